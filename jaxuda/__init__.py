@@ -1,0 +1,3 @@
+"""Depth-aware unsupervised domain adaptation in JAX and Flax."""
+
+__version__ = '0.1.0'
