@@ -1,0 +1,1 @@
+"""Losses: pure functions of a prediction and a target, to a scalar."""

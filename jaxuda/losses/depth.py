@@ -1,0 +1,37 @@
+"""Depth regression."""
+
+import jax
+from jax import lax
+import jax.numpy as jnp
+
+
+def berhu(
+  prediction: jax.Array,
+  target: jax.Array,
+  *,
+  mask: jax.Array | None = None,
+) -> jax.Array:
+  """Reverse Huber loss (DADA eq. 2, Laina et al. 2016), mean over pixels.
+
+  |e| where |e| <= c, (e^2 + c^2) / (2 c) beyond, c = max |e| / 5 over the whole
+  batch and without gradient, as in the official code. The paper writes a sum
+  over pixels. All residuals zero, and no valid pixel, give 0 (the references
+  give NaN and fail). Always float32 or better: an inverse depth of 65536
+  overflows half precision.
+
+  Args:
+    prediction: [B, H, W], inverse depth.
+    target: [B, H, W], inverse depth.
+    mask: [B, H, W] bool, the pixels that count, or None for all of them. The
+      official DADA has none; CorDA's is `target != 1`.
+  """
+  wide = jnp.promote_types(prediction.dtype, jnp.float32)
+  residual = jnp.abs(prediction.astype(wide) - target.astype(wide))
+  count = residual.size
+  if mask is not None:
+    residual = jnp.where(mask, residual, 0)
+    count = jnp.maximum(jnp.sum(mask), 1)
+  c = lax.stop_gradient(jnp.max(residual)) / 5
+  safe = jnp.where(c > 0, c, 1)
+  beyond = (lax.square(residual) + lax.square(c)) / (2 * safe)
+  return jnp.sum(jnp.where(residual <= c, residual, beyond)) / count

@@ -1,0 +1,42 @@
+"""Cross entropy over the labelled pixels."""
+
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+
+IGNORE = 255
+
+
+def cross_entropy(
+  logits: jax.Array,
+  label: jax.Array,
+  *,
+  class_weights: Sequence[float] | None = None,
+) -> jax.Array:
+  """Mean negative log likelihood over the pixels that have a class.
+
+  With weights the weighted mean: sum(w nll) / sum(w). No labelled pixel gives
+  0, where the references fail.
+
+  Args:
+    logits: [B, H, W, C].
+    label: [B, H, W] int; whatever is not in 0..C-1 (255) is ignored.
+    class_weights: C weights, or None for all 1.
+
+  Returns:
+    A scalar, float32 or better.
+  """
+  logits = logits.astype(jnp.promote_types(logits.dtype, jnp.float32))
+  classes = logits.shape[-1]
+  # A comparison with an iota, not a gather: its transpose is no scatter.
+  ids = jnp.arange(classes).reshape(1, 1, 1, -1)
+  one_hot = label[..., None] == ids
+  chosen = jnp.sum(jnp.where(one_hot, logits, 0), -1)
+  nll = jax.nn.logsumexp(logits, -1) - chosen
+  weight = ((label >= 0) & (label < classes)).astype(nll.dtype)
+  if class_weights is not None:
+    per_class = jnp.asarray(class_weights, nll.dtype).reshape(1, 1, 1, -1)
+    weight = jnp.sum(jnp.where(one_hot, per_class, 0), -1)
+  total = jnp.sum(weight)
+  return jnp.sum(nll * weight) / jnp.where(total > 0, total, 1)

@@ -1,0 +1,223 @@
+"""DeepLab-v2 networks of ADVENT and DADA, and the options that they share."""
+
+from collections.abc import Sequence
+import dataclasses
+from typing import Any
+
+from flax import linen as nn
+import jax
+import jax.numpy as jnp
+
+from jaxuda import errors
+from jaxuda.models import heads
+from jaxuda.models import layers
+from jaxuda.models import resnet
+from jaxuda.ops import depth as depth_ops
+from jaxuda.ops import image as image_ops
+from jaxuda.ops import resize
+
+_DTYPES = ('float32', 'bfloat16', 'float64')
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Options:
+  """How any of the networks is built and run. Changes numbers unless said.
+
+  Attributes:
+    backbone: 'resnet101' (all papers), 'resnet50', 'resnet_small' (for CPUs).
+    norm: statistics of the batch norms in training: 'batch' (per device, the
+      references), 'sync' (over all devices), 'frozen' (the running ones).
+    train_affine: train the norms' scale and bias; the references freeze them.
+      A network trained from scratch wants them trained.
+    init: kernel initialiser: 'reference' N(0, 0.01), 'he' or 'torch'.
+    rates: dilations of the ASPP heads.
+    active_rates: how many of them act, from the first; 0 for all.
+    image_order: 'bgr' (Caffe weights, all papers) or 'rgb'.
+    image_mean: subtracted, per channel, in that order, range 0..255.
+    image_scale: multiplied after that.
+    dtype: what the layers compute in; parameters, statistics and losses stay
+      in float32 (float64 keeps everything in float64).
+    remat: recompute each block in the backward pass: half the memory, a third
+      more operations, the same numbers.
+    dot_1x1, barriers, aspp_dot: exact rewrites, see `layers.Rewrites`; the same
+      numbers up to the order of additions.
+  """
+
+  backbone: str = 'resnet101'
+  norm: str = 'batch'
+  train_affine: bool = False
+  init: str = 'reference'
+  rates: Sequence[int] = (6, 12, 18, 24)
+  active_rates: int = 0
+  image_order: str = 'bgr'
+  image_mean: Sequence[float] = image_ops.CAFFE_MEAN
+  image_scale: Sequence[float] = (1.0, 1.0, 1.0)
+  dtype: str = 'float32'
+  remat: bool = False
+  dot_1x1: bool = True
+  barriers: bool = True
+  aspp_dot: bool = True
+
+  def __post_init__(self):
+    # Lists (from a config file) would make the options unhashable.
+    for field in ('rates', 'image_mean', 'image_scale'):
+      object.__setattr__(self, field, tuple(getattr(self, field)))
+    resnet.size(self.backbone)
+    for field, choices in (
+      ('norm', ('batch', 'sync', 'frozen')),
+      ('init', ('reference', 'he', 'torch')),
+      ('image_order', ('bgr', 'rgb')),
+      ('dtype', _DTYPES),
+    ):
+      value = getattr(self, field)
+      if value not in choices:
+        raise errors.UserError(
+          f'network.{field}={value!r}; expected one of {", ".join(choices)}'
+        )
+    if not 0 <= self.active_rates <= len(self.rates) or not self.rates:
+      raise errors.UserError(
+        f'network.active_rates={self.active_rates}; expected 0 (all) to'
+        f' {len(self.rates)}, the number of rates'
+      )
+
+  @property
+  def types(self) -> dict[str, Any]:
+    """Keyword arguments dtype and param_dtype of a module."""
+    param = jnp.float64 if self.dtype == 'float64' else jnp.float32
+    return {'dtype': jnp.dtype(self.dtype), 'param_dtype': param}
+
+  @property
+  def rewrites(self) -> layers.Rewrites:
+    """The switched-on rewrites."""
+    return layers.Rewrites(
+      dot_1x1=self.dot_1x1, barriers=self.barriers, aspp_dot=self.aspp_dot
+    )
+
+
+class DeepLab(nn.Module):
+  """Backbone, ASPP head, and what a method adds to them.
+
+  Attributes:
+    classes: number of classes C.
+    options: see `Options`.
+    multi_level: a second head on stage 3 (`aux`), as AdaptSegNet and ADVENT.
+    depth: DADA's auxiliary block on stage 4.
+    fuse: multiply stage 4 by what the block decodes, before the head (DADA
+      section 3.1: a pure product, no residual).
+  """
+
+  classes: int
+  options: Options = Options()
+  multi_level: bool = False
+  depth: bool = False
+  fuse: bool = False
+
+  @nn.compact
+  def __call__(
+    self, image: jax.Array, *, train: bool = False
+  ) -> dict[str, jax.Array]:
+    """Returns low-resolution outputs, as the references' networks do.
+
+    Args:
+      image: [B, H, W, 3] uint8 or float RGB in 0..255; it is normalised here.
+      train: use batch statistics and move the running ones (`batch_stats`).
+
+    Returns:
+      'logits' [B, h, w, C]; with `multi_level` 'aux' [B, h, w, C]; with `depth`
+      'depth' [B, h, w] in inverse depth units.
+    """
+    o = self.options
+    common = {'init': o.init, 'rewrites': o.rewrites, **o.types}
+    x = image_ops.normalize_image(
+      image,
+      order=o.image_order,
+      mean=o.image_mean,
+      scale=o.image_scale,
+      dtype=o.types['dtype'],
+    )
+    stage3, stage4 = resnet.ResNet(
+      size=o.backbone,
+      norm=o.norm,
+      train_affine=o.train_affine,
+      remat=o.remat,
+      name='backbone',
+      **common,
+    )(x, train=train)
+
+    def head(features, name):
+      y = heads.Aspp(
+        self.classes,
+        rates=o.rates,
+        active=o.active_rates or None,
+        name=name,
+        **common,
+      )(features)
+      return y.astype(jnp.promote_types(y.dtype, jnp.float32))
+
+    outputs = {}
+    if self.multi_level:
+      outputs['aux'] = head(stage3, 'layer5')
+    if self.depth:
+      outputs['depth'], factor = heads.DepthBlock(
+        decode=self.fuse, name='depth', **common
+      )(stage4)
+      if self.fuse:
+        stage4 = stage4 * factor
+    outputs['logits'] = head(stage4, 'layer6')
+    return outputs
+
+
+def run(
+  module: nn.Module,
+  params: Any,
+  batch_stats: Any,
+  image: jax.Array,
+  *,
+  train: bool,
+) -> tuple[dict[str, jax.Array], Any]:
+  """Applies a network and returns (outputs, running statistics after it).
+
+  Args:
+    module: a `DeepLab`.
+    params: its parameters.
+    batch_stats: its running statistics before this pass.
+    image: [B, H, W, 3] RGB in 0..255.
+    train: whether batch statistics are used and the running ones moved.
+  """
+  variables = {'params': params, 'batch_stats': batch_stats}
+  if not train:
+    return module.apply(variables, image, train=False), batch_stats
+  outputs, moved = module.apply(
+    variables, image, train=True, mutable=['batch_stats']
+  )
+  return outputs, moved.get('batch_stats', batch_stats)
+
+
+def predict(
+  module: nn.Module,
+  params: Any,
+  batch_stats: Any,
+  image: jax.Array,
+  *,
+  size: Sequence[int] | None = None,
+) -> dict[str, jax.Array]:
+  """Full-resolution outputs of a network with its running statistics.
+
+  Args:
+    module: a `DeepLab`.
+    params: its parameters.
+    batch_stats: its running statistics.
+    image: [B, H, W, 3] RGB in 0..255.
+    size: (h, w) of the outputs; that of the image if None.
+
+  Returns:
+    'logits' [B, h, w, C], and 'depth' [B, h, w] metres where there is a depth
+    output (the interpolation is in inverse depth, as the loss sees it).
+  """
+  outputs, _ = run(module, params, batch_stats, image, train=False)
+  size = tuple(image.shape[1:3] if size is None else size)
+  result = {'logits': resize.resize_align_corners(outputs['logits'], size)}
+  if 'depth' in outputs:
+    inverse = resize.resize_align_corners(outputs['depth'], size)
+    result['depth'] = depth_ops.restore_depth(inverse)
+  return result

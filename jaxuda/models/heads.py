@@ -1,0 +1,148 @@
+"""Decoders on top of a backbone: ASPP, and DADA's depth block."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from flax import linen as nn
+import jax
+from jax import lax
+import jax.numpy as jnp
+
+from jaxuda.models import layers
+
+
+class Aspp(nn.Module):
+  """The DeepLab-v2 head: parallel dilated 3x3 convolutions, summed.
+
+  [B, h, w, K] -> [B, h, w, features]; each with bias, no norm, no activation.
+
+  Attributes:
+    features: output channels.
+    rates: dilations (= paddings), one convolution each.
+    active: how many of them, from the first, take part. The official CorDA
+      returns inside its loop, so that 2 of 4 act; the others exist in its
+      checkpoints and are never trained.
+  """
+
+  features: int
+  rates: Sequence[int] = (6, 12, 18, 24)
+  active: int | None = None
+  init: str = 'reference'
+  dtype: Any = jnp.float32
+  param_dtype: Any = jnp.float32
+  rewrites: layers.Rewrites = layers.Rewrites()
+
+  @nn.compact
+  def __call__(self, x: jax.Array) -> jax.Array:
+    channels = x.shape[-1]
+    kernels, biases = [], []
+    for i in range(len(self.rates)):
+      kernels.append(
+        self.param(
+          f'conv{i}_kernel',
+          layers.kernel_init(self.init),
+          (3, 3, channels, self.features),
+          self.param_dtype,
+        )
+      )
+      biases.append(
+        self.param(
+          f'conv{i}_bias',
+          layers.torch_default_init(9 * channels),
+          (self.features,),
+          self.param_dtype,
+        )
+      )
+    active = len(self.rates) if self.active is None else self.active
+    kernels = [k.astype(self.dtype) for k in kernels[:active]]
+    bias = sum(b.astype(self.dtype) for b in biases[:active])
+    pyramid = _pyramid_dot if self.rewrites.aspp_dot else _pyramid_conv
+    y = pyramid(x.astype(self.dtype), kernels, self.rates[:active])
+    y = y + bias.reshape(1, 1, 1, -1)
+    return layers.barrier_cotangent(y) if self.rewrites.barriers else y
+
+
+def _pyramid_conv(x, kernels, rates):
+  """The sum of dilated convolutions, one by one."""
+  return sum(
+    lax.conv_general_dilated(
+      x,
+      kernel,
+      (1, 1),
+      [(rate, rate)] * 2,
+      rhs_dilation=(rate, rate),
+      dimension_numbers=('NHWC', 'HWIO', 'NHWC'),
+    )
+    for kernel, rate in zip(kernels, rates, strict=True)
+  )
+
+
+def _pyramid_dot(x, kernels, rates):
+  """The same as one matrix product and one shifted addition per tap.
+
+  The wide input is read once; what is shifted are the few output channels. The
+  centre taps of all rates see the same pixel, so their kernels are added first.
+  Taps that fall outside the map everywhere are left out.
+  """
+  height, width = x.shape[1:3]
+  taps = [((0, 0), sum(kernel[1, 1] for kernel in kernels))]
+  for kernel, rate in zip(kernels, rates, strict=True):
+    for i in range(3):
+      for j in range(3):
+        dy, dx = rate * (i - 1), rate * (j - 1)
+        if (dy, dx) != (0, 0) and abs(dy) < height and abs(dx) < width:
+          taps.append(((dy, dx), kernel[i, j]))
+  stacked = jnp.concatenate([kernel for _, kernel in taps], axis=-1)
+  maps = lax.dot_general(x, stacked, (((3,), (0,)), ((), ())))
+  maps = jnp.split(maps, len(taps), axis=-1)
+  total = 0
+  for ((dy, dx), _), values in zip(taps, maps, strict=True):
+    # y[i, j] += values[i + dy, j + dx], zeros outside.
+    padding = ((0, 0, 0), (-dy, dy, 0), (-dx, dx, 0), (0, 0, 0))
+    total = total + lax.pad(values, jnp.zeros((), values.dtype), padding)
+  return total
+
+
+class DepthBlock(nn.Module):
+  """DADA's auxiliary block (section 3.1): depth, and features made of it.
+
+  1x1 K -> K/4, ReLU; 3x3, ReLU; 1x1 -> K/16, no ReLU. The depth is the mean
+  over these channels (linear, so it can be negative), at the features'
+  resolution. 1x1 back to K, ReLU gives what DADA multiplies the features with.
+  For K = 2048 the widths are 512, 512, 128, as in the official code; the paper
+  says that each layer has four times fewer channels.
+
+  Attributes:
+    decode: whether the way back is built.
+  """
+
+  decode: bool = True
+  init: str = 'reference'
+  dtype: Any = jnp.float32
+  param_dtype: Any = jnp.float32
+  rewrites: layers.Rewrites = layers.Rewrites()
+
+  @nn.compact
+  def __call__(self, x: jax.Array) -> tuple[jax.Array, jax.Array | None]:
+    """Returns (depth [B, h, w] in inverse depth units, factor or None)."""
+
+    def conv(features, kernel, name):
+      return layers.Conv(
+        features,
+        kernel,
+        use_bias=True,
+        init=self.init,
+        dtype=self.dtype,
+        param_dtype=self.param_dtype,
+        rewrites=self.rewrites,
+        name=name,
+      )
+
+    channels = x.shape[-1]
+    y = nn.relu(conv(channels // 4, 1, 'enc4_1')(x))
+    y = nn.relu(conv(channels // 4, 3, 'enc4_2')(y))
+    y = conv(channels // 16, 1, 'enc4_3')(y)
+    depth = jnp.mean(y.astype(jnp.promote_types(y.dtype, jnp.float32)), -1)
+    if not self.decode:
+      return depth, None
+    return depth, nn.relu(conv(channels, 1, 'dec4')(y))

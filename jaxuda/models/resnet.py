@@ -1,0 +1,156 @@
+"""The ResNet of DeepLab-v2 in Caffe style, output stride 8.
+
+The stride sits on the first 1x1 convolution of a block (torchvision has it on
+the 3x3), the stem's pooling is in ceil mode, stages 3 and 4 are dilated by 2
+and 4 in every block, and the batch norms' affine parameters are frozen.
+"""
+
+from collections.abc import Sequence
+import dataclasses
+from typing import Any
+
+from flax import linen as nn
+import jax
+from jax import lax
+import jax.numpy as jnp
+
+from jaxuda import errors
+from jaxuda.models import layers
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Size:
+  """Depth and width of a backbone.
+
+  Attributes:
+    blocks: bottlenecks per stage.
+    planes: inner width per stage; a stage puts out `expansion` times that.
+    stem: channels of the first convolution.
+    expansion: output width over inner width.
+  """
+
+  blocks: Sequence[int]
+  planes: Sequence[int] = (64, 128, 256, 512)
+  stem: int = 64
+  expansion: int = 4
+
+
+SIZES = {
+  'resnet101': Size(blocks=(3, 4, 23, 3)),
+  'resnet50': Size(blocks=(3, 4, 6, 3)),
+  # For CPUs: about 1/100 of resnet101's operations, trained from scratch.
+  'resnet_small': Size(
+    blocks=(1, 2, 2, 2), planes=(16, 32, 64, 64), stem=32, expansion=4
+  ),
+}
+
+
+def size(name: str) -> Size:
+  """Returns a backbone's size.
+
+  Raises:
+    UserError: there is none of that name.
+  """
+  if name not in SIZES:
+    raise errors.UserError(
+      f'unknown backbone {name!r}; expected one of {", ".join(SIZES)}'
+    )
+  return SIZES[name]
+
+
+class Bottleneck(nn.Module):
+  """1x1 (strided), 3x3 (dilated), 1x1, and the shortcut."""
+
+  planes: int
+  expansion: int
+  stride: int
+  dilation: int
+  project: bool
+  conv: Any
+  norm: Any
+  barriers: bool
+
+  @nn.compact
+  def __call__(self, x: jax.Array, train: bool) -> jax.Array:
+    out = self.planes * self.expansion
+    y = self.conv(self.planes, 1, stride=self.stride, name='conv1')(x)
+    y = nn.relu(self.norm(name='bn1')(y, train=train))
+    y = self.conv(self.planes, 3, dilation=self.dilation, name='conv2')(y)
+    y = nn.relu(self.norm(name='bn2')(y, train=train))
+    y = self.conv(out, 1, name='conv3')(y)
+    y = self.norm(name='bn3')(y, train=train)
+    if self.project:
+      x = self.conv(out, 1, stride=self.stride, name='downsample_conv')(x)
+      x = self.norm(name='downsample_bn')(x, train=train)
+    y = nn.relu(x + y)
+    return lax.optimization_barrier(y) if self.barriers else y
+
+
+class ResNet(nn.Module):
+  """Backbone: image [B, H, W, 3] -> features at 1/8.
+
+  Returns a pair (stage 3 [B, h, w, 1024], stage 4 [B, h, w, 2048]) for the
+  paper's sizes, with h = (H - 1) // 2 + 1 after the stem, then // 2 + 1, then
+  (h - 1) // 2 + 1: 512x1024 -> 65x129.
+
+  Attributes:
+    size: name of an entry of `SIZES`.
+    norm: mode of the batch norms, see `layers.BatchNorm`.
+    train_affine: whether the norms' scale and bias are trained.
+    init: kernel initialiser, see `layers.kernel_init`.
+    remat: recompute each block in the backward pass instead of keeping it.
+  """
+
+  size: str = 'resnet101'
+  norm: str = 'batch'
+  train_affine: bool = False
+  init: str = 'reference'
+  remat: bool = False
+  dtype: Any = jnp.float32
+  param_dtype: Any = jnp.float32
+  rewrites: layers.Rewrites = layers.Rewrites()
+
+  @nn.compact
+  def __call__(
+    self, image: jax.Array, *, train: bool
+  ) -> tuple[jax.Array, jax.Array]:
+    widths = size(self.size)
+    types = {'dtype': self.dtype, 'param_dtype': self.param_dtype}
+
+    def conv(features, kernel, **kwargs):
+      return layers.Conv(
+        features,
+        kernel,
+        init=self.init,
+        rewrites=self.rewrites,
+        **types,
+        **kwargs,
+      )
+
+    def norm(name):
+      return layers.BatchNorm(
+        mode=self.norm, train_affine=self.train_affine, name=name, **types
+      )
+
+    x = conv(widths.stem, 7, stride=2, padding=3, name='conv1')(image)
+    x = nn.relu(norm(name='bn1')(x, train=train))
+    x = layers.max_pool_ceil(x)
+    block = Bottleneck
+    if self.remat:
+      block = nn.remat(Bottleneck, static_argnums=(2,))
+    stages = []
+    for stage, (stride, dilation) in enumerate(((1, 1), (2, 1), (1, 2), (1, 4))):
+      for index in range(widths.blocks[stage]):
+        x = block(
+          planes=widths.planes[stage],
+          expansion=widths.expansion,
+          stride=stride if index == 0 else 1,
+          dilation=dilation,
+          project=index == 0,
+          conv=conv,
+          norm=norm,
+          barriers=self.rewrites.barriers,
+          name=f'layer{stage + 1}_{index}',
+        )(x, train)
+      stages.append(x)
+    return stages[2], stages[3]

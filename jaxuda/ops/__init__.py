@@ -1,0 +1,1 @@
+"""Pure array functions that run on the device."""

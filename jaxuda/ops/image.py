@@ -1,0 +1,36 @@
+"""From stored pixels to what a network reads."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+# The BGR mean of the Caffe models, which all four papers' code subtracts.
+CAFFE_MEAN = (104.00698793, 116.66876762, 122.67891434)
+
+
+def normalize_image(
+  image: jax.Array,
+  *,
+  order: str = 'bgr',
+  mean: Sequence[float] = CAFFE_MEAN,
+  scale: Sequence[float] = (1.0, 1.0, 1.0),
+  dtype: Any = jnp.float32,
+) -> jax.Array:
+  """Returns `(image - mean) * scale` in the network's channel order.
+
+  Args:
+    image: [B, H, W, 3] RGB, uint8 or float in 0..255.
+    order: 'bgr' (reverses the channels) or 'rgb'.
+    mean: per channel, in the order of `order`.
+    scale: per channel factor; 1 in the Caffe convention.
+    dtype: of the result; the arithmetic is in float32 or better.
+  """
+  wide = jnp.promote_types(image.dtype, jnp.float32)
+  image = image.astype(wide)
+  if order == 'bgr':
+    image = image[..., ::-1]
+  mean = jnp.asarray(mean, wide).reshape(1, 1, 1, 3)
+  scale = jnp.asarray(scale, wide).reshape(1, 1, 1, 3)
+  return ((image - mean) * scale).astype(dtype)

@@ -1,0 +1,198 @@
+"""Optimizers: the references' SGD as it really runs, and what is beside it."""
+
+from collections.abc import Callable, Sequence
+import dataclasses
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from jaxuda import errors
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Options:
+  """SGD for the task network, Adam for discriminators, poly decay for both.
+
+  Attributes:
+    learning_rate: of the task network's backbone. 2.5e-4 in all references.
+    momentum: of its SGD.
+    weight_decay: 5e-4 in the official code, 1e-4 in DADA's paper.
+    head_multiplier: learning rate of everything but the backbone, relative.
+      10 in AdaptSegNet, ADVENT and DADA's code; the DADA paper has none (1).
+    repeats: 'reference': every parameter is stepped as often as the official
+      parameter list names it: stem 1, block convolutions 3, shortcut
+      convolutions 4, heads 1. The published numbers were obtained so. 'plain':
+      everything once, as the papers read.
+    decay_in_place: with 'reference', weight decay accumulates over the repeats
+      (6 and 10 times instead of 3 and 4), as PyTorch 1.2 and older did.
+    power: of the poly schedule base * (1 - step / total) ** power.
+    disc_learning_rate: of the discriminators' Adam.
+    disc_betas: its decay rates.
+  """
+
+  learning_rate: float = 2.5e-4
+  momentum: float = 0.9
+  weight_decay: float = 5e-4
+  head_multiplier: float = 10.0
+  repeats: str = 'reference'
+  decay_in_place: bool = False
+  power: float = 0.9
+  disc_learning_rate: float = 1e-4
+  disc_betas: Sequence[float] = (0.9, 0.99)
+
+  def __post_init__(self):
+    object.__setattr__(self, 'disc_betas', tuple(self.disc_betas))
+    if self.repeats not in ('reference', 'plain'):
+      raise errors.UserError(
+        f'optim.repeats={self.repeats!r}; expected reference or plain'
+      )
+
+
+def poly_schedule(
+  base: float, *, total_steps: int, power: float
+) -> Callable[[jax.Array], jax.Array]:
+  """Returns step -> base * (1 - step / total_steps) ** power, 0 at the end."""
+
+  def schedule(step):
+    left = jnp.clip(1 - step / total_steps, 0, 1)
+    return base * left**power
+
+  return schedule
+
+
+class RepeatedSgdState(NamedTuple):
+  """Steps taken, and the momentum buffers."""
+
+  count: jax.Array
+  trace: Any
+
+
+def repeated_sgd(
+  learning_rate: Callable[[jax.Array], jax.Array],
+  *,
+  momentum: float,
+  weight_decay: float,
+  repeats: int,
+  decay_in_place: bool = False,
+) -> optax.GradientTransformation:
+  """PyTorch's SGD on a parameter that its list names several times.
+
+  Each mention takes one more step with the same gradient: the decay is added to
+  it, the momentum buffer moves, the parameter moves. For a constant gradient g
+  the parameter ends up moving 10 * repeats * lr * g per call at momentum 0.9.
+  `repeats=1` is plain PyTorch SGD.
+
+  Args:
+    learning_rate: step -> rate.
+    momentum: no dampening, no Nesterov.
+    weight_decay: added to the gradient before the momentum.
+    repeats: mentions of every parameter.
+    decay_in_place: the decay stays in the gradient for the next mention.
+  """
+
+  def init(params):
+    return RepeatedSgdState(
+      jnp.zeros((), jnp.int32), jax.tree.map(jnp.zeros_like, params)
+    )
+
+  def step(grad, trace, param, rate):
+    start = param
+    for _ in range(repeats):
+      decayed = grad + weight_decay * param
+      if decay_in_place:
+        grad = decayed
+      trace = momentum * trace + decayed
+      param = param - rate * trace
+    return param - start, trace
+
+  def update(grads, state, params=None):
+    rate = learning_rate(state.count)
+
+    leaves, treedef = jax.tree.flatten(grads)
+    pairs = [
+      step(g, t, p, rate.astype(p.dtype))
+      for g, t, p in zip(
+        leaves,
+        treedef.flatten_up_to(state.trace),
+        treedef.flatten_up_to(params),
+        strict=True,
+      )
+    ]
+    updates = treedef.unflatten([pair[0] for pair in pairs])
+    trace = treedef.unflatten([pair[1] for pair in pairs])
+    return updates, RepeatedSgdState(state.count + 1, trace)
+
+  return optax.GradientTransformation(init, update)
+
+
+def group_of(path: Sequence[str]) -> str:
+  """Returns the group of a task parameter: stem, block, shortcut or head.
+
+  Args:
+    path: keys from the root, such as ('backbone', 'layer1_0', 'conv1',
+      'kernel').
+  """
+  if path[0] != 'backbone':
+    return 'head'
+  if not path[1].startswith('layer'):
+    return 'stem'
+  return 'shortcut' if path[2].startswith('downsample') else 'block'
+
+
+def labels_of(params: Any, *, train_affine: bool) -> Any:
+  """Returns the tree of groups; norm affines are 'frozen' unless trained."""
+
+  def label(path, _):
+    keys = [entry.key for entry in path]
+    if keys[-1] in ('scale', 'bias') and not train_affine:
+      if keys[-2].startswith(('bn', 'downsample_bn')):
+        return 'frozen'
+    return group_of(keys)
+
+  return jax.tree_util.tree_map_with_path(label, params)
+
+
+def task_optimizer(
+  options: Options, *, total_steps: int, train_affine: bool
+) -> optax.GradientTransformation:
+  """SGD in groups for a network with a 'backbone' and heads beside it.
+
+  Args:
+    options: see `Options`.
+    total_steps: length of the poly schedule.
+    train_affine: whether norms' scale and bias are trained; else they are never
+      touched, not by weight decay either.
+  """
+  reference = options.repeats == 'reference'
+  mentions = {'stem': 1, 'block': 3, 'shortcut': 4, 'head': 1}
+  transforms = {'frozen': optax.set_to_zero()}
+  for group, repeats in mentions.items():
+    factor = options.head_multiplier if group == 'head' else 1.0
+    transforms[group] = repeated_sgd(
+      poly_schedule(
+        options.learning_rate * factor,
+        total_steps=total_steps,
+        power=options.power,
+      ),
+      momentum=options.momentum,
+      weight_decay=options.weight_decay,
+      repeats=repeats if reference else 1,
+      decay_in_place=options.decay_in_place,
+    )
+  return optax.partition(
+    transforms, lambda params: labels_of(params, train_affine=train_affine)
+  )
+
+
+def disc_optimizer(
+  options: Options, *, total_steps: int
+) -> optax.GradientTransformation:
+  """Adam with the poly schedule, for discriminators."""
+  schedule = poly_schedule(
+    options.disc_learning_rate, total_steps=total_steps, power=options.power
+  )
+  return optax.adam(
+    schedule, b1=options.disc_betas[0], b2=options.disc_betas[1]
+  )

@@ -1,0 +1,30 @@
+"""Named random streams: randomness is a function of (seed, step, device, name).
+
+No random state is kept in a training state, so a resumed run draws the numbers
+that the uninterrupted one would have drawn.
+"""
+
+import zlib
+
+import jax
+
+
+def root(seed: int) -> jax.Array:
+  """Returns the typed root key of a run."""
+  return jax.random.key(seed)
+
+
+def stream(key: jax.Array, name: str) -> jax.Array:
+  """Returns the key of the stream called `name` below `key`."""
+  return jax.random.fold_in(key, zlib.crc32(name.encode()))
+
+
+def for_step(key: jax.Array, step: jax.Array, index: jax.Array) -> jax.Array:
+  """Returns the key of one step on one device.
+
+  Args:
+    key: the root key of the run.
+    step: scalar int32, the number of steps already taken.
+    index: scalar int32, index of the device on the mapped axis.
+  """
+  return jax.random.fold_in(jax.random.fold_in(key, step), index)
