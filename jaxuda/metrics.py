@@ -1,0 +1,279 @@
+"""Scores: confusion matrices, IoU, depth errors, negative transfer.
+
+What touches pixels is pure JAX and runs under jit, one batch at a time: int32
+confusion matrices and float32 error sums. Add them up on the host in int64 and
+float64 (float32 stops counting at 16.7 million pixels), then finish there: the
+functions that finish are plain NumPy.
+
+A confusion matrix has the truth in its rows and the prediction in its columns.
+IoUs of single functions are fractions; `scores` gives percent.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+IGNORE = 255
+
+
+class ClassSet(Protocol):
+  """What `scores` needs to know of a class table (see `data.labels`)."""
+
+  names: Sequence[str]
+  subsets: Mapping[str, Sequence[int]]
+
+
+def confusion_matrix(
+  label: jax.Array, prediction: jax.Array, *, num_classes: int
+) -> jax.Array:
+  """Counts the pixels of each (true class, predicted class).
+
+  Args:
+    label: [...] integers; pixels outside 0..C-1 (255) are not counted.
+    prediction: [...] integers of the same shape, 0..C-1; a pixel outside is not
+      counted either.
+    num_classes: C.
+
+  Returns:
+    int32 [C, C], rows are the truth.
+  """
+  if label.shape != prediction.shape:
+    raise ValueError(
+      f'label {label.shape} and prediction {prediction.shape} differ in shape'
+    )
+  label = label.astype(jnp.int32).ravel()
+  prediction = prediction.astype(jnp.int32).ravel()
+  counted = (label >= 0) & (label < num_classes)
+  counted &= (prediction >= 0) & (prediction < num_classes)
+  # One bin more, for what is not counted.
+  cell = jnp.where(counted, num_classes * label + prediction, num_classes**2)
+  counts = jnp.bincount(cell, length=num_classes**2 + 1)[:-1]
+  return counts.reshape(num_classes, num_classes).astype(jnp.int32)
+
+
+def image_confusion_matrices(
+  label: jax.Array, prediction: jax.Array, *, num_classes: int
+) -> jax.Array:
+  """`confusion_matrix` of each image: [B, ...] twice -> int32 [B, C, C]."""
+  return jax.vmap(
+    lambda one, other: confusion_matrix(one, other, num_classes=num_classes)
+  )(label, prediction)
+
+
+def merge_confusion(
+  matrix: np.ndarray, mapping: Sequence[int], *, num_classes: int
+) -> np.ndarray:
+  """Rewrites a confusion matrix over a coarser class table.
+
+  Scores a network of 19 classes on 11 or 7 without running it again.
+
+  Args:
+    matrix: integers [..., C, C].
+    mapping: the new class of each of the C old ones; 255 where it has none.
+    num_classes: N, the number of new classes.
+
+  Returns:
+    int64 [..., N, N + 1]. True pixels of a class that has no new one are
+    ignored. Predictions of such a class are errors, not ignored pixels: the
+    last column counts them. The other functions here take this shape too.
+
+  Raises:
+    ValueError: `mapping` has another length than C or names another class.
+  """
+  mapping = np.asarray(mapping)
+  old = matrix.shape[-2]
+  if mapping.shape != (old,):
+    raise ValueError(f'{mapping.size} mapped classes, the matrix has {old}')
+  kept = mapping != IGNORE
+  if np.any(mapping[kept] < 0) or np.any(mapping[kept] >= num_classes):
+    raise ValueError(f'mapping {mapping} leaves 0..{num_classes - 1}')
+  to_row = (mapping[:, None] == np.arange(num_classes)).astype(np.int64)
+  to_column = np.concatenate([to_row, ~kept[:, None]], axis=1, dtype=np.int64)
+  # Predictions that had no class before have none now.
+  extra = matrix.shape[-1] - old
+  rest = np.zeros((extra, num_classes + 1), np.int64)
+  rest[:, -1] = 1
+  to_column = np.concatenate([to_column, rest], axis=0)
+  return to_row.T @ matrix.astype(np.int64) @ to_column
+
+
+def iou_per_class(matrix: np.ndarray) -> np.ndarray:
+  """Intersection over union of each class, TP / (TP + FP + FN).
+
+  The measure of PASCAL VOC and of Cityscapes (Cordts et al. 2016).
+
+  Args:
+    matrix: integers [..., C, C], or [..., C, C + 1] of `merge_confusion`.
+
+  Returns:
+    float64 [..., C] in 0..1; NaN for a class that neither the truth nor the
+    prediction has.
+  """
+  matrix = np.asarray(matrix).astype(np.int64)
+  classes = matrix.shape[-2]
+  hits = np.diagonal(matrix, axis1=-2, axis2=-1)
+  predicted = matrix[..., :classes].sum(-2)
+  union = matrix.sum(-1) + predicted - hits
+  return np.where(union > 0, hits / np.maximum(union, 1), np.nan)
+
+
+def mean_iou(
+  iou: np.ndarray, subset: Sequence[int] | None = None
+) -> np.ndarray:
+  """Mean IoU over a subset of the classes, those that are NaN left out.
+
+  Args:
+    iou: float64 [..., C] of `iou_per_class`.
+    subset: class ids, or None for all.
+
+  Returns:
+    float64 [...]; NaN where no class of the subset occurs.
+  """
+  if subset is not None:
+    iou = iou[..., list(subset)]
+  present = ~np.isnan(iou)
+  number = present.sum(-1)
+  total = np.where(present, iou, 0).sum(-1)
+  return np.where(number > 0, total / np.maximum(number, 1), np.nan)
+
+
+def scores(matrix: np.ndarray, class_set: ClassSet) -> dict[str, object]:
+  """Every figure of one confusion matrix, in percent.
+
+  Args:
+    matrix: integers [C, C] summed over the split.
+    class_set: the table of the C classes.
+
+  Returns:
+    One mIoU for each subset under its name, `pixel_accuracy`, `iou` with one
+    entry for each class name (NaN as in `iou_per_class`), and `pixels`, the
+    number of labelled pixels.
+
+  Raises:
+    ValueError: the matrix has another number of classes than the table.
+  """
+  names = list(class_set.names)
+  if matrix.shape[0] != len(names):
+    raise ValueError(f'{matrix.shape} for a table of {len(names)} classes')
+  iou = 100 * iou_per_class(matrix)
+  result: dict[str, object] = {
+    name: float(mean_iou(iou, subset))
+    for name, subset in class_set.subsets.items()
+  }
+  pixels = int(matrix.astype(np.int64).sum())
+  hits = int(np.trace(matrix.astype(np.int64)))
+  result['pixel_accuracy'] = 100 * hits / pixels if pixels else float('nan')
+  result['iou'] = dict(zip(names, iou.tolist(), strict=True))
+  result['pixels'] = pixels
+  return result
+
+
+def image_mean_iou(
+  matrices: np.ndarray, subset: Sequence[int] | None = None
+) -> np.ndarray:
+  """Mean IoU of each image, over the classes that it has.
+
+  Args:
+    matrices: integers [N, C, C] of `image_confusion_matrices`.
+    subset: class ids, or None for all.
+
+  Returns:
+    float64 [N] in 0..1; NaN for an image without a labelled pixel.
+  """
+  return mean_iou(iou_per_class(matrices), subset)
+
+
+def negative_transfer_rate(image_iou: np.ndarray, other: np.ndarray) -> float:
+  """Share of the images that one run segments worse than another.
+
+  DADA (Vu et al. 2019) speaks of negative transfer where adaptation
+  leaves an image with a lower mIoU than the network trained on source only.
+
+  Args:
+    image_iou: float [N], `image_mean_iou` of the adapted network.
+    other: float [N], of the network it is compared with, the same images in the
+      same order.
+
+  Returns:
+    The share, 0..1, of the images with image_iou < other; an image without a
+    labelled pixel does not count, and NaN comes back where none does.
+  """
+  image_iou, other = np.asarray(image_iou), np.asarray(other)
+  if image_iou.shape != other.shape:
+    raise ValueError(f'{image_iou.shape} images against {other.shape}')
+  counted = ~(np.isnan(image_iou) | np.isnan(other))
+  if not counted.any():
+    return float('nan')
+  return float(np.mean(image_iou[counted] < other[counted]))
+
+
+def depth_error_sums(
+  prediction: jax.Array,
+  depth: jax.Array,
+  valid: jax.Array,
+  *,
+  min_depth: float = 1e-3,
+  max_depth: float = 80.0,
+) -> dict[str, jax.Array]:
+  """Sums of the depth errors of one batch; `depth_errors` finishes them.
+
+  As the KITTI benchmark's tools do, true depths count strictly between
+  `min_depth` and `max_depth`, and predictions are clipped to that range.
+
+  Args:
+    prediction: [...] float, metres.
+    depth: [...] float, metres, the truth.
+    valid: [...] bool, where there is a truth.
+    min_depth: metres, above 0.
+    max_depth: metres; the default leaves out the sky, which is 655.35.
+
+  Returns:
+    Scalars: float32 sums of |p - d| / d, (p - d)^2 / d, (p - d)^2,
+    (log p - log d)^2, and int32 counts of the pixels and of those with
+    max(p / d, d / p) < 1.25^k.
+  """
+  counted = valid & (depth > min_depth) & (depth < max_depth)
+  depth = jnp.where(counted, depth, 1).astype(jnp.float32)
+  prediction = jnp.clip(prediction.astype(jnp.float32), min_depth, max_depth)
+  # Where nothing counts both are 1, so that no sum sees an infinity.
+  prediction = jnp.where(counted, prediction, 1)
+  error = prediction - depth
+  ratio = jnp.maximum(prediction / depth, depth / prediction)
+  sums = {
+    'abs_rel': jnp.sum(jnp.abs(error) / depth),
+    'sq_rel': jnp.sum(error**2 / depth),
+    'rms': jnp.sum(error**2),
+    'log_rms': jnp.sum(jnp.log(prediction / depth) ** 2),
+    'pixels': jnp.sum(counted, dtype=jnp.int32),
+  }
+  for k in (1, 2, 3):
+    close = counted & (ratio < 1.25**k)
+    sums[f'delta{k}'] = jnp.sum(close, dtype=jnp.int32)
+  return sums
+
+
+def depth_errors(sums: Mapping[str, float]) -> dict[str, float]:
+  """The depth errors of Eigen et al. (2014) from their sums.
+
+  The mean runs over all pixels T of the split, not over images:
+  |Rel| = mean |p - d| / d, Rel^2 = mean (p - d)^2 / d,
+  RMS = sqrt(mean (p - d)^2), LRMS = sqrt(mean (log p - log d)^2), and
+  delta_k = share of pixels with max(p / d, d / p) < 1.25^k.
+
+  Args:
+    sums: `depth_error_sums` added up over the batches, on the host.
+
+  Returns:
+    `abs_rel`, `sq_rel` (metres), `rms` (metres), `log_rms`, `delta1..3` (0..1)
+    and `pixels`; all but the last are NaN where no pixel counted.
+  """
+  pixels = int(sums['pixels'])
+  result: dict[str, float] = {}
+  for name, total in sums.items():
+    mean = float(total) / pixels if pixels else float('nan')
+    result[name] = float(np.sqrt(mean)) if name.endswith('rms') else mean
+  result['pixels'] = pixels
+  return result

@@ -1,0 +1,14 @@
+"""Strict modes for every test: mistakes that JAX lets pass are errors here."""
+
+import os
+
+# Before JAX and TensorFlow are imported. The tests are written for two CPU
+# devices, whatever else the machine has.
+os.environ.setdefault('JAX_PLATFORMS', 'cpu')
+os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
+
+import jax
+
+jax.config.update('jax_num_cpu_devices', 2)
+jax.config.update('jax_numpy_rank_promotion', 'raise')
+jax.config.update('jax_debug_key_reuse', True)
