@@ -1,0 +1,219 @@
+"""Progress with rate and time left, and tables, on terminals and in logs.
+
+On a terminal one live line; elsewhere (a log file, a pipe, a notebook's
+subprocess) a plain line now and then, so that a log stays readable.
+"""
+
+import collections
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+import sys
+import time
+from typing import Any, TextIO
+
+import rich.console
+import rich.progress
+import rich.table
+
+# How far back the rate looks, in seconds.
+_MEMORY = 60.0
+
+
+def format_time(seconds: float) -> str:
+  """Returns a duration as '45 s', '3 min 05 s' or '2 h 07 min'."""
+  seconds = max(0, round(seconds))
+  if seconds < 60:
+    return f'{seconds} s'
+  minutes, seconds = divmod(seconds, 60)
+  if minutes < 60:
+    return f'{minutes} min {seconds:02d} s'
+  hours, minutes = divmod(minutes, 60)
+  return f'{hours} h {minutes:02d} min'
+
+
+def format_values(values: Mapping[str, float | None]) -> str:
+  """Returns 'loss_seg 1.234, lr 2.5e-04': four significant digits."""
+  return ', '.join(
+    f'{name} -' if value is None else f'{name} {value:.4g}'
+    for name, value in values.items()
+  )
+
+
+class Progress:
+  """A context that shows how far a loop is.
+
+  Attributes:
+    done: units done so far.
+    total: units in all.
+  """
+
+  def __init__(
+    self,
+    name: str,
+    *,
+    total: int,
+    start: int = 0,
+    unit: str = 'steps',
+    stream: TextIO | None = None,
+    interval: float | None = None,
+    parent: 'Progress | None' = None,
+    clock: Callable[[], float] = time.monotonic,
+  ):
+    """Describes the loop; nothing is shown before the context is entered.
+
+    Args:
+      name: what is being done.
+      total: units in all.
+      start: units that an earlier process did; they do not count for the rate.
+      unit: what is counted, in the plural.
+      stream: where to write, stderr if None.
+      interval: seconds between lines; None for 0.5 on a terminal, where the
+        line is redrawn, and 10 elsewhere.
+      parent: the loop inside which this one runs, now and then; its rate does
+        not count the time spent here.
+      clock: seconds, for tests.
+    """
+    self.done, self.total = start, total
+    self._name, self._unit, self._clock = name, unit, clock
+    self._stream = stream or (parent._stream if parent else sys.stderr)
+    self._parent = parent
+    self._live = self._stream.isatty()
+    if interval is None:
+      interval = 0.5 if self._live else 10.0
+    self._interval = interval
+    self._marks = collections.deque([(clock(), start)])
+    self._started = False
+    self._shown = float('-inf')
+    self._values = {}
+    self._bar = self._task = None
+
+  def __enter__(self) -> 'Progress':
+    if not self._live:
+      return self
+    if self._parent:
+      # Only one live display may run at a time.
+      self._bar = self._parent._bar
+    else:
+      self._bar = rich.progress.Progress(
+        rich.progress.TextColumn('{task.description}'),
+        rich.progress.BarColumn(bar_width=20),
+        rich.progress.TextColumn('{task.fields[text]}'),
+        console=rich.console.Console(file=self._stream),
+      )
+      self._bar.start()
+    self._task = self._bar.add_task(
+      self._name, total=self.total, completed=self.done, text=''
+    )
+    return self
+
+  def __exit__(self, *unused: Any) -> None:
+    if self._shown > float('-inf'):
+      self._show()
+    if self._parent:
+      self._parent.restart_clock()
+      if self._bar:
+        self._bar.remove_task(self._task)
+    elif self._bar:
+      self._bar.stop()
+
+  def restart_clock(self) -> None:
+    """Forgets the rate, after time that was not spent on this loop."""
+    self._marks = collections.deque([(self._clock(), self.done)])
+
+  def due(self) -> bool:
+    """Says whether the next `update` will be shown.
+
+    Values that cost something to fetch are fetched only then.
+    """
+    return self._clock() - self._shown >= self._interval
+
+  def update(
+    self, done: int, values: Mapping[str, float] | None = None
+  ) -> None:
+    """Sets how much is done, and what to show beside it until told otherwise.
+
+    Args:
+      done: units done, counted from 0 and not from `start`.
+      values: current numbers by name.
+    """
+    now = self._clock()
+    if not self._started:
+      # The first unit compiles; it says nothing about the others.
+      self._marks = collections.deque([(now, done)])
+      self._started = True
+    elif done != self._marks[-1][1]:
+      self._marks.append((now, done))
+    while len(self._marks) > 2 and now - self._marks[1][0] > _MEMORY:
+      self._marks.popleft()
+    self.done = done
+    if values is not None:
+      self._values = dict(values)
+    if self.due():
+      self._show()
+
+  def rate(self) -> float | None:
+    """Returns units per second over the last minute, None after only one."""
+    (t0, first), (t1, last) = self._marks[0], self._marks[-1]
+    return (last - first) / (t1 - t0) if last > first and t1 > t0 else None
+
+  def text(self) -> str:
+    """Returns '120/1000 steps, 3.21 steps/s, 4 min 34 s left, loss 1.2'."""
+    parts = [f'{self.done}/{self.total} {self._unit}']
+    rate = self.rate()
+    if rate:
+      parts.append(
+        f'{rate:.2f} {self._unit}/s'
+        if rate >= 0.1
+        else f'{1 / rate:.1f} s per {self._unit[:-1]}'
+      )
+      parts.append(f'{format_time((self.total - self.done) / rate)} left')
+    if self._values:
+      parts.append(format_values(self._values))
+    return ', '.join(parts)
+
+  def message(self, text: str) -> None:
+    """Prints a line that stays, above the live line."""
+    if self._bar:
+      self._bar.console.print(text, highlight=False, markup=False)
+    else:
+      print(text, file=self._stream, flush=True)
+
+  def _show(self) -> None:
+    self._shown = self._clock()
+    if self._bar:
+      self._bar.update(self._task, completed=self.done, text=self.text())
+    else:
+      print(f'{self._name}: {self.text()}', file=self._stream, flush=True)
+
+
+def track(
+  items: Iterable[Any],
+  *,
+  name: str,
+  total: int,
+  unit: str = 'images',
+  stream: TextIO | None = None,
+) -> Iterator[Any]:
+  """Yields the items under a progress line, one unit each."""
+  with Progress(name, total=total, unit=unit, stream=stream) as progress:
+    for done, item in enumerate(items, 1):
+      yield item
+      progress.update(done)
+
+
+def print_table(
+  title: str,
+  header: Sequence[str],
+  rows: Sequence[Sequence[str]],
+  *,
+  stream: TextIO | None = None,
+) -> None:
+  """Prints a table on stdout; the first column is text, the rest numbers."""
+  table = rich.table.Table(title=title, title_justify='left')
+  for i, name in enumerate(header):
+    table.add_column(name, justify='right' if i else 'left')
+  for row in rows:
+    table.add_row(*row)
+  # Piped output has no width of its own; 80 would cut a comparison short.
+  stream = stream or sys.stdout
+  width = None if stream.isatty() else 120
+  rich.console.Console(file=stream, width=width).print(table)

@@ -1,0 +1,397 @@
+r"""Scores of a checkpoint, at label resolution, every pixel once.
+
+    python -m jaxuda.evaluate --workdir=DIR [--checkpoint=last|best|STEP] \
+        [--against=OTHER_DIR] [--split=val] [--classes=coarse7] [--out=FILE]
+
+Every figure carries its protocol: classes, subset, resolution of the labels and
+of the network's input, checkpoint, network, split and dataset.
+"""
+
+from collections.abc import Callable, Sequence
+import functools
+import pathlib
+from typing import Any
+
+from absl import flags
+import jax
+import jax.numpy as jnp
+import ml_collections
+import numpy as np
+
+from jaxuda import command
+from jaxuda import display
+from jaxuda import errors
+from jaxuda import metrics
+from jaxuda import parallel
+from jaxuda import workdir as workdir_lib
+from jaxuda.data import labels
+from jaxuda.data import pipeline
+
+
+def run(
+  method: Any,
+  state: Any,
+  config: ml_collections.ConfigDict,
+  *,
+  step: int,
+  split: str | None = None,
+  classes: str | None = None,
+  progress: display.Progress | None = None,
+  stop: Callable[[], bool] = lambda: False,
+) -> dict[str, Any] | None:
+  """Evaluates a state on the target domain.
+
+  Args:
+    method: whose `predict` is scored.
+    state: a training state.
+    config: the run's config.
+    step: steps taken, for the protocol.
+    split: of the target dataset; `config.data.target.eval_split` if None.
+    classes: a set that the network's classes are merged to; its own if None.
+    progress: the loop that this interrupts.
+    stop: asked after every batch; True gives up.
+
+  Returns:
+    None if stopped, else a tree in JSON types: 'checkpoint_step', 'main' (name
+    of the mean IoU over the most classes), 'figures' ({name: {'value', 'unit',
+    protocol ...}}; a mean IoU is in percent and null without any class), and
+    'images' ({name: its own mean IoU in percent}).
+
+  Raises:
+    UserError: an unknown class set, or one that cannot be merged to.
+  """
+  own = config.classes
+  classes = classes or own
+  split = split or config.data.target.eval_split
+  class_set = _class_set(classes)
+  table = None if classes == own else merge_table(own, classes)
+  count = len(class_set.names)
+  confusion = np.zeros((count, count + 1), np.int64)
+  images, resolutions, depth = {}, set(), None
+  for batch, result in _count_batches(
+    method, state, config, split, classes, table, progress
+  ):
+    resolutions.add(batch['label'].shape[1:])
+    per_image = np.asarray(result['confusion']).astype(np.int64)
+    confusion += per_image.sum(0)
+    for name, iou in zip(
+      batch['name'], metrics.image_mean_iou(per_image), strict=False
+    ):
+      images[_unique(name, images)] = _percent(iou)
+    if 'depth' in result:
+      sums = jax.tree.map(lambda x: np.asarray(x, np.float64), result['depth'])
+      depth = sums if depth is None else jax.tree.map(np.add, depth, sums)
+    if stop():
+      return None
+  protocol = {
+    'classes': classes,
+    'label_resolution': _resolution(resolutions),
+    'network_input': list(config.data.target.size),
+    'checkpoint_step': step,
+    'network': getattr(method, 'evaluated', 'task (student)'),
+    'split': split,
+    'dataset': config.data.target.dataset,
+    'images': len(images),
+  }
+  return _report(confusion, class_set, images, depth, protocol)
+
+
+def best(scores: dict[str, Any]) -> float:
+  """Returns the main mean IoU of what `run` returned, -1 if there is none."""
+  value = scores['figures'][scores['main']]['value']
+  return -1.0 if value is None else value
+
+
+def merge_table(source: str, target: str) -> tuple[int, ...]:
+  """Returns the class of the set `target` for each class of `source`.
+
+  A class without a counterpart becomes one more class, which no label has: its
+  predictions are errors, not ignored pixels.
+  """
+  table = np.asarray(labels.merge_map(source, target))
+  return tuple(
+    len(labels.CLASS_SETS[target].names) if x == labels.IGNORE else int(x)
+    for x in table[: len(labels.CLASS_SETS[source].names)]
+  )
+
+
+@functools.partial(jax.jit, static_argnames=('method', 'table', 'count'))
+def count_batch(
+  state: Any,
+  image: jax.Array,
+  label: jax.Array,
+  depth: tuple[jax.Array, jax.Array] | None,
+  *,
+  method: Any,
+  table: tuple[int, ...] | None,
+  count: int,
+) -> dict[str, Any]:
+  """Scores one batch on the device.
+
+  Args:
+    state: a training state.
+    image: uint8 [B, H, W, 3].
+    label: int32 [B, h, w], 255 = ignore.
+    depth: true metres [B, h, w] and where they are valid, or None.
+    method: whose `predict` is scored; hashable.
+    table: scored class of each class of the network; None for the same.
+    count: number of scored classes.
+
+  Returns:
+    'confusion' int32 [B, count, count + 1], rows are true; 'depth' sums of
+    errors where depth was given.
+  """
+  out = method.predict(state, image, size=label.shape[1:])
+  prediction = jnp.argmax(out['logits'], axis=-1)
+  if table is not None:
+    prediction = jnp.asarray(table, jnp.int32)[prediction]
+  confusion = metrics.image_confusion_matrices(
+    label, prediction, num_classes=count + 1
+  )
+  result = {'confusion': confusion[:, :count]}
+  if depth is not None:
+    true, valid = depth
+    result['depth'] = metrics.depth_error_sums(out['depth'], true, valid)
+  return result
+
+
+def predicts_depth(method: Any, state: Any, size: Sequence[int]) -> bool:
+  """Says whether `method.predict` gives depth, without running it."""
+  image = jax.ShapeDtypeStruct((1, *size, 3), jnp.uint8)
+  return 'depth' in jax.eval_shape(method.predict, state, image)
+
+
+def _count_batches(method, state, config, split, classes, table, progress):
+  """Yields (batch, result on the host), one batch behind the device."""
+  with_depth = predicts_depth(method, state, config.data.target.size)
+  options = dict(classes=classes, split=split)
+  batches = pipeline.eval_stream(
+    config.data,
+    batch_size=config.eval_batch_size,
+    with_depth=with_depth,
+    **options,
+  )
+  total = pipeline.eval_size(config.data, split=split)
+  waiting = None
+  with display.Progress(
+    f'evaluate {config.data.target.dataset} {split}',
+    total=total,
+    unit='images',
+    parent=progress,
+  ) as shown:
+    done = 0
+    for batch in batches:
+      depth = None
+      if with_depth and 'depth' in batch:
+        depth = (batch['depth'], batch['depth_valid'])
+      arrays = _spread((batch['image'], batch['label'], depth))
+      result = count_batch(
+        state,
+        *arrays,
+        method=method,
+        table=table,
+        count=len(labels.CLASS_SETS[classes].names),
+      )
+      if waiting:
+        yield waiting[0], jax.device_get(waiting[1])
+      waiting = batch, result
+      done += len(batch['name'])
+      shown.update(done)
+    if waiting:
+      yield waiting[0], jax.device_get(waiting[1])
+
+
+def _spread(arrays):
+  """Lays a batch over the devices, if it divides; each scores its share."""
+  count = jax.local_device_count()
+  if jax.process_count() > 1 or len(arrays[0]) % count:
+    return arrays
+  mesh = jax.sharding.Mesh(np.array(jax.local_devices()), (parallel.AXIS,))
+  spec = jax.sharding.PartitionSpec(parallel.AXIS)
+  return jax.device_put(arrays, jax.sharding.NamedSharding(mesh, spec))
+
+
+def _class_set(name):
+  if name not in labels.CLASS_SETS:
+    raise errors.UserError(
+      f'unknown class set {name!r}; expected one of'
+      f' {", ".join(labels.CLASS_SETS)}'
+    )
+  return labels.CLASS_SETS[name]
+
+
+def _report(confusion, class_set, images, depth, protocol):
+  """Puts every figure beside its protocol."""
+  iou = metrics.iou_per_class(confusion)
+  names = list(class_set.names)
+  figures = {}
+
+  def add(name, value, unit, ids):
+    subset = [names[i] for i in ids]
+    figures[name] = {'value': value, 'unit': unit, 'subset': subset, **protocol}
+
+  subsets = sorted(class_set.subsets.items(), key=lambda x: -len(x[1]))
+  for name, ids in subsets:
+    add(name, _percent(metrics.mean_iou(iou, ids)), '%', ids)
+  add(
+    'IoU',
+    {name: _percent(x) for name, x in zip(names, iou, strict=True)},
+    '%',
+    range(len(names)),
+  )
+  if depth is not None:
+    for name, value in metrics.depth_errors(depth).items():
+      add(f'depth_{name}', float(value), _DEPTH_UNITS.get(name, ''), ())
+  return workdir_lib.jsonable(
+    {
+      'checkpoint_step': protocol['checkpoint_step'],
+      'main': subsets[0][0],
+      'figures': figures,
+      'images': images,
+    }
+  )
+
+
+_DEPTH_UNITS = {'sq_rel': 'm', 'rms': 'm', 'pixels': 'pixels'}
+
+
+def _percent(x):
+  """Two decimals, as the papers print; None where nothing was there."""
+  return None if np.isnan(x) else round(100 * float(x), 2)
+
+
+def _resolution(sizes):
+  """[h, w], or a list of them where the images differ."""
+  sizes = sorted(list(map(int, s)) for s in sizes)
+  return sizes[0] if len(sizes) == 1 else sizes
+
+
+def _unique(name, taken):
+  return name if name not in taken else f'{name}#{len(taken)}'
+
+
+def negative_transfer(
+  ours: dict[str, Any], theirs: dict[str, Any], *, against: str
+) -> dict[str, Any]:
+  """Compares two results of `run` image by image.
+
+  Args:
+    ours: what `run` returned.
+    theirs: the same, of the other run on the same split.
+    against: name of the other run, for the protocol.
+
+  Returns:
+    A figure: the percentage of images that score lower than under the other
+    run, with the protocol.
+
+  Raises:
+    UserError: the images are not the same.
+  """
+  if ours['images'].keys() != theirs['images'].keys():
+    raise errors.UserError(
+      f'{against} was scored on other images; expected the same dataset, split'
+      ' and image names'
+    )
+  pairs = [
+    (ours['images'][name], theirs['images'][name]) for name in ours['images']
+  ]
+  pairs = [(a, b) for a, b in pairs if a is not None and b is not None]
+  rate = metrics.negative_transfer_rate(
+    np.array([a for a, _ in pairs]), np.array([b for _, b in pairs])
+  )
+  main = ours['figures'][ours['main']]
+  other = theirs['checkpoint_step']
+  return {
+    **main,
+    'value': _percent(rate),
+    'against': against,
+    'against_checkpoint_step': other,
+  }
+
+
+def print_scores(title: str, runs: dict[str, dict[str, Any]]) -> None:
+  """Prints one table: a row per class and mean, a column per run."""
+  first = next(iter(runs.values()))['figures']
+  rows = [
+    (name, *(_show(r['figures']['IoU']['value'][name]) for r in runs.values()))
+    for name in first['IoU']['value']
+  ]
+  for name in first:
+    if name != 'IoU':
+      figures = [r['figures'].get(name, {'value': None}) for r in runs.values()]
+      rows.append((name, *(_show(f['value']) for f in figures)))
+  display.print_table(title, ('class', *runs), rows)
+
+
+def _show(value):
+  return '-' if value is None else f'{value:.2f}'
+
+
+def _evaluate(workdir):
+  loaded = workdir_lib.load(workdir, which=flags.FLAGS.checkpoint)
+  data = loaded.config.data
+  if flags.FLAGS.data_dir:
+    data.data_dir = flags.FLAGS.data_dir
+  if flags.FLAGS.manual_dir:
+    data.target.manual_dir = flags.FLAGS.manual_dir
+  return run(
+    loaded.method,
+    loaded.state,
+    loaded.config,
+    step=loaded.step,
+    split=flags.FLAGS.split,
+    classes=flags.FLAGS.classes,
+  )
+
+
+def main() -> None:
+  """Runs the command line."""
+  command.hide_accelerators()
+  scores = _evaluate(flags.FLAGS.workdir)
+  shown = {_name(flags.FLAGS.workdir): scores}
+  if flags.FLAGS.against:
+    other = _evaluate(flags.FLAGS.against)
+    scores['figures']['negative_transfer_rate'] = negative_transfer(
+      scores, other, against=flags.FLAGS.against
+    )
+    shown[_name(flags.FLAGS.against)] = other
+  protocol = scores['figures'][scores['main']]
+  size = 'x'.join(map(str, np.ravel(protocol['label_resolution'])[:2]))
+  print_scores(
+    f'IoU in %, {protocol["dataset"]} {protocol["split"]},'
+    f' {protocol["images"]} images at {size},'
+    f' step {scores["checkpoint_step"]}',
+    shown,
+  )
+  out = flags.FLAGS.out or pathlib.Path(flags.FLAGS.workdir) / 'evaluation.json'
+  workdir_lib.write_json(out, scores)
+  print(f'wrote {out}')
+
+
+def _name(workdir):
+  return pathlib.Path(workdir).resolve().name
+
+
+def _define_flags():
+  """Only when run as a program: `main` has flags of its own."""
+  flags.DEFINE_string('workdir', None, 'Folder of the run.', required=True)
+  flags.DEFINE_string(
+    'checkpoint', 'last', 'last, best (by the main mIoU) or a step.'
+  )
+  flags.DEFINE_string(
+    'against', None, 'Folder of another run, for the negative-transfer rate.'
+  )
+  flags.DEFINE_string('split', None, "The config's eval_split if unset.")
+  flags.DEFINE_string('classes', None, 'Class set to merge to.')
+  flags.DEFINE_string(
+    'out', None, 'JSON to write; WORKDIR/evaluation.json if unset.'
+  )
+  flags.DEFINE_string('data_dir', None, 'Where TFDS keeps its data.')
+  flags.DEFINE_string(
+    'manual_dir', None, 'Where the target dataset was downloaded to.'
+  )
+
+
+if __name__ == '__main__':
+  _define_flags()
+  command.run(main)

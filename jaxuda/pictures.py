@@ -1,0 +1,238 @@
+"""Panels of what a network sees and says, and PNG files. Needs no TF."""
+
+from collections.abc import Mapping, Sequence
+import os
+import pathlib
+from typing import Any
+
+import cv2
+import numpy as np
+from PIL import Image
+from PIL import ImageOps
+from PIL import UnidentifiedImageError
+
+from jaxuda import errors
+
+_MARGIN = 4
+_HEADING = 18
+IGNORED = (0, 0, 0)
+
+
+def color_labels(label: np.ndarray, colors: np.ndarray) -> np.ndarray:
+  """Paints train ids.
+
+  Args:
+    label: int [...], ids 0..C-1; anything else is painted black.
+    colors: uint8 [C, 3].
+
+  Returns:
+    uint8 [..., 3] RGB.
+  """
+  table = np.empty((len(colors) + 1, 3), np.uint8)
+  table[:-1], table[-1] = colors, IGNORED
+  inside = (label >= 0) & (label < len(colors))
+  return table[np.where(inside, label, len(colors))]
+
+
+def color_depth(
+  depth: np.ndarray, *, valid: np.ndarray | None = None
+) -> np.ndarray:
+  """Paints depth, near is bright; the scale is that of disparity.
+
+  Args:
+    depth: [H, W] metres, > 0.
+    valid: bool [H, W]; what is not valid is painted black.
+
+  Returns:
+    uint8 [H, W, 3] RGB. 4 m and nearer is the bright end, infinity the dark.
+  """
+  inverse = 4.0 / np.maximum(np.asarray(depth, np.float32), 4.0)
+  level = np.round(255 * np.nan_to_num(inverse)).astype(np.uint8)
+  picture = cv2.applyColorMap(level, cv2.COLORMAP_INFERNO)[..., ::-1]
+  if valid is not None:
+    picture = np.where(valid[..., None], picture, np.uint8(0))
+  return np.ascontiguousarray(picture)
+
+
+def self_information(logits: np.ndarray) -> np.ndarray:
+  """Returns -sum_c p log2(p) / log2(C) of logits [..., C], in [0, 1].
+
+  The sum over classes of ADVENT's weighted self-information maps: 0 where the
+  network is sure, 1 where all classes are equal.
+  """
+  logits = np.asarray(logits, np.float32)
+  p = np.exp(logits - logits.max(-1, keepdims=True))
+  p /= p.sum(-1, keepdims=True)
+  return -(p * np.log2(p + 1e-30)).sum(-1) / np.log2(p.shape[-1])
+
+
+def color_information(information: np.ndarray) -> np.ndarray:
+  """Paints self-information [H, W] in [0, 1]: dark is sure, bright is not."""
+  level = np.round(255 * np.clip(information, 0, 1)).astype(np.uint8)
+  picture = cv2.applyColorMap(level, cv2.COLORMAP_VIRIDIS)[..., ::-1]
+  return np.ascontiguousarray(picture)
+
+
+def make_panel(
+  batch: Mapping[str, Any],
+  prediction: Mapping[str, np.ndarray],
+  *,
+  colors: np.ndarray,
+) -> np.ndarray:
+  """Lays out one row per image: what was seen, what is true, what was said.
+
+  Args:
+    batch: 'image' uint8 [B, H, W, 3]; 'label' int [B, h, w] and, where there is
+      true depth, 'depth' [B, h, w] metres and 'depth_valid'.
+    prediction: 'logits' [B, H, W, C] and, where the network has it, 'depth'
+      [B, H, W] metres.
+    colors: uint8 [C, 3].
+
+  Returns:
+    uint8 [height, width, 3] RGB with a heading over every column.
+  """
+  size = batch['image'].shape[1:3]
+  columns = {
+    'image': batch['image'],
+    'ground truth': [
+      color_labels(_fit(x, size), colors) for x in batch['label']
+    ],
+    'prediction': color_labels(prediction['logits'].argmax(-1), colors),
+  }
+  if 'depth' in prediction:
+    columns['depth'] = [color_depth(x) for x in prediction['depth']]
+  if 'depth' in batch:
+    columns['true depth'] = [
+      color_depth(_fit(depth, size), valid=_fit(valid, size))
+      for depth, valid in zip(batch['depth'], batch['depth_valid'], strict=True)
+    ]
+  columns['self-information'] = [
+    color_information(x) for x in self_information(prediction['logits'])
+  ]
+  return _lay_out(columns, size)
+
+
+def draw_legend(
+  names: Sequence[str], colors: np.ndarray, *, width: int
+) -> np.ndarray:
+  """Returns a strip uint8 [h, width, 3] that says which color is which."""
+  cell, line = 118, 16
+  per_row = max(1, width // cell)
+  rows = -(-len(names) // per_row)
+  strip = np.full((rows * line + _MARGIN, width, 3), 255, np.uint8)
+  for i, (name, color) in enumerate(zip(names, colors, strict=True)):
+    y, x = _MARGIN + i // per_row * line, _MARGIN + i % per_row * cell
+    strip[y : y + line - 4, x : x + 12] = color
+    _write(strip, name, (x + 16, y + 10))
+  return strip
+
+
+def stack(pictures: Sequence[np.ndarray]) -> np.ndarray:
+  """Puts RGB pictures below one another, left-aligned on white."""
+  width = max(p.shape[1] for p in pictures)
+  pad = [((0, 0), (0, width - p.shape[1]), (0, 0)) for p in pictures]
+  return np.concatenate(
+    [
+      np.pad(p, w, constant_values=255)
+      for p, w in zip(pictures, pad, strict=True)
+    ]
+  )
+
+
+def write_png(
+  path: str | os.PathLike,
+  picture: np.ndarray,
+  *,
+  colors: np.ndarray | None = None,
+) -> None:
+  """Writes a PNG, whole or not at all.
+
+  Args:
+    path: its folder is made if missing.
+    picture: uint8 [H, W, 3] RGB, or [H, W] ids.
+    colors: uint8 [C, 3]; ids are then written as an indexed colour picture
+      whose index 255 (ignored) is black.
+  """
+  path = pathlib.Path(path)
+  path.parent.mkdir(parents=True, exist_ok=True)
+  image = Image.fromarray(np.ascontiguousarray(picture))
+  if colors is not None:
+    image = image.convert('P') if image.mode != 'L' else image
+    palette = np.zeros((256, 3), np.uint8)
+    palette[: len(colors)] = colors
+    image.putpalette(palette.ravel().tolist())
+  part = path.with_name(path.name + '.part')
+  image.save(part, format='PNG')
+  part.rename(path)
+
+
+def read_image(path: str | os.PathLike) -> np.ndarray:
+  """Reads a picture of any common format as uint8 [H, W, 3] RGB.
+
+  Grey becomes RGB, transparency is dropped, 16-bit channels keep their upper
+  byte, and the orientation tag of a camera is obeyed.
+
+  Raises:
+    UserError: it cannot be decoded.
+  """
+  try:
+    # Pillow first: of a truncated file OpenCV returns the part that is there.
+    with Image.open(path) as opened:
+      if not opened.mode.startswith(('I', 'F')):
+        upright = ImageOps.exif_transpose(opened)
+        return np.asarray(upright.convert('RGB'))
+  except (OSError, ValueError, SyntaxError) as e:
+    if not isinstance(e, UnidentifiedImageError):
+      raise errors.UserError(f'{path} is not a readable picture: {e}') from e
+  # 16-bit grey, which Pillow would clip, and formats that it does not know.
+  data = np.fromfile(path, np.uint8)
+  image = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
+  if image is None:
+    raise errors.UserError(f'{path} is not a readable picture')
+  return np.ascontiguousarray(image[..., ::-1])
+
+
+def _fit(x, size):
+  """Resizes a map [h, w] to `size` by taking the nearest pixel."""
+  height, width = size
+  rows = ((np.arange(height) + 0.5) * x.shape[0] / height).astype(int)
+  columns = ((np.arange(width) + 0.5) * x.shape[1] / width).astype(int)
+  return np.asarray(x)[rows[:, None], columns[None]]
+
+
+def _lay_out(columns, size):
+  height, width = size
+  count = len(next(iter(columns.values())))
+  picture = np.full(
+    (
+      _HEADING + count * (height + _MARGIN),
+      len(columns) * (width + _MARGIN) - _MARGIN,
+      3,
+    ),
+    255,
+    np.uint8,
+  )
+  for i, (name, cells) in enumerate(columns.items()):
+    x = i * (width + _MARGIN)
+    _write(picture[:, x : x + width], name, (2, 13))
+    for j, cell in enumerate(cells):
+      y = _HEADING + j * (height + _MARGIN)
+      picture[y : y + height, x : x + width] = cell
+  return picture
+
+
+def _write(picture, text, position):
+  """Writes black text whose base line starts at (x, y)."""
+  # OpenCV draws only into contiguous arrays; a slice is drawn on a copy.
+  canvas = np.ascontiguousarray(picture)
+  cv2.putText(
+    canvas,
+    text,
+    position,
+    cv2.FONT_HERSHEY_SIMPLEX,
+    0.4,
+    (0, 0, 0),
+    1,
+    cv2.LINE_AA,
+  )
+  picture[...] = canvas

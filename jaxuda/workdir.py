@@ -1,0 +1,253 @@
+"""What lies in the folder of a run, and how it is read back. Needs no TF.
+
+config.json     the config of the run
+checkpoints/    see `checkpoint`
+metrics.jsonl   one JSON object per logged step or evaluation
+scores.json     the scores of the last and of the best checkpoint
+pictures/       panels
+events.*        TensorBoard
+"""
+
+from collections.abc import Mapping
+import dataclasses
+import json
+import math
+import os
+import pathlib
+from typing import Any
+
+import jax
+import ml_collections
+import numpy as np
+
+from jaxuda import checkpoint
+from jaxuda import errors
+from jaxuda import methods
+from jaxuda import rng
+
+# What may change between two starts of one run, because no parameter after any
+# given step depends on it.
+_FREE = (
+  'stop_step',
+  'log_every',
+  'eval_every',
+  'checkpoint_every',
+  'picture_every',
+  'keep_last',
+  'eval_batch_size',
+  'data.data_dir',
+  'data.source.manual_dir',
+  'data.target.manual_dir',
+  'data.target.eval_split',
+)
+
+
+def write_json(path: str | os.PathLike, tree: Any) -> None:
+  """Writes a JSON file that is at any moment either the old or the new one."""
+  path = pathlib.Path(path)
+  path.parent.mkdir(parents=True, exist_ok=True)
+  part = path.with_name(path.name + '.part')
+  with part.open('w') as f:
+    json.dump(jsonable(tree), f, indent=2, allow_nan=False)
+    f.write('\n')
+    f.flush()
+    os.fsync(f.fileno())
+  part.rename(path)
+
+
+def jsonable(tree: Any) -> Any:
+  """Returns the tree in JSON types: NumPy numbers as numbers, NaN as null."""
+  if isinstance(tree, Mapping):
+    return {str(k): jsonable(v) for k, v in tree.items()}
+  if isinstance(tree, list | tuple):
+    return [jsonable(v) for v in tree]
+  if isinstance(tree, np.ndarray | np.generic | jax.Array):
+    return jsonable(np.asarray(tree).tolist())
+  if isinstance(tree, float) and not math.isfinite(tree):
+    return None
+  return tree
+
+
+def config_to_dict(config: ml_collections.ConfigDict) -> dict[str, Any]:
+  """Returns a config in JSON types."""
+  return jsonable(config.to_dict())
+
+
+def config_from_dict(tree: Mapping[str, Any]) -> ml_collections.ConfigDict:
+  """The inverse of `config_to_dict`; lists come back as tuples."""
+
+  def convert(x):
+    if isinstance(x, Mapping):
+      return {k: convert(v) for k, v in x.items()}
+    return tuple(map(convert, x)) if isinstance(x, list) else x
+
+  return ml_collections.ConfigDict(convert(tree))
+
+
+def read_config(workdir: str | os.PathLike) -> ml_collections.ConfigDict:
+  """Reads the config of a run.
+
+  Raises:
+    UserError: the folder or the file is missing, or not JSON.
+  """
+  path = pathlib.Path(workdir) / 'config.json'
+  if not path.is_file():
+    raise errors.UserError(
+      f'{path} is missing; expected the workdir of a run that was started'
+    )
+  try:
+    return config_from_dict(json.loads(path.read_text()))
+  except ValueError as e:
+    raise errors.UserError(f'{path} is not a config: {e}') from e
+
+
+def read_scores(workdir: str | os.PathLike) -> dict[str, Any]:
+  """Returns the content of scores.json; {} where there is none."""
+  path = pathlib.Path(workdir) / 'scores.json'
+  return json.loads(path.read_text()) if path.is_file() else {}
+
+
+def check_config(
+  old: Mapping[str, Any], new: Mapping[str, Any], *, workdir: str
+) -> None:
+  """Checks that a run can go on under a config.
+
+  Args:
+    old: what the run was started with; JSON types.
+    new: what it is asked to go on with.
+    workdir: for the message.
+
+  Raises:
+    UserError: a field differs that changes the numbers; all are named.
+  """
+  old, new = _flatten(old), _flatten(new)
+  differ = [
+    f'{field} ({_show(old, field)} there, {_show(new, field)} here)'
+    for field in sorted({*old, *new})
+    if field not in _FREE and _show(old, field) != _show(new, field)
+  ]
+  if differ:
+    raise errors.UserError(
+      f'{workdir} holds a run with another config; differing:'
+      f' {", ".join(differ)}; expected the same fields or another --workdir'
+    )
+
+
+def example_batch(
+  config: ml_collections.ConfigDict, needs: Mapping[str, tuple[str, ...]]
+) -> dict[str, dict[str, np.ndarray]]:
+  """Returns a training batch of zeros with one example per domain.
+
+  Args:
+    config: the whole config.
+    needs: `method.needs`.
+
+  Returns:
+    The batch that the pipeline would give, but for its first axis.
+  """
+  batch = {}
+  for domain, names in needs.items():
+    options = config.data[domain]
+    crop = tuple(options.get('crop', (0, 0)))
+    shape = (1, *(crop if all(crop) else options.size))
+    batch[domain] = arrays = {}
+    for name in names:
+      if name == 'image':
+        arrays[name] = np.zeros((*shape, 3), np.uint8)
+      elif name == 'label':
+        arrays[name] = np.zeros(shape, np.int32)
+      elif name == 'depth':
+        arrays[name] = np.zeros(shape, np.float32)
+        arrays['depth_valid'] = np.zeros(shape, bool)
+      else:
+        raise ValueError(f'a method needs {name!r}, which no batch holds')
+  return batch
+
+
+def init_args(
+  config: ml_collections.ConfigDict, method: Any
+) -> tuple[jax.Array, Any]:
+  """Returns what `method.init` is called with in this run."""
+  key = rng.stream(rng.root(config.seed), 'init')
+  return key, example_batch(config, method.needs)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Run:
+  """A trained run, read back.
+
+  Attributes:
+    config: its config.
+    method: its method.
+    state: the state of one checkpoint.
+    step: the step of that checkpoint.
+  """
+
+  config: ml_collections.ConfigDict
+  method: Any
+  state: Any
+  step: int
+
+
+def load(workdir: str | os.PathLike, *, which: str = 'last') -> Run:
+  """Reads one checkpoint of a run.
+
+  Args:
+    workdir: the run's folder.
+    which: 'last', 'best' (by the main mIoU) or a step.
+
+  Raises:
+    UserError: no run, no checkpoint, none of that step, or one that does not
+      fit the config.
+  """
+  config = read_config(workdir)
+  method = methods.create(config)
+  with checkpoint.Checkpoints(workdir, write=False) as checkpoints:
+    step = _choose(checkpoints, read_scores(workdir), which)
+    like = jax.eval_shape(method.init, *init_args(config, method))
+    state = checkpoints.restore(step, like, name=config.name)
+  return Run(config=config, method=method, state=state, step=step)
+
+
+def _choose(checkpoints, scores, which):
+  steps = checkpoints.steps()
+  if not steps:
+    raise errors.UserError(
+      f'no checkpoint in {checkpoints.folder}; expected at least one'
+    )
+  if which == 'last':
+    return steps[-1]
+  if which == 'best':
+    if 'best' not in scores:
+      raise errors.UserError(
+        f'no checkpoint of {checkpoints.folder.parent} was evaluated yet, so'
+        ' none is the best; expected --checkpoint=last or a step of '
+        + ', '.join(map(str, steps))
+      )
+    return scores['best']['checkpoint_step']
+  if not which.isdigit():
+    raise errors.UserError(
+      f'unknown checkpoint {which!r}; expected last, best or a step of '
+      + ', '.join(map(str, steps))
+    )
+  return int(which)
+
+
+def _flatten(tree, prefix=''):
+  flat = {}
+  for name, value in tree.items():
+    if isinstance(value, Mapping):
+      flat.update(_flatten(value, f'{prefix}{name}.'))
+    else:
+      flat[prefix + name] = value
+  return flat
+
+
+def _show(flat, field):
+  """A value as JSON, so that 1 and 1.0, or a tuple and a list, are the same."""
+  if field not in flat:
+    return 'absent'
+  value = flat[field]
+  if isinstance(value, float) and value.is_integer():
+    value = int(value)
+  return json.dumps(value)
