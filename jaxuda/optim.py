@@ -23,10 +23,9 @@ class Options:
       10 in AdaptSegNet, ADVENT and DADA's code; the DADA paper has none (1).
     repeats: 'reference': every parameter is stepped as often as the official
       parameter list names it: stem 1, block convolutions 3, shortcut
-      convolutions 4, heads 1. The published numbers were obtained so. 'plain':
-      everything once, as the papers read.
-    decay_in_place: with 'reference', weight decay accumulates over the repeats
-      (6 and 10 times instead of 3 and 4), as PyTorch 1.2 and older did.
+      convolutions 4, heads 1, as a current PyTorch runs the official code.
+      'torch1.2': the same as the PyTorch of the papers' time ran it, see
+      `repeated_sgd`. 'plain': everything once, as the papers read.
     power: of the poly schedule base * (1 - step / total) ** power.
     disc_learning_rate: of the discriminators' Adam.
     disc_betas: its decay rates.
@@ -37,16 +36,15 @@ class Options:
   weight_decay: float = 5e-4
   head_multiplier: float = 10.0
   repeats: str = 'reference'
-  decay_in_place: bool = False
   power: float = 0.9
   disc_learning_rate: float = 1e-4
   disc_betas: Sequence[float] = (0.9, 0.99)
 
   def __post_init__(self):
     object.__setattr__(self, 'disc_betas', tuple(self.disc_betas))
-    if self.repeats not in ('reference', 'plain'):
+    if self.repeats not in ('reference', 'torch1.2', 'plain'):
       raise errors.UserError(
-        f'optim.repeats={self.repeats!r}; expected reference or plain'
+        f'optim.repeats={self.repeats!r}; expected reference, torch1.2 or plain'
       )
 
 
@@ -56,6 +54,8 @@ def poly_schedule(
   """Returns step -> base * (1 - step / total_steps) ** power, 0 at the end."""
 
   def schedule(step):
+    # The default float: float64 where that is switched on.
+    step = jnp.asarray(step, jnp.result_type(float))
     left = jnp.clip(1 - step / total_steps, 0, 1)
     return base * left**power
 
@@ -74,22 +74,26 @@ def repeated_sgd(
   *,
   momentum: float,
   weight_decay: float,
-  repeats: int,
-  decay_in_place: bool = False,
+  repeats: int = 1,
+  legacy: bool = False,
 ) -> optax.GradientTransformation:
   """PyTorch's SGD on a parameter that its list names several times.
 
   Each mention takes one more step with the same gradient: the decay is added to
   it, the momentum buffer moves, the parameter moves. For a constant gradient g
   the parameter ends up moving 10 * repeats * lr * g per call at momentum 0.9.
-  `repeats=1` is plain PyTorch SGD.
+  `repeats=1` is plain PyTorch SGD. On the very first call each mention starts
+  its own momentum buffer, and the last one is kept: PyTorch looks all buffers
+  up before it loops.
 
   Args:
     learning_rate: step -> rate.
     momentum: no dampening, no Nesterov.
     weight_decay: added to the gradient before the momentum.
     repeats: mentions of every parameter.
-    decay_in_place: the decay stays in the gradient for the next mention.
+    legacy: PyTorch 1.2 and older: the decay stays in the gradient for the next
+      mention (6 and 10 times the decay for 3 and 4 mentions), and the buffer is
+      shared from the first call on.
   """
 
   def init(params):
@@ -97,12 +101,14 @@ def repeated_sgd(
       jnp.zeros((), jnp.int32), jax.tree.map(jnp.zeros_like, params)
     )
 
-  def step(grad, trace, param, rate):
+  def step(grad, trace, param, rate, first):
     start = param
     for _ in range(repeats):
       decayed = grad + weight_decay * param
-      if decay_in_place:
+      if legacy:
         grad = decayed
+      elif repeats > 1:
+        trace = jnp.where(first, 0, trace)
       trace = momentum * trace + decayed
       param = param - rate * trace
     return param - start, trace
@@ -112,7 +118,7 @@ def repeated_sgd(
 
     leaves, treedef = jax.tree.flatten(grads)
     pairs = [
-      step(g, t, p, rate.astype(p.dtype))
+      step(g, t, p, rate.astype(p.dtype), state.count == 0)
       for g, t, p in zip(
         leaves,
         treedef.flatten_up_to(state.trace),
@@ -165,7 +171,7 @@ def task_optimizer(
     train_affine: whether norms' scale and bias are trained; else they are never
       touched, not by weight decay either.
   """
-  reference = options.repeats == 'reference'
+  listed = options.repeats != 'plain'
   mentions = {'stem': 1, 'block': 3, 'shortcut': 4, 'head': 1}
   transforms = {'frozen': optax.set_to_zero()}
   for group, repeats in mentions.items():
@@ -178,8 +184,8 @@ def task_optimizer(
       ),
       momentum=options.momentum,
       weight_decay=options.weight_decay,
-      repeats=repeats if reference else 1,
-      decay_in_place=options.decay_in_place,
+      repeats=repeats if listed else 1,
+      legacy=options.repeats == 'torch1.2',
     )
   return optax.partition(
     transforms, lambda params: labels_of(params, train_affine=train_affine)

@@ -1,0 +1,102 @@
+"""Compares our networks with the reference implementations' numbers.
+
+  python scripts/check_golden.py FILE.npz... [--dtype=float64|float32]
+
+Prints the largest relative error of every entry and exits with 1 if one is
+above 1e-6 (or an entry is missing). In float32, outputs and losses agree to
+about 1e-4; gradients through batch statistics cannot be compared there, in any
+framework.
+"""
+
+import argparse
+from collections.abc import Mapping
+import json
+import pathlib
+import sys
+from typing import Any
+
+import jax
+import numpy as np
+
+TOLERANCE = 1e-6
+# Entries that describe the run and are no result.
+_DESCRIPTION = ('sizes', 'shapes')
+
+
+def relative_error(ours: Any, golden: Any) -> float:
+  """Largest relative error: of arrays by their norm, of dicts by entry.
+
+  Args:
+    ours: an array, or a dict of arrays or scalars.
+    golden: the same; every key must be in `ours`, and what is only in `ours`
+      must be 0. A golden 0 must be met exactly.
+  """
+  if isinstance(golden, dict):
+    # A parameter that the reference does not train must not move here either.
+    extra = [np.abs(v).max() for k, v in ours.items() if k not in golden]
+    if set(golden) - set(ours) or any(extra):
+      return float('inf')
+    return max(relative_error(ours[k], v) for k, v in golden.items())
+  golden, ours = np.asarray(golden, float), np.asarray(ours, float)
+  if golden.shape != ours.shape or not np.isfinite(ours).all():
+    return float('inf')
+  if golden.shape == (2,):
+    # A pair (mean, norm) of a buffer: two scales, two errors.
+    return max(relative_error(o, g) for o, g in zip(ours, golden, strict=True))
+  difference, scale = np.linalg.norm(ours - golden), np.linalg.norm(golden)
+  if not scale:
+    return 0.0 if not difference else float('inf')
+  return float(difference / scale)
+
+
+def compare(
+  golden: Mapping[str, np.ndarray], ours: Mapping[str, Any]
+) -> dict[str, float]:
+  """Returns the relative error of every entry; inf where we have none."""
+  errors = {}
+  for name, value in golden.items():
+    if name in _DESCRIPTION:
+      continue
+    if value.dtype.kind == 'U':
+      value = json.loads(str(value))
+    errors[name] = (
+      relative_error(ours[name], value) if name in ours else float('inf')
+    )
+  return errors
+
+
+def main() -> int:
+  """Runs the command line; returns the exit status."""
+  parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
+  parser.add_argument('files', nargs='+', type=pathlib.Path)
+  parser.add_argument(
+    '--dtype', choices=('float64', 'float32'), default='float64'
+  )
+  args = parser.parse_args()
+  jax.config.update('jax_enable_x64', args.dtype == 'float64')
+  # The golden batch is one image: one device, whatever the machine has.
+  jax.config.update('jax_num_cpu_devices', 1)
+  from golden import dada  # After the switches: it builds arrays.
+
+  failed = False
+  for file in args.files:
+    if not file.is_file():
+      print(f'{file}: no such file', file=sys.stderr)
+      return 1
+    with np.load(file, allow_pickle=False) as data:
+      golden = {k: data[k] for k in data.files}
+    module = next((m for m in (dada,) if m.recognises(golden)), None)
+    if module is None:
+      print(f'{file}: no method here has these entries', file=sys.stderr)
+      return 1
+    print(f'{file} ({args.dtype})')
+    errors = compare(golden, module.measure(golden, dtype=args.dtype))
+    for name, error in errors.items():
+      bad = not error <= TOLERANCE
+      failed |= bad
+      print(f'  {name:24s} {error:.2e}{"  ABOVE 1e-6" if bad else ""}')
+  return int(failed)
+
+
+if __name__ == '__main__':
+  sys.exit(main())

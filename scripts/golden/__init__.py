@@ -1,0 +1,1 @@
+"""Checks against the reference implementations' numbers, a module a method."""

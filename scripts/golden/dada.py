@@ -1,0 +1,139 @@
+"""DADA against the official network, losses, gradients and first step."""
+
+from collections.abc import Mapping
+import json
+from typing import Any
+
+from golden import recipe
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxuda import parallel
+from jaxuda import state as state_lib
+from jaxuda.losses import adversarial
+from jaxuda.methods import dada
+from jaxuda.models import deeplab
+from jaxuda.models import pretrained
+
+_SOURCE, _TARGET = 'source', 'target'
+
+
+def recognises(golden: Mapping[str, Any]) -> bool:
+  """Whether a file's entries are DADA's."""
+  return 'update_norms' in golden and 'eval_depth' in golden
+
+
+def _method(classes: int, dtype: str) -> dada.Method:
+  """The official settings; images come normalised already."""
+  network = deeplab.Options(
+    dtype=dtype, image_order='rgb', image_mean=(0.0, 0.0, 0.0)
+  )
+  return dada.Method(num_classes=classes, total_steps=90000, network=network)
+
+
+def _batch(sizes, dtype):
+  hs, ws, ht, wt, classes, salt = (int(n) for n in sizes)
+  move = lambda x: jnp.asarray(x.transpose(0, 2, 3, 1), dtype)
+  inverse = recipe.positive('depth', (1, hs, ws), 1, 30, salt=salt)
+  label = recipe.labels('labels', (1, hs, ws), classes=classes, salt=salt)
+  return {
+    _SOURCE: {
+      'image': move(recipe.image('source', (1, 3, hs, ws), salt=salt)),
+      'label': jnp.asarray(label, jnp.int32),
+      'depth': jnp.asarray(655.36 / inverse - 0.01, dtype),
+      'depth_valid': jnp.ones((1, hs, ws), bool),
+    },
+    _TARGET: {'image': move(recipe.image('target', (1, 3, ht, wt), salt=salt))},
+  }
+
+
+def _state(method, batch, shapes, salt):
+  """The state with the recipe's weights in it."""
+  weights = {k: recipe.tensor(k, s, salt=salt) for k, s in shapes.items()}
+  empty = jax.eval_shape(method.init, jax.random.key(0), batch)
+  optimizers = {'task': method.task_tx, 'disc': method.disc_tx}
+  nets = {}
+  for name, net in empty.nets.items():
+    disc = name == 'disc'
+    variables = {'params': net.params, 'batch_stats': net.batch_stats}
+    chosen = {
+      k.removeprefix('D.'): v
+      for k, v in weights.items()
+      if k.startswith('D.') == disc
+    }
+    filled = pretrained.from_torch(chosen, variables)
+    filled = jax.tree.map(jnp.asarray, filled)
+    nets[name] = state_lib.create_net(filled, optimizers[name])
+  return state_lib.create(nets)
+
+
+def _norms(tree, prefix=''):
+  flat = pretrained.to_torch({'params': tree})
+  return {f'{prefix}{k}': np.linalg.norm(v) for k, v in flat.items()}
+
+
+def _gradients(method, state, batch):
+  """The whole step's gradients, by network, and the source's train outputs."""
+  task, disc = state.nets['task'], state.nets['disc']
+  source_grads, (_, stats, source_maps) = jax.grad(
+    method.source_loss, has_aux=True
+  )(task.params, task.batch_stats, batch[_SOURCE])
+  target_grads, (_, _, target_maps) = jax.grad(
+    method.target_loss, has_aux=True
+  )(task.params, stats, disc.params, batch[_TARGET])
+
+  def disc_loss(params):
+    apply = lambda maps: method.disc.apply({'params': params}, maps)
+    return adversarial.discriminator_loss(
+      apply(source_maps), apply(target_maps), factor=method.disc_factor
+    )[0]
+
+  total = jax.tree.map(lambda a, b: a + b, source_grads, target_grads)
+  return total, jax.grad(disc_loss)(disc.params)
+
+
+def measure(
+  golden: Mapping[str, np.ndarray], *, dtype: str
+) -> dict[str, np.ndarray]:
+  """Returns our value of every entry of the file that is a number.
+
+  Args:
+    golden: the file's entries.
+    dtype: 'float64' or 'float32'.
+  """
+  *_, classes, salt = (int(n) for n in golden['sizes'])
+  method = _method(classes, dtype)
+  batch = _batch(golden['sizes'], dtype)
+  state = _state(method, batch, json.loads(str(golden['shapes'])), salt)
+  task = state.nets['task']
+  ours = {}
+  for mode in ('eval', 'train'):
+    out, _ = jax.jit(
+      lambda net, image, train=mode == 'train': deeplab.run(
+        method.task, net.params, net.batch_stats, image, train=train
+      )
+    )(task, batch[_SOURCE]['image'])
+    ours[f'{mode}_logits'] = np.moveaxis(np.asarray(out['logits']), -1, 1)
+    ours[f'{mode}_depth'] = np.asarray(out['depth'])[:, None]
+  task_grads, disc_grads = jax.jit(_gradients, static_argnums=0)(
+    method, state, batch
+  )
+  ours['grad_norms'] = _norms(task_grads) | _norms(disc_grads, 'D.')
+  before = jax.device_get({k: n.params for k, n in state.nets.items()})
+  key = jax.random.key(0)
+  step = parallel.pmap_step(method.train_step)
+  after, losses = step(state, parallel.shard(batch), key)
+  ours |= {k: np.asarray(v) for k, v in losses.items()}
+  moved = jax.tree.map(
+    lambda a, b: np.asarray(a) - b,
+    {k: n.params for k, n in after.nets.items()},
+    before,
+  )
+  ours['update_norms'] = _norms(moved['task']) | _norms(moved['disc'], 'D.')
+  stats = {'batch_stats': after.nets['task'].batch_stats}
+  ours['running_stats_after'] = {
+    k: np.array([v.mean(), np.linalg.norm(v)])
+    for k, v in pretrained.to_torch(stats).items()
+  }
+  return ours
