@@ -1,0 +1,1 @@
+"""Configurations: one file per method. They hold numbers and names only."""

@@ -1,0 +1,185 @@
+"""What the configurations share: arguments, domain pairs, network sizes.
+
+A config file is called with a string of arguments, `--config=configs/dada.py:
+pair=streets,ablation=S5`. Every field can then be overridden on the command
+line: `--config.method.lambda_adv=0.01`.
+"""
+
+from ml_collections import config_dict
+
+# The BGR mean of the Caffe models.
+CAFFE_MEAN = (104.00698793, 116.66876762, 122.67891434)
+
+NUM_CLASSES = {
+  'cityscapes19': 19,
+  'synthia16': 16,
+  'synthia13': 13,
+  'coarse7': 7,
+  'camvid11': 11,
+}
+
+# source, target: dataset and training size (height, width). classes: the class
+# sets that make sense, the first is the default.
+PAIRS = {
+  'streets': {
+    'source': ('streets/source', (160, 320)),
+    'target': ('streets/target', (160, 320)),
+    'classes': ('cityscapes19', 'synthia16', 'synthia13', 'coarse7'),
+  },
+  'streets2camvid': {
+    'source': ('streets/source_180x240', (180, 240)),
+    'target': ('camvid', (180, 240)),
+    'classes': ('camvid11',),
+  },
+}
+
+
+def parse(text: str, **defaults: str) -> dict[str, str]:
+  """Reads 'name=value,name=value' over defaults.
+
+  Args:
+    text: what follows the colon on the command line; may be empty.
+    **defaults: the known names and their defaults.
+
+  Raises:
+    ValueError: a name that is not among the defaults, or a piece without '='.
+  """
+  values = dict(defaults)
+  for piece in filter(None, text.split(',')):
+    name, equals, value = piece.partition('=')
+    if not equals or name not in defaults:
+      raise ValueError(
+        f'unknown config argument {piece!r}; expected name=value with a name of'
+        f' {", ".join(defaults)}'
+      )
+    values[name] = value
+  return values
+
+
+def choose(name: str, value: str, choices) -> str:
+  """Returns `value` if it is one of `choices`.
+
+  Raises:
+    ValueError: it is not; the message names all of them.
+  """
+  if value not in choices:
+    raise ValueError(
+      f'unknown {name} {value!r}; expected one of {", ".join(choices)}'
+    )
+  return value
+
+
+def fraction(text: str) -> float:
+  """Reads a share of the source images, in (0, 1].
+
+  Raises:
+    ValueError: it is not a number in that range.
+  """
+  try:
+    value = float(text)
+  except ValueError:
+    value = 0.0
+  if not 0 < value <= 1:
+    raise ValueError(f'fraction={text!r}; expected a number in (0, 1]')
+  return value
+
+
+def _domain(dataset, size, **more):
+  return config_dict.create(
+    dataset=dataset,
+    split='train',
+    manual_dir=config_dict.placeholder(str),
+    size=size,
+    crop=(0, 0),
+    flip=False,
+    fraction=1.0,
+    image_resize='bicubic',
+    **more,
+  )
+
+
+def base(
+  name: str, pair: str, classes: str = ''
+) -> config_dict.ConfigDict:
+  """Returns a config for a method on a pair, in the references' settings.
+
+  Args:
+    name: the method.
+    pair: a key of `PAIRS`.
+    classes: a class set of the pair; '' for its default.
+  """
+  choose('pair', pair, PAIRS)
+  spec = PAIRS[pair]
+  classes = choose('classes', classes or spec['classes'][0], spec['classes'])
+  config = config_dict.create(
+    name=name,
+    pair=pair,
+    classes=classes,
+    num_classes=NUM_CLASSES[classes],
+    seed=1234,
+    # Schedules run to total_steps; training ends at stop_step.
+    total_steps=90000,
+    stop_step=90000,
+    batch_size=1,
+    eval_batch_size=1,
+    log_every=100,
+    eval_every=2000,
+    checkpoint_every=2000,
+    picture_every=2000,
+    keep_last=2,
+    data={
+      'data_dir': config_dict.placeholder(str),
+      'resize': 'reference',
+      'zero_depth': 'keep',
+      'far_depth': 'keep',
+      'shuffle_buffer': 1000,
+      'source': _domain(*spec['source']),
+      'target': _domain(*spec['target'], eval_split='val'),
+    },
+    network={
+      'backbone': 'resnet101',
+      'norm': 'batch',
+      'train_affine': False,
+      'init': 'reference',
+      'rates': (6, 12, 18, 24),
+      'active_rates': 0,
+      'image_order': 'bgr',
+      'image_mean': CAFFE_MEAN,
+      'image_scale': (1.0, 1.0, 1.0),
+      'dtype': 'float32',
+      'remat': False,
+      'dot_1x1': True,
+      'barriers': True,
+      'aspp_dot': True,
+    },
+    optim={
+      'learning_rate': 2.5e-4,
+      'momentum': 0.9,
+      'weight_decay': 5e-4,
+      'head_multiplier': 10.0,
+      'repeats': 'reference',
+      'power': 0.9,
+      'disc_learning_rate': 1e-4,
+      'disc_betas': (0.9, 0.99),
+    },
+  )
+  if pair.startswith('streets'):
+    _shrink(config)
+  return config
+
+
+def _shrink(config):
+  """The small network, trained from scratch: minutes on two cores."""
+  config.total_steps = config.stop_step = 1500
+  config.batch_size = 4
+  config.eval_batch_size = 10
+  config.log_every = 20
+  config.eval_every = config.checkpoint_every = config.picture_every = 500
+  network, optim = config.network, config.optim
+  network.backbone = 'resnet_small'
+  network.init = 'he'
+  network.train_affine = True
+  network.image_scale = (1 / 58.0,) * 3
+  optim.learning_rate = 0.01
+  optim.head_multiplier = 1.0
+  optim.repeats = 'plain'
