@@ -120,9 +120,7 @@ def iou_per_class(matrix: np.ndarray) -> np.ndarray:
   return np.where(union > 0, hits / np.maximum(union, 1), np.nan)
 
 
-def mean_iou(
-  iou: np.ndarray, subset: Sequence[int] | None = None
-) -> np.ndarray:
+def mean_iou(iou: np.ndarray, subset: Sequence[int] | None) -> np.ndarray:
   """Mean IoU over a subset of the classes, those that are NaN left out.
 
   Args:
@@ -172,7 +170,7 @@ def scores(matrix: np.ndarray, class_set: ClassSet) -> dict[str, object]:
 
 
 def image_mean_iou(
-  matrices: np.ndarray, subset: Sequence[int] | None = None
+  matrices: np.ndarray, *, subset: Sequence[int] | None = None
 ) -> np.ndarray:
   """Mean IoU of each image, over the classes that it has.
 

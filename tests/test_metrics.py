@@ -139,7 +139,7 @@ class TestIou:
     iou = metrics.iou_per_class(matrix)
     np.testing.assert_allclose(iou[:2], [3 / 6, 4 / 7], rtol=1e-15)
     assert np.isnan(iou[2])
-    np.testing.assert_allclose(metrics.mean_iou(iou), (1 / 2 + 4 / 7) / 2)
+    np.testing.assert_allclose(metrics.mean_iou(iou, None), (1 / 2 + 4 / 7) / 2)
     np.testing.assert_allclose(metrics.mean_iou(iou, [1, 2]), 4 / 7)
     assert np.isnan(metrics.mean_iou(iou, [2]))
 
@@ -199,7 +199,7 @@ class TestNegativeTransfer:
       metrics.image_mean_iou(matrices), [0.25, 1.0, np.nan]
     )
     np.testing.assert_array_equal(
-      metrics.image_mean_iou(matrices, [0]), [0.5, 1.0, np.nan]
+      metrics.image_mean_iou(matrices, subset=[0]), [0.5, 1.0, np.nan]
     )
 
   def test_rate(self):

@@ -1,0 +1,200 @@
+"""The rules that keep the house in order, checked on its source text."""
+
+import ast
+import importlib.util
+import pathlib
+import re
+import subprocess
+import sys
+
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+PACKAGE = ROOT / 'jaxuda'
+
+# room: (rooms of jaxuda, packages of others) that it may import. A room is a
+# module or folder directly under jaxuda. Leaves first; a new room gets a row.
+ROOMS = {
+  'errors': ('', ''),
+  'rng': ('', 'jax'),
+  'metrics': ('', 'jax numpy'),
+  'signals': ('', ''),
+  'display': ('', 'rich'),
+  'pictures': ('errors', 'PIL cv2 numpy'),
+  'parallel': ('errors', 'jax numpy'),
+  'optim': ('errors', 'jax optax'),
+  'state': ('parallel', 'flax jax optax'),
+  'ops': ('errors', 'jax numpy'),
+  'losses': ('errors ops', 'jax numpy'),
+  'models': ('errors ops parallel', 'flax jax numpy'),
+  'methods': (
+    'errors losses metrics models ops optim parallel rng state',
+    'jax numpy',
+  ),
+  'data': (
+    'display errors',
+    'absl cv2 etils numpy PIL tensorflow tensorflow_datasets',
+  ),
+  'command': ('errors', 'absl ml_collections tensorflow'),
+  'checkpoint': ('errors parallel', 'absl jax numpy orbax'),
+  'workdir': ('checkpoint errors methods rng', 'jax ml_collections numpy'),
+  'recorder': ('pictures workdir', 'clu numpy'),
+  'window': ('checkpoint errors', 'jax numpy'),
+  'evaluate': (
+    'command data display errors metrics parallel workdir',
+    'absl jax ml_collections numpy',
+  ),
+  'predict': (
+    'command data display errors ops pictures workdir',
+    'PIL absl jax numpy',
+  ),
+  'train': (
+    'checkpoint data display errors evaluate methods parallel pictures'
+    ' recorder rng signals window workdir',
+    'absl clu jax ml_collections numpy',
+  ),
+  'main': ('command errors train', 'absl ml_collections'),
+}
+
+# Parts of a room that are held to more than their room.
+INNER_ROOMS = {
+  'data.labels': ('errors', 'numpy'),
+  'data.streets': ('data display errors', 'numpy tensorflow_datasets'),
+  'data.rendering': ('data errors', 'cv2 numpy'),
+}
+
+# A training step must run on a machine that has no TensorFlow.
+WITHOUT_TENSORFLOW = (
+  *('checkpoint', 'command', 'data.labels', 'display', 'errors', 'losses'),
+  *('methods', 'metrics', 'models', 'ops', 'optim', 'parallel', 'pictures'),
+  *('rng', 'state', 'workdir'),
+)
+
+
+def _files(*folders):
+  """Python files of the project, without what git ignores."""
+  return sorted(p for f in folders for p in (ROOT / f).rglob('*.py'))
+
+
+def _name(path):
+  """'jaxuda.ops.depth' of jaxuda/ops/depth.py, 'jaxuda.ops' of its package."""
+  parts = path.relative_to(ROOT).with_suffix('').parts
+  return '.'.join(parts[:-1] if parts[-1] == '__init__' else parts)
+
+
+def _imports(path):
+  """Yields the dotted name of every module (or name) that a file imports."""
+  for node in ast.walk(ast.parse(path.read_text())):
+    if isinstance(node, ast.Import):
+      yield from (alias.name for alias in node.names)
+    elif isinstance(node, ast.ImportFrom):
+      assert node.level == 0, f'{path}: relative import'
+      yield from (f'{node.module}.{alias.name}' for alias in node.names)
+
+
+def _rule(name):
+  """The row for a module of jaxuda, None for the package itself."""
+  inner = name.removeprefix('jaxuda').lstrip('.')
+  for prefix, rule in INNER_ROOMS.items():
+    if inner == prefix or inner.startswith(prefix + '.'):
+      return rule
+  room = inner.partition('.')[0]
+  assert not room or room in ROOMS, f'{room} has no row in ROOMS'
+  return ROOMS.get(room, ('', ''))
+
+
+@pytest.mark.parametrize('path', _files('jaxuda'), ids=_name)
+def test_imports_only_what_its_room_may(path):
+  name = _name(path)
+  rooms, packages = (set(x.split()) for x in _rule(name))
+  own = name.split('.')[1] if '.' in name else ''
+  for target in _imports(path):
+    top, *rest = target.split('.')
+    if top == 'jaxuda' and rest:
+      assert rest[0] == own or rest[0] in rooms, f'{name} imports {target}'
+    elif top not in sys.stdlib_module_names:
+      assert top in packages, f'{name} imports {target}'
+
+
+@pytest.mark.parametrize(
+  'path', sorted((PACKAGE / 'methods').glob('*.py')), ids=_name
+)
+def test_methods_do_not_import_methods(path):
+  others = {t for t in _imports(path) if t.startswith('jaxuda.methods')}
+  assert others <= {'jaxuda.methods.base'}
+
+
+@pytest.mark.parametrize('path', _files('configs'), ids=_name)
+def test_configs_import_only_ml_collections(path):
+  tops = {target.partition('.')[0] for target in _imports(path)}
+  assert tops <= {'ml_collections', 'configs'} | sys.stdlib_module_names
+
+
+@pytest.mark.parametrize(
+  'path', _files('jaxuda', 'scripts', 'tests'), ids=_name
+)
+def test_imports_modules_not_names(path):
+  for target in _imports(path):
+    if target.startswith('jaxuda.'):
+      assert importlib.util.find_spec(target), f'{target} is not a module'
+
+
+def test_only_parallel_mentions_pmap():
+  files = [p for p in _files('jaxuda') if re.search(r'\bpmap\b', p.read_text())]
+  assert [_name(p) for p in files] == ['jaxuda.parallel']
+
+
+def test_only_checkpoint_imports_orbax():
+  files = [
+    _name(p)
+    for p in _files('jaxuda', 'scripts')
+    if any(t.split('.')[0] == 'orbax' for t in _imports(p))
+  ]
+  assert files == ['jaxuda.checkpoint']
+
+
+def test_tensorflow_stays_out():
+  names = [
+    name
+    for path in _files('jaxuda')
+    for name in [_name(path)]
+    if name.removeprefix('jaxuda.').startswith(WITHOUT_TENSORFLOW)
+  ]
+  for room in WITHOUT_TENSORFLOW:
+    assert f'jaxuda.{room}' in names
+  code = f"""
+import importlib, sys
+for name in {names}:
+  importlib.import_module(name)
+  loaded = [m for m in sys.modules if m.split('.')[0] == 'tensorflow']
+  assert not loaded, f'{{name}} loads {{loaded[0]}}'
+"""
+  subprocess.run([sys.executable, '-c', code], check=True, cwd=ROOT)
+
+
+@pytest.mark.parametrize(
+  'path', _files('jaxuda', 'configs', 'scripts', 'tests'), ids=_name
+)
+def test_short_files(path):
+  assert len(path.read_text().splitlines()) <= 400
+
+
+def test_no_drawers():
+  drawers = re.compile(r'utils?|helpers?|misc|common_lib')
+  for path in _files('jaxuda', 'scripts', 'tests'):
+    for part in path.relative_to(ROOT).with_suffix('').parts:
+      assert not drawers.fullmatch(part), path
+      assert not part.endswith(('_utils', '_util', '_helpers')), path
+
+
+@pytest.mark.parametrize(
+  'command', [('check',), ('format', '--check')], ids=' '.join
+)
+def test_ruff(command):
+  done = subprocess.run(
+    [sys.executable, '-m', 'ruff', *command, '--quiet', '.'],
+    cwd=ROOT,
+    capture_output=True,
+    text=True,
+  )
+  assert done.returncode == 0, done.stdout + done.stderr
