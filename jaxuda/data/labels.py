@@ -1,0 +1,341 @@
+"""Class sets, their colours, and the way from a dataset's ids to them.
+
+Labels are class ids 0..C-1 of a class set; 255 is ignored everywhere. A
+dataset's *raw* ids are what its files hold:
+
+* 'streets': Cityscapes train ids 0..18, 255;
+* 'camvid': the SegNet release, 0..10 and 11 = unlabelled;
+* 'cityscapes' and 'gta5': Cityscapes label ids 0..33; 34 and 255 are void;
+* 'synthia': SYNTHIA-RAND-CITYSCAPES, 0..22.
+
+Coarser class sets follow from finer ones, with two exceptions, which are tables
+of their own as in DADA's code: SYNTHIA's seven classes leave out motorcycle,
+rider, bus and wall, but count lane marking as flat; Cityscapes' seven have
+caravan and trailer as vehicles, which no finer set knows.
+
+NumPy only.
+"""
+
+from collections.abc import Mapping, Sequence
+import dataclasses
+import types
+
+import numpy as np
+
+from jaxuda import errors
+
+IGNORE = 255
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class ClassSet:
+  """What a network distinguishes.
+
+  Attributes:
+    names: of the C classes, in the order of their ids.
+    colors: uint8 [C, 3] RGB, those of Cityscapes.
+    subsets: name of a mean IoU -> ids of the classes that it is taken over.
+  """
+
+  names: tuple[str, ...]
+  colors: np.ndarray
+  subsets: Mapping[str, tuple[int, ...]]
+
+
+_CITYSCAPES = {
+  'road': (128, 64, 128),
+  'sidewalk': (244, 35, 232),
+  'building': (70, 70, 70),
+  'wall': (102, 102, 156),
+  'fence': (190, 153, 153),
+  'pole': (153, 153, 153),
+  'traffic light': (250, 170, 30),
+  'traffic sign': (220, 220, 0),
+  'vegetation': (107, 142, 35),
+  'terrain': (152, 251, 152),
+  'sky': (70, 130, 180),
+  'person': (220, 20, 60),
+  'rider': (255, 0, 0),
+  'car': (0, 0, 142),
+  'truck': (0, 0, 70),
+  'bus': (0, 60, 100),
+  'train': (0, 80, 100),
+  'motorcycle': (0, 0, 230),
+  'bicycle': (119, 11, 32),
+}
+_NOT_IN_16 = ('terrain', 'truck', 'train')
+_NOT_IN_13 = (*_NOT_IN_16, 'wall', 'fence', 'pole')
+_NAMES_19 = tuple(_CITYSCAPES)
+_NAMES_16 = tuple(x for x in _NAMES_19 if x not in _NOT_IN_16)
+_NAMES_13 = tuple(x for x in _NAMES_19 if x not in _NOT_IN_13)
+
+# Name of a coarse class -> what it holds; the first gives its colour.
+_COARSE_7 = {
+  'flat': ('road', 'sidewalk'),
+  'construction': ('building', 'wall', 'fence'),
+  'object': ('pole', 'traffic light', 'traffic sign'),
+  'nature': ('vegetation', 'terrain'),
+  'sky': ('sky',),
+  'human': ('person', 'rider'),
+  'vehicle': ('car', 'truck', 'bus', 'train', 'motorcycle', 'bicycle'),
+}
+_CAMVID_11 = {
+  'sky': ('sky',),
+  'building': ('building', 'wall'),
+  'pole': ('pole',),
+  'road': ('road',),
+  'pavement': ('sidewalk',),
+  'tree': ('vegetation', 'terrain'),
+  'sign': ('traffic sign', 'traffic light'),
+  'fence': ('fence',),
+  'car': ('car', 'truck', 'bus', 'train'),
+  'pedestrian': ('person',),
+  'bicyclist': ('rider', 'bicycle', 'motorcycle'),
+}
+
+
+def _create_set(
+  parts: Mapping[str, Sequence[str]], subsets: Mapping[str, Sequence[str]]
+) -> ClassSet:
+  names = tuple(parts)
+  colors = np.array([_CITYSCAPES[x[0]] for x in parts.values()], np.uint8)
+  colors.flags.writeable = False
+  return ClassSet(
+    names=names,
+    colors=colors,
+    subsets=types.MappingProxyType(
+      {k: tuple(names.index(x) for x in v) for k, v in subsets.items()}
+    ),
+  )
+
+
+# Name of a class set -> {name of a class: the Cityscapes classes in it}.
+_PARTS: Mapping[str, Mapping[str, Sequence[str]]] = {
+  'cityscapes19': {x: (x,) for x in _NAMES_19},
+  'synthia16': {x: (x,) for x in _NAMES_16},
+  'synthia13': {x: (x,) for x in _NAMES_13},
+  'coarse7': _COARSE_7,
+  'camvid11': _CAMVID_11,
+}
+
+CLASS_SETS: Mapping[str, ClassSet] = types.MappingProxyType(
+  {
+    'cityscapes19': _create_set(
+      _PARTS['cityscapes19'],
+      {'mIoU19': _NAMES_19, 'mIoU16': _NAMES_16, 'mIoU13': _NAMES_13},
+    ),
+    'synthia16': _create_set(
+      _PARTS['synthia16'], {'mIoU16': _NAMES_16, 'mIoU13': _NAMES_13}
+    ),
+    'synthia13': _create_set(_PARTS['synthia13'], {'mIoU13': _NAMES_13}),
+    'coarse7': _create_set(_PARTS['coarse7'], {'mIoU7': tuple(_COARSE_7)}),
+    'camvid11': _create_set(_PARTS['camvid11'], {'mIoU11': tuple(_CAMVID_11)}),
+  }
+)
+
+
+def _fill(entries: Mapping[int, int]) -> np.ndarray:
+  table = np.full(256, IGNORE, np.uint8)
+  for raw, label in entries.items():
+    table[raw] = label
+  return table
+
+
+# Raw ids -> train ids of the named class set.
+_STREETS_19 = {i: i for i in range(19)}
+_LABEL_IDS_19 = {
+  raw: i
+  for i, raw in enumerate(
+    (7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32, 33)
+  )
+}
+# Not 14..16, 18 (guard rail, bridge, tunnel, polegroup), 9, 10 (parking, rail
+# track). Caravan 29 and trailer 30 are vehicles.
+_LABEL_IDS_7 = {
+  **dict.fromkeys((7, 8), 0),
+  **dict.fromkeys((11, 12, 13), 1),
+  **dict.fromkeys((17, 19, 20), 2),
+  **dict.fromkeys((21, 22), 3),
+  23: 4,
+  **dict.fromkeys((24, 25), 5),
+  **dict.fromkeys(range(26, 34), 6),
+}
+# Terrain 16, truck 18 and train 20 are in the table, hardly in the pictures.
+_SYNTHIA_19 = {
+  raw: i
+  for i, raw in enumerate(
+    (3, 4, 2, 21, 5, 7, 15, 9, 6, 16, 1, 10, 17, 8, 18, 19, 20, 12, 11)
+  )
+}
+_SYNTHIA_7 = {
+  **dict.fromkeys((3, 4, 22), 0),
+  **dict.fromkeys((2, 5), 1),
+  **dict.fromkeys((7, 9, 15), 2),
+  6: 3,
+  1: 4,
+  10: 5,
+  **dict.fromkeys((8, 11), 6),
+}
+_CAMVID_11_IDS = {i: i for i in range(11)}
+# For reference. CamVid's sign holds lights, its car holds trucks and buses, and
+# its bicyclist is rider and bicycle: rider here.
+_CAMVID_19 = dict(enumerate((10, 2, 5, 0, 1, 8, 7, 4, 13, 11, 12)))
+
+_TABLES: Mapping[str, Mapping[str, Mapping[int, int]]] = {
+  'streets': {'cityscapes19': _STREETS_19},
+  'camvid': {'camvid11': _CAMVID_11_IDS, 'cityscapes19': _CAMVID_19},
+  'cityscapes': {'cityscapes19': _LABEL_IDS_19, 'coarse7': _LABEL_IDS_7},
+  'gta5': {'cityscapes19': _LABEL_IDS_19, 'coarse7': _LABEL_IDS_7},
+  'synthia': {'cityscapes19': _SYNTHIA_19, 'coarse7': _SYNTHIA_7},
+}
+# CamVid cannot be refined: its cityscapes19 table leads nowhere else.
+_NOT_MERGED = ('camvid',)
+
+_RAW_IDS: Mapping[str, tuple[int, ...]] = {
+  'streets': (*range(19), 255),
+  'camvid': tuple(range(12)),
+  'cityscapes': (*range(35), 255),
+  'gta5': (*range(35), 255),
+  'synthia': tuple(range(23)),
+}
+
+
+def get_class_set(classes: str) -> ClassSet:
+  """Returns a class set by its name.
+
+  Raises:
+    UserError: there is no such class set.
+  """
+  if classes not in CLASS_SETS:
+    raise errors.UserError(
+      f'unknown class set {classes!r}; expected one of {", ".join(CLASS_SETS)}'
+    )
+  return CLASS_SETS[classes]
+
+
+def merge_map(source: str, target: str) -> np.ndarray:
+  """Returns the class of `target` that each class of `source` belongs to.
+
+  To score a finer network on coarser classes: `merge_map(...)[prediction]`.
+
+  Returns:
+    uint8 [256]; 255 for a class without a counterpart and for what is no class.
+
+  Raises:
+    UserError: unknown class set, or `target` has a class that `source` cannot
+      give.
+  """
+  get_class_set(source)
+  get_class_set(target)
+  possible = [x for x in CLASS_SETS if _merge(source, x) is not None]
+  if target not in possible:
+    raise errors.UserError(
+      f'{source} cannot be merged to {target}; expected one of'
+      f' {", ".join(possible)}'
+    )
+  return _merge(source, target)
+
+
+def _merge(source: str, target: str) -> np.ndarray | None:
+  """Returns `merge_map`, or None where a class of `target` would be empty."""
+  if source == target:
+    return _fill({i: i for i in range(len(_PARTS[source]))})
+  coarse = {
+    name: i for i, parts in enumerate(_PARTS[target].values()) for name in parts
+  }
+  fine = list(_PARTS[source].values())
+  if any(len(parts) > 1 for parts in fine):
+    return None
+  entries = {
+    i: coarse[parts[0]] for i, parts in enumerate(fine) if parts[0] in coarse
+  }
+  if len(set(entries.values())) < len(_PARTS[target]):
+    return None
+  return _fill(entries)
+
+
+def label_map(dataset: str, classes: str) -> np.ndarray:
+  """Returns the class of each raw id of a dataset.
+
+  Args:
+    dataset: whose ids, e.g. 'synthia' (see the top of this file).
+    classes: name of a class set.
+
+  Returns:
+    uint8 [256]: class 0..C-1 of each raw id, or 255 = ignored.
+
+  Raises:
+    UserError: unknown dataset or class set, or the dataset's ids do not tell
+      the classes of the set apart.
+  """
+  _check_dataset(dataset)
+  get_class_set(classes)
+  tables = _TABLES[dataset]
+  if classes in tables:
+    return _fill(tables[classes])
+  merged = None
+  if dataset not in _NOT_MERGED:
+    merged = _merge('cityscapes19', classes)
+  if merged is None:
+    possible = [
+      x for x in CLASS_SETS if x in tables or dataset not in _NOT_MERGED
+    ]
+    raise errors.UserError(
+      f'the labels of {dataset} have no map to {classes}; expected one of'
+      f' {", ".join(possible)}'
+    )
+  return merged[_fill(tables['cityscapes19'])]
+
+
+def _check_dataset(dataset: str) -> None:
+  if dataset not in _TABLES:
+    raise errors.UserError(
+      f'no label ids are known for {dataset!r}; expected one of'
+      f' {", ".join(_TABLES)}'
+    )
+
+
+def check_ids(label: np.ndarray, *, dataset: str, file: str) -> None:
+  """Checks that a raw label has only ids of its dataset's table.
+
+  Args:
+    label: unsigned integers of any shape.
+    dataset: whose table.
+    file: named in the error.
+
+  Raises:
+    UserError: names the file and the ids.
+  """
+  _check_dataset(dataset)
+  known = _RAW_IDS[dataset]
+  unknown = np.setdiff1d(label, known)
+  if unknown.size:
+    shown = ', '.join(str(x) for x in unknown[:8])
+    more = f' and {unknown.size - 8} more' if unknown.size > 8 else ''
+    raise errors.UserError(
+      f'{file}: label ids {shown}{more} are not in the table of {dataset};'
+      f' expected {_show_ids(known)}'
+    )
+
+
+def _show_ids(ids: Sequence[int]) -> str:
+  run = f'{ids[0]}..{max(x for x in ids if x != IGNORE)}'
+  return f'{run} or {IGNORE}' if IGNORE in ids else run
+
+
+def to_colors(label: np.ndarray, classes: str) -> np.ndarray:
+  """Paints a label.
+
+  Args:
+    label: integers [...], 0..C-1; anything else (255) becomes black.
+    classes: name of a class set.
+
+  Returns:
+    uint8 [..., 3] RGB.
+  """
+  colors = get_class_set(classes).colors
+  label = np.asarray(label)
+  known = (label >= 0) & (label < len(colors))
+  return np.where(
+    known[..., None], colors[np.where(known, label, 0)], np.uint8(0)
+  )
