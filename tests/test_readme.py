@@ -1,0 +1,91 @@
+"""What the README shows is true."""
+
+import functools
+import importlib.util
+import itertools
+import pathlib
+import re
+import shlex
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxuda import parallel
+from jaxuda.models import deeplab
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+README = (ROOT / 'README.md').read_text()
+PYTHON = re.findall(r'^```python\n(.*?)^```$', README, re.DOTALL | re.MULTILINE)
+
+
+def _load(tmp_path, text, name):
+  path = tmp_path / f'{name}.py'
+  path.write_text(text)
+  spec = importlib.util.spec_from_file_location(name, path)
+  module = importlib.util.module_from_spec(spec)
+  spec.loader.exec_module(module)
+  return module
+
+
+def test_the_method_fits(tmp_path):
+  """Traced, not compiled: every name, shape and dtype in it is checked."""
+  config = _load(tmp_path, PYTHON[1], 'readme_config').get_config()
+  method = _load(tmp_path, PYTHON[0], 'readme_method').Method(
+    num_classes=3,
+    total_steps=10,
+    network=deeplab.Options(backbone='resnet_small', rates=(1, 2)),
+    **config.method,
+  )
+  arrays = {
+    'image': np.zeros((2, 32, 48, 3), np.uint8),
+    'label': np.zeros((2, 32, 48), np.int32),
+  }
+  batch = {domain: arrays for domain in method.needs}
+  key = jax.random.key(0)
+  state = jax.eval_shape(method.init, key, batch)
+  step = parallel.pmap_step(method.train_step)
+  new_state, losses = jax.eval_shape(step, state, parallel.shard(batch), key)
+  assert jax.tree.map(jnp.shape, new_state) == jax.tree.map(jnp.shape, state)
+  assert {name: x.shape for name, x in losses.items()} == {
+    'loss_seg': (),
+    'loss_target': (),
+  }
+  out = jax.eval_shape(
+    functools.partial(method.predict, size=(20, 30)), state, arrays['image']
+  )
+  assert out['logits'].shape == (2, 20, 30, 3)
+
+
+@pytest.mark.parametrize(
+  'config', sorted(set(re.findall(r'configs/\w+\.py(?::[\w.,=]+)?', README)))
+)
+def test_configs_exist(config):
+  path, _, arguments = config.partition(':')
+  if path == 'configs/pseudo_label.py':
+    return
+  spec = importlib.util.spec_from_file_location('config', ROOT / path)
+  module = importlib.util.module_from_spec(spec)
+  spec.loader.exec_module(module)
+  assert module.get_config(arguments).name == pathlib.Path(path).stem
+
+
+def test_files_exist():
+  named = re.findall(r'`((?:jaxuda|scripts|tests|configs)/[\w/.]*)`', README)
+  missing = [name for name in named if not (ROOT / name).exists()]
+  assert len(named) > 10
+  assert missing == [
+    'jaxuda/methods/pseudo_label.py',
+    'configs/pseudo_label.py',
+  ]
+
+
+def test_modules_of_the_commands_exist():
+  blocks = re.findall(r'^```\n(.*?)^```$', README, re.DOTALL | re.MULTILINE)
+  modules = set()
+  for block in blocks:
+    words = shlex.split(block.replace('\\\n', ' '), comments=True)
+    modules.update(b for a, b in itertools.pairwise(words) if a == '-m')
+  assert modules == {'jaxuda.main', 'jaxuda.evaluate', 'jaxuda.predict'}
+  assert all(importlib.util.find_spec(name) for name in modules)
