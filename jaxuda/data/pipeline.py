@@ -1,0 +1,298 @@
+"""Batches: deterministic, resumable at once, split over processes.
+
+Training batch, NumPy, [B, ...] with B the rows of this process:
+
+    {'source': {'image': uint8 [B, H, W, 3] RGB,
+                'label': int32 [B, H, W], 0..C-1, 255 = ignore,
+                'depth': float32 [B, H, W] metres,
+                'depth_valid': bool [B, H, W]},
+     'target': {'image': uint8 [B, h, w, 3], ...}}
+
+with exactly the domains and fields that the method needs; 'depth' brings
+'depth_valid'. What is not needed is not decoded: the target's labels can be
+absent, or wrong, and nothing changes. A size is the crop's where there is one.
+Raw depth 0 is 0 m and raw 65535 (SYNTHIA's sky) 655.35 m, valid unless the
+config masks them.
+
+Evaluation batch: 'image' uint8 [B, H, W, 3] at the network's size, 'label'
+int32 [B, H0, W0] at its own resolution, 'depth' and 'depth_valid' [B, H0, W0]
+when asked for and there, 'name' the list of the images' names. Every image
+comes once; the last batch is filled up with black images whose labels are 255
+and whose depth is nowhere valid; 'name' has only real images.
+
+A training batch is a function of (seed, step) alone. Sample i of a domain is
+record i % n of the permutation that (seed, domain, epoch i // n) gives, and its
+crop and mirroring are drawn from (seed, domain, i). Records are read by their
+number, so a stream starts at any step at once: no shuffle buffer that would
+have to be filled again, and no iterator state to save.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+import dataclasses
+import functools
+import itertools
+import sys
+from typing import Any
+import zlib
+
+import numpy as np
+import tensorflow as tf
+
+from jaxuda import errors
+from jaxuda.data import labels
+from jaxuda.data import records as records_lib
+from jaxuda.data import transforms
+
+Batch = dict[str, Any]
+
+_FIELDS = ('image', 'label', 'depth')
+_BATCHES_AHEAD = 2
+
+
+def domain_seed(seed: int, side: str) -> int:
+  """Returns the seed of a domain's stream, 0..2^32-1."""
+  return zlib.crc32(f'{seed}/{side}'.encode())
+
+
+@functools.lru_cache(maxsize=8)
+def permute(seed: int, epoch: int, count: int) -> np.ndarray:
+  """Returns the order of an epoch: int64 [count], a permutation.
+
+  Args:
+    seed: 0..2^64-1.
+    epoch: 0, 1, ...
+    count: number of records.
+  """
+  # Raw bits of Philox, which NumPy keeps as they are, and no shuffle of NumPy,
+  # which it may change.
+  key = np.array([seed, epoch], np.uint64)
+  order = np.random.Philox(key=key).random_raw(count).argsort(kind='stable')
+  order.flags.writeable = False
+  return order
+
+
+def train_stream(
+  data_config: Any,
+  *,
+  classes: str,
+  needs: Mapping[str, Sequence[str]],
+  batch_size: int,
+  seed: int,
+  start_step: int = 0,
+  process_index: int = 0,
+  process_count: int = 1,
+) -> Iterator[Batch]:
+  """Returns the endless stream of training batches from a step on.
+
+  Args:
+    data_config: `config.data`.
+    classes: class set that labels are mapped to.
+    needs: fields of each domain, e.g. {'source': ('image', 'label', 'depth'),
+      'target': ('image',)}; exactly these are loaded.
+    batch_size: over all processes, for each domain.
+    seed: of shuffling, crops and mirroring.
+    start_step: number of the first batch.
+    process_index: 0..process_count - 1; this process gets its run of rows of
+      every batch.
+    process_count: number of processes.
+
+  Returns:
+    An iterator over the batches described at the top of this file.
+
+  Raises:
+    UserError: a config value, dataset, split or field is wrong; at once, before
+      the first batch.
+  """
+  rows = _share(batch_size, process_index, process_count)
+  if start_step < 0:
+    raise errors.UserError(f'start_step={start_step}; expected at least 0')
+  streams = {}
+  for side, fields in needs.items():
+    unknown = [x for x in fields if x not in _FIELDS]
+    if unknown:
+      raise errors.UserError(
+        f'{side} needs {unknown[0]!r}; expected fields of {", ".join(_FIELDS)}'
+      )
+    records = records_lib.Records(
+      records_lib.read_domain(data_config, side),
+      classes=classes,
+      fields=fields,
+    )
+    streams[side] = _stream_domain(
+      records, domain_seed(seed, side), batch_size, rows, start_step
+    )
+  dataset = tf.data.Dataset.zip(streams).prefetch(_BATCHES_AHEAD)
+  return iter(dataset.as_numpy_iterator())
+
+
+def _share(batch_size: int, process_index: int, process_count: int) -> range:
+  """Returns the rows of a batch that are this process's."""
+  if batch_size < 1 or batch_size % process_count:
+    raise errors.UserError(
+      f'batch_size={batch_size} does not divide over {process_count}'
+      f' processes; expected a multiple of {process_count}'
+    )
+  rows = batch_size // process_count
+  return range(process_index * rows, (process_index + 1) * rows)
+
+
+def _stream_domain(records, seed, batch_size, rows, start_step):
+  def number_of(sample):
+    epoch, place = divmod(int(sample), len(records))
+    return records.read(permute(seed, epoch, len(records))[place])
+
+  def load(i):
+    # Sample i of this process -> sample of the whole stream.
+    sample = i // len(rows) * batch_size + rows.start + i % len(rows)
+    record = tf.numpy_function(number_of, [sample], tf.string, stateful=False)
+    record = tf.ensure_shape(record, [])
+    return _transform(records, records.decode(record), [seed, sample])
+
+  first = start_step * len(rows)
+  return (
+    tf.data.Dataset.range(first, sys.maxsize)
+    .map(load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+    .batch(len(rows), drop_remainder=True)
+  )
+
+
+def _transform(records, example, seed):
+  """Brings an example to the network's size: resize, crop, mirror."""
+  domain = records.domain
+  window = transforms.draw_window(
+    tf.stack([tf.cast(x, tf.int64) for x in seed]),
+    domain.size,
+    crop=domain.crop,
+    flip=domain.flip,
+  )
+  out = {}
+  if 'image' in example:
+    out['image'] = records.resize(example['image'])
+  if 'label' in example:
+    out['label'] = transforms.resize_label(example['label'], domain.size)
+  if 'depth' in example:
+    raw = transforms.resize_depth(
+      example['depth'], domain.size, method=domain.depth_resize
+    )
+    out['depth'], out['depth_valid'] = records.measure_depth(raw)
+  return {k: transforms.cut_window(v, window) for k, v in out.items()}
+
+
+def eval_stream(
+  data_config: Any,
+  *,
+  classes: str,
+  batch_size: int,
+  split: str | None = None,
+  with_depth: bool = False,
+  domain: str = 'target',
+  process_index: int = 0,
+  process_count: int = 1,
+) -> Iterator[Batch]:
+  """Returns a stream in which every image of a split comes once.
+
+  Args:
+    data_config: `config.data`.
+    classes: class set that labels are mapped to.
+    batch_size: over all processes. Labels of different sizes need 1.
+    split: default: `eval_split` of the domain.
+    with_depth: also give depth, if the dataset has it.
+    domain: 'source' or 'target'.
+    process_index: 0..process_count - 1; this process gets its run of rows of
+      every batch. All get as many batches.
+    process_count: number of processes.
+
+  Returns:
+    An iterator over the evaluation batches described at the top of this file.
+
+  Raises:
+    UserError: a config value, dataset or split is wrong, or the split has no
+      labels: at once. Labels of a batch differ in size: when it is reached.
+  """
+  rows = _share(batch_size, process_index, process_count)
+  records = _eval_records(
+    data_config,
+    split=split,
+    domain=domain,
+    classes=classes,
+    fields=('image', 'label', *(('depth',) if with_depth else ())),
+  )
+  count = len(records)
+  batches = -(-count // batch_size)
+  numbers = np.arange(batches * batch_size).reshape(batches, batch_size)
+  return _stack_examples(records, numbers[:, rows.start : rows.stop])
+
+
+def eval_size(
+  data_config: Any, *, split: str | None = None, domain: str = 'target'
+) -> int:
+  """Returns the number of images that `eval_stream` goes through."""
+  return len(
+    _eval_records(data_config, split=split, domain=domain, fields=('image',))
+  )
+
+
+def _eval_records(data_config, *, split, domain, fields, classes=None):
+  split = split or data_config[domain].get('eval_split') or 'val'
+  checked = records_lib.read_domain(data_config, domain, split=split)
+  # A fraction is about training.
+  checked = dataclasses.replace(checked, fraction=1.0)
+  return records_lib.Records(
+    checked, classes=classes, fields=fields, optional=('depth',)
+  )
+
+
+def _stack_examples(
+  records: records_lib.Records, numbers: np.ndarray
+) -> Iterator[Batch]:
+  def load(number):
+    record = tf.numpy_function(records.read, [number], tf.string)
+    example = records.decode(tf.ensure_shape(record, []))
+    example['image'] = records.resize(example['image'])
+    if 'depth' in example:
+      raw = transforms.resize_depth(
+        example['depth'],
+        tf.shape(example['label']),
+        method=records.domain.depth_resize,
+      )
+      metres, valid = records.measure_depth(raw)
+      example.update(depth=metres, depth_valid=valid)
+    return example
+
+  # What is filled up is a real image, so that it has a size, and blanked.
+  examples = (
+    tf.data.Dataset.from_tensor_slices(
+      numbers.clip(max=len(records) - 1).ravel()
+    )
+    .map(load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+    .prefetch(tf.data.AUTOTUNE)
+    .as_numpy_iterator()
+  )
+  for row in numbers < len(records):
+    yield _stack(list(itertools.islice(examples, len(row))), row, records)
+
+
+def _stack(
+  examples: Sequence[Mapping[str, Any]],
+  real: np.ndarray,
+  records: records_lib.Records,
+) -> Batch:
+  """Makes a batch of examples, and blanks those that are not real."""
+  first = examples[0]
+  names = [x['name'].decode() for x in examples]
+  for name, example in zip(names, examples, strict=True):
+    size, other = example['label'].shape, first['label'].shape
+    if size != other:
+      raise errors.UserError(
+        f'{records.domain.dataset}: the labels of {names[0]!r} and {name!r} are'
+        f' {other[1]}x{other[0]} and {size[1]}x{size[0]}; expected one size in'
+        ' a batch, or eval_batch_size=1'
+      )
+  batch: Batch = {
+    'name': [x for x, keep in zip(names, real, strict=True) if keep]
+  }
+  for field in first.keys() - {'name'}:
+    values = np.stack([x[field] for x in examples])
+    values[~real] = labels.IGNORE if field == 'label' else 0
+    batch[field] = values
+  return batch

@@ -1,0 +1,249 @@
+"""A side of the data config, checked, and random access to its records."""
+
+from collections.abc import Sequence
+import contextlib
+import dataclasses
+from typing import Any
+
+import tensorflow as tf
+import tensorflow_datasets as tfds
+
+from jaxuda import errors
+from jaxuda.data import labels
+from jaxuda.data import registry
+from jaxuda.data import transforms
+
+# If TensorFlow was used before, it keeps what it has taken.
+with contextlib.suppress(RuntimeError):
+  tf.config.set_visible_devices([], 'GPU')
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Domain:
+  """One side of the data config, checked.
+
+  Attributes:
+    side: 'source' or 'target'.
+    dataset, split, data_dir, manual_dir: what is read.
+    size, crop: (height, width); crop (0, 0) is none.
+    flip: mirror half of the samples.
+    fraction: of the split's images that is used.
+    image_resize: 'bicubic' or 'bilinear'.
+    depth_resize: 'reference' or 'consistent'.
+    zero_depth, far_depth: 'keep' or 'mask'.
+  """
+
+  side: str
+  dataset: str
+  split: str
+  data_dir: str | None
+  manual_dir: str | None
+  size: tuple[int, int]
+  crop: tuple[int, int]
+  flip: bool
+  fraction: float
+  image_resize: str
+  depth_resize: str
+  zero_depth: str
+  far_depth: str
+
+
+def read_domain(
+  data_config: Any, side: str, *, split: str | None = None
+) -> Domain:
+  """Reads one side of a data config.
+
+  Args:
+    data_config: `config.data`.
+    side: 'source' or 'target'.
+    split: instead of the config's training split.
+
+  Raises:
+    UserError: a value is out of range; names the field.
+  """
+  if side not in ('source', 'target'):
+    raise errors.UserError(
+      f'unknown domain {side!r}; expected one of source, target'
+    )
+  own = data_config[side]
+  where = f'config.data.{side}'
+  size = _read_pair(f'{where}.size', own.size, least=1)
+  crop = _read_pair(f'{where}.crop', own.crop, least=0)
+  if crop != (0, 0) and not (
+    1 <= crop[0] <= size[0] and 1 <= crop[1] <= size[1]
+  ):
+    raise errors.UserError(
+      f'{where}.crop={crop}; expected (height, width) within size={size},'
+      ' or (0, 0) for no crop'
+    )
+  if not 0 < own.fraction <= 1:
+    raise errors.UserError(
+      f'{where}.fraction={own.fraction}; expected more than 0, at most 1'
+    )
+  if not isinstance(own.flip, bool):
+    raise errors.UserError(f'{where}.flip={own.flip}; expected True or False')
+  choices = (
+    (f'{where}.image_resize', own.image_resize, transforms.IMAGE_RESIZES),
+    ('config.data.resize', data_config.resize, transforms.DEPTH_RESIZES),
+    (
+      'config.data.zero_depth',
+      data_config.zero_depth,
+      transforms.DEPTH_POLICIES,
+    ),
+    ('config.data.far_depth', data_config.far_depth, transforms.DEPTH_POLICIES),
+  )
+  for name, value, expected in choices:
+    if value not in expected:
+      raise errors.UserError(
+        f'{name}={value!r}; expected one of {", ".join(expected)}'
+      )
+  return Domain(
+    side=side,
+    dataset=own.dataset,
+    split=split or own.split,
+    data_dir=data_config.data_dir,
+    manual_dir=own.manual_dir,
+    size=size,
+    crop=crop,
+    flip=own.flip,
+    fraction=float(own.fraction),
+    image_resize=own.image_resize,
+    depth_resize=data_config.resize,
+    zero_depth=data_config.zero_depth,
+    far_depth=data_config.far_depth,
+  )
+
+
+def _read_pair(name: str, value: Any, *, least: int) -> tuple[int, int]:
+  pair = tuple(value) if isinstance(value, Sequence) else ()
+  if (
+    len(pair) != 2
+    or not all(isinstance(x, int) for x in pair)
+    or min(pair) < least
+  ):
+    raise errors.UserError(
+      f'{name}={value}; expected (height, width), whole numbers of at least'
+      f' {least}'
+    )
+  return pair
+
+
+class Records:
+  """Random access to the records of a domain.
+
+  Args:
+    domain: what to read.
+    classes: class set that labels are mapped to.
+    fields: of 'image', 'label', 'depth', those to decode.
+    optional: fields that may be missing; see `fields` for what is left.
+
+  Raises:
+    UserError: unknown dataset or split, bad files, or a field that the dataset
+      does not have.
+  """
+
+  def __init__(
+    self,
+    domain: Domain,
+    *,
+    classes: str | None,
+    fields: Sequence[str],
+    optional: Sequence[str] = (),
+  ):
+    self.domain = domain
+    family = registry.find(domain.dataset)
+    # Before the dataset is prepared, which can take long.
+    table = None
+    if 'label' in fields:
+      table = labels.label_map(family.ids, classes)
+    builder = registry.load(
+      domain.dataset, data_dir=domain.data_dir, manual_dir=domain.manual_dir
+    )
+    info = builder.info
+    missing = _find_missing(domain, info, fields)
+    wrong = [x for x in missing if x not in optional]
+    if wrong:
+      has = registry.describe_fields(info)
+      raise errors.UserError(
+        f'{domain.dataset} has no {wrong[0]} in split {domain.split!r}, which'
+        f' is needed of the {domain.side}; its fields are {has}'
+      )
+    self.fields = tuple(x for x in fields if x not in missing)
+    self._table = table
+    self._unit = float(registry.metadata(info).get('depth_unit', 0.01))
+    with registry.quiet():
+      self._features, self._decoders = _select(info, self.fields)
+      self._source = builder.as_data_source(
+        split=domain.split,
+        deserialize_method=tfds.decode.DeserializeMethod.RAW_BYTES,
+      )
+    # A fraction is the first records; TFDS stored them in a random order.
+    self._count = max(1, round(domain.fraction * len(self._source)))
+
+  def __len__(self) -> int:
+    return self._count
+
+  def read(self, number: int) -> bytes:
+    """Returns a serialized record."""
+    return self._source[int(number)]
+
+  def decode(self, record: tf.Tensor) -> dict[str, tf.Tensor]:
+    """Decodes what is needed of a record, at its own size.
+
+    Returns:
+      'name' string; of `fields`, 'image' uint8 [H, W, 3], 'label' int32 [H, W],
+      'depth' uint16 [H, W], raw.
+    """
+    with registry.quiet():
+      example = self._features.deserialize_example(
+        record, decoders=self._decoders
+      )
+    out = {'name': example['name']}
+    if 'image' in self.fields:
+      out['image'] = transforms.decode_image(example['image'])
+    if 'label' in self.fields:
+      raw = transforms.decode_label(example['label'])
+      out['label'] = transforms.map_labels(raw, self._table)
+    if 'depth' in self.fields:
+      out['depth'] = transforms.decode_depth(example['depth'])
+    return out
+
+  def resize(self, image: tf.Tensor) -> tf.Tensor:
+    """Resizes an image to the network's size."""
+    return transforms.resize_image(
+      image, self.domain.size, method=self.domain.image_resize
+    )
+
+  def measure_depth(self, raw: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Returns metres and validity of raw depth."""
+    return transforms.measure_depth(
+      raw,
+      unit=self._unit,
+      zero_depth=self.domain.zero_depth,
+      far_depth=self.domain.far_depth,
+    )
+
+
+def _find_missing(
+  domain: Domain, info: tfds.core.DatasetInfo, fields: Sequence[str]
+) -> list[str]:
+  # TFDS cuts splits too: 'train[:50%]'.
+  name = domain.split.split('[')[0]
+  if name not in info.splits:
+    raise errors.UserError(
+      f'{domain.dataset} has no split {domain.split!r}; expected one of'
+      f' {", ".join(info.splits)}'
+    )
+  missing = [x for x in fields if x not in info.features]
+  if name in registry.metadata(info).get('unlabelled_splits', ()):
+    missing.append('label')
+  return missing
+
+
+def _select(info: tfds.core.DatasetInfo, fields: Sequence[str]):
+  """Returns the features that are parsed, and that they stay encoded."""
+  encoded = {x: tfds.decode.SkipDecoding() for x in fields}
+  partial = tfds.decode.PartialDecoding(
+    {'name': True, **dict.fromkeys(fields, True)}
+  )
+  return partial.extract_features(info.features), encoded

@@ -1,0 +1,139 @@
+"""Dataset name -> prepared TFDS builder.
+
+A dataset is a module with
+
+    builder(name, *, data_dir=None, manual_dir=None) -> tfds builder
+
+and a line in `DATASETS`. Its examples hold encoded pictures:
+
+* 'name': text, unique in a split;
+* 'image': PNG or JPEG, RGB;
+* 'label': 8-bit grey PNG of raw ids, if it has labels;
+* 'depth': 16-bit grey PNG of raw depth, if it has depth;
+
+and what else it likes: only these are read. Of its metadata these are read:
+
+* 'unlabelled_splits': splits whose 'label' is empty (default: none);
+* 'depth_unit': metres in one raw unit of depth (default: 0.01, centimetres).
+
+Its file format is array_record, for random access.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+import contextlib
+import dataclasses
+import os
+import sys
+from typing import Any
+
+from absl import logging
+import tensorflow_datasets as tfds
+
+from jaxuda import errors
+from jaxuda.data import camvid
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Dataset:
+  """A family of datasets.
+
+  Attributes:
+    build: (name, *, data_dir, manual_dir) -> TFDS builder.
+    ids: whose raw ids its labels are, a dataset name of `labels`.
+  """
+
+  build: Callable[..., tfds.core.DatasetBuilder]
+  ids: str
+
+
+# By the part of a dataset's name before '/'.
+DATASETS: dict[str, Dataset] = {
+  'camvid': Dataset(build=camvid.builder, ids='camvid'),
+}
+
+
+def find(dataset: str) -> Dataset:
+  """Returns the family of a dataset, e.g. of 'streets/target'.
+
+  Raises:
+    UserError: there is no such dataset.
+  """
+  family = str(dataset).split('/')[0]
+  if family not in DATASETS:
+    raise errors.UserError(
+      f'unknown dataset {dataset!r}; expected one of {", ".join(DATASETS)}'
+    )
+  return DATASETS[family]
+
+
+def load(
+  dataset: str, *, data_dir: str | None = None, manual_dir: str | None = None
+) -> tfds.core.DatasetBuilder:
+  """Returns the builder of a dataset, preparing the data on first use.
+
+  Args:
+    dataset: e.g. 'camvid', 'streets/source'.
+    data_dir: where prepared data are; default: that of TFDS.
+    manual_dir: where the user's files are, for datasets that need them.
+
+  Raises:
+    UserError: unknown dataset, or something is wrong with the user's files.
+  """
+  build = find(dataset).build
+  data_dir = os.path.expanduser(data_dir) if data_dir else None
+  manual_dir = os.path.expanduser(manual_dir) if manual_dir else None
+
+  def create() -> tfds.core.DatasetBuilder:
+    with quiet():
+      return build(dataset, data_dir=data_dir, manual_dir=manual_dir)
+
+  made = create()
+  if not made.is_prepared():
+    _prepare(made, dataset)
+    made = create()
+  return made
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+  """Keeps TFDS from logging what is no concern of the user's."""
+  before = logging.get_verbosity()
+  logging.set_verbosity(min(before, logging.ERROR))
+  try:
+    yield
+  finally:
+    logging.set_verbosity(before)
+
+
+def _prepare(made: tfds.core.DatasetBuilder, dataset: str) -> None:
+  if not sys.stderr.isatty():
+    tfds.disable_progress_bar()
+    print(f'preparing {dataset} in {made.data_dir}', file=sys.stderr)
+  try:
+    with quiet():
+      made.download_and_prepare()
+  except Exception as error:
+    mistake = _find_mistake(error)
+    if mistake is not None:
+      raise mistake from None
+    # Another process was first: TFDS renames a finished folder into place.
+    if isinstance(error, OSError) and os.path.isdir(made.data_dir):
+      return
+    raise
+
+
+def _find_mistake(error: BaseException | None) -> errors.UserError | None:
+  """Finds what TFDS has wrapped, to show one line and not its trace."""
+  while error is not None and not isinstance(error, errors.UserError):
+    error = error.__cause__ or error.__context__
+  return error
+
+
+def describe_fields(info: tfds.core.DatasetInfo) -> str:
+  """Returns what a dataset has of name, image, label, depth, for messages."""
+  return ', '.join(x for x in ('image', 'label', 'depth') if x in info.features)
+
+
+def metadata(info: tfds.core.DatasetInfo) -> Mapping[str, Any]:
+  """Returns a dataset's metadata; empty if it has none."""
+  return info.metadata or {}

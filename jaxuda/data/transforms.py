@@ -1,0 +1,231 @@
+"""Pictures in TensorFlow: decoding, resizing, depth in metres, crop and flip.
+
+The resizing rules are those of the references, and differ between images,
+labels and depth:
+
+* images: Pillow's BICUBIC or BILINEAR, which averages when it shrinks. Within 3
+  grey levels of Pillow, which rounds between its two passes.
+* labels: Pillow's NEAREST, the pixel under the centre: half size keeps pixels
+  1, 3, 5, ...
+* depth: OpenCV's INTER_NEAREST, the pixel under the upper left corner: half
+  size keeps 0, 2, 4, ... Labels and depth are then a pixel apart; the variant
+  'consistent' samples depth as labels.
+
+Aspect ratios are not kept, as in the references.
+"""
+
+from typing import NamedTuple
+
+import tensorflow as tf
+
+IMAGE_RESIZES = ('bicubic', 'bilinear')
+DEPTH_RESIZES = ('reference', 'consistent')
+DEPTH_POLICIES = ('keep', 'mask')
+FAR_RAW = 65535  # The largest 16-bit value: sky, or beyond.
+
+
+class Window(NamedTuple):
+  """Where a crop lies, and whether it is mirrored after.
+
+  Attributes:
+    top, left: int32 scalars, of the upper left corner.
+    size: (height, width).
+    mirrored: bool scalar.
+  """
+
+  top: tf.Tensor
+  left: tf.Tensor
+  size: tuple[int, int]
+  mirrored: tf.Tensor
+
+
+def decode_image(encoded: tf.Tensor) -> tf.Tensor:
+  """Decodes PNG or JPEG: string scalar -> uint8 [H, W, 3] RGB."""
+  # The accurate transform is what Pillow uses; the fast one is a level off.
+  image = tf.cond(
+    tf.io.is_jpeg(encoded),
+    lambda: tf.io.decode_jpeg(
+      encoded, channels=3, dct_method='INTEGER_ACCURATE'
+    ),
+    lambda: tf.io.decode_png(encoded, channels=3),
+  )
+  return tf.ensure_shape(image, [None, None, 3])
+
+
+def decode_label(encoded: tf.Tensor) -> tf.Tensor:
+  """Decodes an 8-bit grey PNG: string scalar -> uint8 [H, W] raw ids."""
+  return tf.io.decode_png(encoded, channels=1)[..., 0]
+
+
+def decode_depth(encoded: tf.Tensor) -> tf.Tensor:
+  """Decodes a 16-bit PNG: string scalar -> uint16 [H, W] raw depth.
+
+  Of several channels, which are equal in SYNTHIA, the first is taken.
+  """
+  return tf.io.decode_png(encoded, channels=0, dtype=tf.uint16)[..., 0]
+
+
+def resize_image(
+  image: tf.Tensor, size: tuple[int, int], *, method: str = 'bicubic'
+) -> tf.Tensor:
+  """Resizes as Pillow does, with antialiasing.
+
+  Args:
+    image: uint8 [H, W, 3].
+    size: (height, width).
+    method: 'bicubic' or 'bilinear'.
+
+  Returns:
+    uint8 [height, width, 3], rounded and clipped.
+  """
+  if method not in IMAGE_RESIZES:
+    raise ValueError(f'method={method!r}; expected one of {IMAGE_RESIZES}')
+
+  def resize() -> tf.Tensor:
+    resized = tf.image.resize(image, size, method=method, antialias=True)
+    return tf.saturate_cast(tf.round(resized), tf.uint8)
+
+  same = tf.reduce_all(tf.shape(image)[:2] == tf.constant(size))
+  return tf.ensure_shape(tf.cond(same, lambda: image, resize), [*size, 3])
+
+
+def resize_label(label: tf.Tensor, size: tuple[int, int]) -> tf.Tensor:
+  """Takes the pixels under the new pixels' centres: Pillow's NEAREST.
+
+  Args:
+    label: [H, W] of any type.
+    size: (height, width).
+
+  Returns:
+    [height, width], pixel floor((i + 1/2) * H / height) of the rows, and so on.
+  """
+
+  def sample(count: tf.Tensor, available: tf.Tensor) -> tf.Tensor:
+    # In integers, so exact.
+    return (2 * tf.range(count) + 1) * available // (2 * count)
+
+  return _gather(label, size, sample)
+
+
+def resize_depth(
+  depth: tf.Tensor, size: tuple[int, int], *, method: str = 'reference'
+) -> tf.Tensor:
+  """Takes the pixels under the new pixels' corners: OpenCV's INTER_NEAREST.
+
+  Args:
+    depth: [H, W] of any type.
+    size: (height, width), a tensor or numbers.
+    method: 'reference', or 'consistent' for that of `resize_label`.
+
+  Returns:
+    [height, width], pixel floor(i * H / height) of the rows, and so on.
+  """
+  if method not in DEPTH_RESIZES:
+    raise ValueError(f'method={method!r}; expected one of {DEPTH_RESIZES}')
+  if method == 'consistent':
+    return resize_label(depth, size)
+
+  def sample(count: tf.Tensor, available: tf.Tensor) -> tf.Tensor:
+    # OpenCV multiplies by a rounded reciprocal; its last bit decides ties.
+    step = 1.0 / (tf.cast(count, tf.float64) / tf.cast(available, tf.float64))
+    i = tf.floor(tf.cast(tf.range(count), tf.float64) * step)
+    return tf.minimum(tf.cast(i, tf.int64), available - 1)
+
+  return _gather(depth, size, sample)
+
+
+def _gather(values, size, sample):
+  size = tf.cast(tf.convert_to_tensor(size), tf.int64)
+  shape = tf.shape(values, tf.int64)
+  rows = tf.gather(values, sample(size[0], shape[0]), axis=0)
+  taken = tf.gather(rows, sample(size[1], shape[1]), axis=1)
+  return tf.ensure_shape(taken, tf.get_static_value(size))
+
+
+def measure_depth(
+  raw: tf.Tensor,
+  *,
+  unit: float = 0.01,
+  zero_depth: str = 'keep',
+  far_depth: str = 'keep',
+) -> tuple[tf.Tensor, tf.Tensor]:
+  """Turns raw depth into metres.
+
+  Args:
+    raw: uint16 [...].
+    unit: metres in one raw unit.
+    zero_depth: 'keep', as the references do, or 'mask' raw 0: not valid.
+    far_depth: the same for raw 65535, sky.
+
+  Returns:
+    (float32 [...] metres, of every pixel; bool [...] where they are valid).
+  """
+  for name, policy in (('zero_depth', zero_depth), ('far_depth', far_depth)):
+    if policy not in DEPTH_POLICIES:
+      raise ValueError(f'{name}={policy!r}; expected one of {DEPTH_POLICIES}')
+  # Divided in double: 65535 is 655.35 and not 655.3499.
+  metres = tf.cast(tf.cast(raw, tf.float64) * unit, tf.float32)
+  valid = tf.ones_like(raw, tf.bool)
+  # TensorFlow compares no uint16.
+  number = tf.cast(raw, tf.int32)
+  if zero_depth == 'mask':
+    valid &= number != 0
+  if far_depth == 'mask':
+    valid &= number != FAR_RAW
+  return metres, valid
+
+
+def map_labels(raw: tf.Tensor, table: tf.Tensor) -> tf.Tensor:
+  """Maps raw ids uint8 [...] by a table [256] -> int32 [...]."""
+  return tf.gather(tf.cast(table, tf.int32), tf.cast(raw, tf.int32))
+
+
+def draw_window(
+  seed: tf.Tensor,
+  size: tuple[int, int],
+  *,
+  crop: tuple[int, int] = (0, 0),
+  flip: bool = False,
+) -> Window:
+  """Draws a crop and a mirroring, functions of the seed alone.
+
+  Args:
+    seed: int64 [2].
+    size: (height, width) of what is cropped.
+    crop: (height, width) of the crop; (0, 0) takes everything.
+    flip: mirror left and right half of the time.
+  """
+  crop = size if tuple(crop) == (0, 0) else tuple(crop)
+  # Named, for the default algorithm depends on the device.
+  top, left, side = tf.unstack(
+    tf.random.stateless_uniform(
+      [3],
+      tf.cast(seed, tf.int64),
+      maxval=None,
+      minval=None,
+      dtype=tf.uint32,
+      alg='philox',
+    )
+  )
+  return Window(
+    top=_place(top, size[0] - crop[0] + 1),
+    left=_place(left, size[1] - crop[1] + 1),
+    size=crop,
+    mirrored=tf.constant(flip) & (_place(side, 2) == 1),
+  )
+
+
+def _place(bits: tf.Tensor, count: int) -> tf.Tensor:
+  # Multiply and shift: uniform over 0..count-1, to within count / 2^32.
+  scaled = tf.cast(bits, tf.int64) * count
+  return tf.cast(tf.bitwise.right_shift(scaled, 32), tf.int32)
+
+
+def cut_window(values: tf.Tensor, window: Window) -> tf.Tensor:
+  """Cuts a window out of [H, W, ...]."""
+  height, width = window.size
+  cut = values[
+    window.top : window.top + height, window.left : window.left + width
+  ]
+  cut = tf.cond(window.mirrored, lambda: tf.reverse(cut, axis=[1]), lambda: cut)
+  return tf.ensure_shape(cut, [height, width, *values.shape[2:]])
