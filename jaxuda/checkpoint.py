@@ -15,7 +15,6 @@ import os
 import pathlib
 from typing import Any
 
-from absl import logging
 import jax
 import orbax.checkpoint as ocp
 from orbax.checkpoint import checkpoint_managers
@@ -71,8 +70,6 @@ class Checkpoints:
     # Without a folder there is nothing to read, and orbax would raise.
     self._manager = None
     if write or self.folder.is_dir():
-      # What orbax reports at INFO and WARNING is about itself.
-      logging.set_verbosity(logging.ERROR)
       self._manager = ocp.CheckpointManager(
         self.folder,
         item_handlers={

@@ -2,12 +2,15 @@
 
 from collections.abc import Callable, Sequence
 import difflib
+import pathlib
 import re
 import sys
 from typing import Any
 
 from absl import app
 from absl import flags
+from absl import logging
+from ml_collections.config_flags import config_flags
 
 from jaxuda import errors
 
@@ -20,6 +23,8 @@ def run(main: Callable[[], Any]) -> None:
   """
 
   def guarded(unused_argv):
+    # app.run lowers it to INFO, where orbax tells of its every step.
+    logging.set_verbosity(logging.WARNING)
     try:
       code = main()
     except errors.UserError as e:
@@ -52,84 +57,93 @@ def parse_flags(argv: Sequence[str]) -> list[str]:
   ml_collections raises AttributeError or KeyError for a field that a config
   does not have, and wraps what a config file raises in a traceback.
   """
+  path = _value_of(argv, 'config')
+  if path is not None:
+    _check_file(path.partition(':')[0])
   try:
     rest = flags.FLAGS(list(argv))
   except (flags.Error, AttributeError, KeyError, TypeError, ValueError) as e:
-    fail(_explain(argv, e))
+    line = _explain(argv, path, str(e), in_flag=isinstance(e, flags.Error))
+    if line is None:
+      raise
+    fail(line)
   if len(rest) > 1:
     fail(f'unexpected argument {rest[1]!r}; expected only --flags')
-  for name in flags.FLAGS:
-    # A config file that is not there is reported only when its value is used.
-    if type(flags.FLAGS[name].value).__name__ == '_ErrorConfig':
-      path = flags.FLAGS[name].value.__dict__.get('_filename', '')
-      fail(_missing_config(argv, name) or f'no config file {path}')
   return rest
 
 
-def _explain(argv, error):
-  text = str(error)
+def _check_file(file):
+  """ml_collections reports a missing config only once its value is used."""
+  file = pathlib.Path(file)
+  if not file.is_file():
+    beside = sorted(
+      str(path)
+      for path in file.parent.glob('*.py')
+      if 'def get_config' in path.read_text()
+    )
+    fail(
+      f'no config file {file}; expected '
+      + ('one of ' + ', '.join(beside) if beside else 'configs/<method>.py')
+    )
+
+
+def _explain(argv, path, text, *, in_flag):
+  """One line for a user's mistake, None for a mistake in a config file."""
   if 'Error whilst parsing config file' in text:
-    # The last line of the traceback says what the config file raised.
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return re.sub(r'^([\w.]*Error): ', '', lines[-1])
-  if isinstance(error, flags.Error):
+    # What the config file raised is the last line of the traceback.
+    last = text.strip().splitlines()[-1].strip()
+    kind, _, message = last.partition(': ')
+    return message if kind == 'ValueError' else None
+  if in_flag:
     return text
-  return _unknown_field(argv) or text
+  return path and _unknown_field(argv, path)
 
 
-def _unknown_field(argv):
+def _unknown_field(argv, path):
   """Names the first --config.field that the config does not have."""
-  path = _value_of(argv, 'config')
-  if path is None:
-    return None
-  known = _load_fields(path)
+  fields = _read_fields(path)
   for argument in argv[1:]:
     match = re.match(r'--?config\.([^=]+)', argument)
-    if match and match[1] not in known:
-      field = match[1]
-      return (
-        f'unknown field config.{field}; expected {_alternatives(field, known)}'
-      )
+    if match and match[1] not in fields:
+      expected = ', '.join(_alternatives(match[1], fields))
+      return f'unknown field config.{match[1]}; expected one of {expected}'
   return None
 
 
-def _alternatives(field, known):
-  """The fields most like a misspelt one, else those beside it."""
-  close = difflib.get_close_matches(field, known, n=3)
-  if not close:
-    # `optim.lr` for `optim.learning_rate`: the siblings help more.
-    parent = field.rpartition('.')[0]
-    close = [f for f in known if f.rpartition('.')[0] == parent] or known
-  return 'one of ' + ', '.join(close) if len(close) > 1 else close[0]
+def _alternatives(field, fields):
+  """Returns the fields most like a misspelt one, else all in its group."""
+  group, _, last = field.rpartition('.')
+  while group and group not in fields:
+    group, _, last = group.rpartition('.')
+  prefix = f'{group}.' if group else ''
+  beside = [
+    f.removeprefix(prefix)
+    for f in fields
+    if f.startswith(prefix) and '.' not in f.removeprefix(prefix)
+  ]
+  names = difflib.get_close_matches(last, beside, n=3) or beside
+  if group and not beside:
+    return [f'config.{group}']
+  return [f'config.{prefix}{name}' for name in names]
 
 
-def _load_fields(path):
-  """Returns the dotted names of every field of a config file."""
-  from ml_collections.config_flags import config_flags
-
-  file, _, argument = path.partition(':')
-  parser = config_flags.ConfigFileFlagParser(name='config')
-  config = parser.parse(f'{file}:{argument}' if argument else file)
+def _read_fields(path):
+  """Returns the dotted names of all groups and fields of a config."""
+  config = config_flags.ConfigFileFlagParser(name='config').parse(path)
   names = []
 
-  def walk(node, prefix):
-    for name in node:
+  def walk(tree, prefix):
+    for name, value in tree.items():
       names.append(prefix + name)
-      value = node.get_ref(name) if hasattr(node, 'get_ref') else None
-      value = value.get() if value is not None else None
-      if hasattr(value, 'get_ref'):
+      if isinstance(value, dict):
         walk(value, f'{prefix}{name}.')
 
-  walk(config, '')
+  walk(config.to_dict(), '')
   return names
 
 
-def _missing_config(argv, name):
-  path = _value_of(argv, name)
-  return f'no config file {path}; expected configs/<method>.py' if path else ''
-
-
 def _value_of(argv, name):
+  """Returns the value of --name=value or --name value, None without it."""
   for i, argument in enumerate(argv):
     if argument in (f'--{name}', f'-{name}') and i + 1 < len(argv):
       return argv[i + 1]

@@ -87,6 +87,7 @@ class Progress:
     self._bar = self._task = None
 
   def __enter__(self) -> 'Progress':
+    self._entered = self._clock()
     if not self._live:
       return self
     if self._parent:
@@ -109,15 +110,15 @@ class Progress:
     if self._shown > float('-inf'):
       self._show()
     if self._parent:
-      self._parent.restart_clock()
+      self._parent.skip_time(self._clock() - self._entered)
       if self._bar:
         self._bar.remove_task(self._task)
     elif self._bar:
       self._bar.stop()
 
-  def restart_clock(self) -> None:
-    """Forgets the rate, after time that was not spent on this loop."""
-    self._marks = collections.deque([(self._clock(), self.done)])
+  def skip_time(self, seconds: float) -> None:
+    """Takes time that was not spent on this loop out of its rate."""
+    self._marks = collections.deque((t + seconds, n) for t, n in self._marks)
 
   def due(self) -> bool:
     """Says whether the next `update` will be shown.
@@ -180,7 +181,9 @@ class Progress:
   def _show(self) -> None:
     self._shown = self._clock()
     if self._bar:
-      self._bar.update(self._task, completed=self.done, text=self.text())
+      self._bar.update(
+        self._task, completed=self.done, text=self.text(), refresh=True
+      )
     else:
       print(f'{self._name}: {self.text()}', file=self._stream, flush=True)
 
@@ -207,13 +210,25 @@ def print_table(
   *,
   stream: TextIO | None = None,
 ) -> None:
-  """Prints a table on stdout; the first column is text, the rest numbers."""
-  table = rich.table.Table(title=title, title_justify='left')
+  """Prints a table on stdout.
+
+  Args:
+    title: a line above it.
+    header: a name for each column; the first is text, the others numbers.
+    rows: cells; an empty row draws a line.
+    stream: elsewhere than to stdout.
+  """
+  table = rich.table.Table()
   for i, name in enumerate(header):
     table.add_column(name, justify='right' if i else 'left')
   for row in rows:
-    table.add_row(*row)
+    if row:
+      table.add_row(*row)
+    else:
+      table.add_section()
   # Piped output has no width of its own; 80 would cut a comparison short.
   stream = stream or sys.stdout
   width = None if stream.isatty() else 120
-  rich.console.Console(file=stream, width=width).print(table)
+  console = rich.console.Console(file=stream, width=width)
+  console.print(title, highlight=False, markup=False, soft_wrap=True)
+  console.print(table)

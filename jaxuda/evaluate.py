@@ -63,9 +63,8 @@ def run(
   own = config.classes
   classes = classes or own
   split = split or config.data.target.eval_split
-  class_set = _class_set(classes)
   table = None if classes == own else merge_table(own, classes)
-  count = len(class_set.names)
+  count = len(labels.get_class_set(classes).names)
   confusion = np.zeros((count, count + 1), np.int64)
   images, resolutions, depth = {}, set(), None
   for batch, result in _count_batches(
@@ -84,7 +83,6 @@ def run(
     if stop():
       return None
   protocol = {
-    'classes': classes,
     'label_resolution': _resolution(resolutions),
     'network_input': list(config.data.target.size),
     'checkpoint_step': step,
@@ -93,7 +91,7 @@ def run(
     'dataset': config.data.target.dataset,
     'images': len(images),
   }
-  return _report(confusion, class_set, images, depth, protocol)
+  return _report(confusion, classes, images, depth, protocol)
 
 
 def best(scores: dict[str, Any]) -> float:
@@ -211,45 +209,63 @@ def _spread(arrays):
   return jax.device_put(arrays, jax.sharding.NamedSharding(mesh, spec))
 
 
-def _class_set(name):
-  if name not in labels.CLASS_SETS:
-    raise errors.UserError(
-      f'unknown class set {name!r}; expected one of'
-      f' {", ".join(labels.CLASS_SETS)}'
-    )
-  return labels.CLASS_SETS[name]
-
-
-def _report(confusion, class_set, images, depth, protocol):
+def _report(confusion, classes, images, depth, protocol):
   """Puts every figure beside its protocol."""
+  class_set = labels.get_class_set(classes)
   iou = metrics.iou_per_class(confusion)
-  names = list(class_set.names)
   figures = {}
 
-  def add(name, value, unit, ids):
-    subset = [names[i] for i in ids]
-    figures[name] = {'value': value, 'unit': unit, 'subset': subset, **protocol}
+  def add(name, value, unit, subset, classes=classes):
+    figures[name] = {
+      'value': value,
+      'unit': unit,
+      'classes': classes,
+      'subset': list(subset),
+      **protocol,
+    }
 
-  subsets = sorted(class_set.subsets.items(), key=lambda x: -len(x[1]))
-  for name, ids in subsets:
-    add(name, _percent(metrics.mean_iou(iou, ids)), '%', ids)
-  add(
-    'IoU',
-    {name: _percent(x) for name, x in zip(names, iou, strict=True)},
-    '%',
-    range(len(names)),
-  )
+  def add_means(iou, class_set, classes):
+    # The mean over the most classes first: it is the main one.
+    for name, ids in sorted(
+      class_set.subsets.items(), key=lambda item: -len(item[1])
+    ):
+      if name not in figures:
+        subset = [class_set.names[i] for i in ids]
+        add(name, _percent(metrics.mean_iou(iou, ids)), '%', subset, classes)
+
+  add_means(iou, class_set, classes)
+  main = next(iter(figures))
+  for coarse, mapping in _coarser(classes):
+    coarse_set = labels.get_class_set(coarse)
+    merged = metrics.merge_confusion(
+      confusion, mapping, num_classes=len(coarse_set.names)
+    )
+    add_means(metrics.iou_per_class(merged), coarse_set, coarse)
+  per_class = dict(zip(class_set.names, map(_percent, iou), strict=True))
+  add('IoU', per_class, '%', class_set.names)
   if depth is not None:
     for name, value in metrics.depth_errors(depth).items():
       add(f'depth_{name}', float(value), _DEPTH_UNITS.get(name, ''), ())
   return workdir_lib.jsonable(
     {
       'checkpoint_step': protocol['checkpoint_step'],
-      'main': subsets[0][0],
+      'main': main,
       'figures': figures,
       'images': images,
     }
   )
+
+
+def _coarser(classes):
+  """Yields the class sets that merge classes of a set, and the maps to them."""
+  count = len(labels.get_class_set(classes).names)
+  for name in labels.CLASS_SETS:
+    try:
+      mapping = labels.merge_map(classes, name)[:count]
+    except errors.UserError:
+      continue
+    if len(set(mapping) - {labels.IGNORE}) < np.sum(mapping != labels.IGNORE):
+      yield name, mapping
 
 
 _DEPTH_UNITS = {'sq_rel': 'm', 'rms': 'm', 'pixels': 'pixels'}
@@ -316,10 +332,12 @@ def print_scores(title: str, runs: dict[str, dict[str, Any]]) -> None:
     (name, *(_show(r['figures']['IoU']['value'][name]) for r in runs.values()))
     for name in first['IoU']['value']
   ]
-  for name in first:
-    if name != 'IoU':
-      figures = [r['figures'].get(name, {'value': None}) for r in runs.values()]
-      rows.append((name, *(_show(f['value']) for f in figures)))
+  for kind in ('mIoU', 'depth_', 'negative_'):
+    rows.append(())
+    for name in first:
+      if name.startswith(kind):
+        figures = [r['figures'].get(name, {}) for r in runs.values()]
+        rows.append((name, *(_show(f.get('value')) for f in figures)))
   display.print_table(title, ('class', *runs), rows)
 
 

@@ -82,8 +82,8 @@ def make_panel(
   """Lays out one row per image: what was seen, what is true, what was said.
 
   Args:
-    batch: 'image' uint8 [B, H, W, 3]; 'label' int [B, h, w] and, where there is
-      true depth, 'depth' [B, h, w] metres and 'depth_valid'.
+    batch: 'image' uint8 [B, H, W, 3]; 'label' B times int [h, w] and, where
+      there is true depth, 'depth' B times [h, w] metres and 'depth_valid'.
     prediction: 'logits' [B, H, W, C] and, where the network has it, 'depth'
       [B, H, W] metres.
     colors: uint8 [C, 3].

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 import contextlib
+import itertools
 import os
 import pathlib
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from clu import parameter_overview
 import jax
 import ml_collections
+import numpy as np
 
 from jaxuda import checkpoint
 from jaxuda import display
@@ -49,6 +51,8 @@ def train(config: ml_collections.ConfigDict, workdir: str | os.PathLike) -> Any:
   check_config(config)
   method = methods.create(config)
   workdir = pathlib.Path(os.path.abspath(workdir))
+  if workdir.exists() and not workdir.is_dir():
+    raise errors.UserError(f'{workdir} is a file; expected a folder')
   key = rng.root(config.seed)
   with contextlib.ExitStack() as stack:
     stop = stack.enter_context(signals.StopSignals())
@@ -94,11 +98,7 @@ def check_config(config: ml_collections.ConfigDict) -> None:
       f'stop_step={config.stop_step}; expected at most'
       f' total_steps={config.total_steps}'
     )
-  if config.classes not in labels.CLASS_SETS:
-    raise errors.UserError(
-      f'unknown class set {config.classes!r}; expected one of'
-      f' {", ".join(labels.CLASS_SETS)}'
-    )
+  labels.get_class_set(config.classes)
   parallel.check_batch_size(config.batch_size)
 
 
@@ -263,7 +263,8 @@ def _create_or_restore(config, method, checkpoints, step, workdir, progress):
   if step:
     like = jax.eval_shape(method.init, *args)
     state = checkpoints.restore(step, like, name=config.name)
-    progress.message(f'continuing at step {step} of {config.stop_step}')
+    ahead = max(0, config.stop_step - step)
+    progress.message(f'continuing after step {step}: {ahead} steps to go')
   else:
     state = parallel.init(method.init, *args)
   _describe(state, workdir, progress)
@@ -299,12 +300,14 @@ def _stream(config, method, step):
 
 def _sample(config):
   """Returns the first images of the evaluation split, with what is true."""
+  # One by one: labels and depths may differ in size.
   batches = pipeline.eval_stream(
-    config.data, classes=config.classes, batch_size=_PICTURES, with_depth=True
+    config.data, classes=config.classes, batch_size=1, with_depth=True
   )
-  batch = next(iter(batches))
-  count = len(batch['name'])
-  return {k: v[:count] for k, v in batch.items() if k != 'name'}
+  rows = list(itertools.islice(batches, _PICTURES))
+  fields = [name for name in rows[0] if name != 'name']
+  sample = {name: [row[name][0] for row in rows] for name in fields}
+  return {**sample, 'image': np.stack(sample['image'])}
 
 
 _predict: Callable[..., Any] = jax.jit(

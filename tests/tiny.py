@@ -1,0 +1,211 @@
+"""A method and a pipeline that need no time, for tests of the loop around them.
+
+The method is one 1x1 convolution; the images say their class by their colour.
+"""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import ml_collections
+import numpy as np
+import optax
+
+from jaxuda import errors
+from jaxuda import methods
+from jaxuda import parallel
+from jaxuda import state as state_lib
+from jaxuda.data import pipeline
+from jaxuda.ops import resize
+
+IMAGES = 5
+CLASSES = 7
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Method:
+  """Fits a linear map of the colours, and depth 20 m where it is asked to.
+
+  Attributes:
+    num_classes: C.
+    learning_rate: of SGD.
+    poison: step whose loss is NaN; -1 for none.
+    width: of a second, unused parameter.
+    depth: also predict depth.
+  """
+
+  num_classes: int = CLASSES
+  learning_rate: float = 0.1
+  poison: int = -1
+  width: int = 3
+  depth: bool = True
+
+  @property
+  def needs(self):
+    return {'source': ('image', 'label', 'depth'), 'target': ('image',)}
+
+  @property
+  def tx(self):
+    return optax.sgd(self.learning_rate, momentum=0.9)
+
+  def init(self, key, example):
+    kernel = jax.random.normal(key, (3, self.num_classes))
+    assert example['source']['depth'].ndim == 3
+    params = {'kernel': kernel, 'spare': jnp.zeros((self.width,))}
+    net = state_lib.create_net({'params': params}, self.tx)
+    return state_lib.TrainState(
+      step=jnp.zeros((), jnp.int32), nets={'task': net}
+    )
+
+  def train_step(self, state, batch, key):
+    del key
+    net, source = state.nets['task'], batch['source']
+
+    def loss_fn(params):
+      logits = _normalize(source['image']) @ params['kernel']
+      losses = optax.softmax_cross_entropy_with_integer_labels(
+        logits, jnp.minimum(source['label'], self.num_classes - 1)
+      )
+      return losses.mean()
+
+    loss, grads = jax.value_and_grad(loss_fn)(net.params)
+    loss = jnp.where(state.step + 1 == self.poison, jnp.nan, loss)
+    net = state_lib.update(net, grads, self.tx)
+    state = state.replace(step=state.step + 1, nets={'task': net})
+    return state, parallel.mean({'loss_seg': loss, 'loss_other': loss * 0 + 1})
+
+  def predict(self, state, image, *, size=None):
+    logits = _normalize(image) @ state.nets['task'].params['kernel']
+    size = size or image.shape[1:3]
+    out = {'logits': resize.resize_align_corners(logits, size)}
+    if self.depth:
+      out['depth'] = jnp.full(out['logits'].shape[:3], 20.0)
+    return out
+
+
+def _normalize(image):
+  return image.astype(jnp.float32) / 128 - 1
+
+
+def make_config(**changes):
+  """Returns a complete config for the tiny method and pipeline."""
+  domain = {
+    'dataset': 'tiny',
+    'split': 'train',
+    'manual_dir': None,
+    'size': (8, 16),
+    'crop': (0, 0),
+    'image_resize': 'bicubic',
+  }
+  config = ml_collections.ConfigDict(
+    {
+      'name': 'tiny',
+      'pair': 'tiny',
+      'classes': 'coarse7',
+      'num_classes': CLASSES,
+      'seed': 3,
+      'total_steps': 12,
+      'stop_step': 12,
+      'batch_size': 2,
+      'eval_batch_size': 2,
+      'log_every': 2,
+      'eval_every': 6,
+      'checkpoint_every': 3,
+      'picture_every': 0,
+      'keep_last': 2,
+      'data': {
+        'data_dir': None,
+        'source': domain,
+        'target': {**domain, 'eval_split': 'val'},
+      },
+      'method': {},
+    }
+  )
+  config.update(changes)
+  return config
+
+
+def make_images(rng, count, size):
+  """Returns images whose colour says the class, and their labels."""
+  height, width = size
+  label = rng.integers(0, CLASSES, (count, height // 4, width // 4))
+  label = label.repeat(4, 1).repeat(4, 2).astype(np.int32)
+  image = np.stack([label * 36, 255 - label * 36, label % 2 * 255], -1)
+  return image.astype(np.uint8), label
+
+
+def train_stream(
+  data_config,
+  *,
+  classes,
+  needs,
+  batch_size,
+  seed,
+  start_step=0,
+  process_index=0,
+  process_count=1,
+):
+  """Stands in for `pipeline.train_stream`."""
+  del classes, process_index, process_count
+  step = start_step
+  while True:
+    rng = np.random.default_rng((seed, step))
+    batch = {}
+    for domain, fields in needs.items():
+      size = data_config[domain].size
+      image, label = make_images(rng, batch_size, size)
+      depth = np.full(label.shape, 10, np.float32)
+      arrays = {'image': image, 'label': label, 'depth': depth}
+      batch[domain] = {k: v for k, v in arrays.items() if k in fields}
+      if 'depth' in fields:
+        batch[domain]['depth_valid'] = np.ones(label.shape, bool)
+    yield batch
+    step += 1
+
+
+def eval_stream(
+  data_config,
+  *,
+  classes,
+  batch_size,
+  split=None,
+  with_depth=False,
+  domain='target',
+):
+  """Stands in for `pipeline.eval_stream`: labels of twice the size."""
+  del classes, split
+  height, width = data_config[domain].size
+  for start in range(0, IMAGES, batch_size):
+    rng = np.random.default_rng(start)
+    count = min(batch_size, IMAGES - start)
+    image, label = make_images(rng, batch_size, (2 * height, 2 * width))
+    label[count:] = 255
+    batch = {
+      'image': np.ascontiguousarray(image[:, ::2, ::2]),
+      'label': label,
+      'name': [f'image {i}' for i in range(start, start + count)],
+    }
+    if with_depth:
+      batch['depth'] = np.full(label.shape, 10, np.float32)
+      batch['depth_valid'] = label < 255
+    yield batch
+
+
+def eval_size(data_config, *, split=None, domain='target'):
+  """Stands in for `pipeline.eval_size`."""
+  del data_config, split, domain
+  return IMAGES
+
+
+def create(config):
+  """Stands in for `methods.create`."""
+  if config.name != 'tiny':
+    raise errors.UserError(f'unknown method {config.name!r}')
+  return Method(num_classes=config.num_classes, **config.method)
+
+
+def install(monkeypatch):
+  """Puts the method and the pipeline in the place of the real ones."""
+  monkeypatch.setattr(methods, 'create', create)
+  for name in ('train_stream', 'eval_stream', 'eval_size'):
+    monkeypatch.setattr(pipeline, name, globals()[name])
