@@ -6,24 +6,17 @@ float64 (float32 stops counting at 16.7 million pixels), then finish there: the
 functions that finish are plain NumPy.
 
 A confusion matrix has the truth in its rows and the prediction in its columns.
-IoUs of single functions are fractions; `scores` gives percent.
+It may have more columns than rows: predictions that no true pixel can have,
+each of them an error (see `merge_confusion`).
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 IGNORE = 255
-
-
-class ClassSet(Protocol):
-  """What `scores` needs to know of a class table (see `data.labels`)."""
-
-  names: Sequence[str]
-  subsets: Mapping[str, Sequence[int]]
 
 
 def confusion_matrix(
@@ -78,7 +71,7 @@ def merge_confusion(
   Returns:
     int64 [..., N, N + 1]. True pixels of a class that has no new one are
     ignored. Predictions of such a class are errors, not ignored pixels: the
-    last column counts them. The other functions here take this shape too.
+    last column counts them.
 
   Raises:
     ValueError: `mapping` has another length than C or names another class.
@@ -106,7 +99,7 @@ def iou_per_class(matrix: np.ndarray) -> np.ndarray:
   The measure of PASCAL VOC and of Cityscapes (Cordts et al. 2016).
 
   Args:
-    matrix: integers [..., C, C], or [..., C, C + 1] of `merge_confusion`.
+    matrix: integers [..., C, C] or with more columns.
 
   Returns:
     float64 [..., C] in 0..1; NaN for a class that neither the truth nor the
@@ -138,44 +131,14 @@ def mean_iou(iou: np.ndarray, subset: Sequence[int] | None) -> np.ndarray:
   return np.where(number > 0, total / np.maximum(number, 1), np.nan)
 
 
-def scores(matrix: np.ndarray, class_set: ClassSet) -> dict[str, object]:
-  """Every figure of one confusion matrix, in percent.
-
-  Args:
-    matrix: integers [C, C] summed over the split.
-    class_set: the table of the C classes.
-
-  Returns:
-    One mIoU for each subset under its name, `pixel_accuracy`, `iou` with one
-    entry for each class name (NaN as in `iou_per_class`), and `pixels`, the
-    number of labelled pixels.
-
-  Raises:
-    ValueError: the matrix has another number of classes than the table.
-  """
-  names = list(class_set.names)
-  if matrix.shape[0] != len(names):
-    raise ValueError(f'{matrix.shape} for a table of {len(names)} classes')
-  iou = 100 * iou_per_class(matrix)
-  result: dict[str, object] = {
-    name: float(mean_iou(iou, subset))
-    for name, subset in class_set.subsets.items()
-  }
-  pixels = int(matrix.astype(np.int64).sum())
-  hits = int(np.trace(matrix.astype(np.int64)))
-  result['pixel_accuracy'] = 100 * hits / pixels if pixels else float('nan')
-  result['iou'] = dict(zip(names, iou.tolist(), strict=True))
-  result['pixels'] = pixels
-  return result
-
-
 def image_mean_iou(
   matrices: np.ndarray, *, subset: Sequence[int] | None = None
 ) -> np.ndarray:
   """Mean IoU of each image, over the classes that it has.
 
   Args:
-    matrices: integers [N, C, C] of `image_confusion_matrices`.
+    matrices: integers [N, C, C] of `image_confusion_matrices`, or with more
+      columns.
     subset: class ids, or None for all.
 
   Returns:

@@ -65,9 +65,9 @@ INNER_ROOMS = {
 
 # A training step must run on a machine that has no TensorFlow.
 WITHOUT_TENSORFLOW = (
-  *('checkpoint', 'command', 'data.labels', 'display', 'errors', 'losses'),
-  *('methods', 'metrics', 'models', 'ops', 'optim', 'parallel', 'pictures'),
-  *('rng', 'state', 'workdir'),
+  *('checkpoint', 'command', 'data.labels', 'data.rendering', 'display'),
+  *('errors', 'losses', 'methods', 'metrics', 'models', 'ops', 'optim'),
+  *('parallel', 'pictures', 'predict', 'rng', 'state', 'workdir'),
 )
 
 
@@ -177,6 +177,18 @@ for name in {names}:
 )
 def test_short_files(path):
   assert len(path.read_text().splitlines()) <= 400
+
+
+@pytest.mark.parametrize(
+  'path', _files('jaxuda', 'configs', 'scripts', 'tests'), ids=_name
+)
+def test_short_functions(path):
+  for node in ast.walk(ast.parse(path.read_text())):
+    if isinstance(node, ast.FunctionDef):
+      # The docstring does not count.
+      first = node.body[1:] if ast.get_docstring(node) else node.body
+      lines = node.end_lineno - first[0].lineno + 1 if first else 0
+      assert lines < 60, f'{node.name} has {lines} lines'
 
 
 def test_no_drawers():
