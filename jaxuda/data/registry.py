@@ -22,6 +22,7 @@ Its file format is array_record, for random access.
 from collections.abc import Callable, Iterator, Mapping
 import contextlib
 import dataclasses
+import io
 import os
 import sys
 from typing import Any
@@ -88,7 +89,9 @@ def load(
       return build(dataset, data_dir=data_dir, manual_dir=manual_dir)
 
   made = create()
-  if not made.is_prepared():
+  with quiet():
+    prepared = made.is_prepared()
+  if not prepared:
     _prepare(made, dataset)
     made = create()
   return made
@@ -110,7 +113,8 @@ def _prepare(made: tfds.core.DatasetBuilder, dataset: str) -> None:
     tfds.disable_progress_bar()
     print(f'preparing {dataset} in {made.data_dir}', file=sys.stderr)
   try:
-    with quiet():
+    # TFDS prints about downloads; its progress bar goes to stderr.
+    with quiet(), contextlib.redirect_stdout(io.StringIO()):
       made.download_and_prepare()
   except Exception as error:
     mistake = _find_mistake(error)
