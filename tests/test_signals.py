@@ -1,0 +1,32 @@
+import os
+import signal
+import threading
+
+import pytest
+
+from jaxuda import signals
+
+
+@pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGINT])
+def test_first_signal_asks_and_handlers_are_put_back(number):
+  before = signal.getsignal(number)
+  with signals.StopSignals() as stop:
+    assert not stop.requested
+    os.kill(os.getpid(), number)
+    assert stop.requested == number.name
+    # The next one is the default's business.
+    assert signal.getsignal(number) is before
+  assert signal.getsignal(number) is before
+
+
+def test_elsewhere_than_in_the_main_thread_nothing_is_handled():
+  entered = []
+
+  def enter():
+    with signals.StopSignals() as stop:
+      entered.append(stop.requested)
+
+  thread = threading.Thread(target=enter)
+  thread.start()
+  thread.join()
+  assert entered == ['']
