@@ -208,6 +208,8 @@ def builder(
 def _open(encoded: bytes, path: pathlib.Path) -> Image.Image:
   """Decodes a picture; its name is all that the user needs when it fails."""
   try:
+    # Checksums of a PNG, which loading does not look at; then the pixels.
+    Image.open(io.BytesIO(encoded)).verify()
     image = Image.open(io.BytesIO(encoded))
     image.load()
     if image.format not in ('PNG', 'JPEG', 'MPO'):

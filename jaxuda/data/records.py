@@ -229,15 +229,22 @@ def _find_missing(
 ) -> list[str]:
   # TFDS cuts splits too: 'train[:50%]'.
   name = domain.split.split('[')[0]
-  if name not in info.splits:
+  try:
+    count = info.splits[domain.split].num_examples
+  except (KeyError, ValueError):
     raise errors.UserError(
       f'{domain.dataset} has no split {domain.split!r}; expected one of'
       f' {", ".join(info.splits)}'
+    ) from None
+  if not count:
+    raise errors.UserError(
+      f'{domain.dataset} has no images in split {domain.split!r}; expected at'
+      ' least one'
     )
   missing = [x for x in fields if x not in info.features]
   if name in registry.metadata(info).get('unlabelled_splits', ()):
     missing.append('label')
-  return missing
+  return [x for x in fields if x in missing]
 
 
 def _select(info: tfds.core.DatasetInfo, fields: Sequence[str]):

@@ -139,7 +139,8 @@ def _gather(values, size, sample):
   shape = tf.shape(values, tf.int64)
   rows = tf.gather(values, sample(size[0], shape[0]), axis=0)
   taken = tf.gather(rows, sample(size[1], shape[1]), axis=1)
-  return tf.ensure_shape(taken, tf.get_static_value(size))
+  known = tf.get_static_value(size)
+  return taken if known is None else tf.ensure_shape(taken, known)
 
 
 def measure_depth(
