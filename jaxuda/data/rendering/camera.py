@@ -1,0 +1,118 @@
+"""The pinhole camera, its stereo partner and its drive.
+
+World: X to the right, Y up, Z along the road, metres, ground at Y = 0.
+Camera: x to the right, y down, z along the optical axis, metres. A pixel
+centre has integer coordinates, (0, 0) at the top left.
+"""
+
+import dataclasses
+
+import numpy as np
+
+from jaxuda import errors
+
+# Distance between the left and the right camera, metres. Wider than the 0.22 m
+# of Cityscapes, so that small pictures still have useful disparities.
+BASELINE = 0.4
+
+# How far the car drives between two frames, metres.
+STEP = 0.5
+
+VIEWS = ('left', 'right', 'previous', 'next')
+
+DOMAINS = ('source', 'target')
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Camera:
+  """A camera on a car.
+
+  Attributes:
+    focal: focal length, pixels, the same in x and y.
+    cx: column of the principal point, pixels.
+    cy: row of the principal point, pixels.
+    position: X, Y, Z of the optical centre, metres; Y is its height over the
+      road.
+    pitch: angle below the horizon, radians.
+    yaw: angle to the right of the Z axis, radians.
+  """
+
+  focal: float
+  cx: float
+  cy: float
+  position: tuple[float, float, float]
+  pitch: float
+  yaw: float
+
+  @property
+  def matrix(self) -> np.ndarray:
+    """The intrinsic matrix, [3, 3]."""
+    return np.array(
+      [[self.focal, 0, self.cx], [0, self.focal, self.cy], [0, 0, 1.0]]
+    )
+
+  @property
+  def rotation(self) -> np.ndarray:
+    """[3, 3] with the camera's x, y and z axes in the world as its rows."""
+    sin_p, cos_p = np.sin(self.pitch), np.cos(self.pitch)
+    sin_y, cos_y = np.sin(self.yaw), np.cos(self.yaw)
+    right = (cos_y, 0.0, -sin_y)
+    down = (-sin_y * sin_p, -cos_p, -cos_y * sin_p)
+    ahead = (sin_y * cos_p, -sin_p, cos_y * cos_p)
+    return np.array([right, down, ahead])
+
+  @property
+  def extrinsic(self) -> np.ndarray:
+    """[4, 4] that takes world points to camera points."""
+    matrix = np.eye(4)
+    matrix[:3, :3] = self.rotation
+    matrix[:3, 3] = -self.rotation @ np.array(self.position)
+    return matrix
+
+  def seen_from(self, view: str, turn: float = 0.0) -> 'Camera':
+    """The camera of another view.
+
+    Args:
+      view: one of `VIEWS`.
+      turn: how far the car turns to the right between two frames, radians.
+
+    Returns:
+      The right camera is `BASELINE` to the right and otherwise the same; the
+      next one is `STEP` further along the heading, and turned.
+    """
+    if view == 'left':
+      return self
+    if view == 'right':
+      shift = BASELINE * self.rotation[0]
+      return dataclasses.replace(
+        self, position=tuple(float(x) for x in self.position + shift)
+      )
+    sign = {'previous': -1.0, 'next': 1.0}[view]
+    x, y, z = self.position
+    heading = self.yaw + sign * turn / 2
+    return dataclasses.replace(
+      self,
+      position=(
+        float(x + sign * STEP * np.sin(heading)),
+        y,
+        float(z + sign * STEP * np.cos(heading)),
+      ),
+      yaw=self.yaw + sign * turn,
+    )
+
+
+def check_view(domain: str, view: str) -> None:
+  """Raises a UserError when there is no such domain or view."""
+  if domain not in DOMAINS:
+    raise errors.UserError(
+      f'streets: no domain {domain!r}, expected one of {", ".join(DOMAINS)}'
+    )
+  if view not in VIEWS:
+    raise errors.UserError(
+      f'streets: no view {view!r}, expected one of {", ".join(VIEWS)}'
+    )
+
+
+def motion(current: Camera, other: Camera) -> np.ndarray:
+  """[4, 4] that takes points of one camera's frame to another camera's."""
+  return other.extrinsic @ np.linalg.inv(current.extrinsic)

@@ -1,0 +1,240 @@
+"""Surface patterns: albedo as a function of the surface coordinates.
+
+Everything here depends on where a point lies on its surface, never on where
+it lies in the picture, so the same point has the same albedo in every view.
+"""
+
+from collections.abc import Callable
+import dataclasses
+import functools
+
+import cv2
+import numpy as np
+
+PLAIN, ASPHALT, PAVING, FACADE, FOLIAGE, GRASS, BARS = range(7)
+BLOCKS, PAINT, PARTS, GLASS, PANES, CARGO, BARK = range(7, 14)
+
+# Metres per texel of the three noise pictures, and their size in texels.
+TEXELS = (0.03, 0.2, 1.2)
+_SIZE = 256
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Points:
+  """N points on surfaces of one material.
+
+  Attributes:
+    u: [N] metres along the surface, horizontally.
+    v: [N] metres along the surface, upwards.
+    blur: [N] metres covered by a sample.
+    fine: [N] noise with features of 5 cm; about -1..1 times the contrast of
+      textures, fading where samples are too coarse for it.
+    medium: [N] the same with features of 0.4 m.
+    coarse: [N] the same with features of 3 m.
+    part: [N] part of the cut-out.
+    salt: [N] integers that differ between faces.
+    colors: [N, 4, 3] the colours of the face.
+    size: [N, 2] the pattern size of the face, metres.
+  """
+
+  u: np.ndarray
+  v: np.ndarray
+  blur: np.ndarray
+  fine: np.ndarray
+  medium: np.ndarray
+  coarse: np.ndarray
+  part: np.ndarray
+  salt: np.ndarray
+  colors: np.ndarray
+  size: np.ndarray
+
+
+@functools.cache
+def _noise(seed: int) -> np.ndarray:
+  """A picture of noise that can be tiled, [_SIZE + 1, _SIZE + 1] float32."""
+  rng = np.random.default_rng(seed)
+  out = np.zeros((_SIZE, _SIZE))
+  for sigma, weight in ((1.0, 0.6), (3.0, 0.8), (9.0, 0.7)):
+    layer = rng.normal(size=(_SIZE, _SIZE))
+    layer = cv2.GaussianBlur(np.tile(layer, (3, 3)), (0, 0), sigma)
+    layer = layer[_SIZE : 2 * _SIZE, _SIZE : 2 * _SIZE]
+    out += weight * layer / layer.std()
+  out = np.tanh(0.75 * out / out.std())
+  # One more row and column, for interpolation across the seam.
+  return np.pad(out, (0, 1), mode='wrap').astype(np.float32)
+
+
+def sample_noise(
+  u: np.ndarray, v: np.ndarray, blur: np.ndarray, *, level: int
+) -> np.ndarray:
+  """Noise at surface points.
+
+  Args:
+    u: [h, w] float32 metres.
+    v: [h, w] float32 metres.
+    blur: [h, w] float32 metres covered by a sample.
+    level: which of `TEXELS`.
+
+  Returns:
+    [h, w] float32 in about -1..1, faded out where it cannot be resolved.
+  """
+  texel = TEXELS[level]
+  x, y = (np.mod(c / texel, _SIZE).astype(np.float32) for c in (u, v))
+  out = cv2.remap(_noise(level), x, y, cv2.INTER_LINEAR)
+  return out / (1 + np.square(blur / (2.0 * texel)))
+
+
+def _hash(*numbers: np.ndarray) -> np.ndarray:
+  """A number in 0..1 per tuple of integers."""
+  key = np.zeros(numbers[0].shape, np.uint32)
+  for k, number in enumerate(numbers):
+    key ^= number.astype(np.int64).astype(np.uint32) * np.uint32(
+      (0x9E3779B1, 0x85EBCA77, 0xC2B2AE3D)[k]
+    )
+  key ^= key >> 15
+  key *= np.uint32(0x2C1B3C6D)
+  key ^= key >> 12
+  return (key & np.uint32(0xFFFF)).astype(np.float32) / 0xFFFF
+
+
+def _tint(color: np.ndarray, factor: np.ndarray) -> np.ndarray:
+  return color * factor[:, None]
+
+
+def _mix(a: np.ndarray, b: np.ndarray, weight: np.ndarray) -> np.ndarray:
+  return a + (b - a) * weight[:, None]
+
+
+def _resolved(p: Points, size: float | np.ndarray) -> np.ndarray:
+  """1 where samples resolve a pattern of this size, 0 where they do not."""
+  return np.clip(1.6 - 2.0 * p.blur / size, 0.0, 1.0)
+
+
+def _plain(p: Points) -> np.ndarray:
+  return _tint(p.colors[:, 0], 1 + 0.08 * p.fine + 0.14 * p.medium)
+
+
+def _asphalt(p: Points) -> np.ndarray:
+  patch = np.where(p.coarse > 0.28, 0.12, 0.0)
+  shade = 1 + 0.13 * p.fine + 0.12 * p.medium + 0.16 * p.coarse - patch
+  return _tint(p.colors[:, 0], shade)
+
+
+def _paving(p: Points) -> np.ndarray:
+  x, y = p.u / p.size[:, 0], p.v / p.size[:, 1]
+  joint = (x - np.floor(x) < 0.06) | (y - np.floor(y) < 0.06)
+  clear = _resolved(p, p.size[:, 0])
+  tile = _hash(np.floor(x), np.floor(y)) - 0.5
+  shade = 1 + 0.09 * p.fine + 0.14 * p.coarse + 0.1 * p.medium
+  shade += clear * (0.14 * tile - 0.22 * joint)
+  return _tint(p.colors[:, 0], shade)
+
+
+def _facade(p: Points) -> np.ndarray:
+  """Storeys of windows over a ground floor of shops; bricks or plaster."""
+  x, y = p.u / p.size[:, 0], p.v / p.size[:, 1]
+  column, storey = np.floor(x), np.floor(y)
+  x, y = x - column, y - storey
+  shop = storey < 1
+  inside = np.where(
+    shop,
+    (abs(x - 0.5) < 0.42) & (y < 0.78),
+    (abs(x - 0.5) < 0.27) & (y > 0.24) & (y < 0.82),
+  )
+  frame = np.where(
+    shop,
+    (abs(x - 0.5) < 0.46) & (y < 0.84),
+    (abs(x - 0.5) < 0.32) & (y > 0.18) & (y < 0.87),
+  )
+  kind = _hash(column, storey, p.salt)
+  brick = np.floor(p.v / 0.12)
+  course = _hash(np.floor(p.u / 0.3 + 0.5 * (brick % 2)), brick) - 0.5
+  shade = 1 + 0.07 * p.fine + 0.10 * p.medium + 0.16 * p.coarse
+  shade += 0.5 * course * p.size[:, 0] % 0.2 * _resolved(p, 0.2)
+  shade -= 0.12 * (y > 0.94)
+  wall = _tint(p.colors[:, 0], shade)
+  # Curtains, lit rooms, and the sky mirrored in the upper part of a pane.
+  pane = _tint(p.colors[:, 1], 0.75 + 0.5 * kind + 0.35 * y)
+  pane = _mix(pane, p.colors[:, 3], 0.75 * (kind > 0.86))
+  near = _resolved(p, p.size[:, 0])
+  wall = _mix(wall, p.colors[:, 2], near * frame)
+  return _mix(wall, pane, inside.astype(np.float32))
+
+
+def _foliage(p: Points) -> np.ndarray:
+  depth = np.clip(p.v / p.size[:, 1], 0, 1)
+  shade = 0.80 + 0.35 * depth + 0.42 * p.medium + 0.30 * p.fine
+  return _tint(p.colors[:, 0], np.clip(shade, 0.25, None))
+
+
+def _grass(p: Points) -> np.ndarray:
+  shade = 1 + 0.24 * p.fine + 0.18 * p.medium
+  dry = np.clip(0.5 * p.coarse, 0, 1)
+  return _tint(_mix(p.colors[:, 0], p.colors[:, 1], dry), shade)
+
+
+def _bars(p: Points) -> np.ndarray:
+  x = p.u / p.size[:, 0]
+  bar = (x - np.floor(x) < 0.5).astype(np.float32)
+  bar = _mix(0.5 * np.ones_like(bar)[:, None], bar[:, None], _resolved(p, 0.1))
+  rail = (p.v > 0.88 * p.size[:, 1]) | (abs(p.v - 0.2) < 0.07)
+  cover = np.maximum(bar[:, 0], rail)
+  shade = 1 + 0.1 * p.fine + 0.1 * p.medium
+  return _mix(p.colors[:, 1], _tint(p.colors[:, 0], shade), cover)
+
+
+def _blocks(p: Points) -> np.ndarray:
+  row = np.floor(p.v / p.size[:, 1])
+  x = p.u / p.size[:, 0] + 0.5 * (row % 2)
+  y = p.v / p.size[:, 1] - row
+  joint = (x - np.floor(x) < 0.06) | (y < 0.12)
+  block = _hash(np.floor(x), row, p.salt) - 0.5
+  shade = 1 + 0.1 * p.fine + 0.12 * p.medium + 0.14 * p.coarse
+  shade += _resolved(p, p.size[:, 1]) * (0.24 * block - 0.25 * joint)
+  return _tint(p.colors[:, 0], shade)
+
+
+def _paint(p: Points) -> np.ndarray:
+  shade = 0.82 + 0.22 * np.clip(p.v / 0.6, 0, 1)
+  return _tint(p.colors[:, 0], shade + 0.05 * p.medium + 0.03 * p.fine)
+
+
+def _parts(p: Points) -> np.ndarray:
+  rows = np.arange(len(p.part))
+  color = p.colors[rows, np.maximum(p.part, 1) - 1]
+  return _tint(color, 1 + 0.14 * p.fine + 0.05 * p.medium)
+
+
+def _glass(p: Points) -> np.ndarray:
+  shade = 0.75 + 0.9 * np.clip(p.v, 0, 1) + 0.15 * p.medium
+  return _tint(p.colors[:, 0], shade)
+
+
+def _panes(p: Points) -> np.ndarray:
+  x = p.u / p.size[:, 0]
+  x = x - np.floor(x)
+  pane = ((x > 0.06) & (x < 0.94)).astype(np.float32)
+  glass = _tint(p.colors[:, 0], 0.8 + 0.5 * np.clip(p.v, 0, 1))
+  return _mix(p.colors[:, 1], glass, pane)
+
+
+def _cargo(p: Points) -> np.ndarray:
+  x = p.u / p.size[:, 0]
+  rib = (x - np.floor(x) < 0.08) * _resolved(p, p.size[:, 0])
+  shade = 1 + 0.05 * p.fine + 0.12 * p.coarse - 0.18 * rib
+  return _tint(p.colors[:, 0], shade)
+
+
+def _bark(p: Points) -> np.ndarray:
+  return _tint(p.colors[:, 0], 1 + 0.3 * p.fine + 0.2 * p.medium)
+
+
+_PATTERNS: tuple[Callable[[Points], np.ndarray], ...] = (
+  *(_plain, _asphalt, _paving, _facade, _foliage, _grass, _bars),
+  *(_blocks, _paint, _parts, _glass, _panes, _cargo, _bark),
+)
+
+
+def evaluate(kind: int, points: Points) -> np.ndarray:
+  """Albedo [N, 3] of points of the material `kind`."""
+  return _PATTERNS[kind](points)

@@ -1,0 +1,319 @@
+"""Draws a street: a picture, its labels and its depth."""
+
+import dataclasses
+import functools
+
+import cv2
+import numpy as np
+
+from jaxuda import errors
+from jaxuda.data.rendering import camera as cameras
+from jaxuda.data.rendering import classes
+from jaxuda.data.rendering import layout
+from jaxuda.data.rendering import look as looks
+from jaxuda.data.rendering import material
+from jaxuda.data.rendering import mesh
+from jaxuda.data.rendering import palette
+from jaxuda.data.rendering import raster
+from jaxuda.data.rendering import shadow
+
+# Depth of the sky, metres: the largest a uint16 of centimetres can hold.
+FAR = 655.35
+
+# Samples per pixel and direction. Pixel centres are samples, so that labels
+# and depth are exact there.
+_GRID = 2
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Scene:
+  """A street, its light and the camera in it, at no particular size."""
+
+  domain: str
+  plan: layout.Layout
+  look: looks.Look
+  texture: float
+
+  @property
+  def faces(self) -> mesh.Faces:
+    """The surfaces."""
+    return self.plan.faces
+
+
+@functools.lru_cache(maxsize=2)
+def scene(domain: str, *, seed: int, index: int) -> Scene:
+  """The scene number `index`, a pure function of its arguments.
+
+  Args:
+    domain: 'source' or 'target'.
+    seed: of the whole collection.
+    index: which scene of it, from 0.
+
+  Returns:
+    The scene.
+
+  Raises:
+    UserError: unknown domain, or negative seed or index.
+  """
+  cameras.check_view(domain, 'left')
+  if seed < 0 or index < 0:
+    raise errors.UserError(
+      f'streets: seed {seed} and index {index} must not be negative'
+    )
+  style = palette.STYLES[domain]
+  key = [seed, index, cameras.DOMAINS.index(domain)]
+  plan = layout.sample(np.random.default_rng([*key, 0]), style)
+  rng = np.random.default_rng([*key, 1])
+  return Scene(
+    domain=domain,
+    plan=plan,
+    look=looks.sample(rng, domain, style=style),
+    texture=style.texture,
+  )
+
+
+def camera(
+  domain: str,
+  *,
+  seed: int,
+  index: int,
+  height: int,
+  width: int,
+  view: str = 'left',
+) -> cameras.Camera:
+  """The camera that `render` looks through; arguments as there."""
+  cameras.check_view(domain, view)
+  plan = scene(domain, seed=seed, index=index).plan
+  return cameras.Camera(
+    focal=width / 2 / np.tan(plan.fov / 2),
+    cx=(width - 1) / 2,
+    cy=(height - 1) / 2,
+    position=plan.position,
+    pitch=plan.pitch,
+    yaw=plan.yaw,
+  ).seen_from(view, plan.turn)
+
+
+def render(
+  domain: str,
+  *,
+  seed: int,
+  index: int,
+  height: int,
+  width: int,
+  view: str = 'left',
+) -> dict[str, np.ndarray]:
+  """Draws one view of one scene, a pure function of its arguments.
+
+  Args:
+    domain: 'source' (a clean game engine) or 'target' (a camera in a town).
+    seed: of the whole collection.
+    index: which scene of it, from 0.
+    height: rows.
+    width: columns.
+    view: 'left'; 'right', `camera.BASELINE` to the right and rectified; or
+      'previous' and 'next', `camera.STEP` back and ahead. Nothing but the
+      camera moves.
+
+  Returns:
+    image: uint8 [height, width, 3] RGB.
+    label: uint8 [height, width] Cityscapes train ids 0..18, 255 = none.
+    depth: float32 [height, width] metres along the optical axis; `FAR` in the
+      sky.
+
+  Raises:
+    UserError: unknown domain or view, a size below 8, a negative seed or index.
+  """
+  if min(height, width) < 8:
+    raise errors.UserError(
+      f'streets: size {height}x{width} is too small, at least 8x8'
+    )
+  current = scene(domain, seed=seed, index=index)
+  eye = camera(
+    domain, seed=seed, index=index, height=height, width=width, view=view
+  )
+  drawing = _Drawing(current, eye, height, width)
+  rng = np.random.default_rng(
+    [seed, index, cameras.DOMAINS.index(domain), 2, cameras.VIEWS.index(view)]
+  )
+  # The tent filter below is centred on the pixel centres.
+  light = cv2.sepFilter2D(
+    drawing.light(), -1, *[np.array([0.25, 0.5, 0.25])] * 2
+  )
+  light = np.ascontiguousarray(light[1::_GRID, 1::_GRID])
+  return {
+    'image': looks.expose(current.look, light, rng=rng),
+    'label': drawing.label(),
+    'depth': drawing.depth(),
+  }
+
+
+class _Drawing:
+  """A scene on the sample grid of one camera."""
+
+  def __init__(self, current: Scene, eye: cameras.Camera, height, width):
+    self.scene = current
+    self.eye = eye
+    # One sample more than the pixels on every border.
+    self.height, self.width = _GRID * height + 1, _GRID * width + 1
+    self.focal = _GRID * eye.focal
+    self.cx, self.cy = _GRID * eye.cx + 1, _GRID * eye.cy + 1
+    self.polygons = raster.project(
+      current.faces,
+      extrinsic=eye.extrinsic,
+      focal=self.focal,
+      cx=self.cx,
+      cy=self.cy,
+      height=self.height,
+      width=self.width,
+    )
+    self.axes = self._surface_axes()
+    faces = self.polygons.face
+    self.buffers = raster.draw(
+      self.polygons,
+      sprite=current.faces.sprite[faces],
+      uv=self._sprite_axes(),
+      height=self.height,
+      width=self.width,
+      empty=0.0,
+    )
+
+  def _surface_axes(self) -> np.ndarray:
+    """[P, 2, 4]: u and v in metres as (x, y, z, 1) . point of the camera."""
+    corners = self.scene.faces.corners[self.polygons.face]
+    along = corners[:, 1] - corners[:, 0]
+    up = corners[:, 3] - corners[:, 0]
+    # A face with two equal corners, or a flat one: world axes.
+    flat = np.ptp(corners[..., 1], axis=1) < 1e-6
+    along[flat], up[flat] = (1, 0, 0), (0, 0, 1)
+    axes = np.stack([along, up], 1)
+    axes /= np.linalg.norm(axes, axis=2, keepdims=True).clip(1e-9)
+    origin = np.where(flat[:, None], 0.0, corners[:, 0])
+    rotation = self.eye.rotation
+    shift = origin @ rotation.T + self.eye.extrinsic[:3, 3]
+    axes = axes @ rotation.T
+    return np.concatenate([axes, -(axes * shift[:, None]).sum(2)[..., None]], 2)
+
+  def _sprite_axes(self) -> np.ndarray:
+    """[P, 2, 3]: u and v in 0..1, times nearness, on the sample grid."""
+    corners = self.scene.faces.corners[self.polygons.face]
+    length = np.stack(
+      [
+        np.linalg.norm(corners[:, 1] - corners[:, 0], axis=1),
+        np.linalg.norm(corners[:, 3] - corners[:, 0], axis=1),
+      ],
+      1,
+    ).clip(1e-9)
+    return (
+      _on_grid(self.axes, self) / length[..., None]
+      + (self.axes[..., 3] / length)[..., None] * self.polygons.plane[:, None]
+    )
+
+  def label(self) -> np.ndarray:
+    """Train ids at the pixel centres."""
+    labels = self.scene.faces.label[self.polygons.face]
+    labels = np.append(labels, np.uint8(classes.SKY))
+    return labels[self.buffers.polygon[1::_GRID, 1::_GRID]]
+
+  def depth(self) -> np.ndarray:
+    """Metres at the pixel centres."""
+    polygon = self.buffers.polygon[1::_GRID, 1::_GRID]
+    plane = np.append(self.polygons.plane, [[0, 0, 1 / FAR]], 0)[polygon]
+    x = np.arange(1, self.width, _GRID)
+    y = np.arange(1, self.height, _GRID)
+    near = plane[..., 0] * x + plane[..., 1] * y[:, None] + plane[..., 2]
+    return np.minimum(1 / near, FAR).astype(np.float32)
+
+  def light(self) -> np.ndarray:
+    """Light that reaches the camera at every sample, [h, w, 3] float32."""
+    look, polygon = self.scene.look, self.buffers.polygon
+    x = ((np.arange(self.width) - self.cx) / self.focal).astype(np.float32)
+    y = ((np.arange(self.height) - self.cy) / self.focal).astype(np.float32)
+    x, y = np.broadcast_arrays(x, y[:, None])
+    solid = polygon >= 0
+    z = 1 / np.where(solid, self.buffers.nearness, np.float32(1 / FAR))
+    rotation = self.eye.rotation.astype(np.float32)
+    rays = [
+      rotation[0, k] * x + rotation[1, k] * y + rotation[2, k] for k in range(3)
+    ]
+    color = looks.paint_sky(look, np.stack(rays, -1))
+    albedo = self._albedo(x, y, z)
+    lit = self._lit(rays, z)
+    bright = lit[..., None] * look.sunlight.astype(np.float32)
+    bright += look.skylight.astype(np.float32)
+    clear = np.exp(-np.float32(look.haze) * z)[..., None]
+    haze = look.haze_color.astype(np.float32)
+    surface = haze + (albedo * bright - haze) * clear
+    return np.where(solid[..., None], surface, color)
+
+  def _albedo(self, x, y, z) -> np.ndarray:
+    """Albedo of the surface at every sample."""
+    polygon = self.buffers.polygon
+    faces = self.scene.faces
+    axes = np.append(self.axes, np.zeros((1, 2, 4)), 0).astype(np.float32)
+    axes = axes.reshape(-1, 8)[polygon]
+    u = z * (axes[..., 0] * x + axes[..., 1] * y + axes[..., 2]) + axes[..., 3]
+    v = z * (axes[..., 4] * x + axes[..., 5] * y + axes[..., 6]) + axes[..., 7]
+    # Distance of the surface's plane from the camera.
+    reach = 1 / np.linalg.norm(
+      _in_space(self.polygons.plane, self), axis=1
+    ).clip(1e-6)
+    reach = np.append(reach, 1.0).astype(np.float32)[polygon]
+    blur = z * z / (np.float32(self.focal) * np.maximum(reach, 0.05))
+    salt = np.append(self.polygons.face, 0).astype(np.float32)[polygon]
+    shift = np.where(axes[..., 3] == 0, 0, 3.7 * salt).astype(np.float32)
+    noise = [
+      self.scene.texture
+      * material.sample_noise(u + shift, v + shift, blur, level=k)
+      for k in range(3)
+    ]
+    kinds = faces.material[self.polygons.face]
+    kind = np.append(kinds, np.uint8(255))[polygon].ravel()
+    out = np.zeros((polygon.size, 3), np.float32)
+    flat = [a.ravel() for a in (u, v, blur, *noise, self.buffers.part)]
+    for k in np.unique(kinds):
+      here = np.flatnonzero(kind == k)
+      if not len(here):
+        continue
+      face = self.polygons.face[polygon.ravel()[here]]
+      names = ('u', 'v', 'blur', 'fine', 'medium', 'coarse', 'part')
+      points = material.Points(
+        **{n: a[here] for n, a in zip(names, flat, strict=True)},
+        salt=face,
+        colors=faces.colors[face],
+        size=faces.size[face],
+      )
+      out[here] = material.evaluate(int(k), points)
+    return np.maximum(out, 0.01).reshape(*polygon.shape, 3)
+
+  def _lit(self, rays, z) -> np.ndarray:
+    """Share of the sunlight at every sample."""
+    faces, polygon = self.scene.faces, self.buffers.polygon
+    lit = shadow.facing(faces, self.scene.look.sun)[self.polygons.face]
+    lit = np.append(lit, 0.0).astype(np.float32)[polygon]
+    if not self.scene.look.softness:
+      return lit
+    points = [
+      r * z + np.float32(p)
+      for r, p in zip(rays, self.eye.position, strict=True)
+    ]
+    return lit * shadow.cast(self.scene, points)
+
+
+def _on_grid(axes: np.ndarray, drawing: _Drawing) -> np.ndarray:
+  """(x, y, z) coefficients as those of (column, row, 1), [..., 3]."""
+  a, b = axes[..., 0] / drawing.focal, axes[..., 1] / drawing.focal
+  return np.stack([a, b, axes[..., 2] - a * drawing.cx - b * drawing.cy], -1)
+
+
+def _in_space(plane: np.ndarray, drawing: _Drawing) -> np.ndarray:
+  """The inverse of `_on_grid`: plane normals over their distance, [P, 3]."""
+  a, b, c = plane.T
+  return np.stack(
+    [
+      a * drawing.focal,
+      b * drawing.focal,
+      c + a * drawing.cx + b * drawing.cy,
+    ],
+    -1,
+  )
