@@ -62,6 +62,7 @@ class Checkpoints:
     if keep_last < 1:
       raise errors.UserError(f'keep_last={keep_last}; expected at least 1')
     self.best: int | None = None
+    self._keep_last = keep_last
     # orbax reports a relative path from a background thread, and badly.
     self.folder = pathlib.Path(os.path.abspath(workdir)) / FOLDER
     policy = checkpoint_managers.AnyPreservationPolicy(
@@ -115,6 +116,17 @@ class Checkpoints:
       ),
       force=True,
     )
+
+  def prune(self) -> None:
+    """Removes the best of before, once `best` is another one.
+
+    A save removes what is to go by then, but the last save of a run comes
+    before its last evaluation.
+    """
+    steps = self.steps()
+    for step in steps[: -self._keep_last]:
+      if step != self.best:
+        self._manager.delete(step)
 
   def wait(self) -> None:
     """Blocks until every save has finished, and raises what went wrong."""

@@ -8,7 +8,6 @@ from absl import flags
 from ml_collections import config_flags
 
 from jaxuda import command
-from jaxuda import train
 
 _CONFIG = config_flags.DEFINE_config_file(
   'config', None, 'configs/<method>.py:argument=value,...', lock_config=True
@@ -18,6 +17,9 @@ _WORKDIR = flags.DEFINE_string('workdir', None, 'Folder of the run.')
 
 def main() -> None:
   """Runs the command line."""
+  # TensorFlow takes seconds to load: a misspelt flag is reported before.
+  from jaxuda import train
+
   command.hide_accelerators()
   train.train(_CONFIG.value, _WORKDIR.value)
 

@@ -216,6 +216,7 @@ class _Afterwards:
     self._checkpoints.best = self._scores['best']['checkpoint_step']
     if jax.process_index() == 0:
       workdir_lib.write_json(self._workdir / 'scores.json', self._scores)
+    self._checkpoints.prune()
     means = {k: v for k, v in figures.items() if k.startswith('mIoU')}
     self._progress.message(f'step {step}: {display.format_values(means)}')
 

@@ -57,6 +57,17 @@ def test_keeps_the_last_and_the_best(run):
     assert checkpoints.latest() == 5
 
 
+def test_prune_removes_what_is_no_longer_the_best(run):
+  with checkpoint.Checkpoints(run) as checkpoints:
+    checkpoints.best = 2
+    checkpoints.prune()
+    assert checkpoints.steps() == [2, 4, 5]
+    checkpoints.best = 5
+    checkpoints.prune()
+    assert checkpoints.steps() == [4, 5]
+  assert not (run / 'checkpoints' / '2').exists()
+
+
 def test_restores_exactly_what_was_saved_before_the_donation(run):
   with checkpoint.Checkpoints(run, write=False) as checkpoints:
     for step in checkpoints.steps():

@@ -30,6 +30,7 @@ class Method:
     num_classes: C.
     learning_rate: of SGD.
     poison: step whose loss is NaN; -1 for none.
+    poison_spare: step after which a parameter is NaN; -1 for none.
     width: of a second, unused parameter.
     depth: also predict depth.
   """
@@ -37,6 +38,7 @@ class Method:
   num_classes: int = CLASSES
   learning_rate: float = 0.1
   poison: int = -1
+  poison_spare: int = -1
   width: int = 3
   depth: bool = True
 
@@ -49,7 +51,9 @@ class Method:
     return optax.sgd(self.learning_rate, momentum=0.9)
 
   def init(self, key, example):
-    kernel = jax.random.normal(key, (3, self.num_classes))
+    # Drawing them would take most of the time of a test to compile.
+    kernel = jnp.sin(jnp.arange(3.0 * self.num_classes)).reshape(3, -1)
+    del key
     assert example['source']['depth'].ndim == 3
     params = {'kernel': kernel, 'spare': jnp.zeros((self.width,))}
     net = state_lib.create_net({'params': params}, self.tx)
@@ -70,6 +74,8 @@ class Method:
 
     loss, grads = jax.value_and_grad(loss_fn)(net.params)
     loss = jnp.where(state.step + 1 == self.poison, jnp.nan, loss)
+    bad = jnp.where(state.step + 1 == self.poison_spare, jnp.nan, 0)
+    grads = {**grads, 'spare': grads['spare'] + bad}
     net = state_lib.update(net, grads, self.tx)
     state = state.replace(step=state.step + 1, nets={'task': net})
     return state, parallel.mean({'loss_seg': loss, 'loss_other': loss * 0 + 1})

@@ -1,0 +1,241 @@
+import json
+import subprocess
+import sys
+
+import jax
+import numpy as np
+import pytest
+
+from jaxuda import errors
+from jaxuda import evaluate
+from jaxuda import metrics
+from jaxuda import workdir as workdir_lib
+from jaxuda.data import labels
+from jaxuda.data import pipeline
+from tests import tiny
+
+
+@pytest.fixture(autouse=True)
+def _install(monkeypatch):
+  tiny.install(monkeypatch)
+
+
+def _state(method, config):
+  return method.init(*workdir_lib.init_args(config, method))
+
+
+def _run(**options):
+  config, method = tiny.make_config(), tiny.Method()
+  return evaluate.run(method, _state(method, config), config, step=3, **options)
+
+
+def _expected_confusion():
+  """Counts in NumPy, pixel by pixel, without a batch."""
+  config, method = tiny.make_config(), tiny.Method()
+  state = _state(method, config)
+  confusion = np.zeros((tiny.CLASSES, tiny.CLASSES), np.int64)
+  for batch in tiny.eval_stream(config.data, classes='', batch_size=2):
+    size = batch['label'].shape[1:]
+    logits = method.predict(state, batch['image'], size=size)['logits']
+    prediction = np.asarray(logits).argmax(-1)
+    valid = batch['label'] < 255
+    np.add.at(confusion, (batch['label'][valid], prediction[valid]), 1)
+  return confusion
+
+
+def test_counts_every_pixel_once_at_label_resolution():
+  scores = _run()
+  confusion = _expected_confusion()
+  assert confusion.sum() == tiny.IMAGES * 16 * 32
+  iou = 100 * metrics.iou_per_class(confusion)
+  values = scores['figures']['IoU']['value']
+  assert list(values) == list(labels.CLASS_SETS['coarse7'].names)
+  np.testing.assert_allclose(list(values.values()), iou, atol=0.0051)
+  assert scores['main'] == 'mIoU7'
+  main = scores['figures']['mIoU7']['value']
+  assert main == pytest.approx(iou.mean(), abs=0.0051)
+  assert evaluate.best(scores) == main
+  assert list(scores['images']) == [f'image {i}' for i in range(tiny.IMAGES)]
+  json.dumps(scores, allow_nan=False)
+
+
+@pytest.mark.parametrize('batch_size', [1, 3, 5])
+def test_batch_size_changes_no_score(batch_size, monkeypatch):
+  # The same five images, however they are cut into batches.
+  everything = list(
+    tiny.eval_stream(
+      tiny.make_config().data, classes='', batch_size=1, with_depth=True
+    )
+  )
+
+  def stream(data_config, *, batch_size, **options):
+    del data_config, options
+    for start in range(0, tiny.IMAGES, batch_size):
+      rows = everything[start : start + batch_size]
+      batch = {
+        k: np.concatenate([row[k] for row in rows])
+        for k in rows[0]
+        if k != 'name'
+      }
+      missing = batch_size - len(rows)
+      batch = {
+        k: np.pad(v, [(0, missing)] + [(0, 0)] * (v.ndim - 1))
+        for k, v in batch.items()
+      }
+      batch['label'][len(rows) :] = 255
+      yield {**batch, 'name': [row['name'][0] for row in rows]}
+
+  monkeypatch.setattr(pipeline, 'eval_stream', stream)
+  config, method = tiny.make_config(), tiny.Method()
+  state = _state(method, config)
+  one = evaluate.run(method, state, config, step=3)
+  config.eval_batch_size = batch_size
+  other = evaluate.run(method, state, config, step=3)
+  for name, figure in one['figures'].items():
+    value = other['figures'][name]['value']
+    assert value == pytest.approx(figure['value'], rel=1e-5, nan_ok=True)
+  assert one['images'] == other['images']
+
+
+def test_depth_errors_by_hand():
+  figures = _run()['figures']
+  # 20 m were predicted everywhere, 10 m are true everywhere.
+  expected = {
+    'depth_abs_rel': 1.0,
+    'depth_sq_rel': 10.0,
+    'depth_rms': 10.0,
+    'depth_log_rms': np.log(2),
+    'depth_delta1': 0.0,
+    'depth_delta3': 0.0,
+    'depth_pixels': tiny.IMAGES * 16 * 32,
+  }
+  for name, value in expected.items():
+    assert figures[name]['value'] == pytest.approx(value, rel=1e-5), name
+  assert figures['depth_rms']['unit'] == 'm'
+
+
+def test_network_without_depth_has_no_depth_figures():
+  config, method = tiny.make_config(), tiny.Method(depth=False)
+  state = _state(method, config)
+  assert not evaluate.predicts_depth(method, state, (8, 16))
+  scores = evaluate.run(method, state, config, step=3)
+  assert not [name for name in scores['figures'] if name.startswith('depth')]
+
+
+def test_nineteen_classes_are_scored_on_coarser_sets_too():
+  config = tiny.make_config(classes='cityscapes19', num_classes=19)
+  method = tiny.Method(num_classes=19)
+  figures = evaluate.run(method, _state(method, config), config, step=3)[
+    'figures'
+  ]
+  assert {'mIoU19', 'mIoU16', 'mIoU13', 'mIoU11', 'mIoU7'} <= set(figures)
+  assert figures['mIoU16']['classes'] == 'cityscapes19'
+  assert 'train' not in figures['mIoU16']['subset']
+  assert figures['mIoU7']['classes'] == 'coarse7'
+  assert len(figures['mIoU7']['subset']) == 7
+  assert figures['mIoU11']['classes'] == 'camvid11'
+
+
+def test_merge_table_counts_predictions_without_a_counterpart_as_errors():
+  table = evaluate.merge_table('cityscapes19', 'synthia16')
+  names = labels.CLASS_SETS['cityscapes19'].names
+  assert table[names.index('terrain')] == 16
+  assert table[names.index('sky')] == 9
+  assert len(table) == 19
+  with pytest.raises(errors.UserError, match='cannot be merged'):
+    evaluate.merge_table('coarse7', 'cityscapes19')
+
+
+def test_merged_predictions_by_hand():
+  """A network that says the first of 19 classes, merged to 7: flat."""
+  config = tiny.make_config(classes='cityscapes19', num_classes=19)
+  method = tiny.Method(num_classes=19)
+  state = _state(method, config)
+  net = state.nets['task']
+  kernel = np.zeros((3, 19), np.float32)
+  params = {**net.params, 'kernel': kernel}
+  state = state.replace(nets={'task': net.replace(params=params)})
+  scores = evaluate.run(method, state, config, step=3, classes='coarse7')
+  values = scores['figures']['IoU']['value']
+  share = np.mean(
+    [
+      (batch['label'][: len(batch['name'])] == 0).mean() * len(batch['name'])
+      for batch in tiny.eval_stream(config.data, classes='', batch_size=2)
+    ]
+  )
+  share = share * 3 / tiny.IMAGES
+  assert values['flat'] == pytest.approx(100 * share, abs=0.01)
+  assert set(values.values()) == {values['flat'], 0.0}
+  assert scores['figures']['mIoU7']['classes'] == 'coarse7'
+
+
+def test_unknown_classes():
+  with pytest.raises(errors.UserError, match="unknown class set 'nine'"):
+    _run(classes='nine')
+
+
+def test_stop_gives_up():
+  assert _run(stop=lambda: True) is None
+
+
+def test_negative_transfer_by_hand():
+  def scores(*values):
+    images = {f'image {i}': v for i, v in enumerate(values)}
+    figures = {'mIoU7': {'value': 1.0, 'split': 'val'}}
+    return {
+      'main': 'mIoU7',
+      'figures': figures,
+      'images': images,
+      'checkpoint_step': 9,
+    }
+
+  ours = scores(10.0, 20.0, 30.0, None, 50.0)
+  theirs = scores(11.0, 20.0, 29.0, 40.0, 60.0)
+  figure = evaluate.negative_transfer(ours, theirs, against='other')
+  assert figure['value'] == 50.0
+  assert figure['against'] == 'other'
+  assert figure['against_checkpoint_step'] == 9
+  assert figure['split'] == 'val'
+  with pytest.raises(errors.UserError, match='scored on other images'):
+    evaluate.negative_transfer(ours, scores(1.0), against='other')
+
+
+def test_table_has_all_runs(capsys):
+  scores = _run()
+  evaluate.print_scores('a title', {'ours': scores, 'theirs': scores})
+  lines = capsys.readouterr().out.splitlines()
+  assert lines[0] == 'a title'
+  rows = [[x.strip() for x in line.split('│')[1:4]] for line in lines]
+  assert [r for r in rows if r and r[0] == 'depth_rms'] == [
+    ['depth_rms', '10.00', '10.00']
+  ]
+  value = f'{scores["figures"]["mIoU7"]["value"]:.2f}'
+  assert ['mIoU7', value, value] in rows
+
+
+def test_command_fails_in_one_line():
+  done = subprocess.run(
+    [sys.executable, '-m', 'jaxuda.evaluate', '--workdir=nowhere'],
+    capture_output=True,
+    text=True,
+    check=False,
+  )
+  assert done.returncode == 1
+  (line,) = done.stderr.strip().splitlines()
+  assert 'nowhere/config.json is missing' in line
+
+
+def test_result_is_the_same_under_jit_and_on_one_device():
+  method, config = tiny.Method(), tiny.make_config()
+  state = _state(method, config)
+  batch = next(tiny.eval_stream(config.data, classes='', batch_size=2))
+  options = dict(method=method, table=None, count=tiny.CLASSES)
+  compiled = evaluate.count_batch(
+    state, batch['image'], batch['label'], None, **options
+  )
+  with jax.disable_jit():
+    eager = evaluate.count_batch(
+      state, batch['image'], batch['label'], None, **options
+    )
+  np.testing.assert_array_equal(compiled['confusion'], eager['confusion'])
+  assert compiled['confusion'].shape == (2, tiny.CLASSES, tiny.CLASSES + 1)

@@ -1,0 +1,142 @@
+import subprocess
+import sys
+
+import numpy as np
+from PIL import Image
+import pytest
+
+from jaxuda import errors
+from jaxuda import pictures
+from jaxuda import predict
+from jaxuda import workdir as workdir_lib
+from jaxuda.data import labels
+from tests import tiny
+
+
+@pytest.fixture(name='run')
+def _run():
+  config, method = tiny.make_config(), tiny.Method()
+  state = method.init(*workdir_lib.init_args(config, method))
+  return workdir_lib.Run(config=config, method=method, state=state, step=0)
+
+
+@pytest.fixture(name='folder')
+def _folder(tmp_path):
+  folder = tmp_path / 'images'
+  rng = np.random.default_rng(0)
+  for name, size in {
+    'a.png': (8, 16),
+    'b.jpg': (21, 33),
+    'sub/b.bmp': (40, 20),
+  }.items():
+    path = folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image = rng.integers(0, 256, (*size, 3)).astype(np.uint8)
+    Image.fromarray(image).save(path)
+  (folder / 'readme.txt').write_text('not a picture')
+  return folder
+
+
+def test_list_images(folder, tmp_path):
+  names = [str(p.relative_to(folder)) for p in predict.list_images(folder)]
+  assert names == ['a.png', 'b.jpg', 'sub/b.bmp']
+  with pytest.raises(errors.UserError, match='no folder'):
+    predict.list_images(tmp_path / 'missing')
+  (tmp_path / 'empty').mkdir()
+  with pytest.raises(errors.UserError, match=r'no image in .*empty'):
+    predict.list_images(tmp_path / 'empty')
+
+
+def test_names_do_not_collide(folder):
+  Image.new('RGB', (4, 4)).save(folder / 'b.png')
+  paths = predict.list_images(folder)
+  names = [str(p) for p in predict.name_outputs(paths, folder)]
+  assert names == ['a.png', 'b.jpg.png', 'b.png.png', 'sub/b.png']
+
+
+def test_at_the_network_size_labels_are_the_argmax(run):
+  rng = np.random.default_rng(1)
+  image, _ = tiny.make_images(rng, 1, (8, 16))
+  label = predict.predict_labels(image[0], run)
+  logits = run.method.predict(run.state, image)['logits']
+  np.testing.assert_array_equal(label, np.asarray(logits)[0].argmax(-1))
+  assert label.dtype == np.uint8
+
+
+def test_any_size_and_the_network_is_compiled_once(run, monkeypatch):
+  sizes = []
+  real = tiny.Method.predict
+
+  def counted(self, state, image, *, size=None):
+    sizes.append(image.shape)
+    return real(self, state, image, size=size)
+
+  monkeypatch.setattr(tiny.Method, 'predict', counted)
+  predict._logits.clear_cache()
+  for size in ((8, 16), (30, 50), (5, 3), (1, 1)):
+    image = np.full((*size, 3), 200, np.uint8)
+    assert predict.predict_labels(image, run).shape == size
+  assert sizes == [(1, 8, 16, 3)]
+
+
+def test_folder_becomes_ids_and_indexed_colors(run, folder, tmp_path):
+  out = tmp_path / 'out'
+  assert predict.run_folder(run, folder, out) == []
+  for source, name in (('b.jpg', 'b.png'), ('sub/b.bmp', 'sub/b.png')):
+    expected = predict.predict_labels(pictures.read_image(folder / source), run)
+    with Image.open(out / 'ids' / name) as image:
+      assert image.mode == 'L'
+      np.testing.assert_array_equal(np.asarray(image), expected)
+    with Image.open(out / 'colors' / name) as image:
+      assert image.mode == 'P'
+      np.testing.assert_array_equal(np.asarray(image), expected)
+      colors = labels.CLASS_SETS['coarse7'].colors
+      np.testing.assert_array_equal(
+        np.asarray(image.convert('RGB')), colors[expected]
+      )
+
+
+def test_unreadable_pictures_are_skipped_and_named(
+  run, folder, tmp_path, capfd
+):
+  (folder / 'broken.png').write_bytes(b'nothing')
+  bad = predict.run_folder(run, folder, tmp_path / 'out')
+  assert bad == [f'{folder}/broken.png is not a readable picture']
+  assert len(list((tmp_path / 'out' / 'ids').rglob('*.png'))) == 3
+  err = capfd.readouterr().err
+  assert f'skipped: {bad[0]}' in err
+  assert 'predict: 4/4 images' in err
+
+
+def test_out_is_a_file(run, folder, tmp_path):
+  (tmp_path / 'out').write_text('')
+  with pytest.raises(errors.UserError, match='out is a file'):
+    predict.run_folder(run, folder, tmp_path / 'out')
+
+
+@pytest.mark.parametrize(
+  ('images', 'message'),
+  [('images', 'nowhere/config.json is missing'), ('none', 'no folder ')],
+)
+def test_command_fails_in_one_line(folder, tmp_path, images, message):
+  done = subprocess.run(
+    [
+      sys.executable,
+      '-m',
+      'jaxuda.predict',
+      '--workdir=nowhere',
+      f'--images={tmp_path / images}',
+      f'--out={tmp_path / "out"}',
+    ],
+    capture_output=True,
+    text=True,
+    check=False,
+  )
+  assert done.returncode == 1
+  (line,) = done.stderr.strip().splitlines()
+  assert message in line
+
+
+def test_needs_no_tensorflow():
+  code = 'import sys, jaxuda.predict; sys.exit("tensorflow" in sys.modules)'
+  subprocess.run([sys.executable, '-c', code], check=True)
