@@ -27,12 +27,14 @@ number, so a stream starts at any step at once: no shuffle buffer that would
 have to be filled again, and no iterator state to save.
 """
 
+import atexit
 from collections.abc import Iterator, Mapping, Sequence
 import dataclasses
 import functools
 import itertools
 import sys
-from typing import Any
+from typing import Any, ClassVar
+import weakref
 import zlib
 
 import numpy as np
@@ -121,8 +123,38 @@ def train_stream(
     streams[side] = _stream_domain(
       records, domain_seed(seed, side), batch_size, rows, start_step
     )
-  dataset = tf.data.Dataset.zip(streams).prefetch(_BATCHES_AHEAD)
-  return iter(dataset.as_numpy_iterator())
+  return _Arrays(tf.data.Dataset.zip(streams).prefetch(_BATCHES_AHEAD))
+
+
+class _Arrays(Iterator[dict[str, Any]]):
+  """Goes through a dataset as NumPy arrays, and ends before Python does.
+
+  TensorFlow's threads read the records through Python: one that does so while
+  the interpreter is taken down aborts the process.
+  """
+
+  _open: ClassVar[weakref.WeakSet] = weakref.WeakSet()
+
+  def __init__(self, dataset: tf.data.Dataset):
+    self._iterator = dataset.as_numpy_iterator()
+    self._open.add(self)
+
+  def __next__(self) -> dict[str, Any]:
+    if self._iterator is None:
+      raise StopIteration
+    return next(self._iterator)
+
+  def close(self) -> None:
+    # Without its last reference, TensorFlow stops the threads and waits.
+    self._iterator = None
+
+  @classmethod
+  def close_all(cls) -> None:
+    for arrays in list(cls._open):
+      arrays.close()
+
+
+atexit.register(_Arrays.close_all)
 
 
 def _share(batch_size: int, process_index: int, process_count: int) -> range:
@@ -260,13 +292,12 @@ def _stack_examples(
     return example
 
   # What is filled up is a real image, so that it has a size, and blanked.
-  examples = (
+  examples = _Arrays(
     tf.data.Dataset.from_tensor_slices(
       numbers.clip(max=len(records) - 1).ravel()
     )
     .map(load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
     .prefetch(tf.data.AUTOTUNE)
-    .as_numpy_iterator()
   )
   for row in numbers < len(records):
     yield _stack(list(itertools.islice(examples, len(row))), row, records)

@@ -32,6 +32,7 @@ import tensorflow_datasets as tfds
 
 from jaxuda import errors
 from jaxuda.data import camvid
+from jaxuda.data import streets
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -50,6 +51,7 @@ class Dataset:
 # By the part of a dataset's name before '/'.
 DATASETS: dict[str, Dataset] = {
   'camvid': Dataset(build=camvid.builder, ids='camvid'),
+  'streets': Dataset(build=streets.builder, ids='streets'),
 }
 
 
@@ -111,7 +113,7 @@ def quiet() -> Iterator[None]:
 def _prepare(made: tfds.core.DatasetBuilder, dataset: str) -> None:
   if not sys.stderr.isatty():
     tfds.disable_progress_bar()
-    print(f'preparing {dataset} in {made.data_dir}', file=sys.stderr)
+  print(f'preparing {dataset} in {made.data_dir}', file=sys.stderr)
   try:
     # TFDS prints about downloads; its progress bar goes to stderr.
     with quiet(), contextlib.redirect_stdout(io.StringIO()):

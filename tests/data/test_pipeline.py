@@ -73,8 +73,14 @@ with tfds.core.registered.skip_registration():
         yield i, {k: example[k] for k in ('name', *self._fields)}
 
 
+@pytest.fixture(scope='module')
+def data_dir(tmp_path_factory):
+  """Shared by all tests: a name always stands for the same examples."""
+  return str(tmp_path_factory.mktemp('tfds'))
+
+
 @pytest.fixture
-def add_dataset(tmp_path, monkeypatch):
+def add_dataset(monkeypatch):
   """A function that registers a miniature dataset."""
 
   def add(
@@ -102,7 +108,7 @@ def add_dataset(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def config(tmp_path, add_dataset):
+def config(data_dir, add_dataset):
   add_dataset('near')
   add_dataset('far')
 
@@ -121,7 +127,7 @@ def config(tmp_path, add_dataset):
 
   return ml_collections.ConfigDict(
     dict(
-      data_dir=str(tmp_path),
+      data_dir=data_dir,
       resize='reference',
       zero_depth='keep',
       far_depth='keep',
