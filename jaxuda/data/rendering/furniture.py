@@ -118,17 +118,17 @@ def _light_head(out, frame, x, low, rng, style):
   colors = (housing, _LAMPS[lit], tuple(0.3 * c for c in housing))
   out.box(
     frame,
-    (x - 0.2, low, 0.0),
-    (x + 0.2, low + 1.0, 0.3),
+    (x - 0.23, low, -0.4),
+    (x + 0.23, low + 1.12, -0.1),
     label=classes.LIGHT,
     material=material.PLAIN,
     colors=(housing,),
   )
   out.panel(
     frame,
-    (x - 0.22, x + 0.22),
-    (low - 0.04, low + 1.06),
-    z=-0.02,
+    (x - 0.25, x + 0.25),
+    (low - 0.04, low + 1.18),
+    z=-0.42,
     label=classes.LIGHT,
     material=material.PARTS,
     colors=colors,

@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+import math
 
 import numpy as np
 
@@ -34,10 +35,10 @@ class Road:
     self, s: float, t: float, *, turn: float = 0.0, y: float = 0.0
   ) -> mesh.Frame:
     """The place s metres along the road and t metres to the right."""
-    angle = np.arctan(self.bend * s)
+    angle = math.atan(self.bend * s)
     return mesh.Frame(
-      x=self.bend * s * s / 2 + t * np.cos(angle),
-      z=s - t * np.sin(angle),
+      x=self.bend * s * s / 2 + t * math.cos(angle),
+      z=s - t * math.sin(angle),
       heading=angle + turn,
       y=y,
     )
@@ -132,12 +133,20 @@ def add_ground(
     'colors': (style.color(rng, 'sidewalk'),),
     'size': (float(rng.uniform(0.5, 1.0)), float(rng.uniform(0.5, 1.0))),
   }
+  grass = {
+    'label': classes.TERRAIN,
+    'material': material.GRASS,
+    'colors': tuple(style.color(rng, 'terrain') for _ in range(2)),
+  }
   sides = {}
   for side in (-1, 1):
     sides[side] = _sample_segments(rng, style)
+    verge = (
+      rng.uniform(0.35, 0.65) * walks[side] if rng.random() < 0.35 else 0.0
+    )
     for segment in sides[side]:
       kerb = half + walks[side]
-      _add_strips(out, rng, style, road, segment, side, half, kerb, paving)
+      _add_strips(out, road, segment, side, half, kerb, verge, paving, grass)
       if segment.kind == 'crossing':
         stretch = (segment.start, segment.stop)
         _flat(out, road, stretch, _span(side, half, _EDGE), **asphalt)
@@ -196,13 +205,16 @@ def _add_markings(out, rng, style, road, half) -> None:
 
 
 def _add_strips(
-  out, rng, style, road, segment, side, half, kerb, paving
+  out, road, segment, side, half, kerb, verge, paving, grass
 ) -> None:
   """The sidewalk with its kerb, and the land behind it."""
   stretch = (segment.start, segment.stop)
   if segment.kind == 'crossing':
     return
   _flat(out, road, stretch, _span(side, half, kerb), y=KERB, **paving)
+  if verge > 0:
+    strip = _span(side, half + 0.25, half + 0.25 + verge)
+    _flat(out, road, stretch, strip, y=KERB, **grass)
   _upright(out, road, stretch, side * half, (0.0, KERB), side=side, **paving)
   for s in stretch:
     # Kerbs of the crossing streets, seen along the road.
@@ -214,17 +226,7 @@ def _add_strips(
   if segment.kind == 'building':
     _flat(out, road, stretch, beyond, y=KERB, **paving)
   else:
-    colors = tuple(style.color(rng, 'terrain') for _ in range(2))
-    _flat(
-      out,
-      road,
-      stretch,
-      beyond,
-      y=KERB,
-      label=classes.TERRAIN,
-      material=material.GRASS,
-      colors=colors,
-    )
+    _flat(out, road, stretch, beyond, y=KERB, **grass)
 
 
 def _house_colors(rng, style) -> tuple[mesh.Color, ...]:

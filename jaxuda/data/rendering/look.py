@@ -108,7 +108,11 @@ def _sample_photo(rng: np.random.Generator, *, overcast: bool) -> Look:
     warm = np.array([1.0, 1.0, 1.0])
   else:
     azimuth = rng.uniform(0, 6.28)
-    sun, strength, sky = _direction(azimuth, rng.uniform(0.45, 0.95)), 0.92, 0.4
+    sun, strength, sky = (
+      _direction(azimuth, rng.uniform(0.45, 0.95)),
+      0.92,
+      0.46,
+    )
     zenith = np.array([0.55, 0.68, 0.84]) * rng.uniform(0.8, 1.1)
     horizon = np.array([0.90, 0.91, 0.90])
     softness, darkness, clouds = 0.06, 1.0, rng.uniform(0.0, 0.35)
@@ -129,7 +133,7 @@ def _sample_photo(rng: np.random.Generator, *, overcast: bool) -> Look:
     clouds=clouds,
     haze=float(np.exp(rng.uniform(np.log(0.002), np.log(0.014)))),
     haze_color=horizon * rng.uniform(0.85, 1.0),
-    gain=balance * np.exp(rng.uniform(-0.42, 0.16)),
+    gain=balance * np.exp(rng.uniform(-0.28, 0.30)),
     gamma=rng.uniform(0.82, 1.2),
     lift=rng.uniform(0.0, 0.07) * np.array([0.9, 1.0, 1.05]),
     saturation=rng.uniform(0.6, 0.95),

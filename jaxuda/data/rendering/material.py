@@ -32,9 +32,9 @@ class Points:
     medium: [N] the same with features of 0.4 m.
     coarse: [N] the same with features of 3 m.
     part: [N] part of the cut-out.
-    salt: [N] integers that differ between faces.
-    colors: [N, 4, 3] the colours of the face.
-    size: [N, 2] the pattern size of the face, metres.
+    face: [N] index of the face.
+    colors: [F, 4, 3] the colours of every face.
+    sizes: [F, 2] the pattern size of every face, metres.
   """
 
   u: np.ndarray
@@ -44,9 +44,17 @@ class Points:
   medium: np.ndarray
   coarse: np.ndarray
   part: np.ndarray
-  salt: np.ndarray
+  face: np.ndarray
   colors: np.ndarray
-  size: np.ndarray
+  sizes: np.ndarray
+
+  def color(self, number: int) -> np.ndarray:
+    """Colour 0..3 of the faces, [N, 3]."""
+    return np.ascontiguousarray(self.colors[:, number])[self.face]
+
+  def size(self, axis: int) -> np.ndarray:
+    """Pattern size along u (0) or v (1), [N]."""
+    return self.sizes[:, axis][self.face]
 
 
 @functools.cache
@@ -79,9 +87,14 @@ def sample_noise(
     [h, w] float32 in about -1..1, faded out where it cannot be resolved.
   """
   texel = TEXELS[level]
-  x, y = (np.mod(c / texel, _SIZE).astype(np.float32) for c in (u, v))
+  x, y = (_wrap(c * np.float32(1 / texel)) for c in (u, v))
   out = cv2.remap(_noise(level), x, y, cv2.INTER_LINEAR)
-  return out / (1 + np.square(blur / (2.0 * texel)))
+  return out / (1 + np.square(blur * np.float32(0.5 / texel)))
+
+
+def _wrap(x: np.ndarray) -> np.ndarray:
+  """Wraps around the noise picture; much faster than np.mod."""
+  return x - np.float32(_SIZE) * np.floor(x * np.float32(1 / _SIZE))
 
 
 def _hash(*numbers: np.ndarray) -> np.ndarray:
@@ -111,28 +124,28 @@ def _resolved(p: Points, size: float | np.ndarray) -> np.ndarray:
 
 
 def _plain(p: Points) -> np.ndarray:
-  return _tint(p.colors[:, 0], 1 + 0.08 * p.fine + 0.14 * p.medium)
+  return _tint(p.color(0), 1 + 0.08 * p.fine + 0.14 * p.medium)
 
 
 def _asphalt(p: Points) -> np.ndarray:
   patch = np.where(p.coarse > 0.28, 0.12, 0.0)
   shade = 1 + 0.13 * p.fine + 0.12 * p.medium + 0.16 * p.coarse - patch
-  return _tint(p.colors[:, 0], shade)
+  return _tint(p.color(0), shade)
 
 
 def _paving(p: Points) -> np.ndarray:
-  x, y = p.u / p.size[:, 0], p.v / p.size[:, 1]
+  x, y = p.u / p.size(0), p.v / p.size(1)
   joint = (x - np.floor(x) < 0.06) | (y - np.floor(y) < 0.06)
-  clear = _resolved(p, p.size[:, 0])
+  clear = _resolved(p, p.size(0))
   tile = _hash(np.floor(x), np.floor(y)) - 0.5
   shade = 1 + 0.09 * p.fine + 0.14 * p.coarse + 0.1 * p.medium
   shade += clear * (0.14 * tile - 0.22 * joint)
-  return _tint(p.colors[:, 0], shade)
+  return _tint(p.color(0), shade)
 
 
 def _facade(p: Points) -> np.ndarray:
   """Storeys of windows over a ground floor of shops; bricks or plaster."""
-  x, y = p.u / p.size[:, 0], p.v / p.size[:, 1]
+  x, y = p.u / p.size(0), p.v / p.size(1)
   column, storey = np.floor(x), np.floor(y)
   x, y = x - column, y - storey
   shop = storey < 1
@@ -146,87 +159,86 @@ def _facade(p: Points) -> np.ndarray:
     (abs(x - 0.5) < 0.46) & (y < 0.84),
     (abs(x - 0.5) < 0.32) & (y > 0.18) & (y < 0.87),
   )
-  kind = _hash(column, storey, p.salt)
+  kind = _hash(column, storey, p.face)
   brick = np.floor(p.v / 0.12)
   course = _hash(np.floor(p.u / 0.3 + 0.5 * (brick % 2)), brick) - 0.5
   shade = 1 + 0.07 * p.fine + 0.10 * p.medium + 0.16 * p.coarse
-  shade += 0.5 * course * p.size[:, 0] % 0.2 * _resolved(p, 0.2)
+  shade += 0.5 * course * p.size(0) % 0.2 * _resolved(p, 0.2)
   shade -= 0.12 * (y > 0.94)
-  wall = _tint(p.colors[:, 0], shade)
+  wall = _tint(p.color(0), shade)
   # Curtains, lit rooms, and the sky mirrored in the upper part of a pane.
-  pane = _tint(p.colors[:, 1], 0.75 + 0.5 * kind + 0.35 * y)
-  pane = _mix(pane, p.colors[:, 3], 0.75 * (kind > 0.86))
-  near = _resolved(p, p.size[:, 0])
-  wall = _mix(wall, p.colors[:, 2], near * frame)
+  pane = _tint(p.color(1), 0.75 + 0.5 * kind + 0.35 * y)
+  pane = _mix(pane, p.color(3), 0.75 * (kind > 0.86))
+  near = _resolved(p, p.size(0))
+  wall = _mix(wall, p.color(2), near * frame)
   return _mix(wall, pane, inside.astype(np.float32))
 
 
 def _foliage(p: Points) -> np.ndarray:
-  depth = np.clip(p.v / p.size[:, 1], 0, 1)
+  depth = np.clip(p.v / p.size(1), 0, 1)
   shade = 0.80 + 0.35 * depth + 0.42 * p.medium + 0.30 * p.fine
-  return _tint(p.colors[:, 0], np.clip(shade, 0.25, None))
+  return _tint(p.color(0), np.clip(shade, 0.25, None))
 
 
 def _grass(p: Points) -> np.ndarray:
   shade = 1 + 0.24 * p.fine + 0.18 * p.medium
   dry = np.clip(0.5 * p.coarse, 0, 1)
-  return _tint(_mix(p.colors[:, 0], p.colors[:, 1], dry), shade)
+  return _tint(_mix(p.color(0), p.color(1), dry), shade)
 
 
 def _bars(p: Points) -> np.ndarray:
-  x = p.u / p.size[:, 0]
+  x = p.u / p.size(0)
   bar = (x - np.floor(x) < 0.5).astype(np.float32)
   bar = _mix(0.5 * np.ones_like(bar)[:, None], bar[:, None], _resolved(p, 0.1))
-  rail = (p.v > 0.88 * p.size[:, 1]) | (abs(p.v - 0.2) < 0.07)
+  rail = (p.v > 0.88 * p.size(1)) | (abs(p.v - 0.2) < 0.07)
   cover = np.maximum(bar[:, 0], rail)
   shade = 1 + 0.1 * p.fine + 0.1 * p.medium
-  return _mix(p.colors[:, 1], _tint(p.colors[:, 0], shade), cover)
+  return _mix(p.color(1), _tint(p.color(0), shade), cover)
 
 
 def _blocks(p: Points) -> np.ndarray:
-  row = np.floor(p.v / p.size[:, 1])
-  x = p.u / p.size[:, 0] + 0.5 * (row % 2)
-  y = p.v / p.size[:, 1] - row
+  row = np.floor(p.v / p.size(1))
+  x = p.u / p.size(0) + 0.5 * (row % 2)
+  y = p.v / p.size(1) - row
   joint = (x - np.floor(x) < 0.06) | (y < 0.12)
-  block = _hash(np.floor(x), row, p.salt) - 0.5
+  block = _hash(np.floor(x), row, p.face) - 0.5
   shade = 1 + 0.1 * p.fine + 0.12 * p.medium + 0.14 * p.coarse
-  shade += _resolved(p, p.size[:, 1]) * (0.24 * block - 0.25 * joint)
-  return _tint(p.colors[:, 0], shade)
+  shade += _resolved(p, p.size(1)) * (0.24 * block - 0.25 * joint)
+  return _tint(p.color(0), shade)
 
 
 def _paint(p: Points) -> np.ndarray:
   shade = 0.82 + 0.22 * np.clip(p.v / 0.6, 0, 1)
-  return _tint(p.colors[:, 0], shade + 0.05 * p.medium + 0.03 * p.fine)
+  return _tint(p.color(0), shade + 0.05 * p.medium + 0.03 * p.fine)
 
 
 def _parts(p: Points) -> np.ndarray:
-  rows = np.arange(len(p.part))
-  color = p.colors[rows, np.maximum(p.part, 1) - 1]
+  color = p.colors[p.face, np.maximum(p.part, 1) - 1]
   return _tint(color, 1 + 0.14 * p.fine + 0.05 * p.medium)
 
 
 def _glass(p: Points) -> np.ndarray:
   shade = 0.75 + 0.9 * np.clip(p.v, 0, 1) + 0.15 * p.medium
-  return _tint(p.colors[:, 0], shade)
+  return _tint(p.color(0), shade)
 
 
 def _panes(p: Points) -> np.ndarray:
-  x = p.u / p.size[:, 0]
+  x = p.u / p.size(0)
   x = x - np.floor(x)
   pane = ((x > 0.06) & (x < 0.94)).astype(np.float32)
-  glass = _tint(p.colors[:, 0], 0.8 + 0.5 * np.clip(p.v, 0, 1))
-  return _mix(p.colors[:, 1], glass, pane)
+  glass = _tint(p.color(0), 0.8 + 0.5 * np.clip(p.v, 0, 1))
+  return _mix(p.color(1), glass, pane)
 
 
 def _cargo(p: Points) -> np.ndarray:
-  x = p.u / p.size[:, 0]
-  rib = (x - np.floor(x) < 0.08) * _resolved(p, p.size[:, 0])
+  x = p.u / p.size(0)
+  rib = (x - np.floor(x) < 0.08) * _resolved(p, p.size(0))
   shade = 1 + 0.05 * p.fine + 0.12 * p.coarse - 0.18 * rib
-  return _tint(p.colors[:, 0], shade)
+  return _tint(p.color(0), shade)
 
 
 def _bark(p: Points) -> np.ndarray:
-  return _tint(p.colors[:, 0], 1 + 0.3 * p.fine + 0.2 * p.medium)
+  return _tint(p.color(0), 1 + 0.3 * p.fine + 0.2 * p.medium)
 
 
 _PATTERNS: tuple[Callable[[Points], np.ndarray], ...] = (

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 import dataclasses
+import math
 
 import numpy as np
 
@@ -40,7 +41,7 @@ class Frame:
 
   def place(self, points: np.ndarray) -> np.ndarray:
     """Takes points [..., 3] of the object to the world."""
-    cos, sin = np.cos(self.heading), np.sin(self.heading)
+    cos, sin = math.cos(self.heading), math.sin(self.heading)
     x, y, z = points[..., 0], points[..., 1], points[..., 2]
     out = np.empty_like(points)
     out[..., 0] = self.x + cos * x + sin * z
@@ -111,6 +112,7 @@ class Mesh:
     *,
     taper: tuple[float, float] = (0.0, 0.0),
     faces: slice | list[int] = slice(None),
+    inset: tuple[float, float, float] | None = None,
     **surface,
   ) -> None:
     """Adds a box without its bottom.
@@ -121,6 +123,9 @@ class Mesh:
       high: largest x, y, z.
       taper: how much further in the top is than the bottom at x and z, metres.
       faces: which of -x, +x, -z, +z, +y to add.
+      inset: add only the middle of every face: the shares cut off at either
+        side, at the bottom and at the top. It lies in the plane of the face,
+        so it shows when it is added after it.
       **surface: see `add`.
     """
     low, high = np.array(low, float), np.array(high, float)
@@ -130,6 +135,12 @@ class Mesh:
       top = unit[..., 1] > 0
       points[..., 0] -= np.where(top, unit[..., 0] * taper[0], 0.0)
       points[..., 2] -= np.where(top, unit[..., 2] * taper[1], 0.0)
+    if inset is not None:
+      side, bottom, top = inset
+      u = np.array([side, 1 - side, 1 - side, side])[:, None]
+      v = np.array([bottom, bottom, 1 - top, 1 - top])[:, None]
+      a, b, c, d = (points[:, k, None] for k in range(4))
+      points = (1 - v) * ((1 - u) * a + u * b) + v * ((1 - u) * d + u * c)
     self.add(frame.place(points), **surface)
 
   def panel(

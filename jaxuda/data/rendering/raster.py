@@ -7,6 +7,7 @@ plane there.
 
 import dataclasses
 
+import cv2
 import numpy as np
 
 from jaxuda.data.rendering import mesh
@@ -179,49 +180,114 @@ def draw(
     perspective: whether the polygons come from a perspective projection.
 
   Returns:
-    The buffers.
+    The buffers. Where a polygon has no cut-out, its part is undefined.
   """
-  polygon = np.full((height, width), -1, np.int32)
-  nearness = np.full((height, width), empty, np.float32)
-  part = np.zeros((height, width), np.uint8)
-  low, high = _edges(polygons.points)
-  size = np.array([width, height])
-  first = np.ceil(polygons.points.min(1)).clip(0, size).astype(int)
-  last = np.floor(polygons.points.max(1)).clip(-1, size - 1).astype(int) + 1
-  columns, rows = np.arange(width, dtype=float), np.arange(height, dtype=float)
-  atlas = sprites.atlas()
-  for k in np.flatnonzero((last > first).all(1)).tolist():
-    (x0, y0), (x1, y1) = first[k].tolist(), last[k].tolist()
-    row, m, n = rows[y0:y1], low[k], high[k]
-    start = (m[:, :1] * row + m[:, 1:]).max(0)
-    stop = (n[:, :1] * row + n[:, 1:]).min(0)
-    if sprite[k] < 0:
-      # The bounding box of a slanted polygon is mostly empty: tighten it.
-      x0 = max(x0, int(min(start.min(), width)))
-      x1 = min(x1, int(max(stop.max(), -1)) + 1)
-      if x1 <= x0:
-        continue
+  buffers = Buffers(
+    polygon=np.full((height, width), -1, np.int32),
+    nearness=np.full((height, width), empty, np.float32),
+    part=np.zeros((height, width), np.uint8),
+  )
+  spans = _find_spans(polygons, height, width)
+  warps = _find_warps(polygons, sprite, uv, perspective)
+  columns = np.arange(width, dtype=np.float32)
+  slopes = polygons.plane[:, 0].tolist()
+  keep = np.float32(1 - _TIE)
+  # One turn per polygon, so every call counts.
+  for k, x0, x1, y0, y1, i0, i1 in spans.boxes:
     column = columns[x0:x1]
-    a, b, c = polygons.plane[k].tolist()
-    near = np.add.outer(b * row + c, a * column).astype(np.float32)
-    old = nearness[y0:y1, x0:x1]
-    mask = column >= start[:, None]
-    mask &= column <= stop[:, None]
-    mask &= near >= old - abs(old) * _TIE
-    if sprite[k] >= 0:
-      u, v = (
-        np.add.outer(q[1] * row + q[2], q[0] * column) for q in uv[k].tolist()
-      )
-      if perspective:
-        u, v = u / near, v / near
-      image = atlas[sprite[k]]
-      u = (u * image.shape[1]).clip(0, image.shape[1] - 1).astype(int)
-      v = ((1 - v) * image.shape[0]).clip(0, image.shape[0] - 1).astype(int)
-      cut = image[v, u]
+    near = spans.near[i0:i1] + np.float32(slopes[k]) * column
+    old = buffers.nearness[y0:y1, x0:x1]
+    mask = column >= spans.start[i0:i1]
+    mask &= column <= spans.stop[i0:i1]
+    mask &= near >= old * keep
+    if k in warps:
+      cut = _cut_out(*warps[k], x0, x1, y0, y1)
       mask &= cut > 0
-      np.copyto(part[y0:y1, x0:x1], cut, where=mask)
-    else:
-      np.copyto(part[y0:y1, x0:x1], 0, where=mask)
+      np.copyto(buffers.part[y0:y1, x0:x1], cut, where=mask)
     np.copyto(old, near, where=mask)
-    np.copyto(polygon[y0:y1, x0:x1], k, where=mask)
-  return Buffers(polygon=polygon, nearness=nearness, part=part)
+    np.copyto(buffers.polygon[y0:y1, x0:x1], k, where=mask)
+  return buffers
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Spans:
+  """Rows of polygons, one polygon after the other.
+
+  Attributes:
+    boxes: (polygon, x0, x1, y0, y1, i0, i1): what it covers, at most, and
+      where its rows are in the arrays below.
+    start: [N, 1] first column, not rounded.
+    stop: [N, 1] last column.
+    near: [N, 1] nearness at column 0.
+  """
+
+  boxes: list[tuple[int, ...]]
+  start: np.ndarray
+  stop: np.ndarray
+  near: np.ndarray
+
+
+def _find_spans(polygons: Polygons, height: int, width: int) -> _Spans:
+  points = polygons.points
+  top = np.ceil(points[..., 1].min(1)).clip(0, height).astype(int)
+  bottom = np.floor(points[..., 1].max(1)).clip(-1, height - 1).astype(int) + 1
+  number = (bottom - top).clip(0)
+  index = np.repeat(np.arange(len(number)), number)
+  first = np.cumsum(number) - number
+  row = np.arange(len(index)) - first[index] + top[index]
+  low, high = _edges(points)
+  start = (low[index, :, 0] * row[:, None] + low[index, :, 1]).max(1)
+  stop = (high[index, :, 0] * row[:, None] + high[index, :, 1]).min(1)
+  near = polygons.plane[index, 1] * row + polygons.plane[index, 2]
+  # Bounding boxes from the rows: tighter than those of the corners where a
+  # polygon leaves the picture.
+  seen = np.flatnonzero(number > 0)
+  left = np.full(len(number), width)
+  right = np.full(len(number), -1)
+  if len(seen):
+    offsets = first[seen]
+    left[seen] = np.ceil(np.minimum.reduceat(start, offsets)).clip(0, width)
+    right[seen] = np.floor(np.maximum.reduceat(stop, offsets)).clip(
+      -1, width - 1
+    )
+  boxes = np.stack(
+    [
+      *(np.arange(len(number)), left, right + 1, top, bottom),
+      *(first, first + number),
+    ],
+    1,
+  )
+  boxes = boxes[(number > 0) & (right >= left)]
+  return _Spans(
+    boxes=[tuple(b) for b in boxes.tolist()],
+    start=start.astype(np.float32)[:, None],
+    stop=stop.astype(np.float32)[:, None],
+    near=near.astype(np.float32)[:, None],
+  )
+
+
+def _find_warps(
+  polygons: Polygons, sprite: np.ndarray, uv: np.ndarray, perspective: bool
+) -> dict[int, tuple[np.ndarray, np.ndarray]]:
+  """Cut-out and homography from the sample grid to it, by polygon."""
+  atlas, warps = sprites.atlas(), {}
+  for k in np.flatnonzero(sprite >= 0).tolist():
+    image = atlas[sprite[k]]
+    last = polygons.plane[k] if perspective else np.array([0.0, 0.0, 1.0])
+    # v goes up, rows go down; the centre of texel 0 is at 0.5.
+    columns = uv[k, 0] * image.shape[1] - 0.5 * last
+    rows = (last - uv[k, 1]) * image.shape[0] - 0.5 * last
+    warps[k] = image, np.stack([columns, rows, last])
+  return warps
+
+
+def _cut_out(image, warp, x0, x1, y0, y1) -> np.ndarray:
+  """The part of a cut-out at every sample of a box."""
+  warp = warp.copy()
+  warp[:, 2] += warp[:, 0] * x0 + warp[:, 1] * y0
+  return cv2.warpPerspective(
+    image,
+    warp,
+    (x1 - x0, y1 - y0),
+    flags=cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP,
+  )

@@ -12,7 +12,7 @@ from jaxuda.data.rendering import raster
 _X, _Z = (-24.0, 24.0), (-4.0, 75.0)
 
 # Metres per texel of the shadow map.
-_TEXEL = 0.14
+_TEXEL = 0.18
 
 # A surface does not shade itself within this distance, metres.
 _BIAS = 0.25
@@ -59,7 +59,8 @@ def _map(scene) -> tuple[np.ndarray, np.ndarray]:
   normal = np.cross(points[:, 2] - points[:, 0], points[:, 3] - points[:, 1])
   area = a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0]
   xy = points[..., :2]
-  keep = faces.shadow & (abs(normal[:, 2]) > 1e-3) & (abs(area) > 1e-3)
+  keep = faces.shadow & (faces.double | (normal[:, 2] < 0))
+  keep &= (abs(normal[:, 2]) > 1e-3) & (abs(area) > 1.0)
   keep &= (xy.max(1) >= 0).all(1) & (xy.min(1) < (width, height)).all(1)
   index = np.flatnonzero(keep)
   points, normal = points[index], normal[index]

@@ -134,18 +134,20 @@ def _motorcycle_back() -> np.ndarray:
 
 
 def _crown(seed: int, ragged: bool) -> np.ndarray:
-  """A tree crown, 96 x 96: a heap of discs, with frayed leaves or without."""
+  """A tree crown, 144 x 144: a heap of discs, with frayed leaves or without."""
   rng = np.random.default_rng(seed)
-  p = _canvas(96, 96)
-  _disc(p, 48, 50, 30, 32, 1)
+  p = _canvas(144, 144)
+  _disc(p, 72, 75, 45, 48, 1)
   for angle in rng.uniform(0, 6.3, 14 if ragged else 7):
-    reach, size = rng.uniform(20, 32), rng.uniform(9, 16)
-    x, y = 48 + reach * np.cos(angle), 48 + reach * np.sin(angle)
+    reach, size = rng.uniform(30, 48), rng.uniform(13, 23)
+    x, y = 72 + reach * np.cos(angle), 72 + reach * np.sin(angle)
     _disc(p, x, y, size, size, 1)
   if ragged:
-    fray = cv2.GaussianBlur(rng.normal(size=(96, 96)), (0, 0), 1.6)
-    inner = cv2.GaussianBlur(p.astype(float), (0, 0), 5)
-    p = (inner + 1.9 * fray > 0.55).astype(np.uint8)
+    noise = rng.normal(size=(144, 144))
+    fray = 0.6 * cv2.GaussianBlur(noise, (0, 0), 1.2)
+    fray += 2.0 * cv2.GaussianBlur(noise, (0, 0), 3.0)
+    inner = cv2.GaussianBlur(p.astype(float), (0, 0), 7)
+    p = (inner + 1.2 * fray > 0.5).astype(np.uint8)
   p[[0, -1]] = p[:, [0, -1]] = 0
   return p
 

@@ -236,54 +236,56 @@ class _Drawing:
     rays = [
       rotation[0, k] * x + rotation[1, k] * y + rotation[2, k] for k in range(3)
     ]
-    color = looks.paint_sky(look, np.stack(rays, -1))
     albedo = self._albedo(x, y, z)
     lit = self._lit(rays, z)
     bright = lit[..., None] * look.sunlight.astype(np.float32)
     bright += look.skylight.astype(np.float32)
     clear = np.exp(-np.float32(look.haze) * z)[..., None]
     haze = look.haze_color.astype(np.float32)
-    surface = haze + (albedo * bright - haze) * clear
-    return np.where(solid[..., None], surface, color)
+    light = haze + (albedo * bright - haze) * clear
+    # The rows that have sky.
+    rows = int(np.append(np.flatnonzero(~solid.all(1)), -1).max()) + 1
+    if rows:
+      sky = looks.paint_sky(look, np.stack([r[:rows] for r in rays], -1))
+      np.copyto(light[:rows], sky, where=~solid[:rows, :, None])
+    return light
 
   def _albedo(self, x, y, z) -> np.ndarray:
     """Albedo of the surface at every sample."""
-    polygon = self.buffers.polygon
-    faces = self.scene.faces
+    polygon, faces = self.buffers.polygon, self.scene.faces
     axes = np.append(self.axes, np.zeros((1, 2, 4)), 0).astype(np.float32)
-    axes = axes.reshape(-1, 8)[polygon]
-    u = z * (axes[..., 0] * x + axes[..., 1] * y + axes[..., 2]) + axes[..., 3]
-    v = z * (axes[..., 4] * x + axes[..., 5] * y + axes[..., 6]) + axes[..., 7]
-    # Distance of the surface's plane from the camera.
-    reach = 1 / np.linalg.norm(
-      _in_space(self.polygons.plane, self), axis=1
-    ).clip(1e-6)
-    reach = np.append(reach, 1.0).astype(np.float32)[polygon]
-    blur = z * z / (np.float32(self.focal) * np.maximum(reach, 0.05))
-    salt = np.append(self.polygons.face, 0).astype(np.float32)[polygon]
-    shift = np.where(axes[..., 3] == 0, 0, 3.7 * salt).astype(np.float32)
+    axes = [np.ascontiguousarray(a)[polygon] for a in axes.reshape(-1, 8).T]
+    u = z * (axes[0] * x + axes[1] * y + axes[2]) + axes[3]
+    v = z * (axes[4] * x + axes[5] * y + axes[6]) + axes[7]
+    # Metres per sample, from the distance of the surface's plane.
+    slant = np.linalg.norm(_in_space(self.polygons.plane, self), axis=1)
+    slant = np.minimum(np.append(slant, 1.0), 20.0) / self.focal
+    blur = z * z * slant.astype(np.float32)[polygon]
+    # No two surfaces have the same noise, but all pieces of the ground do.
+    ground = np.ptp(faces.corners[..., 1], axis=1) < 1e-6
+    shift = np.where(ground, 0.0, 3.7 * np.arange(len(ground)))
+    shift = np.append(shift[self.polygons.face], 0.0)
+    shift = shift.astype(np.float32)[polygon]
     noise = [
-      self.scene.texture
-      * material.sample_noise(u + shift, v + shift, blur, level=k)
+      material.sample_noise(u + shift, v + shift, blur, level=k)
+      * np.float32(self.scene.texture)
       for k in range(3)
     ]
-    kinds = faces.material[self.polygons.face]
-    kind = np.append(kinds, np.uint8(255))[polygon].ravel()
+    face = np.append(self.polygons.face, -1)[polygon].ravel()
+    kinds = np.append(faces.material, np.uint8(255))
+    kind = kinds[face]
     out = np.zeros((polygon.size, 3), np.float32)
-    flat = [a.ravel() for a in (u, v, blur, *noise, self.buffers.part)]
-    for k in np.unique(kinds):
+    flat = [a.ravel() for a in (u, v, blur, *noise, self.buffers.part, face)]
+    names = ('u', 'v', 'blur', 'fine', 'medium', 'coarse', 'part', 'face')
+    for k in np.unique(faces.material[self.polygons.face]):
       here = np.flatnonzero(kind == k)
-      if not len(here):
-        continue
-      face = self.polygons.face[polygon.ravel()[here]]
-      names = ('u', 'v', 'blur', 'fine', 'medium', 'coarse', 'part')
-      points = material.Points(
-        **{n: a[here] for n, a in zip(names, flat, strict=True)},
-        salt=face,
-        colors=faces.colors[face],
-        size=faces.size[face],
-      )
-      out[here] = material.evaluate(int(k), points)
+      if len(here):
+        points = material.Points(
+          **{n: a[here] for n, a in zip(names, flat, strict=True)},
+          colors=faces.colors,
+          sizes=faces.size,
+        )
+        out[here] = material.evaluate(int(k), points)
     return np.maximum(out, 0.01).reshape(*polygon.shape, 3)
 
   def _lit(self, rays, z) -> np.ndarray:

@@ -19,8 +19,9 @@ _DETAIL = 40.0
 
 def _wheels(out, frame, half_width, axles, *, radius, label):
   """Wheels on both sides, 2 cm outside the body."""
-  for x in (-half_width - 0.02, half_width + 0.02):
-    for z in axles:
+  for z in axles:
+    for side in (-1, 1):
+      x = side * (half_width + 0.02)
       out.side(
         frame,
         (z - radius, z + radius),
@@ -30,6 +31,17 @@ def _wheels(out, frame, half_width, axles, *, radius, label):
         material=material.PARTS,
         colors=_TYRE,
         sprite=sprites.find('wheel'),
+      )
+      # The tread, seen from the front or from behind.
+      inner = x - side * 0.24
+      out.box(
+        frame,
+        (min(x, inner), 0.0, z - 0.7 * radius),
+        (max(x, inner), 1.4 * radius, z + 0.7 * radius),
+        faces=slice(2, 4),
+        label=label,
+        material=material.PLAIN,
+        colors=(_DARK,),
       )
 
 
@@ -87,8 +99,16 @@ def add_car(
   low = (-half + 0.10, bonnet, cabin[0])
   high = (half - 0.10, height, cabin[1])
   slope = (0.16, taper)
-  out.box(frame, low, high, taper=slope, faces=slice(4), **pane)
-  out.box(frame, low, high, taper=slope, faces=[4], **paint)
+  out.box(frame, low, high, taper=slope, **paint)
+  out.box(
+    frame,
+    low,
+    high,
+    taper=slope,
+    faces=slice(4),
+    inset=(0.07, 0.05, 0.12),
+    **pane,
+  )
   if np.hypot(frame.x, frame.z) > _DETAIL:
     return
   _wheels(
