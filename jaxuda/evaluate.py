@@ -20,9 +20,9 @@ import numpy as np
 
 from jaxuda import command
 from jaxuda import display
-from jaxuda import errors
 from jaxuda import metrics
 from jaxuda import parallel
+from jaxuda import scores
 from jaxuda import workdir as workdir_lib
 from jaxuda.data import labels
 from jaxuda.data import pipeline
@@ -52,7 +52,7 @@ def run(
     stop: asked after every batch; True gives up.
 
   Returns:
-    None if stopped, else a tree in JSON types: 'checkpoint_step', 'main' (name
+    None if stopped, else 'checkpoint_step', 'main' (name
     of the mean IoU over the most classes), 'figures' ({name: {'value', 'unit',
     protocol ...}}; a mean IoU is in percent and null without any class), and
     'images' ({name: its own mean IoU in percent}).
@@ -76,7 +76,7 @@ def run(
     for name, iou in zip(
       batch['name'], metrics.image_mean_iou(per_image), strict=False
     ):
-      images[_unique(name, images)] = _percent(iou)
+      images[_unique(name, images)] = scores.percent(iou)
     if 'depth' in result:
       sums = jax.tree.map(lambda x: np.asarray(x, np.float64), result['depth'])
       depth = sums if depth is None else jax.tree.map(np.add, depth, sums)
@@ -91,13 +91,9 @@ def run(
     'dataset': config.data.target.dataset,
     'images': len(images),
   }
-  return _report(confusion, classes, images, depth, protocol)
-
-
-def best(scores: dict[str, Any]) -> float:
-  """Returns the main mean IoU of what `run` returned, -1 if there is none."""
-  value = scores['figures'][scores['main']]['value']
-  return -1.0 if value is None else value
+  return scores.make_scores(
+    confusion, classes, images=images, depth=depth, protocol=protocol
+  )
 
 
 def merge_table(source: str, target: str) -> tuple[int, ...]:
@@ -209,73 +205,6 @@ def _spread(arrays):
   return jax.device_put(arrays, jax.sharding.NamedSharding(mesh, spec))
 
 
-def _report(confusion, classes, images, depth, protocol):
-  """Puts every figure beside its protocol."""
-  class_set = labels.get_class_set(classes)
-  iou = metrics.iou_per_class(confusion)
-  figures = {}
-
-  def add(name, value, unit, subset, classes=classes):
-    figures[name] = {
-      'value': value,
-      'unit': unit,
-      'classes': classes,
-      'subset': list(subset),
-      **protocol,
-    }
-
-  def add_means(iou, class_set, classes):
-    # The mean over the most classes first: it is the main one.
-    for name, ids in sorted(
-      class_set.subsets.items(), key=lambda item: -len(item[1])
-    ):
-      if name not in figures:
-        subset = [class_set.names[i] for i in ids]
-        add(name, _percent(metrics.mean_iou(iou, ids)), '%', subset, classes)
-
-  add_means(iou, class_set, classes)
-  main = next(iter(figures))
-  for coarse, mapping in _coarser(classes):
-    coarse_set = labels.get_class_set(coarse)
-    merged = metrics.merge_confusion(
-      confusion, mapping, num_classes=len(coarse_set.names)
-    )
-    add_means(metrics.iou_per_class(merged), coarse_set, coarse)
-  per_class = dict(zip(class_set.names, map(_percent, iou), strict=True))
-  add('IoU', per_class, '%', class_set.names)
-  if depth is not None:
-    for name, value in metrics.depth_errors(depth).items():
-      add(f'depth_{name}', float(value), _DEPTH_UNITS.get(name, ''), ())
-  return workdir_lib.jsonable(
-    {
-      'checkpoint_step': protocol['checkpoint_step'],
-      'main': main,
-      'figures': figures,
-      'images': images,
-    }
-  )
-
-
-def _coarser(classes):
-  """Yields the class sets that merge classes of a set, and the maps to them."""
-  count = len(labels.get_class_set(classes).names)
-  for name in labels.CLASS_SETS:
-    try:
-      mapping = labels.merge_map(classes, name)[:count]
-    except errors.UserError:
-      continue
-    if len(set(mapping) - {labels.IGNORE}) < np.sum(mapping != labels.IGNORE):
-      yield name, mapping
-
-
-_DEPTH_UNITS = {'sq_rel': 'm', 'rms': 'm', 'pixels': 'pixels'}
-
-
-def _percent(x):
-  """Two decimals, as the papers print; None where nothing was there."""
-  return None if np.isnan(x) else round(100 * float(x), 2)
-
-
 def _resolution(sizes):
   """[h, w], or a list of them where the images differ."""
   sizes = sorted(list(map(int, s)) for s in sizes)
@@ -284,65 +213,6 @@ def _resolution(sizes):
 
 def _unique(name, taken):
   return name if name not in taken else f'{name}#{len(taken)}'
-
-
-def negative_transfer(
-  ours: dict[str, Any], theirs: dict[str, Any], *, against: str
-) -> dict[str, Any]:
-  """Compares two results of `run` image by image.
-
-  Args:
-    ours: what `run` returned.
-    theirs: the same, of the other run on the same split.
-    against: name of the other run, for the protocol.
-
-  Returns:
-    A figure: the percentage of images that score lower than under the other
-    run, with the protocol.
-
-  Raises:
-    UserError: the images are not the same.
-  """
-  if ours['images'].keys() != theirs['images'].keys():
-    raise errors.UserError(
-      f'{against} was scored on other images; expected the same dataset, split'
-      ' and image names'
-    )
-  pairs = [
-    (ours['images'][name], theirs['images'][name]) for name in ours['images']
-  ]
-  pairs = [(a, b) for a, b in pairs if a is not None and b is not None]
-  rate = metrics.negative_transfer_rate(
-    np.array([a for a, _ in pairs]), np.array([b for _, b in pairs])
-  )
-  main = ours['figures'][ours['main']]
-  other = theirs['checkpoint_step']
-  return {
-    **main,
-    'value': _percent(rate),
-    'against': against,
-    'against_checkpoint_step': other,
-  }
-
-
-def print_scores(title: str, runs: dict[str, dict[str, Any]]) -> None:
-  """Prints one table: a row per class and mean, a column per run."""
-  first = next(iter(runs.values()))['figures']
-  rows = [
-    (name, *(_show(r['figures']['IoU']['value'][name]) for r in runs.values()))
-    for name in first['IoU']['value']
-  ]
-  for kind in ('mIoU', 'depth_', 'negative_'):
-    rows.append(())
-    for name in first:
-      if name.startswith(kind):
-        figures = [r['figures'].get(name, {}) for r in runs.values()]
-        rows.append((name, *(_show(f.get('value')) for f in figures)))
-  display.print_table(title, ('class', *runs), rows)
-
-
-def _show(value):
-  return '-' if value is None else f'{value:.2f}'
 
 
 def _evaluate(workdir):
@@ -365,24 +235,23 @@ def _evaluate(workdir):
 def main() -> None:
   """Runs the command line."""
   command.hide_accelerators()
-  scores = _evaluate(flags.FLAGS.workdir)
-  shown = {_name(flags.FLAGS.workdir): scores}
-  if flags.FLAGS.against:
-    other = _evaluate(flags.FLAGS.against)
-    scores['figures']['negative_transfer_rate'] = negative_transfer(
-      scores, other, against=flags.FLAGS.against
-    )
-    shown[_name(flags.FLAGS.against)] = other
-  protocol = scores['figures'][scores['main']]
+  workdir, against = flags.FLAGS.workdir, flags.FLAGS.against
+  ours = _evaluate(workdir)
+  shown = {_name(workdir): ours}
+  if against:
+    theirs = _evaluate(against)
+    figure = scores.negative_transfer(ours, theirs, against=against)
+    ours['figures']['negative_transfer_rate'] = figure
+    shown[_name(against)] = theirs
+  protocol = ours['figures'][ours['main']]
   size = 'x'.join(map(str, np.ravel(protocol['label_resolution'])[:2]))
-  print_scores(
+  scores.print_scores(
     f'IoU in %, {protocol["dataset"]} {protocol["split"]},'
-    f' {protocol["images"]} images at {size},'
-    f' step {scores["checkpoint_step"]}',
+    f' {protocol["images"]} images at {size}, step {ours["checkpoint_step"]}',
     shown,
   )
-  out = flags.FLAGS.out or pathlib.Path(flags.FLAGS.workdir) / 'evaluation.json'
-  workdir_lib.write_json(out, scores)
+  out = flags.FLAGS.out or pathlib.Path(workdir) / 'evaluation.json'
+  workdir_lib.write_json(out, ours)
   print(f'wrote {out}')
 
 

@@ -21,6 +21,7 @@ from jaxuda import parallel
 from jaxuda import pictures
 from jaxuda import recorder
 from jaxuda import rng
+from jaxuda import scores
 from jaxuda import signals
 from jaxuda import window
 from jaxuda import workdir as workdir_lib
@@ -60,6 +61,9 @@ def train(config: ml_collections.ConfigDict, workdir: str | os.PathLike) -> Any:
       checkpoint.Checkpoints(workdir, keep_last=config.keep_last)
     )
     step = _claim(workdir, config, checkpoints)
+    # Data are prepared, or found missing, before anything else is shown.
+    batches = parallel.prefetch(_stream(config, method, step))
+    pipeline.eval_size(config.data)
     progress = stack.enter_context(
       display.Progress('train', total=config.stop_step, start=step)
     )
@@ -74,7 +78,6 @@ def train(config: ml_collections.ConfigDict, workdir: str | os.PathLike) -> Any:
     )
     after.catch_up(step, state)
     train_step = parallel.pmap_step(method.train_step)
-    batches = parallel.prefetch(_stream(config, method, step))
     while step < config.stop_step and not stop.requested:
       state, metrics = train_step(state, next(batches), key)
       step += 1
@@ -189,7 +192,7 @@ class _Afterwards:
     self._checkpoints.save(step, state, config=config)
 
   def _evaluate(self, step, state):
-    scores = evaluate.run(
+    result = evaluate.run(
       self._method,
       state,
       self._config,
@@ -197,22 +200,22 @@ class _Afterwards:
       progress=self._progress,
       stop=lambda: bool(self._stop.requested),
     )
-    if scores is None:
+    if result is None:
       return
     self._draw(step, state)
     # scores.json must never name a checkpoint that a kill could still undo.
     self._checkpoints.wait()
     figures = {
       name: figure['value']
-      for name, figure in scores['figures'].items()
+      for name, figure in result['figures'].items()
       if not isinstance(figure['value'], dict)
     }
     self._record.write_scalars(step, 'eval', figures)
-    del scores['images']
-    value, best = evaluate.best(scores), self._scores.get('best')
-    self._scores['last'] = scores
-    if best is None or value >= evaluate.best(best):
-      self._scores['best'] = scores
+    del result['images']
+    value, best = scores.best(result), self._scores.get('best')
+    self._scores['last'] = result
+    if best is None or value >= scores.best(best):
+      self._scores['best'] = result
     self._checkpoints.best = self._scores['best']['checkpoint_step']
     if jax.process_index() == 0:
       workdir_lib.write_json(self._workdir / 'scores.json', self._scores)
@@ -243,17 +246,16 @@ def _claim(workdir, config, checkpoints) -> int:
   if step:
     old = checkpoints.config(step)
     workdir_lib.check_config(old, new, workdir=str(workdir))
-  scores = workdir_lib.read_scores(workdir)
-  known = checkpoints.steps()
-  if scores.get('best', {}).get('checkpoint_step') not in known:
-    scores = {}  # Its checkpoints were removed by hand.
-  if scores:
-    checkpoints.best = scores['best']['checkpoint_step']
+  known = workdir_lib.read_scores(workdir)
+  if known and known['best']['checkpoint_step'] not in checkpoints.steps():
+    known = {}  # Its checkpoint was removed by hand.
+  if known:
+    checkpoints.best = known['best']['checkpoint_step']
   if jax.process_index() == 0:
-    evaluated = scores.get('last', {}).get('checkpoint_step', -1)
+    evaluated = known['last']['checkpoint_step'] if known else -1
     recorder.cut_lines(workdir, step=step, evaluated=evaluated)
     workdir_lib.write_json(workdir / 'config.json', new)
-    if not scores:
+    if not known:
       (workdir / 'scores.json').unlink(missing_ok=True)
   return step
 

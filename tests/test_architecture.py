@@ -40,8 +40,9 @@ ROOMS = {
   'workdir': ('checkpoint errors methods rng', 'jax ml_collections numpy'),
   'recorder': ('pictures workdir', 'clu numpy'),
   'window': ('checkpoint errors', 'jax numpy'),
+  'scores': ('data display errors metrics', 'numpy'),
   'evaluate': (
-    'command data display errors metrics parallel workdir',
+    'command data display metrics parallel scores workdir',
     'absl jax ml_collections numpy',
   ),
   'predict': (
@@ -50,7 +51,7 @@ ROOMS = {
   ),
   'train': (
     'checkpoint data display errors evaluate methods parallel pictures'
-    ' recorder rng signals window workdir',
+    ' recorder rng scores signals window workdir',
     'absl clu jax ml_collections numpy',
   ),
   'main': ('command errors train', 'absl ml_collections'),

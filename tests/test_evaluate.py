@@ -9,6 +9,7 @@ import pytest
 from jaxuda import errors
 from jaxuda import evaluate
 from jaxuda import metrics
+from jaxuda import scores as scores_lib
 from jaxuda import workdir as workdir_lib
 from jaxuda.data import labels
 from jaxuda.data import pipeline
@@ -54,7 +55,7 @@ def test_counts_every_pixel_once_at_label_resolution():
   assert scores['main'] == 'mIoU7'
   main = scores['figures']['mIoU7']['value']
   assert main == pytest.approx(iou.mean(), abs=0.0051)
-  assert evaluate.best(scores) == main
+  assert scores_lib.best(scores) == main
   assert list(scores['images']) == [f'image {i}' for i in range(tiny.IMAGES)]
   json.dumps(scores, allow_nan=False)
 
@@ -176,41 +177,6 @@ def test_unknown_classes():
 
 def test_stop_gives_up():
   assert _run(stop=lambda: True) is None
-
-
-def test_negative_transfer_by_hand():
-  def scores(*values):
-    images = {f'image {i}': v for i, v in enumerate(values)}
-    figures = {'mIoU7': {'value': 1.0, 'split': 'val'}}
-    return {
-      'main': 'mIoU7',
-      'figures': figures,
-      'images': images,
-      'checkpoint_step': 9,
-    }
-
-  ours = scores(10.0, 20.0, 30.0, None, 50.0)
-  theirs = scores(11.0, 20.0, 29.0, 40.0, 60.0)
-  figure = evaluate.negative_transfer(ours, theirs, against='other')
-  assert figure['value'] == 50.0
-  assert figure['against'] == 'other'
-  assert figure['against_checkpoint_step'] == 9
-  assert figure['split'] == 'val'
-  with pytest.raises(errors.UserError, match='scored on other images'):
-    evaluate.negative_transfer(ours, scores(1.0), against='other')
-
-
-def test_table_has_all_runs(capsys):
-  scores = _run()
-  evaluate.print_scores('a title', {'ours': scores, 'theirs': scores})
-  lines = capsys.readouterr().out.splitlines()
-  assert lines[0] == 'a title'
-  rows = [[x.strip() for x in line.split('│')[1:4]] for line in lines]
-  assert [r for r in rows if r and r[0] == 'depth_rms'] == [
-    ['depth_rms', '10.00', '10.00']
-  ]
-  value = f'{scores["figures"]["mIoU7"]["value"]:.2f}'
-  assert ['mIoU7', value, value] in rows
 
 
 def test_command_fails_in_one_line():
