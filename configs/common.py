@@ -98,9 +98,7 @@ def _domain(dataset, size, **more):
   )
 
 
-def base(
-  name: str, pair: str, classes: str = ''
-) -> config_dict.ConfigDict:
+def base(name: str, pair: str, classes: str = '') -> config_dict.ConfigDict:
   """Returns a config for a method on a pair, in the references' settings.
 
   Args:

@@ -12,9 +12,7 @@ from configs import common
 
 def get_config(arguments: str = ''):
   """Returns the config; see the module's docstring."""
-  args = common.parse(
-    arguments, pair='streets', classes='', train_on='source'
-  )
+  args = common.parse(arguments, pair='streets', classes='', train_on='source')
   config = common.base('source_only', args['pair'], args['classes'])
   common.choose('train_on', args['train_on'], ('source', 'target'))
   if args['train_on'] == 'target':

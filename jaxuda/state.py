@@ -42,9 +42,7 @@ class TrainState(flax.struct.PyTreeNode):
   teacher: Net | None = None
 
 
-def create_net(
-  variables: Any, tx: optax.GradientTransformation | None
-) -> Net:
+def create_net(variables: Any, tx: optax.GradientTransformation | None) -> Net:
   """Returns a network with a fresh optimizer state.
 
   Args:
@@ -59,13 +57,9 @@ def create_net(
   )
 
 
-def create(
-  nets: dict[str, Net], *, teacher: Net | None = None
-) -> TrainState:
+def create(nets: dict[str, Net], *, teacher: Net | None = None) -> TrainState:
   """Returns the state before the first step."""
-  return TrainState(
-    step=jnp.zeros((), jnp.int32), nets=nets, teacher=teacher
-  )
+  return TrainState(step=jnp.zeros((), jnp.int32), nets=nets, teacher=teacher)
 
 
 def update(

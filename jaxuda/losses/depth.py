@@ -26,7 +26,9 @@ def berhu(
       official DADA has none; CorDA's is `target != 1`.
   """
   wide = jnp.promote_types(prediction.dtype, jnp.float32)
-  residual = jnp.abs(prediction.astype(wide) - target.astype(wide))
+  error = prediction.astype(wide) - target.astype(wide)
+  # Not jnp.abs, whose gradient at 0 is 1: PyTorch's is 0.
+  residual = error * lax.stop_gradient(jnp.sign(error))
   count = residual.size
   if mask is not None:
     residual = jnp.where(mask, residual, 0)

@@ -39,9 +39,7 @@ def create(config: Any) -> Any:
     config.get('method', {}),
     num_classes=config.num_classes,
     total_steps=config.total_steps,
-    network=_construct(
-      deeplab.Options, 'network', config.get('network', {})
-    ),
+    network=_construct(deeplab.Options, 'network', config.get('network', {})),
     optim=_construct(optim.Options, 'optim', config.get('optim', {})),
   )
 

@@ -1,7 +1,7 @@
 """What a method is. Documentation only: methods do not inherit from it."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
 import jax
 

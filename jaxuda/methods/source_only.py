@@ -66,9 +66,7 @@ class Method:
       train_affine=self.network.train_affine,
     )
 
-  def init(
-    self, key: jax.Array, example: base.Batch
-  ) -> state_lib.TrainState:
+  def init(self, key: jax.Array, example: base.Batch) -> state_lib.TrainState:
     """See `base.Method.init`."""
     image = example['source']['image'][:1]
     task = state_lib.create_net(self.task.init(key, image), self.task_tx)
@@ -90,9 +88,7 @@ class Method:
         self.task, params, task.batch_stats, source['image'], train=True
       )
       logits = resize.resize_align_corners(out['logits'], size)
-      losses = {
-        'loss_seg': segmentation.cross_entropy(logits, source['label'])
-      }
+      losses = {'loss_seg': segmentation.cross_entropy(logits, source['label'])}
       total = self.lambda_seg * losses['loss_seg']
       if self.lambda_depth:
         losses['loss_depth'] = depth_losses.berhu(

@@ -127,7 +127,7 @@ class DeepLab(nn.Module):
       'depth' [B, h, w] in inverse depth units.
     """
     o = self.options
-    common = {'init': o.init, 'rewrites': o.rewrites, **o.types}
+    common = {'initializer': o.init, 'rewrites': o.rewrites, **o.types}
     x = image_ops.normalize_image(
       image,
       order=o.image_order,

@@ -35,7 +35,7 @@ class FcDiscriminator(nn.Module):
         stride=2,
         padding=1,
         use_bias=True,
-        init='torch',
+        initializer='torch',
         dtype=self.dtype,
         param_dtype=self.param_dtype,
         rewrites=layers.Rewrites(barriers=False),

@@ -27,7 +27,7 @@ class Aspp(nn.Module):
   features: int
   rates: Sequence[int] = (6, 12, 18, 24)
   active: int | None = None
-  init: str = 'reference'
+  initializer: str = 'reference'
   dtype: Any = jnp.float32
   param_dtype: Any = jnp.float32
   rewrites: layers.Rewrites = layers.Rewrites()
@@ -40,7 +40,7 @@ class Aspp(nn.Module):
       kernels.append(
         self.param(
           f'conv{i}_kernel',
-          layers.kernel_init(self.init),
+          layers.kernel_init(self.initializer),
           (3, 3, channels, self.features),
           self.param_dtype,
         )
@@ -117,7 +117,7 @@ class DepthBlock(nn.Module):
   """
 
   decode: bool = True
-  init: str = 'reference'
+  initializer: str = 'reference'
   dtype: Any = jnp.float32
   param_dtype: Any = jnp.float32
   rewrites: layers.Rewrites = layers.Rewrites()
@@ -131,7 +131,7 @@ class DepthBlock(nn.Module):
         features,
         kernel,
         use_bias=True,
-        init=self.init,
+        initializer=self.initializer,
         dtype=self.dtype,
         param_dtype=self.param_dtype,
         rewrites=self.rewrites,

@@ -92,7 +92,7 @@ class Conv(nn.Module):
     padding: zeros on each side; None for `dilation * (kernel - 1) / 2`.
     use_bias: whether a bias is added. It starts uniform in
       +-1/sqrt(fan_in), PyTorch's default, which the references keep.
-    init: name of the kernel's initialiser, see `kernel_init`.
+    initializer: name of the kernel's initialiser, see `kernel_init`.
     dtype: what it computes in; parameters are kept in `param_dtype`.
   """
 
@@ -102,7 +102,7 @@ class Conv(nn.Module):
   dilation: int = 1
   padding: int | None = None
   use_bias: bool = False
-  init: str = 'reference'
+  initializer: str = 'reference'
   dtype: Any = jnp.float32
   param_dtype: Any = jnp.float32
   rewrites: Rewrites = Rewrites()
@@ -112,7 +112,7 @@ class Conv(nn.Module):
     k, s = self.kernel, self.stride
     kernel = self.param(
       'kernel',
-      kernel_init(self.init),
+      kernel_init(self.initializer),
       (k, k, x.shape[-1], self.features),
       self.param_dtype,
     )

@@ -86,7 +86,9 @@ def from_torch(
   for path, leaf in flax.traverse_util.flatten_dict(variables).items():
     key = torch_key(path[1:])
     if key not in state_dict:
-      raise errors.UserError(f'checkpoint has no {key}, which the network needs')
+      raise errors.UserError(
+        f'checkpoint has no {key}, which the network needs'
+      )
     array = _transpose(path, np.asarray(state_dict[key]), (2, 3, 1, 0))
     if array.shape != leaf.shape:
       raise errors.UserError(

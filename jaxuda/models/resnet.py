@@ -38,6 +38,8 @@ class Size:
 SIZES = {
   'resnet101': Size(blocks=(3, 4, 23, 3)),
   'resnet50': Size(blocks=(3, 4, 6, 3)),
+  # For tests: compiles in seconds, learns nothing worth having.
+  'resnet_tiny': Size(blocks=(1, 1, 1, 1), planes=(4, 4, 4, 4), stem=8),
   # For CPUs: about 1/100 of resnet101's operations, trained from scratch.
   'resnet_small': Size(
     blocks=(1, 2, 2, 2), planes=(16, 32, 64, 64), stem=32, expansion=4
@@ -97,14 +99,14 @@ class ResNet(nn.Module):
     size: name of an entry of `SIZES`.
     norm: mode of the batch norms, see `layers.BatchNorm`.
     train_affine: whether the norms' scale and bias are trained.
-    init: kernel initialiser, see `layers.kernel_init`.
+    initializer: kernel initialiser, see `layers.kernel_init`.
     remat: recompute each block in the backward pass instead of keeping it.
   """
 
   size: str = 'resnet101'
   norm: str = 'batch'
   train_affine: bool = False
-  init: str = 'reference'
+  initializer: str = 'reference'
   remat: bool = False
   dtype: Any = jnp.float32
   param_dtype: Any = jnp.float32
@@ -121,7 +123,7 @@ class ResNet(nn.Module):
       return layers.Conv(
         features,
         kernel,
-        init=self.init,
+        initializer=self.initializer,
         rewrites=self.rewrites,
         **types,
         **kwargs,
@@ -139,7 +141,9 @@ class ResNet(nn.Module):
     if self.remat:
       block = nn.remat(Bottleneck, static_argnums=(2,))
     stages = []
-    for stage, (stride, dilation) in enumerate(((1, 1), (2, 1), (1, 2), (1, 4))):
+    for stage, (stride, dilation) in enumerate(
+      ((1, 1), (2, 1), (1, 2), (1, 4))
+    ):
       for index in range(widths.blocks[stage]):
         x = block(
           planes=widths.planes[stage],

@@ -4,11 +4,11 @@ from collections.abc import Mapping
 import json
 from typing import Any
 
-from golden import recipe
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from golden import recipe
 from jaxuda import parallel
 from jaxuda import state as state_lib
 from jaxuda.losses import adversarial

@@ -1,0 +1,307 @@
+"""Time, memory and operations of a training step, as JSON.
+
+  python scripts/benchmark.py --method=dada --source=256x512 --target=256x512
+  python scripts/benchmark.py --rewrites=all --rewrites=none --rounds=5
+
+Needs no TensorFlow and no data. Every variant (one per `--rewrites`) runs in
+interleaved rounds in one process, next to a matrix product that measures the
+machine's peak, so that the shares and ratios mean something on a noisy machine.
+
+`necessary_flops` counts 2 operations per multiply-add of the convolutions that
+the method cannot do without, taps on the zero padding left out: forward, weight
+gradient and input gradient of every pass (no gradient of the image), two passes
+of each discriminator, one input gradient and two weight gradients of it.
+"""
+
+import argparse
+import dataclasses
+import json
+import math
+import resource
+import statistics
+import sys
+import time
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxuda import methods
+from jaxuda import parallel
+from jaxuda import rng
+from jaxuda.models import deeplab
+
+_REWRITES = ('dot_1x1', 'barriers', 'aspp_dot')
+
+
+@dataclasses.dataclass
+class _Config:
+  """What `methods.create` reads."""
+
+  name: str
+  num_classes: int
+  total_steps: int
+  network: dict[str, Any]
+  method: dict[str, Any]
+
+  def get(self, name, default):
+    return getattr(self, name, default)
+
+
+def parse_size(text: str) -> tuple[int, int]:
+  """Reads '256x512' as (height, width)."""
+  height, _, width = text.partition('x')
+  return int(height), int(width)
+
+
+def parse_rewrites(text: str) -> dict[str, bool]:
+  """Reads 'all', 'none' or names joined by '+' into switches."""
+  names = {'all': _REWRITES, 'none': ()}.get(text, text.split('+'))
+  unknown = set(names) - set(_REWRITES)
+  if unknown:
+    raise SystemExit(
+      f'unknown rewrite {sorted(unknown)[0]!r}; expected all, none or names of'
+      f' {", ".join(_REWRITES)} joined by +'
+    )
+  return {name: name in names for name in _REWRITES}
+
+
+def parse_fields(pairs: list[str]) -> dict[str, Any]:
+  """Reads 'name=value' with values in JSON, or plain strings."""
+  fields = {}
+  for pair in pairs:
+    name, _, value = pair.partition('=')
+    try:
+      fields[name] = json.loads(value)
+    except ValueError:
+      fields[name] = value
+  return fields
+
+
+def make_batch(needs, sizes, *, batch_size: int, classes: int):
+  """A random batch with the arrays that a method needs."""
+  generator = np.random.default_rng(0)
+  batch = {}
+  for domain, fields in needs.items():
+    shape = (batch_size, *sizes[domain])
+    arrays = {
+      'image': generator.integers(0, 256, (*shape, 3), np.uint8),
+      'label': generator.integers(0, classes, shape, np.int32),
+      'depth': generator.uniform(2, 100, shape).astype(np.float32),
+    }
+    batch[domain] = {field: arrays[field] for field in fields}
+    if 'depth' in fields:
+      batch[domain]['depth_valid'] = np.ones(shape, bool)
+  return batch
+
+
+def count_taps(eqn, dim: int) -> int:
+  """Kernel taps that fall inside the image, summed over one output side."""
+  size = eqn.invars[0].aval.shape[1 + dim]
+  taps = eqn.invars[1].aval.shape[dim]
+  params = eqn.params
+  first = -params['padding'][dim][0]
+  start = first + params['window_strides'][dim] * np.arange(
+    eqn.outvars[0].aval.shape[1 + dim]
+  )
+  offsets = params['rhs_dilation'][dim] * np.arange(taps)
+  position = start[:, None] + offsets[None]
+  return int(((position >= 0) & (position < size)).sum())
+
+
+def conv_flops(fn, *args) -> list[float]:
+  """Operations of every NHWC convolution in `fn`, in order."""
+  found = []
+
+  def walk(jaxpr):
+    for eqn in jaxpr.eqns:
+      out = eqn.outvars[0].aval
+      if eqn.primitive.name == 'conv_general_dilated':
+        channels = math.prod(eqn.invars[1].aval.shape[2:])
+        taps = count_taps(eqn, 0) * count_taps(eqn, 1)
+        found.append(2.0 * out.shape[0] * channels * taps)
+      for value in eqn.params.values():
+        inner = getattr(value, 'jaxpr', value)
+        if hasattr(inner, 'eqns'):
+          walk(inner)
+
+  walk(jax.make_jaxpr(fn)(*args).jaxpr)
+  return found
+
+
+def necessary_flops(method, state, batch, sizes) -> float:
+  """The floor of a step; see the module's docstring."""
+  options = dataclasses.replace(
+    method.network, dot_1x1=False, barriers=False, aspp_dot=False, remat=False
+  )
+  plain = dataclasses.replace(method, network=options)
+  task = state.nets['task']
+  total = 0.0
+  for domain in method.needs:
+    convs = conv_flops(
+      lambda p, s, x: deeplab.run(plain.task, p, s, x, train=True)[0],
+      task.params,
+      task.batch_stats,
+      batch[domain]['image'],
+    )
+    total += 3 * sum(convs) - convs[0]
+  for name, net in state.nets.items():
+    if name == 'task':
+      continue
+    for domain, size in sizes.items():
+      channels = net.params['conv0']['kernel'].shape[2]
+      rows = batch[domain]['image'].shape[0]
+      maps = jax.ShapeDtypeStruct((rows, *size, channels), jnp.float32)
+      convs = conv_flops(
+        lambda p, x: plain.disc.apply({'params': p}, x), net.params, maps
+      )
+      total += 3 * sum(convs) - convs[0]
+      if domain == 'target':  # The gradient that reaches the task network.
+        total += sum(convs)
+  return total
+
+
+def matmul_peak(dtype: str, *, side: int) -> float:
+  """Best rate of a square matrix product, in operations per second."""
+  a = jnp.ones((side, side), dtype) * 0.5
+  product = jax.jit(lambda x: x @ x)
+  product(a).block_until_ready()
+  best = float('inf')
+  for _ in range(5):
+    start = time.perf_counter()
+    product(a).block_until_ready()
+    best = min(best, time.perf_counter() - start)
+  return 2 * side**3 / best
+
+
+def peak_memory() -> dict[str, float]:
+  """Peak memory in GiB: of the process, and of the first device if known."""
+  rss = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+  result = {'peak_rss_gib': rss / 2**20}
+  stats = jax.local_devices()[0].memory_stats()
+  if stats:
+    result['peak_device_gib'] = stats['peak_bytes_in_use'] / 2**30
+  return result
+
+
+class Variant:
+  """One compiled step with its state."""
+
+  def __init__(self, args, rewrites: str):
+    self.rewrites = rewrites
+    network = {
+      'backbone': args.backbone,
+      'norm': args.norm,
+      'dtype': args.dtype,
+      'remat': args.remat,
+      **parse_rewrites(rewrites),
+    }
+    self.method = methods.create(
+      _Config(
+        args.method, args.classes, 90000, network, parse_fields(args.field)
+      )
+    )
+    self.sizes = {'source': args.source, 'target': args.target}
+    batch = make_batch(
+      self.method.needs,
+      self.sizes,
+      batch_size=args.batch * jax.device_count(),
+      classes=args.classes,
+    )
+    self.key = rng.root(0)
+    self.state = parallel.init(self.method.init, self.key, batch)
+    self.needed = necessary_flops(self.method, self.state, batch, self.sizes)
+    self.batch = jax.device_put(next(parallel.prefetch(iter([batch]), size=0)))
+    start = time.perf_counter()
+    step = parallel.pmap_step(self.method.train_step)
+    self.step = step.lower(self.state, self.batch, self.key).compile()
+    self.compile_s = time.perf_counter() - start
+    self.seconds = []
+
+  def run(self, count: int) -> None:
+    """Takes `count` steps and keeps the time of each."""
+    for _ in range(count):
+      start = time.perf_counter()
+      self.state, losses = self.step(self.state, self.batch, self.key)
+      jax.block_until_ready((self.state, losses))
+      self.seconds.append(time.perf_counter() - start)
+
+  def report(self, peak: float) -> dict[str, Any]:
+    """The measured figures."""
+    cost = self.step.cost_analysis()
+    cost = cost[0] if isinstance(cost, list) else cost
+    memory = self.step.memory_analysis()
+    best = min(self.seconds)
+    flops = cost['flops'] * jax.device_count()
+    return {
+      'rewrites': self.rewrites,
+      'seconds_best': best,
+      'seconds_median': statistics.median(self.seconds),
+      'compile_seconds': self.compile_s,
+      'flops': flops,
+      'necessary_flops': self.needed,
+      'flops_over_necessary': flops / self.needed,
+      'necessary_flops_per_second': self.needed / best,
+      'share_of_matmul_peak': self.needed / best / peak,
+      'compiled_temp_gib': memory.temp_size_in_bytes / 2**30,
+    }
+
+
+def parse_args() -> argparse.Namespace:
+  """Reads the command line."""
+  parser = argparse.ArgumentParser(
+    description=__doc__.split('\n')[0],
+    formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+  )
+  add = parser.add_argument
+  add('--method', default='dada', choices=methods.names())
+  add('--field', action='append', default=[], help='of the method: name=value')
+  add('--backbone', default='resnet101')
+  add('--classes', type=int, default=16)
+  add('--source', type=parse_size, default=(760, 1280), help='HxW')
+  add('--target', type=parse_size, default=(512, 1024), help='HxW')
+  add('--batch', type=int, default=1, help='per domain and device')
+  add('--dtype', default='float32', choices=('float32', 'bfloat16'))
+  add('--norm', default='batch', choices=('batch', 'sync', 'frozen'))
+  add('--remat', action='store_true')
+  add('--devices', type=int, default=1, help='CPU devices to simulate')
+  add('--rewrites', action='append', help='all, none, or names joined by +')
+  add('--rounds', type=int, default=3)
+  add('--steps', type=int, default=2, help='per round and variant')
+  add('--peak_side', type=int, default=0, help='0: 3072 on CPU, 8192 else')
+  return parser.parse_args()
+
+
+def main() -> int:
+  """Runs the command line; returns the exit status."""
+  args = parse_args()
+  jax.config.update('jax_num_cpu_devices', args.devices)
+  device = jax.local_devices()[0]
+  side = args.peak_side or (3072 if device.platform == 'cpu' else 8192)
+  peaks = [matmul_peak(args.dtype, side=side)]
+  variants = [Variant(args, r) for r in args.rewrites or ['all']]
+  for variant in variants:
+    variant.run(1)  # The first step warms up and does not count.
+    variant.seconds.clear()
+  for _ in range(args.rounds):
+    for variant in variants:
+      variant.run(args.steps)
+    peaks.append(matmul_peak(args.dtype, side=side))
+  peak = max(peaks) * (jax.device_count() if device.platform != 'cpu' else 1)
+  settings = {k: v for k, v in vars(args).items() if k != 'rewrites'}
+  report = {
+    **settings,
+    'device': device.device_kind,
+    'device_count': jax.device_count(),
+    'jax': jax.__version__,
+    'matmul_peak_flops': peak,
+    **peak_memory(),
+    'variants': [variant.report(peak) for variant in variants],
+  }
+  print(json.dumps(report, indent=2))
+  return 0
+
+
+if __name__ == '__main__':
+  sys.exit(main())

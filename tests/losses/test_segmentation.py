@@ -1,0 +1,37 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxuda.losses import segmentation
+
+LOGITS = jnp.array([[2.0, 0], [0, 1], [1, 1]]).reshape(1, 1, 3, 2)
+LABEL = jnp.array([0, 1, 0]).reshape(1, 1, 3)
+
+
+def test_known_values():
+  plain = segmentation.cross_entropy(LOGITS, LABEL)
+  weighted = segmentation.cross_entropy(LOGITS, LABEL, class_weights=(1, 5))
+  np.testing.assert_allclose(plain, 0.377779, atol=1e-6)
+  np.testing.assert_allclose(weighted, 0.340912, atol=1e-6)
+
+
+def test_ignored_pixels_have_no_say_and_no_gradient():
+  label = LABEL.at[0, 0, 2].set(255)
+  kept = segmentation.cross_entropy(LOGITS[:, :, :2], LABEL[:, :, :2])
+  np.testing.assert_allclose(
+    segmentation.cross_entropy(LOGITS, label), kept, rtol=1e-6
+  )
+  gradient = jax.grad(segmentation.cross_entropy)(LOGITS, label)
+  assert not gradient[0, 0, 2].any()
+  assert gradient[0, 0, :2].all()
+
+
+def test_no_labelled_pixel_is_zero():
+  nothing = jnp.full((1, 1, 3), 255)
+  assert segmentation.cross_entropy(LOGITS, nothing) == 0
+  assert not jax.grad(segmentation.cross_entropy)(LOGITS, nothing).any()
+
+
+def test_half_precision_is_summed_in_single():
+  loss = segmentation.cross_entropy(LOGITS.astype(jnp.bfloat16), LABEL)
+  assert loss.dtype == jnp.float32

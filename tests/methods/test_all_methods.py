@@ -1,0 +1,234 @@
+"""What must hold for every method and every ablation."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxuda import errors
+from jaxuda import methods
+from jaxuda import parallel
+from jaxuda import rng
+from jaxuda.methods import advent
+from jaxuda.methods import dada
+from jaxuda.methods import source_only
+from jaxuda.models import deeplab
+
+NETWORK = deeplab.Options(
+  backbone='resnet_tiny', init='he', train_affine=True, image_scale=(0.02,) * 3
+)
+COMMON = {'num_classes': 5, 'total_steps': 100, 'network': NETWORK}
+DISC = {'disc_width': 8}
+
+VARIANTS = {
+  'source_only': source_only.Method(**COMMON),
+  'source_only-depth': source_only.Method(
+    lambda_depth=1e-3, fuse=True, **COMMON
+  ),
+  'advent': advent.Method(**COMMON, **DISC),
+  'advent-minent': advent.Method(align='minent', **COMMON),
+  'advent-output-multi': advent.Method(
+    align='output', multi_level=True, **COMMON, **DISC
+  ),
+  'dada': dada.Method(**COMMON, **DISC),
+  'dada-S1': dada.Method(align='none', lambda_depth=0, fuse=False, **COMMON),
+  'dada-S4': dada.Method(align='depth', fuse=False, **COMMON, **DISC),
+}
+
+
+def make_batch(method, rows=2, size=(40, 56)):
+  generator = np.random.default_rng(0)
+  shape = (rows, *size)
+  arrays = {
+    'image': generator.integers(0, 256, (*shape, 3), np.uint8),
+    'label': generator.choice([0, 1, 2, 3, 4, 255], shape).astype(np.int32),
+    'depth': generator.uniform(2, 80, shape).astype(np.float32),
+    'depth_valid': generator.uniform(size=shape) < 0.9,
+  }
+  extra = {'depth': ('depth_valid',)}
+  return {
+    domain: {
+      name: arrays[name]
+      for field in fields
+      for name in (field, *extra.get(field, ()))
+    }
+    for domain, fields in method.needs.items()
+  }
+
+
+def run(method, batch, steps=2):
+  state = parallel.init(method.init, rng.root(0), batch)
+  step = parallel.pmap_step(method.train_step)
+  for _ in range(steps):
+    state, metrics = step(state, parallel.shard(batch), rng.root(1))
+  return state, metrics
+
+
+@pytest.mark.parametrize('name', VARIANTS)
+def test_replicas_stay_equal(name):
+  # out_axes=None would hide a value that was never reduced: look at them all.
+  method = VARIANTS[name]
+  batch = make_batch(method)
+  state = jax.jit(method.init)(rng.root(0), batch)
+  step = jax.pmap(
+    method.train_step, axis_name=parallel.AXIS, in_axes=(None, 0, None)
+  )
+  new, metrics = step(state, parallel.shard(batch), rng.root(1))
+  for path, leaf in jax.tree_util.tree_leaves_with_path((new, metrics)):
+    both = np.asarray(leaf)
+    assert np.isfinite(both).all(), path
+    np.testing.assert_array_equal(both[0], both[1], err_msg=str(path))
+  assert all(k.startswith('loss_') for k in metrics)
+  assert int(new.step[0]) == 1
+  # Every trained network moved.
+  for key, net in new.nets.items():
+    moved = jax.tree.map(
+      lambda a, b: bool(np.any(np.asarray(a)[0] != np.asarray(b))),
+      net.params,
+      state.nets[key].params,
+    )
+    assert any(jax.tree.leaves(moved)), key
+
+
+@pytest.mark.parametrize('name', ['advent-output-multi', 'dada'])
+def test_two_devices_equal_one_with_synchronised_norms(name):
+  network = dataclasses.replace(NETWORK, norm='sync')
+  # No decay and plain steps: what differs is the order of additions.
+  method = dataclasses.replace(VARIANTS[name], network=network)
+  batch = make_batch(method, rows=4)
+  # Each half has as many labelled pixels, so that means of means are means.
+  batch['source']['label'][batch['source']['label'] == 255] = 0
+  if 'depth_valid' in batch['source']:
+    batch['source']['depth_valid'][:] = True
+    # The berHu threshold is per device: make the largest residual common.
+    batch['source']['depth'][[0, 2], 0, 0] = 0.0
+  state = jax.jit(method.init)(rng.root(0), batch)
+  results = []
+  for count in (1, 2):
+    step = jax.pmap(
+      method.train_step,
+      axis_name=parallel.AXIS,
+      in_axes=(None, 0, None),
+      out_axes=None,
+      devices=jax.devices()[:count],
+    )
+    split = jax.tree.map(
+      lambda x, n=count: x.reshape(n, x.shape[0] // n, *x.shape[1:]), batch
+    )
+    results.append(step(state, split, rng.root(1)))
+  for term, value in results[0][1].items():
+    np.testing.assert_allclose(value, results[1][1][term], rtol=1e-4)
+  for a, b in zip(
+    jax.tree.leaves(results[0][0].nets['task'].batch_stats),
+    jax.tree.leaves(results[1][0].nets['task'].batch_stats),
+    strict=True,
+  ):
+    np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5)
+
+
+def test_training_lowers_the_loss():
+  method = VARIANTS['source_only']
+  batch = make_batch(method)
+  # Something to learn: the label is the brightness.
+  bright = batch['source']['image'][..., 0]
+  batch['source']['label'] = (bright // 52).astype(np.int32)
+  batch['source']['image'] = np.repeat(bright[..., None], 3, -1)
+  fast = dataclasses.replace(
+    method, optim=dataclasses.replace(method.optim, learning_rate=0.01)
+  )
+  _, first = run(fast, batch, steps=1)
+  _, last = run(fast, batch, steps=8)
+  assert float(last['loss_seg']) < float(first['loss_seg'])
+
+
+@pytest.mark.parametrize('name', VARIANTS)
+def test_prediction_shapes_and_tree(name):
+  method = VARIANTS[name]
+  batch = make_batch(method)
+  state = jax.eval_shape(method.init, rng.root(0), batch)
+  image = jax.ShapeDtypeStruct((3, 40, 56, 3), jnp.uint8)
+  def predict(s, x):
+    return method.predict(s, x, size=(80, 112))
+
+  out = jax.eval_shape(predict, state, image)
+  assert out['logits'].shape == (3, 80, 112, 5)
+  with_depth = 'depth' in state.nets['task'].params
+  assert ('depth' in out) == with_depth
+  assert ('depth' in method.needs['source']) == with_depth
+
+
+def test_ablations_build_only_what_they_use():
+  def nets(name):
+    method = VARIANTS[name]
+    state = jax.eval_shape(method.init, rng.root(0), make_batch(method))
+    return state.nets
+
+  assert set(nets('dada-S1')) == {'task'}
+  assert set(nets('dada-S1')['task'].params) == {'backbone', 'layer6'}
+  assert set(nets('advent-minent')) == {'task'}
+  assert set(nets('advent-output-multi')) == {'task', 'disc', 'disc_aux'}
+  assert 'layer5' in nets('advent-output-multi')['task'].params
+  s4 = nets('dada-S4')
+  assert 'dec4' not in s4['task'].params['depth']
+  assert s4['disc'].params['conv0']['kernel'].shape == (4, 4, 1, 8)
+  assert 'dec4' in nets('dada')['task'].params['depth']
+
+
+def test_full_method_runs_source_statistics_before_target():
+  # Two updates of the running mean per step, source first.
+  method = VARIANTS['dada']
+  batch = make_batch(method)
+  state = jax.jit(method.init)(rng.root(0), batch)
+  task = state.nets['task']
+  stats = task.batch_stats
+  for domain in ('source', 'target'):
+    _, stats = deeplab.run(
+      method.task, task.params, stats, batch[domain]['image'], train=True
+    )
+  new, _ = jax.pmap(
+    method.train_step,
+    axis_name=parallel.AXIS,
+    in_axes=(None, 0, None),
+    out_axes=None,
+    devices=jax.devices()[:1],
+  )(state, jax.tree.map(lambda x: x[None], batch), rng.root(1))
+  for a, b in zip(
+    jax.tree.leaves(new.nets['task'].batch_stats),
+    jax.tree.leaves(stats),
+    strict=True,
+  ):
+    np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5)
+
+
+class Config(dict):
+  """What `methods.create` reads of a configuration."""
+
+  __getattr__ = dict.__getitem__
+
+
+def test_create_names_what_it_does_not_know():
+  fields = {'num_classes': 5, 'total_steps': 10}
+  assert methods.names() == sorted(methods.names())
+  assert {'advent', 'dada', 'source_only'} <= set(methods.names())
+  method = methods.create(
+    Config(name='dada', method={'lambda_adv': 0.5}, **fields)
+  )
+  assert method.lambda_adv == 0.5
+  for config, message in (
+    (Config(name='dadda', **fields), 'expected one of'),
+    (
+      Config(name='dada', method={'lambda_ad': 1}, **fields),
+      'method.lambda_ad',
+    ),
+    (Config(name='dada', network={'depth': 1}, **fields), 'network.depth'),
+    (Config(name='dada', method={'align': 'x'}, **fields), 'method.align'),
+    (Config(name='advent', method={'align': 'x'}, **fields), 'method.align'),
+    (
+      Config(name='dada', method={'lambda_depth': 0}, **fields),
+      'lambda_depth=0',
+    ),
+  ):
+    with pytest.raises(errors.UserError, match=message):
+      methods.create(config)

@@ -1,0 +1,136 @@
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxuda import parallel
+from jaxuda.models import layers
+
+PLAIN = layers.Rewrites(dot_1x1=False, barriers=False, aspp_dot=False)
+
+
+def test_pooling_in_ceil_mode():
+  even = jnp.arange(8.0).reshape(1, 1, 8, 1)
+  odd = even[:, :, :7]
+  def pool(x):
+    return layers.max_pool_ceil(x)[0, 0, :, 0]
+
+  np.testing.assert_array_equal(pool(even), [1, 3, 5, 7, 7])
+  np.testing.assert_array_equal(pool(odd), [1, 3, 5, 6])
+  # Padding is -inf, not 0.
+  np.testing.assert_array_equal(pool(even - 10), [-9, -7, -5, -3, -3])
+
+
+@pytest.mark.parametrize('stride', [1, 2])
+def test_product_and_convolution_agree(stride):
+  x = jax.random.normal(jax.random.key(0), (2, 7, 9, 5))
+  make = functools.partial(layers.Conv, 4, 1, stride=stride, use_bias=True)
+  variables = make().init(jax.random.key(1), x)
+
+  def loss(params, x, rewrites):
+    y = make(rewrites=rewrites).apply({'params': params}, x)
+    return jnp.sum(jnp.sin(y))
+
+  for wrt in (0, 1):
+    ours, plain = (
+      jax.grad(loss, wrt)(variables['params'], x, rewrites)
+      for rewrites in (layers.Rewrites(), PLAIN)
+    )
+    jax.tree.map(
+      lambda a, b: np.testing.assert_allclose(a, b, atol=1e-4), ours, plain
+    )
+
+
+def test_convolution_by_hand():
+  # A 3x3 kernel of ones, dilation 2: sums of 9 pixels, zeros outside.
+  x = jnp.arange(25.0).reshape(1, 5, 5, 1)
+  conv = layers.Conv(1, 3, dilation=2)
+  y = conv.apply({'params': {'kernel': jnp.ones((3, 3, 1, 1))}}, x)
+  assert y.shape == x.shape
+  assert y[0, 2, 2, 0] == sum(r * 5 + c for r in (0, 2, 4) for c in (0, 2, 4))
+  assert y[0, 0, 0, 0] == 0 + 2 + 10 + 12
+
+
+def test_kernel_initialisers():
+  keys = jax.random.split(jax.random.key(0), 4)
+  shape = (4, 4, 64, 64)
+  assert (
+    abs(layers.kernel_init('reference')(keys[0], shape).std() - 0.01) < 1e-4
+  )
+  he = layers.kernel_init('he')(keys[1], shape).std()
+  assert abs(he - np.sqrt(2 / 1024)) < 1e-3
+  torch = layers.kernel_init('torch')(keys[2], shape)
+  assert abs(jnp.abs(torch).max() - 1 / 32) < 1e-4
+  bias = layers.torch_default_init(1024)(keys[3], (5000,))
+  assert abs(jnp.abs(bias).max() - 1 / 32) < 1e-4
+
+
+def _norm(mode, x, train=True, **kwargs):
+  norm = layers.BatchNorm(mode=mode, **kwargs)
+  variables = norm.init(jax.random.key(0), x, train=True)
+  return norm.apply(variables, x, train=train, mutable=['batch_stats'])
+
+
+def test_running_statistics_are_pytorchs():
+  x = jax.random.normal(jax.random.key(0), (2, 3, 4, 5)) * 2 + 1
+  y, moved = _norm('batch', x)
+  np.testing.assert_allclose(y.mean((0, 1, 2)), 0, atol=1e-5)
+  np.testing.assert_allclose(y.std((0, 1, 2)), 1, atol=1e-4)
+  flat = np.asarray(x).reshape(-1, 5)
+  stats = moved['batch_stats']
+  np.testing.assert_allclose(stats['mean'], 0.1 * flat.mean(0), rtol=1e-5)
+  # Unbiased, over 24 values.
+  np.testing.assert_allclose(
+    stats['var'], 0.9 + 0.1 * flat.var(0, ddof=1), rtol=1e-5
+  )
+
+
+def test_frozen_norm_uses_and_keeps_the_running_ones():
+  x = jax.random.normal(jax.random.key(0), (2, 3, 4, 5)) * 2 + 1
+  y, moved = _norm('frozen', x)
+  np.testing.assert_allclose(y, x / np.sqrt(1 + 1e-5), rtol=1e-5)
+  assert not moved['batch_stats']['mean'].any()
+
+
+def test_affine_gradient_is_a_switch():
+  x = jax.random.normal(jax.random.key(0), (2, 3, 4, 5))
+  for trained in (False, True):
+    norm = layers.BatchNorm(train_affine=trained)
+    variables = norm.init(jax.random.key(1), x, train=True)
+
+    def loss(params, norm=norm, stats=variables['batch_stats']):
+      y, _ = norm.apply(
+        {'params': params, 'batch_stats': stats},
+        x,
+        train=True,
+        mutable=['batch_stats'],
+      )
+      return jnp.sum(y**3)
+
+    gradient = jax.grad(loss)(variables['params'])
+    assert bool(jnp.abs(gradient['scale']).sum() > 0) == trained
+
+
+def test_sync_on_two_devices_is_batch_on_one():
+  x = jax.random.normal(jax.random.key(0), (4, 3, 4, 5)) * 3
+  whole, moved = _norm('batch', x)
+  norm = layers.BatchNorm(mode='sync')
+  variables = norm.init(jax.random.key(0), x, train=True)
+  halves, split = jax.pmap(
+    lambda x: norm.apply(variables, x, train=True, mutable=['batch_stats']),
+    axis_name=parallel.AXIS,
+  )(x.reshape(2, 2, 3, 4, 5))
+  np.testing.assert_allclose(halves.reshape(x.shape), whole, atol=1e-5)
+  for name in ('mean', 'var'):
+    np.testing.assert_allclose(
+      split['batch_stats'][name][1], moved['batch_stats'][name], rtol=1e-5
+    )
+
+
+def test_cotangent_barrier_is_the_identity():
+  x = jnp.arange(3.0)
+  np.testing.assert_array_equal(layers.barrier_cotangent(x), x)
+  gradient = jax.grad(lambda v: jnp.sum(layers.barrier_cotangent(v) ** 2))(x)
+  np.testing.assert_array_equal(gradient, 2 * x)

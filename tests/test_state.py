@@ -1,0 +1,51 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from jaxuda import parallel
+from jaxuda import state as state_lib
+
+
+def test_update_applies_the_mean_gradient_and_statistics():
+  tx = optax.sgd(1.0)
+  variables = {
+    'params': {'w': jnp.zeros(2)},
+    'batch_stats': {'m': jnp.zeros(1)},
+  }
+  net = state_lib.create_net(variables, tx)
+  gradients = jnp.array([[1.0, 2], [3, 6]])
+  stats = jnp.array([[1.0], [2.0]])
+
+  def step(net, g, s):
+    return state_lib.update(net, {'w': g}, tx, batch_stats={'m': s})
+
+  new = jax.pmap(
+    step, axis_name=parallel.AXIS, in_axes=(None, 0, 0), out_axes=None
+  )(net, gradients, stats)
+  np.testing.assert_array_equal(new.params['w'], [-2, -4])
+  np.testing.assert_array_equal(new.batch_stats['m'], [1.5])
+
+
+def test_update_without_statistics_keeps_them():
+  tx = optax.sgd(1.0)
+  net = state_lib.create_net({'params': jnp.zeros(1)}, tx)
+  assert net.batch_stats == {}
+  new = jax.pmap(
+    lambda g: state_lib.update(net, g, tx), axis_name=parallel.AXIS
+  )(jnp.ones((2, 1)))
+  assert new.batch_stats == {}
+
+
+def test_average_after_three_steps():
+  teacher, student = {'w': jnp.asarray(0.0)}, {'w': jnp.asarray(1.0)}
+  for _ in range(3):
+    teacher = state_lib.ema_update(teacher, student, decay=0.9)
+  np.testing.assert_allclose(teacher['w'], 1 - 0.9**3, rtol=1e-6)
+
+
+def test_created_state_holds_arrays_only():
+  net = state_lib.create_net({'params': {'w': jnp.zeros(1)}}, None)
+  state = state_lib.create({'task': net})
+  assert state.step == 0
+  assert all(isinstance(x, jax.Array) for x in jax.tree.leaves(state))
