@@ -256,15 +256,37 @@ def eval_stream(
 
 
 def eval_size(
-  data_config: Any, *, split: str | None = None, domain: str = 'target'
+  data_config: Any,
+  *,
+  classes: str | None = None,
+  split: str | None = None,
+  domain: str = 'target',
 ) -> int:
-  """Returns the number of images that `eval_stream` goes through."""
-  return len(
-    _eval_records(data_config, split=split, domain=domain, fields=('image',))
+  """Returns the number of images that `eval_stream` goes through.
+
+  It makes the same checks, so that what is wrong with the evaluation can be
+  found before training begins.
+
+  Args:
+    data_config: `config.data`.
+    classes: class set that labels will be mapped to, if it is to be checked.
+    split: default: `eval_split` of the domain.
+    domain: 'source' or 'target'.
+
+  Raises:
+    UserError: a config value, dataset or split is wrong, or it has no labels.
+  """
+  records = _eval_records(
+    data_config,
+    split=split,
+    domain=domain,
+    classes=classes,
+    fields=('image', 'label'),
   )
+  return len(records)
 
 
-def _eval_records(data_config, *, split, domain, fields, classes=None):
+def _eval_records(data_config, *, split, domain, fields, classes):
   split = split or data_config[domain].get('eval_split') or 'val'
   checked = records_lib.read_domain(data_config, domain, split=split)
   # A fraction is about training.

@@ -5,6 +5,7 @@ import contextlib
 import dataclasses
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
@@ -133,7 +134,7 @@ class Records:
 
   Args:
     domain: what to read.
-    classes: class set that labels are mapped to.
+    classes: class set that labels are mapped to; None keeps raw ids.
     fields: of 'image', 'label', 'depth', those to decode.
     optional: fields that may be missing; see `fields` for what is left.
 
@@ -153,8 +154,8 @@ class Records:
     self.domain = domain
     family = registry.find(domain.dataset)
     # Before the dataset is prepared, which can take long.
-    table = None
-    if 'label' in fields:
+    table = np.arange(256, dtype=np.uint8)
+    if 'label' in fields and classes is not None:
       table = labels.label_map(family.ids, classes)
     builder = registry.load(
       domain.dataset, data_dir=domain.data_dir, manual_dir=domain.manual_dir

@@ -15,7 +15,6 @@ from jaxuda.data import registry
 
 REAL = pathlib.Path(__file__).parents[3] / 'shared' / 'data' / 'camvid'
 ALL = {'source': ('image', 'label', 'depth'), 'target': ('image',)}
-IMAGE_ONLY = {'source': ('image',), 'target': ('image',)}
 SIZE = (6, 8)
 PINNED = [3, 0, 1, 4, 2, 5]
 SPLITS = {'train': 7, 'val': 5}
@@ -298,6 +297,9 @@ def test_unlabelled_split(config, add_dataset):
     stream(config, needs={'target': ('image', 'label')})
   with pytest.raises(errors.UserError, match="no label in split 'train'"):
     evaluate(config, split='train')
+  with pytest.raises(errors.UserError, match="no label in split 'train'"):
+    pipeline.eval_size(config, split='train')
+  assert pipeline.eval_size(config) == 5
 
 
 def test_only_needed_domains(config):
@@ -355,10 +357,11 @@ def test_fraction_is_nested_and_fixed(config):
   seen = []
   for fraction in (0.01, 0.3, 0.7, 1.0):
     config.source.fraction = fraction
-    batches = take(stream(config, batch_size=1), 40)
+    needs = {'source': ('image',)}
+    batches = take(stream(config, needs=needs, batch_size=1), 40)
     seen.append(set(numbers(batches)))
-    config.source.fraction = fraction
-    assert set(numbers(take(stream(config, seed=5), 20))) == seen[-1]
+    batches = take(stream(config, needs=needs, seed=5), 20)
+    assert set(numbers(batches)) == seen[-1]
   assert [len(x) for x in seen] == [1, 2, 5, 7]
   assert seen[0] < seen[1] < seen[2] < seen[3]
 
@@ -518,6 +521,12 @@ def test_senseless_classes_fail_before_anything_is_prepared(config):
 def test_unknown_evaluation_split(config):
   with pytest.raises(errors.UserError, match=r"'test'.*train, val"):
     pipeline.eval_size(config, split='test')
+
+
+def test_evaluation_is_checked_without_reading_it(config):
+  assert pipeline.eval_size(config, classes='cityscapes19') == 5
+  with pytest.raises(errors.UserError, match='unknown class set'):
+    pipeline.eval_size(config, classes='city')
 
 
 def test_permutation():
