@@ -44,14 +44,18 @@ def read_figures(workdir: str, *, checkpoint: str) -> dict[str, Any]:
 def make_rows(
   runs: Sequence[Mapping[str, Any]],
 ) -> list[tuple[str, list[float | None]]]:
-  """Returns (name, one value per run): the classes, then the other figures."""
+  """Returns (name, one value per run): classes, means, and the other figures.
+
+  A figure that a run does not have (depth errors without depth) is None there.
+  """
   rows = [
-    (name, [run['IoU']['value'].get(name) for run in runs])
+    (name, [run['IoU']['value'][name] for run in runs])
     for name in runs[0]['IoU']['value']
   ]
-  for name in runs[0]:
-    if name != 'IoU':
-      rows.append((name, [run.get(name, {}).get('value') for run in runs]))
+  # In the order in which they first appear.
+  names = dict.fromkeys(name for run in runs for name in run if name != 'IoU')
+  for name in names:
+    rows.append((name, [run.get(name, {}).get('value') for run in runs]))
   return rows
 
 
