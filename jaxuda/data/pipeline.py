@@ -110,6 +110,8 @@ def train_stream(
     raise errors.UserError(f'start_step={start_step}; expected at least 0')
   streams = {}
   for side, fields in needs.items():
+    if not fields:
+      continue
     unknown = [x for x in fields if x not in _FIELDS]
     if unknown:
       raise errors.UserError(
@@ -169,14 +171,14 @@ def _share(batch_size: int, process_index: int, process_count: int) -> range:
 
 
 def _stream_domain(records, seed, batch_size, rows, start_step):
-  def number_of(sample):
+  def read_sample(sample):
     epoch, place = divmod(int(sample), len(records))
     return records.read(permute(seed, epoch, len(records))[place])
 
   def load(i):
     # Sample i of this process -> sample of the whole stream.
     sample = i // len(rows) * batch_size + rows.start + i % len(rows)
-    record = tf.numpy_function(number_of, [sample], tf.string, stateful=False)
+    record = tf.numpy_function(read_sample, [sample], tf.string, stateful=False)
     record = tf.ensure_shape(record, [])
     return _transform(records, records.decode(record), [seed, sample])
 

@@ -304,7 +304,8 @@ def test_unlabelled_split(config, add_dataset):
 
 def test_only_needed_domains(config):
   config.target.dataset = 'none such'
-  (batch,) = take(stream(config, needs={'source': ('image', 'label')}), 1)
+  needs = {'source': ('image', 'label'), 'target': ()}
+  (batch,) = take(stream(config, needs=needs), 1)
   assert batch.keys() == {'source'}
   assert batch['source'].keys() == {'image', 'label'}
 
