@@ -168,8 +168,7 @@ def init_args(
   config: ml_collections.ConfigDict, method: Any
 ) -> tuple[jax.Array, Any]:
   """Returns what `method.init` is called with in this run."""
-  key = rng.stream(rng.root(config.seed), 'init')
-  return key, example_batch(config, method.needs)
+  return rng.for_init(config.seed), example_batch(config, method.needs)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

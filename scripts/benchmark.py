@@ -210,7 +210,7 @@ class Variant:
       classes=args.classes,
     )
     self.key = rng.root(0)
-    self.state = parallel.init(self.method.init, self.key, batch)
+    self.state = parallel.init(self.method.init, rng.for_init(0), batch)
     self.needed = necessary_flops(self.method, self.state, batch, self.sizes)
     self.batch = jax.device_put(next(parallel.prefetch(iter([batch]), size=0)))
     start = time.perf_counter()

@@ -21,3 +21,7 @@ def test_streams_and_steps_differ_and_repeat():
 
 def test_seeds_differ():
   assert bits(rng.root(1)) != bits(rng.root(2))
+  first, second = (jax.random.normal(rng.for_init(s), (3,)) for s in (1, 2))
+  assert (first != second).all()
+  again = jax.random.normal(rng.for_init(1), (3,))
+  np.testing.assert_array_equal(first, again)

@@ -59,7 +59,7 @@ def make_batch(method, rows=2, size=(40, 56)):
 
 
 def run(method, batch, steps=2):
-  state = parallel.init(method.init, rng.root(0), batch)
+  state = parallel.init(method.init, rng.for_init(0), batch)
   step = parallel.pmap_step(method.train_step)
   for _ in range(steps):
     state, metrics = step(state, parallel.shard(batch), rng.root(1))
@@ -71,7 +71,7 @@ def test_replicas_stay_equal(name):
   # out_axes=None would hide a value that was never reduced: look at them all.
   method = VARIANTS[name]
   batch = make_batch(method)
-  state = jax.jit(method.init)(rng.root(0), batch)
+  state = jax.jit(method.init)(rng.for_init(0), batch)
   step = jax.pmap(
     method.train_step, axis_name=parallel.AXIS, in_axes=(None, 0, None)
   )
@@ -104,7 +104,7 @@ def test_two_devices_equal_one_with_synchronised_norms(name):
     batch['source']['depth_valid'][:] = True
     # The berHu threshold is per device: make the largest residual common.
     batch['source']['depth'][[0, 2], 0, 0] = 0.0
-  state = jax.jit(method.init)(rng.root(0), batch)
+  state = jax.jit(method.init)(rng.for_init(0), batch)
   results = []
   for count in (1, 2):
     step = jax.pmap(
@@ -180,7 +180,7 @@ def test_full_method_runs_source_statistics_before_target():
   # Two updates of the running mean per step, source first.
   method = VARIANTS['dada']
   batch = make_batch(method)
-  state = jax.jit(method.init)(rng.root(0), batch)
+  state = jax.jit(method.init)(rng.for_init(0), batch)
   task = state.nets['task']
   stats = task.batch_stats
   for domain in ('source', 'target'):
