@@ -28,7 +28,7 @@ def add_tree(
     frame,
     (-thick, 0.0, -thick),
     (thick, trunk + 0.3 * height, thick),
-    faces=slice(4),
+    faces=mesh.WALLS,
     label=classes.VEGETATION,
     material=material.BARK,
     colors=(style.color(rng, 'trunk'),),

@@ -76,7 +76,7 @@ def _flat(out, road, s, t, *, y=0.0, **surface) -> None:
     ]
     for a, b in itertools.pairwise(cuts)
   ]
-  out.add(np.array(pieces), **{'shadow': False, **surface})
+  out.add(np.array(pieces), shadow=False, **surface)
 
 
 def _upright(out, road, s, t, y, *, side, **surface) -> None:
@@ -249,7 +249,7 @@ def _add_block(out, rng, style, frame, width, depth=12.0) -> None:
     'size': (float(rng.uniform(2.0, 3.4)), float(storey)),
   }
   low, high = (-width / 2, 0.0, 0.0), (width / 2, height, depth)
-  out.box(frame, low, high, faces=slice(4), **house)
+  out.box(frame, low, high, faces=mesh.WALLS, **house)
   roof = {
     'label': classes.BUILDING,
     'material': material.PLAIN,
@@ -275,6 +275,9 @@ def _add_buildings(out, rng, style, road, segment, side, kerb) -> None:
 
 
 def _add_trees(out, rng, style, road, segment, t, number) -> None:
+  if segment.start > 100:
+    # Hidden by what is nearer.
+    return
   for _ in range(number):
     s = rng.uniform(segment.start + 1, segment.stop - 1)
     place = road.frame(

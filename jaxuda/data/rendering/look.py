@@ -144,31 +144,31 @@ def _sample_photo(rng: np.random.Generator, *, overcast: bool) -> Look:
   )
 
 
-def paint_sky(look: Look, directions: np.ndarray) -> np.ndarray:
+def paint_sky(look: Look, directions: list[np.ndarray]) -> np.ndarray:
   """Colours of the sky.
 
   Args:
     look: the weather.
-    directions: [h, w, 3] world directions, of any length.
+    directions: X, Y and Z of world directions of any length, each [h, w].
 
   Returns:
-    [h, w, 3] float32.
+    [3, h, w] float32.
   """
-  x, y, z = (directions[..., k] for k in range(3))
+  x, y, z = directions
   up = y / np.sqrt(x * x + y * y + z * z)
-  weight = np.clip(up * 2.2, 0, 1)[..., None].astype(np.float32)
-  color = look.horizon + (look.zenith - look.horizon) * weight
+  height = np.clip(up * np.float32(2.2), 0, 1)
+  low, high = (
+    c.astype(np.float32)[:, None, None] for c in (look.horizon, look.zenith)
+  )
+  color = low + (high - low) * height
   if look.clouds:
     # A layer of clouds one unit overhead.
-    scale = 55.0 / np.maximum(up, 0.06)
+    scale = np.float32(55.0) / np.maximum(up, np.float32(0.06))
     cloud = material.sample_noise(
-      (x * scale).astype(np.float32),
-      (z * scale).astype(np.float32),
-      np.zeros_like(x, dtype=np.float32),
-      level=2,
+      x * scale, z * scale, np.zeros_like(x), level=2
     )
-    color = color + (look.clouds * np.clip(cloud, -0.3, 1))[..., None]
-  return color.astype(np.float32)
+    color += np.float32(look.clouds) * np.clip(cloud, -0.3, 1)
+  return color
 
 
 def expose(

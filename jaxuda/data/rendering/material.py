@@ -49,8 +49,8 @@ class Points:
   sizes: np.ndarray
 
   def color(self, number: int) -> np.ndarray:
-    """Colour 0..3 of the faces, [N, 3]."""
-    return np.ascontiguousarray(self.colors[:, number])[self.face]
+    """Colour 0..3 of the faces, [3, N]."""
+    return np.ascontiguousarray(self.colors[:, number].T).take(self.face, 1)
 
   def size(self, axis: int) -> np.ndarray:
     """Pattern size along u (0) or v (1), [N]."""
@@ -111,11 +111,11 @@ def _hash(*numbers: np.ndarray) -> np.ndarray:
 
 
 def _tint(color: np.ndarray, factor: np.ndarray) -> np.ndarray:
-  return color * factor[:, None]
+  return color * factor
 
 
 def _mix(a: np.ndarray, b: np.ndarray, weight: np.ndarray) -> np.ndarray:
-  return a + (b - a) * weight[:, None]
+  return a + (b - a) * weight
 
 
 def _resolved(p: Points, size: float | np.ndarray) -> np.ndarray:
@@ -189,9 +189,9 @@ def _grass(p: Points) -> np.ndarray:
 def _bars(p: Points) -> np.ndarray:
   x = p.u / p.size(0)
   bar = (x - np.floor(x) < 0.5).astype(np.float32)
-  bar = _mix(0.5 * np.ones_like(bar)[:, None], bar[:, None], _resolved(p, 0.1))
+  bar = 0.5 + (bar - 0.5) * _resolved(p, 0.1)
   rail = (p.v > 0.88 * p.size(1)) | (abs(p.v - 0.2) < 0.07)
-  cover = np.maximum(bar[:, 0], rail)
+  cover = np.maximum(bar, rail)
   shade = 1 + 0.1 * p.fine + 0.1 * p.medium
   return _mix(p.color(1), _tint(p.color(0), shade), cover)
 
@@ -213,7 +213,8 @@ def _paint(p: Points) -> np.ndarray:
 
 
 def _parts(p: Points) -> np.ndarray:
-  color = p.colors[p.face, np.maximum(p.part, 1) - 1]
+  every = np.ascontiguousarray(p.colors.reshape(-1, 3).T)
+  color = every.take(4 * p.face + np.maximum(p.part, 1) - 1, 1)
   return _tint(color, 1 + 0.14 * p.fine + 0.05 * p.medium)
 
 
@@ -248,5 +249,5 @@ _PATTERNS: tuple[Callable[[Points], np.ndarray], ...] = (
 
 
 def evaluate(kind: int, points: Points) -> np.ndarray:
-  """Albedo [N, 3] of points of the material `kind`."""
+  """Albedo [3, N] of points of the material `kind`."""
   return _PATTERNS[kind](points)

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 import dataclasses
-import math
 
 import numpy as np
 
@@ -19,6 +18,9 @@ _BOX = np.array(
   ],
   float,
 )
+
+# Its upright faces.
+WALLS = (0, 1, 2, 3)
 
 Color = tuple[float, float, float]
 
@@ -38,16 +40,6 @@ class Frame:
   z: float = 0.0
   heading: float = 0.0
   y: float = 0.0
-
-  def place(self, points: np.ndarray) -> np.ndarray:
-    """Takes points [..., 3] of the object to the world."""
-    cos, sin = math.cos(self.heading), math.sin(self.heading)
-    x, y, z = points[..., 0], points[..., 1], points[..., 2]
-    out = np.empty_like(points)
-    out[..., 0] = self.x + cos * x + sin * z
-    out[..., 1] = self.y + y
-    out[..., 2] = self.z - sin * x + cos * z
-    return out
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -77,32 +69,21 @@ class Faces:
 
 
 class Mesh:
-  """Collects faces."""
+  """Collects faces; `finish` computes them all at once, which is fast."""
 
   def __init__(self):
-    self._corners = []
-    self._rows = []
-    self._colors = []
+    self._quads, self._quad_looks = [], []
+    self._boxes, self._box_faces, self._box_looks = [], [], []
 
-  def add(
-    self,
-    corners: np.ndarray,
-    *,
-    label: int,
-    material: int,
-    colors: Sequence[Color],
-    sprite: int = -1,
-    size: tuple[float, float] = (1.0, 1.0),
-    double: bool = False,
-    shadow: bool = True,
-  ) -> None:
-    """Adds faces that share everything but their corners, [n, 4, 3]."""
-    n = len(corners)
-    row = (label, material, sprite, *size, double, shadow)
-    palette = [*colors, *([colors[-1]] * (4 - len(colors)))]
-    self._corners.append(corners)
-    self._rows.extend([row] * n)
-    self._colors.extend([palette] * n)
+  def add(self, corners: np.ndarray, **look) -> None:
+    """Adds faces by their corners in the world, [n, 4, 3].
+
+    Args:
+      corners: see `Faces`.
+      **look: see `_row`.
+    """
+    self._quads.append(corners)
+    self._quad_looks.extend([_row(**look)] * len(corners))
 
   def box(
     self,
@@ -111,9 +92,9 @@ class Mesh:
     high: tuple[float, float, float],
     *,
     taper: tuple[float, float] = (0.0, 0.0),
-    faces: slice | list[int] = slice(None),
-    inset: tuple[float, float, float] | None = None,
-    **surface,
+    faces: tuple[int, ...] = (0, 1, 2, 3, 4),
+    inset: tuple[float, float, float] = (0.0, 0.0, 0.0),
+    **look,
   ) -> None:
     """Adds a box without its bottom.
 
@@ -122,26 +103,16 @@ class Mesh:
       low: smallest x, y, z, in the object's frame.
       high: largest x, y, z.
       taper: how much further in the top is than the bottom at x and z, metres.
-      faces: which of -x, +x, -z, +z, +y to add.
+      faces: which of -x, +x, -z, +z, +y to add: 0 to 4.
       inset: add only the middle of every face: the shares cut off at either
         side, at the bottom and at the top. It lies in the plane of the face,
         so it shows when it is added after it.
-      **surface: see `add`.
+      **look: see `_row`.
     """
-    low, high = np.array(low, float), np.array(high, float)
-    unit = _BOX[faces]
-    points = (low + high) / 2 + unit * (high - low) / 2
-    if taper != (0.0, 0.0):
-      top = unit[..., 1] > 0
-      points[..., 0] -= np.where(top, unit[..., 0] * taper[0], 0.0)
-      points[..., 2] -= np.where(top, unit[..., 2] * taper[1], 0.0)
-    if inset is not None:
-      side, bottom, top = inset
-      u = np.array([side, 1 - side, 1 - side, side])[:, None]
-      v = np.array([bottom, bottom, 1 - top, 1 - top])[:, None]
-      a, b, c, d = (points[:, k, None] for k in range(4))
-      points = (1 - v) * ((1 - u) * a + u * b) + v * ((1 - u) * d + u * c)
-    self.add(frame.place(points), **surface)
+    place = (frame.x, frame.y, frame.z, frame.heading)
+    self._boxes.append((*low, *high, *taper, *inset, *place))
+    self._box_faces.append(faces)
+    self._box_looks.append(_row(**look))
 
   def panel(
     self,
@@ -150,13 +121,12 @@ class Mesh:
     y: tuple[float, float],
     *,
     z: float = 0.0,
-    **surface,
+    double: bool = True,
+    **look,
   ) -> None:
     """Adds an upright rectangle across the object's z axis."""
-    points = np.array(
-      [(x[0], y[0], z), (x[1], y[0], z), (x[1], y[1], z), (x[0], y[1], z)]
-    )
-    self.add(frame.place(points)[None], **{'double': True, **surface})
+    low, high = (x[0], y[0], z), (x[1], y[1], z)
+    self.box(frame, low, high, faces=(2,), double=double, **look)
 
   def side(
     self,
@@ -165,24 +135,69 @@ class Mesh:
     y: tuple[float, float],
     *,
     x: float = 0.0,
-    **surface,
+    double: bool = True,
+    **look,
   ) -> None:
     """Adds an upright rectangle along the object's z axis."""
-    points = np.array(
-      [(x, y[0], z[0]), (x, y[0], z[1]), (x, y[1], z[1]), (x, y[1], z[0])]
-    )
-    self.add(frame.place(points)[None], **{'double': True, **surface})
+    low, high = (x, y[0], z[0]), (x, y[1], z[1])
+    self.box(frame, low, high, faces=(1,), double=double, **look)
 
   def finish(self) -> Faces:
-    """All the faces."""
-    rows = np.array(self._rows)
+    """All the faces: those by corners first, else in the order of adding."""
+    counts = [len(f) for f in self._box_faces]
+    box = np.repeat(np.arange(len(counts)), counts)
+    unit = _BOX[[f for faces in self._box_faces for f in faces]]
+    corners = _place(unit, np.array(self._boxes)[box])
+    looks = self._quad_looks + [self._box_looks[k] for k in box.tolist()]
+    rows = np.array([row for row, _ in looks])
     return Faces(
-      corners=np.concatenate(self._corners),
+      corners=np.concatenate([*self._quads, corners]),
       label=rows[:, 0].astype(np.uint8),
       material=rows[:, 1].astype(np.uint8),
-      colors=np.array(self._colors, np.float32),
+      colors=np.array([colors for _, colors in looks], np.float32),
       sprite=rows[:, 2].astype(np.int64),
       size=rows[:, 3:5].astype(np.float32),
       double=rows[:, 5] > 0,
       shadow=rows[:, 6] > 0,
     )
+
+
+def _row(
+  *,
+  label: int,
+  material: int,
+  colors: Sequence[Color],
+  sprite: int = -1,
+  size: tuple[float, float] = (1.0, 1.0),
+  double: bool = False,
+  shadow: bool = True,
+):
+  """What a face has besides its corners; see `Faces`."""
+  colors = (*colors, *((colors[-1],) * (4 - len(colors))))
+  return (label, material, sprite, *size, double, shadow), colors
+
+
+def _place(unit: np.ndarray, boxes: np.ndarray) -> np.ndarray:
+  """Corners in the world, [n, 4, 3], of faces of the unit box."""
+  low, high, taper, inset, frame = np.split(boxes, (3, 6, 8, 11), axis=1)
+  middle, half = (low + high)[:, None] / 2, (high - low)[:, None] / 2
+  points = middle + unit * half
+  top = unit[..., 1] > 0
+  points[..., 0] -= np.where(top, unit[..., 0] * taper[:, :1], 0.0)
+  points[..., 2] -= np.where(top, unit[..., 2] * taper[:, 1:], 0.0)
+  side, bottom, above = (inset[:, k, None, None] for k in range(3))
+  u = np.concatenate([side, 1 - side, 1 - side, side], 1)
+  v = np.concatenate([bottom, bottom, 1 - above, 1 - above], 1)
+  a, b, c, d = (points[:, k, None] for k in range(4))
+  x, y, z = np.moveaxis(
+    (1 - v) * ((1 - u) * a + u * b) + v * ((1 - u) * d + u * c), 2, 0
+  )
+  cos, sin = np.cos(frame[:, 3:]), np.sin(frame[:, 3:])
+  return np.stack(
+    [
+      frame[:, :1] + cos * x + sin * z,
+      frame[:, 1:2] + y,
+      frame[:, 2:3] - sin * x + cos * z,
+    ],
+    2,
+  )

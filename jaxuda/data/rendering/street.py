@@ -136,11 +136,14 @@ def render(
   rng = np.random.default_rng(
     [seed, index, cameras.DOMAINS.index(domain), 2, cameras.VIEWS.index(view)]
   )
-  # The tent filter below is centred on the pixel centres.
-  light = cv2.sepFilter2D(
-    drawing.light(), -1, *[np.array([0.25, 0.5, 0.25])] * 2
+  # A tent over 3 x 3 samples, centred on the pixel centre.
+  tent = np.array([0.25, 0.5, 0.25], np.float32)
+  light = cv2.merge(
+    [
+      cv2.sepFilter2D(p, -1, tent, tent)[1::_GRID, 1::_GRID]
+      for p in drawing.light()
+    ]
   )
-  light = np.ascontiguousarray(light[1::_GRID, 1::_GRID])
   return {
     'image': looks.expose(current.look, light, rng=rng),
     'label': drawing.label(),
@@ -225,7 +228,7 @@ class _Drawing:
     return np.minimum(1 / near, FAR).astype(np.float32)
 
   def light(self) -> np.ndarray:
-    """Light that reaches the camera at every sample, [h, w, 3] float32."""
+    """Light that reaches the camera at every sample, [3, h, w] float32."""
     look, polygon = self.scene.look, self.buffers.polygon
     x = ((np.arange(self.width) - self.cx) / self.focal).astype(np.float32)
     y = ((np.arange(self.height) - self.cy) / self.focal).astype(np.float32)
@@ -236,22 +239,24 @@ class _Drawing:
     rays = [
       rotation[0, k] * x + rotation[1, k] * y + rotation[2, k] for k in range(3)
     ]
-    albedo = self._albedo(x, y, z)
+    light = self._albedo(x, y, z)
     lit = self._lit(rays, z)
-    bright = lit[..., None] * look.sunlight.astype(np.float32)
-    bright += look.skylight.astype(np.float32)
-    clear = np.exp(-np.float32(look.haze) * z)[..., None]
-    haze = look.haze_color.astype(np.float32)
-    light = haze + (albedo * bright - haze) * clear
+    clear = np.exp(-np.float32(look.haze) * z)
+    for k, plane in enumerate(light):
+      plane *= lit * np.float32(look.sunlight[k]) + np.float32(look.skylight[k])
+      haze = np.float32(look.haze_color[k])
+      plane -= haze
+      plane *= clear
+      plane += haze
     # The rows that have sky.
     rows = int(np.append(np.flatnonzero(~solid.all(1)), -1).max()) + 1
     if rows:
-      sky = looks.paint_sky(look, np.stack([r[:rows] for r in rays], -1))
-      np.copyto(light[:rows], sky, where=~solid[:rows, :, None])
+      sky = looks.paint_sky(look, [r[:rows] for r in rays])
+      np.copyto(light[:, :rows], sky, where=~solid[:rows])
     return light
 
   def _albedo(self, x, y, z) -> np.ndarray:
-    """Albedo of the surface at every sample."""
+    """Albedo of the surface at every sample, [3, h, w] float32."""
     polygon, faces = self.buffers.polygon, self.scene.faces
     axes = np.append(self.axes, np.zeros((1, 2, 4)), 0).astype(np.float32)
     axes = [np.ascontiguousarray(a)[polygon] for a in axes.reshape(-1, 8).T]
@@ -274,7 +279,7 @@ class _Drawing:
     face = np.append(self.polygons.face, -1)[polygon].ravel()
     kinds = np.append(faces.material, np.uint8(255))
     kind = kinds[face]
-    out = np.zeros((polygon.size, 3), np.float32)
+    out = np.zeros((3, polygon.size), np.float32)
     flat = [a.ravel() for a in (u, v, blur, *noise, self.buffers.part, face)]
     names = ('u', 'v', 'blur', 'fine', 'medium', 'coarse', 'part', 'face')
     for k in np.unique(faces.material[self.polygons.face]):
@@ -285,8 +290,10 @@ class _Drawing:
           colors=faces.colors,
           sizes=faces.size,
         )
-        out[here] = material.evaluate(int(k), points)
-    return np.maximum(out, 0.01).reshape(*polygon.shape, 3)
+        albedo = np.maximum(material.evaluate(int(k), points), 0.01)
+        for plane, values in zip(out, albedo, strict=True):
+          plane[here] = values
+    return out.reshape(3, *polygon.shape)
 
   def _lit(self, rays, z) -> np.ndarray:
     """Share of the sunlight at every sample."""

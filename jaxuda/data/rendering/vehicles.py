@@ -38,7 +38,7 @@ def _wheels(out, frame, half_width, axles, *, radius, label):
         frame,
         (min(x, inner), 0.0, z - 0.7 * radius),
         (max(x, inner), 1.4 * radius, z + 0.7 * radius),
-        faces=slice(2, 4),
+        faces=(2, 3),
         label=label,
         material=material.PLAIN,
         colors=(_DARK,),
@@ -90,7 +90,7 @@ def add_car(
     frame,
     (-half + 0.12, 0.1, -end + 0.15),
     (half - 0.12, 0.34, end - 0.15),
-    faces=slice(4),
+    faces=mesh.WALLS,
     **dark,
   )
   out.box(
@@ -105,7 +105,7 @@ def add_car(
     low,
     high,
     taper=slope,
-    faces=slice(4),
+    faces=mesh.WALLS,
     inset=(0.07, 0.05, 0.12),
     **pane,
   )
@@ -145,7 +145,7 @@ def add_truck(
   box = {'material': material.CARGO, 'colors': (cargo,), **truck}
   paint = {'material': material.PAINT, 'colors': (color,), **truck}
   out.box(
-    frame, (-1.0, 0.35, -end), (1.0, 0.95, end - 0.3), faces=slice(4), **dark
+    frame, (-1.0, 0.35, -end), (1.0, 0.95, end - 0.3), faces=mesh.WALLS, **dark
   )
   out.box(
     frame,
@@ -267,7 +267,7 @@ def add_bus(
     (-1.1, 0.08, -end + 0.3),
     (1.1, 0.36, end - 0.3),
     **dark,
-    faces=slice(4),
+    faces=mesh.WALLS,
   )
 
 

@@ -152,6 +152,9 @@ def _start(request: Request) -> subprocess.Popen:
     # One thread each: there are as many workers as cores.
     'OMP_NUM_THREADS': '1',
     'OPENBLAS_NUM_THREADS': '1',
+    # Keeps freed memory: fresh pages are a tenth of the time (glibc only).
+    'MALLOC_MMAP_THRESHOLD_': '1000000000',
+    'MALLOC_TRIM_THRESHOLD_': '1000000000',
   }
   return subprocess.Popen(
     [sys.executable, '-m', __name__, json.dumps(dataclasses.asdict(request))],
