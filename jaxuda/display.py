@@ -6,6 +6,7 @@ subprocess) a plain line now and then, so that a log stays readable.
 
 import collections
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+import contextlib
 import sys
 import time
 from typing import Any, TextIO
@@ -87,7 +88,9 @@ class Progress:
     self._bar = self._task = None
 
   def __enter__(self) -> 'Progress':
-    self._entered = self._clock()
+    if self._parent:
+      self._pause = self._parent.pause()
+      self._pause.__enter__()
     if not self._live:
       return self
     if self._parent:
@@ -110,15 +113,21 @@ class Progress:
     if self._shown > float('-inf'):
       self._show()
     if self._parent:
-      self._parent.skip_time(self._clock() - self._entered)
+      self._pause.__exit__(None, None, None)
       if self._bar:
         self._bar.remove_task(self._task)
     elif self._bar:
       self._bar.stop()
 
-  def skip_time(self, seconds: float) -> None:
-    """Takes time that was not spent on this loop out of its rate."""
-    self._marks = collections.deque((t + seconds, n) for t, n in self._marks)
+  @contextlib.contextmanager
+  def pause(self) -> Iterator[None]:
+    """Takes the time inside this context out of the rate."""
+    start = self._clock()
+    try:
+      yield
+    finally:
+      spent = self._clock() - start
+      self._marks = collections.deque((t + spent, n) for t, n in self._marks)
 
   def due(self) -> bool:
     """Says whether the next `update` will be shown.

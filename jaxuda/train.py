@@ -63,7 +63,7 @@ def train(config: ml_collections.ConfigDict, workdir: str | os.PathLike) -> Any:
     step = _claim(workdir, config, checkpoints)
     # Data are prepared, or found missing, before anything else is shown.
     batches = parallel.prefetch(_stream(config, method, step))
-    pipeline.eval_size(config.data)
+    _eval_stream(config, config.eval_batch_size)
     progress = stack.enter_context(
       display.Progress('train', total=config.stop_step, start=step)
     )
@@ -73,6 +73,7 @@ def train(config: ml_collections.ConfigDict, workdir: str | os.PathLike) -> Any:
     record = stack.enter_context(
       recorder.Recorder(workdir, write=jax.process_index() == 0)
     )
+    record.write_text(step, 'config', f'```\n{config}\n```')
     after = _Afterwards(
       config, method, workdir, checkpoints, record, progress, stop
     )
@@ -225,11 +226,15 @@ class _Afterwards:
 
   def _draw(self, step, state):
     """Draws the first images of the evaluation split."""
+    with self._progress.pause():
+      self._draw_panel(step, state)
+
+  def _draw_panel(self, step, state):
     config = self._config
     if self._samples is None:
       self._samples = _sample(config)
     out = _predict(state, self._samples['image'], method=self._method)
-    class_set = labels.CLASS_SETS[config.classes]
+    class_set = labels.get_class_set(config.classes)
     panel = pictures.make_panel(
       self._samples, jax.device_get(out), colors=class_set.colors
     )
@@ -301,13 +306,19 @@ def _stream(config, method, step):
   )
 
 
+def _eval_stream(config, batch_size):
+  return pipeline.eval_stream(
+    config.data,
+    classes=config.classes,
+    batch_size=batch_size,
+    with_depth=True,
+  )
+
+
 def _sample(config):
   """Returns the first images of the evaluation split, with what is true."""
   # One by one: labels and depths may differ in size.
-  batches = pipeline.eval_stream(
-    config.data, classes=config.classes, batch_size=1, with_depth=True
-  )
-  rows = list(itertools.islice(batches, _PICTURES))
+  rows = list(itertools.islice(_eval_stream(config, 1), _PICTURES))
   fields = [name for name in rows[0] if name != 'name']
   sample = {name: [row[name][0] for row in rows] for name in fields}
   return {**sample, 'image': np.stack(sample['image'])}

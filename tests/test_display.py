@@ -122,6 +122,19 @@ def test_time_in_an_inner_loop_is_not_counted():
   assert 'evaluate: 5/5 images' in stream.getvalue()
 
 
+def test_pauses_are_not_counted():
+  clock = Clock()
+  progress = display.Progress(
+    'train', total=100, stream=io.StringIO(), clock=clock
+  )
+  progress.update(1)
+  with progress.pause():
+    clock.now += 500
+  clock.now += 2
+  progress.update(2)
+  assert progress.rate() == 0.5
+
+
 def test_terminal_shows_rate_and_both_loops():
   clock, stream = Clock(), Terminal()
   with display.Progress(
