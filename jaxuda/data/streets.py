@@ -160,6 +160,8 @@ def builder(
   config = dataclasses.replace(
     config, **{k: v for k, v in fields.items() if v is not None}
   )
+  # TFDS wants the very object where a config of that name is known.
+  config = Streets.builder_configs.get(config.name, config)
   return Streets(data_dir=data_dir, config=config, file_format='array_record')
 
 
