@@ -4,7 +4,6 @@ import dataclasses
 
 import numpy as np
 
-from jaxuda.data.rendering import classes
 from jaxuda.data.rendering import furniture
 from jaxuda.data.rendering import ground
 from jaxuda.data.rendering import mesh
@@ -251,8 +250,3 @@ def _add_furniture(
           place = street.at(s, t, rng.uniform(-0.4, 0.4))
           furniture.add_tree(out, place, rng, style=style, height=height)
         s += rng.uniform(*style.trees)
-
-
-def visible_classes() -> tuple[int, ...]:
-  """The train ids that a street can have."""
-  return tuple(range(classes.ROAD, classes.BICYCLE + 1))

@@ -17,8 +17,8 @@ class Look:
     sun: [3] direction to the sun, world.
     sunlight: [3] its colour and strength.
     skylight: [3] the same of the sky.
-    softness: blur of shadow edges in metres, 0 = no cast shadows.
-    darkness: share of the sunlight that a shadow takes.
+    softness: blur of cast shadows as a share of the picture's width.
+    darkness: share of the sunlight that they take, 0 = no cast shadows.
     zenith: [3] sky overhead.
     horizon: [3] sky at the horizon.
     clouds: contrast of the clouds.
@@ -104,7 +104,7 @@ def _sample_photo(rng: np.random.Generator, *, overcast: bool) -> Look:
     sun, strength, sky = _direction(rng.uniform(0, 6.28), 1.35), 0.38, 0.62
     zenith = grey * np.array([0.96, 0.98, 1.0])
     horizon = (grey + 0.08) * np.array([0.99, 0.99, 0.98])
-    softness, darkness, clouds = 0.5, 0.75, rng.uniform(0.04, 0.16)
+    softness, darkness, clouds = 0.006, 0.75, rng.uniform(0.04, 0.16)
     warm = np.array([1.0, 1.0, 1.0])
   else:
     azimuth = rng.uniform(0, 6.28)
@@ -115,7 +115,7 @@ def _sample_photo(rng: np.random.Generator, *, overcast: bool) -> Look:
     )
     zenith = np.array([0.55, 0.68, 0.84]) * rng.uniform(0.8, 1.1)
     horizon = np.array([0.90, 0.91, 0.90])
-    softness, darkness, clouds = 0.06, 1.0, rng.uniform(0.0, 0.35)
+    softness, darkness, clouds = 0.0, 1.0, rng.uniform(0.0, 0.35)
     warm = np.array([1.06, 1.0, 0.88])
   # Dearer in one direction than in the other: most cameras are a bit yellow
   # or green.

@@ -146,8 +146,11 @@ class Mesh:
     """All the faces: those by corners first, else in the order of adding."""
     counts = [len(f) for f in self._box_faces]
     box = np.repeat(np.arange(len(counts)), counts)
-    unit = _BOX[[f for faces in self._box_faces for f in faces]]
-    corners = _place(unit, np.array(self._boxes)[box])
+    number = [f for faces in self._box_faces for f in faces]
+    unit = _BOX[np.array(number, int)]
+    # The shape holds without any box, too.
+    boxes = np.array(self._boxes, float).reshape(-1, 15)[box.astype(int)]
+    corners = _place(unit, boxes)
     looks = self._quad_looks + [self._box_looks[k] for k in box.tolist()]
     rows = np.array([row for row, _ in looks])
     return Faces(

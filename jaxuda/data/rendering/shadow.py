@@ -1,6 +1,6 @@
 """Shadows: how the faces lie to the sun, and what stands in its way."""
 
-import functools
+import dataclasses
 
 import cv2
 import numpy as np
@@ -34,15 +34,29 @@ def facing(faces: mesh.Faces, sun: np.ndarray) -> np.ndarray:
   return np.where(faces.double, 0.62, np.maximum(-(normal @ sun), 0.0))
 
 
-@functools.lru_cache(maxsize=2)
-def _map(scene) -> tuple[np.ndarray, np.ndarray]:
-  """The scene from the sun.
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Map:
+  """A scene from the sun.
+
+  Attributes:
+    nearness: [h, w] float32, of the backs of things to the sun, metres.
+    matrix: [3, 4] that takes world points to (column, row, nearness).
+  """
+
+  nearness: np.ndarray
+  matrix: np.ndarray
+
+
+def draw_map(faces: mesh.Faces, sun: np.ndarray) -> Map:
+  """Draws the scene as the sun sees it.
+
+  Args:
+    faces: the scene.
+    sun: [3] unit vector to the sun.
 
   Returns:
-    Nearness to the sun, [h, w], and the [3, 4] that takes world points to
-    (column, row, nearness).
+    The map of the street between `_X` and `_Z`.
   """
-  sun = scene.look.sun
   across = np.cross(sun, (0.0, 0.0, 1.0))
   across /= np.linalg.norm(across)
   axes = np.stack([across, np.cross(across, sun), sun])
@@ -53,12 +67,13 @@ def _map(scene) -> tuple[np.ndarray, np.ndarray]:
   matrix = np.concatenate([axes, -np.append(low, 0.0)[:, None]], 1) / np.array(
     [[_TEXEL], [_TEXEL], [1.0]]
   )
-  faces = scene.faces
   points = faces.corners @ matrix[:, :3].T + matrix[:, 3]
   a, b = points[:, 1] - points[:, 0], points[:, 3] - points[:, 0]
   normal = np.cross(points[:, 2] - points[:, 0], points[:, 3] - points[:, 1])
   area = a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0]
   xy = points[..., :2]
+  # The backs of things throw the same shadow as their fronts, and never on
+  # the fronts themselves.
   keep = faces.shadow & (faces.double | (normal[:, 2] < 0))
   keep &= (abs(normal[:, 2]) > 1e-3) & (abs(area) > 1.0)
   keep &= (xy.max(1) >= 0).all(1) & (xy.min(1) < (width, height)).all(1)
@@ -90,42 +105,44 @@ def _map(scene) -> tuple[np.ndarray, np.ndarray]:
     empty=-1e3,
     perspective=False,
   )
-  return drawn.nearness, matrix
+  return Map(nearness=drawn.nearness, matrix=matrix)
 
 
-def cast(scene, points: list[np.ndarray]) -> np.ndarray:
+def cast(
+  shadows: Map,
+  points: list[np.ndarray],
+  *,
+  darkness: float = 1.0,
+  softness: float = 0.0,
+) -> np.ndarray:
   """How much of the sun reaches points of the world.
 
   Args:
-    scene: a `street.Scene`.
+    shadows: the scene's map.
     points: X, Y and Z, each [h, w] float32.
+    darkness: share of the sunlight that a shadow takes.
+    softness: standard deviation of the blur of shadows, as a share of w.
 
   Returns:
     [h, w] float32 in 0..1, 1 = full sunlight.
   """
-  near, matrix = _map(scene)
   x, y, depth = (
     sum(np.float32(m) * p for m, p in zip(row[:3], points, strict=True))
     + np.float32(row[3])
-    for row in matrix
+    for row in shadows.matrix
   )
-  height, width = near.shape
+  height, width = shadows.nearness.shape
   x0, y0 = np.floor(x), np.floor(y)
   fx, fy = x - x0, y - y0
   shade = np.zeros_like(x)
-  column, row = x0.astype(np.int32), y0.astype(np.int32)
-  inside = (
-    (column >= 0) & (column < width - 1) & (row >= 0) & (row < height - 1)
-  )
-  corner = np.where(inside, row * width + column, 0)
-  flat = near.ravel()
+  inside = (x0 >= 0) & (x0 < width - 1) & (y0 >= 0) & (y0 < height - 1)
+  corner = np.where(inside, y0 * width + x0, 0).astype(np.int32)
+  flat = shadows.nearness.ravel()
   limit = depth + np.float32(_BIAS)
   for dy, wy in ((0, 1 - fy), (1, fy)):
     for dx, wx in ((0, 1 - fx), (1, fx)):
-      shade += wx * wy * (flat[corner + (dy * width + dx)] > limit)
+      shade += wx * wy * (flat.take(corner + (dy * width + dx)) > limit)
   shade *= inside
-  if scene.look.softness > 2 * _TEXEL:
-    # Under clouds there are no edges.
-    sigma = scene.look.softness * 0.012 * x.shape[1]
-    shade = cv2.GaussianBlur(shade, (0, 0), sigma)
-  return 1 - np.float32(scene.look.darkness) * shade
+  if softness:
+    shade = cv2.GaussianBlur(shade, (0, 0), softness * x.shape[1])
+  return 1 - np.float32(darkness) * shade

@@ -39,6 +39,11 @@ class Scene:
     """The surfaces."""
     return self.plan.faces
 
+  @functools.cached_property
+  def shadows(self) -> shadow.Map:
+    """What is in the sun's way."""
+    return shadow.draw_map(self.plan.faces, self.look.sun)
+
 
 @functools.lru_cache(maxsize=2)
 def scene(domain: str, *, seed: int, index: int) -> Scene:
@@ -298,15 +303,21 @@ class _Drawing:
   def _lit(self, rays, z) -> np.ndarray:
     """Share of the sunlight at every sample."""
     faces, polygon = self.scene.faces, self.buffers.polygon
-    lit = shadow.facing(faces, self.scene.look.sun)[self.polygons.face]
+    look = self.scene.look
+    lit = shadow.facing(faces, look.sun)[self.polygons.face]
     lit = np.append(lit, 0.0).astype(np.float32)[polygon]
-    if not self.scene.look.softness:
+    if not look.darkness:
       return lit
     points = [
       r * z + np.float32(p)
       for r, p in zip(rays, self.eye.position, strict=True)
     ]
-    return lit * shadow.cast(self.scene, points)
+    return lit * shadow.cast(
+      self.scene.shadows,
+      points,
+      darkness=look.darkness,
+      softness=look.softness,
+    )
 
 
 def _on_grid(axes: np.ndarray, drawing: _Drawing) -> np.ndarray:
