@@ -1,0 +1,94 @@
+r"""Draws a contact sheet of the streets of both domains.
+
+    python scripts/show_streets.py --output=streets.png [--rows=6] [--seed=0]
+
+One row per scene: image, labels, depth, right view; source on the left and
+target on the right. Needs neither TensorFlow nor prepared data.
+"""
+
+from absl import flags
+import numpy as np
+
+from jaxuda import command
+from jaxuda import display
+from jaxuda import errors
+from jaxuda import pictures
+from jaxuda.data import labels
+from jaxuda.data.rendering import camera
+from jaxuda.data.rendering import street
+
+# Between the domains, pixels.
+_GAP = 12
+
+
+def draw_row(
+  domain: str, *, seed: int, index: int, height: int, width: int
+) -> np.ndarray:
+  """Image, labels, depth and right view side by side.
+
+  Args:
+    domain: 'source' or 'target'.
+    seed: of the scenes.
+    index: of the scene.
+    height: rows.
+    width: columns of each picture.
+
+  Returns:
+    uint8 [height, 4 * width, 3] RGB.
+  """
+  arguments = {'seed': seed, 'index': index, 'height': height, 'width': width}
+  left = street.render(domain, **arguments)
+  right = street.render(domain, view='right', **arguments)
+  colors = labels.get_class_set('cityscapes19').colors
+  return np.concatenate(
+    [
+      left['image'],
+      pictures.color_labels(left['label'], colors),
+      pictures.color_depth(left['depth']),
+      right['image'],
+    ],
+    axis=1,
+  )
+
+
+def draw_sheet(
+  *, rows: int, first: int, seed: int, height: int, width: int
+) -> np.ndarray:
+  """Rows of both domains over a legend, uint8 [h, w, 3] RGB."""
+  gap = np.full((height, _GAP, 3), 255, np.uint8)
+  size = {'seed': seed, 'height': height, 'width': width}
+  sheet = []
+  indices = range(first, first + rows)
+  for index in display.track(indices, name='streets', total=rows, unit='rows'):
+    source, target = (draw_row(d, index=index, **size) for d in camera.DOMAINS)
+    sheet.append(np.concatenate([source, gap, target], axis=1))
+  classes = labels.get_class_set('cityscapes19')
+  across = sheet[0].shape[1]
+  legend = pictures.draw_legend(classes.names, classes.colors, width=across)
+  return pictures.stack([*sheet, legend])
+
+
+def main() -> None:
+  """Runs the command line."""
+  options = flags.FLAGS
+  if options.rows < 1:
+    raise errors.UserError(f'--rows is {options.rows}; expected at least 1')
+  sheet = draw_sheet(
+    rows=options.rows,
+    first=options.first,
+    seed=options.seed,
+    height=options.height,
+    width=options.width,
+  )
+  pictures.write_png(options.output, sheet)
+  print(options.output)
+
+
+if __name__ == '__main__':
+  flags.DEFINE_string('output', None, 'PNG file to write.', required=True)
+  flags.DEFINE_integer('rows', 6, 'Scenes of each domain.')
+  flags.DEFINE_integer('first', 0, 'Index of the first scene.')
+  flags.DEFINE_integer('seed', 0, 'Seed of the scenes.')
+  flags.DEFINE_integer('height', 160, 'Rows of a picture.')
+  flags.DEFINE_integer('width', 320, 'Columns of a picture.')
+  command.run(main)

@@ -1,0 +1,29 @@
+import importlib.util
+import pathlib
+
+import numpy as np
+
+from jaxuda.data.rendering import street
+
+SCRIPT = pathlib.Path(__file__).resolve().parents[2] / 'scripts'
+_spec = importlib.util.spec_from_file_location(
+  'show_streets', SCRIPT / 'show_streets.py'
+)
+show_streets = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(show_streets)
+
+
+def test_a_sheet_shows_both_domains():
+  sheet = show_streets.draw_sheet(rows=2, first=3, seed=1, height=24, width=40)
+  # Four pictures of each domain, a gap, and a legend below.
+  assert sheet.shape[0] > 48
+  assert sheet.shape[1:] == (332, 3)
+  size = {'seed': 1, 'index': 4, 'height': 24, 'width': 40}
+  for x, domain, view in (
+    (0, 'source', 'left'),
+    (120, 'source', 'right'),
+    (172, 'target', 'left'),
+    (292, 'target', 'right'),
+  ):
+    drawn = street.render(domain, view=view, **size)['image']
+    np.testing.assert_array_equal(sheet[24:48, x : x + 40], drawn)
