@@ -17,6 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 
 IGNORE = 255
+_DELTAS = ('delta1', 'delta2', 'delta3')
 
 
 def confusion_matrix(
@@ -210,9 +211,9 @@ def depth_error_sums(
     'log_rms': jnp.sum(jnp.log(prediction / depth) ** 2),
     'pixels': jnp.sum(counted, dtype=jnp.int32),
   }
-  for k in (1, 2, 3):
+  for k, name in enumerate(_DELTAS, 1):
     close = counted & (ratio < 1.25**k)
-    sums[f'delta{k}'] = jnp.sum(close, dtype=jnp.int32)
+    sums[name] = jnp.sum(close, dtype=jnp.int32)
   return sums
 
 
@@ -233,8 +234,9 @@ def depth_errors(sums: Mapping[str, float]) -> dict[str, float]:
   """
   pixels = int(sums['pixels'])
   result: dict[str, float] = {}
-  for name, total in sums.items():
-    mean = float(total) / pixels if pixels else float('nan')
+  # Named in the papers' order: a dict that comes out of jit is sorted.
+  for name in ('abs_rel', 'sq_rel', 'rms', 'log_rms', *_DELTAS):
+    mean = float(sums[name]) / pixels if pixels else float('nan')
     result[name] = float(np.sqrt(mean)) if name.endswith('rms') else mean
   result['pixels'] = pixels
   return result

@@ -44,7 +44,7 @@ def read_figures(workdir: str, *, checkpoint: str) -> dict[str, Any]:
 def make_rows(
   runs: Sequence[Mapping[str, Any]],
 ) -> list[tuple[str, list[float | None]]]:
-  """Returns (name, one value per run): classes, means, and the other figures.
+  """Returns (name, one value per run): classes, means, and depth errors.
 
   A figure that a run does not have (depth errors without depth) is None there.
   """
@@ -52,10 +52,19 @@ def make_rows(
     (name, [run['IoU']['value'][name] for run in runs])
     for name in runs[0]['IoU']['value']
   ]
-  # In the order in which they first appear.
-  names = dict.fromkeys(name for run in runs for name in run if name != 'IoU')
-  for name in names:
-    rows.append((name, [run.get(name, {}).get('value') for run in runs]))
+  # In the order in which they first appear; counts are no score.
+  names = dict.fromkeys(
+    name
+    for run in runs
+    for name, figure in run.items()
+    if name != 'IoU' and figure['unit'] != 'pixels'
+  )
+  for kind in ('mIoU', 'depth_'):
+    group = [name for name in names if name.startswith(kind)]
+    if group:
+      rows.append(('', []))
+    for name in group:
+      rows.append((name, [run.get(name, {}).get('value') for run in runs]))
   return rows
 
 

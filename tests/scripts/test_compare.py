@@ -8,7 +8,9 @@ import pytest
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
-def _write_scores(folder, *, road, train, miou, split='val', step=100):
+def _write_scores(
+  folder, *, road, train, miou, rms=None, split='val', step=100
+):
   protocol = {
     'classes': 'two',
     'dataset': 'streets/target',
@@ -18,9 +20,16 @@ def _write_scores(folder, *, road, train, miou, split='val', step=100):
     'checkpoint_step': step,
   }
   figures = {
-    'mIoU2': {'value': miou, **protocol},
-    'IoU': {'value': {'road': road, 'train': train}, **protocol},
+    'mIoU2': {'value': miou, 'unit': '%', **protocol},
+    'IoU': {
+      'value': {'road': road, 'train': train},
+      'unit': '%',
+      **protocol,
+    },
   }
+  if rms is not None:
+    figures['depth_rms'] = {'value': rms, 'unit': 'm', **protocol}
+    figures['depth_pixels'] = {'value': 9.0, 'unit': 'pixels', **protocol}
   scores = {'last': {'figures': figures, 'checkpoint_step': step}}
   folder.mkdir()
   (folder / 'scores.json').write_text(json.dumps(scores))
@@ -41,7 +50,9 @@ def _compare(tmp_path, *arguments):
 
 def test_table(tmp_path):
   _write_scores(tmp_path / 'a', road=60.0, train=None, miou=60.0)
-  _write_scores(tmp_path / 'b', road=72.5, train=0.0, miou=36.25, step=200)
+  _write_scores(
+    tmp_path / 'b', road=72.5, train=0.0, miou=36.25, rms=4.5, step=200
+  )
   done = _compare(tmp_path)
   assert done.returncode == 0, done.stderr
   rows = [
@@ -52,6 +63,8 @@ def test_table(tmp_path):
   assert ['road', '60.00', '72.50', '+12.50'] in rows
   assert ['train', '-', '0.00', '-'] in rows
   assert ['mIoU2', '60.00', '36.25', '-23.75'] in rows
+  assert ['depth_rms', '-', '4.50', '-'] in rows
+  assert 'pixels' not in done.stdout
   title = ' '.join(done.stdout.split())
   assert 'streets/target val, 5 images at 160x320' in title
   assert '(step 100, 200)' in title
