@@ -130,7 +130,6 @@ def base(name: str, pair: str, classes: str = '') -> config_dict.ConfigDict:
       'resize': 'reference',
       'zero_depth': 'keep',
       'far_depth': 'keep',
-      'shuffle_buffer': 1000,
       'source': _domain(*spec['source']),
       'target': _domain(*spec['target'], eval_split='val'),
     },

@@ -152,10 +152,8 @@ def labels_of(params: Any, *, train_affine: bool) -> Any:
 
   def label(path, _):
     keys = [entry.key for entry in path]
-    if keys[-1] in ('scale', 'bias') and not train_affine:
-      if keys[-2].startswith(('bn', 'downsample_bn')):
-        return 'frozen'
-    return group_of(keys)
+    affine = keys[-2].startswith(('bn', 'downsample_bn'))
+    return 'frozen' if affine and not train_affine else group_of(keys)
 
   return jax.tree_util.tree_map_with_path(label, params)
 

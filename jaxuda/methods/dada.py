@@ -211,9 +211,10 @@ class Method:
       grads = jax.tree.map(lambda a, b: a + b, grads, target_grads)
 
       def disc_loss(disc_params):
-        apply = lambda maps: self.disc.apply({'params': disc_params}, maps)
         return adversarial.discriminator_loss(
-          apply(source_maps), apply(target_maps), factor=self.disc_factor
+          self.disc.apply({'params': disc_params}, source_maps),
+          self.disc.apply({'params': disc_params}, target_maps),
+          factor=self.disc_factor,
         )
 
       disc_grads, disc_terms = jax.grad(disc_loss, has_aux=True)(disc.params)

@@ -34,17 +34,21 @@ def _method(classes: int, dtype: str) -> dada.Method:
 
 def _batch(sizes, dtype):
   hs, ws, ht, wt, classes, salt = (int(n) for n in sizes)
-  move = lambda x: jnp.asarray(x.transpose(0, 2, 3, 1), dtype)
+
+  def image(name, height, width):
+    x = recipe.image(name, (1, 3, height, width), salt=salt)
+    return jnp.asarray(x.transpose(0, 2, 3, 1), dtype)
+
   inverse = recipe.positive('depth', (1, hs, ws), 1, 30, salt=salt)
   label = recipe.labels('labels', (1, hs, ws), classes=classes, salt=salt)
   return {
     _SOURCE: {
-      'image': move(recipe.image('source', (1, 3, hs, ws), salt=salt)),
+      'image': image('source', hs, ws),
       'label': jnp.asarray(label, jnp.int32),
       'depth': jnp.asarray(655.36 / inverse - 0.01, dtype),
       'depth_valid': jnp.ones((1, hs, ws), bool),
     },
-    _TARGET: {'image': move(recipe.image('target', (1, 3, ht, wt), salt=salt))},
+    _TARGET: {'image': image('target', ht, wt)},
   }
 
 
@@ -84,9 +88,10 @@ def _gradients(method, state, batch):
   )(task.params, stats, disc.params, batch[_TARGET])
 
   def disc_loss(params):
-    apply = lambda maps: method.disc.apply({'params': params}, maps)
     return adversarial.discriminator_loss(
-      apply(source_maps), apply(target_maps), factor=method.disc_factor
+      method.disc.apply({'params': params}, source_maps),
+      method.disc.apply({'params': params}, target_maps),
+      factor=method.disc_factor,
     )[0]
 
   total = jax.tree.map(lambda a, b: a + b, source_grads, target_grads)

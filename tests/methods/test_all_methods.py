@@ -1,6 +1,7 @@
 """What must hold for every method and every ablation."""
 
 import dataclasses
+import importlib
 
 import jax
 import jax.numpy as jnp
@@ -36,6 +37,11 @@ VARIANTS = {
   'dada-S1': dada.Method(align='none', lambda_depth=0, fuse=False, **COMMON),
   'dada-S4': dada.Method(align='depth', fuse=False, **COMMON, **DISC),
 }
+# A new method is found by its file.
+for _name in methods.names():
+  if _name not in VARIANTS:
+    _module = importlib.import_module(f'jaxuda.methods.{_name}')
+    VARIANTS[_name] = _module.Method(**COMMON)
 
 
 def make_batch(method, rows=2, size=(40, 56)):
@@ -149,6 +155,7 @@ def test_prediction_shapes_and_tree(name):
   batch = make_batch(method)
   state = jax.eval_shape(method.init, rng.root(0), batch)
   image = jax.ShapeDtypeStruct((3, 40, 56, 3), jnp.uint8)
+
   def predict(s, x):
     return method.predict(s, x, size=(80, 112))
 

@@ -1,0 +1,86 @@
+import importlib.util
+import pathlib
+
+import jax
+import jax.numpy as jnp
+import pytest
+
+from jaxuda import methods
+from jaxuda import parallel
+from jaxuda import rng
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+_spec = importlib.util.spec_from_file_location(
+  'benchmark', ROOT / 'scripts' / 'benchmark.py'
+)
+benchmark = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(benchmark)
+
+
+def test_operations_of_a_convolution_without_the_padding():
+  def conv(x, kernel):
+    return jax.lax.conv_general_dilated(
+      x,
+      kernel,
+      (1, 1),
+      [(2, 2), (2, 2)],
+      rhs_dilation=(2, 2),
+      dimension_numbers=('NHWC', 'HWIO', 'NHWC'),
+    )
+
+  x, kernel = jnp.zeros((2, 5, 5, 3)), jnp.zeros((3, 3, 3, 7))
+  # 5 outputs a side: the outer taps miss the image at two of them.
+  assert benchmark.conv_flops(conv, x, kernel) == [
+    2 * 2 * 3 * 7 * (3 + 5 + 3) ** 2
+  ]
+
+
+def _method(backbone, size, name='dada', **fields):
+  config = benchmark._Config(name, 16, 100, {'backbone': backbone}, fields)
+  method = methods.create(config)
+  sizes = {'source': size, 'target': size}
+  batch = benchmark.make_batch(method.needs, sizes, batch_size=1, classes=16)
+  return method, batch, sizes
+
+
+def test_necessary_operations_of_dada():
+  method, batch, sizes = _method('resnet101', (128, 256))
+  state = jax.eval_shape(method.init, rng.for_init(0), batch)
+  floor = benchmark.necessary_flops(method, state, batch, sizes)
+  # Counted independently, by hand, for the performance notes.
+  assert abs(floor / 307.5e9 - 1) < 1e-3
+
+
+@pytest.mark.parametrize(
+  ('name', 'fields'), [('dada', {}), ('advent', {'multi_level': True})]
+)
+def test_no_pass_is_run_twice(name, fields):
+  # The tiny backbone leaves nearly all operations to the discriminators, of
+  # which a repeated forward would add a seventh.
+  method, batch, sizes = _method('resnet_tiny', (128, 256), name, **fields)
+  state = jax.eval_shape(method.init, rng.for_init(0), batch)
+  floor = benchmark.necessary_flops(method, state, batch, sizes)
+  mapped = jax.pmap(
+    method.train_step,
+    axis_name=parallel.AXIS,
+    in_axes=(None, 0, None),
+    out_axes=None,
+    devices=jax.devices()[:1],
+  )
+  split = jax.tree.map(lambda x: x[None], batch)
+  cost = mapped.lower(state, split, rng.root(0)).compile().cost_analysis()
+  assert cost['flops'] / floor < 1.05
+
+
+def test_arguments():
+  assert benchmark.parse_size('256x512') == (256, 512)
+  assert benchmark.parse_rewrites('all')['barriers']
+  assert benchmark.parse_rewrites('dot_1x1+barriers') == {
+    'dot_1x1': True,
+    'barriers': True,
+    'aspp_dot': False,
+  }
+  with pytest.raises(SystemExit, match='unknown rewrite'):
+    benchmark.parse_rewrites('fast')
+  fields = benchmark.parse_fields(['align=seg', 'lambda_adv=0.5'])
+  assert fields == {'align': 'seg', 'lambda_adv': 0.5}

@@ -1,0 +1,60 @@
+import importlib.util
+import os
+import pathlib
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+SCRIPT = ROOT / 'scripts' / 'check_golden.py'
+GOLDEN = ROOT.parent / 'shared' / 'golden'
+
+_spec = importlib.util.spec_from_file_location('check_golden', SCRIPT)
+check_golden = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(check_golden)
+
+
+def test_relative_errors():
+  error = check_golden.relative_error
+  assert error([3.0, 4.0, 0.0], [3.0, 4.0, 0.0]) == 0
+  np.testing.assert_allclose(error(np.array([3, 4, 5.0]), [3, 4, 0]), 1)
+  np.testing.assert_allclose(error(1.1, 1.0), 0.1)
+  # The mean and the norm of a buffer are compared each for itself.
+  np.testing.assert_allclose(error([2e-3, 100], [1e-3, 100]), 1)
+
+
+def test_what_must_not_pass_does_not():
+  error = check_golden.relative_error
+  assert error(1e-30, 0.0) == float('inf')
+  assert error(float('nan'), 1.0) == float('inf')
+  assert error([1.0], [1.0, 2.0, 3.0]) == float('inf')
+  assert error({'a': 1.0}, {'a': 1.0, 'b': 2.0}) == float('inf')
+  assert error({'a': 1.0, 'frozen': 0.1}, {'a': 1.0}) == float('inf')
+  assert error({'a': 1.0, 'frozen': 0.0}, {'a': 1.0}) == 0
+  golden = {'sizes': np.arange(3), 'loss': np.array(1.0)}
+  assert check_golden.compare(golden, {}) == {'loss': float('inf')}
+
+
+def _run(*args):
+  return subprocess.run(
+    [sys.executable, SCRIPT, *args],
+    env=dict(os.environ, PYTHONPATH=str(ROOT)),
+    capture_output=True,
+    text=True,
+  )
+
+
+def test_a_file_of_no_method_is_named(tmp_path):
+  np.savez(tmp_path / 'other.npz', a=np.zeros(1))
+  result = _run(tmp_path / 'other.npz')
+  assert result.returncode == 1
+  assert 'other.npz: no method here' in result.stderr
+
+
+@pytest.mark.skipif(not GOLDEN.exists(), reason='no golden numbers beside')
+def test_dada_agrees_with_the_reference_implementation():
+  result = _run(GOLDEN / 'dada.npz')
+  assert result.returncode == 0, result.stdout + result.stderr
+  assert 'update_norms' in result.stdout
