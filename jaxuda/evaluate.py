@@ -237,12 +237,12 @@ def main() -> None:
   command.hide_accelerators()
   workdir, against = flags.FLAGS.workdir, flags.FLAGS.against
   ours = _evaluate(workdir)
-  shown = {_name(workdir): ours}
+  shown = {workdir: ours}
   if against:
     theirs = _evaluate(against)
     figure = scores.negative_transfer(ours, theirs, against=against)
     ours['figures']['negative_transfer_rate'] = figure
-    shown[_name(against)] = theirs
+    shown['against: ' + against] = theirs
   protocol = ours['figures'][ours['main']]
   size = 'x'.join(map(str, np.ravel(protocol['label_resolution'])[:2]))
   scores.print_scores(
@@ -253,10 +253,6 @@ def main() -> None:
   out = flags.FLAGS.out or pathlib.Path(workdir) / 'evaluation.json'
   workdir_lib.write_json(out, ours)
   print(f'wrote {out}')
-
-
-def _name(workdir):
-  return pathlib.Path(workdir).resolve().name
 
 
 def _define_flags():

@@ -15,6 +15,7 @@ from jaxuda import errors
 
 _MARGIN = 4
 _HEADING = 18
+_WIDEST = 640
 IGNORED = (0, 0, 0)
 
 
@@ -89,7 +90,8 @@ def make_panel(
     colors: uint8 [C, 3].
 
   Returns:
-    uint8 [height, width, 3] RGB with a heading over every column.
+    uint8 [height, width, 3] RGB with a heading over every column. Images more
+    than 640 wide are shown at a half, a third, ... of their size.
   """
   size = batch['image'].shape[1:3]
   columns = {
@@ -109,7 +111,13 @@ def make_panel(
   columns['self-information'] = [
     color_information(x) for x in self_information(prediction['logits'])
   ]
-  return _lay_out(columns, size)
+  # Large images are thinned out: a panel is looked at, not measured.
+  every = -(-size[1] // _WIDEST)
+  columns = {
+    name: [cell[::every, ::every] for cell in cells]
+    for name, cells in columns.items()
+  }
+  return _lay_out(columns)
 
 
 def draw_legend(
@@ -200,9 +208,9 @@ def _fit(x, size):
   return np.asarray(x)[rows[:, None], columns[None]]
 
 
-def _lay_out(columns, size):
-  height, width = size
-  count = len(next(iter(columns.values())))
+def _lay_out(columns):
+  first = next(iter(columns.values()))
+  count, (height, width) = len(first), first[0].shape[:2]
   picture = np.full(
     (
       _HEADING + count * (height + _MARGIN),

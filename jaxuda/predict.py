@@ -170,7 +170,10 @@ def main() -> int:
   bad = run_folder(run, flags.FLAGS.images, flags.FLAGS.out)
   print(f'wrote {flags.FLAGS.out}/ids and {flags.FLAGS.out}/colors')
   if bad:
-    command.fail(f'{len(bad)} pictures could not be read: {"; ".join(bad)}')
+    more = f' and {len(bad) - 5} more' if len(bad) > 5 else ''
+    command.fail(
+      f'pictures that could not be read: {len(bad)}: {"; ".join(bad[:5])}{more}'
+    )
   return 0
 
 

@@ -25,6 +25,7 @@ class Window:
   def __init__(self):
     self._waiting = []
     self._fetched = []
+    self._last = {}
 
   def add(self, step: int, metrics: Mapping[str, jax.Array]) -> None:
     """Takes the metrics of one step; waits for those of two steps ago."""
@@ -34,8 +35,10 @@ class Window:
 
   def newest(self) -> dict[str, float]:
     """Returns the newest metrics that need no waiting; {} if there are none."""
-    ready = self._waiting[: len(self._waiting) - _IN_FLIGHT]
-    return _floats(jax.device_get(ready[-1][1])) if ready else {}
+    ready = self._waiting[: max(0, len(self._waiting) - _IN_FLIGHT)]
+    if ready:
+      return _floats(jax.device_get(ready[-1][1]))
+    return dict(self._last)
 
   def check(self) -> None:
     """Fetches what is waiting and checks the losses.
@@ -53,6 +56,7 @@ class Window:
       if bad:
         raise NonFiniteError(f'not finite at step {step}: {", ".join(bad)}')
       self._fetched.append(values)
+      self._last = values
     self._waiting = []
 
   def take_mean(self) -> dict[str, float]:

@@ -54,10 +54,6 @@ def _fields():
     (['--config=none/none.py'], 'expected configs/<method>.py'),
     ([DADA, 'extra'], "unexpected argument 'extra'; expected only --flags"),
     ([DADA, '--wokdir=x'], "Unknown command line flag 'wokdir'"),
-    (
-      [DADA, '--config.method.lambda_adv=1', '--config.name=gan'],
-      "unknown method 'gan'; expected one of advent, dada, source_only",
-    ),
   ],
 )
 def test_mistakes_are_one_line(arguments, message, tmp_path):

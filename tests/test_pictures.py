@@ -61,6 +61,14 @@ def test_panel_shows_every_column():
   np.testing.assert_array_equal(panel[rows, 282:372], panel[rows, 376:466])
 
 
+def test_wide_panels_are_thinned_out():
+  image = np.zeros((1, 40, 1281, 3), np.uint8)
+  batch = {'image': image, 'label': image[..., 0]}
+  logits = np.zeros((1, 40, 1281, 3), np.float32)
+  panel = pictures.make_panel(batch, {'logits': logits}, colors=COLORS)
+  assert panel.shape == (18 + 14 + 4, 4 * 431 - 4, 3)
+
+
 def test_legend_has_every_color():
   legend = pictures.draw_legend(('a', 'b', 'c'), COLORS, width=260)
   assert legend.shape == (36, 260, 3)

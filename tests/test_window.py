@@ -32,6 +32,8 @@ def test_newest_lags_two_steps():
     numbers.add(step, _metrics(loss_seg=step))
     expected = {'loss_seg': step - 2.0} if step > 2 else {}
     assert numbers.newest() == expected
+  numbers.take_mean()
+  assert numbers.newest() == {'loss_seg': 5.0}
 
 
 def test_names_the_first_bad_step_and_its_terms():
