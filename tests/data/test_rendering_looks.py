@@ -15,6 +15,7 @@ from jaxuda.data.rendering import palette
 from jaxuda.data.rendering import people
 from jaxuda.data.rendering import raster
 from jaxuda.data.rendering import shadow
+from jaxuda.data.rendering import sprites
 from jaxuda.data.rendering import vehicles
 
 SURFACE = {'material': material.PLAIN, 'colors': ((0.5, 0.5, 0.5),)}
@@ -60,9 +61,15 @@ def test_facing_is_the_cosine():
   out = mesh.Mesh()
   out.box(mesh.Frame(), (-1, 0, -1), (1, 8, 1), label=2, **SURFACE)
   wall(out, 3.0)
-  sun = np.array([0.6, 0.8, 0.0])
-  lit = shadow.facing(out.finish(), sun)
-  np.testing.assert_allclose(lit, [0, 0.6, 0, 0, 0.8, 0.62], atol=1e-12)
+  wall(out, 3.0, sprite=sprites.find('wheel'))
+  sun = np.array([0.6, 0.64, 0.48])
+  faces = out.finish()
+  lit = shadow.facing(faces, sun, eye=np.zeros(3))
+  np.testing.assert_allclose(lit, [0, 0.6, 0, 0.48, 0.64, 0, 0.62], atol=1e-9)
+  # From behind, the wall shows its sunny side; closed things do not change.
+  lit = shadow.facing(faces, sun, eye=np.array([0, 0, 9.0]))
+  expected = [0, 0.6, 0, 0.48, 0.64, 0.48, 0.62]
+  np.testing.assert_allclose(lit, expected, atol=1e-9)
 
 
 def make_points(n=4000):

@@ -74,19 +74,22 @@ def sample(
 
 
 def _sample_clean(rng: np.random.Generator) -> Look:
-  """A game engine at noon."""
+  """A game engine by day: some exposures, a clear or a milky sky."""
+  milk = rng.choice((0.0, rng.uniform(0.2, 0.8)))
+  zenith = np.array([0.22, 0.46, 0.90]) * rng.uniform(0.9, 1.1)
+  zenith += milk * (np.array([0.82, 0.88, 0.96]) - zenith)
   return Look(
     sun=_direction(rng.uniform(0, 6.28), rng.uniform(0.8, 1.2)),
     sunlight=np.array([0.50, 0.48, 0.44]),
     skylight=np.array([0.60, 0.62, 0.66]),
     softness=0.0,
     darkness=0.0,
-    zenith=np.array([0.22, 0.46, 0.90]) * rng.uniform(0.9, 1.1),
-    horizon=np.array([0.62, 0.80, 0.98]),
+    zenith=zenith,
+    horizon=np.array([0.62, 0.80, 0.98]) + 0.25 * milk,
     clouds=0.0,
     haze=0.0006,
     haze_color=np.array([0.62, 0.80, 0.98]),
-    gain=np.full(3, rng.uniform(0.95, 1.05)),
+    gain=np.full(3, rng.uniform(0.75, 1.1)),
     gamma=1.0,
     lift=np.zeros(3),
     saturation=1.0,
@@ -102,7 +105,7 @@ def _sample_photo(rng: np.random.Generator, *, overcast: bool) -> Look:
   grey = rng.uniform(0.72, 0.95)
   if overcast:
     sun, strength, sky = _direction(rng.uniform(0, 6.28), 1.35), 0.38, 0.62
-    zenith = grey * np.array([0.96, 0.98, 1.0])
+    zenith = grey * np.array([0.92, 0.97, 1.03])
     horizon = (grey + 0.08) * np.array([0.99, 0.99, 0.98])
     softness, darkness, clouds = 0.006, 0.75, rng.uniform(0.04, 0.16)
     warm = np.array([1.0, 1.0, 1.0])
@@ -113,14 +116,14 @@ def _sample_photo(rng: np.random.Generator, *, overcast: bool) -> Look:
       0.92,
       0.46,
     )
-    zenith = np.array([0.55, 0.68, 0.84]) * rng.uniform(0.8, 1.1)
-    horizon = np.array([0.90, 0.91, 0.90])
+    zenith = np.array([0.46, 0.64, 0.88]) * rng.uniform(0.8, 1.1)
+    horizon = np.array([0.84, 0.89, 0.92])
     softness, darkness, clouds = 0.0, 1.0, rng.uniform(0.0, 0.35)
     warm = np.array([1.06, 1.0, 0.88])
   # Dearer in one direction than in the other: most cameras are a bit yellow
   # or green.
   balance = np.array(
-    [rng.uniform(0.86, 1.12), rng.uniform(0.96, 1.08), rng.uniform(0.74, 1.02)]
+    [rng.uniform(0.90, 1.10), rng.uniform(0.96, 1.06), rng.uniform(0.80, 1.04)]
   )
   return Look(
     sun=sun,
@@ -131,15 +134,15 @@ def _sample_photo(rng: np.random.Generator, *, overcast: bool) -> Look:
     zenith=zenith,
     horizon=horizon,
     clouds=clouds,
-    haze=float(np.exp(rng.uniform(np.log(0.002), np.log(0.014)))),
+    haze=float(np.exp(rng.uniform(np.log(0.0012), np.log(0.008)))),
     haze_color=horizon * rng.uniform(0.85, 1.0),
     gain=balance * np.exp(rng.uniform(-0.28, 0.30)),
     gamma=rng.uniform(0.82, 1.2),
-    lift=rng.uniform(0.0, 0.07) * np.array([0.9, 1.0, 1.05]),
-    saturation=rng.uniform(0.6, 0.95),
-    vignette=rng.uniform(0.1, 0.4),
-    blur=rng.uniform(0.0012, 0.0028),
-    noise=rng.uniform(0.008, 0.028),
+    lift=rng.uniform(0.0, 0.05) * np.array([0.9, 1.0, 1.05]),
+    saturation=rng.uniform(0.7, 1.0),
+    vignette=rng.uniform(0.05, 0.35),
+    blur=rng.uniform(0.001, 0.0022),
+    noise=rng.uniform(0.006, 0.02),
     quality=int(rng.integers(55, 90)),
   )
 

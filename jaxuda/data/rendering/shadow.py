@@ -18,20 +18,25 @@ _TEXEL = 0.18
 _BIAS = 0.25
 
 
-def facing(faces: mesh.Faces, sun: np.ndarray) -> np.ndarray:
+def facing(
+  faces: mesh.Faces, sun: np.ndarray, *, eye: np.ndarray
+) -> np.ndarray:
   """Share of the sunlight that each face gets when nothing shades it.
 
   Args:
     faces: the scene.
     sun: [3] unit vector to the sun.
+    eye: [3] where the camera is: it sees that side.
 
   Returns:
-    [F] in 0..1: the cosine of the angle of incidence; for faces seen from
-    both sides, which are stand-ins for round things, a constant.
+    [F] in 0..1: the cosine of the angle of incidence; for cut-outs, which
+    stand for round things, a constant.
   """
-  # The world is left-handed, so normals point inwards.
-  normal, _ = raster.planes(faces.corners)
-  return np.where(faces.double, 0.62, np.maximum(-(normal @ sun), 0.0))
+  # The world is left-handed, so these normals point inwards.
+  normal, offset = raster.planes(faces.corners - eye)
+  normal = np.where((faces.double & (offset < 0))[:, None], -normal, normal)
+  lit = np.maximum(-(normal @ sun), 0.0)
+  return np.where(faces.sprite >= 0, 0.62, lit)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -304,7 +304,8 @@ class _Drawing:
     """Share of the sunlight at every sample."""
     faces, polygon = self.scene.faces, self.buffers.polygon
     look = self.scene.look
-    lit = shadow.facing(faces, look.sun)[self.polygons.face]
+    eye = np.array(self.eye.position)
+    lit = shadow.facing(faces, look.sun, eye=eye)[self.polygons.face]
     lit = np.append(lit, 0.0).astype(np.float32)[polygon]
     if not look.darkness:
       return lit

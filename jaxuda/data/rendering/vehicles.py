@@ -161,7 +161,12 @@ def add_truck(
     taper=(0.06, 0.12),
     **paint,
   )
-  pane = {'material': material.GLASS, 'colors': (glass, color), **truck}
+  pane = {
+    'material': material.GLASS,
+    'colors': (glass, color),
+    'shadow': False,
+    **truck,
+  }
   out.panel(frame, (-1.0, 1.0), (1.5, 2.3), z=end + 0.02, **pane)
   for x in (-half + 0.02, half - 0.02):
     out.side(frame, (end - 1.2, end - 0.3), (1.5, 2.2), x=x, **pane)
@@ -176,7 +181,8 @@ def add_truck(
   lamp = {'size': (0.34, 0.2), 'label': classes.TRUCK}
   _lamps(out, frame, half, -end - 0.02, 0.75, _RED, **lamp)
   _lamps(out, frame, half, end + 0.02, 0.75, _WHITE, **lamp)
-  out.panel(frame, (-0.02, 0.02), (0.95, height - 0.1), z=-end - 0.02, **dark)
+  seam = {'shadow': False, **dark}
+  out.panel(frame, (-0.02, 0.02), (0.95, height - 0.1), z=-end - 0.02, **seam)
 
 
 def _coach(out, frame, size, *, base, windows, colors, label):
@@ -186,7 +192,9 @@ def _coach(out, frame, size, *, base, windows, colors, label):
   body, glass, trim = colors
   low, high = windows
   thing = {'label': label}
-  pane = {'material': material.PANES, 'colors': (glass, body, trim), **thing}
+  # What lies on the body leaves the shadow to it.
+  flat = {'shadow': False, **thing}
+  pane = {'material': material.PANES, 'colors': (glass, body, trim), **flat}
   out.box(
     frame,
     (-half, base, -end),
@@ -208,7 +216,7 @@ def _coach(out, frame, size, *, base, windows, colors, label):
       x=x,
       material=material.PLAIN,
       colors=(trim,),
-      **thing,
+      **flat,
     )
   for z in (-end - 0.02, end + 0.02):
     span = (-half + 0.18, half - 0.18)
@@ -239,7 +247,8 @@ def add_bus(
     label=label,
   )
   half, end = 1.25, length / 2
-  pane = {'material': material.PANES, 'colors': (glass, body, trim)}
+  flat = {'label': label, 'shadow': False}
+  pane = {'material': material.PANES, 'colors': (glass, body, trim), **flat}
   if double:
     for x in (-half - 0.02, half + 0.02):
       out.side(
@@ -248,14 +257,13 @@ def add_bus(
         (2.75, 3.75),
         x=x,
         size=(1.5, 1.0),
-        label=label,
         **pane,
       )
     for z in (-end - 0.03, end + 0.03):
-      out.panel(frame, (-1, 1), (2.75, 3.75), z=z, label=label, **pane)
-  sign = {'material': material.PLAIN, 'colors': ((0.95, 0.65, 0.1),)}
+      out.panel(frame, (-1, 1), (2.75, 3.75), z=z, **pane)
+  sign = {'material': material.PLAIN, 'colors': ((0.95, 0.65, 0.1),), **flat}
   for z in (-end - 0.04, end + 0.04):
-    out.panel(frame, (-0.7, 0.7), (2.4, 2.65), z=z, label=label, **sign)
+    out.panel(frame, (-0.7, 0.7), (2.4, 2.65), z=z, **sign)
   axles = (-0.28 * length, 0.32 * length)
   _wheels(out, frame, half, axles, radius=0.48, label=label)
   lamp = {'size': (0.28, 0.3), 'label': label}
