@@ -153,13 +153,18 @@ def add_ground(
       else:
         _BESIDE[segment.kind](out, rng, style, road, segment, side, kerb)
       _add_backdrop(out, rng, style, road, segment, side)
+  _add_end(out, rng, style, road, asphalt)
+  return sides
+
+
+def _add_end(out, rng, style, road, asphalt) -> None:
+  """Closes the view at the far end: a cross street, houses, a wood."""
   for _ in range(9):
     s, t = rng.uniform(_END - 8, _END - 1), rng.uniform(-70, 70)
     _add_block(out, rng, style, road.frame(s, t), rng.uniform(14, 30))
   _flat(out, road, (_END - 9, _END), (-_EDGE * 2, _EDGE * 2), **asphalt)
   color = style.color(rng, 'vegetation')
   _add_hedge_row(out, color, road.frame(_END, 0.0), 110.0, rng.uniform(4, 8))
-  return sides
 
 
 def _span(side: int, near: float, far: float) -> tuple[float, float]:
