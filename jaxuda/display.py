@@ -99,8 +99,12 @@ class Progress:
     else:
       self._bar = rich.progress.Progress(
         rich.progress.TextColumn('{task.description}'),
-        rich.progress.BarColumn(bar_width=20),
-        rich.progress.TextColumn('{task.fields[text]}'),
+        rich.progress.BarColumn(bar_width=10),
+        # Many losses take a second line.
+        rich.progress.TextColumn(
+          '{task.fields[text]}', table_column=rich.table.Column(ratio=1)
+        ),
+        expand=True,
         console=rich.console.Console(file=self._stream),
       )
       self._bar.start()

@@ -34,13 +34,18 @@ FLAGS = [
 ]
 
 
-def _start(workdir, data_dir):
+def _start(workdir, data_dir, *, cache=None):
+  """Starts a run; `cache` keeps compiled programs for the next process."""
+  env = {**os.environ, 'JAX_NUM_CPU_DEVICES': '2'}
+  if cache:
+    env['JAX_COMPILATION_CACHE_DIR'] = str(cache)
+    env['JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS'] = '0'
   return subprocess.Popen(
     [
       *(sys.executable, '-m', 'jaxuda.main', *FLAGS),
       *(f'--workdir={workdir}', f'--config.data.data_dir={data_dir}'),
     ],
-    env={**os.environ, 'JAX_NUM_CPU_DEVICES': '2'},
+    env=env,
     stderr=subprocess.PIPE,
     text=True,
   )
@@ -94,10 +99,11 @@ def _assert_same_end(workdir, whole):
 def test_killed_and_terminated_run_ends_bit_for_bit_the_same(tmp_path):
   assert jax.device_count() == 2
   data_dir, whole = tmp_path / 'tfds', tmp_path / 'whole'
-  workdir = tmp_path / 'parts'
+  # The uninterrupted run compiles for itself, so equal bits are no accident.
+  workdir, cache = tmp_path / 'parts', tmp_path / 'cache'
   _finish(_start(whole, data_dir))
 
-  process = _start(workdir, data_dir)
+  process = _start(workdir, data_dir, cache=cache)
   # Two steps beyond a checkpoint: they are taken again.
   _wait_for(
     process,
@@ -112,7 +118,7 @@ def test_killed_and_terminated_run_ends_bit_for_bit_the_same(tmp_path):
   killed = _latest(workdir)
   assert 4 <= killed < STEPS
 
-  process = _start(workdir, data_dir)
+  process = _start(workdir, data_dir, cache=cache)
   # The lines beyond the checkpoint go first, and then come again.
   _wait_for(process, lambda: max(_logged(workdir)) == killed)
   _wait_for(process, lambda: max(_logged(workdir)) >= killed + 2)
@@ -126,6 +132,6 @@ def test_killed_and_terminated_run_ends_bit_for_bit_the_same(tmp_path):
     ' command again to continue'
   ) in err
 
-  err = _finish(_start(workdir, data_dir))
+  err = _finish(_start(workdir, data_dir, cache=cache))
   assert f'continuing after step {stopped}:' in err
   _assert_same_end(workdir, whole)
