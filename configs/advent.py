@@ -29,5 +29,6 @@ def get_config(arguments: str = ''):
     'lambda_ent_aux': 2e-4,
     'disc_factor': 0.5,
     'disc_width': 64,
+    'statistics': 'both',
   }
   return config

@@ -50,5 +50,6 @@ def get_config(arguments: str = ''):
     'lambda_adv': 1e-3,
     'disc_factor': 1.0,
     'disc_width': 64,
+    'statistics': 'both',
   }
   return config

@@ -47,6 +47,11 @@ class Method:
     lambda_adv, lambda_adv_aux: weights of the adversarial losses.
     lambda_ent, lambda_ent_aux: weights of MinEnt's entropies.
     disc_factor: weight of each discriminator term, 1/2 in the official code.
+    statistics: which forward passes move the norms' running statistics, that
+      is what the evaluated network normalises with. 'both': source, then
+      target, as in the official code; the mean of two domains suits neither
+      when they look very different. 'target': the target's alone, as AdaBN
+      (Li et al., 2016).
     disc_width: first width of the discriminators, 64 in the papers.
   """
 
@@ -64,12 +69,14 @@ class Method:
   lambda_ent_aux: float = 2e-4
   disc_factor: float = 0.5
   disc_width: int = 64
+  statistics: str = 'both'
 
   def __post_init__(self):
     if self.align not in _ALIGNMENTS:
       raise errors.UserError(
         f'method.align={self.align!r}; expected one of {", ".join(_ALIGNMENTS)}'
       )
+    adversarial.check_statistics(self.statistics)
 
   @property
   def needs(self) -> dict[str, tuple[str, ...]]:
@@ -203,6 +210,8 @@ class Method:
     grads, (losses, stats, source_maps) = jax.grad(
       self.source_loss, has_aux=True
     )(task.params, task.batch_stats, batch['source'])
+    if self.statistics == 'target':
+      stats = task.batch_stats
     # The source's activations are gone before the target's are made.
     params, grads = lax.optimization_barrier((task.params, grads))
     disc_params = {name: disc.params for name, disc in discs.items()}

@@ -50,6 +50,11 @@ class Method:
       alone; 'none': no adaptation, no discriminator.
     disc_factor: weight of each discriminator term: 1 in the official code; 1/2
       in ADVENT's, with which the paper compares.
+    statistics: which forward passes move the norms' running statistics, that
+      is what the evaluated network normalises with. 'both': source, then
+      target, as in the official code; the mean of two domains suits neither
+      when they look very different. 'target': the target's alone, as AdaBN
+      (Li et al., 2016).
     disc_width: first width of the discriminator, 64 in all papers.
   """
 
@@ -64,12 +69,14 @@ class Method:
   align: str = 'dada'
   disc_factor: float = 1.0
   disc_width: int = 64
+  statistics: str = 'both'
 
   def __post_init__(self):
     if self.align not in _ALIGNMENTS:
       raise errors.UserError(
         f'method.align={self.align!r}; expected one of {", ".join(_ALIGNMENTS)}'
       )
+    adversarial.check_statistics(self.statistics)
     if not self.lambda_depth and (self.fuse or self.align in ('depth', 'dada')):
       raise errors.UserError(
         'method.lambda_depth=0 builds no depth output; expected fuse=False and'
@@ -203,6 +210,8 @@ class Method:
     nets = {}
     if self.align != 'none':
       disc = state.nets['disc']
+      if self.statistics == 'target':
+        stats = task.batch_stats
       # The source's activations are gone before the target's are made.
       params, grads = lax.optimization_barrier((task.params, grads))
       target_grads, (terms, stats, target_maps) = jax.grad(

@@ -183,14 +183,17 @@ def test_ablations_build_only_what_they_use():
   assert 'dec4' in nets('dada')['task'].params['depth']
 
 
-def test_full_method_runs_source_statistics_before_target():
-  # Two updates of the running mean per step, source first.
-  method = VARIANTS['dada']
+@pytest.mark.parametrize('name', ['dada', 'advent'])
+@pytest.mark.parametrize('domains', [('source', 'target'), ('target',)])
+def test_running_statistics_see_the_chosen_domains_in_order(name, domains):
+  # The references update the running mean twice per step, source first.
+  choice = 'both' if len(domains) == 2 else 'target'
+  method = dataclasses.replace(VARIANTS[name], statistics=choice)
   batch = make_batch(method)
   state = jax.jit(method.init)(rng.for_init(0), batch)
   task = state.nets['task']
   stats = task.batch_stats
-  for domain in ('source', 'target'):
+  for domain in domains:
     _, stats = deeplab.run(
       method.task, task.params, stats, batch[domain]['image'], train=True
     )
@@ -232,6 +235,8 @@ def test_create_names_what_it_does_not_know():
     (Config(name='dada', network={'depth': 1}, **fields), 'network.depth'),
     (Config(name='dada', method={'align': 'x'}, **fields), 'method.align'),
     (Config(name='advent', method={'align': 'x'}, **fields), 'method.align'),
+    (Config(name='dada', method={'statistics': 'x'}, **fields), 'statistics'),
+    (Config(name='advent', method={'statistics': 'x'}, **fields), 'statistics'),
     (
       Config(name='dada', method={'lambda_depth': 0}, **fields),
       'lambda_depth=0',
