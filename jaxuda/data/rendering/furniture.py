@@ -100,7 +100,7 @@ def add_lamp_post(
   """Adds a street lamp whose arm points `inwards` (-1 or 1) along x."""
   color = style.color(rng, 'pole')
   height = rng.uniform(5.5, 8.0)
-  _pole(out, frame, height, rng.uniform(0.14, 0.22), color)
+  _pole(out, frame, height, rng.uniform(0.16, 0.26), color)
   reach = inwards * rng.uniform(1.0, 2.0)
   out.box(
     frame,
@@ -118,16 +118,16 @@ def _light_head(out, frame, x, low, rng, style):
   colors = (housing, _LAMPS[lit], tuple(0.3 * c for c in housing))
   out.box(
     frame,
-    (x - 0.23, low, -0.4),
-    (x + 0.23, low + 1.12, -0.1),
+    (x - 0.26, low, -0.4),
+    (x + 0.26, low + 1.26, -0.1),
     label=classes.LIGHT,
     material=material.PLAIN,
     colors=(housing,),
   )
   out.panel(
     frame,
-    (x - 0.25, x + 0.25),
-    (low - 0.04, low + 1.18),
+    (x - 0.28, x + 0.28),
+    (low - 0.04, low + 1.3),
     z=-0.42,
     label=classes.LIGHT,
     material=material.PARTS,
@@ -148,7 +148,7 @@ def add_traffic_light(
   color = style.color(rng, 'pole')
   mast = rng.random() < 0.35
   height = 5.6 if mast else 3.4
-  _pole(out, frame, height, 0.17, color)
+  _pole(out, frame, height, 0.2, color)
   _light_head(out, frame, 0.0, 2.3, rng, style)
   if mast:
     reach = inwards * rng.uniform(2.5, 4.0)
@@ -160,16 +160,22 @@ def add_traffic_light(
       material=material.PLAIN,
       colors=(color,),
     )
-    _light_head(out, frame, reach, height - 1.1, rng, style)
+    _light_head(out, frame, reach, height - 1.2, rng, style)
 
 
 _SIGNS = (
   # cut-out, face, rim, symbol, width, height
-  ('round_sign', (0.92, 0.92, 0.90), (0.80, 0.06, 0.08), (0.1, 0.1, 0.1), 0.8),
-  ('round_sign', (0.06, 0.22, 0.62), (0.85, 0.85, 0.9), (0.9, 0.9, 0.9), 0.8),
-  ('warning_sign', (0.94, 0.92, 0.86), (0.8, 0.08, 0.08), (0.1, 0.1, 0.1), 0.9),
-  ('panel_sign', (0.05, 0.20, 0.58), (0.9, 0.9, 0.9), (0.92, 0.92, 0.92), 0.75),
-  ('panel_sign', (0.92, 0.75, 0.10), (0.1, 0.1, 0.1), (0.1, 0.1, 0.1), 0.75),
+  ('round_sign', (0.92, 0.92, 0.90), (0.80, 0.06, 0.08), (0.1, 0.1, 0.1), 0.95),
+  ('round_sign', (0.06, 0.22, 0.62), (0.85, 0.85, 0.9), (0.9, 0.9, 0.9), 0.95),
+  (
+    'warning_sign',
+    (0.94, 0.92, 0.86),
+    (0.8, 0.08, 0.08),
+    (0.1, 0.1, 0.1),
+    1.05,
+  ),
+  ('panel_sign', (0.05, 0.20, 0.58), (0.9, 0.9, 0.9), (0.92, 0.92, 0.92), 0.9),
+  ('panel_sign', (0.92, 0.75, 0.10), (0.1, 0.1, 0.1), (0.1, 0.1, 0.1), 0.9),
 )
 
 
@@ -191,7 +197,7 @@ def add_sign(
   colors = [
     tuple(c * (1 - fade) + 0.36 * fade for c in x) for x in (face, rim, symbol)
   ]
-  _pole(out, frame, low + 0.8 * height, 0.1, color)
+  _pole(out, frame, low + 0.8 * height, 0.12, color)
   out.panel(
     frame,
     (-width / 2, width / 2),

@@ -327,7 +327,7 @@ def _add_hedge_row(out, color, frame, length, height) -> None:
 def _add_barrier(
   out, rng, style, road, segment, side, kerb, *, fence: bool
 ) -> None:
-  height = rng.uniform(1.1, 1.9) if fence else rng.uniform(1.5, 2.8)
+  height = rng.uniform(1.2, 2.1) if fence else rng.uniform(1.7, 3.2)
   t, stretch = side * (kerb + 0.1), (segment.start, segment.stop)
   y = (KERB, KERB + height)
   if fence:
