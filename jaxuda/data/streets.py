@@ -168,7 +168,7 @@ def builder(
 class Streets(tfds.core.GeneratorBasedBuilder):
   """Procedural street scenes with labels and depth in two domains."""
 
-  VERSION = tfds.core.Version('1.3.0')
+  VERSION = tfds.core.Version('1.4.0')
   BUILDER_CONFIGS: ClassVar = [StreetsConfig(domain=d) for d in camera.DOMAINS]
 
   # Processes that render; the data do not depend on it.

@@ -230,7 +230,7 @@ THINGS = {
     furniture.add_lamp_post,
     {'inwards': 1},
     {classes.POLE},
-    (2.5, 8.1, 0.3),
+    (2.5, 8.1, 0.4),
   ),
   'light': (
     furniture.add_traffic_light,

@@ -100,7 +100,7 @@ def add_lamp_post(
   """Adds a street lamp whose arm points `inwards` (-1 or 1) along x."""
   color = style.color(rng, 'pole')
   height = rng.uniform(5.5, 8.0)
-  _pole(out, frame, height, rng.uniform(0.16, 0.26), color)
+  _pole(out, frame, height, rng.uniform(0.2, 0.34), color)
   reach = inwards * rng.uniform(1.0, 2.0)
   out.box(
     frame,
@@ -148,7 +148,7 @@ def add_traffic_light(
   color = style.color(rng, 'pole')
   mast = rng.random() < 0.35
   height = 5.6 if mast else 3.4
-  _pole(out, frame, height, 0.2, color)
+  _pole(out, frame, height, 0.26, color)
   _light_head(out, frame, 0.0, 2.3, rng, style)
   if mast:
     reach = inwards * rng.uniform(2.5, 4.0)
@@ -197,12 +197,12 @@ def add_sign(
   colors = [
     tuple(c * (1 - fade) + 0.36 * fade for c in x) for x in (face, rim, symbol)
   ]
-  _pole(out, frame, low + 0.8 * height, 0.12, color)
+  _pole(out, frame, low + 0.8 * height, 0.15, color)
   out.panel(
     frame,
     (-width / 2, width / 2),
     (low, low + height),
-    z=-0.07,
+    z=-0.09,
     label=classes.SIGN,
     material=material.PARTS,
     colors=colors,

@@ -327,7 +327,7 @@ def _add_hedge_row(out, color, frame, length, height) -> None:
 def _add_barrier(
   out, rng, style, road, segment, side, kerb, *, fence: bool
 ) -> None:
-  height = rng.uniform(1.2, 2.1) if fence else rng.uniform(1.7, 3.2)
+  height = rng.uniform(1.4, 2.5) if fence else rng.uniform(1.8, 3.4)
   t, stretch = side * (kerb + 0.1), (segment.start, segment.stop)
   y = (KERB, KERB + height)
   if fence:
@@ -346,6 +346,9 @@ def _add_barrier(
       'size': (float(rng.uniform(0.4, 0.9)), float(rng.uniform(0.2, 0.4))),
     }
   _upright(out, road, stretch, t, y, side=side, **surface)
+  # Round the corner, seen where the segment before is open.
+  across = _span(side, abs(t), _EDGE)
+  out.panel(road.frame(segment.start, 0.0), across, y, **surface)
   if not fence:
     _flat(
       out, road, stretch, _span(side, abs(t), abs(t) + 0.3), y=y[1], **surface

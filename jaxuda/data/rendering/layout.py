@@ -124,7 +124,7 @@ def _add_heavy(street: _Street) -> None:
       t, heading = _lane(street)
       if street.parking and street.rng.random() < 0.4:
         t = np.sign(t) * (street.half - 1.5)
-      s = _distance(street, 10, 36)
+      s = _distance(street, 9, 28)
       if street.claim(s, t, length, 2.7):
         place = street.at(s, t, heading)
         add(street.out, place, street.rng, style=street.style)
@@ -138,7 +138,7 @@ def _add_two_wheelers(street: _Street) -> None:
       t, heading = _lane(street)
       if not motor:
         t = np.sign(t) * (street.half - rng.uniform(0.5, 2.6))
-      s = _distance(street, 5, 20)
+      s = _distance(street, 5, 16)
       across = rng.random() < 0.35
       heading = rng.uniform(-0.6, 0.6) if across else rng.uniform(-0.5, 0.5)
       if street.claim(s, t, 2.4, 1.2):
@@ -154,7 +154,7 @@ def _add_two_wheelers(street: _Street) -> None:
   for name, motor in (('bicycle', False), ('motorcycle', True)):
     if not street.has(name):
       continue
-    side, s = rng.choice((-1, 1)), _distance(street, 5, 18)
+    side, s = rng.choice((-1, 1)), _distance(street, 5, 14)
     for _ in range(int(rng.integers(1, 4))):
       t = side * (street.half + rng.uniform(-0.9, 0.9))
       if street.claim(s, t, 0.9, 1.4):
@@ -189,7 +189,7 @@ def _add_parked(street: _Street) -> None:
 def _add_traffic(street: _Street) -> None:
   for _ in range(round(street.rng.uniform(*street.style.traffic))):
     t, heading = _lane(street)
-    s = _distance(street, 8, 65)
+    s = _distance(street, 7, 50)
     if street.claim(s, t, 6.5, 1.9):
       place = street.at(s, t, heading)
       vehicles.add_car(street.out, place, street.rng, style=street.style)
@@ -199,7 +199,7 @@ def _add_people(street: _Street) -> None:
   rng, style = street.rng, street.style
   for _ in range(round(rng.uniform(*style.people))):
     side = rng.choice((-1, 1))
-    s = _distance(street, 4.5, 35)
+    s = _distance(street, 4.5, 24)
     t = side * (street.half + rng.uniform(0.4, street.walks[side] - 0.3))
     for _ in range(1 + int(rng.random() < 0.3)):
       if street.claim(s, t, 0.5, 0.6):
@@ -207,7 +207,7 @@ def _add_people(street: _Street) -> None:
         people.add_person(street.out, place, rng, style=style)
       t += side * 0.65
   if street.has('crossing_person'):
-    s = _distance(street, 7, 24)
+    s = _distance(street, 6.5, 18)
     for _ in range(int(rng.integers(1, 4))):
       t = rng.uniform(-0.9, 0.9) * street.half
       if street.claim(s, t, 0.5, 0.7):
@@ -223,7 +223,7 @@ def _add_furniture(
   for side in (-1, 1):
     gaps = [x for x in segments[side] if x.kind == 'crossing']
     s = rng.uniform(5, 9)
-    while s < 85:
+    while s < 65:
       t = side * (street.half + rng.uniform(0.3, 0.6))
       blocked = any(g.start - 1 < s < g.stop + 1 for g in gaps)
       if not blocked and street.claim(s, t, 0.6, 0.5):

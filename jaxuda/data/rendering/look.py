@@ -123,7 +123,7 @@ def _sample_photo(rng: np.random.Generator, *, overcast: bool) -> Look:
   # Dearer in one direction than in the other: most cameras are a bit yellow
   # or green.
   balance = np.array(
-    [rng.uniform(0.90, 1.10), rng.uniform(0.96, 1.06), rng.uniform(0.80, 1.04)]
+    [rng.uniform(0.88, 1.12), rng.uniform(0.96, 1.07), rng.uniform(0.76, 1.02)]
   )
   return Look(
     sun=sun,
@@ -134,12 +134,12 @@ def _sample_photo(rng: np.random.Generator, *, overcast: bool) -> Look:
     zenith=zenith,
     horizon=horizon,
     clouds=clouds,
-    haze=float(np.exp(rng.uniform(np.log(0.0012), np.log(0.008)))),
+    haze=float(np.exp(rng.uniform(np.log(0.0015), np.log(0.011)))),
     haze_color=horizon * rng.uniform(0.85, 1.0),
     gain=balance * np.exp(rng.uniform(-0.28, 0.30)),
     gamma=rng.uniform(0.82, 1.2),
     lift=rng.uniform(0.0, 0.05) * np.array([0.9, 1.0, 1.05]),
-    saturation=rng.uniform(0.7, 1.0),
+    saturation=rng.uniform(0.6, 0.95),
     vignette=rng.uniform(0.05, 0.35),
     blur=rng.uniform(0.001, 0.0022),
     noise=rng.uniform(0.006, 0.02),

@@ -242,11 +242,11 @@ _WORN = {
 STYLES = {
   'source': Style(
     tones=_CLEAN,
-    fov=(68.0, 88.0),
+    fov=(58.0, 76.0),
     camera_height=(1.5, 2.2),
     pitch=(0.0, 6.0),
     road=(9.0, 14.0),
-    sidewalk=(2.4, 4.5),
+    sidewalk=(2.0, 3.8),
     curve=0.002,
     segments={
       'building': 0.38,
@@ -280,11 +280,11 @@ STYLES = {
   ),
   'target': Style(
     tones=_WORN,
-    fov=(56.0, 72.0),
+    fov=(48.0, 62.0),
     camera_height=(1.2, 1.5),
     pitch=(-1.0, 3.0),
     road=(7.0, 10.5),
-    sidewalk=(1.8, 3.2),
+    sidewalk=(1.5, 2.8),
     curve=0.004,
     segments={
       'building': 0.42,
