@@ -14,6 +14,7 @@ PLAIN = layers.Rewrites(dot_1x1=False, barriers=False, aspp_dot=False)
 def test_pooling_in_ceil_mode():
   even = jnp.arange(8.0).reshape(1, 1, 8, 1)
   odd = even[:, :, :7]
+
   def pool(x):
     return layers.max_pool_ceil(x)[0, 0, :, 0]
 
