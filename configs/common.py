@@ -140,6 +140,7 @@ def base(name: str, pair: str, classes: str = '') -> config_dict.ConfigDict:
       'init': 'reference',
       'rates': (6, 12, 18, 24),
       'active_rates': 0,
+      'depth_scale': 1.0,
       'image_order': 'bgr',
       'image_mean': CAFFE_MEAN,
       'image_scale': (1.0, 1.0, 1.0),
@@ -177,6 +178,7 @@ def _shrink(config):
   network.init = 'he'
   network.train_affine = True
   network.image_scale = (1 / 58.0,) * 3
+  network.depth_scale = 100.0
   optim.learning_rate = 0.01
   optim.head_multiplier = 1.0
   optim.repeats = 'plain'

@@ -32,6 +32,8 @@ class Options:
     init: kernel initialiser: 'reference' N(0, 0.01), 'he' or 'torch'.
     rates: dilations of the ASPP heads.
     active_rates: how many of them act, from the first; 0 for all.
+    depth_scale: what the depth block's output is multiplied by, 1 in the
+      official code, see `heads.DepthBlock`.
     image_order: 'bgr' (Caffe weights, all papers) or 'rgb'.
     image_mean: subtracted, per channel, in that order, range 0..255.
     image_scale: multiplied after that.
@@ -49,6 +51,7 @@ class Options:
   init: str = 'reference'
   rates: Sequence[int] = (6, 12, 18, 24)
   active_rates: int = 0
+  depth_scale: float = 1.0
   image_order: str = 'bgr'
   image_mean: Sequence[float] = image_ops.CAFFE_MEAN
   image_scale: Sequence[float] = (1.0, 1.0, 1.0)
@@ -159,7 +162,7 @@ class DeepLab(nn.Module):
       outputs['aux'] = head(stage3, 'layer5')
     if self.depth:
       outputs['depth'], factor = heads.DepthBlock(
-        decode=self.fuse, name='depth', **common
+        decode=self.fuse, scale=o.depth_scale, name='depth', **common
       )(stage4)
       if self.fuse:
         stage4 = stage4 * factor

@@ -114,9 +114,13 @@ class DepthBlock(nn.Module):
 
   Attributes:
     decode: whether the way back is built.
+    scale: multiplies the mean; 1 in the official code. Inverse depths reach the
+      hundreds, and the decoded features grow with them: a network trained from
+      scratch learns them only if its channels can stay of order one.
   """
 
   decode: bool = True
+  scale: float = 1.0
   initializer: str = 'reference'
   dtype: Any = jnp.float32
   param_dtype: Any = jnp.float32
@@ -143,6 +147,7 @@ class DepthBlock(nn.Module):
     y = nn.relu(conv(channels // 4, 3, 'enc4_2')(y))
     y = conv(channels // 16, 1, 'enc4_3')(y)
     depth = jnp.mean(y.astype(jnp.promote_types(y.dtype, jnp.float32)), -1)
+    depth = self.scale * depth
     if not self.decode:
       return depth, None
     return depth, nn.relu(conv(channels, 1, 'dec4')(y))

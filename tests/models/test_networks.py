@@ -95,6 +95,9 @@ def test_depth_is_the_mean_of_the_encoded_channels():
   encoded = state['intermediates']['enc4_3']['__call__'][0]
   assert encoded.shape == (1, 4, 5, 2)
   np.testing.assert_allclose(depth, encoded.mean(-1), atol=1e-6)
+  scaled, same = block.clone(scale=100.0).apply(variables, x)
+  np.testing.assert_allclose(scaled, 100 * depth, rtol=1e-6)
+  np.testing.assert_array_equal(same, factor)
   assert factor.shape == x.shape
   assert (factor >= 0).all()
   assert block.clone(decode=False).apply(variables, x)[1] is None
