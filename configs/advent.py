@@ -31,4 +31,5 @@ def get_config(arguments: str = ''):
     'disc_width': 64,
     'statistics': 'both',
   }
+  common.adversarial(config)
   return config
