@@ -115,8 +115,8 @@ class DepthBlock(nn.Module):
   Attributes:
     decode: whether the way back is built.
     scale: multiplies the mean; 1 in the official code. Inverse depths reach the
-      hundreds, and the decoded features grow with them: a network trained from
-      scratch learns them only if its channels can stay of order one.
+      hundreds, and the decoded features grow with them; a scale lets the
+      channels of a network trained from scratch stay of order one.
   """
 
   decode: bool = True
