@@ -187,7 +187,7 @@ def _shrink(config):
   network.init = 'he'
   network.train_affine = True
   network.image_scale = (1 / 58.0,) * 3
-  network.depth_scale = 100.0
+  network.depth_scale = 10.0
   optim.learning_rate = 0.04
   optim.head_multiplier = 1.0
   optim.repeats = 'plain'
