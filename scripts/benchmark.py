@@ -212,7 +212,7 @@ class Variant:
     self.key = rng.root(0)
     self.state = parallel.init(self.method.init, rng.for_init(0), batch)
     self.needed = necessary_flops(self.method, self.state, batch, self.sizes)
-    self.batch = jax.device_put(next(parallel.prefetch(iter([batch]), size=0)))
+    self.batch = next(parallel.prefetch(iter([batch]), size=0))
     start = time.perf_counter()
     step = parallel.pmap_step(self.method.train_step)
     self.step = step.lower(self.state, self.batch, self.key).compile()

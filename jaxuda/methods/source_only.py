@@ -9,6 +9,7 @@ import dataclasses
 
 import jax
 
+from jaxuda import errors
 from jaxuda import optim as optim_lib
 from jaxuda import parallel
 from jaxuda import state as state_lib
@@ -40,6 +41,12 @@ class Method:
   lambda_seg: float = 1.0
   lambda_depth: float = 0.0
   fuse: bool = False
+
+  def __post_init__(self):
+    if self.fuse and not self.lambda_depth:
+      raise errors.UserError(
+        'method.fuse=True needs the depth block; expected lambda_depth > 0'
+      )
 
   @property
   def needs(self) -> dict[str, tuple[str, ...]]:

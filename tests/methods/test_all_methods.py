@@ -235,6 +235,10 @@ def test_create_names_what_it_does_not_know():
     (Config(name='dada', network={'depth': 1}, **fields), 'network.depth'),
     (Config(name='dada', method={'align': 'x'}, **fields), 'method.align'),
     (Config(name='advent', method={'align': 'x'}, **fields), 'method.align'),
+    (
+      Config(name='source_only', method={'fuse': True}, **fields),
+      'depth block',
+    ),
     (Config(name='dada', method={'statistics': 'x'}, **fields), 'statistics'),
     (Config(name='advent', method={'statistics': 'x'}, **fields), 'statistics'),
     (
