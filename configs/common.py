@@ -99,6 +99,42 @@ def _domain(dataset, size, **more):
   )
 
 
+def _network():
+  return {
+    'backbone': 'resnet101',
+    'norm': 'batch',
+    'train_affine': False,
+    'init': 'reference',
+    'rates': (6, 12, 18, 24),
+    'active_rates': 0,
+    'depth_scale': 1.0,
+    'image_order': 'bgr',
+    'image_mean': CAFFE_MEAN,
+    'image_scale': (1.0, 1.0, 1.0),
+    'dtype': 'float32',
+    'remat': False,
+    'dot_1x1': True,
+    'barriers': True,
+    'aspp_dot': True,
+  }
+
+
+def _optim():
+  return {
+    'name': 'sgd',
+    'learning_rate': 2.5e-4,
+    'warmup_steps': 0,
+    'betas': (0.9, 0.999),
+    'momentum': 0.9,
+    'weight_decay': 5e-4,
+    'head_multiplier': 10.0,
+    'repeats': 'reference',
+    'power': 0.9,
+    'disc_learning_rate': 1e-4,
+    'disc_betas': (0.9, 0.99),
+  }
+
+
 def base(name: str, pair: str, classes: str = '') -> config_dict.ConfigDict:
   """Returns a config for a method on a pair, in the references' settings.
 
@@ -134,33 +170,8 @@ def base(name: str, pair: str, classes: str = '') -> config_dict.ConfigDict:
       'source': _domain(*spec['source']),
       'target': _domain(*spec['target'], eval_split='val'),
     },
-    network={
-      'backbone': 'resnet101',
-      'norm': 'batch',
-      'train_affine': False,
-      'init': 'reference',
-      'rates': (6, 12, 18, 24),
-      'active_rates': 0,
-      'depth_scale': 1.0,
-      'image_order': 'bgr',
-      'image_mean': CAFFE_MEAN,
-      'image_scale': (1.0, 1.0, 1.0),
-      'dtype': 'float32',
-      'remat': False,
-      'dot_1x1': True,
-      'barriers': True,
-      'aspp_dot': True,
-    },
-    optim={
-      'learning_rate': 2.5e-4,
-      'momentum': 0.9,
-      'weight_decay': 5e-4,
-      'head_multiplier': 10.0,
-      'repeats': 'reference',
-      'power': 0.9,
-      'disc_learning_rate': 1e-4,
-      'disc_betas': (0.9, 0.99),
-    },
+    network=_network(),
+    optim=_optim(),
   )
   if pair.startswith('streets'):
     _shrink(config)
@@ -172,6 +183,8 @@ def adversarial(config: config_dict.ConfigDict) -> None:
   if config.network.backbone == 'resnet_small':
     config.method.disc_width = 16
     config.method.statistics = 'target'
+    if config.method.get('lambda_depth'):
+      config.method.lambda_depth = 1e-2
     config.optim.disc_learning_rate = 3e-4
 
 
@@ -184,10 +197,12 @@ def _shrink(config):
   config.eval_every = config.checkpoint_every = config.picture_every = 500
   network, optim = config.network, config.optim
   network.backbone = 'resnet_small'
-  network.init = 'he'
+  network.init = 'torch'
   network.train_affine = True
   network.image_scale = (1 / 58.0,) * 3
-  network.depth_scale = 10.0
-  optim.learning_rate = 0.04
+  network.depth_scale = 100.0
+  optim.name = 'adamw'
+  optim.learning_rate = 1e-3
+  optim.warmup_steps = 50
   optim.head_multiplier = 1.0
   optim.repeats = 'plain'

@@ -16,22 +16,33 @@ class Options:
   """SGD for the task network, Adam for discriminators, poly decay for both.
 
   Attributes:
+    name: of the task network's optimizer: 'sgd' in all references, or 'adamw'
+      (Loshchilov & Hutter, 2019), which finds each layer's rate by itself: a
+      network trained from scratch with DADA's fusion needs that.
     learning_rate: of the task network's backbone. 2.5e-4 in all references.
-    momentum: of its SGD.
-    weight_decay: 5e-4 in the official code, 1e-4 in DADA's paper.
+    warmup_steps: steps over which its rate rises linearly; none in the
+      references.
+    betas: decay rates of AdamW, unused by SGD.
+    momentum: of SGD, unused by AdamW.
+    weight_decay: 5e-4 in the official code, 1e-4 in DADA's paper. AdamW's is
+      decoupled: times the rate, not part of the gradient.
     head_multiplier: learning rate of everything but the backbone, relative.
       10 in AdaptSegNet, ADVENT and DADA's code; the DADA paper has none (1).
     repeats: 'reference': every parameter is stepped as often as the official
       parameter list names it: stem 1, block convolutions 3, shortcut
       convolutions 4, heads 1, as a current PyTorch runs the official code.
       'torch1.2': the same as the PyTorch of the papers' time ran it, see
-      `repeated_sgd`. 'plain': everything once, as the papers read.
+      `repeated_sgd`. 'plain': everything once, as the papers read. Of SGD
+      only; AdamW is always plain.
     power: of the poly schedule base * (1 - step / total) ** power.
     disc_learning_rate: of the discriminators' Adam.
     disc_betas: its decay rates.
   """
 
+  name: str = 'sgd'
   learning_rate: float = 2.5e-4
+  warmup_steps: int = 0
+  betas: Sequence[float] = (0.9, 0.999)
   momentum: float = 0.9
   weight_decay: float = 5e-4
   head_multiplier: float = 10.0
@@ -41,23 +52,45 @@ class Options:
   disc_betas: Sequence[float] = (0.9, 0.99)
 
   def __post_init__(self):
-    object.__setattr__(self, 'disc_betas', tuple(self.disc_betas))
-    if self.repeats not in ('reference', 'torch1.2', 'plain'):
+    # Lists (from a config file) would make the options unhashable.
+    for field in ('betas', 'disc_betas'):
+      object.__setattr__(self, field, tuple(getattr(self, field)))
+    for field, choices in (
+      ('name', ('sgd', 'adamw')),
+      ('repeats', ('reference', 'torch1.2', 'plain')),
+    ):
+      value = getattr(self, field)
+      if value not in choices:
+        raise errors.UserError(
+          f'optim.{field}={value!r}; expected one of {", ".join(choices)}'
+        )
+    if self.warmup_steps < 0:
       raise errors.UserError(
-        f'optim.repeats={self.repeats!r}; expected reference, torch1.2 or plain'
+        f'optim.warmup_steps={self.warmup_steps}; expected 0 or more'
       )
 
 
 def poly_schedule(
-  base: float, *, total_steps: int, power: float
+  base: float, *, total_steps: int, power: float, warmup_steps: int = 0
 ) -> Callable[[jax.Array], jax.Array]:
-  """Returns step -> base * (1 - step / total_steps) ** power, 0 at the end."""
+  """Returns step -> base * (1 - step / total_steps) ** power, 0 at the end.
+
+  Args:
+    base: the rate at step 0 when there is no warm-up.
+    total_steps: where the rate reaches 0.
+    power: of the decay.
+    warmup_steps: the first steps' rates are also multiplied by (step + 1) /
+      warmup_steps.
+  """
 
   def schedule(step):
     # The default float: float64 where that is switched on.
     step = jnp.asarray(step, jnp.result_type(float))
     left = jnp.clip(1 - step / total_steps, 0, 1)
-    return base * left**power
+    rate = base * left**power
+    if warmup_steps:
+      rate = rate * jnp.minimum((step + 1) / warmup_steps, 1)
+    return rate
 
   return schedule
 
@@ -161,7 +194,7 @@ def labels_of(params: Any, *, train_affine: bool) -> Any:
 def task_optimizer(
   options: Options, *, total_steps: int, train_affine: bool
 ) -> optax.GradientTransformation:
-  """SGD in groups for a network with a 'backbone' and heads beside it.
+  """SGD or AdamW in groups for a network with a 'backbone' and heads beside it.
 
   Args:
     options: see `Options`.
@@ -169,17 +202,27 @@ def task_optimizer(
     train_affine: whether norms' scale and bias are trained; else they are never
       touched, not by weight decay either.
   """
-  listed = options.repeats != 'plain'
+  listed = options.repeats != 'plain' and options.name == 'sgd'
   mentions = {'stem': 1, 'block': 3, 'shortcut': 4, 'head': 1}
   transforms = {'frozen': optax.set_to_zero()}
   for group, repeats in mentions.items():
     factor = options.head_multiplier if group == 'head' else 1.0
+    schedule = poly_schedule(
+      options.learning_rate * factor,
+      total_steps=total_steps,
+      power=options.power,
+      warmup_steps=options.warmup_steps,
+    )
+    if options.name == 'adamw':
+      transforms[group] = optax.adamw(
+        schedule,
+        b1=options.betas[0],
+        b2=options.betas[1],
+        weight_decay=options.weight_decay,
+      )
+      continue
     transforms[group] = repeated_sgd(
-      poly_schedule(
-        options.learning_rate * factor,
-        total_steps=total_steps,
-        power=options.power,
-      ),
+      schedule,
       momentum=options.momentum,
       weight_decay=options.weight_decay,
       repeats=repeats if listed else 1,

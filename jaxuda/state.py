@@ -4,6 +4,7 @@ Optimizers and modules live on the method. With them in the state two states
 built alike would retrace a step and could not be mapped over together.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import flax
@@ -86,6 +87,25 @@ def update(
   else:
     batch_stats = parallel.mean(batch_stats)
   return Net(params=params, batch_stats=batch_stats, opt_state=opt_state)
+
+
+def minimize(
+  net: Net,
+  loss: Callable[[Any], tuple[jax.Array, Any]],
+  tx: optax.GradientTransformation,
+) -> tuple[Net, Any]:
+  """Takes one optimizer step down a loss of the network's parameters.
+
+  Args:
+    net: the network before the step.
+    loss: parameters -> (scalar, anything).
+    tx: the optimizer.
+
+  Returns:
+    The network after the step, and the anything.
+  """
+  grads, aux = jax.grad(loss, has_aux=True)(net.params)
+  return update(net, grads, tx), aux
 
 
 def ema_update(teacher: Any, student: Any, *, decay: jax.Array) -> Any:

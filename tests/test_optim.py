@@ -23,6 +23,32 @@ def test_poly_schedule_values():
   np.testing.assert_allclose(schedule(89999), 8.692e-9, rtol=1e-2)
 
 
+def test_warm_up_rises_linearly_into_the_decay():
+  schedule = optim.poly_schedule(1.0, total_steps=100, power=1, warmup_steps=4)
+  rates = [float(schedule(step)) for step in range(5)]
+  np.testing.assert_allclose(rates, [0.25, 0.495, 0.735, 0.97, 0.96], rtol=1e-6)
+
+
+def test_adamw_moves_every_group_by_its_rate():
+  # The first step of Adam is the rate times the gradient's sign; the decay is
+  # decoupled: rate * decay * parameter more.
+  options = optim.Options(
+    name='adamw', learning_rate=0.1, weight_decay=0.25, head_multiplier=10.0
+  )
+  tx = optim.task_optimizer(options, total_steps=10, train_affine=False)
+  leaf = {'kernel': jnp.full((), 2.0)}
+  params = {
+    'backbone': {'layer1_0': {'conv1': leaf, 'bn1': {'scale': jnp.ones(())}}},
+    'layer6': leaf,
+  }
+  grads = jax.tree.map(lambda x: jnp.full_like(x, -3.0), params)
+  updates, _ = tx.update(grads, tx.init(params), params)
+  block = updates['backbone']['layer1_0']
+  np.testing.assert_allclose(block['conv1']['kernel'], 0.1 - 0.05, rtol=1e-4)
+  np.testing.assert_allclose(updates['layer6']['kernel'], 1 - 0.5, rtol=1e-4)
+  np.testing.assert_array_equal(block['bn1']['scale'], 0)
+
+
 @pytest.mark.parametrize('repeats', [1, 3, 4])
 def test_steady_state_displacement(repeats):
   # For a constant gradient: 10 * repeats * lr * g per step at momentum .9.
@@ -153,6 +179,9 @@ def test_disc_optimizer_is_adam_with_the_schedule():
     )
 
 
-def test_bad_repeats_are_named():
-  with pytest.raises(errors.UserError, match='repeats'):
-    optim.Options(repeats='twice')
+@pytest.mark.parametrize(
+  'fields', [{'repeats': 'twice'}, {'name': 'adam'}, {'warmup_steps': -1}]
+)
+def test_bad_fields_are_named(fields):
+  with pytest.raises(errors.UserError, match=f'optim.{next(iter(fields))}'):
+    optim.Options(**fields)

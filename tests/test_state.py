@@ -37,6 +37,19 @@ def test_update_without_statistics_keeps_them():
   assert new.batch_stats == {}
 
 
+def test_minimize_steps_down_the_mean_gradient():
+  tx = optax.sgd(0.5)
+  net = state_lib.create_net({'params': jnp.asarray(3.0)}, tx)
+
+  def step(x):
+    return state_lib.minimize(net, lambda p: (x * p**2, {'loss': x}), tx)
+
+  new, aux = jax.pmap(step, axis_name=parallel.AXIS)(jnp.array([1.0, 3.0]))
+  # Gradients 6 and 18, mean 12.
+  np.testing.assert_array_equal(new.params, [-3, -3])
+  np.testing.assert_array_equal(aux['loss'], [1, 3])
+
+
 def test_average_after_three_steps():
   teacher, student = {'w': jnp.asarray(0.0)}, {'w': jnp.asarray(1.0)}
   for _ in range(3):

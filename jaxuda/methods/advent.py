@@ -197,8 +197,7 @@ class Method:
         factor=self.disc_factor,
       )
 
-    grads, terms = jax.grad(loss, has_aux=True)(disc.params)
-    return state_lib.update(disc, grads, self.disc_tx), terms
+    return state_lib.minimize(disc, loss, self.disc_tx)
 
   def train_step(
     self, state: state_lib.TrainState, batch: base.Batch, key: jax.Array
@@ -240,7 +239,4 @@ class Method:
     size: Sequence[int] | None = None,
   ) -> dict[str, jax.Array]:
     """Evaluates the task network's main head; see `base.Method.predict`."""
-    task = state.nets['task']
-    return deeplab.predict(
-      self.task, task.params, task.batch_stats, image, size=size
-    )
+    return deeplab.predict(self.task, state.nets['task'], image, size=size)

@@ -226,8 +226,9 @@ class Method:
           factor=self.disc_factor,
         )
 
-      disc_grads, disc_terms = jax.grad(disc_loss, has_aux=True)(disc.params)
-      nets['disc'] = state_lib.update(disc, disc_grads, self.disc_tx)
+      nets['disc'], disc_terms = state_lib.minimize(
+        disc, disc_loss, self.disc_tx
+      )
       losses = losses | terms | disc_terms
     nets['task'] = state_lib.update(
       task, grads, self.task_tx, batch_stats=stats
@@ -243,7 +244,4 @@ class Method:
     size: Sequence[int] | None = None,
   ) -> dict[str, jax.Array]:
     """Evaluates the task network; see `base.Method.predict`."""
-    task = state.nets['task']
-    return deeplab.predict(
-      self.task, task.params, task.batch_stats, image, size=size
-    )
+    return deeplab.predict(self.task, state.nets['task'], image, size=size)

@@ -119,7 +119,4 @@ class Method:
     size: Sequence[int] | None = None,
   ) -> dict[str, jax.Array]:
     """Evaluates the task network; see `base.Method.predict`."""
-    task = state.nets['task']
-    return deeplab.predict(
-      self.task, task.params, task.batch_stats, image, size=size
-    )
+    return deeplab.predict(self.task, state.nets['task'], image, size=size)

@@ -198,8 +198,7 @@ def run(
 
 def predict(
   module: nn.Module,
-  params: Any,
-  batch_stats: Any,
+  net: Any,
   image: jax.Array,
   *,
   size: Sequence[int] | None = None,
@@ -208,8 +207,7 @@ def predict(
 
   Args:
     module: a `DeepLab`.
-    params: its parameters.
-    batch_stats: its running statistics.
+    net: its `state.Net`: anything with params and batch_stats.
     image: [B, H, W, 3] RGB in 0..255.
     size: (h, w) of the outputs; that of the image if None.
 
@@ -217,7 +215,7 @@ def predict(
     'logits' [B, h, w, C], and 'depth' [B, h, w] metres where there is a depth
     output (the interpolation is in inverse depth, as the loss sees it).
   """
-  outputs, _ = run(module, params, batch_stats, image, train=False)
+  outputs, _ = run(module, net.params, net.batch_stats, image, train=False)
   size = tuple(image.shape[1:3] if size is None else size)
   result = {'logits': resize.resize_align_corners(outputs['logits'], size)}
   if 'depth' in outputs:

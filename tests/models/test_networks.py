@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from jaxuda import errors
+from jaxuda import state
 from jaxuda.models import deeplab
 from jaxuda.models import discriminators
 from jaxuda.models import heads
@@ -155,9 +156,9 @@ def test_prediction_is_upsampled_once_to_any_size():
   image = jnp.zeros((2, 33, 49, 3), jnp.uint8)
   module = deeplab.DeepLab(classes=5, options=SMALL, depth=True)
   variables = module.init(jax.random.key(1), image)
-  args = (variables['params'], variables['batch_stats'], image)
+  net = state.create_net(variables, None)
   for size, expected in ((None, (33, 49)), ((66, 98), (66, 98))):
-    out = deeplab.predict(module, *args, size=size)
+    out = deeplab.predict(module, net, image, size=size)
     assert out['logits'].shape == (2, *expected, 5)
     assert out['depth'].shape == (2, *expected)
     assert ((out['depth'] >= 0) & (out['depth'] <= 655.36)).all()
