@@ -1,12 +1,7 @@
 """Class sets, their colours, and the way from a dataset's ids to them.
 
 Labels are class ids 0..C-1 of a class set; 255 is ignored everywhere. A
-dataset's *raw* ids are what its files hold:
-
-* 'streets': Cityscapes train ids 0..18, 255;
-* 'camvid': the SegNet release, 0..10 and 11 = unlabelled;
-* 'cityscapes' and 'gta5': Cityscapes label ids 0..33; 34 and 255 are void;
-* 'synthia': SYNTHIA-RAND-CITYSCAPES, 0..22.
+dataset's *raw* ids are what its stored labels hold: see `label_tables`.
 
 Coarser class sets follow from finer ones, with two exceptions, which are tables
 of their own as in DADA's code: SYNTHIA's seven classes leave out motorcycle,
@@ -23,6 +18,7 @@ import types
 import numpy as np
 
 from jaxuda import errors
+from jaxuda.data import label_tables
 
 IGNORE = 255
 
@@ -68,6 +64,11 @@ _NOT_IN_13 = (*_NOT_IN_16, 'wall', 'fence', 'pole')
 _NAMES_19 = tuple(_CITYSCAPES)
 _NAMES_16 = tuple(x for x in _NAMES_19 if x not in _NOT_IN_16)
 _NAMES_13 = tuple(x for x in _NAMES_19 if x not in _NOT_IN_13)
+# GIO-Ada's, on Virtual KITTI -> KITTI.
+_NAMES_10 = (
+  *('road', 'building', 'pole', 'traffic light', 'traffic sign'),
+  *('vegetation', 'terrain', 'sky', 'car', 'truck'),
+)
 
 # Name of a coarse class -> what it holds; the first gives its colour.
 _COARSE_7 = {
@@ -114,6 +115,7 @@ _PARTS: Mapping[str, Mapping[str, Sequence[str]]] = {
   'cityscapes19': {x: (x,) for x in _NAMES_19},
   'synthia16': {x: (x,) for x in _NAMES_16},
   'synthia13': {x: (x,) for x in _NAMES_13},
+  'kitti10': {x: (x,) for x in _NAMES_10},
   'coarse7': _COARSE_7,
   'camvid11': _CAMVID_11,
 }
@@ -128,6 +130,7 @@ CLASS_SETS: Mapping[str, ClassSet] = types.MappingProxyType(
       _PARTS['synthia16'], {'mIoU16': _NAMES_16, 'mIoU13': _NAMES_13}
     ),
     'synthia13': _create_set(_PARTS['synthia13'], {'mIoU13': _NAMES_13}),
+    'kitti10': _create_set(_PARTS['kitti10'], {'mIoU10': _NAMES_10}),
     'coarse7': _create_set(_PARTS['coarse7'], {'mIoU7': tuple(_COARSE_7)}),
     'camvid11': _create_set(_PARTS['camvid11'], {'mIoU11': tuple(_CAMVID_11)}),
   }
@@ -139,65 +142,6 @@ def _fill(entries: Mapping[int, int]) -> np.ndarray:
   for raw, label in entries.items():
     table[raw] = label
   return table
-
-
-# Raw ids -> train ids of the named class set.
-_STREETS_19 = {i: i for i in range(19)}
-_LABEL_IDS_19 = {
-  raw: i
-  for i, raw in enumerate(
-    (7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32, 33)
-  )
-}
-# Not 14..16, 18 (guard rail, bridge, tunnel, polegroup), 9, 10 (parking, rail
-# track). Caravan 29 and trailer 30 are vehicles.
-_LABEL_IDS_7 = {
-  **dict.fromkeys((7, 8), 0),
-  **dict.fromkeys((11, 12, 13), 1),
-  **dict.fromkeys((17, 19, 20), 2),
-  **dict.fromkeys((21, 22), 3),
-  23: 4,
-  **dict.fromkeys((24, 25), 5),
-  **dict.fromkeys(range(26, 34), 6),
-}
-# Terrain 16, truck 18 and train 20 are in the table, hardly in the pictures.
-_SYNTHIA_19 = {
-  raw: i
-  for i, raw in enumerate(
-    (3, 4, 2, 21, 5, 7, 15, 9, 6, 16, 1, 10, 17, 8, 18, 19, 20, 12, 11)
-  )
-}
-_SYNTHIA_7 = {
-  **dict.fromkeys((3, 4, 22), 0),
-  **dict.fromkeys((2, 5), 1),
-  **dict.fromkeys((7, 9, 15), 2),
-  6: 3,
-  1: 4,
-  10: 5,
-  **dict.fromkeys((8, 11), 6),
-}
-_CAMVID_11_IDS = {i: i for i in range(11)}
-# For reference. CamVid's sign holds lights, its car holds trucks and buses, and
-# its bicyclist is rider and bicycle: rider here.
-_CAMVID_19 = dict(enumerate((10, 2, 5, 0, 1, 8, 7, 4, 13, 11, 12)))
-
-_TABLES: Mapping[str, Mapping[str, Mapping[int, int]]] = {
-  'streets': {'cityscapes19': _STREETS_19},
-  'camvid': {'camvid11': _CAMVID_11_IDS, 'cityscapes19': _CAMVID_19},
-  'cityscapes': {'cityscapes19': _LABEL_IDS_19, 'coarse7': _LABEL_IDS_7},
-  'gta5': {'cityscapes19': _LABEL_IDS_19, 'coarse7': _LABEL_IDS_7},
-  'synthia': {'cityscapes19': _SYNTHIA_19, 'coarse7': _SYNTHIA_7},
-}
-# CamVid cannot be refined: its cityscapes19 table leads nowhere else.
-_NOT_MERGED = ('camvid',)
-
-_RAW_IDS: Mapping[str, tuple[int, ...]] = {
-  'streets': (*range(19), 255),
-  'camvid': tuple(range(12)),
-  'cityscapes': (*range(35), 255),
-  'gta5': (*range(35), 255),
-  'synthia': tuple(range(23)),
-}
 
 
 def get_class_set(classes: str) -> ClassSet:
@@ -270,16 +214,14 @@ def label_map(dataset: str, classes: str) -> np.ndarray:
   """
   _check_dataset(dataset)
   get_class_set(classes)
-  tables = _TABLES[dataset]
+  tables = label_tables.TABLES[dataset]
   if classes in tables:
     return _fill(tables[classes])
   merged = None
-  if dataset not in _NOT_MERGED:
+  if _merges(dataset):
     merged = _merge('cityscapes19', classes)
   if merged is None:
-    possible = [
-      x for x in CLASS_SETS if x in tables or dataset not in _NOT_MERGED
-    ]
+    possible = [x for x in CLASS_SETS if x in tables or _merges(dataset)]
     raise errors.UserError(
       f'the labels of {dataset} have no map to {classes}; expected one of'
       f' {", ".join(possible)}'
@@ -287,11 +229,16 @@ def label_map(dataset: str, classes: str) -> np.ndarray:
   return merged[_fill(tables['cityscapes19'])]
 
 
+def _merges(dataset: str) -> bool:
+  tables = label_tables.TABLES[dataset]
+  return 'cityscapes19' in tables and dataset not in label_tables.NOT_MERGED
+
+
 def _check_dataset(dataset: str) -> None:
-  if dataset not in _TABLES:
+  if dataset not in label_tables.TABLES:
     raise errors.UserError(
       f'no label ids are known for {dataset!r}; expected one of'
-      f' {", ".join(_TABLES)}'
+      f' {", ".join(label_tables.TABLES)}'
     )
 
 
@@ -307,7 +254,7 @@ def check_ids(label: np.ndarray, *, dataset: str, file: str) -> None:
     UserError: names the file and the ids.
   """
   _check_dataset(dataset)
-  known = _RAW_IDS[dataset]
+  known = label_tables.RAW_IDS[dataset]
   unknown = np.setdiff1d(label, known)
   if unknown.size:
     shown = ', '.join(str(x) for x in unknown[:8])

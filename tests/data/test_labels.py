@@ -174,7 +174,7 @@ def test_ids_outside_the_table():
   ('call', 'message'),
   [
     (lambda: labels.label_map('camvid', 'coarse7'), 'cityscapes19, camvid11'),
-    (lambda: labels.label_map('kitti', 'coarse7'), 'streets, camvid'),
+    (lambda: labels.label_map('ade', 'coarse7'), 'streets, camvid'),
     (lambda: labels.label_map('camvid', 'city'), 'unknown class set'),
     (
       lambda: labels.merge_map('coarse7', 'synthia16'),
