@@ -183,9 +183,9 @@ def adversarial(config: config_dict.ConfigDict) -> None:
   if config.network.backbone == 'resnet_small':
     config.method.disc_width = 16
     config.method.statistics = 'target'
-    if config.method.get('lambda_depth'):
-      config.method.lambda_depth = 1e-2
-    config.optim.disc_learning_rate = 3e-4
+    for field in ('lambda_adv', 'lambda_depth'):
+      if config.method.get(field):
+        config.method[field] = 1e-2
 
 
 def _shrink(config):
