@@ -55,3 +55,21 @@ def resize_align_corners(x: jax.Array, size: Sequence[int]) -> jax.Array:
     x = jnp.einsum('Hh,bhx->bHx', down, x, precision='highest')
   x = x.reshape(batch, height, width, channels)
   return x if len(shape) == 4 else x[..., 0]
+
+
+def resize_nearest(x: jax.Array, size: Sequence[int]) -> jax.Array:
+  """Takes the pixels under the new pixels' centres, as Pillow's NEAREST.
+
+  Args:
+    x: [B, H, W, ...] of any type.
+    size: (h, w).
+
+  Returns:
+    [B, h, w, ...]: pixel floor((i + 1/2) H / h) of the rows, and so on.
+  """
+  for axis, new in zip((1, 2), size, strict=True):
+    old = x.shape[axis]
+    if new != old:
+      # In integers, so exact.
+      x = jnp.take(x, (2 * np.arange(new) + 1) * old // (2 * new), axis)
+  return x

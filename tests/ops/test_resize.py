@@ -1,6 +1,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+from PIL import Image
 import pytest
 
 from jaxuda.ops import resize
@@ -59,3 +60,13 @@ def test_maps_without_channels_and_jit():
   np.testing.assert_allclose(plain, jitted, atol=1e-6)
   same = resize.resize_align_corners(x, (4, 5))
   np.testing.assert_array_equal(same, x)
+
+
+def test_nearest_takes_the_pixel_under_the_centre():
+  x = np.random.default_rng(0).integers(0, 255, (2, 7, 10, 2), np.uint8)
+  ours = resize.resize_nearest(x, (3, 13))
+  for b in range(2):
+    for c in range(2):
+      image = Image.fromarray(np.ascontiguousarray(x[b, ..., c]))
+      theirs = image.resize((13, 3), Image.Resampling.NEAREST)
+      np.testing.assert_array_equal(ours[b, ..., c], theirs)

@@ -1,0 +1,238 @@
+"""Depth distributions: a class's Gaussian mixture over (x, y, inverse depth).
+
+Depth Distribution (Wu & Liu, NeurIPS 2022) describes where in the image and at
+what depth a class is seen by a mixture per class, and regresses its density.
+x and y are pixel indices on the network's output grid, z is inverse depth (see
+`ops.depth`): nothing is normalised, as in the official code.
+"""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+MAPPINGS = ('exponential', 'plain')
+
+# The log of a weight of 0: finite, so that gradients are 0 and not NaN.
+_NEVER = -1e30
+
+
+class Table(NamedTuple):
+  """Mixtures as the device wants them, made by `tabulate`.
+
+  Attributes:
+    high, low: [C, K, 3], their sum is the mean of a component.
+    whiten: [C, K, 3, 3]; (v - mean) @ whiten has unit covariance.
+    offset: [C, K], log of weight times the normaliser.
+  """
+
+  high: np.ndarray
+  low: np.ndarray
+  whiten: np.ndarray
+  offset: np.ndarray
+
+
+def tabulate(
+  weights: np.ndarray,
+  means: np.ndarray,
+  covariances: np.ndarray,
+  *,
+  dtype: Any = np.float32,
+) -> Table:
+  """Prepares mixtures on the host, in float64, for use in `dtype`.
+
+  A mean is kept as two numbers: next to 655.36 a float32 is 6e-5 wide, and a
+  component may be 1e-3 wide.
+
+  Args:
+    weights: [C, K], >= 0. A class whose weights are all 0 has density 0.
+    means: [C, K, 3], of x, y, z.
+    covariances: [C, K, 3] variances, or [C, K, 3, 3]; positive (definite).
+    dtype: of the table.
+  """
+  means = np.asarray(means, np.float64)
+  covariances = np.asarray(covariances, np.float64)
+  if covariances.ndim == 3:
+    whiten = np.eye(3) / np.sqrt(covariances)[..., None, :]
+  else:
+    # covariance = L L', so that L^-1 (v - mean) is white.
+    lower = np.linalg.cholesky(covariances)
+    whiten = np.swapaxes(np.linalg.inv(lower), -1, -2)
+  diagonal = np.diagonal(whiten, axis1=-2, axis2=-1)
+  with np.errstate(divide='ignore'):
+    offset = np.log(weights) + np.log(diagonal).sum(-1)
+  offset = offset - 1.5 * np.log(2 * np.pi)
+  high = means.astype(dtype)
+  return Table(
+    high=high,
+    low=(means - high.astype(np.float64)).astype(dtype),
+    whiten=whiten.astype(dtype),
+    offset=np.maximum(offset, _NEVER).astype(dtype),
+  )
+
+
+def grid_points(
+  inverse: jax.Array, *, scale: Sequence[float] = (1.0, 1.0)
+) -> jax.Array:
+  """Puts inverse depth on its grid: [B, h, w] -> [B, h, w, 3] of x, y, z.
+
+  Args:
+    inverse: [B, h, w], inverse depth.
+    scale: what the row and the column index are multiplied by: 1 in the
+      official code, whose grids all have one size.
+  """
+  shape, dtype = inverse.shape, inverse.dtype
+  y = scale[0] * jax.lax.broadcasted_iota(dtype, shape, 1)
+  x = scale[1] * jax.lax.broadcasted_iota(dtype, shape, 2)
+  return jnp.stack([x, y, inverse], -1)
+
+
+def log_density(table: Table, points: jax.Array, label: jax.Array) -> jax.Array:
+  """Log density of each point under the mixture of its own class.
+
+  Args:
+    table: of C classes.
+    points: [..., 3], float32 or better.
+    label: int [...], 0..C-1.
+
+  Returns:
+    [...]; about -1e30 for a class without a mixture.
+  """
+  chosen = Table(*(jnp.asarray(x, points.dtype)[label] for x in table))
+  return _log_density(chosen, points)
+
+
+def log_densities(table: Table, points: jax.Array) -> jax.Array:
+  """Log density under every class.
+
+  Args:
+    table: of C classes.
+    points: [..., C, 3], the point as each class sees it (or [..., 1, 3], the
+      same for all).
+
+  Returns:
+    [..., C].
+  """
+  lead = (1,) * (points.ndim - 2)
+  every = Table(
+    *(jnp.asarray(x, points.dtype).reshape(*lead, *x.shape) for x in table)
+  )
+  return _log_density(every, points)
+
+
+def _log_density(table, points):
+  """Of points [..., 3] under mixtures [..., K, ...]."""
+  # Two subtractions of numbers near to each other, both exact there. Without
+  # the barrier XLA may fold the two means back into one.
+  offset = points[..., None, :] - table.high
+  offset = jax.lax.optimization_barrier(offset) - table.low
+  # Not a matrix product: GPUs would take TF32 for it.
+  white = jnp.sum(offset[..., :, None] * table.whiten, -2)
+  square = jnp.sum(jax.lax.square(white), -1)
+  return jax.nn.logsumexp(table.offset - square / 2, -1)
+
+
+def map_density(
+  log_p: jax.Array, *, mapping: str = 'exponential', sharpness: float = 1e6
+) -> jax.Array:
+  """Turns log densities into what the density branch regresses.
+
+  Args:
+    log_p: [...].
+    mapping: 'exponential': 255 (1 - exp(-1e6 p)), in 0..255, which the official
+      code has and the paper does not mention; 'plain': p itself, of the order
+      of 1e-6.
+    sharpness: the 1e6.
+
+  Returns:
+    [...], >= 0.
+  """
+  if mapping == 'plain':
+    return jnp.exp(log_p)
+  return -255.0 * jnp.expm1(-jnp.exp(log_p + np.log(sharpness)))
+
+
+def source_density(
+  table: Table,
+  logits: jax.Array,
+  inverse: jax.Array,
+  label: jax.Array,
+  *,
+  mask_wrong: bool = True,
+  soft: bool = False,
+  mapping: str = 'exponential',
+  scale: Sequence[float] = (1.0, 1.0),
+) -> jax.Array:
+  """Density of the predicted class at the true depth.
+
+  Args:
+    table: of C classes.
+    logits: [B, h, w, C].
+    inverse: [B, h, w], true inverse depth.
+    label: int [B, h, w], the truth; 255 is no class.
+    mask_wrong: take 0 for the depth where the prediction is wrong, as the
+      official code does (it stores each class's maps with the depth of that
+      class's pixels only); False: the true depth everywhere, the paper's text.
+    soft: instead of the predicted class the mean over all of them, weighted by
+      their probabilities: it has a gradient into the logits.
+    mapping: see `map_density`.
+    scale: see `grid_points`.
+
+  Returns:
+    [B, h, w].
+  """
+  if soft:
+    # What each class sees, [B, h, w, C].
+    inverse, label = inverse[..., None], label[..., None]
+    ids = jnp.arange(logits.shape[-1]).reshape(1, 1, 1, -1)
+    inverse = jnp.where(label == ids, inverse, 0 if mask_wrong else inverse)
+    points = jax.vmap(
+      lambda z: grid_points(z, scale=scale), in_axes=-1, out_axes=-2
+    )(inverse)
+    log_p = _expect(table, logits, points)
+  else:
+    predicted = jnp.argmax(logits, -1)
+    if mask_wrong:
+      inverse = jnp.where(label == predicted, inverse, 0)
+    points = grid_points(inverse, scale=scale)
+    log_p = log_density(table, points, predicted)
+  return map_density(log_p, mapping=mapping)
+
+
+def target_density(
+  table: Table,
+  logits: jax.Array,
+  inverse: jax.Array,
+  *,
+  soft: bool = False,
+  mapping: str = 'exponential',
+  scale: Sequence[float] = (1.0, 1.0),
+) -> jax.Array:
+  """Density of the predicted class at the predicted depth; 0 where z <= 0.
+
+  Args:
+    table: of C classes.
+    logits: [B, h, w, C].
+    inverse: [B, h, w], predicted inverse depth.
+    soft: see `source_density`.
+    mapping: see `map_density`.
+    scale: see `grid_points`.
+
+  Returns:
+    [B, h, w].
+  """
+  points = grid_points(inverse, scale=scale)
+  if soft:
+    log_p = _expect(table, logits, points[..., None, :])
+  else:
+    log_p = log_density(table, points, jnp.argmax(logits, -1))
+  density = map_density(log_p, mapping=mapping)
+  return jnp.where(inverse > 0, density, 0)
+
+
+def _expect(table, logits, points):
+  """Log of the mean density over the classes."""
+  log_share = jax.nn.log_softmax(logits, -1)
+  return jax.nn.logsumexp(log_share + log_densities(table, points), -1)
