@@ -33,7 +33,7 @@ ROOMS = {
   ),
   'data': (
     'display errors',
-    'absl cv2 etils numpy PIL tensorflow tensorflow_datasets',
+    'absl cv2 etils h5py numpy PIL scipy tensorflow tensorflow_datasets yaml',
   ),
   'command': ('errors', 'absl ml_collections tensorflow'),
   'checkpoint': ('errors parallel', 'absl jax numpy orbax'),
@@ -60,6 +60,7 @@ ROOMS = {
 # Parts of a room that are held to more than their room.
 INNER_ROOMS = {
   'data.labels': ('errors', 'numpy'),
+  'data.label_tables': ('', ''),
   'data.streets': ('data display errors', 'numpy tensorflow_datasets'),
   'data.rendering': ('data errors', 'cv2 numpy'),
 }

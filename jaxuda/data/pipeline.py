@@ -28,7 +28,7 @@ have to be filled again, and no iterator state to save.
 """
 
 import atexit
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 import dataclasses
 import functools
 import itertools
@@ -108,7 +108,7 @@ def train_stream(
   rows = _share(batch_size, process_index, process_count)
   if start_step < 0:
     raise errors.UserError(f'start_step={start_step}; expected at least 0')
-  streams = {}
+  streams, sources = {}, []
   for side, fields in needs.items():
     if not fields:
       continue
@@ -122,10 +122,11 @@ def train_stream(
       classes=classes,
       fields=fields,
     )
+    sources.append(records)
     streams[side] = _stream_domain(
       records, domain_seed(seed, side), batch_size, rows, start_step
     )
-  return _Arrays(tf.data.Dataset.zip(streams).prefetch(_BATCHES_AHEAD))
+  return _Arrays(tf.data.Dataset.zip(streams).prefetch(_BATCHES_AHEAD), sources)
 
 
 class _Arrays(Iterator[dict[str, Any]]):
@@ -137,14 +138,24 @@ class _Arrays(Iterator[dict[str, Any]]):
 
   _open: ClassVar[weakref.WeakSet] = weakref.WeakSet()
 
-  def __init__(self, dataset: tf.data.Dataset):
+  def __init__(
+    self,
+    dataset: tf.data.Dataset,
+    sources: Iterable[records_lib.Records],
+  ):
     self._iterator = dataset.as_numpy_iterator()
+    self._sources = list(sources)
     self._open.add(self)
 
   def __next__(self) -> dict[str, Any]:
     if self._iterator is None:
       raise StopIteration
-    return next(self._iterator)
+    try:
+      return next(self._iterator)
+    except tf.errors.OpError:
+      for records in self._sources:
+        records.diagnose()
+      raise
 
   def close(self) -> None:
     # Without its last reference, TensorFlow stops the threads and waits.
@@ -199,16 +210,7 @@ def _transform(records, example, seed):
     crop=domain.crop,
     flip=domain.flip,
   )
-  out = {}
-  if 'image' in example:
-    out['image'] = records.resize(example['image'])
-  if 'label' in example:
-    out['label'] = transforms.resize_label(example['label'], domain.size)
-  if 'depth' in example:
-    raw = transforms.resize_depth(
-      example['depth'], domain.size, method=domain.depth_resize
-    )
-    out['depth'], out['depth_valid'] = records.measure_depth(raw)
+  out = records.size_for_training(example)
   return {k: transforms.cut_window(v, window) for k, v in out.items()}
 
 
@@ -304,16 +306,7 @@ def _stack_examples(
   def load(number):
     record = tf.numpy_function(records.read, [number], tf.string)
     example = records.decode(tf.ensure_shape(record, []))
-    example['image'] = records.resize(example['image'])
-    if 'depth' in example:
-      raw = transforms.resize_depth(
-        example['depth'],
-        tf.shape(example['label']),
-        method=records.domain.depth_resize,
-      )
-      metres, valid = records.measure_depth(raw)
-      example.update(depth=metres, depth_valid=valid)
-    return example
+    return records.size_for_score(example)
 
   # What is filled up is a real image, so that it has a size, and blanked.
   examples = _Arrays(
@@ -321,7 +314,8 @@ def _stack_examples(
       numbers.clip(max=len(records) - 1).ravel()
     )
     .map(load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-    .prefetch(tf.data.AUTOTUNE)
+    .prefetch(tf.data.AUTOTUNE),
+    [records],
   )
   for row in numbers < len(records):
     yield _stack(list(itertools.islice(examples, len(row))), row, records)

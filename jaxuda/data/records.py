@@ -1,8 +1,10 @@
 """A side of the data config, checked, and random access to its records."""
 
+import collections
 from collections.abc import Sequence
 import contextlib
 import dataclasses
+import os
 from typing import Any
 
 import numpy as np
@@ -10,13 +12,28 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from jaxuda import errors
+from jaxuda.data import depth_codes
 from jaxuda.data import labels
+from jaxuda.data import making
 from jaxuda.data import registry
+from jaxuda.data import shards
+from jaxuda.data import sizing
 from jaxuda.data import transforms
 
 # If TensorFlow was used before, it keeps what it has taken.
 with contextlib.suppress(RuntimeError):
   tf.config.set_visible_devices([], 'GPU')
+
+# Fields that a config may leave out; the first is the default. A depth_resize
+# of 'default' is config.data.resize.
+_CHOICES = {
+  'depth_resize': ('default', *transforms.DEPTH_RESIZES),
+  'fit': transforms.FITS,
+  'store': ('raw', 'png', 'jpeg'),
+  'eval_labels': ('native', 'input'),
+}
+# Records that were read last, among which a broken one is looked for.
+_RECENT = 1024
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -30,7 +47,10 @@ class Domain:
     flip: mirror half of the samples.
     fraction: of the split's images that is used.
     image_resize: 'bicubic' or 'bilinear'.
-    depth_resize: 'reference' or 'consistent'.
+    depth_resize: 'reference', 'consistent' or 'linear'.
+    fit: 'stretch', or 'pad' to keep the aspect.
+    store: 'raw', or 'png' or 'jpeg' at `size`, see `making`.
+    eval_labels: 'native', or 'input' to score at `size`.
     zero_depth, far_depth: 'keep' or 'mask'.
   """
 
@@ -45,6 +65,9 @@ class Domain:
   fraction: float
   image_resize: str
   depth_resize: str
+  fit: str
+  store: str
+  eval_labels: str
   zero_depth: str
   far_depth: str
 
@@ -83,15 +106,13 @@ def read_domain(
     )
   if not isinstance(own.flip, bool):
     raise errors.UserError(f'{where}.flip={own.flip}; expected True or False')
+  more = {k: own.get(k, v[0]) for k, v in _CHOICES.items()}
   choices = (
     (f'{where}.image_resize', own.image_resize, transforms.IMAGE_RESIZES),
-    ('config.data.resize', data_config.resize, transforms.DEPTH_RESIZES),
-    (
-      'config.data.zero_depth',
-      data_config.zero_depth,
-      transforms.DEPTH_POLICIES,
-    ),
-    ('config.data.far_depth', data_config.far_depth, transforms.DEPTH_POLICIES),
+    ('config.data.resize', data_config.resize, transforms.DEPTH_RESIZES[:2]),
+    ('config.data.zero_depth', data_config.zero_depth, depth_codes.POLICIES),
+    ('config.data.far_depth', data_config.far_depth, depth_codes.POLICIES),
+    *((f'{where}.{k}', more[k], v) for k, v in _CHOICES.items()),
   )
   for name, value, expected in choices:
     if value not in expected:
@@ -109,7 +130,14 @@ def read_domain(
     flip=own.flip,
     fraction=float(own.fraction),
     image_resize=own.image_resize,
-    depth_resize=data_config.resize,
+    depth_resize=(
+      data_config.resize
+      if more['depth_resize'] == 'default'
+      else more['depth_resize']
+    ),
+    fit=more['fit'],
+    store=more['store'],
+    eval_labels=more['eval_labels'],
     zero_depth=data_config.zero_depth,
     far_depth=data_config.far_depth,
   )
@@ -158,27 +186,27 @@ class Records:
     if 'label' in fields and classes is not None:
       table = labels.label_map(family.ids, classes)
     builder = registry.load(
-      domain.dataset, data_dir=domain.data_dir, manual_dir=domain.manual_dir
+      domain.dataset,
+      data_dir=domain.data_dir,
+      manual_dir=domain.manual_dir,
+      store=making.Store.of(domain),
     )
     info = builder.info
-    missing = _find_missing(domain, info, fields)
-    wrong = [x for x in missing if x not in optional]
-    if wrong:
-      has = registry.describe_fields(info)
-      raise errors.UserError(
-        f'{domain.dataset} has no {wrong[0]} in split {domain.split!r}, which'
-        f' is needed of the {domain.side}; its fields are {has}'
-      )
-    self.fields = tuple(x for x in fields if x not in missing)
+    self.fields = _check_fields(domain, info, fields, optional)
     self._table = table
-    self._unit = float(registry.metadata(info).get('depth_unit', 0.01))
+    self._code = depth_codes.DepthCode.of(registry.metadata(info))
+    self._folder = builder.data_dir
+    self._recent = collections.deque(maxlen=_RECENT)
     with registry.quiet():
       self._features, self._decoders = _select(info, self.fields)
+      self._files = info.splits[domain.split].file_instructions
+      for part in self._files:
+        _check_file(part.filename, domain, self._folder)
       self._source = builder.as_data_source(
         split=domain.split,
         deserialize_method=tfds.decode.DeserializeMethod.RAW_BYTES,
       )
-    # A fraction is the first records; TFDS stored them in a random order.
+    # A fraction is the first records; they are stored in a random order.
     self._count = max(1, round(domain.fraction * len(self._source)))
 
   def __len__(self) -> int:
@@ -186,6 +214,7 @@ class Records:
 
   def read(self, number: int) -> bytes:
     """Returns a serialized record."""
+    self._recent.append(int(number))
     return self._source[int(number)]
 
   def decode(self, record: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -193,7 +222,7 @@ class Records:
 
     Returns:
       'name' string; of `fields`, 'image' uint8 [H, W, 3], 'label' int32 [H, W],
-      'depth' uint16 [H, W], raw.
+      'depth' uint16 [H, W], raw, and 'depth_factor' if its code needs it.
     """
     with registry.quiet():
       example = self._features.deserialize_example(
@@ -207,22 +236,92 @@ class Records:
       out['label'] = transforms.map_labels(raw, self._table)
     if 'depth' in self.fields:
       out['depth'] = transforms.decode_depth(example['depth'])
+    if 'depth_factor' in example:
+      out['depth_factor'] = example['depth_factor']
     return out
 
-  def resize(self, image: tf.Tensor) -> tf.Tensor:
-    """Resizes an image to the network's size."""
-    return transforms.resize_image(
-      image, self.domain.size, method=self.domain.image_resize
-    )
+  def size_for_training(
+    self, example: dict[str, tf.Tensor]
+  ) -> dict[str, tf.Tensor]:
+    """Brings what `decode` gives to the network's size, depth to metres."""
+    out = {}
+    if 'image' in example:
+      out['image'] = sizing.size_image(example['image'], self.domain)
+    if 'label' in example:
+      out['label'] = sizing.size_label(example['label'], self.domain)
+    if 'depth' in example:
+      out['depth'], out['depth_valid'] = sizing.size_depth(
+        example, self.domain, self._code
+      )
+    return out
 
-  def measure_depth(self, raw: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Returns metres and validity of raw depth."""
-    return transforms.measure_depth(
-      raw,
-      unit=self._unit,
-      zero_depth=self.domain.zero_depth,
-      far_depth=self.domain.far_depth,
+  def size_for_score(
+    self, example: dict[str, tf.Tensor]
+  ) -> dict[str, tf.Tensor]:
+    """Brings what `decode` gives to the sizes of the evaluation."""
+    return sizing.size_for_score(example, self.domain, self._code)
+
+  def diagnose(self) -> None:
+    """Looks for a broken record among those that were read last.
+
+    TensorFlow's own message does not name it.
+
+    Raises:
+      UserError: names the record and its file, and what to do.
+    """
+    for number in reversed(list(self._recent)):
+      try:
+        example = self.decode(tf.constant(self._source[number]))
+      except Exception as e:
+        reason = getattr(e, 'message', str(e))
+        raise errors.UserError(
+          f'{self.domain.dataset}: record {number} of split'
+          f' {self.domain.split!r} in {self._find_file(number)} is damaged'
+          f' ({_first_line(reason)}); delete {self._folder} and prepare it'
+          ' again'
+        ) from None
+      del example
+
+  def _find_file(self, number: int) -> str:
+    for part in self._files:
+      if number < part.examples_in_shard - part.skip:
+        return str(part.filename)
+      number -= part.examples_in_shard - part.skip
+    return str(self._folder)
+
+
+def _first_line(text: str) -> str:
+  return (' '.join(str(text).split()) or 'no reason given')[:120]
+
+
+def _check_file(
+  filename: str | os.PathLike[str], domain: Domain, folder: Any
+) -> None:
+  """Opens a shard, which reads its index."""
+  try:
+    shards.count_records(filename)
+  except Exception as e:
+    raise errors.UserError(
+      f'{domain.dataset}: {filename} cannot be read'
+      f' ({_first_line(str(e))}); delete {folder} and prepare it again'
+    ) from None
+
+
+def _check_fields(
+  domain: Domain,
+  info: tfds.core.DatasetInfo,
+  fields: Sequence[str],
+  optional: Sequence[str],
+) -> tuple[str, ...]:
+  missing = _find_missing(domain, info, fields)
+  wrong = [x for x in missing if x not in optional]
+  if wrong:
+    has = registry.describe_fields(info)
+    raise errors.UserError(
+      f'{domain.dataset} has no {wrong[0]} in split {domain.split!r}, which'
+      f' is needed of the {domain.side}; its fields are {has}'
     )
+  return tuple(x for x in fields if x not in missing)
 
 
 def _find_missing(
@@ -245,13 +344,16 @@ def _find_missing(
   missing = [x for x in fields if x not in info.features]
   if name in registry.metadata(info).get('unlabelled_splits', ()):
     missing.append('label')
+  if name in registry.metadata(info).get('depthless_splits', ()):
+    missing.append('depth')
   return [x for x in fields if x in missing]
 
 
 def _select(info: tfds.core.DatasetInfo, fields: Sequence[str]):
   """Returns the features that are parsed, and that they stay encoded."""
   encoded = {x: tfds.decode.SkipDecoding() for x in fields}
-  partial = tfds.decode.PartialDecoding(
-    {'name': True, **dict.fromkeys(fields, True)}
-  )
+  wanted = {'name': True, **dict.fromkeys(fields, True)}
+  if 'depth' in fields and 'depth_factor' in info.features:
+    wanted['depth_factor'] = True
+  partial = tfds.decode.PartialDecoding(wanted)
   return partial.extract_features(info.features), encoded

@@ -4,17 +4,21 @@ A dataset is a module with
 
     builder(name, *, data_dir=None, manual_dir=None) -> tfds builder
 
+(and `store`, see `making`, if `Dataset.stores`)
 and a line in `DATASETS`. Its examples hold encoded pictures:
 
 * 'name': text, unique in a split;
 * 'image': PNG or JPEG, RGB;
 * 'label': 8-bit grey PNG of raw ids, if it has labels;
 * 'depth': 16-bit grey PNG of raw depth, if it has depth;
+* 'depth_factor': of depth whose code is 'disparity';
 
 and what else it likes: only these are read. Of its metadata these are read:
 
 * 'unlabelled_splits': splits whose 'label' is empty (default: none);
-* 'depth_unit': metres in one raw unit of depth (default: 0.01, centimetres).
+* 'depthless_splits': splits whose 'depth' is empty (default: none);
+* 'depth_code', 'depth_unit', 'depth_missing': see `depth_codes` (default: raw
+  depth is centimetres).
 
 Its file format is array_record, for random access.
 """
@@ -22,6 +26,7 @@ Its file format is array_record, for random access.
 from collections.abc import Callable, Iterator, Mapping
 import contextlib
 import dataclasses
+import functools
 import io
 import os
 import sys
@@ -32,7 +37,17 @@ import tensorflow_datasets as tfds
 
 from jaxuda import errors
 from jaxuda.data import camvid
+from jaxuda.data import cityscapes
+from jaxuda.data import folder
+from jaxuda.data import gta5
+from jaxuda.data import kitti
+from jaxuda.data import layout
+from jaxuda.data import making
+from jaxuda.data import mapillary
+from jaxuda.data import stored
 from jaxuda.data import streets
+from jaxuda.data import synthia
+from jaxuda.data import virtual_kitti
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -42,16 +57,38 @@ class Dataset:
   Attributes:
     build: (name, *, data_dir, manual_dir) -> TFDS builder.
     ids: whose raw ids its labels are, a dataset name of `labels`.
+    stores: whether it can be prepared at the training size.
+    describe: (name, manual_dir) -> its `layout.Spec`, where it has one.
   """
 
   build: Callable[..., tfds.core.DatasetBuilder]
   ids: str
+  stores: bool = False
+  describe: Callable[..., layout.Spec] | None = None
 
 
 # By the part of a dataset's name before '/'.
 DATASETS: dict[str, Dataset] = {
   'camvid': Dataset(build=camvid.builder, ids='camvid'),
   'streets': Dataset(build=streets.builder, ids='streets'),
+  **{
+    name: Dataset(
+      build=functools.partial(stored.build, describe=module.describe),
+      ids=name,
+      stores=True,
+      describe=module.describe,
+    )
+    for name, module in (
+      ('synthia', synthia),
+      ('gta5', gta5),
+      ('cityscapes', cityscapes),
+      ('mapillary', mapillary),
+      ('mapillary_v2', mapillary),
+      ('kitti', kitti),
+      ('vkitti', virtual_kitti),
+      ('folder', folder),
+    )
+  },
 }
 
 
@@ -70,7 +107,11 @@ def find(dataset: str) -> Dataset:
 
 
 def load(
-  dataset: str, *, data_dir: str | None = None, manual_dir: str | None = None
+  dataset: str,
+  *,
+  data_dir: str | None = None,
+  manual_dir: str | None = None,
+  store: making.Store | None = None,
 ) -> tfds.core.DatasetBuilder:
   """Returns the builder of a dataset, preparing the data on first use.
 
@@ -78,17 +119,25 @@ def load(
     dataset: e.g. 'camvid', 'streets/source'.
     data_dir: where prepared data are; default: that of TFDS.
     manual_dir: where the user's files are, for datasets that need them.
+    store: how examples are kept; default: as the files are.
 
   Raises:
     UserError: unknown dataset, or something is wrong with the user's files.
   """
-  build = find(dataset).build
+  family = find(dataset)
+  more = {'store': store} if family.stores and store else {}
+  if not family.stores and store and store.form != 'raw':
+    raise errors.UserError(
+      f'{dataset} cannot be stored as {store.form}; expected store=raw'
+    )
   data_dir = os.path.expanduser(data_dir) if data_dir else None
   manual_dir = os.path.expanduser(manual_dir) if manual_dir else None
 
   def create() -> tfds.core.DatasetBuilder:
     with quiet():
-      return build(dataset, data_dir=data_dir, manual_dir=manual_dir)
+      return family.build(
+        dataset, data_dir=data_dir, manual_dir=manual_dir, **more
+      )
 
   made = create()
   with quiet():

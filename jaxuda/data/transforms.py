@@ -11,17 +11,20 @@ labels and depth:
   size keeps 0, 2, 4, ... Labels and depth are then a pixel apart; the variant
   'consistent' samples depth as labels.
 
-Aspect ratios are not kept, as in the references.
+  'linear' is OpenCV's INTER_LINEAR, of raw values: CorDA's GTA5.
+
+Aspect ratios are not kept, as in the references, but for Mapillary, where they
+are: 'pad' shrinks an image until it fits and pads it below and to the right,
+with black and with ignored labels.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 
 IMAGE_RESIZES = ('bicubic', 'bilinear')
-DEPTH_RESIZES = ('reference', 'consistent')
-DEPTH_POLICIES = ('keep', 'mask')
-FAR_RAW = 65535  # The largest 16-bit value: sky, or beyond.
+DEPTH_RESIZES = ('reference', 'consistent', 'linear')
+FITS = ('stretch', 'pad')
 
 
 class Window(NamedTuple):
@@ -72,7 +75,7 @@ def resize_image(
 
   Args:
     image: uint8 [H, W, 3].
-    size: (height, width).
+    size: (height, width), numbers or tensors.
     method: 'bicubic' or 'bilinear'.
 
   Returns:
@@ -85,8 +88,12 @@ def resize_image(
     resized = tf.image.resize(image, size, method=method, antialias=True)
     return tf.saturate_cast(tf.round(resized), tf.uint8)
 
-  same = tf.reduce_all(tf.shape(image)[:2] == tf.constant(size))
-  return tf.ensure_shape(tf.cond(same, lambda: image, resize), [*size, 3])
+  same = tf.reduce_all(tf.shape(image)[:2] == tf.stack(size))
+  resized = tf.cond(same, lambda: image, resize)
+  known = tf.get_static_value(tf.stack(size))
+  return tf.ensure_shape(
+    resized, [None, None, 3] if known is None else [*known, 3]
+  )
 
 
 def resize_label(label: tf.Tensor, size: tuple[int, int]) -> tf.Tensor:
@@ -115,15 +122,20 @@ def resize_depth(
   Args:
     depth: [H, W] of any type.
     size: (height, width), a tensor or numbers.
-    method: 'reference', or 'consistent' for that of `resize_label`.
+    method: 'reference'; 'consistent' for that of `resize_label`; 'linear' for
+      OpenCV's INTER_LINEAR, without averaging where it shrinks.
 
   Returns:
-    [height, width], pixel floor(i * H / height) of the rows, and so on.
+    [height, width], pixel floor(i * H / height) of the rows, and so on;
+    'linear': float32.
   """
   if method not in DEPTH_RESIZES:
     raise ValueError(f'method={method!r}; expected one of {DEPTH_RESIZES}')
   if method == 'consistent':
     return resize_label(depth, size)
+  if method == 'linear':
+    values = tf.cast(depth, tf.float32)[..., None]
+    return tf.image.resize(values, size, method='bilinear')[..., 0]
 
   def sample(count: tf.Tensor, available: tf.Tensor) -> tf.Tensor:
     # OpenCV multiplies by a rounded reciprocal; its last bit decides ties.
@@ -143,37 +155,53 @@ def _gather(values, size, sample):
   return taken if known is None else tf.ensure_shape(taken, known)
 
 
-def measure_depth(
-  raw: tf.Tensor,
-  *,
-  unit: float = 0.01,
-  zero_depth: str = 'keep',
-  far_depth: str = 'keep',
-) -> tuple[tf.Tensor, tf.Tensor]:
-  """Turns raw depth into metres.
+def fit_size(shape: Any, size: tuple[int, int]) -> tuple[Any, Any]:
+  """Returns the largest size within another that keeps the aspect.
+
+  Rounded down, as Mapillary's images are in DADA.
 
   Args:
-    raw: uint16 [...].
-    unit: metres in one raw unit.
-    zero_depth: 'keep', as the references do, or 'mask' raw 0: not valid.
-    far_depth: the same for raw 65535, sky.
-
-  Returns:
-    (float32 [...] metres, of every pixel; bool [...] where they are valid).
+    shape: (height, width), numbers or integer tensors.
+    size: (height, width).
   """
-  for name, policy in (('zero_depth', zero_depth), ('far_depth', far_depth)):
-    if policy not in DEPTH_POLICIES:
-      raise ValueError(f'{name}={policy!r}; expected one of {DEPTH_POLICIES}')
-  # Divided in double: 65535 is 655.35 and not 655.3499.
-  metres = tf.cast(tf.cast(raw, tf.float64) * unit, tf.float32)
-  valid = tf.ones_like(raw, tf.bool)
-  # TensorFlow compares no uint16.
-  number = tf.cast(raw, tf.int32)
-  if zero_depth == 'mask':
-    valid &= number != 0
-  if far_depth == 'mask':
-    valid &= number != FAR_RAW
-  return metres, valid
+  height, width = shape
+  if isinstance(height, int) and isinstance(width, int):
+    wide = width * size[0] >= height * size[1]
+    return (
+      (height * size[1] // width, size[1])
+      if wide
+      else (size[0], width * size[0] // height)
+    )
+  wide = width * size[0] >= height * size[1]
+  return (
+    tf.where(wide, height * size[1] // width, size[0]),
+    tf.where(wide, size[1], width * size[0] // height),
+  )
+
+
+def pad_shape(shape: Any, size: tuple[int, int]) -> tuple[tf.Tensor, tf.Tensor]:
+  """Returns the smallest shape around another that has the aspect of `size`.
+
+  Args:
+    shape: (height, width), integer tensors.
+    size: (height, width).
+  """
+  height, width = shape
+  wide = width * size[0] >= height * size[1]
+  return (
+    tf.where(wide, width * size[0] // size[1], height),
+    tf.where(wide, width, height * size[1] // size[0]),
+  )
+
+
+def pad_to(values: tf.Tensor, size: Any, *, fill: Any = 0) -> tf.Tensor:
+  """Pads [h, w, ...] below and to the right up to (height, width)."""
+  shape = tf.shape(values)
+  more = [[0, size[0] - shape[0]], [0, size[1] - shape[1]]]
+  rest = [[0, 0]] * (len(values.shape) - 2)
+  return tf.pad(
+    values, [*more, *rest], constant_values=tf.cast(fill, values.dtype)
+  )
 
 
 def map_labels(raw: tf.Tensor, table: tf.Tensor) -> tf.Tensor:

@@ -69,7 +69,7 @@ def test_kitti_ids():
 
 
 def test_seven_classes_do_not_become_more():
-  with pytest.raises(errors.UserError, match='no map to .*one of coarse7'):
+  with pytest.raises(errors.UserError, match=r'no map to .*one of coarse7'):
     labels.label_map('mapillary', 'synthia16')
 
 

@@ -134,25 +134,6 @@ def test_half_size_takes_odd_labels_and_even_depth():
   assert consistent.numpy().tolist() == [[1, 3, 5]]
 
 
-def test_metres():
-  raw = tf.constant([0, 1, 100, 65534, 65535], tf.uint16)
-  metres, valid = transforms.measure_depth(raw)
-  assert metres.dtype == tf.float32
-  np.testing.assert_array_equal(
-    metres, np.float32([0, 0.01, 1, 655.34, 655.35])
-  )
-  assert valid.numpy().all()
-
-
-def test_masked_depth():
-  raw = tf.constant([0, 1, 100, 65534, 65535], tf.uint16)
-  _, no_zero = transforms.measure_depth(raw, zero_depth='mask')
-  assert no_zero.numpy().tolist() == [False, True, True, True, True]
-  metres, near = transforms.measure_depth(raw, far_depth='mask', unit=1 / 256)
-  assert near.numpy().tolist() == [True, True, True, True, False]
-  assert metres[2] == 100 / 256
-
-
 def test_labels_are_mapped():
   table = np.full(256, 255, np.uint8)
   table[3] = 7
@@ -161,6 +142,37 @@ def test_labels_are_mapped():
   )
   assert mapped.dtype == tf.int32
   assert mapped.numpy().tolist() == [[7, 255, 255]]
+
+
+def test_linear_depth_is_opencvs():
+  raw = np.random.default_rng(0).integers(0, 65536, (8, 12), np.uint16)
+  for size in ((3, 5), (4, 6), (16, 20)):
+    expected = cv2.resize(raw.astype(np.float32), size[::-1])
+    ours = transforms.resize_depth(tf.constant(raw), size, method='linear')
+    np.testing.assert_allclose(ours, expected, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+  ('shape', 'size', 'inner', 'padded'),
+  [
+    # 4:3 into 2:1, and 2:1 into 4:3.
+    ((300, 400), (100, 200), (100, 133), (300, 600)),
+    ((1000, 2000), (768, 1024), (512, 1024), (1500, 2000)),
+    ((768, 1024), (768, 1024), (768, 1024), (768, 1024)),
+    # The integer part: 2448 * 1024 / 3265 = 767.76.
+    ((2448, 3265), (768, 1024), (767, 1024), (2448, 3265)),
+  ],
+)
+def test_the_aspect_is_kept(shape, size, inner, padded):
+  assert transforms.fit_size(shape, size) == inner
+  tensors = tf.unstack(tf.constant(shape))
+  assert [int(x) for x in transforms.fit_size(tensors, size)] == list(inner)
+  assert [int(x) for x in transforms.pad_shape(tensors, size)] == list(padded)
+
+
+def test_padding_is_below_and_right():
+  out = transforms.pad_to(tf.constant([[1, 2]]), (2, 4), fill=9)
+  assert out.numpy().tolist() == [[1, 2, 9, 9], [9, 9, 9, 9]]
 
 
 def draw(index, **options):
@@ -213,8 +225,7 @@ def test_cut_is_the_same_for_image_and_label():
   'call',
   [
     lambda: transforms.resize_image(None, (1, 1), method='nearest'),
-    lambda: transforms.resize_depth(None, (1, 1), method='linear'),
-    lambda: transforms.measure_depth(None, zero_depth='drop'),
+    lambda: transforms.resize_depth(None, (1, 1), method='area'),
   ],
 )
 def test_unknown_options(call):
