@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 import dataclasses
+import re
 from typing import Any, NamedTuple
 
 import jax
@@ -180,27 +181,46 @@ def group_of(path: Sequence[str]) -> str:
   return 'shortcut' if path[2].startswith('downsample') else 'block'
 
 
-def labels_of(params: Any, *, train_affine: bool) -> Any:
-  """Returns the tree of groups; norm affines are 'frozen' unless trained."""
+def labels_of(params: Any, *, train_affine: bool, active_rates: int = 0) -> Any:
+  """Returns the tree of groups, 'frozen' for what is never touched.
+
+  Args:
+    params: of a task network.
+    train_affine: whether scale and bias of the backbone's norms are trained;
+      those of a head's norms always are.
+    active_rates: how many dilations of the ASPP heads act; 0 for all. The
+      others have no gradient, and PyTorch then leaves them alone, while a
+      gradient of 0 would still let them decay.
+  """
 
   def label(path, _):
     keys = [entry.key for entry in path]
     affine = keys[-2].startswith(('bn', 'downsample_bn'))
-    return 'frozen' if affine and not train_affine else group_of(keys)
+    if affine and keys[0] == 'backbone' and not train_affine:
+      return 'frozen'
+    aspp = re.fullmatch(r'conv(\d+)_(kernel|bias)', keys[-1])
+    if aspp and active_rates and int(aspp[1]) >= active_rates:
+      return 'frozen'
+    return group_of(keys)
 
   return jax.tree_util.tree_map_with_path(label, params)
 
 
 def task_optimizer(
-  options: Options, *, total_steps: int, train_affine: bool
+  options: Options,
+  *,
+  total_steps: int,
+  train_affine: bool,
+  active_rates: int = 0,
 ) -> optax.GradientTransformation:
   """SGD or AdamW in groups for a network with a 'backbone' and heads beside it.
 
   Args:
     options: see `Options`.
     total_steps: length of the poly schedule.
-    train_affine: whether norms' scale and bias are trained; else they are never
-      touched, not by weight decay either.
+    train_affine: whether scale and bias of the backbone's norms are trained;
+      what is not is never touched, not by weight decay either.
+    active_rates: how many dilations of the ASPP heads act, 0 for all; likewise.
   """
   listed = options.repeats != 'plain' and options.name == 'sgd'
   mentions = {'stem': 1, 'block': 3, 'shortcut': 4, 'head': 1}
@@ -229,7 +249,10 @@ def task_optimizer(
       legacy=options.repeats == 'torch1.2',
     )
   return optax.partition(
-    transforms, lambda params: labels_of(params, train_affine=train_affine)
+    transforms,
+    lambda params: labels_of(
+      params, train_affine=train_affine, active_rates=active_rates
+    ),
   )
 
 

@@ -115,3 +115,36 @@ def ema_update(teacher: Any, student: Any, *, decay: jax.Array) -> Any:
     teacher,
     student,
   )
+
+
+def ema_decay(step: jax.Array, *, limit: float) -> jax.Array:
+  """Returns min(1 - 1 / (step + 1), limit), the decay after a step.
+
+  The first step's is 0: the teacher becomes a copy of the student, and for the
+  next ones it is the plain mean of all students so far (Tarvainen and Valpola,
+  2017, as DACS runs it).
+
+  Args:
+    step: scalar int, the number of steps taken before this one.
+    limit: the decay in the long run.
+  """
+  step = jnp.asarray(step, jnp.result_type(float))
+  return jnp.minimum(1 - 1 / (step + 1), limit)
+
+
+def update_teacher(
+  teacher: Net, student: Net, *, decay: jax.Array, batch_stats: Any
+) -> Net:
+  """Moves a teacher towards the student after a step.
+
+  Args:
+    teacher: before the step. Its parameters alone are averaged.
+    student: after the step.
+    decay: see `ema_decay`.
+    batch_stats: this device's running statistics after the teacher's own
+      forward pass. Their mean over the devices is kept.
+  """
+  return teacher.replace(
+    params=ema_update(teacher.params, student.params, decay=decay),
+    batch_stats=parallel.mean(batch_stats),
+  )

@@ -10,8 +10,10 @@ framework.
 
 import argparse
 from collections.abc import Mapping
+import importlib
 import json
 import pathlib
+import pkgutil
 import sys
 from typing import Any
 
@@ -20,7 +22,7 @@ import numpy as np
 
 TOLERANCE = 1e-6
 # Entries that describe the run and are no result.
-_DESCRIPTION = ('sizes', 'shapes')
+_DESCRIPTION = ('sizes', 'shapes', 'chosen')
 
 
 def relative_error(ours: Any, golden: Any) -> float:
@@ -29,7 +31,7 @@ def relative_error(ours: Any, golden: Any) -> float:
   Args:
     ours: an array, or a dict of arrays or scalars.
     golden: the same; every key must be in `ours`, and what is only in `ours`
-      must be 0. A golden 0 must be met exactly.
+      must be 0. A golden 0 must be met exactly, as must a list of names.
   """
   if isinstance(golden, dict):
     # A parameter that the reference does not train must not move here either.
@@ -37,6 +39,8 @@ def relative_error(ours: Any, golden: Any) -> float:
     if set(golden) - set(ours) or any(extra):
       return float('inf')
     return max(relative_error(ours[k], v) for k, v in golden.items())
+  if isinstance(golden, list) and isinstance(golden[0], str):
+    return 0.0 if sorted(golden) == sorted(ours) else float('inf')
   golden, ours = np.asarray(golden, float), np.asarray(ours, float)
   if golden.shape != ours.shape or not np.isfinite(ours).all():
     return float('inf')
@@ -65,6 +69,15 @@ def compare(
   return errors
 
 
+def _modules():
+  """Yields the modules of the folder `golden`, one a method."""
+  # Imported after the switches: they build arrays.
+  folder = pathlib.Path(__file__).parent / 'golden'
+  for found in pkgutil.iter_modules([str(folder)]):
+    if found.name != 'recipe':
+      yield importlib.import_module(f'golden.{found.name}')
+
+
 def main() -> int:
   """Runs the command line; returns the exit status."""
   parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
@@ -74,10 +87,8 @@ def main() -> int:
   )
   args = parser.parse_args()
   jax.config.update('jax_enable_x64', args.dtype == 'float64')
-  # The golden batch is one image: one device, whatever the machine has.
+  # The golden batches are small: one device, whatever the machine has.
   jax.config.update('jax_num_cpu_devices', 1)
-  from golden import dada  # After the switches: it builds arrays.
-
   failed = False
   for file in args.files:
     if not file.is_file():
@@ -85,7 +96,7 @@ def main() -> int:
       return 1
     with np.load(file, allow_pickle=False) as data:
       golden = {k: data[k] for k in data.files}
-    module = next((m for m in (dada,) if m.recognises(golden)), None)
+    module = next((m for m in _modules() if m.recognises(golden)), None)
     if module is None:
       print(f'{file}: no method here has these entries', file=sys.stderr)
       return 1

@@ -6,6 +6,7 @@ import pytest
 
 from jaxuda import errors
 from jaxuda import optim
+from jaxuda.models import corda
 from jaxuda.models import deeplab
 
 
@@ -133,6 +134,21 @@ def test_groups_of_the_official_list():
   }
   trained = jax.tree.leaves(optim.labels_of(params, train_affine=True))
   assert 'frozen' not in trained
+
+
+def test_groups_of_corda():
+  module = corda.CorDA(classes=19)
+  image = jax.ShapeDtypeStruct((1, 65, 65, 3), jnp.float32)
+  params = jax.eval_shape(module.init, jax.random.key(0), image)['params']
+  tree = optim.labels_of(params, train_affine=False, active_rates=2)
+  labels = jax.tree.leaves(tree)
+  # Beside the backbone's norms: two rates of three heads, kernel and bias.
+  assert labels.count('frozen') == 208 + 12
+  assert tree['semantic']['conv1_bias'] == 'head'
+  assert tree['semantic']['conv2_bias'] == 'frozen'
+  # The bottlenecks' norms are trained, unlike the backbone's.
+  assert tree['bottleneck_depth_0']['downsample_bn']['scale'] == 'head'
+  assert tree['backbone']['layer1_0']['downsample_bn']['scale'] == 'frozen'
 
 
 def test_first_step_per_group():

@@ -57,6 +57,40 @@ def test_average_after_three_steps():
   np.testing.assert_allclose(teacher['w'], 1 - 0.9**3, rtol=1e-6)
 
 
+def test_decay_warms_up_to_its_limit():
+  decays = [float(state_lib.ema_decay(t, limit=0.7)) for t in range(5)]
+  np.testing.assert_allclose(decays, [0, 0.5, 2 / 3, 0.7, 0.7], rtol=1e-6)
+
+
+def test_teacher_after_three_steps():
+  # Students 3, 5, 10 after the steps; decays 0, 1/2 and 0.6: 3, 4, 6.4.
+  teacher = state_lib.Net(
+    params=jnp.asarray(-7.0), batch_stats=jnp.asarray(0.0), opt_state=()
+  )
+
+  def step(teacher, t, student, stats):
+    student = state_lib.Net(params=student, batch_stats=9.0, opt_state=1.0)
+    return state_lib.update_teacher(
+      teacher,
+      student,
+      decay=state_lib.ema_decay(t, limit=0.6),
+      batch_stats=stats,
+    )
+
+  mapped = jax.vmap(
+    step,
+    in_axes=(None, None, None, 0),
+    out_axes=None,
+    axis_name=parallel.AXIS,
+  )
+  for t, student in enumerate((3.0, 5.0, 10.0)):
+    teacher = mapped(teacher, jnp.asarray(t), student, jnp.array([1.0, 2.0]))
+  np.testing.assert_allclose(teacher.params, 6.4, rtol=1e-6)
+  # Its own statistics, not the student's.
+  assert teacher.batch_stats == 1.5
+  assert teacher.opt_state == ()
+
+
 def test_created_state_holds_arrays_only():
   net = state_lib.create_net({'params': {'w': jnp.zeros(1)}}, None)
   state = state_lib.create({'task': net})

@@ -27,6 +27,37 @@ def cross_entropy(
   Returns:
     A scalar, float32 or better.
   """
+  nll, one_hot, labelled = _log_likelihood(logits, label)
+  weight = labelled.astype(nll.dtype)
+  if class_weights is not None:
+    per_class = jnp.asarray(class_weights, nll.dtype).reshape(1, 1, 1, -1)
+    weight = jnp.sum(jnp.where(one_hot, per_class, 0), -1)
+  total = jnp.sum(weight)
+  return jnp.sum(nll * weight) / jnp.where(total > 0, total, 1)
+
+
+def weighted_cross_entropy(
+  logits: jax.Array, label: jax.Array, weight: jax.Array
+) -> jax.Array:
+  """Negative log likelihood times a weight, mean over all pixels.
+
+  Over all of them: ignored pixels and small weights make the loss smaller, as
+  in the official DACS and CorDA.
+
+  Args:
+    logits: [B, H, W, C].
+    label: [B, H, W] int; whatever is not in 0..C-1 (255) counts as 0.
+    weight: [B, H, W] >= 0.
+
+  Returns:
+    A scalar, float32 or better.
+  """
+  nll, _, labelled = _log_likelihood(logits, label)
+  return jnp.mean(nll * jnp.where(labelled, weight, 0))
+
+
+def _log_likelihood(logits, label):
+  """Returns (-log p [B, H, W], one-hot labels, whether there is a label)."""
   logits = logits.astype(jnp.promote_types(logits.dtype, jnp.float32))
   classes = logits.shape[-1]
   # A comparison with an iota, not a gather: its transpose is no scatter.
@@ -34,9 +65,4 @@ def cross_entropy(
   one_hot = label[..., None] == ids
   chosen = jnp.sum(jnp.where(one_hot, logits, 0), -1)
   nll = jax.nn.logsumexp(logits, -1) - chosen
-  weight = ((label >= 0) & (label < classes)).astype(nll.dtype)
-  if class_weights is not None:
-    per_class = jnp.asarray(class_weights, nll.dtype).reshape(1, 1, 1, -1)
-    weight = jnp.sum(jnp.where(one_hot, per_class, 0), -1)
-  total = jnp.sum(weight)
-  return jnp.sum(nll * weight) / jnp.where(total > 0, total, 1)
+  return nll, one_hot, (label >= 0) & (label < classes)

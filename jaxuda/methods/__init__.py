@@ -7,6 +7,14 @@ from typing import Any
 from jaxuda import errors
 from jaxuda import optim
 from jaxuda.models import deeplab
+from jaxuda.ops import mixing
+
+# Groups of options that methods share. A method has those that it uses.
+_GROUPS = {
+  'network': deeplab.Options,
+  'optim': optim.Options,
+  'mixing': mixing.Options,
+}
 
 
 def names() -> list[str]:
@@ -20,7 +28,8 @@ def create(config: Any) -> Any:
 
   Args:
     config: `name`, `num_classes`, `total_steps`, and the fields of the method
-      (`method`), of its networks (`network`) and of its optimizers (`optim`).
+      (`method`), of its networks (`network`), of its optimizers (`optim`) and
+      of self-training (`mixing`).
 
   Returns:
     An instance of the module's `Method`; see `methods.base.Method`.
@@ -33,15 +42,11 @@ def create(config: Any) -> Any:
       f'unknown method {config.name!r}; expected one of {", ".join(names())}'
     )
   module = importlib.import_module(f'jaxuda.methods.{config.name}')
-  return _construct(
-    module.Method,
-    'method',
-    config.get('method', {}),
-    num_classes=config.num_classes,
-    total_steps=config.total_steps,
-    network=_construct(deeplab.Options, 'network', config.get('network', {})),
-    optim=_construct(optim.Options, 'optim', config.get('optim', {})),
-  )
+  given = {'num_classes': config.num_classes, 'total_steps': config.total_steps}
+  for group, options in _GROUPS.items():
+    if group in module.Method.__dataclass_fields__:
+      given[group] = _construct(options, group, config.get(group, {}))
+  return _construct(module.Method, 'method', config.get('method', {}), **given)
 
 
 def _construct(cls, group, fields, **given):

@@ -23,13 +23,32 @@ _LEAVES = {
   'var': 'running_var',
 }
 
+# CorDA's modules. In its code S is the semantic task, D depth.
+_INITIAL = 'initial_task_prediction_heads'
+_DISTILLATION = 'multi_modal_distillation.self_attention'
+_CORDA = {
+  'semantic': 'heads.S',
+  'depth': 'heads.D',
+  'depth_source': 'heads.D_src',
+  'initial_semantic': f'{_INITIAL}.conv_out.S',
+  'initial_depth': f'{_INITIAL}.conv_out.D',
+  'initial_depth_source': f'{_INITIAL}.conv_out.D_src',
+  'bottleneck_semantic_0': f'{_INITIAL}.layers.S.0',
+  'bottleneck_semantic_1': f'{_INITIAL}.layers.S.1',
+  'bottleneck_depth_0': f'{_INITIAL}.layers.D.0',
+  'bottleneck_depth_1': f'{_INITIAL}.layers.D.1',
+  'distill_semantic': f'{_DISTILLATION}.S.D',
+  'distill_depth': f'{_DISTILLATION}.D.S',
+}
+
 
 def torch_key(path: Sequence[str]) -> str:
   """Returns the PyTorch key of one of our parameters or statistics.
 
   Examples: ('backbone', 'layer1_0', 'downsample_bn', 'mean') is
   'layer1.0.downsample.1.running_mean'; ('layer6', 'conv2_kernel') is
-  'layer6.conv2d_list.2.weight'; a discriminator's ('conv3', 'bias') is
+  'layer6.conv2d_list.2.weight'; CorDA's ('semantic', 'conv2_kernel') is
+  'heads.S.conv2d_list.2.weight'; a discriminator's ('conv3', 'bias') is
   '6.bias'.
 
   Args:
@@ -39,13 +58,16 @@ def torch_key(path: Sequence[str]) -> str:
   if '_' in leaf:  # Aspp: conv2_kernel.
     name, leaf = leaf.split('_')
     index = name.removeprefix('conv')
-    return '.'.join([*modules, 'conv2d_list', index, _LEAVES[leaf]])
+    head = _CORDA.get(modules[0], modules[0])
+    return f'{head}.conv2d_list.{index}.{_LEAVES[leaf]}'
   if len(modules) == 1 and modules[0].startswith('conv'):
     # A discriminator alternates convolutions and activations.
     return f'{2 * int(modules[0].removeprefix("conv"))}.{_LEAVES[leaf]}'
-  if modules[0] in ('backbone', 'depth'):
-    modules = modules[1:]
   parts = []
+  if modules[0] in ('backbone', 'depth', 'density'):  # enc4 and enc5.
+    modules = modules[1:]
+  elif modules[0] in _CORDA:
+    parts, modules = [_CORDA[modules[0]]], modules[1:]
   for module in modules:
     if module.startswith('layer'):
       parts += module.split('_')
@@ -53,6 +75,8 @@ def torch_key(path: Sequence[str]) -> str:
       parts += ['downsample', '0']
     elif module == 'downsample_bn':
       parts += ['downsample', '1']
+    elif module == 'attention':
+      parts += ['attention', '0']
     else:
       parts.append(module)
   return '.'.join([*parts, _LEAVES[leaf]])

@@ -35,3 +35,13 @@ def test_no_labelled_pixel_is_zero():
 def test_half_precision_is_summed_in_single():
   loss = segmentation.cross_entropy(LOGITS.astype(jnp.bfloat16), LABEL)
   assert loss.dtype == jnp.float32
+
+
+def test_weighted_mean_over_all_pixels():
+  # -log p is 0.126928, 0.313262 and log 2; the ignored one counts as 0.
+  weight = jnp.array([0.5, 2, 1]).reshape(1, 1, 3)
+  label = LABEL.at[0, 0, 2].set(255)
+  loss = segmentation.weighted_cross_entropy(LOGITS, label, weight)
+  np.testing.assert_allclose(
+    loss, (0.5 * 0.126928 + 2 * 0.313262) / 3, rtol=1e-5
+  )

@@ -33,6 +33,8 @@ def test_what_must_not_pass_does_not():
   assert error({'a': 1.0}, {'a': 1.0, 'b': 2.0}) == float('inf')
   assert error({'a': 1.0, 'frozen': 0.1}, {'a': 1.0}) == float('inf')
   assert error({'a': 1.0, 'frozen': 0.0}, {'a': 1.0}) == 0
+  assert error(['b', 'a'], ['a', 'b']) == 0
+  assert error(['a'], ['a', 'b']) == float('inf')
   golden = {'sizes': np.arange(3), 'loss': np.array(1.0)}
   assert check_golden.compare(golden, {}) == {'loss': float('inf')}
 
@@ -54,7 +56,10 @@ def test_a_file_of_no_method_is_named(tmp_path):
 
 
 @pytest.mark.skipif(not GOLDEN.exists(), reason='no golden numbers beside')
-def test_dada_agrees_with_the_reference_implementation():
-  result = _run(GOLDEN / 'dada.npz')
+@pytest.mark.parametrize(
+  ('name', 'entry'), [('dada', 'update_norms'), ('corda', 'no_grad')]
+)
+def test_agrees_with_the_reference_implementation(name, entry):
+  result = _run(GOLDEN / f'{name}.npz')
   assert result.returncode == 0, result.stdout + result.stderr
-  assert 'update_norms' in result.stdout
+  assert entry in result.stdout

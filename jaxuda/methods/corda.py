@@ -1,0 +1,354 @@
+"""CorDA: adaptation with self-supervised depth in both domains.
+
+Wang, Dai, Hoyer, Van Gool and Fink, ICCV 2021
+(https://arxiv.org/abs/2104.13613). On top of DACS: depth is regressed in both
+domains (eqs. 2-5), the tasks exchange features by attention (eqs. 6 and 7), and
+the disagreement of the two domains' depth decoders says how hard a pixel is to
+adapt (eq. 9).
+
+The default is the official code, which produced the published numbers: losses
+are means (paper: sums), the target's ones are on mixed images, pasted source
+pixels are supervised in depth by the source's decoder with the target's weight,
+the difficulty comes from the student on the mixed image and is averaged over
+the batch (`difficulty`). Depth is compared as 655.36 / (m + 0.01).
+"""
+
+from collections.abc import Sequence
+import dataclasses
+
+import jax
+from jax import lax
+import jax.numpy as jnp
+
+from jaxuda import errors
+from jaxuda import optim as optim_lib
+from jaxuda import parallel
+from jaxuda import state as state_lib
+from jaxuda.losses import adversarial
+from jaxuda.losses import multitask
+from jaxuda.methods import base
+from jaxuda.models import corda
+from jaxuda.models import deeplab
+from jaxuda.models import discriminators
+from jaxuda.ops import depth as depth_ops
+from jaxuda.ops import difficulty as difficulty_ops
+from jaxuda.ops import entropy
+from jaxuda.ops import mixing as mixing_ops
+from jaxuda.ops import resize
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Method:
+  """CorDA and the rows of its ablation.
+
+  Attributes:
+    num_classes: C.
+    total_steps: length of the schedules.
+    network, optim, mixing: see their `Options`.
+    structure, initial_semantic, width: of the network, see `models.corda`.
+    lambda_seg: weight of the source cross entropies.
+    lambda_depth: weight of the source berHu losses (eq. 8's alpha_S).
+    lambda_mixed: weight of the cross entropies on mixed images.
+    lambda_mixed_depth: weight of the berHu losses on them (alpha_T).
+    difficulty: 'batch_mean', 'per_image', 'paper' or 'none', see
+      `ops.difficulty`. 'paper' compares the decoders on the target image, as
+      eq. 9 has it; they are the teacher's, which sees it anyway.
+    difficulty_floor: least agreement, 1e-3 in the official code (not 'paper').
+    initial_steps: for so many steps the teacher labels with its initial head:
+      25,001 in the official GTA code, whatever its total; 0 for SYNTHIA.
+    initial_fraction: the same as a share of `total_steps` (0.1 in the paper);
+      used if `initial_steps` is 0.
+    adversarial: also align the outputs on plain target images, which takes one
+      more pass: 'advent' (self-information), 'dada' (times depth) or 'none'.
+      Suggested by the paper, in no published number.
+    lambda_adv, disc_factor, disc_width: see `methods.dada`.
+    evaluate: 'student', as all published numbers, or 'teacher'.
+  """
+
+  num_classes: int
+  total_steps: int
+  network: deeplab.Options = deeplab.Options(active_rates=2)
+  optim: optim_lib.Options = optim_lib.Options()
+  mixing: mixing_ops.Options = mixing_ops.Options(alpha=0.999)
+  structure: str = 'full'
+  initial_semantic: str = 'bottleneck'
+  width: int = 256
+  lambda_seg: float = 1.0
+  lambda_depth: float = 0.01
+  lambda_mixed: float = 1.0
+  lambda_mixed_depth: float = 0.001
+  difficulty: str = 'batch_mean'
+  difficulty_floor: float = 1e-3
+  initial_steps: int = 0
+  initial_fraction: float = 0.0
+  adversarial: str = 'none'
+  lambda_adv: float = 1e-3
+  disc_factor: float = 1.0
+  disc_width: int = 64
+  evaluate: str = 'student'
+
+  def __post_init__(self):
+    for field, choices in (
+      ('structure', corda.STRUCTURES),
+      ('initial_semantic', corda.INITIAL_SEMANTICS),
+      ('difficulty', difficulty_ops.MODES),
+      ('adversarial', ('none', 'advent', 'dada')),
+      ('evaluate', ('student', 'teacher')),
+    ):
+      value = getattr(self, field)
+      if value not in choices:
+        raise errors.UserError(
+          f'method.{field}={value!r}; expected one of {", ".join(choices)}'
+        )
+    if self.structure != 'full' and (
+      self.difficulty != 'none' or self.initial_until
+    ):
+      raise errors.UserError(
+        f'method.structure={self.structure!r} has one depth decoder and no'
+        ' initial heads; expected difficulty=none, initial_steps=0 and'
+        ' initial_fraction=0 with it'
+      )
+
+  @property
+  def initial_until(self) -> int:
+    """The first step at which the teacher labels with its final head."""
+    return self.initial_steps or round(self.initial_fraction * self.total_steps)
+
+  @property
+  def needs(self) -> dict[str, tuple[str, ...]]:
+    """Labelled source with depth; target images with (pseudo) depth."""
+    return {'source': ('image', 'label', 'depth'), 'target': ('image', 'depth')}
+
+  @property
+  def task(self) -> corda.CorDA:
+    """The task network."""
+    return corda.CorDA(
+      classes=self.num_classes,
+      options=self.network,
+      structure=self.structure,
+      initial_semantic=self.initial_semantic,
+      width=self.width,
+    )
+
+  @property
+  def disc(self) -> discriminators.FcDiscriminator:
+    """The discriminator."""
+    return discriminators.FcDiscriminator(
+      width=self.disc_width, **self.network.types
+    )
+
+  @property
+  def task_tx(self):
+    """The task network's optimizer."""
+    return optim_lib.task_optimizer(
+      self.optim,
+      total_steps=self.total_steps,
+      train_affine=self.network.train_affine,
+      active_rates=self.network.active_rates,
+    )
+
+  @property
+  def disc_tx(self):
+    """The discriminator's optimizer."""
+    return optim_lib.disc_optimizer(self.optim, total_steps=self.total_steps)
+
+  def init(self, key: jax.Array, example: base.Batch) -> state_lib.TrainState:
+    """See `base.Method.init`."""
+    task_key, disc_key = jax.random.split(key)
+    image = example['source']['image'][:1]
+    task = state_lib.create_net(self.task.init(task_key, image), self.task_tx)
+    nets = {'task': task}
+    if self.adversarial != 'none':
+      dtype = self.network.types['dtype']
+      maps = jnp.zeros((1, 32, 32, self.num_classes), dtype)
+      nets['disc'] = state_lib.create_net(
+        self.disc.init(disc_key, maps), self.disc_tx
+      )
+    return state_lib.create(nets, teacher=task.replace(opt_state=()))
+
+  def run(self, params, batch_stats, image):
+    """Full-resolution outputs in training mode, and running statistics."""
+    out, stats = deeplab.run(self.task, params, batch_stats, image, train=True)
+    size = image.shape[1:3]
+    full = {k: resize.resize_align_corners(v, size) for k, v in out.items()}
+    return full, stats
+
+  def align_maps(self, full, depth):
+    """The discriminator's input [B, H, W, C]."""
+    maps = entropy.self_information(full['logits'])
+    if self.adversarial == 'dada':
+      maps = maps * full.get(depth, full['depth'])[..., None]
+    return maps
+
+  def mix(
+    self, state: state_lib.TrainState, batch: base.Batch, key: jax.Array
+  ) -> tuple[dict[str, jax.Array], jax.Array, object]:
+    """Labels the target and mixes it with the source.
+
+    Returns:
+      (the mixed batch with inverse depth, the mean weight of a pseudo-label,
+      the teacher's running statistics).
+    """
+    source, target = (
+      {**batch[k], 'depth': depth_ops.invert_depth(batch[k]['depth'])}
+      for k in ('source', 'target')
+    )
+    teacher = state.teacher
+    full, stats = self.run(teacher.params, teacher.batch_stats, target['image'])
+    logits = full['logits']
+    if self.initial_until:
+      first = state.step < self.initial_until
+      logits = jnp.where(first, full['initial_logits'], logits)
+    target['label'], target['weight'] = mixing_ops.label_target(
+      logits, step=state.step, options=self.mixing, axis=parallel.AXIS
+    )
+    source['weight'] = jnp.ones_like(target['weight'])
+    if self.difficulty == 'paper':
+      target['agreement'] = difficulty_ops.depth_agreement(
+        full['depth_source'],
+        full['depth'],
+        target['depth'],
+        valid=target['depth_valid'],
+        floor=0.0,
+      )
+      source['agreement'] = jnp.ones_like(target['agreement'])
+    mixed = mixing_ops.mix(
+      jax.random.fold_in(key, state.step),
+      source,
+      target,
+      classes=self.num_classes,
+      options=self.mixing,
+      axis=parallel.AXIS,
+    )
+    return lax.stop_gradient(mixed), jnp.mean(target['weight']), stats
+
+  def source_loss(self, params, batch_stats, source):
+    """Supervised loss; returns the total and (terms, statistics, maps)."""
+    full, stats = self.run(params, batch_stats, source['image'])
+    inverse = depth_ops.invert_depth(source['depth'])
+    terms = multitask.source_terms(full, {**source, 'depth': inverse})
+    weights = {'loss_seg': self.lambda_seg, 'loss_depth': self.lambda_depth}
+    maps = None
+    if self.adversarial != 'none':
+      maps = lax.stop_gradient(self.align_maps(full, 'depth_source'))
+    return multitask.total(terms, weights), (terms, stats, maps)
+
+  def weigh(self, full, mixed):
+    """The weight of every pixel of mixed images (eq. 9)."""
+    agreement = mixed.get('agreement')
+    if self.difficulty in ('batch_mean', 'per_image'):
+      agreement = difficulty_ops.depth_agreement(
+        full['depth_source'],
+        full['depth'],
+        mixed['depth'],
+        valid=mixed['depth_valid'],
+        floor=self.difficulty_floor,
+      )
+    return difficulty_ops.apply_difficulty(
+      mixed['weight'], agreement, mode=self.difficulty, axis=parallel.AXIS
+    )
+
+  def mixed_loss(self, params, batch_stats, mixed):
+    """Loss on mixed images; returns the total and (terms, statistics)."""
+    full, stats = self.run(params, batch_stats, mixed['image'])
+    weight = self.weigh(full, mixed)
+    terms = multitask.mixed_terms(full, mixed, weight=weight)
+    weights = {
+      'loss_mixed': self.lambda_mixed,
+      'loss_mixed_depth': self.lambda_mixed_depth,
+    }
+    return multitask.total(terms, weights), (terms, stats)
+
+  def align_loss(self, params, batch_stats, disc_params, image):
+    """The plain target shall look like the source to the discriminator."""
+    full, stats = self.run(params, batch_stats, image)
+    maps = self.align_maps(full, 'depth')
+    logits = self.disc.apply({'params': disc_params}, maps)
+    loss = adversarial.binary_cross_entropy(logits, adversarial.SOURCE)
+    terms = {'loss_adv': loss}
+    return self.lambda_adv * loss, (terms, stats, lax.stop_gradient(maps))
+
+  def update_disc(self, disc, source_maps, target_maps):
+    """One step of the discriminator; returns it and its terms."""
+
+    def loss(params):
+      return adversarial.discriminator_loss(
+        self.disc.apply({'params': params}, source_maps),
+        self.disc.apply({'params': params}, target_maps),
+        factor=self.disc_factor,
+      )
+
+    return state_lib.minimize(disc, loss, self.disc_tx)
+
+  def train_step(
+    self, state: state_lib.TrainState, batch: base.Batch, key: jax.Array
+  ) -> tuple[state_lib.TrainState, dict[str, jax.Array]]:
+    """See `base.Method.train_step`; all gradients at the old parameters."""
+    task, nets = state.nets['task'], {}
+    mixed, quality, teacher_stats = self.mix(state, batch, key)
+    grads, (losses, stats, source_maps) = jax.grad(
+      self.source_loss, has_aux=True
+    )(task.params, task.batch_stats, batch['source'])
+    # One pass's activations are gone before the next one's are made.
+    params, grads = lax.optimization_barrier((task.params, grads))
+    more, (terms, stats) = jax.grad(self.mixed_loss, has_aux=True)(
+      params, stats, mixed
+    )
+    grads, losses = jax.tree.map(jnp.add, grads, more), losses | terms
+    if self.adversarial != 'none':
+      disc = state.nets['disc']
+      params, grads = lax.optimization_barrier((params, grads))
+      more, (terms, stats, target_maps) = jax.grad(
+        self.align_loss, has_aux=True
+      )(params, stats, disc.params, batch['target']['image'])
+      grads, losses = jax.tree.map(jnp.add, grads, more), losses | terms
+      nets['disc'], terms = self.update_disc(disc, source_maps, target_maps)
+      losses |= terms
+    task = state_lib.update(task, grads, self.task_tx, batch_stats=stats)
+    state = state.replace(
+      step=state.step + 1,
+      nets={'task': task, **nets},
+      teacher=state_lib.update_teacher(
+        state.teacher,
+        task,
+        decay=state_lib.ema_decay(state.step, limit=self.mixing.alpha),
+        batch_stats=teacher_stats,
+      ),
+    )
+    return state, parallel.mean({**losses, 'quality': quality})
+
+  def pictures(
+    self, state: state_lib.TrainState, batch: base.Batch, key: jax.Array
+  ) -> dict[str, dict[str, jax.Array]]:
+    """See `base.Method.pictures`."""
+    mixed, _, _ = self.mix(state, batch, key)
+    task = state.nets['task']
+    full, _ = self.run(task.params, task.batch_stats, mixed['image'])
+    depth = {'mixed depth': mixed['depth'], 'target decoder': full['depth']}
+    share = {'weight': mixed['weight']}
+    if self.structure == 'full':
+      depth['source decoder'] = full['depth_source']
+      share |= {'attention': full['attention']}
+    if self.difficulty != 'none':
+      share |= {'with difficulty': self.weigh(full, mixed)}
+    return {
+      'image': {'mixed image': mixed['image']},
+      'label': {'mixed label': mixed['label']},
+      'depth': {k: depth_ops.restore_depth(v) for k, v in depth.items()},
+      'share': share,
+    }
+
+  def predict(
+    self,
+    state: state_lib.TrainState,
+    image: jax.Array,
+    *,
+    size: Sequence[int] | None = None,
+  ) -> dict[str, jax.Array]:
+    """Evaluates the student (or the teacher); see `base.Method.predict`.
+
+    Its final semantic head and the target's depth decoder.
+    """
+    teacher = self.evaluate == 'teacher'
+    net = state.teacher if teacher else state.nets['task']
+    return deeplab.predict(self.task, net, image, size=size)

@@ -1,0 +1,197 @@
+"""The networks of CorDA (Wang et al., ICCV 2021) and of its ablations."""
+
+from flax import linen as nn
+import jax
+import jax.numpy as jnp
+
+from jaxuda.models import deeplab
+from jaxuda.models import heads
+from jaxuda.models import layers
+from jaxuda.models import resnet
+from jaxuda.ops import image as image_ops
+
+STRUCTURES = ('full', 'no_attention', 'simple_aux')
+INITIAL_SEMANTICS = ('bottleneck', 'backbone')
+
+
+class Distillation(nn.Module):
+  """What one task takes from the other's features (eqs. 6 and 7).
+
+  conv(other) * sigmoid(attention(other)), both 3x3 without bias, norm or
+  activation; to be added to the task's own features.
+  """
+
+  initializer: str = 'reference'
+  dtype: object = jnp.float32
+  param_dtype: object = jnp.float32
+  rewrites: layers.Rewrites = layers.Rewrites()
+
+  @nn.compact
+  def __call__(self, other: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Returns (what is added, the attention in 0..1), both [B, h, w, K]."""
+
+    def conv(name):
+      return layers.Conv(
+        other.shape[-1],
+        3,
+        initializer=self.initializer,
+        dtype=self.dtype,
+        param_dtype=self.param_dtype,
+        rewrites=self.rewrites,
+        name=name,
+      )
+
+    attention = nn.sigmoid(conv('attention')(other))
+    return conv('conv')(other) * attention, attention
+
+
+class CorDA(nn.Module):
+  """A semantic and two depth decoders on one backbone.
+
+  Each task has two bottlenecks of its own and an initial head (1x1) on them;
+  attention passes features between the tasks; final heads are ASPPs. The
+  target's and the source's depth decoder share everything but their last
+  convolution. Parameters (ResNet-101, 19 classes): 46,619,049, with the initial
+  semantic head on the backbone 48,015,074, without attention 44,245,136, simple
+  auxiliary 43,974,800.
+
+  Attributes:
+    classes: number of classes C.
+    options: see `deeplab.Options`. The norms of the bottlenecks are trained
+      whatever `train_affine` says, as in the official code.
+    structure: 'full'; 'no_attention' (bottlenecks, no distillation, no initial
+      heads, one depth decoder) or 'simple_aux' (two ASPPs on the backbone).
+    initial_semantic: 'bottleneck': the initial semantic head is a 1x1
+      convolution on the semantic bottlenecks (the network for SYNTHIA);
+      'backbone': it is an ASPP on the backbone (the network for GTA).
+    width: channels of the bottlenecks' output, 256 in the paper.
+  """
+
+  classes: int
+  options: deeplab.Options = deeplab.Options(active_rates=2)
+  structure: str = 'full'
+  initial_semantic: str = 'bottleneck'
+  width: int = 256
+
+  @nn.compact
+  def __call__(
+    self, image: jax.Array, *, train: bool = False
+  ) -> dict[str, jax.Array]:
+    """Returns the low-resolution outputs, all linear.
+
+    Args:
+      image: [B, H, W, 3] uint8 or float RGB in 0..255; it is normalised here.
+      train: use batch statistics and move the running ones (`batch_stats`).
+
+    Returns:
+      'logits' [B, h, w, C]; 'depth' and 'depth_source' [B, h, w] in inverse
+      depth units, of the target's and the source's decoder; the same of the
+      initial heads as 'initial_...'; and 'attention' [B, h, w] in 0..1, the
+      mean over the channels of what the semantic branch sees of the depth
+      branch. Without distillation 'logits' and 'depth' alone.
+    """
+    o = self.options
+    x = image_ops.normalize_image(
+      image,
+      order=o.image_order,
+      mean=o.image_mean,
+      scale=o.image_scale,
+      dtype=o.types['dtype'],
+    )
+    _, features = resnet.ResNet(
+      size=o.backbone,
+      norm=o.norm,
+      train_affine=o.train_affine,
+      remat=o.remat,
+      name='backbone',
+      **self._common,
+    )(x, train=train)
+    if self.structure == 'simple_aux':
+      return {
+        'logits': self._aspp(features, self.classes, 'semantic'),
+        'depth': self._aspp(features, 1, 'depth'),
+      }
+    semantic = self._bottlenecks(features, 'semantic', train)
+    depth = self._bottlenecks(features, 'depth', train)
+    if self.structure == 'no_attention':
+      return {
+        'logits': self._aspp(semantic, self.classes, 'semantic'),
+        'depth': self._aspp(depth, 1, 'depth'),
+      }
+    if self.initial_semantic == 'backbone':
+      initial = self._aspp(features, self.classes, 'initial_semantic')
+    else:
+      initial = self._head(semantic, self.classes, 'initial_semantic')
+    outputs = {
+      'initial_logits': initial,
+      'initial_depth': self._head(depth, 1, 'initial_depth'),
+      'initial_depth_source': self._head(depth, 1, 'initial_depth_source'),
+    }
+    to_semantic, attention = self._distill(depth, 'distill_semantic')
+    to_depth, _ = self._distill(semantic, 'distill_depth')
+    semantic, depth = semantic + to_semantic, depth + to_depth
+    return {
+      **outputs,
+      'logits': self._aspp(semantic, self.classes, 'semantic'),
+      'depth': self._aspp(depth, 1, 'depth'),
+      'depth_source': self._aspp(depth, 1, 'depth_source'),
+      'attention': _widen(jnp.mean(attention, -1)),
+    }
+
+  @property
+  def _common(self):
+    o = self.options
+    return {'initializer': o.init, 'rewrites': o.rewrites, **o.types}
+
+  def _bottlenecks(self, x, task, train):
+    o = self.options
+
+    def conv(features, kernel, **kwargs):
+      return layers.Conv(features, kernel, **self._common, **kwargs)
+
+    def norm(name):
+      return layers.BatchNorm(
+        mode=o.norm, train_affine=True, name=name, **o.types
+      )
+
+    for index in range(2):
+      x = resnet.Bottleneck(
+        planes=self.width // 4,
+        expansion=4,
+        stride=1,
+        dilation=1,
+        project=index == 0,
+        conv=conv,
+        norm=norm,
+        barriers=o.rewrites.barriers,
+        name=f'bottleneck_{task}_{index}',
+      )(x, train)
+    return x
+
+  def _distill(self, x, name):
+    return Distillation(name=name, **self._common)(x)
+
+  def _head(self, x, channels, name):
+    y = layers.Conv(channels, 1, use_bias=True, name=name, **self._common)(x)
+    return self._output(y, name)
+
+  def _aspp(self, x, channels, name):
+    o = self.options
+    y = heads.Aspp(
+      channels,
+      rates=o.rates,
+      active=o.active_rates or None,
+      name=name,
+      **self._common,
+    )(x)
+    return self._output(y, name)
+
+  def _output(self, y, name):
+    y = _widen(y)
+    if 'depth' in name:
+      y = self.options.depth_scale * y[..., 0]
+    return y
+
+
+def _widen(x):
+  return x.astype(jnp.promote_types(x.dtype, jnp.float32))

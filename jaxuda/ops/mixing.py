@@ -1,0 +1,218 @@
+"""Self-training on mixed images, as DACS does it and CorDA takes over."""
+
+from collections.abc import Mapping, Sequence
+import dataclasses
+import math
+
+import jax
+from jax import lax
+import jax.numpy as jnp
+
+from jaxuda import errors
+from jaxuda.ops import augment
+from jaxuda.ops import classmix
+from jaxuda.ops import pseudo_label
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Options:
+  """Teacher, pseudo-labels, ClassMix and augmentation (`config.mixing`).
+
+  Attributes:
+    alpha: largest decay of the teacher's average: 0.99 in DACS, 0.999 in CorDA.
+    weight: of pseudo-labels: 'batch', 'pixel' or 'none', see
+      `pseudo_label.pseudo_weight`.
+    threshold: of the probability that the weight asks for.
+    start_step: pseudo-labels weigh nothing before that step; 0 in the papers,
+      which start from ImageNet or COCO. A network from scratch has first to see
+      something.
+    with_void: unlabelled pixels count as a class of ClassMix.
+    jitter: 'kornia0.4', 'standard' or 'none', see `augment.apply_jitter`.
+    jitter_strength, jitter_probability: of all four factors; of a batch.
+    blur_sigma: range in pixels.
+    blur_probability: of a batch to be blurred.
+  """
+
+  alpha: float = 0.99
+  weight: str = 'batch'
+  threshold: float = 0.968
+  start_step: int = 0
+  with_void: bool = True
+  jitter: str = 'kornia0.4'
+  jitter_strength: float = 0.25
+  jitter_probability: float = 0.8
+  blur_sigma: Sequence[float] = (0.15, 1.15)
+  blur_probability: float = 0.5
+
+  def __post_init__(self):
+    # A list (from a config file) would make the options unhashable.
+    object.__setattr__(self, 'blur_sigma', tuple(self.blur_sigma))
+    for field, choices in (
+      ('weight', pseudo_label.WEIGHTINGS),
+      ('jitter', augment.JITTERS),
+    ):
+      value = getattr(self, field)
+      if value not in choices:
+        raise errors.UserError(
+          f'mixing.{field}={value!r}; expected one of {", ".join(choices)}'
+        )
+    for field in (
+      *('alpha', 'threshold', 'jitter_strength', 'jitter_probability'),
+      'blur_probability',
+    ):
+      value = getattr(self, field)
+      if not 0 <= value <= 1:
+        raise errors.UserError(f'mixing.{field}={value}; expected 0..1')
+    low, *high = self.blur_sigma
+    if len(high) != 1 or not 0 < low <= high[0]:
+      raise errors.UserError(
+        f'mixing.blur_sigma={self.blur_sigma}; expected (lowest, highest) > 0'
+      )
+
+
+def label_target(
+  logits: jax.Array,
+  *,
+  step: jax.Array,
+  options: Options,
+  axis: str | None = None,
+) -> tuple[jax.Array, jax.Array]:
+  """Makes pseudo-labels and their weights.
+
+  Args:
+    logits: [B, H, W, C] of the teacher.
+    step: scalar int, the number of steps taken.
+    options: see `Options`.
+    axis: name of the mapped axis over which the batch extends, or None.
+
+  Returns:
+    (int32 [B, H, W], weights [B, H, W] in 0..1).
+  """
+  label, confidence = pseudo_label.pseudo_label(logits)
+  weight = pseudo_label.pseudo_weight(
+    confidence, mode=options.weight, threshold=options.threshold, axis=axis
+  )
+  if options.start_step:
+    weight = jnp.where(step < options.start_step, 0, weight)
+  return label, weight
+
+
+def mix(
+  key: jax.Array,
+  source: Mapping[str, jax.Array],
+  target: Mapping[str, jax.Array],
+  *,
+  classes: int,
+  options: Options,
+  axis: str | None = None,
+) -> dict[str, jax.Array]:
+  """Pastes half the classes of source image i onto target image i; augments.
+
+  What is drawn for an image depends on its number in the batch over all
+  devices, so that a batch is mixed alike on any number of them.
+
+  Args:
+    key: typed key of the step, the same on every device.
+    source: 'image' [B, H, W, 3] RGB in 0..255, 'label' int [B, H, W], and
+      whatever else the target has.
+    target: the same fields, 'label' being pseudo-labels.
+    classes: C.
+    options: see `Options`.
+    axis: name of the mapped axis over which the batch extends, or None.
+
+  Returns:
+    The fields of the target, mixed, and 'mask' bool [B, H, W]: what is of the
+    source. The image is float, jittered and blurred.
+
+  Raises:
+    UserError: the two sizes differ.
+  """
+  sizes = source['image'].shape, target['image'].shape
+  if sizes[0] != sizes[1]:
+    a, b = ('x'.join(map(str, size[1:3])) for size in sizes)
+    raise errors.UserError(
+      f'ClassMix pastes source images of {a} onto target images of {b};'
+      ' expected one size: set config.data.source.crop and .target.crop'
+    )
+  count = sizes[0][0]
+  index = jnp.arange(count)
+  if axis is not None:
+    index = index + count * lax.axis_index(axis)
+  mix_key, augment_key = jax.random.split(key)
+  keys = jax.vmap(lambda i: jax.random.fold_in(mix_key, i))(index)
+
+  def mask_of(image_key, label):
+    chosen = classmix.draw_classes(
+      image_key, label, classes=classes, with_void=options.with_void
+    )
+    return classmix.paste_mask(chosen, label)
+
+  mask = jax.vmap(mask_of)(keys, source['label'])
+  mixed = paste(mask, source, target)
+  mixed['image'] = _augment(augment_key, mixed['image'], index, options)
+  return mixed
+
+
+def paste(
+  mask: jax.Array,
+  source: Mapping[str, jax.Array],
+  target: Mapping[str, jax.Array],
+) -> dict[str, jax.Array]:
+  """Takes every field of the target, and the source's where the mask is set.
+
+  Args:
+    mask: bool [B, H, W].
+    source: maps [B, H, W, ...], at least those of the target.
+    target: maps [B, H, W, ...].
+
+  Returns:
+    The target's fields, mixed, and 'mask'. The image is float32 or better.
+  """
+  mixed = {'mask': mask}
+  for name, onto in target.items():
+    pasted = source[name]
+    if name == 'image':
+      wide = jnp.promote_types(onto.dtype, jnp.float32)
+      pasted, onto = pasted.astype(wide), onto.astype(wide)
+    where = mask.reshape(mask.shape + (1,) * (onto.ndim - mask.ndim))
+    mixed[name] = jnp.where(where, pasted, onto)
+  return mixed
+
+
+def _augment(key, image, index, options):
+  """Jitter and blur: gates and order for the batch, factors for each image."""
+  jitter_key, order_key, blur_key, *factor_keys = jax.random.split(key, 5)
+  keys = jax.vmap(lambda i: [jax.random.fold_in(k, i) for k in factor_keys])(
+    index
+  )
+  if options.jitter != 'none' and options.jitter_probability:
+    order = jax.random.permutation(order_key, 4)
+    factors = jax.vmap(
+      lambda k: augment.draw_jitter(k, strength=options.jitter_strength)
+    )(keys[0])
+    factors = {k: v.astype(image.dtype) for k, v in factors.items()}
+    image = lax.cond(
+      jax.random.bernoulli(jitter_key, options.jitter_probability),
+      lambda x: augment.apply_jitter(
+        x, factors, order=order, mode=options.jitter
+      ),
+      lambda x: x,
+      image,
+    )
+  if options.blur_probability:
+    low, high = options.blur_sigma
+    sigma = jax.vmap(lambda k: jax.random.uniform(k, minval=low, maxval=high))(
+      keys[1]
+    ).astype(image.dtype)
+    # Beyond six sigma the weights are below the last bit of a float32.
+    radii = [
+      min(augment.blur_radius(side), math.ceil(6 * high))
+      for side in image.shape[1:3]
+    ]
+    image = lax.cond(
+      jax.random.bernoulli(blur_key, options.blur_probability),
+      lambda x: augment.gaussian_blur(x, sigma, radii=radii),
+      lambda x: x,
+      image,
+    )
+  return image

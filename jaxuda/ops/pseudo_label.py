@@ -1,0 +1,53 @@
+"""Pseudo-labels and how much they are believed."""
+
+import jax
+from jax import lax
+import jax.numpy as jnp
+
+WEIGHTINGS = ('batch', 'pixel', 'none')
+
+
+def pseudo_label(logits: jax.Array) -> tuple[jax.Array, jax.Array]:
+  """Returns the best class of every pixel and its probability.
+
+  Args:
+    logits: [..., C].
+
+  Returns:
+    (int32 [...], [...] in 1/C..1, float32 or better).
+  """
+  logits = logits.astype(jnp.promote_types(logits.dtype, jnp.float32))
+  highest = jnp.max(logits, -1)
+  confidence = jnp.exp(highest - jax.nn.logsumexp(logits, -1))
+  return jnp.argmax(logits, -1).astype(jnp.int32), confidence
+
+
+def pseudo_weight(
+  confidence: jax.Array,
+  *,
+  mode: str = 'batch',
+  threshold: float = 0.968,
+  axis: str | None = None,
+) -> jax.Array:
+  """Weighs pseudo-labels by the probability of their class.
+
+  Args:
+    confidence: [B, H, W] in 0..1.
+    mode: 'batch': every pixel weighs the share of the batch's pixels that reach
+      the threshold (DACS and CorDA); 'pixel': those pixels weigh 1, the others
+      0 (a field of DACS' code); 'none': all weigh 1.
+    threshold: 0.968 in DACS and CorDA.
+    axis: name of the mapped axis over which the batch extends, or None.
+
+  Returns:
+    [B, H, W].
+  """
+  if mode == 'none':
+    return jnp.ones_like(confidence)
+  sure = (confidence >= threshold).astype(confidence.dtype)
+  if mode == 'pixel':
+    return sure
+  share = jnp.mean(sure)
+  if axis is not None:
+    share = lax.pmean(share, axis)
+  return jnp.full_like(confidence, 1) * share

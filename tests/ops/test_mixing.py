@@ -1,0 +1,114 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxuda import errors
+from jaxuda.ops import mixing
+
+PLAIN = mixing.Options(jitter='none', blur_probability=0.0)
+
+
+def sides(rows=4):
+  """Source images are 10, of classes 0 and 1 by halves; the target is 200."""
+  label = jnp.zeros((rows, 6, 8), jnp.int32).at[:, :, 4:].set(1)
+  source = {
+    'image': jnp.full((rows, 6, 8, 3), 10, jnp.uint8),
+    'label': label,
+    'weight': jnp.ones((rows, 6, 8)),
+  }
+  target = {
+    'image': jnp.full((rows, 6, 8, 3), 200, jnp.uint8),
+    'label': jnp.full((rows, 6, 8), 3, jnp.int32),
+    'weight': jnp.full((rows, 6, 8), 0.25),
+  }
+  return source, target
+
+
+def mix(options, key=0, rows=4):
+  return mixing.mix(
+    jax.random.key(key), *sides(rows), classes=4, options=options
+  )
+
+
+def test_every_field_is_mixed_alike():
+  mixed = mix(PLAIN)
+  mask = np.asarray(mixed['mask'])
+  # One of the two classes of each image, so one half of it.
+  np.testing.assert_array_equal(mask.mean((1, 2)), 0.5)
+  np.testing.assert_array_equal(
+    mixed['image'], np.where(mask[..., None], 10, 200) * np.ones(3)
+  )
+  np.testing.assert_array_equal(mixed['weight'], np.where(mask, 1, 0.25))
+  expected = np.where(mask, np.arange(8) >= 4, 3)
+  np.testing.assert_array_equal(mixed['label'], expected)
+
+
+def test_images_are_drawn_for_one_by_one():
+  masks = np.concatenate([np.asarray(mix(PLAIN, k)['mask']) for k in range(4)])
+  assert len({mask.tobytes() for mask in masks}) == 2
+
+
+def test_a_batch_is_mixed_alike_on_any_number_of_devices():
+  options = mixing.Options(jitter_probability=1.0, blur_probability=1.0)
+  whole = mix(options)
+  source, target = jax.tree.map(
+    lambda x: x.reshape(2, 2, *x.shape[1:]), sides()
+  )
+  split = jax.vmap(
+    lambda s, t: mixing.mix(
+      jax.random.key(0), s, t, classes=4, options=options, axis='batch'
+    ),
+    axis_name='batch',
+  )(source, target)
+  for name, value in whole.items():
+    np.testing.assert_allclose(
+      np.asarray(split[name]).reshape(value.shape), value, rtol=1e-5
+    )
+
+
+def test_augmentation_is_gated_and_differs_between_images():
+  options = mixing.Options(jitter_probability=1.0, blur_probability=0.0)
+  plain, changed = (np.asarray(mix(o)['image']) for o in (PLAIN, options))
+  moved = [
+    len(np.unique(a[b == 200])) for a, b in zip(changed, plain, strict=True)
+  ]
+  assert moved == [1] * 4
+  assert (
+    len({float(a[b == 200][0]) for a, b in zip(changed, plain, strict=True)})
+    == 4
+  )
+  never = mixing.Options(jitter_probability=0.0, blur_probability=0.0)
+  np.testing.assert_array_equal(mix(never)['image'], plain)
+
+
+def test_labels_of_the_teacher_and_the_first_step_that_counts():
+  logits = jnp.log(jnp.array([[0.98, 0.02], [0.5, 0.5]])).reshape(1, 1, 2, 2)
+  options = mixing.Options(start_step=5)
+  for step, weight in ((4, 0), (5, 0.5)):
+    label, got = mixing.label_target(
+      logits, step=jnp.asarray(step), options=options
+    )
+    np.testing.assert_array_equal(label, [[[0, 0]]])
+    np.testing.assert_allclose(got, [[[weight, weight]]])
+
+
+def test_sizes_must_agree():
+  source, target = sides()
+  target = {k: v[:, :4] for k, v in target.items()}
+  with pytest.raises(errors.UserError, match='6x8 onto target images of 4x8'):
+    mixing.mix(jax.random.key(0), source, target, classes=4, options=PLAIN)
+
+
+@pytest.mark.parametrize(
+  'fields',
+  [
+    {'weight': 'some'},
+    {'jitter': 'kornia'},
+    {'alpha': 1.5},
+    {'blur_sigma': (1.0, 0.5)},
+  ],
+)
+def test_bad_fields_are_named(fields):
+  with pytest.raises(errors.UserError, match=f'mixing.{next(iter(fields))}'):
+    mixing.Options(**fields)
