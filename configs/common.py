@@ -178,6 +178,42 @@ def base(name: str, pair: str, classes: str = '') -> config_dict.ConfigDict:
   return config
 
 
+def self_training(config: config_dict.ConfigDict, *, alpha: float) -> None:
+  """Adds what DACS and CorDA share: teacher, pseudo-labels, mixed images.
+
+  Args:
+    config: changed in place.
+    alpha: largest decay of the teacher's average.
+  """
+  config.mixing = {
+    'alpha': alpha,
+    'weight': 'batch',
+    'threshold': 0.968,
+    'start_step': 0,
+    'with_void': True,
+    'jitter': 'kornia0.4',
+    'jitter_strength': 0.25,
+    'jitter_probability': 0.8,
+    'blur_sigma': (0.15, 1.15),
+    'blur_probability': 0.5,
+  }
+  # The official code returns inside the loop over its four rates.
+  config.network.active_rates = 2
+  if config.network.backbone == 'resnet_small':
+    config.mixing.alpha = 0.99
+    return
+  config.total_steps = config.stop_step = 250000
+  config.batch_size = 2
+  config.eval_every = config.checkpoint_every = config.picture_every = 5000
+  source, target = config.data.source, config.data.target
+  if config.pair in ('synthia2cityscapes', 'gta2cityscapes'):
+    source.size, target.size = (720, 1280), (512, 1024)
+    target.image_resize = 'bilinear'
+  # Images are pasted onto one another: one size. 512x512 in the papers.
+  sides = zip(source.size, target.size, strict=True)
+  source.crop = target.crop = tuple(min(512, *side) for side in sides)
+
+
 def adversarial(config: config_dict.ConfigDict) -> None:
   """Sets what the adversarial methods need to train the small network."""
   if config.network.backbone == 'resnet_small':
