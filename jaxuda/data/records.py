@@ -13,6 +13,7 @@ import tensorflow_datasets as tfds
 
 from jaxuda import errors
 from jaxuda.data import depth_codes
+from jaxuda.data import depth_folder
 from jaxuda.data import labels
 from jaxuda.data import making
 from jaxuda.data import registry
@@ -52,6 +53,8 @@ class Domain:
     store: 'raw', or 'png' or 'jpeg' at `size`, see `making`.
     eval_labels: 'native', or 'input' to score at `size`.
     zero_depth, far_depth: 'keep' or 'mask'.
+    depth_dir: depth of the training split instead of the dataset's own, see
+      `depth_folder`; '' for its own.
   """
 
   side: str
@@ -70,6 +73,7 @@ class Domain:
   eval_labels: str
   zero_depth: str
   far_depth: str
+  depth_dir: str = ''
 
 
 def read_domain(
@@ -140,6 +144,8 @@ def read_domain(
     eval_labels=more['eval_labels'],
     zero_depth=data_config.zero_depth,
     far_depth=data_config.far_depth,
+    # Scores are always of the dataset's own depth.
+    depth_dir='' if split else own.get('depth_dir') or '',
   )
 
 
@@ -195,6 +201,12 @@ class Records:
     self.fields = _check_fields(domain, info, fields, optional)
     self._table = table
     self._code = depth_codes.DepthCode.of(registry.metadata(info))
+    self._depths = None
+    if 'depth' in fields and domain.depth_dir:
+      self._depths = depth_folder.DepthFolder(
+        domain.depth_dir, split=domain.split
+      )
+      self._code = self._depths.code
     self._folder = builder.data_dir
     self._recent = collections.deque(maxlen=_RECENT)
     with registry.quiet():
@@ -234,10 +246,12 @@ class Records:
     if 'label' in self.fields:
       raw = transforms.decode_label(example['label'])
       out['label'] = transforms.map_labels(raw, self._table)
-    if 'depth' in self.fields:
+    if self._depths:
+      out |= self._depths.join(out['name'])
+    elif 'depth' in self.fields:
       out['depth'] = transforms.decode_depth(example['depth'])
-    if 'depth_factor' in example:
-      out['depth_factor'] = example['depth_factor']
+      if 'depth_factor' in example:
+        out['depth_factor'] = example['depth_factor']
     return out
 
   def size_for_training(
@@ -269,6 +283,8 @@ class Records:
     Raises:
       UserError: names the record and its file, and what to do.
     """
+    if self._depths and self._depths.error:
+      raise self._depths.error
     for number in reversed(list(self._recent)):
       try:
         example = self.decode(tf.constant(self._source[number]))
@@ -346,11 +362,15 @@ def _find_missing(
     missing.append('label')
   if name in registry.metadata(info).get('depthless_splits', ()):
     missing.append('depth')
+  if domain.depth_dir:
+    missing = [x for x in missing if x != 'depth']
   return [x for x in fields if x in missing]
 
 
 def _select(info: tfds.core.DatasetInfo, fields: Sequence[str]):
   """Returns the features that are parsed, and that they stay encoded."""
+  # Depth may come from a folder.
+  fields = [x for x in fields if x in info.features]
   encoded = {x: tfds.decode.SkipDecoding() for x in fields}
   wanted = {'name': True, **dict.fromkeys(fields, True)}
   if 'depth' in fields and 'depth_factor' in info.features:
