@@ -15,11 +15,24 @@ NUM_CLASSES = {
   'synthia16': 16,
   'synthia13': 13,
   'coarse7': 7,
+  'kitti10': 10,
   'camvid11': 11,
 }
 
-# source, target: dataset and training size (height, width). classes: the class
-# sets that make sense, the first is the default.
+_SYNTHIA_CLASSES = ('synthia16', 'synthia13', 'coarse7')
+_PADDED = {'fit': 'pad'}
+_KITTI = {'split': 'test', 'eval_split': 'train'}
+# What reads depth of the target, and of a source without any of its own.
+_STEREO = {'corda': {'target': {'dataset': 'cityscapes/stereo'}}}
+_MONO_SOURCE = {'source': {'dataset': 'gta5/mono'}}
+
+# source, target: dataset, training size (height, width), and other fields of
+# `_domain`. classes: the class sets that make sense, the first is the default.
+# methods: what a method reads otherwise.
+#
+# Sizes and rules are those of ADVENT (GTA5), DADA (the others), CTRL (low) and
+# GIO-Ada (Virtual KITTI: its sizes are not given, these are the native ones);
+# `self_training` has those of DACS and CorDA, configs/depdis.py of DepDis.
 PAIRS = {
   'streets': {
     # Drawn at 160x320 and scored there; trained at less, for CPUs.
@@ -32,7 +45,59 @@ PAIRS = {
     'target': ('camvid', (180, 240)),
     'classes': ('camvid11',),
   },
+  'synthia2cityscapes': {
+    'source': ('synthia', (760, 1280)),
+    'target': ('cityscapes', (512, 1024)),
+    'classes': _SYNTHIA_CLASSES,
+    'methods': _STEREO,
+  },
+  'synthia2cityscapes_low': {
+    'source': ('synthia', (320, 640)),
+    'target': ('cityscapes', (320, 640)),
+    'classes': ('coarse7', 'synthia16', 'synthia13'),
+    'methods': _STEREO,
+  },
+  'gta2cityscapes': {
+    'source': ('gta5', (720, 1280)),
+    'target': ('cityscapes', (512, 1024)),
+    'classes': ('cityscapes19', *_SYNTHIA_CLASSES),
+    'methods': {
+      'corda': {
+        # Of raw disparity, not its nearest value.
+        'source': {'dataset': 'gta5/mono', 'depth_resize': 'linear'},
+        'target': {'dataset': 'cityscapes/mono'},
+      },
+      **dict.fromkeys(('dada', 'depdis', 'gio_ada'), _MONO_SOURCE),
+    },
+  },
+  'synthia2mapillary': {
+    'source': ('synthia', (760, 1280)),
+    'target': ('mapillary', (768, 1024), _PADDED),
+    'classes': ('coarse7',),
+  },
+  'synthia2mapillary_low': {
+    'source': ('synthia', (320, 640)),
+    'target': ('mapillary', (320, 640), _PADDED),
+    'classes': ('coarse7',),
+  },
+  'vkitti2kitti': {
+    'source': ('vkitti', (375, 1242)),
+    'target': ('kitti', (375, 1242), _KITTI),
+    'classes': ('kitti10',),
+  },
+  'vkitti2kitti_v2': {
+    'source': ('vkitti/2.0.3', (375, 1242)),
+    'target': ('kitti', (375, 1242), _KITTI),
+    'classes': ('kitti10',),
+  },
+  'camvid_day2dusk': {
+    'source': ('camvid/day', (180, 240)),
+    'target': ('camvid/dusk', (180, 240)),
+    'classes': ('camvid11',),
+  },
 }
+# Small pictures: trained by the small network, from scratch, on a CPU.
+_SMALL = ('streets', 'streets2camvid', 'camvid_day2dusk')
 
 
 def parse(text: str, **defaults: str) -> dict[str, str]:
@@ -85,18 +150,23 @@ def fraction(text: str) -> float:
   return value
 
 
-def _domain(dataset, size, **more):
-  return config_dict.create(
-    dataset=dataset,
-    split='train',
-    manual_dir=config_dict.placeholder(str),
-    size=size,
-    crop=(0, 0),
-    flip=False,
-    fraction=1.0,
-    image_resize='bicubic',
-    **more,
-  )
+def _domain(dataset, size, other=(), **more):
+  fields = {
+    'dataset': dataset,
+    'split': 'train',
+    'manual_dir': config_dict.placeholder(str),
+    'size': size,
+    'crop': (0, 0),
+    'flip': False,
+    'fraction': 1.0,
+    'image_resize': 'bicubic',
+    'depth_resize': 'default',
+    # 'stretch', or 'pad' to keep the aspect.
+    'fit': 'stretch',
+    # 'raw', or prepared at `size` as 'png' or (quality 95) 'jpeg'.
+    'store': 'raw',
+  }
+  return config_dict.create(**{**fields, **more, **dict(other)})
 
 
 def _network():
@@ -168,12 +238,16 @@ def base(name: str, pair: str, classes: str = '') -> config_dict.ConfigDict:
       'zero_depth': 'keep',
       'far_depth': 'keep',
       'source': _domain(*spec['source']),
-      'target': _domain(*spec['target'], eval_split='val'),
+      'target': _domain(
+        *spec['target'], eval_split='val', eval_labels='native'
+      ),
     },
     network=_network(),
     optim=_optim(),
   )
-  if pair.startswith('streets'):
+  for side, fields in spec.get('methods', {}).get(name, {}).items():
+    config.data[side].update(fields)
+  if pair in _SMALL:
     _shrink(config)
   return config
 

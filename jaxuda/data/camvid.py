@@ -15,11 +15,16 @@ The splits are those of train, val and test that exist. A split without its
 label folder is unlabelled: it can be adapted to, not scored. Labels without an
 image are left alone, so a part of the images can be taken.
 
+Besides 'camvid' there are two domains: 'camvid/dusk', the sequence 0001TP, and
+'camvid/day', all others, in the same splits. SegNet put half of 0001TP into
+train and half into test; 'camvid/dusk' trains on the former and has the latter
+as 'val'. Without a test folder, its second half in time is 'val'.
+
 Everything is checked while it is prepared, label ids too, so that the pipeline
 need not look again. Files are stored as they are, not encoded anew.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 import dataclasses
 import hashlib
 import io
@@ -34,6 +39,8 @@ import tensorflow_datasets as tfds
 from jaxuda import errors
 from jaxuda.data import labels
 
+_NAMES = ('camvid', 'camvid/day', 'camvid/dusk')
+_DUSK = '0001TP'
 _SPLITS = ('train', 'val', 'test')
 _LAYOUTS = (
   'train/ trainannot/ val/ valannot/ (SegNet) or train/images/ train/labels/'
@@ -103,6 +110,51 @@ def _pair(images_dir: pathlib.Path, labels_dir: pathlib.Path) -> Split:
       f' {labels_dir / missing[0].stem}.png'
     )
   return Split(images=tuple(images), labels=tuple(found))
+
+
+def choose_domain(splits: dict[str, Split], name: str) -> dict[str, Split]:
+  """Returns the splits of 'camvid', 'camvid/day' or 'camvid/dusk'.
+
+  Raises:
+    UserError: another name, or no image of that domain.
+  """
+  domain = name.removeprefix('camvid').removeprefix('/')
+  if not domain:
+    return splits
+  chosen = {}
+  for split, found in splits.items():
+    kept = [
+      i
+      for i, path in enumerate(found.images)
+      if path.stem.startswith(_DUSK) == (domain == 'dusk')
+    ]
+    if kept:
+      chosen[split] = _take(found, kept)
+  if not chosen:
+    raise errors.UserError(
+      f'{name}: no image of the sequence {_DUSK} is there; expected names such'
+      f' as {_DUSK}_006690.png'
+      if domain == 'dusk'
+      else f'{name}: all images are of the sequence {_DUSK}; expected others'
+    )
+  if domain == 'dusk':
+    held_out = chosen.pop('test', None)
+    if held_out is not None:
+      chosen['val'] = held_out
+    elif 'val' not in chosen:
+      whole = chosen['train']
+      half = (len(whole.images) + 1) // 2
+      chosen['train'] = _take(whole, range(half))
+      chosen['val'] = _take(whole, range(half, len(whole.images)))
+  return chosen
+
+
+def _take(split: Split, numbers: Iterable[int]) -> Split:
+  numbers = list(numbers)
+  return Split(
+    images=tuple(split.images[i] for i in numbers),
+    labels=split.labels and tuple(split.labels[i] for i in numbers),
+  )
 
 
 def fingerprint(splits: dict[str, Split]) -> str:
@@ -182,21 +234,23 @@ def builder(
   changes, the dataset is prepared again.
 
   Args:
-    name: 'camvid'.
+    name: 'camvid', 'camvid/day' or 'camvid/dusk'.
     data_dir: where prepared data are; default: that of TFDS.
     manual_dir: where the release is.
 
   Raises:
     UserError: no `manual_dir`, or what `find_splits` finds wrong in it.
   """
-  if name != 'camvid':
-    raise errors.UserError(f'unknown dataset {name!r}; expected camvid')
+  if name not in _NAMES:
+    raise errors.UserError(
+      f'unknown dataset {name!r}; expected {", ".join(_NAMES)}'
+    )
   if not manual_dir:
     raise errors.UserError(
       'camvid: manual_dir is not set; expected the folder of the SegNet'
       f' release, with {_LAYOUTS}'
     )
-  splits = find_splits(manual_dir)
+  splits = choose_domain(find_splits(manual_dir), name)
   return Camvid(
     splits=splits,
     data_dir=data_dir,

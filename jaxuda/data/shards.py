@@ -72,7 +72,7 @@ def write_split(
   *,
   dataset: str,
   workers: int,
-  per_shard: int = PER_SHARD,
+  per_shard: int | None = None,
 ) -> splits_lib.SplitInfo:
   """Writes what is missing of a split.
 
@@ -83,12 +83,13 @@ def write_split(
     encode: index of an example -> its serialized record; called in threads.
     dataset: name of the files.
     workers: threads.
-    per_shard: examples of a shard.
+    per_shard: examples of a shard; default: `PER_SHARD`.
 
   Raises:
     UserError: the disk is full, or what `encode` raises.
   """
   order = shuffle(names)
+  per_shard = per_shard or PER_SHARD
   count = -(-len(order) // per_shard)
   template = naming.ShardedFileTemplate(
     data_dir=folder,

@@ -209,3 +209,63 @@ def test_real_files(tmp_path):
   np.testing.assert_allclose(
     100 * counts[:10] / counts.sum(), percent, atol=0.006
   )
+
+
+def write_sequences(root, splits):
+  for split, names in splits.items():
+    for folder in (root / split, root / f'{split}annot'):
+      folder.mkdir(parents=True)
+      for name in names:
+        Image.fromarray(np.zeros((6, 8), np.uint8)).save(folder / f'{name}.png')
+  return root
+
+
+def names_of(builder):
+  return {split: sorted(read(builder, split)) for split in builder.info.splits}
+
+
+def test_day_and_dusk(tmp_path):
+  root = write_sequences(
+    tmp_path / 'raw',
+    {
+      'train': ['0001TP_1', '0001TP_2', '0006R0_1'],
+      'val': ['0016E5_1'],
+      'test': ['0001TP_3', 'Seq05VD_1'],
+    },
+  )
+
+  def load_domain(domain):
+    return registry.load(
+      f'camvid/{domain}',
+      data_dir=str(tmp_path / 'tfds'),
+      manual_dir=str(root),
+    )
+
+  assert names_of(load_domain('day')) == {
+    'train': ['0006R0_1'],
+    'val': ['0016E5_1'],
+    'test': ['Seq05VD_1'],
+  }
+  assert names_of(load_domain('dusk')) == {
+    'train': ['0001TP_1', '0001TP_2'],
+    'val': ['0001TP_3'],
+  }
+  with pytest.raises(errors.UserError, match=r"'camvid/dawn'.*camvid/dusk"):
+    load_domain('dawn')
+
+
+def test_dusk_without_test_images_holds_out_its_second_half(tmp_path):
+  dusk = [f'0001TP_{i}' for i in range(5)]
+  root = write_sequences(tmp_path / 'raw', {'train': [*dusk, 'x']})
+  builder = registry.load(
+    'camvid/dusk', data_dir=str(tmp_path / 'tfds'), manual_dir=str(root)
+  )
+  assert names_of(builder) == {'train': dusk[:3], 'val': dusk[3:]}
+
+
+def test_no_dusk(tmp_path):
+  root = write_sequences(tmp_path / 'raw', {'train': ['x']})
+  with pytest.raises(errors.UserError, match='sequence 0001TP is there'):
+    registry.load(
+      'camvid/dusk', data_dir=str(tmp_path / 'tfds'), manual_dir=str(root)
+    )
