@@ -39,6 +39,10 @@ _FREE = (
   'data.source.manual_dir',
   'data.target.manual_dir',
   'data.target.eval_split',
+  # Of the depth tools.
+  'data.manual_dir',
+  'data.eval_split',
+  'data.workers',
 )
 
 
@@ -202,13 +206,20 @@ def load(workdir: str | os.PathLike, *, which: str = 'last') -> Run:
   config = read_config(workdir)
   method = methods.create(config)
   with checkpoint.Checkpoints(workdir, write=False) as checkpoints:
-    step = _choose(checkpoints, read_scores(workdir), which)
+    step = choose_step(checkpoints, read_scores(workdir), which)
     like = jax.eval_shape(method.init, *init_args(config, method))
     state = checkpoints.restore(step, like, name=config.name)
   return Run(config=config, method=method, state=state, step=step)
 
 
-def _choose(checkpoints, scores, which):
+def choose_step(
+  checkpoints: checkpoint.Checkpoints, scores: Mapping[str, Any], which: str
+) -> int:
+  """Returns the step that 'last', 'best' or a number means.
+
+  Raises:
+    UserError: there is no such checkpoint, or none is the best yet.
+  """
   steps = checkpoints.steps()
   if not steps:
     raise errors.UserError(

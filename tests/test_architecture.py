@@ -54,11 +54,17 @@ ROOMS = {
     ' recorder rng scores signals window workdir',
     'absl clu jax ml_collections numpy',
   ),
+  'depth': (
+    'checkpoint command data display errors losses models ops parallel'
+    ' pictures predict recorder rng signals state train window workdir',
+    'absl cv2 flax jax ml_collections numpy optax scipy',
+  ),
   'main': ('command errors train', 'absl ml_collections'),
 }
 
 # Parts of a room that are held to more than their room.
 INNER_ROOMS = {
+  'data.frames': ('errors', 'PIL cv2 numpy'),
   'data.labels': ('errors', 'numpy'),
   'data.label_tables': ('', ''),
   'data.streets': ('data display errors', 'numpy tensorflow_datasets'),
@@ -67,6 +73,8 @@ INNER_ROOMS = {
 
 # A training step must run on a machine that has no TensorFlow.
 WITHOUT_TENSORFLOW = (
+  *('data.frames', 'depth.formats', 'depth.inpainting', 'depth.matching'),
+  'depth.self_supervised',
   *('checkpoint', 'command', 'data.labels', 'data.rendering', 'display'),
   *('errors', 'losses', 'methods', 'metrics', 'models', 'ops', 'optim'),
   *('parallel', 'pictures', 'predict', 'rng', 'state', 'workdir'),

@@ -1,0 +1,236 @@
+"""Folders of frames and their cameras, found and read. Needs no TF.
+
+A folder of frames is one of
+
+    ROOT/**/<frame>                            any frames with numbers
+    ROOT/leftImg8bit_sequence/<split>/<city>/  Cityscapes
+    ROOT/<date>/<drive>/image_02/data/         KITTI raw
+
+A frame's neighbours are the frames of the same folder and name whose number is
+`step` less and more. The camera is found beside the frames, where Cityscapes
+(camera/<split>/<city>/*_camera.json, or camera_trainvaltest/camera/...) and
+KITTI (calib_cam_to_cam.txt) keep it.
+"""
+
+from collections.abc import Sequence
+import dataclasses
+import json
+import pathlib
+import re
+from typing import Any
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from jaxuda import errors
+
+_SUFFIXES = ('.png', '.jpg', '.jpeg', '.webp', '.bmp', '.ppm')
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Triplet:
+  """Files of three frames, and the camera if it was found.
+
+  Attributes:
+    name: of the middle frame, relative to the folder, without its suffix.
+    image, previous, next: files.
+    intrinsics: focal length, cx, cy in pixels of the files, or None.
+  """
+
+  name: str
+  image: pathlib.Path
+  previous: pathlib.Path
+  next: pathlib.Path
+  intrinsics: tuple[float, float, float] | None = None
+
+
+def find_triplets(
+  folder: str | pathlib.Path, *, split: str = '', step: int = 1
+) -> list[Triplet]:
+  """Finds all frames of a folder that have both neighbours.
+
+  Args:
+    folder: see the top of this file.
+    split: of Cityscapes; other folders have none.
+    step: between the numbers of neighbours.
+
+  Raises:
+    UserError: no such folder, or no three frames in a row in it.
+  """
+  root = pathlib.Path(folder)
+  if not root.is_dir():
+    raise errors.UserError(f'no folder {root}; expected one with frames')
+  frames = root
+  for name in ('leftImg8bit_sequence', 'leftImg8bit_sequence_trainvaltest'):
+    if (root / name).is_dir():
+      frames = next(
+        (x for x in sorted((root / name).rglob(split)) if x.is_dir()),
+        root / name / split,
+      )
+  clips: dict[tuple, dict[int, pathlib.Path]] = {}
+  for path in sorted(frames.rglob('*')):
+    if path.suffix.lower() not in _SUFFIXES or not _is_color(path, frames):
+      continue
+    stem = path.stem.removesuffix('_leftImg8bit')
+    match = re.fullmatch(r'(.*?)(\d+)', stem)
+    if match:
+      key = (path.parent, match[1], path.stem.removeprefix(stem))
+      clips.setdefault(key, {})[int(match[2])] = path
+  found = [
+    Triplet(
+      name=str(path.relative_to(root).with_suffix('')),
+      image=path,
+      previous=clip[number - step],
+      next=clip[number + step],
+    )
+    for clip in clips.values()
+    for number, path in sorted(clip.items())
+    if number - step in clip and number + step in clip
+  ]
+  if not found:
+    raise errors.UserError(
+      f'{frames} has no three frames in a row (step {step}); expected pictures'
+      ' whose names end in a number, such as 0000012.png'
+    )
+  cameras = _Cameras(root)
+  return [
+    dataclasses.replace(x, intrinsics=cameras.find(x.image)) for x in found
+  ]
+
+
+def _is_color(path, root):
+  """KITTI raw has grey cameras 00 and 01 beside the colour ones."""
+  return not {'image_00', 'image_01'} & set(path.relative_to(root).parts)
+
+
+class _Cameras:
+  """Calibration files, each read once."""
+
+  def __init__(self, root: pathlib.Path):
+    self._root = root
+    self._cities: dict[tuple[str, str], list[pathlib.Path]] = {}
+    self._known: dict[Any, tuple[float, float, float] | None] = {}
+
+  def find(self, frame: pathlib.Path) -> tuple[float, float, float] | None:
+    if frame.stem.endswith('_leftImg8bit'):
+      return self._find_cityscapes(frame)
+    for parent in frame.parents:
+      file = parent / 'calib_cam_to_cam.txt'
+      if file.is_file():
+        camera = re.search(r'image_(\d\d)', str(frame))
+        key = (file, camera[1] if camera else '02')
+        if key not in self._known:
+          self._known[key] = read_kitti_camera(key[0], camera=key[1])
+        return self._known[key]
+      if parent == self._root:
+        break
+    return None
+
+  def _find_cityscapes(self, frame):
+    split, city = frame.parent.parent.name, frame.parent.name
+    if (split, city) not in self._cities:
+      self._cities[split, city] = [
+        file
+        for top in ('camera', 'camera_trainvaltest/camera')
+        for file in sorted((self._root / top / split / city).glob('*.json'))
+      ]
+    files = self._cities[split, city]
+    if not files:
+      return None
+    _, clip, number = frame.stem.removesuffix('_leftImg8bit').rsplit('_', 2)
+
+    def far(file):
+      other = file.stem.split('_')
+      return (other[-3] != clip, abs(int(other[-2]) - int(number)))
+
+    file = min(files, key=far)
+    if file not in self._known:
+      fx, cx, cy, _ = read_cityscapes_camera(file)
+      self._known[file] = (fx, cx, cy)
+    return self._known[file]
+
+
+def read_cityscapes_camera(
+  file: str | pathlib.Path,
+) -> tuple[float, float, float, float]:
+  """Returns fx, u0, v0 in pixels and the baseline in metres.
+
+  Raises:
+    UserError: the file is not a camera of Cityscapes.
+  """
+  try:
+    tree = json.loads(pathlib.Path(file).read_text())
+    inner = tree['intrinsic']
+    return (
+      *(float(inner[x]) for x in ('fx', 'u0', 'v0')),
+      float(tree['extrinsic']['baseline']),
+    )
+  except (OSError, ValueError, KeyError, TypeError) as e:
+    raise errors.UserError(
+      f'{file} is not a camera of Cityscapes ({type(e).__name__}: {e});'
+      ' expected JSON with intrinsic.fx, u0, v0 and extrinsic.baseline'
+    ) from e
+
+
+def read_kitti_camera(
+  file: str | pathlib.Path, *, camera: str = '02'
+) -> tuple[float, float, float]:
+  """Returns f, cx, cy of a rectified camera in KITTI's calib_cam_to_cam.txt.
+
+  Raises:
+    UserError: the file has no such camera.
+  """
+  match = re.search(
+    rf'^P_rect_{camera}:(.*)$', pathlib.Path(file).read_text(), re.MULTILINE
+  )
+  numbers = match[1].split() if match else []
+  if len(numbers) != 12:
+    raise errors.UserError(
+      f'{file} has no P_rect_{camera} with 12 numbers; expected the'
+      ' calib_cam_to_cam.txt of KITTI'
+    )
+  return float(numbers[0]), float(numbers[2]), float(numbers[6])
+
+
+def decode_picture(encoded: bytes) -> np.ndarray:
+  """Decodes a stored picture: uint8 [H, W, 3] RGB, or uint16/uint8 [H, W]."""
+  picture = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_UNCHANGED)
+  return picture[..., ::-1] if picture.ndim == 3 else picture
+
+
+def read_frame(path: pathlib.Path) -> np.ndarray:
+  """Reads a picture: uint8 [H, W, 3] RGB.
+
+  Raises:
+    UserError: it cannot be read; names the file.
+  """
+  try:
+    return np.asarray(Image.open(path).convert('RGB'))
+  except (OSError, ValueError, SyntaxError) as e:
+    raise errors.UserError(
+      f'{path} cannot be read as a picture ({type(e).__name__}); expected a'
+      ' whole picture file'
+    ) from e
+
+
+def resize_frame(
+  picture: np.ndarray, size: Sequence[int], *, crop_bottom: float = 0.0
+) -> np.ndarray:
+  """Cuts a share of the rows off at the bottom, and resizes with LANCZOS.
+
+  Args:
+    picture: uint8 [h, w, 3].
+    size: (H, W).
+    crop_bottom: share of the rows, such as that of the car's own hood.
+
+  Returns:
+    uint8 [H, W, 3].
+  """
+  height = picture.shape[0]
+  kept = np.ascontiguousarray(picture[: height - int(crop_bottom * height)])
+  if kept.shape[:2] == tuple(size):
+    return kept
+  return np.asarray(
+    Image.fromarray(kept).resize((size[1], size[0]), Image.Resampling.LANCZOS)
+  )

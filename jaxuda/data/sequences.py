@@ -1,0 +1,231 @@
+"""Frames with the one before and the one after, for self-supervised depth.
+
+Of a prepared dataset that has them ('streets/target_sequence'), or of a folder
+of frames (dataset 'folder', see `frames`), read as it is, without preparation.
+Where no camera is found beside the frames, `focal` must be given.
+
+Pixel centres have whole numbers, (0, 0) at the top left.
+"""
+
+from collections.abc import Iterator, Sequence
+from concurrent import futures
+import itertools
+from typing import Any
+
+import numpy as np
+
+from jaxuda import errors
+from jaxuda.data import frames
+from jaxuda.data import pipeline
+from jaxuda.data import rows as rows_lib
+
+NEIGHBOURS = ('previous', 'next')
+_VIEWS = ('image', *NEIGHBOURS)
+# Batches that are read ahead.
+_AHEAD = 3
+
+
+class Sequences:
+  """Random access to triplets of frames at the network's size.
+
+  Attributes:
+    needs: what is read.
+    unit: metres in one raw unit of a prepared dataset's depth.
+  """
+
+  def __init__(self, data_config: Any, split: str, *, needs: Sequence[str]):
+    """Opens a dataset.
+
+    Args:
+      data_config: `config.data` of `configs/monodepth.py`.
+      split: of the dataset.
+      needs: 'image', 'previous', 'next', 'intrinsics', 'motion_previous',
+        'motion_next', 'depth'.
+
+    Raises:
+      UserError: a value is out of range, a file or the camera is missing, or
+        the dataset lacks what is needed.
+    """
+    self._size = tuple(data_config.size)
+    self._cut = float(data_config.crop_bottom)
+    if not 0 <= self._cut < 1:
+      raise errors.UserError(
+        f'config.data.crop_bottom={self._cut}; expected 0 or more, less than 1'
+      )
+    self.needs = tuple(needs)
+    if data_config.dataset == 'folder':
+      self._read = self._open_folder(data_config, split)
+    else:
+      self._read = self._open_prepared(data_config, split)
+
+  def __len__(self) -> int:
+    return self._count
+
+  def read(self, number: int, *, mirrored: bool = False) -> dict[str, Any]:
+    """Returns one example.
+
+    Args:
+      number: 0..len - 1.
+      mirrored: left and right exchanged: pictures, camera and motions.
+
+    Returns:
+      What is needed of 'image', 'previous', 'next' uint8 [H, W, 3] at the
+      network's size, 'intrinsics' float32 [4] for that size (fx, fy, cx, cy),
+      motions float32 [4, 4]; 'depth' uint16 [h, w] as it is stored; and 'name'.
+    """
+    raw = self._read(int(number))
+    height, width = raw['image'].shape[:2]
+    out = {'name': raw['name']}
+    for view in _VIEWS:
+      if view in self.needs:
+        picture = self.resize(raw[view])
+        out[view] = picture[:, ::-1] if mirrored else picture
+    if 'intrinsics' in self.needs:
+      rows = height - int(self._cut * height)
+      out['intrinsics'] = scale_intrinsics(
+        raw['intrinsics'], (rows, width), self._size
+      )
+      if mirrored:
+        out['intrinsics'][2] = self._size[1] - 1 - out['intrinsics'][2]
+    for name in ('motion_previous', 'motion_next'):
+      if name in self.needs:
+        mirror = np.diag([-1 if mirrored else 1, 1, 1, 1])
+        out[name] = (mirror @ raw[name] @ mirror).astype(np.float32)
+    if 'depth' in self.needs:
+      out['depth'] = raw['depth']
+    return out
+
+  def resize(self, picture: np.ndarray) -> np.ndarray:
+    """Cuts the bottom off and resizes with Pillow's LANCZOS, as Monodepth2."""
+    return frames.resize_frame(picture, self._size, crop_bottom=self._cut)
+
+  def _open_folder(self, config, split):
+    if not config.manual_dir:
+      raise errors.UserError(
+        'config.data.manual_dir is not set; expected the folder of the frames'
+      )
+    found = frames.find_triplets(
+      config.manual_dir, split=split, step=config.step
+    )
+    wrong = set(self.needs) - {*_VIEWS, 'intrinsics'}
+    if wrong:
+      raise errors.UserError(
+        f'{config.manual_dir} has no {sorted(wrong)[0]}; expected a prepared'
+        ' dataset that has it'
+      )
+    lost = next((x for x in found if x.intrinsics is None), None)
+    if lost and not config.focal and 'intrinsics' in self.needs:
+      raise errors.UserError(
+        f'no camera was found for {lost.image}; expected a camera file beside'
+        ' the frames, or config.data.focal, the focal length in pixels'
+      )
+    self._count = len(found)
+
+    def read(number):
+      triplet = found[number]
+      raw = {x: frames.read_frame(getattr(triplet, x)) for x in _VIEWS}
+      height, width = raw['image'].shape[:2]
+      middle = ((width - 1) / 2, (height - 1) / 2)
+      own = triplet.intrinsics or (config.focal, *middle)
+      return {**raw, 'name': triplet.name, 'intrinsics': np.asarray(own)}
+
+    return read
+
+  def _open_prepared(self, config, split):
+    rows = rows_lib.Rows(
+      config.dataset,
+      split=split,
+      fields=sorted({'image', *self.needs}),
+      data_dir=config.data_dir,
+      manual_dir=config.manual_dir,
+    )
+    self.unit = float(rows.metadata.get('depth_unit', 0.01))
+    self._count = len(rows)
+    return rows.read
+
+
+def scale_intrinsics(
+  intrinsics: Sequence[float], size: Sequence[int], new: Sequence[int]
+) -> np.ndarray:
+  """Returns float32 [4]: focal lengths fx and fy, cx, cy after a resize.
+
+  Args:
+    intrinsics: focal length, cx, cy in pixels.
+    size: (height, width) that they belong to.
+    new: (height, width) of the resized picture.
+  """
+  focal, cx, cy = (float(x) for x in intrinsics)
+  sx, sy = new[1] / size[1], new[0] / size[0]
+  return np.array(
+    [focal * sx, focal * sy, (cx + 0.5) * sx - 0.5, (cy + 0.5) * sy - 0.5],
+    np.float32,
+  )
+
+
+def train_stream(
+  sequences: Sequences,
+  *,
+  batch_size: int,
+  seed: int,
+  start_step: int = 0,
+  flip: bool = True,
+  workers: int = 2,
+) -> Iterator[dict[str, np.ndarray]]:
+  """Returns the endless stream of training batches from a step on.
+
+  A batch is a function of (seed, step), as those of `pipeline.train_stream`.
+
+  Args:
+    sequences: what is read.
+    batch_size: over all devices of this process.
+    seed: of shuffling and mirroring.
+    start_step: number of the first batch.
+    flip: mirror half of the examples.
+    workers: threads that read and decode; the batches do not depend on it.
+
+  Yields:
+    Arrays [B, ...] of what `sequences` needs.
+
+  Raises:
+    UserError: batch_size or workers below 1.
+  """
+  for name, value in (('batch_size', batch_size), ('workers', workers)):
+    if value < 1:
+      raise errors.UserError(f'{name}={value}; expected at least 1')
+  return _stream(
+    sequences,
+    batch_size=batch_size,
+    seed=pipeline.domain_seed(seed, 'sequences'),
+    step=start_step,
+    flip=flip,
+    workers=workers,
+  )
+
+
+def _stream(sequences, *, batch_size, seed, step, flip, workers):
+  def load(sample):
+    epoch, place = divmod(sample, len(sequences))
+    number = pipeline.permute(seed, epoch, len(sequences))[place]
+    key = np.array([seed, sample], np.uint64)
+    side = np.random.Philox(key=key).random_raw(1)[0] & np.uint64(1)
+    return sequences.read(number, mirrored=flip and bool(side))
+
+  with futures.ThreadPoolExecutor(workers) as pool:
+
+    def start(number):
+      first = number * batch_size
+      return [pool.submit(load, first + i) for i in range(batch_size)]
+
+    waiting = [start(step + i) for i in range(_AHEAD)]
+    step += _AHEAD
+    try:
+      while True:
+        rows = [x.result() for x in waiting.pop(0)]
+        waiting.append(start(step))
+        step += 1
+        yield {
+          k: np.stack([row[k] for row in rows]) for k in rows[0] if k != 'name'
+        }
+    finally:
+      for future in itertools.chain(*waiting):
+        future.cancel()

@@ -1,0 +1,252 @@
+"""The depth and the pose network of Monodepth2 (Godard et al., ICCV 2019).
+
+A ResNet of basic blocks with torchvision's layout (stride on the 3x3), output
+stride 32; a decoder with skip connections that gives a disparity at four
+scales; and a pose network, the same encoder on two images.
+"""
+
+from collections.abc import Sequence
+import dataclasses
+
+from flax import linen as nn
+import jax
+from jax import lax
+import jax.numpy as jnp
+
+from jaxuda import errors
+from jaxuda.models import layers
+
+STRIDE = 32
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Size:
+  """Widths of a network.
+
+  Attributes:
+    blocks: basic blocks per stage.
+    widths: channels of the stem and of the four stages.
+    decoder: channels of the decoder at full resolution, a half, a quarter ...
+    pose: channels of the pose decoder.
+  """
+
+  blocks: Sequence[int]
+  widths: Sequence[int]
+  decoder: Sequence[int]
+  pose: int
+
+
+SIZES = {
+  # The paper's.
+  'resnet18': Size(
+    blocks=(2, 2, 2, 2),
+    widths=(64, 64, 128, 256, 512),
+    decoder=(16, 32, 64, 128, 256),
+    pose=256,
+  ),
+  'resnet34': Size(
+    blocks=(3, 4, 6, 3),
+    widths=(64, 64, 128, 256, 512),
+    decoder=(16, 32, 64, 128, 256),
+    pose=256,
+  ),
+  # For CPUs, from scratch.
+  'small': Size(
+    blocks=(1, 1, 1, 1),
+    widths=(16, 24, 48, 64, 96),
+    decoder=(8, 16, 24, 32, 48),
+    pose=64,
+  ),
+  # For tests.
+  'tiny': Size(
+    blocks=(1, 1, 1, 1),
+    widths=(4, 4, 4, 4, 4),
+    decoder=(4, 4, 4, 4, 4),
+    pose=4,
+  ),
+}
+
+
+def size(name: str) -> Size:
+  """Returns a network's widths.
+
+  Raises:
+    UserError: there is no network of that name.
+  """
+  if name not in SIZES:
+    raise errors.UserError(
+      f'unknown depth network {name!r}; expected one of {", ".join(SIZES)}'
+    )
+  return SIZES[name]
+
+
+def _conv(features, kernel, **kwargs):
+  return layers.Conv(features, kernel, initializer='he', **kwargs)
+
+
+def _norm(name):
+  return layers.BatchNorm(train_affine=True, name=name)
+
+
+class BasicBlock(nn.Module):
+  """3x3 (strided), 3x3, and the shortcut."""
+
+  features: int
+  stride: int
+
+  @nn.compact
+  def __call__(self, x: jax.Array, train: bool) -> jax.Array:
+    y = _conv(self.features, 3, stride=self.stride, name='conv1')(x)
+    y = nn.relu(_norm('bn1')(y, train=train))
+    y = _conv(self.features, 3, name='conv2')(y)
+    y = _norm('bn2')(y, train=train)
+    if self.stride > 1 or x.shape[-1] != self.features:
+      x = _conv(self.features, 1, stride=self.stride, name='downsample_conv')(x)
+      x = _norm('downsample_bn')(x, train=train)
+    return lax.optimization_barrier(nn.relu(x + y))
+
+
+class Encoder(nn.Module):
+  """Image [B, H, W, C] in 0..1 -> features at 1/2, 1/4, 1/8, 1/16, 1/32.
+
+  Attributes:
+    widths: see `Size`.
+  """
+
+  widths: Size
+
+  @nn.compact
+  def __call__(self, image: jax.Array, *, train: bool) -> list[jax.Array]:
+    w = self.widths
+    x = (image - 0.45) / 0.225
+    x = _conv(w.widths[0], 7, stride=2, padding=3, name='conv1')(x)
+    x = nn.relu(_norm('bn1')(x, train=train))
+    features = [x]
+    x = nn.max_pool(x, (3, 3), strides=(2, 2), padding=[(1, 1), (1, 1)])
+    for stage in range(4):
+      for index in range(w.blocks[stage]):
+        stride = 2 if stage and not index else 1
+        name = f'layer{stage + 1}_{index}'
+        x = BasicBlock(w.widths[stage + 1], stride, name=name)(x, train)
+      features.append(x)
+    return features
+
+
+class MirroredConv(nn.Module):
+  """3x3 convolution with mirrored borders and bias."""
+
+  features: int
+
+  @nn.compact
+  def __call__(self, x: jax.Array) -> jax.Array:
+    mode = 'reflect' if min(x.shape[1:3]) > 1 else 'edge'
+    x = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)), mode=mode)
+    conv = layers.Conv(
+      self.features, 3, padding=0, use_bias=True, initializer='torch'
+    )
+    return conv(x)
+
+
+def _double(x):
+  """Nearest neighbour upsampling by 2."""
+  batch, height, width, channels = x.shape
+  x = jnp.broadcast_to(
+    x[:, :, None, :, None], (batch, height, 2, width, 2, channels)
+  )
+  return x.reshape(batch, 2 * height, 2 * width, channels)
+
+
+class DepthNet(nn.Module):
+  """Image -> disparities in 0..1 (a sigmoid), one for each scale.
+
+  Attributes:
+    size: an entry of `SIZES`.
+    scales: of the disparities: 0 is the image's resolution, 1 a half of it ...
+      Finer levels than the smallest are not built.
+  """
+
+  size: str = 'resnet18'
+  scales: Sequence[int] = (0, 1, 2, 3)
+
+  @nn.compact
+  def __call__(
+    self, image: jax.Array, *, train: bool = False
+  ) -> dict[int, jax.Array]:
+    """See the class.
+
+    Args:
+      image: [B, H, W, 3] in 0..1, H and W multiples of 32.
+      train: use batch statistics and move the running ones.
+
+    Returns:
+      scale s -> [B, H / 2^s, W / 2^s].
+    """
+    widths = size(self.size)
+    features = Encoder(widths, name='encoder')(image, train=train)
+    x = features[-1]
+    disparities = {}
+    for level in range(4, min(self.scales) - 1, -1):
+      width = widths.decoder[level]
+      x = nn.elu(MirroredConv(width, name=f'up{level}')(x))
+      x = _double(x)
+      if level:
+        x = jnp.concatenate([x, features[level - 1]], -1)
+      x = nn.elu(MirroredConv(width, name=f'merge{level}')(x))
+      if level in self.scales:
+        y = MirroredConv(1, name=f'disparity{level}')(x)
+        disparities[level] = nn.sigmoid(y[..., 0])
+    return disparities
+
+
+class PoseNet(nn.Module):
+  """Two images -> the camera's motion from the first to the second.
+
+  Attributes:
+    size: an entry of `SIZES`.
+  """
+
+  size: str = 'resnet18'
+
+  @nn.compact
+  def __call__(
+    self, first: jax.Array, second: jax.Array, *, train: bool = False
+  ) -> tuple[jax.Array, jax.Array]:
+    """See the class.
+
+    Args:
+      first: [B, H, W, 3] in 0..1.
+      second: the same.
+      train: use batch statistics and move the running ones.
+
+    Returns:
+      (axis angle [B, 3], translation [B, 3]), a hundredth of the output, as in
+      the paper: motions start small.
+    """
+    widths = size(self.size)
+    pair = jnp.concatenate([first, second], -1)
+    x = Encoder(widths, name='encoder')(pair, train=train)[-1]
+
+    def conv(features, kernel, name):
+      return layers.Conv(
+        features, kernel, use_bias=True, initializer='torch', name=name
+      )
+
+    x = nn.relu(conv(widths.pose, 1, 'squeeze')(x))
+    x = nn.relu(conv(widths.pose, 3, 'pose0')(x))
+    x = nn.relu(conv(widths.pose, 3, 'pose1')(x))
+    out = 0.01 * jnp.mean(conv(6, 1, 'pose2')(x), (1, 2))
+    return out[:, :3], out[:, 3:]
+
+
+def scaled_disparity(
+  disparity: jax.Array, *, min_depth: float = 0.1, max_depth: float = 100.0
+) -> jax.Array:
+  """The sigmoid's 0..1 as 1 / depth, linear between the two depths.
+
+  Args:
+    disparity: [...] in 0..1.
+    min_depth: depth of a disparity of 1, in the unknown unit of the motions.
+    max_depth: depth of a disparity of 0.
+  """
+  low, high = 1 / max_depth, 1 / min_depth
+  return low + (high - low) * disparity
