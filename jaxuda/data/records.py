@@ -144,7 +144,6 @@ def read_domain(
     eval_labels=more['eval_labels'],
     zero_depth=data_config.zero_depth,
     far_depth=data_config.far_depth,
-    # Scores are always of the dataset's own depth.
     depth_dir='' if split else own.get('depth_dir') or '',
   )
 
