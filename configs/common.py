@@ -165,6 +165,8 @@ def _domain(dataset, size, other=(), **more):
     'fit': 'stretch',
     # 'raw', or prepared at `size` as 'png' or (quality 95) 'jpeg'.
     'store': 'raw',
+    # Folder of a depth tool, instead of the dataset's own depth.
+    'depth_dir': config_dict.placeholder(str),
   }
   return config_dict.create(**{**fields, **more, **dict(other)})
 

@@ -38,6 +38,8 @@ _FREE = (
   'data.data_dir',
   'data.source.manual_dir',
   'data.target.manual_dir',
+  'data.source.depth_dir',
+  'data.target.depth_dir',
   'data.target.eval_split',
   # Of the depth tools.
   'data.manual_dir',
