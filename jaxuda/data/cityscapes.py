@@ -71,6 +71,8 @@ def describe(name: str, manual_dir: str | None = None) -> layout_lib.Spec:
       'extra': (_spell('camera', 'camera.json'),) if official else (),
     },
     splits={'train': 'train', 'val': 'val', 'test': 'test'},
+    # Vegetation, sky, car.
+    telltale=(21, 23, 26),
     expected={'train': 2975, 'val': 500, 'test': 1525},
     unlabelled=('test',),
     depth={

@@ -44,6 +44,8 @@ def describe(name: str, manual_dir: str | None = None) -> layout_lib.Spec:
       'label': (spell('labels'),),
       'depth': (spell('disparity'),) if mono else (),
     },
+    # Vegetation, sky, car.
+    telltale=(21, 23, 26),
     expected={'train': 24966},
     scored=(),
     depth={'depth_code': 'inverse'} if mono else None,

@@ -32,6 +32,8 @@ def describe(name: str, manual_dir: str | None = None) -> layout_lib.Spec:
       'label': (_spell('semantic'),),
     },
     splits={'training': 'train', 'testing': 'test'},
+    # Vegetation, sky, car.
+    telltale=(21, 23, 26),
     expected={'train': 200, 'test': 200},
     unlabelled=('test',),
     scored=('train', 'test'),

@@ -63,6 +63,8 @@ class Spec:
     spellings: kind -> ways of storing it, the preferred first.
     splits: spelling of a split -> its name; {'': 'train'} without splits.
     expected: split -> number of images that the publisher gives.
+    telltale: raw ids of which some are in any honest set of labels, and which
+      are no train ids.
     unlabelled: splits whose labels are withheld; they are not looked for.
     scored: splits whose labels are kept at their own size.
     depth: metadata of depth, see `depth_codes`; None if it is not read.
@@ -85,6 +87,7 @@ class Spec:
     default_factory=lambda: {'': 'train'}
   )
   expected: Mapping[str, int] = dataclasses.field(default_factory=dict)
+  telltale: tuple[int, ...] = ()
   unlabelled: tuple[str, ...] = ()
   scored: tuple[str, ...] = ('val', 'test')
   depth: Mapping[str, Any] | None = None

@@ -69,7 +69,9 @@ class Dataset:
 
 # By the part of a dataset's name before '/'.
 DATASETS: dict[str, Dataset] = {
-  'camvid': Dataset(build=camvid.builder, ids='camvid'),
+  'camvid': Dataset(
+    build=camvid.builder, ids='camvid', describe=camvid.describe
+  ),
   'streets': Dataset(build=streets.builder, ids='streets'),
   **{
     name: Dataset(
@@ -145,6 +147,29 @@ def load(
   if not prepared:
     _prepare(made, dataset)
     made = create()
+  return made
+
+
+def find_prepared(
+  dataset: str, *, data_dir: str | None = None
+) -> tfds.core.DatasetBuilder:
+  """Returns the builder of a dataset that was prepared before, in any form.
+
+  Raises:
+    UserError: unknown dataset, nothing prepared, or more than one thing.
+  """
+  family = find(dataset)
+  with quiet():
+    if family.describe is not None:
+      spec = family.describe(dataset)
+      variant = f'{stored.name_folder(spec)[1]}_*' if family.stores else '*'
+      return stored.find_prepared(spec, pattern=variant, data_dir=data_dir)
+    made = family.build(dataset, data_dir=data_dir, manual_dir=None)
+    if not made.is_prepared():
+      raise errors.UserError(
+        f'{dataset} is not prepared in {made.data_dir}; expected data_dir to be'
+        ' where it is'
+      )
   return made
 
 

@@ -16,12 +16,15 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from jaxuda import errors
+from jaxuda.data import examination
 from jaxuda.data import layout as layout_lib
 from jaxuda.data import making
 from jaxuda.data import shards
 from jaxuda.data import tree as tree_lib
 
 _VERSION = '1.0.0'
+# Labels and depth maps of a split that are looked at before all are.
+_LOOKED_AT = 20
 
 with tfds.core.registered.skip_registration():
 
@@ -81,6 +84,8 @@ with tfds.core.registered.skip_registration():
       with shards.lock(work):
         if target.exists():
           return
+        for problem in find_problems(maker.tree, maker.spec, maker.layout):
+          raise errors.UserError(problem.text)
         done = sum(x.stat().st_size for x in work.glob('*.array_record*'))
         if maker.store.form == 'raw':
           shards.check_space(work, self._raw_bytes() - done)
@@ -156,13 +161,12 @@ def build(
   spec = describe(name, manual_dir)
   folder = name_folder(spec)
   if not manual_dir:
-    return _find_prepared(spec, folder, store, data_dir)
+    return find_prepared(
+      spec, pattern=f'{folder[1]}_{store.describe()}_*', data_dir=data_dir
+    )
   tree = open_tree(manual_dir, spec)
   layout = layout_lib.find(tree, spec)
   layout_lib.raise_first(layout)
-  for problem in spec.check(tree, layout) if spec.check else ():
-    if problem.fatal:
-      raise errors.UserError(problem.text)
   used = [
     path
     for items in layout.splits.values()
@@ -180,6 +184,44 @@ def build(
   )
 
 
+def find_problems(
+  tree: tree_lib.Tree, spec: layout_lib.Spec, layout: layout_lib.Layout
+) -> list[layout_lib.Problem]:
+  """Finds what only many files show, by a look at some.
+
+  Labels that are something else than their folder says, and depth that had 8
+  bits once.
+
+  Raises:
+    UserError: one of the files is broken.
+  """
+  problems = list(spec.check(tree, layout)) if spec.check else []
+  if problems:
+    return problems
+  for split, items in layout.splits.items():
+    some = items[:: max(1, len(items) // _LOOKED_AT)]
+    found = examination.Examination()
+    for item in some:
+      sample = examination.Sample(name=item.name)
+      if item.label:
+        sample.label = making.read_label(tree, spec, layout, item)
+      if item.depth:
+        sample.depth = making.read_depth(tree, spec, layout, item)
+      found.add(sample)
+    problems += examination.judge(
+      found,
+      dataset=spec.dataset,
+      telltale=spec.telltale,
+      where=f'{split} ({_first_folder(tree, some)})',
+    )
+  return [x for x in problems if x.fatal]
+
+
+def _first_folder(tree, items):
+  item = items[0]
+  return os.path.dirname(tree.where(item.label or item.depth or item.image))
+
+
 @functools.lru_cache
 def _name_class(name: str) -> type[Prepared]:
   """Returns a builder class for the folder `name`."""
@@ -193,14 +235,26 @@ def name_folder(spec: layout_lib.Spec) -> tuple[str, str]:
   return family, (variant or 'plain').replace('/', '_')
 
 
-def _find_prepared(spec, folder, store, data_dir):
+def find_prepared(
+  spec: layout_lib.Spec, *, pattern: str, data_dir: str | None = None
+) -> tfds.core.DatasetBuilder:
+  """Returns the builder of what was prepared before.
+
+  Args:
+    spec: the dataset.
+    pattern: of its folders' names.
+    data_dir: where prepared data are; default: that of TFDS.
+
+  Raises:
+    UserError: nothing was prepared, or more than one thing.
+  """
+  folder = name_folder(spec)
   root = pathlib.Path(
     os.path.expanduser(data_dir or tfds.core.constants.DATA_PATH)
   )
-  pattern = f'{folder[1]}_{store.describe()}_*/{_VERSION}'
   found = sorted(
     x
-    for x in (root / folder[0]).glob(pattern)
+    for x in (root / folder[0]).glob(f'{pattern}/*')
     if (x / 'dataset_info.json').is_file()
   )
   if not found:

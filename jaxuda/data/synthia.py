@@ -58,7 +58,12 @@ def describe(name: str, manual_dir: str | None = None) -> layout_lib.Spec:
         spell('parsed_LABELS'),
         spell('synthia_mapped_to_cityscapes'),
       ),
-      'depth': (spell('Depth/Depth'), spell('Depth')),
+      'depth': (
+        layout_lib.Spelling(
+          shown='Depth/[Depth/]0000000.png',
+          pattern=f'Depth/(?:Depth/)?{key}',
+        ),
+      ),
     },
     expected={'train': 9400},
     scored=(),
