@@ -1,4 +1,4 @@
-"""DeepLab-v2 networks of ADVENT and DADA, and the options that they share."""
+"""DeepLab-v2 networks of ADVENT, DADA and DepDis, and their common options."""
 
 from collections.abc import Sequence
 import dataclasses
@@ -32,8 +32,8 @@ class Options:
     init: kernel initialiser: 'reference' N(0, 0.01), 'he' or 'torch'.
     rates: dilations of the ASPP heads.
     active_rates: how many of them act, from the first; 0 for all.
-    depth_scale: what the depth block's output is multiplied by, 1 in the
-      official code, see `heads.DepthBlock`.
+    depth_scale: what the depth block's output is multiplied by, and the density
+      block's, 1 in the official code, see `heads.DepthBlock`.
     image_order: 'bgr' (Caffe weights, all papers) or 'rgb'.
     image_mean: subtracted, per channel, in that order, range 0..255.
     image_scale: multiplied after that.
@@ -107,6 +107,9 @@ class DeepLab(nn.Module):
     depth: DADA's auxiliary block on stage 4.
     fuse: multiply stage 4 by what the block decodes, before the head (DADA
       section 3.1: a pure product, no residual).
+    density: a second such block, which regresses the density of the class at
+      the depth (Depth Distribution). Its official code calls it enc4, DADA's
+      name for the depth block, and the depth block enc5.
   """
 
   classes: int
@@ -114,6 +117,7 @@ class DeepLab(nn.Module):
   multi_level: bool = False
   depth: bool = False
   fuse: bool = False
+  density: bool = False
 
   @nn.compact
   def __call__(
@@ -127,7 +131,8 @@ class DeepLab(nn.Module):
 
     Returns:
       'logits' [B, h, w, C]; with `multi_level` 'aux' [B, h, w, C]; with `depth`
-      'depth' [B, h, w] in inverse depth units.
+      'depth' [B, h, w] in inverse depth units; with `density` 'density' [B, h,
+      w].
     """
     o = self.options
     common = {'initializer': o.init, 'rewrites': o.rewrites, **o.types}
@@ -162,10 +167,18 @@ class DeepLab(nn.Module):
       outputs['aux'] = head(stage3, 'layer5')
     if self.depth:
       outputs['depth'], factor = heads.DepthBlock(
-        decode=self.fuse, scale=o.depth_scale, name='depth', **common
+        decode=self.fuse,
+        scale=o.depth_scale,
+        prefix='enc5' if self.density else 'enc4',
+        name='depth',
+        **common,
       )(stage4)
-      if self.fuse:
-        stage4 = stage4 * factor
+    if self.density:
+      outputs['density'], _ = heads.DepthBlock(
+        decode=False, scale=o.depth_scale, name='density', **common
+      )(stage4)
+    if self.fuse:
+      stage4 = stage4 * factor
     outputs['logits'] = head(stage4, 'layer6')
     return outputs
 

@@ -117,10 +117,13 @@ class DepthBlock(nn.Module):
     scale: multiplies the mean; 1 in the official code. Inverse depths reach the
       hundreds, and the decoded features grow with them; a scale lets the
       channels of a network trained from scratch stay of order one.
+    prefix: of the convolutions' names: 'enc4', or 'enc5' for the second block
+      of Depth Distribution's network.
   """
 
   decode: bool = True
   scale: float = 1.0
+  prefix: str = 'enc4'
   initializer: str = 'reference'
   dtype: Any = jnp.float32
   param_dtype: Any = jnp.float32
@@ -143,9 +146,9 @@ class DepthBlock(nn.Module):
       )
 
     channels = x.shape[-1]
-    y = nn.relu(conv(channels // 4, 1, 'enc4_1')(x))
-    y = nn.relu(conv(channels // 4, 3, 'enc4_2')(y))
-    y = conv(channels // 16, 1, 'enc4_3')(y)
+    y = nn.relu(conv(channels // 4, 1, f'{self.prefix}_1')(x))
+    y = nn.relu(conv(channels // 4, 3, f'{self.prefix}_2')(y))
+    y = conv(channels // 16, 1, f'{self.prefix}_3')(y)
     depth = jnp.mean(y.astype(jnp.promote_types(y.dtype, jnp.float32)), -1)
     depth = self.scale * depth
     if not self.decode:

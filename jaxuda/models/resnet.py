@@ -158,3 +158,9 @@ class ResNet(nn.Module):
         )(x, train)
       stages.append(x)
     return stages[2], stages[3]
+
+
+def grid_size(size: Sequence[int]) -> tuple[int, int]:
+  """Returns (h, w) of the outputs for images of (H, W): about an eighth."""
+  h, w = (((side + 1) // 2 // 2 + 1 + 1) // 2 for side in size)
+  return h, w

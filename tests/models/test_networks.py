@@ -33,6 +33,16 @@ def test_dada_has_the_published_number_of_parameters(classes, parameters):
   assert count(shapes(module, (65, 65))['params']) == parameters
 
 
+def test_three_branches_have_the_published_number_of_parameters():
+  module = deeplab.DeepLab(classes=16, depth=True, density=True)
+  params = shapes(module, (65, 65))['params']
+  # 1x1 of 128 -> 2048 and of 128 -> 16, saved officially and used by nothing.
+  unused = 129 * 2048 + 129 * 16
+  assert count(params) == 50_895_248 - unused
+  assert set(params['density']) == {'enc4_1', 'enc4_2', 'enc4_3'}
+  assert set(params['depth']) == {'enc5_1', 'enc5_2', 'enc5_3'}
+
+
 def test_discriminator_has_the_published_number_of_parameters():
   params = shapes(discriminators.FcDiscriminator(), (64, 64), 16)['params']
   assert count(params) == 2_778_049
@@ -45,6 +55,7 @@ def test_discriminator_has_the_published_number_of_parameters():
     ((512, 1024), (65, 129), (16, 32)),
     ((768, 1024), (97, 129), (24, 32)),
     ((320, 640), (41, 81), (10, 20)),
+    ((97, 130), (13, 17), (3, 4)),
   ],
 )
 def test_output_grids(size, grid, disc):
@@ -53,6 +64,7 @@ def test_output_grids(size, grid, disc):
   variables = jax.eval_shape(module.init, jax.random.key(0), image)
   out = jax.eval_shape(module.apply, variables, image)
   assert out['logits'].shape == (1, *grid, 16)
+  assert resnet.grid_size(size) == grid
   maps = jax.ShapeDtypeStruct((1, *size, 16), jnp.float32)
   module = discriminators.FcDiscriminator(width=4)
   variables = jax.eval_shape(module.init, jax.random.key(0), maps)
