@@ -259,6 +259,40 @@ def eval_stream(
   return _stack_examples(records, numbers[:, rows.start : rows.stop])
 
 
+def image_stream(
+  data_config: Any, *, domain: str = 'target'
+) -> tuple[Iterator[Batch], int]:
+  """Returns the training images of a domain, each once, without labels.
+
+  Args:
+    data_config: `config.data`.
+    domain: 'source' or 'target'.
+
+  Returns:
+    (an iterator over 'image' uint8 [H, W, 3] at the network's size, not
+    cropped, and 'name' bytes; how many there are).
+
+  Raises:
+    UserError: a config value, dataset or split is wrong.
+  """
+  records = records_lib.Records(
+    records_lib.read_domain(data_config, domain),
+    classes=None,
+    fields=('image',),
+  )
+
+  def load(number):
+    record = tf.numpy_function(records.read, [number], tf.string)
+    example = records.decode(tf.ensure_shape(record, []))
+    return {'name': example['name'], **records.size_for_training(example)}
+
+  dataset = tf.data.Dataset.range(len(records)).map(
+    load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
+  )
+  images = _Arrays(dataset.prefetch(_BATCHES_AHEAD), [records])
+  return images, len(records)
+
+
 def eval_size(
   data_config: Any,
   *,

@@ -14,6 +14,7 @@ import tensorflow_datasets as tfds
 from jaxuda import errors
 from jaxuda.data import depth_codes
 from jaxuda.data import depth_folder
+from jaxuda.data import label_files
 from jaxuda.data import labels
 from jaxuda.data import making
 from jaxuda.data import registry
@@ -55,6 +56,8 @@ class Domain:
     zero_depth, far_depth: 'keep' or 'mask'.
     depth_dir: depth of the training split instead of the dataset's own, see
       `depth_folder`; '' for its own.
+    label_dir: labels of the training split instead of the dataset's own, see
+      `label_files`; '' for its own.
   """
 
   side: str
@@ -74,6 +77,7 @@ class Domain:
   zero_depth: str
   far_depth: str
   depth_dir: str = ''
+  label_dir: str = ''
 
 
 def read_domain(
@@ -145,6 +149,8 @@ def read_domain(
     zero_depth=data_config.zero_depth,
     far_depth=data_config.far_depth,
     depth_dir='' if split else own.get('depth_dir') or '',
+    # Scores are always of the dataset's own labels.
+    label_dir='' if split else os.path.expanduser(own.get('label_dir') or ''),
   )
 
 
@@ -188,7 +194,8 @@ class Records:
     family = registry.find(domain.dataset)
     # Before the dataset is prepared, which can take long.
     table = np.arange(256, dtype=np.uint8)
-    if 'label' in fields and classes is not None:
+    stored = [x for x in fields if x != 'label' or not domain.label_dir]
+    if 'label' in stored and classes is not None:
       table = labels.label_map(family.ids, classes)
     builder = registry.load(
       domain.dataset,
@@ -197,7 +204,9 @@ class Records:
       store=making.Store.of(domain),
     )
     info = builder.info
-    self.fields = _check_fields(domain, info, fields, optional)
+    stored = _check_fields(domain, info, stored, optional)
+    joined = ('label',) if domain.label_dir else ()
+    self.fields = tuple(x for x in fields if x in (*stored, *joined))
     self._table = table
     self._code = depth_codes.DepthCode.of(registry.metadata(info))
     self._depths = None
@@ -209,7 +218,7 @@ class Records:
     self._folder = builder.data_dir
     self._recent = collections.deque(maxlen=_RECENT)
     with registry.quiet():
-      self._features, self._decoders = _select(info, self.fields)
+      self._features, self._decoders = _select(info, stored)
       self._files = info.splits[domain.split].file_instructions
       for part in self._files:
         _check_file(part.filename, domain, self._folder)
@@ -219,6 +228,8 @@ class Records:
       )
     # A fraction is the first records; they are stored in a random order.
     self._count = max(1, round(domain.fraction * len(self._source)))
+    if 'label' in fields and domain.label_dir:
+      label_files.check(domain.label_dir, classes=classes, count=self._count)
 
   def __len__(self) -> int:
     return self._count
@@ -242,7 +253,9 @@ class Records:
     out = {'name': example['name']}
     if 'image' in self.fields:
       out['image'] = transforms.decode_image(example['image'])
-    if 'label' in self.fields:
+    if 'label' in self.fields and self.domain.label_dir:
+      out['label'] = label_files.read(self.domain.label_dir, example['name'])
+    elif 'label' in self.fields:
       raw = transforms.decode_label(example['label'])
       out['label'] = transforms.map_labels(raw, self._table)
     if self._depths:
@@ -261,12 +274,18 @@ class Records:
     if 'image' in example:
       out['image'] = sizing.size_image(example['image'], self.domain)
     if 'label' in example:
-      out['label'] = sizing.size_label(example['label'], self.domain)
+      out['label'] = self._size_label(example['label'])
     if 'depth' in example:
       out['depth'], out['depth_valid'] = sizing.size_depth(
         example, self.domain, self._code
       )
     return out
+
+  def _size_label(self, label):
+    if self.domain.label_dir:
+      # Made at the network's size, padding included.
+      return transforms.resize_label(label, self.domain.size)
+    return sizing.size_label(label, self.domain)
 
   def size_for_score(
     self, example: dict[str, tf.Tensor]
