@@ -19,10 +19,12 @@ from jaxuda import evaluate
 from jaxuda import methods
 from jaxuda import parallel
 from jaxuda import pictures
+from jaxuda import preparation
 from jaxuda import recorder
 from jaxuda import rng
 from jaxuda import scores
 from jaxuda import signals
+from jaxuda import warm_start
 from jaxuda import window
 from jaxuda import workdir as workdir_lib
 from jaxuda.data import labels
@@ -62,6 +64,7 @@ def train(config: ml_collections.ConfigDict, workdir: str | os.PathLike) -> Any:
     )
     step = _claim(workdir, config, checkpoints)
     # Data are prepared, or found missing, before anything else is shown.
+    method = preparation.run(method, config)
     batches = parallel.prefetch(_stream(config, method, step))
     _eval_stream(config, config.eval_batch_size)
     progress = stack.enter_context(
@@ -275,6 +278,10 @@ def _create_or_restore(config, method, checkpoints, step, workdir, progress):
     progress.message(f'continuing after step {step}: {ahead} steps to go')
   else:
     state = parallel.init(method.init, *args)
+    if config.get('initial'):
+      state = warm_start.load_network(
+        state, config.initial, which=config.initial_checkpoint
+      )
   _describe(state, workdir, progress)
   return state
 

@@ -45,6 +45,8 @@ _FREE = (
   'data.manual_dir',
   'data.eval_split',
   'data.workers',
+  'data.target.label_dir',
+  'initial',
 )
 
 

@@ -22,7 +22,10 @@ import numpy as np
 
 TOLERANCE = 1e-6
 # Entries that describe the run and are no result.
-_DESCRIPTION = ('sizes', 'shapes', 'chosen')
+_DESCRIPTION = (
+  *('sizes', 'shapes', 'chosen'),
+  *('gmm_weights', 'gmm_means', 'gmm_variances'),
+)
 
 
 def relative_error(ours: Any, golden: Any) -> float:

@@ -26,9 +26,10 @@ ROOMS = {
   'state': ('parallel', 'flax jax optax'),
   'ops': ('errors', 'jax numpy'),
   'losses': ('errors ops', 'jax numpy'),
+  'mixtures': ('errors', 'numpy'),
   'models': ('errors ops parallel', 'flax jax numpy'),
   'methods': (
-    'errors losses metrics models ops optim parallel rng state',
+    'errors losses metrics mixtures models ops optim parallel rng state',
     'jax numpy',
   ),
   'data': (
@@ -36,8 +37,10 @@ ROOMS = {
     'absl cv2 etils h5py numpy PIL scipy tensorflow tensorflow_datasets yaml',
   ),
   'command': ('errors', 'absl ml_collections tensorflow'),
+  'preparation': ('', 'ml_collections'),
   'checkpoint': ('errors parallel', 'absl jax numpy orbax'),
   'workdir': ('checkpoint errors methods rng', 'jax ml_collections numpy'),
+  'warm_start': ('checkpoint errors workdir', ''),
   'recorder': ('pictures workdir', 'clu numpy'),
   'window': ('checkpoint errors', 'jax numpy'),
   'scores': ('data display errors metrics', 'numpy'),
@@ -51,8 +54,12 @@ ROOMS = {
   ),
   'train': (
     'checkpoint data display errors evaluate methods parallel pictures'
-    ' recorder rng scores signals window workdir',
+    ' preparation recorder rng scores signals warm_start window workdir',
     'absl clu jax ml_collections numpy',
+  ),
+  'depdis': (
+    'command data display errors mixtures models ops pictures train workdir',
+    'absl cc3d cv2 jax ml_collections numpy scipy sklearn',
   ),
   'depth': (
     'checkpoint command data display errors losses models ops parallel'
@@ -78,8 +85,8 @@ WITHOUT_TENSORFLOW = (
   *('data.frames', 'depth.formats', 'depth.inpainting', 'depth.matching'),
   'depth.self_supervised',
   *('checkpoint', 'command', 'data.labels', 'data.rendering', 'display'),
-  *('errors', 'losses', 'methods', 'metrics', 'models', 'ops', 'optim'),
-  *('parallel', 'pictures', 'predict', 'rng', 'state', 'workdir'),
+  *('errors', 'losses', 'methods', 'metrics', 'mixtures', 'models', 'ops'),
+  *('optim', 'parallel', 'pictures', 'predict', 'rng', 'state', 'workdir'),
 )
 
 

@@ -1,7 +1,11 @@
 """What must hold for every method and every ablation."""
 
+import atexit
 import dataclasses
 import importlib
+import pathlib
+import shutil
+import tempfile
 
 import jax
 import jax.numpy as jnp
@@ -10,10 +14,13 @@ import pytest
 
 from jaxuda import errors
 from jaxuda import methods
+from jaxuda import mixtures
 from jaxuda import parallel
 from jaxuda import rng
 from jaxuda.methods import advent
 from jaxuda.methods import dada
+from jaxuda.methods import depdis
+from jaxuda.methods import self_training
 from jaxuda.methods import source_only
 from jaxuda.models import deeplab
 
@@ -22,6 +29,27 @@ NETWORK = deeplab.Options(
 )
 COMMON = {'num_classes': 5, 'total_steps': 100, 'network': NETWORK}
 DISC = {'disc_width': 8}
+
+
+def write_mixtures():
+  """Mixtures over the grid of `make_batch`, for as long as the tests run."""
+  folder = tempfile.mkdtemp()
+  atexit.register(shutil.rmtree, folder)
+  path = pathlib.Path(folder) / 'mixtures.npz'
+  rng = np.random.default_rng(0)
+  made = mixtures.Mixtures(
+    weights=rng.dirichlet(np.ones(2), 5),
+    means=rng.uniform(0, [7, 5, 40], (5, 2, 3)),
+    covariances=rng.uniform(4, 400, (5, 2, 3)),
+    counts=np.array([900, 50, 40, 9, 1]),
+    grid=(6, 8),
+    info={},
+  )
+  mixtures.write(path, made)
+  return str(path)
+
+
+MIXTURES = {'mixtures': write_mixtures()}
 
 VARIANTS = {
   'source_only': source_only.Method(**COMMON),
@@ -36,7 +64,29 @@ VARIANTS = {
   'dada': dada.Method(**COMMON, **DISC),
   'dada-S1': dada.Method(align='none', lambda_depth=0, fuse=False, **COMMON),
   'dada-S4': dada.Method(align='depth', fuse=False, **COMMON, **DISC),
+  'depdis': depdis.Method(**COMMON, **DISC, **MIXTURES),
+  'depdis-M1': depdis.Method(
+    lambda_balance=0,
+    lambda_balance_target=0,
+    align='seg_depth',
+    class_weights=(1, 2, 3, 4, 5),
+    **COMMON,
+    **DISC,
+  ),
+  'depdis-paper': depdis.Method(
+    balance_transfer=True,
+    mask_wrong=False,
+    balance_classes=False,
+    grid='scaled',
+    align='density',
+    **COMMON,
+    **DISC,
+    **MIXTURES,
+  ),
 }
+VARIANTS['self_training'] = self_training.Method(
+  depth=True, density=True, **COMMON
+)
 # A new method is found by its file.
 for _name in methods.names():
   if _name not in VARIANTS:
@@ -149,6 +199,27 @@ def test_training_lowers_the_loss():
   assert float(last['loss_seg']) < float(first['loss_seg'])
 
 
+def test_self_training_keeps_the_other_branches():
+  method = VARIANTS['self_training']
+  batch = make_batch(method)
+  before = jax.jit(method.init)(rng.for_init(0), batch).nets['task'].params
+  after = run(method, batch, steps=1)[0].nets['task'].params
+  for name, changes in (('depth', False), ('density', False), ('layer6', True)):
+    pairs = zip(
+      jax.tree.leaves(before[name]), jax.tree.leaves(after[name]), strict=True
+    )
+    assert any(np.any(a != b) for a, b in pairs) == changes, name
+
+
+def test_mixtures_are_needed_for_what_uses_them():
+  needed = {k: v.needs_mixtures for k, v in VARIANTS.items() if 'depdis' in k}
+  assert needed == {'depdis': True, 'depdis-M1': False, 'depdis-paper': True}
+  # Without a file nothing is wrong until a step is taken.
+  method = dataclasses.replace(VARIANTS['depdis'], mixtures='')
+  with pytest.raises(errors.UserError, match="mixtures=''"):
+    method.read_mixtures()
+
+
 @pytest.mark.parametrize('name', VARIANTS)
 def test_prediction_shapes_and_tree(name):
   method = VARIANTS[name]
@@ -163,7 +234,8 @@ def test_prediction_shapes_and_tree(name):
   assert out['logits'].shape == (3, 80, 112, 5)
   with_depth = 'depth' in state.nets['task'].params
   assert ('depth' in out) == with_depth
-  assert ('depth' in method.needs['source']) == with_depth
+  if 'source' in method.needs:
+    assert ('depth' in method.needs['source']) == with_depth
 
 
 def test_ablations_build_only_what_they_use():
@@ -181,6 +253,15 @@ def test_ablations_build_only_what_they_use():
   assert 'dec4' not in s4['task'].params['depth']
   assert s4['disc'].params['conv0']['kernel'].shape == (4, 4, 1, 8)
   assert 'dec4' in nets('dada')['task'].params['depth']
+  assert {'depth', 'density'} <= set(nets('depdis')['task'].params)
+  assert 'dec4' not in nets('depdis')['task'].params['depth']
+  assert set(nets('depdis-M1')['task'].params) == {
+    'backbone',
+    'depth',
+    'layer6',
+  }
+  paper = nets('depdis-paper')
+  assert paper['disc'].params['conv0']['kernel'].shape == (4, 4, 1, 8)
 
 
 @pytest.mark.parametrize('name', ['dada', 'advent'])
@@ -244,6 +325,16 @@ def test_create_names_what_it_does_not_know():
     (
       Config(name='dada', method={'lambda_depth': 0}, **fields),
       'lambda_depth=0',
+    ),
+    (Config(name='depdis', method={'align': 'x'}, **fields), 'method.align'),
+    (Config(name='depdis', method={'grid': 'x'}, **fields), 'method.grid'),
+    (
+      Config(name='depdis', method={'lambda_balance': 0}, **fields),
+      'lambda_balance=0',
+    ),
+    (
+      Config(name='depdis', method={'class_weights': (1, 2)}, **fields),
+      'class_weights has 2',
     ),
   ):
     with pytest.raises(errors.UserError, match=message):

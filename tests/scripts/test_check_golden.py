@@ -57,7 +57,12 @@ def test_a_file_of_no_method_is_named(tmp_path):
 
 @pytest.mark.skipif(not GOLDEN.exists(), reason='no golden numbers beside')
 @pytest.mark.parametrize(
-  ('name', 'entry'), [('dada', 'update_norms'), ('corda', 'no_grad')]
+  ('name', 'entry'),
+  [
+    ('dada', 'update_norms'),
+    ('corda', 'no_grad'),
+    ('depdis', 'loss_balance_target'),
+  ],
 )
 def test_agrees_with_the_reference_implementation(name, entry):
   result = _run(GOLDEN / f'{name}.npz')

@@ -1,0 +1,32 @@
+"""Self-training on pseudo-labels, the last stage of Depth Distribution alone.
+
+  python -m jaxuda.depdis.pseudo --workdir=RUN --out=LABELS
+  python -m jaxuda.main --config=configs/self_training.py:pair=streets \
+      --config.initial=RUN --config.data.target.label_dir=LABELS --workdir=DIR
+
+`jaxuda.depdis.run` does both, as often as asked. Arguments: pair; classes;
+branches=depth+density (the network of configs/depdis.py, default), depth (row
+M1, and DADA without fusion), depth+fuse (DADA) or none (source-only, AdvEnt).
+"""
+
+from configs import common
+
+BRANCHES = ('depth+density', 'depth', 'depth+fuse', 'none')
+
+
+def get_config(arguments: str = ''):
+  """Returns the config; see the module's docstring."""
+  args = common.parse(
+    arguments, pair='streets', classes='', branches='depth+density'
+  )
+  parts = common.choose('branches', args['branches'], BRANCHES).split('+')
+  config = common.base('self_training', args['pair'], args['classes'])
+  config.method = {x: x in parts for x in ('depth', 'density', 'fuse')}
+  config.initial = ''
+  config.initial_checkpoint = 'best'
+  config.data.target.label_dir = ''
+  config.optim.head_multiplier = 1.0
+  config.optim.repeats = 'plain'
+  # The schedule of the adversarial stage, begun anew and cut short.
+  config.stop_step = config.total_steps // 3
+  return config
