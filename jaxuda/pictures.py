@@ -117,7 +117,7 @@ def make_panel(
     name: [cell[::every, ::every] for cell in cells]
     for name, cells in columns.items()
   }
-  return _lay_out(columns)
+  return lay_out(columns)
 
 
 def draw_legend(
@@ -131,7 +131,7 @@ def draw_legend(
   for i, (name, color) in enumerate(zip(names, colors, strict=True)):
     y, x = _MARGIN + i // per_row * line, _MARGIN + i % per_row * cell
     strip[y : y + line - 4, x : x + 12] = color
-    _write(strip, name, (x + 16, y + 10))
+    write_text(strip, name, (x + 16, y + 10))
   return strip
 
 
@@ -208,7 +208,15 @@ def _fit(x, size):
   return np.asarray(x)[rows[:, None], columns[None]]
 
 
-def _lay_out(columns):
+def lay_out(columns: Mapping[str, Sequence[np.ndarray]]) -> np.ndarray:
+  """Puts columns of equally large cells side by side.
+
+  Args:
+    columns: heading -> cells uint8 [H, W, 3] RGB, as many in each.
+
+  Returns:
+    uint8 [height, width, 3] RGB.
+  """
   first = next(iter(columns.values()))
   count, (height, width) = len(first), first[0].shape[:2]
   picture = np.full(
@@ -222,15 +230,17 @@ def _lay_out(columns):
   )
   for i, (name, cells) in enumerate(columns.items()):
     x = i * (width + _MARGIN)
-    _write(picture[:, x : x + width], name, (2, 13))
+    write_text(picture[:, x : x + width], name, (2, 13))
     for j, cell in enumerate(cells):
       y = _HEADING + j * (height + _MARGIN)
       picture[y : y + height, x : x + width] = cell
   return picture
 
 
-def _write(picture, text, position):
-  """Writes black text whose base line starts at (x, y)."""
+def write_text(
+  picture: np.ndarray, text: str, position: tuple[int, int]
+) -> None:
+  """Writes black text whose base line starts at (x, y), in place."""
   # OpenCV draws only into contiguous arrays; a slice is drawn on a copy.
   canvas = np.ascontiguousarray(picture)
   cv2.putText(

@@ -1,0 +1,107 @@
+"""A fair sample of the source's pixels, class by class, in one pass."""
+
+from collections.abc import Iterable, Mapping
+import dataclasses
+from typing import Any
+
+import numpy as np
+
+from jaxuda.ops import depth
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Sample:
+  """Pixels of the network's output grid.
+
+  Attributes:
+    points: of each class float64 [n, 3]: column, row, inverse depth.
+    counts: int64 [C], all labelled pixels of each class, with depth or not.
+    images: how many were read.
+  """
+
+  points: tuple[np.ndarray, ...]
+  counts: np.ndarray
+  images: int
+
+
+def sample_pixels(
+  batches: Iterable[Mapping[str, Any]],
+  *,
+  classes: int,
+  size: int,
+  grid: tuple[int, int],
+  seed: int,
+) -> Sample:
+  """Draws up to `size` pixels of each class, all equally likely.
+
+  Every pixel gets a random number, a function of (seed, image, pixel); those
+  with the smallest are kept. So memory does not grow with the dataset, and the
+  sample does not depend on how it is read.
+
+  Args:
+    batches: of 'label' int [B, H, W], 'depth' float32 [B, H, W] metres and
+      'depth_valid' bool [B, H, W]; the images in a fixed order.
+    classes: C.
+    size: pixels of a class.
+    grid: (h, w); labels and depths are brought to it by the nearest pixel.
+    seed: 0..2^64-1.
+  """
+  kept = [_Smallest(size) for _ in range(classes)]
+  counts = np.zeros(classes, np.int64)
+  rows, columns = np.indices(grid)
+  number = 0
+  for batch in batches:
+    for label, metres, valid in zip(
+      batch['label'], batch['depth'], batch['depth_valid'], strict=True
+    ):
+      label = _shrink(label, grid)
+      # In float32, so that it is the number that the network is trained with.
+      inverse = depth.invert_depth(_shrink(metres, grid).astype(np.float32))
+      points = np.stack([columns, rows, inverse], -1)
+      bits = np.random.Philox(key=np.array([seed, number], np.uint64))
+      keys = bits.random_raw(label.size).reshape(grid)
+      inside = (label >= 0) & (label < classes)
+      counts += np.bincount(label[inside], minlength=classes)
+      inside &= _shrink(valid, grid)
+      for c in np.unique(label[inside]):
+        chosen = inside & (label == c)
+        kept[c].add(keys[chosen], points[chosen])
+      number += 1
+  return Sample(
+    points=tuple(x.take() for x in kept), counts=counts, images=number
+  )
+
+
+def _shrink(x, grid):
+  """As `ops.resize.resize_nearest`."""
+  taken = [
+    (2 * np.arange(new) + 1) * old // (2 * new)
+    for new, old in zip(grid, x.shape, strict=True)
+  ]
+  return np.asarray(x)[np.ix_(*taken)]
+
+
+class _Smallest:
+  """Keeps the points with the smallest keys."""
+
+  def __init__(self, size):
+    self._size = size
+    self._keys, self._points, self._held = [], [], 0
+
+  def add(self, keys, points):
+    self._keys.append(keys)
+    self._points.append(points)
+    self._held += len(keys)
+    if self._held > 4 * self._size:
+      self._shrink()
+
+  def take(self):
+    self._shrink()
+    return self._points[0]
+
+  def _shrink(self):
+    keys = np.concatenate([np.empty(0, np.uint64), *self._keys])
+    points = np.concatenate([np.empty((0, 3)), *self._points])
+    order = np.argsort(keys, kind='stable')[: self._size]
+    self._keys, self._points = [keys[order]], [points[order]]
+    self._held = len(order)

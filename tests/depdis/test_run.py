@@ -1,0 +1,146 @@
+import json
+import pathlib
+import types
+
+import jax
+import numpy as np
+import pytest
+
+from jaxuda import errors
+from jaxuda import methods
+from jaxuda import workdir as workdir_lib
+from jaxuda.depdis import pseudo
+from jaxuda.depdis import run
+
+
+@pytest.fixture
+def stages(monkeypatch):
+  """Stands in for training and labelling; says what was called."""
+  calls = types.SimpleNamespace(made=[], stop_at=None)
+
+  def train(config, workdir):
+    name = f'{workdir.parent.name}/{workdir.name}'
+    calls.made.append(name)
+    if calls.stop_at == name:
+      return types.SimpleNamespace(step=1)
+    if config.name == 'self_training':
+      assert (workdir.parent / 'labels' / 'summary.json').is_file()
+      assert run.is_done(pathlib.Path(config.initial), 0)
+    result = {
+      'checkpoint_step': config.stop_step,
+      'main': 'mIoU19',
+      'figures': {'mIoU19': {'value': 12.5}},
+    }
+    scores = {'last': result, 'best': result}
+    workdir_lib.write_json(workdir / 'scores.json', scores)
+    return types.SimpleNamespace(step=config.stop_step)
+
+  def write_labels(loaded, out, options):
+    calls.made.append(f'{out.parent.name}/{out.name} of {loaded.name}')
+    if calls.stop_at == 'labels':
+      raise KeyboardInterrupt
+    workdir_lib.write_json(out / 'summary.json', {})
+
+  monkeypatch.setattr(run.train, 'train', train)
+  monkeypatch.setattr(run.workdir_lib, 'load', lambda folder, which: folder)
+  monkeypatch.setattr(run.pseudo, 'write_labels', write_labels)
+  monkeypatch.setattr(run.pseudo, 'show', lambda summary: None)
+  return calls
+
+
+def test_every_stage_begins_with_the_one_before(config, stages, tmp_path):
+  assert run.run(config, tmp_path / 'x')
+  assert stages.made == [
+    'x/adversarial',
+    'round1/labels of adversarial',
+    'round1/training',
+    'round2/labels of training',
+    'round2/training',
+  ]
+  # Nothing is left to do; one more round goes on from the last.
+  stages.made.clear()
+  assert run.run(config, tmp_path / 'x')
+  assert stages.made == []
+  config.self_training.rounds = 3
+  assert run.run(config, tmp_path / 'x')
+  assert stages.made == ['round3/labels of training', 'round3/training']
+
+
+def test_rows_without_self_training_end_with_the_first_stage(
+  config, stages, tmp_path
+):
+  config.self_training.rounds = 0
+  assert run.run(config, tmp_path / 'x')
+  assert stages.made == ['x/adversarial']
+
+
+@pytest.mark.parametrize(
+  'stop_at', ['x/adversarial', 'labels', 'round1/training', 'round2/training']
+)
+def test_goes_on_at_the_stage_where_it_stopped(
+  config, stages, tmp_path, stop_at
+):
+  stages.stop_at = stop_at
+  if stop_at == 'labels':
+    with pytest.raises(KeyboardInterrupt):
+      run.run(config, tmp_path / 'x')
+  else:
+    assert not run.run(config, tmp_path / 'x')
+  assert stages.made[-1].startswith(('round1/labels', stop_at))
+  before = stages.made[:-1]
+  stages.stop_at = None
+  stages.made.clear()
+  assert run.run(config, tmp_path / 'x')
+  assert not set(before) & set(stages.made)
+  assert len(before) + len(stages.made) == 5
+
+
+def test_another_config_is_refused(config, stages, tmp_path):
+  assert run.run(config, tmp_path / 'x')
+  for field in ('stop_step', 'seed'):
+    config[field] -= 1
+    with pytest.raises(errors.UserError, match='another config'):
+      run.run(config, tmp_path / 'x')
+    config[field] += 1
+  config.name = 'dada'
+  with pytest.raises(errors.UserError, match=r'expected configs/depdis\.py'):
+    run.run(config, tmp_path / 'x')
+  config.name = 'depdis'
+  (tmp_path / 'file').write_text('')
+  with pytest.raises(errors.UserError, match='is a file'):
+    run.run(config, tmp_path / 'file')
+
+
+def test_derived_config_is_of_the_same_network(config):
+  options = pseudo.read_options(config)
+  later = run.derive(config, options, initial='a', label_dir='b')
+  json.dumps(workdir_lib.config_to_dict(later))
+  method = methods.create(later)
+  first = methods.create(config)
+  assert method.needs == {'target': ('image', 'label')}
+  assert method.task == first.task
+  assert later.data.target.label_dir == 'b'
+  assert (later.initial, later.initial_checkpoint) == ('a', 'best')
+  assert (later.total_steps, later.stop_step) == (1500, 500)
+
+
+def test_the_whole_pipeline(config, tmp_path):
+  config.update(total_steps=2, stop_step=2, batch_size=2, eval_batch_size=2)
+  config.update(eval_every=2, checkpoint_every=2, picture_every=0)
+  config.self_training.update(
+    rounds=1, total_steps=2, stop_step=1, confidence=0.0, base=1, range=0
+  )
+  config.mixtures.folder = str(tmp_path / 'mixtures')
+  workdir = tmp_path / 'x'
+  assert run.run(config, workdir)
+  first = workdir_lib.load(workdir / 'adversarial', which='best')
+  last = workdir_lib.load(workdir / 'round1' / 'training')
+  assert (first.step, last.step) == (2, 1)
+  # The second stage began with the network of the first: what it does not
+  # train is still the same, and what it trains has moved a little.
+  a, b = (x.state.nets['task'].params for x in (first, last))
+  jax.tree.map(np.testing.assert_array_equal, a['density'], b['density'])
+  kernels = a['layer6']['conv0_kernel'], b['layer6']['conv0_kernel']
+  assert 0 < np.abs(kernels[0] - kernels[1]).max() < 0.01
+  names = {x.name for x in (workdir / 'round1' / 'labels' / 'city').iterdir()}
+  assert names == {f'{i}.png' for i in range(7)}
