@@ -118,7 +118,7 @@ def read_factor(tree: tree_lib.Tree, item: layout_lib.Item) -> float:
 
 def _read_stereo(tree: tree_lib.Tree, item: layout_lib.Item) -> np.ndarray:
   where = tree.where(item.depth)
-  metres = _read_mat(tree.read(item.depth), where)
+  metres = read_mat(tree.read(item.depth), where)
   # NaN is below nothing: put so that it is missing too.
   known = (metres >= 0.1) & (metres < 655.35)
   raw = np.full(metres.shape, 65535, np.uint16)
@@ -126,8 +126,19 @@ def _read_stereo(tree: tree_lib.Tree, item: layout_lib.Item) -> np.ndarray:
   return raw
 
 
-def _read_mat(encoded: bytes, where: str) -> np.ndarray:
-  """Reads `depth_map` of a MATLAB file, of version 5 or 7.3."""
+def read_mat(encoded: bytes, where: str) -> np.ndarray:
+  """Reads `depth_map` of a MATLAB file, of version 5 or 7.3.
+
+  Args:
+    encoded: the file's bytes.
+    where: named in the error.
+
+  Returns:
+    float64 [H, W] metres.
+
+  Raises:
+    UserError: it is broken or another kind of file.
+  """
   try:
     if encoded[:19] == b'MATLAB 7.3 MAT-file':
       with h5py.File(io.BytesIO(encoded), 'r') as opened:
