@@ -48,6 +48,34 @@ def pmap_step(fn: Callable[..., Any]) -> Callable[..., Any]:
   )
 
 
+def first_share(batch: Any) -> Any:
+  """Returns the first local device's share of a sharded batch.
+
+  Args:
+    batch: a tree of arrays [local devices, B, ...], as `prefetch` gives.
+
+  Returns:
+    The same tree with NumPy arrays [B, ...].
+  """
+  return jax.tree.map(lambda x: np.asarray(x.addressable_data(0))[0], batch)
+
+
+def run_alone(
+  fn: Callable[..., Any], state: Any, batch: Any, key: jax.Array
+) -> Any:
+  """Runs a function of a step's arguments as if there were one device.
+
+  Args:
+    fn: (state, batch, key) -> anything; it may use the mapped axis.
+    state: the whole state.
+    batch: one device's share, arrays [B, ...].
+    key: the root key of the run.
+  """
+  batch = jax.tree.map(lambda x: x[None], batch)
+  mapped = jax.vmap(fn, in_axes=(None, 0, None), axis_name=AXIS)
+  return jax.tree.map(lambda x: x[0], mapped(state, batch, key))
+
+
 def mean(tree: Any) -> Any:
   """Means every leaf over the devices. Inside a mapped step only."""
   return jax.lax.pmean(tree, AXIS)

@@ -120,6 +120,38 @@ def make_panel(
   return lay_out(columns)
 
 
+def make_training_panel(
+  shown: Mapping[str, Mapping[str, np.ndarray]], *, colors: np.ndarray
+) -> np.ndarray:
+  """Lays out what a method shows of a training batch, one row per image.
+
+  Args:
+    shown: kind -> heading -> maps of the batch. The kind says how they are
+      painted: 'image' [B, H, W, 3] RGB in 0..255; 'label' int [B, H, W];
+      'depth' [B, H, W] metres; 'share' [B, H, W] in 0..1.
+    colors: uint8 [C, 3].
+
+  Returns:
+    uint8 [height, width, 3] RGB with a heading over every column.
+  """
+  paint = {
+    'image': lambda x: np.clip(np.round(x), 0, 255).astype(np.uint8),
+    'label': lambda x: color_labels(x, colors),
+    'depth': color_depth,
+    'share': color_information,
+  }
+  columns = {
+    heading: [paint[kind](x) for x in maps]
+    for kind, group in shown.items()
+    for heading, maps in group.items()
+  }
+  width = next(iter(columns.values()))[0].shape[1]
+  every = -(-width // _WIDEST)
+  return lay_out(
+    {k: [x[::every, ::every] for x in v] for k, v in columns.items()}
+  )
+
+
 def draw_legend(
   names: Sequence[str], colors: np.ndarray, *, width: int
 ) -> np.ndarray:

@@ -83,9 +83,10 @@ def train(config: ml_collections.ConfigDict, workdir: str | os.PathLike) -> Any:
     after.catch_up(step, state)
     train_step = parallel.pmap_step(method.train_step)
     while step < config.stop_step and not stop.requested:
-      state, metrics = train_step(state, next(batches), key)
+      batch = next(batches)
+      state, metrics = train_step(state, batch, key)
       step += 1
-      after.step(step, state, metrics)
+      after.step(step, state, metrics, batch)
     after.finish(step, state)
   return state
 
@@ -125,16 +126,17 @@ class _Afterwards:
     self._progress, self._stop = progress, stop
     self._window = window.Window()
     self._scores = workdir_lib.read_scores(workdir)
-    self._samples = None
+    self._samples = self._batch = None
 
   def catch_up(self, step: int, state: Any) -> None:
     """Does the evaluation before which an earlier process was stopped."""
     if step and self._evaluation_due(step):
       self._evaluate(step, state)
 
-  def step(self, step: int, state: Any, metrics: Any) -> None:
+  def step(self, step: int, state: Any, metrics: Any, batch: Any) -> None:
     """Does what is due after a step."""
     config = self._config
+    self._batch = batch
     self._window.add(step, metrics)
     values = self._window.newest() if self._progress.due() else None
     self._progress.update(step, values or None)
@@ -228,9 +230,11 @@ class _Afterwards:
     self._progress.message(f'step {step}: {display.format_values(means)}')
 
   def _draw(self, step, state):
-    """Draws the first images of the evaluation split."""
+    """Draws the first images of the evaluation split, and a training batch."""
     with self._progress.pause():
       self._draw_panel(step, state)
+      if self._batch is not None and hasattr(self._method, 'pictures'):
+        self._draw_training(step, state)
 
   def _draw_panel(self, step, state):
     config = self._config
@@ -245,6 +249,20 @@ class _Afterwards:
       class_set.names, class_set.colors, width=panel.shape[1]
     )
     self._record.write_picture(step, 'target', pictures.stack([panel, legend]))
+
+  def _draw_training(self, step, state):
+    """Draws what the method makes of the newest batch."""
+    shown = _picture(
+      state,
+      parallel.first_share(self._batch),
+      rng.root(self._config.seed),
+      method=self._method,
+    )
+    class_set = labels.get_class_set(self._config.classes)
+    panel = pictures.make_training_panel(
+      jax.device_get(shown), colors=class_set.colors
+    )
+    self._record.write_picture(step, 'training', panel)
 
 
 def _claim(workdir, config, checkpoints) -> int:
@@ -333,5 +351,12 @@ def _sample(config):
 
 _predict: Callable[..., Any] = jax.jit(
   lambda state, image, method: method.predict(state, image),
+  static_argnames='method',
+)
+
+_picture: Callable[..., Any] = jax.jit(
+  lambda state, share, key, method: parallel.run_alone(
+    method.pictures, state, share, key
+  ),
   static_argnames='method',
 )

@@ -46,3 +46,17 @@ def test_step_compiles_once_and_means_over_devices():
   assert float(state) == 6
   assert float(metrics['mean']) == 2
   assert len(traces) == 1
+
+
+def test_alone_is_the_first_device_without_the_others():
+  batch = next(parallel.prefetch(iter([{'x': np.arange(4.0)}]), size=0))
+  share = parallel.first_share(batch)
+  np.testing.assert_array_equal(share['x'], [0, 1])
+
+  def double(state, batch, key):
+    del key
+    return parallel.mean(state * batch['x']), parallel.device_index()
+
+  doubled, index = parallel.run_alone(double, 2.0, share, jax.random.key(0))
+  np.testing.assert_array_equal(doubled, [0, 2])
+  assert index == 0

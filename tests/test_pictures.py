@@ -61,6 +61,26 @@ def test_panel_shows_every_column():
   np.testing.assert_array_equal(panel[rows, 282:372], panel[rows, 376:466])
 
 
+def test_training_panel_paints_by_kind():
+  shown = {
+    'image': {'mixed image': np.full((2, 40, 60, 3), 199.6)},
+    'label': {'mixed label': np.full((2, 40, 60), 1)},
+    'depth': {'source decoder': np.full((2, 40, 60), 4.0)},
+    'share': {'weight': np.zeros((2, 40, 60))},
+  }
+  panel = pictures.make_training_panel(shown, colors=COLORS)
+  last = panel.shape[0] - 10
+  cells = [panel[last, 64 * i + 30] for i in range(4)]
+  np.testing.assert_array_equal(cells[0], [200] * 3)
+  np.testing.assert_array_equal(cells[1], COLORS[1])
+  near = pictures.color_depth(np.full((1, 1), 4.0))[0, 0]
+  np.testing.assert_array_equal(cells[2], near)
+  none = pictures.color_information(np.zeros((1, 1)))[0, 0]
+  np.testing.assert_array_equal(cells[3], none)
+  # A heading and two rows.
+  assert panel.shape == (18 + 2 * 44, 4 * 64 - 4, 3)
+
+
 def test_wide_panels_are_thinned_out():
   image = np.zeros((1, 40, 1281, 3), np.uint8)
   batch = {'image': image, 'label': image[..., 0]}

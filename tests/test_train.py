@@ -62,7 +62,11 @@ def test_what_a_run_leaves_behind(tmp_path):
   assert lines[0]['loss_other'] == 1.0
   assert lines[0]['loss_seg'] > lines[-2]['loss_seg']
   names = sorted(p.name for p in (tmp_path / 'pictures').iterdir())
-  assert names == [f'target_{i:07d}.png' for i in (4, 6, 8, 12)]
+  assert names == [
+    f'{kind}_{i:07d}.png'
+    for kind in ('target', 'training')
+    for i in (4, 6, 8, 12)
+  ]
   panel = pictures.read_image(tmp_path / 'pictures' / names[0])
   assert panel.shape[0] > 3 * 8
   assert json.loads((tmp_path / 'config.json').read_text())['seed'] == 3

@@ -88,6 +88,14 @@ class Method:
       out['depth'] = jnp.full(out['logits'].shape[:3], 20.0)
     return out
 
+  def pictures(self, state, batch, key):
+    del state, key
+    source = batch['source']
+    return {
+      'image': {'seen': parallel.mean(source['image'].astype(jnp.float32))},
+      'label': {'true': source['label']},
+    }
+
 
 def _normalize(image):
   return image.astype(jnp.float32) / 128 - 1

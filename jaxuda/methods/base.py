@@ -69,3 +69,19 @@ class Method(Protocol):
       'logits' float32 [B, h, w, C], and 'depth' float32 [B, h, w] metres where
       the network has a depth output.
     """
+
+  def pictures(
+    self, state: state_lib.TrainState, batch: Batch, key: jax.Array
+  ) -> dict[str, dict[str, jax.Array]]:
+    """Shows what the method makes of a training batch. May be left out.
+
+    Args:
+      state: a training state.
+      batch: one device's share, as in `train_step`.
+      key: the root key of the run.
+
+    Returns:
+      kind -> heading -> maps, where the kind says how they are painted: 'image'
+      [B, H, W, 3] RGB in 0..255, 'label' int [B, H, W], 'depth' [B, H, W]
+      metres, 'share' [B, H, W] in 0..1.
+    """

@@ -18,11 +18,14 @@ from jaxuda import mixtures
 from jaxuda import parallel
 from jaxuda import rng
 from jaxuda.methods import advent
+from jaxuda.methods import corda
+from jaxuda.methods import dacs
 from jaxuda.methods import dada
 from jaxuda.methods import depdis
 from jaxuda.methods import self_training
 from jaxuda.methods import source_only
 from jaxuda.models import deeplab
+from jaxuda.ops import mixing
 
 NETWORK = deeplab.Options(
   backbone='resnet_tiny', init='he', train_affine=True, image_scale=(0.02,) * 3
@@ -87,6 +90,18 @@ VARIANTS = {
 VARIANTS['self_training'] = self_training.Method(
   depth=True, density=True, **COMMON
 )
+VARIANTS |= {
+  'dacs': dacs.Method(**COMMON),
+  'corda': corda.Method(
+    initial_semantic='backbone',
+    initial_fraction=0.5,
+    difficulty='paper',
+    adversarial='dada',
+    width=8,
+    **COMMON,
+    **DISC,
+  ),
+}
 # A new method is found by its file.
 for _name in methods.names():
   if _name not in VARIANTS:
@@ -136,7 +151,7 @@ def test_replicas_stay_equal(name):
     both = np.asarray(leaf)
     assert np.isfinite(both).all(), path
     np.testing.assert_array_equal(both[0], both[1], err_msg=str(path))
-  assert all(k.startswith('loss_') for k in metrics)
+  assert all(k.startswith('loss_') or k == 'quality' for k in metrics)
   assert int(new.step[0]) == 1
   # Every trained network moved.
   for key, net in new.nets.items():
@@ -148,18 +163,31 @@ def test_replicas_stay_equal(name):
     assert any(jax.tree.leaves(moved)), key
 
 
-@pytest.mark.parametrize('name', ['advent-output-multi', 'dada'])
+SYNCHRONISED = {
+  'advent-output-multi': VARIANTS['advent-output-multi'],
+  'dada': VARIANTS['dada'],
+  # What it draws is the same on any number of devices, see test_mixing.
+  'corda': corda.Method(
+    width=8,
+    mixing=mixing.Options(jitter='none', blur_probability=0.0, threshold=0.3),
+    **COMMON,
+  ),
+}
+
+
+@pytest.mark.parametrize('name', SYNCHRONISED)
 def test_two_devices_equal_one_with_synchronised_norms(name):
   network = dataclasses.replace(NETWORK, norm='sync')
   # No decay and plain steps: what differs is the order of additions.
-  method = dataclasses.replace(VARIANTS[name], network=network)
+  method = dataclasses.replace(SYNCHRONISED[name], network=network)
   batch = make_batch(method, rows=4)
   # Each half has as many labelled pixels, so that means of means are means.
   batch['source']['label'][batch['source']['label'] == 255] = 0
-  if 'depth_valid' in batch['source']:
-    batch['source']['depth_valid'][:] = True
-    # The berHu threshold is per device: make the largest residual common.
-    batch['source']['depth'][[0, 2], 0, 0] = 0.0
+  for domain in batch.values():
+    if 'depth_valid' in domain:
+      domain['depth_valid'][:] = True
+      # The berHu threshold is per device: make the largest residual common.
+      domain['depth'][[0, 2], 0, 0] = 0.0
   state = jax.jit(method.init)(rng.for_init(0), batch)
   results = []
   for count in (1, 2):
