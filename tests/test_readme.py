@@ -1,4 +1,4 @@
-"""What the README shows is true."""
+"""What the README and docs/ show is true."""
 
 import functools
 import importlib.util
@@ -17,6 +17,11 @@ from jaxuda.models import deeplab
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 README = (ROOT / 'README.md').read_text()
+PAGES = {
+  x.relative_to(ROOT).as_posix(): x.read_text()
+  for x in (ROOT / 'README.md', *sorted((ROOT / 'docs').glob('*.md')))
+}
+ALL = '\n'.join(PAGES.values())
 PYTHON = re.findall(r'^```python\n(.*?)^```$', README, re.DOTALL | re.MULTILINE)
 
 
@@ -59,7 +64,7 @@ def test_the_method_fits(tmp_path):
 
 
 @pytest.mark.parametrize(
-  'config', sorted(set(re.findall(r'configs/\w+\.py(?::[\w.,=]+)?', README)))
+  'config', sorted(set(re.findall(r'configs/\w+\.py(?::[\w.,=]+)?', ALL)))
 )
 def test_configs_exist(config):
   path, _, arguments = config.partition(':')
@@ -72,7 +77,7 @@ def test_configs_exist(config):
 
 
 def test_files_exist():
-  named = re.findall(r'`((?:jaxuda|scripts|tests|configs)/[\w/.]*)`', README)
+  named = re.findall(r'`((?:jaxuda|scripts|tests|configs|docs)/[\w/.]*)`', ALL)
   missing = [name for name in named if not (ROOT / name).exists()]
   assert len(named) > 10
   assert missing == [
@@ -82,10 +87,38 @@ def test_files_exist():
 
 
 def test_modules_of_the_commands_exist():
-  blocks = re.findall(r'^```\n(.*?)^```$', README, re.DOTALL | re.MULTILINE)
+  blocks = re.findall(r'^```\n(.*?)^```$', ALL, re.DOTALL | re.MULTILINE)
   modules = set()
   for block in blocks:
     words = shlex.split(block.replace('\\\n', ' '), comments=True)
     modules.update(b for a, b in itertools.pairwise(words) if a == '-m')
-  assert modules == {'jaxuda.main', 'jaxuda.evaluate', 'jaxuda.predict'}
+  assert modules >= {
+    'jaxuda.main',
+    'jaxuda.evaluate',
+    'jaxuda.predict',
+    'jaxuda.data.doctor',
+    'jaxuda.data.prepare',
+  }
   assert all(importlib.util.find_spec(name) for name in modules)
+
+
+def test_links_lead_somewhere():
+  links = [
+    (page, link)
+    for page, text in PAGES.items()
+    for link in re.findall(r'\]\(((?!http)[^)#]+)\)', text)
+  ]
+  assert ('README.md', 'docs/data.md') in links
+  for page, link in links:
+    assert (ROOT / page).parent.joinpath(link).exists(), (page, link)
+
+
+def test_pairs_are_there():
+  spec = importlib.util.spec_from_file_location(
+    'common', ROOT / 'configs' / 'common.py'
+  )
+  common = importlib.util.module_from_spec(spec)
+  spec.loader.exec_module(common)
+  table = README[README.index('## Pairs') :].split('\n## ')[0]
+  for pair in common.PAIRS:
+    assert f'`{pair}`' in table

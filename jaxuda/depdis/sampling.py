@@ -54,15 +54,15 @@ def sample_pixels(
     for label, metres, valid in zip(
       batch['label'], batch['depth'], batch['depth_valid'], strict=True
     ):
-      label = _shrink(label, grid)
+      label = shrink(label, grid)
       # In float32, so that it is the number that the network is trained with.
-      inverse = depth.invert_depth(_shrink(metres, grid).astype(np.float32))
+      inverse = depth.invert_depth(shrink(metres, grid).astype(np.float32))
       points = np.stack([columns, rows, inverse], -1)
       bits = np.random.Philox(key=np.array([seed, number], np.uint64))
       keys = bits.random_raw(label.size).reshape(grid)
       inside = (label >= 0) & (label < classes)
       counts += np.bincount(label[inside], minlength=classes)
-      inside &= _shrink(valid, grid)
+      inside &= shrink(valid, grid)
       for c in np.unique(label[inside]):
         chosen = inside & (label == c)
         kept[c].add(keys[chosen], points[chosen])
@@ -72,8 +72,8 @@ def sample_pixels(
   )
 
 
-def _shrink(x, grid):
-  """As `ops.resize.resize_nearest`."""
+def shrink(x: np.ndarray, grid: tuple[int, int]) -> np.ndarray:
+  """Brings a map [H, W] to [h, w], as `ops.resize.resize_nearest`."""
   taken = [
     (2 * np.arange(new) + 1) * old // (2 * new)
     for new, old in zip(grid, x.shape, strict=True)
