@@ -10,7 +10,8 @@ machine's peak, so that the shares and ratios mean something on a noisy machine.
 `necessary_flops` counts 2 operations per multiply-add of the convolutions that
 the method cannot do without, taps on the zero padding left out: forward, weight
 gradient and input gradient of every pass (no gradient of the image), two passes
-of each discriminator, one input gradient and two weight gradients of it.
+of each discriminator, one input gradient and two weight gradients of it, and
+the forward alone of a teacher.
 """
 
 import argparse
@@ -24,6 +25,7 @@ import time
 from typing import Any
 
 import jax
+from jax.interpreters import partial_eval
 import jax.numpy as jnp
 import numpy as np
 
@@ -111,7 +113,7 @@ def count_taps(eqn, dim: int) -> int:
 
 
 def conv_flops(fn, *args) -> list[float]:
-  """Operations of every NHWC convolution in `fn`, in order."""
+  """Operations of every NHWC convolution that `fn` uses, in order."""
   found = []
 
   def walk(jaxpr):
@@ -126,7 +128,9 @@ def conv_flops(fn, *args) -> list[float]:
         if hasattr(inner, 'eqns'):
           walk(inner)
 
-  walk(jax.make_jaxpr(fn)(*args).jaxpr)
+  closed = jax.make_jaxpr(fn)(*args)
+  used = [True] * len(closed.out_avals)
+  walk(partial_eval.dce_jaxpr(closed.jaxpr, used)[0])
   return found
 
 
@@ -138,12 +142,27 @@ def necessary_flops(method, state, batch, sizes) -> float:
   plain = dataclasses.replace(method, network=options)
   task = state.nets['task']
   total = 0.0
-  for domain in method.needs:
+
+  def outputs(params, batch_stats, image):
+    return deeplab.run(plain.task, params, batch_stats, image, train=True)[0]
+
+  passes = list(method.needs)
+  if state.teacher is not None:
+    # The student's second pass is on mixed images; a discriminator sees the
+    # target's own in a third one. The teacher's logits are all that is used.
+    passes += ['target'] if len(state.nets) > 1 else []
+    teacher = state.teacher
+    total += sum(
+      conv_flops(
+        lambda *args: outputs(*args)['logits'],
+        teacher.params,
+        teacher.batch_stats,
+        batch['target']['image'],
+      )
+    )
+  for domain in passes:
     convs = conv_flops(
-      lambda p, s, x: deeplab.run(plain.task, p, s, x, train=True)[0],
-      task.params,
-      task.batch_stats,
-      batch[domain]['image'],
+      outputs, task.params, task.batch_stats, batch[domain]['image']
     )
     total += 3 * sum(convs) - convs[0]
   for name, net in state.nets.items():

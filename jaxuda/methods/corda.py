@@ -120,6 +120,11 @@ class Method:
     return {'source': ('image', 'label', 'depth'), 'target': ('image', 'depth')}
 
   @property
+  def evaluated(self) -> str:
+    """What `predict` runs, as the scores name it."""
+    return 'teacher' if self.evaluate == 'teacher' else 'task (student)'
+
+  @property
   def task(self) -> corda.CorDA:
     """The task network."""
     return corda.CorDA(

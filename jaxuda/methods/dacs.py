@@ -64,6 +64,11 @@ class Method:
     return {'source': ('image', 'label'), 'target': ('image',)}
 
   @property
+  def evaluated(self) -> str:
+    """What `predict` runs, as the scores name it."""
+    return 'teacher' if self.evaluate == 'teacher' else 'task (student)'
+
+  @property
   def task(self) -> deeplab.DeepLab:
     """The task network."""
     return deeplab.DeepLab(classes=self.num_classes, options=self.network)
