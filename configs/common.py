@@ -277,6 +277,8 @@ def self_training(config: config_dict.ConfigDict, *, alpha: float) -> None:
   config.network.active_rates = 2
   if config.network.backbone == 'resnet_small':
     config.mixing.alpha = 0.99
+    # The student's running statistics are half of the source's.
+    config.method.evaluate = 'teacher'
     return
   config.total_steps = config.stop_step = 250000
   config.batch_size = 2

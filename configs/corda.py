@@ -1,4 +1,4 @@
-"""CorDA (Wang et al., ICCV 2021).
+r"""CorDA (Wang et al., ICCV 2021).
 
   python -m jaxuda.main --config=configs/corda.py:pair=streets --workdir=DIR
 
@@ -6,7 +6,12 @@ Arguments: pair; classes; ablation, see below; network=synthia (default) or gta
 (the initial semantic head sits on the backbone, and the teacher labels with it
 for the first 25,001 steps); difficulty=batch_mean (default; what the official
 code computes), per_image or paper; adversarial=none (default), advent or dada,
-on top of it.
+on top of it; depth=stereo or mono, of the target (default: stereo with SYNTHIA
+and mono with GTA, as published, and elsewhere what the dataset has: exact in
+`streets`). Depth that a dataset does not have is made first:
+
+  python -m jaxuda.depth.stereo --dataset=streets/target_stereo \
+      --out=depth/streets_stereo
 
 Rows, with the paper's mIoU on SYNTHIA -> Cityscapes, 16 and 13 classes, from
 COCO weights and with stereo depth of the target (monocular: 54.5, 62.0; GTA:
@@ -32,6 +37,16 @@ ABLATIONS = {
 NETWORKS = {'synthia': 'bottleneck', 'gta': 'backbone'}
 
 
+def _set_depth(target, pair, depth):
+  """Names where the target's depth is: in the dataset or in a folder."""
+  if not depth:
+    return
+  if target.dataset.startswith('cityscapes'):
+    target.dataset = f'cityscapes/{depth}'
+  else:
+    target.depth_dir = f'depth/{pair}_{depth}'
+
+
 def get_config(arguments: str = ''):
   """Returns the config; see the module's docstring."""
   args = common.parse(
@@ -42,6 +57,7 @@ def get_config(arguments: str = ''):
     network='synthia',
     difficulty='batch_mean',
     adversarial='none',
+    depth='',
   )
   row = common.choose('ablation', args['ablation'], ABLATIONS)
   structure, difficulty = ABLATIONS[row]
@@ -50,7 +66,9 @@ def get_config(arguments: str = ''):
     'difficulty', args['difficulty'], ('batch_mean', 'per_image', 'paper')
   )
   common.choose('adversarial', args['adversarial'], ('none', 'advent', 'dada'))
+  common.choose('depth', args['depth'], ('', 'stereo', 'mono'))
   config = common.base('corda', args['pair'], args['classes'])
+  _set_depth(config.data.target, args['pair'], args['depth'])
   labelled_first = args['network'] == 'gta' and structure == 'full'
   config.method = {
     'structure': structure,

@@ -1,0 +1,86 @@
+"""The configs of DACS and CorDA."""
+
+import itertools
+
+import pytest
+
+from configs import corda
+from configs import dacs
+from jaxuda import methods
+
+REAL = 'pair=synthia2cityscapes'
+
+
+@pytest.mark.parametrize(
+  'arguments',
+  [
+    *(f'ablation={row}' for row in corda.ABLATIONS),
+    *(
+      f'network=gta,difficulty={d},adversarial={a}'
+      for d, a in itertools.product(('per_image', 'paper'), ('advent', 'dada'))
+    ),
+  ],
+)
+def test_every_row_of_corda_is_a_method(arguments):
+  for pair in ('streets', 'gta2cityscapes'):
+    method = methods.create(corda.get_config(f'pair={pair},{arguments}'))
+    assert method.network.active_rates == 2
+
+
+def test_published_settings():
+  config = corda.get_config(f'{REAL}')
+  method = methods.create(config)
+  assert (method.lambda_depth, method.lambda_mixed_depth) == (0.01, 0.001)
+  assert (method.mixing.alpha, method.evaluate) == (0.999, 'student')
+  assert method.difficulty == 'batch_mean'
+  assert method.initial_until == 0
+  assert config.batch_size == 2
+  assert config.total_steps == config.stop_step == 250000
+  assert config.data.far_depth == 'mask'
+  assert tuple(config.data.source.size) == (720, 1280)
+  assert tuple(config.data.source.crop) == (512, 512)
+  assert config.data.target.dataset == 'cityscapes/stereo'
+  gta = methods.create(corda.get_config('pair=gta2cityscapes,network=gta'))
+  assert gta.initial_until == 25001
+  assert methods.create(dacs.get_config(REAL)).mixing.alpha == 0.99
+
+
+def test_depth_of_the_target():
+  config = corda.get_config(f'{REAL},depth=mono')
+  assert config.data.target.dataset == 'cityscapes/mono'
+  assert config.data.target.depth_dir is None
+  config = corda.get_config('pair=streets,depth=stereo')
+  assert config.data.target.dataset == 'streets/target'
+  assert config.data.target.depth_dir == 'depth/streets_stereo'
+
+
+def test_crops_make_one_size():
+  # 760x1280 onto 768x1024, and 320x640 onto itself.
+  for pair, crop in (
+    ('synthia2mapillary', (512, 512)),
+    ('synthia2cityscapes_low', (320, 512)),
+  ):
+    config = dacs.get_config(f'pair={pair}')
+    assert tuple(config.data.source.crop) == crop
+    assert tuple(config.data.target.crop) == crop
+
+
+@pytest.mark.parametrize(
+  ('module', 'arguments', 'message'),
+  [
+    (corda, 'ablation=S1', "unknown ablation 'S1'"),
+    (corda, 'depth=sonar', "unknown depth 'sonar'"),
+    (corda, 'network=vgg', "unknown network 'vgg'"),
+    (dacs, 'weight=some', "unknown weight 'some'"),
+    (dacs, 'jitter=strong', "unknown jitter 'strong'"),
+  ],
+)
+def test_unknown_arguments_are_named(module, arguments, message):
+  with pytest.raises(ValueError, match=message):
+    module.get_config(arguments)
+
+
+def test_arguments_of_dacs():
+  config = dacs.get_config('pair=streets,weight=pixel,jitter=standard')
+  method = methods.create(config)
+  assert (method.mixing.weight, method.mixing.jitter) == ('pixel', 'standard')
