@@ -9,10 +9,12 @@ the class set, and 'images', how many there are. Written by
 import json
 import os
 import pathlib
+from typing import Any
 
 import tensorflow as tf
 
 from jaxuda import errors
+from jaxuda.data import transforms
 
 SUMMARY = 'summary.json'
 
@@ -52,7 +54,24 @@ def check(
 
 
 def read(folder: str | os.PathLike[str], name: tf.Tensor) -> tf.Tensor:
-  """Reads the label of an image: string scalar -> int32 [H, W]."""
+  """Reads the label of an image: string scalar -> int32 [H, W].
+
+  Raises:
+    UserError: the file is missing or no PNG; outside of a graph only, where
+      the file is known.
+  """
   path = tf.strings.join([str(folder), '/', name, '.png'])
-  label = tf.io.decode_png(tf.io.read_file(path), channels=1)[..., 0]
+  try:
+    label = tf.io.decode_png(tf.io.read_file(path), channels=1)[..., 0]
+  except tf.errors.OpError as e:
+    file = path.numpy().decode()
+    reason = 'no such file' if not os.path.exists(file) else 'not a PNG'
+    raise errors.UserError(
+      f'{file} cannot be read ({reason}); expected the label of an image'
+    ) from e
   return tf.cast(label, tf.int32)
+
+
+def size_label(label: tf.Tensor, domain: Any) -> tf.Tensor:
+  """Brings a label to the network's size, at which it was made, padding too."""
+  return transforms.resize_label(label, domain.size)

@@ -171,6 +171,9 @@ def _read_pair(name: str, value: Any, *, least: int) -> tuple[int, int]:
 class Records:
   """Random access to the records of a domain.
 
+  Attributes:
+    root: the folder of all prepared datasets.
+
   Args:
     domain: what to read.
     classes: class set that labels are mapped to; None keeps raw ids.
@@ -216,6 +219,7 @@ class Records:
       )
       self._code = self._depths.code
     self._folder = builder.data_dir
+    self.root = builder.data_dir_root
     self._recent = collections.deque(maxlen=_RECENT)
     with registry.quiet():
       self._features, self._decoders = _select(info, stored)
@@ -274,18 +278,13 @@ class Records:
     if 'image' in example:
       out['image'] = sizing.size_image(example['image'], self.domain)
     if 'label' in example:
-      out['label'] = self._size_label(example['label'])
+      module = label_files if self.domain.label_dir else sizing
+      out['label'] = module.size_label(example['label'], self.domain)
     if 'depth' in example:
       out['depth'], out['depth_valid'] = sizing.size_depth(
         example, self.domain, self._code
       )
     return out
-
-  def _size_label(self, label):
-    if self.domain.label_dir:
-      # Made at the network's size, padding included.
-      return transforms.resize_label(label, self.domain.size)
-    return sizing.size_label(label, self.domain)
 
   def size_for_score(
     self, example: dict[str, tf.Tensor]
@@ -306,6 +305,8 @@ class Records:
     for number in reversed(list(self._recent)):
       try:
         example = self.decode(tf.constant(self._source[number]))
+      except errors.UserError:
+        raise
       except Exception as e:
         reason = getattr(e, 'message', str(e))
         raise errors.UserError(

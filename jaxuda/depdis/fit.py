@@ -41,7 +41,6 @@ from jaxuda import pictures
 from jaxuda.data import labels
 from jaxuda.data import pipeline
 from jaxuda.data import records as records_lib
-from jaxuda.data import registry
 from jaxuda.depdis import picture
 from jaxuda.depdis import sampling
 from jaxuda.models import resnet
@@ -137,8 +136,8 @@ def find_or_fit(config: ml_collections.ConfigDict) -> pathlib.Path:
   source = _open_source(config)
   depends = _describe(config, options, source)
   digest = hashlib.sha256(json.dumps(depends, sort_keys=True).encode())
-  folder = pathlib.Path(options.folder or _default_folder(config)).expanduser()
-  path = folder / f'{digest.hexdigest()[:16]}.npz'
+  folder = options.folder or os.path.join(source.root, 'depdis_mixtures')
+  path = pathlib.Path(folder).expanduser() / f'{digest.hexdigest()[:16]}.npz'
   if not path.is_file():
     fitted = fit(config, options, images=_count(options, source))
     fitted.info['depends'] = depends
@@ -264,15 +263,6 @@ def _describe(config, options, source) -> Mapping[str, Any]:
     'classes': config.classes,
     'options': fitting,
   }
-
-
-def _default_folder(config):
-  builder = registry.load(
-    config.data.source.dataset,
-    data_dir=config.data.data_dir,
-    manual_dir=config.data.source.manual_dir,
-  )
-  return os.path.join(builder.data_dir_root, 'depdis_mixtures')
 
 
 def _write(path, fitted, config):

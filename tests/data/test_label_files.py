@@ -80,7 +80,7 @@ def test_what_does_not_fit_is_named(config, folder):
 def test_a_missing_label_is_named(config, folder):
   config.target.label_dir = str(folder)
   (folder / 'image 3.png').unlink()
-  with pytest.raises(errors.UserError, match=r'image 3\.png'):
+  with pytest.raises(errors.UserError, match=r'image 3\.png cannot be read'):
     miniature.take(miniature.stream(config, needs=NEEDS), 4)
 
 

@@ -33,7 +33,8 @@ def create_example(i):
   rows = np.arange(height)[:, None]
   depth = np.where(rows > height // 2, 60000 // (rows + 1), 65535)
   depth = np.where(label == 13, 800 + 10 * i, depth).astype(np.uint16)
-  image = np.stack([label * 19, 255 - label * 19, depth // 256], -1)
+  # OpenCV writes blue first.
+  image = np.stack([depth // 256, 255 - label * 19, label * 19], -1)
   example = {'image': image.astype(np.uint8), 'label': label, 'depth': depth}
   encoded = {k: miniature.encode(v) for k, v in example.items()}
   return {'name': f'city/{i}', **encoded}
