@@ -63,6 +63,7 @@ def get_config(arguments: str = ''):
       'reprojection': 'minimum',
       'auto_mask': True,
       'motion': args['motion'],
+      'rotation_scale': 0.01,
       'jitter': 0.2,
       'learning_rate': 1e-4,
       'drop_at': 0.75,
@@ -76,12 +77,14 @@ def get_config(arguments: str = ''):
 
 def _shrink(config):
   """The small network, from scratch: half an hour on two cores."""
-  config.total_steps = config.stop_step = 1600
+  config.total_steps = config.stop_step = 1200
   config.batch_size = 8
   config.log_every = 50
-  config.eval_every = config.checkpoint_every = config.picture_every = 400
+  config.eval_every = config.checkpoint_every = config.picture_every = 300
   config.data.workers = 1
   config.method.network = 'small'
-  config.method.scales = (1, 2, 3)
+  config.method.scales = (1, 3)
+  config.method.rotation_scale = 1e-3
+  config.method.jitter = 0.0
   config.method.learning_rate = 1e-3
   config.method.warmup_steps = 50

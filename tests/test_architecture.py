@@ -62,9 +62,9 @@ ROOMS = {
     'absl cc3d cv2 jax ml_collections numpy scipy sklearn',
   ),
   'depth': (
-    'checkpoint command data display errors losses models ops parallel'
+    'checkpoint command data display errors losses methods models ops parallel'
     ' pictures predict recorder rng signals state train window workdir',
-    'absl cv2 flax jax ml_collections numpy optax scipy',
+    'PIL absl cv2 flax jax ml_collections numpy optax scipy',
   ),
   'main': ('command errors train', 'absl ml_collections'),
 }

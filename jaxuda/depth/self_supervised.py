@@ -46,6 +46,9 @@ class Method:
     reprojection: 'minimum' (eq. 4) or 'mean' over the neighbours.
     auto_mask: leave out pixels that do not move (eq. 5).
     motion: 'learned' by the pose network, or 'known' from the data.
+    rotation_scale: of the pose network's outputs; 0.01 in the paper. A network
+      from scratch that turns easily takes the motion of the ground for a nod of
+      the camera, and masks the rest.
     jitter: strength of the colour jitter of half of what the networks see; 0.2
       in the paper, of the hue half of it. The losses see the images as they
       are.
@@ -65,6 +68,7 @@ class Method:
   reprojection: str = 'minimum'
   auto_mask: bool = True
   motion: str = 'learned'
+  rotation_scale: float = 0.01
   jitter: float = 0.2
   learning_rate: float = 1e-4
   drop_at: float = 0.75
@@ -107,7 +111,9 @@ class Method:
   @property
   def pose_net(self) -> nn.Module:
     """The pose network."""
-    return monodepth.PoseNet(size=self.network)
+    return monodepth.PoseNet(
+      size=self.network, rotation_scale=self.rotation_scale
+    )
 
   @property
   def tx(self) -> optax.GradientTransformation:
@@ -190,9 +196,9 @@ class Method:
   def _jitter(self, key, views):
     """Changes the colours of half of the examples, alike in their views."""
     count = len(views['image'])
-    gate, order, *keys = jax.random.split(key, 2 + count)
+    gate, order, factors = jax.random.split(key, 3)
     draws = jax.vmap(lambda k: augment.draw_jitter(k, strength=self.jitter))(
-      jnp.stack(keys)
+      jax.random.split(factors, count)
     )
     factors = draws | {'hue': draws['hue'] / 2}
     changed = jax.random.bernoulli(gate, 0.5, (count, 1, 1, 1))

@@ -203,9 +203,11 @@ class PoseNet(nn.Module):
 
   Attributes:
     size: an entry of `SIZES`.
+    rotation_scale: what the turning outputs are multiplied by.
   """
 
   size: str = 'resnet18'
+  rotation_scale: float = 0.01
 
   @nn.compact
   def __call__(
@@ -219,8 +221,8 @@ class PoseNet(nn.Module):
       train: use batch statistics and move the running ones.
 
     Returns:
-      (axis angle [B, 3], translation [B, 3]), a hundredth of the output, as in
-      the paper: motions start small.
+      (axis angle [B, 3], translation [B, 3]). The translation is a hundredth of
+      the output, as both are in the paper: motions start small.
     """
     widths = size(self.size)
     pair = jnp.concatenate([first, second], -1)
@@ -234,8 +236,8 @@ class PoseNet(nn.Module):
     x = nn.relu(conv(widths.pose, 1, 'squeeze')(x))
     x = nn.relu(conv(widths.pose, 3, 'pose0')(x))
     x = nn.relu(conv(widths.pose, 3, 'pose1')(x))
-    out = 0.01 * jnp.mean(conv(6, 1, 'pose2')(x), (1, 2))
-    return out[:, :3], out[:, 3:]
+    out = jnp.mean(conv(6, 1, 'pose2')(x), (1, 2))
+    return self.rotation_scale * out[:, :3], 0.01 * out[:, 3:]
 
 
 def scaled_disparity(
