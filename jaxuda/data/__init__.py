@@ -8,3 +8,6 @@ import os
 
 # Read when TensorFlow is loaded: warnings and errors only.
 os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '1')
+# Where a CPU has it, TensorFlow announces it at every start, whatever the level
+# of its log; nothing here would be faster with it.
+os.environ.setdefault('TF_ENABLE_ONEDNN_OPTS', '0')

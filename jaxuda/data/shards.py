@@ -129,9 +129,9 @@ def lock(folder: pathlib.Path) -> Iterator[None]:
   folder.mkdir(parents=True, exist_ok=True)
   path = folder.with_name(folder.name + '.lock')
   with open(path, 'w') as held:
+    # The file stays: one that waits for it must not lock another than the next.
     fcntl.flock(held, fcntl.LOCK_EX)
     yield
-  path.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager

@@ -23,6 +23,7 @@ from jaxuda.data import shards
 from jaxuda.data import tree as tree_lib
 
 _VERSION = '1.0.0'
+_UNFINISHED = '.unfinished'
 # Labels and depth maps of a split that are looked at before all are.
 _LOOKED_AT = 20
 
@@ -80,7 +81,7 @@ with tfds.core.registered.skip_registration():
       del kwargs
       maker, target = self._maker, pathlib.Path(self.data_dir)
       # TFDS takes a folder for a dataset only when its name is a version.
-      work = target.with_name(target.name + '.unfinished')
+      work = target.with_name(target.name + _UNFINISHED)
       with shards.lock(work):
         if target.exists():
           return
@@ -255,7 +256,7 @@ def find_prepared(
   found = sorted(
     x
     for x in (root / folder[0]).glob(f'{pattern}/*')
-    if (x / 'dataset_info.json').is_file()
+    if not x.name.endswith(_UNFINISHED) and (x / 'dataset_info.json').is_file()
   )
   if not found:
     raise errors.UserError(

@@ -136,6 +136,23 @@ def test_a_killed_process_leaves_nothing_that_looks_whole(tmp_path, raw):
   assert len(names(load(tmp_path, raw))) == 7
 
 
+def test_whole_but_not_renamed_is_not_taken(tmp_path, raw, monkeypatch):
+  real = os.replace
+
+  def killed(source, target):
+    if str(source).endswith('.unfinished'):
+      raise KeyboardInterrupt
+    real(source, target)
+
+  with monkeypatch.context() as patch:
+    patch.setattr(os, 'replace', killed)
+    with pytest.raises(KeyboardInterrupt):
+      load(tmp_path, raw)
+  with pytest.raises(errors.UserError, match='nothing is prepared'):
+    registry.load('synthia', data_dir=str(tmp_path / 'tfds'))
+  assert len(names(load(tmp_path, raw))) == 7
+
+
 def test_too_small_a_disk_is_told_before(tmp_path, raw, monkeypatch):
   usage = shutil.disk_usage(tmp_path)
   monkeypatch.setattr(
