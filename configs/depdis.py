@@ -94,40 +94,10 @@ def get_config(arguments: str = ''):
   first = {**SETTINGS['synthia2cityscapes', 'synthia16'], 'weights': ()}
   setting = SETTINGS.get((config.pair, config.classes), first)
   row = common.choose('ablation', args['ablation'], ABLATIONS)
-  align, balance, balance_target, training, prior = ABLATIONS[row]
   rounds = common.choose('rounds', args['rounds'], ('0', '1', '2', '3', '4'))
-  config.method = {
-    'mixtures': '',
-    'lambda_seg': 1.0,
-    'lambda_depth': setting['depth'],
-    'lambda_balance': setting['balance'] if balance else 0.0,
-    'lambda_balance_target': (
-      setting['balance_target'] if balance_target else 0.0
-    ),
-    'lambda_adv': setting['adv'],
-    'align': align,
-    'balance_transfer': False,
-    'mask_wrong': True,
-    'mapping': 'exponential',
-    'grid': 'index',
-    'balance_classes': setting['weights'] is not None,
-    'class_weights': setting['weights'] or (),
-    'disc_factor': 1.0,
-    'disc_width': 64,
-    'statistics': 'both',
-  }
-  config.mixtures = {
-    'components': 5,
-    'covariance': 'diag',
-    'samples': 50000,
-    'images': 0,
-    'least': 500,
-    'floor': 1e-6,
-    'iterations': 200,
-    'tolerance': 1e-3,
-    'seed': 1234,
-    'folder': '',
-  }
+  *parts, training, prior = ABLATIONS[row]
+  config.method = _method(setting, *parts)
+  config.mixtures = _mixtures()
   config.self_training = {
     'rounds': int(rounds) if training else 0,
     'checkpoint': 'best',
@@ -153,6 +123,44 @@ def get_config(arguments: str = ''):
     # Scored at the network's size, unlike DADA and CTRL.
     config.data.target.eval_labels = 'input'
   return config
+
+
+def _method(setting, align, balance, balance_target):
+  return {
+    'mixtures': '',
+    'lambda_seg': 1.0,
+    'lambda_depth': setting['depth'],
+    'lambda_balance': setting['balance'] if balance else 0.0,
+    'lambda_balance_target': (
+      setting['balance_target'] if balance_target else 0.0
+    ),
+    'lambda_adv': setting['adv'],
+    'align': align,
+    'balance_transfer': False,
+    'mask_wrong': True,
+    'mapping': 'exponential',
+    'grid': 'index',
+    'balance_classes': setting['weights'] is not None,
+    'class_weights': setting['weights'] or (),
+    'disc_factor': 1.0,
+    'disc_width': 64,
+    'statistics': 'both',
+  }
+
+
+def _mixtures():
+  return {
+    'components': 5,
+    'covariance': 'diag',
+    'samples': 50000,
+    'images': 0,
+    'least': 500,
+    'floor': 1e-6,
+    'iterations': 200,
+    'tolerance': 1e-3,
+    'seed': 1234,
+    'folder': '',
+  }
 
 
 def _shrink(config):

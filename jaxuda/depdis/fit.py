@@ -273,13 +273,19 @@ def _write(path, fitted, config):
   )
   mixtures_lib.write(path, fitted)
   print(f'wrote {path} and {path.with_suffix(".png").name}', file=sys.stderr)
-  for name, info in zip(class_set.names, fitted.info['per_class'], strict=True):
-    if 'log_likelihood' not in info:
-      print(
-        f'{name}: {info["samples"]} pixels are too few for a mixture; its'
-        ' density is 0 everywhere',
-        file=sys.stderr,
-      )
+  few = [
+    f'{name} ({info["samples"]})'
+    for name, info in zip(
+      class_set.names, fitted.info['per_class'], strict=True
+    )
+    if 'log_likelihood' not in info
+  ]
+  if few:
+    print(
+      'too few pixels for a mixture, so density 0 everywhere: '
+      + ', '.join(few),
+      file=sys.stderr,
+    )
 
 
 def show(path: str | os.PathLike) -> None:
