@@ -142,8 +142,8 @@ def make_training_panel(
   }
   columns = {
     heading: [paint[kind](x) for x in maps]
-    for kind, group in shown.items()
-    for heading, maps in group.items()
+    for kind in paint  # A jitted function returns its keys sorted.
+    for heading, maps in shown.get(kind, {}).items()
   }
   width = next(iter(columns.values()))[0].shape[1]
   every = -(-width // _WIDEST)
