@@ -149,8 +149,14 @@ def resize_depth(
 def _gather(values, size, sample):
   size = tf.cast(tf.convert_to_tensor(size), tf.int64)
   shape = tf.shape(values, tf.int64)
-  rows = tf.gather(values, sample(size[0], shape[0]), axis=0)
-  taken = tf.gather(rows, sample(size[1], shape[1]), axis=1)
+
+  def take():
+    rows = tf.gather(values, sample(size[0], shape[0]), axis=0)
+    return tf.gather(rows, sample(size[1], shape[1]), axis=1)
+
+  # What was prepared at this size is not copied twice more.
+  same = tf.reduce_all(shape[:2] == size)
+  taken = tf.cond(same, lambda: values, take)
   known = tf.get_static_value(size)
   return taken if known is None else tf.ensure_shape(taken, known)
 
