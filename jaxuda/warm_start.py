@@ -2,6 +2,9 @@
 
 from typing import Any
 
+import jax
+import jax.numpy as jnp
+
 from jaxuda import checkpoint
 from jaxuda import errors
 from jaxuda import workdir as workdir_lib
@@ -10,8 +13,8 @@ from jaxuda import workdir as workdir_lib
 def load_network(state: Any, workdir: str, *, which: str = 'last') -> Any:
   """Puts the task network of another run into a fresh state.
 
-  Its parameters and running statistics; step, optimizers and everything else
-  stay as they are.
+  Its parameters and running statistics, which a teacher gets a copy of; step,
+  optimizers and everything else stay as they are.
 
   Args:
     state: a training state before the first step.
@@ -37,4 +40,11 @@ def load_network(state: Any, workdir: str, *, which: str = 'last') -> Any:
           ' the network must be the same'
         )
   task = mine.replace(params=theirs.params, batch_stats=theirs.batch_stats)
-  return state.replace(nets={**state.nets, 'task': task})
+  state = state.replace(nets={**state.nets, 'task': task})
+  if state.teacher is None:
+    return state
+  # A copy: the step gives its memory away, which no two leaves may share.
+  params, stats = jax.tree.map(jnp.copy, (theirs.params, theirs.batch_stats))
+  return state.replace(
+    teacher=state.teacher.replace(params=params, batch_stats=stats)
+  )

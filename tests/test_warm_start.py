@@ -45,6 +45,17 @@ def test_only_the_task_network_is_taken(other):
   assert not any(np.any(x) for x in jax.tree.leaves((state.step, disc)))
 
 
+def test_a_teacher_begins_as_its_copy(other):
+  fresh = make_state(0.0)
+  fresh = fresh.replace(teacher=fresh.nets['task'].replace(opt_state=()))
+  state = warm_start.load_network(fresh, 'there')
+  task, teacher = state.nets['task'], state.teacher
+  np.testing.assert_array_equal(teacher.params['kernel'], 5)
+  np.testing.assert_array_equal(teacher.batch_stats['mean'], 5)
+  assert teacher.params['kernel'] is not task.params['kernel']
+  assert teacher.opt_state == ()
+
+
 def test_another_network_is_named(other):
   with pytest.raises(
     errors.UserError, match=r'there has float32\[3\] for kernel; expected'
