@@ -40,7 +40,7 @@ ROOMS = {
   'preparation': ('', 'ml_collections'),
   'checkpoint': ('errors parallel', 'absl jax numpy orbax'),
   'workdir': ('checkpoint errors methods rng', 'jax ml_collections numpy'),
-  'warm_start': ('checkpoint errors workdir', ''),
+  'warm_start': ('checkpoint errors workdir', 'jax'),
   'recorder': ('pictures workdir', 'clu numpy'),
   'window': ('checkpoint errors', 'jax numpy'),
   'scores': ('data display errors metrics', 'numpy'),
