@@ -92,7 +92,7 @@ def get_config(arguments: str = ''):
   # 655.35 m and beyond is the depth of nothing: it is masked by its value.
   config.data.far_depth = 'mask'
   if config.network.backbone == 'resnet_small':
-    config.method.width = 64
+    config.method.width = 128
     # A tenth of the steps, as the paper says it.
     config.method.initial_steps = 0
     config.method.initial_fraction = 0.1 if labelled_first else 0.0
