@@ -136,7 +136,9 @@ class _Afterwards:
   def step(self, step: int, state: Any, metrics: Any, batch: Any) -> None:
     """Does what is due after a step."""
     config = self._config
-    self._batch = batch
+    if hasattr(self._method, 'pictures'):
+      # Only for them: it keeps the batch's memory until the next step.
+      self._batch = batch
     self._window.add(step, metrics)
     values = self._window.newest() if self._progress.due() else None
     self._progress.update(step, values or None)
@@ -233,7 +235,7 @@ class _Afterwards:
     """Draws the first images of the evaluation split, and a training batch."""
     with self._progress.pause():
       self._draw_panel(step, state)
-      if self._batch is not None and hasattr(self._method, 'pictures'):
+      if self._batch is not None:
         self._draw_training(step, state)
 
   def _draw_panel(self, step, state):
