@@ -186,6 +186,7 @@ def _network():
     'dtype': 'float32',
     'remat': False,
     'dot_1x1': True,
+    'dot_wgrad': True,
     'barriers': True,
     'aspp_dot': True,
   }

@@ -33,8 +33,9 @@ from jaxuda import methods
 from jaxuda import parallel
 from jaxuda import rng
 from jaxuda.models import deeplab
+from jaxuda.models import rewrites
 
-_REWRITES = ('dot_1x1', 'barriers', 'aspp_dot')
+_REWRITES = tuple(field.name for field in dataclasses.fields(rewrites.Rewrites))
 
 
 @dataclasses.dataclass
@@ -137,7 +138,7 @@ def conv_flops(fn, *args) -> list[float]:
 def necessary_flops(method, state, batch, sizes) -> float:
   """The floor of a step; see the module's docstring."""
   options = dataclasses.replace(
-    method.network, dot_1x1=False, barriers=False, aspp_dot=False, remat=False
+    method.network, **parse_rewrites('none'), remat=False
   )
   plain = dataclasses.replace(method, network=options)
   task = state.nets['task']
@@ -207,14 +208,14 @@ def peak_memory() -> dict[str, float]:
 class Variant:
   """One compiled step with its state."""
 
-  def __init__(self, args, rewrites: str):
-    self.rewrites = rewrites
+  def __init__(self, args, names: str):
+    self.rewrites = names
     network = {
       'backbone': args.backbone,
       'norm': args.norm,
       'dtype': args.dtype,
       'remat': args.remat,
-      **parse_rewrites(rewrites),
+      **parse_rewrites(names),
     }
     self.method = methods.create(
       _Config(

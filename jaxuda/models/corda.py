@@ -8,6 +8,7 @@ from jaxuda.models import deeplab
 from jaxuda.models import heads
 from jaxuda.models import layers
 from jaxuda.models import resnet
+from jaxuda.models import rewrites as rewrites_lib
 from jaxuda.ops import image as image_ops
 
 STRUCTURES = ('full', 'no_attention', 'simple_aux')
@@ -24,7 +25,7 @@ class Distillation(nn.Module):
   initializer: str = 'reference'
   dtype: object = jnp.float32
   param_dtype: object = jnp.float32
-  rewrites: layers.Rewrites = layers.Rewrites()
+  rewrites: rewrites_lib.Rewrites = rewrites_lib.Rewrites()
 
   @nn.compact
   def __call__(self, other: jax.Array) -> tuple[jax.Array, jax.Array]:

@@ -10,8 +10,8 @@ import jax.numpy as jnp
 
 from jaxuda import errors
 from jaxuda.models import heads
-from jaxuda.models import layers
 from jaxuda.models import resnet
+from jaxuda.models import rewrites as rewrites_lib
 from jaxuda.ops import depth as depth_ops
 from jaxuda.ops import image as image_ops
 from jaxuda.ops import resize
@@ -41,8 +41,8 @@ class Options:
       in float32 (float64 keeps everything in float64).
     remat: recompute each block in the backward pass: half the memory, a third
       more operations, the same numbers.
-    dot_1x1, barriers, aspp_dot: exact rewrites, see `layers.Rewrites`; the same
-      numbers up to the order of additions.
+    dot_1x1, dot_wgrad, barriers, aspp_dot: exact rewrites, see
+      `rewrites.Rewrites`; the same numbers up to the order of additions.
   """
 
   backbone: str = 'resnet101'
@@ -58,6 +58,7 @@ class Options:
   dtype: str = 'float32'
   remat: bool = False
   dot_1x1: bool = True
+  dot_wgrad: bool = True
   barriers: bool = True
   aspp_dot: bool = True
 
@@ -90,10 +91,13 @@ class Options:
     return {'dtype': jnp.dtype(self.dtype), 'param_dtype': param}
 
   @property
-  def rewrites(self) -> layers.Rewrites:
+  def rewrites(self) -> rewrites_lib.Rewrites:
     """The switched-on rewrites."""
-    return layers.Rewrites(
-      dot_1x1=self.dot_1x1, barriers=self.barriers, aspp_dot=self.aspp_dot
+    return rewrites_lib.Rewrites(
+      **{
+        field.name: getattr(self, field.name)
+        for field in dataclasses.fields(rewrites_lib.Rewrites)
+      }
     )
 
 

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxuda.models import layers
+from jaxuda.models import rewrites as rewrites_lib
 
 
 class FcDiscriminator(nn.Module):
@@ -38,7 +39,7 @@ class FcDiscriminator(nn.Module):
         initializer='torch',
         dtype=self.dtype,
         param_dtype=self.param_dtype,
-        rewrites=layers.Rewrites(barriers=False),
+        rewrites=rewrites_lib.Rewrites(barriers=False),
         name=f'conv{i}',
       )(x)
       if i < 4:

@@ -9,6 +9,7 @@ from jax import lax
 import jax.numpy as jnp
 
 from jaxuda.models import layers
+from jaxuda.models import rewrites as rewrites_lib
 
 
 class Aspp(nn.Module):
@@ -30,7 +31,7 @@ class Aspp(nn.Module):
   initializer: str = 'reference'
   dtype: Any = jnp.float32
   param_dtype: Any = jnp.float32
-  rewrites: layers.Rewrites = layers.Rewrites()
+  rewrites: rewrites_lib.Rewrites = rewrites_lib.Rewrites()
 
   @nn.compact
   def __call__(self, x: jax.Array) -> jax.Array:
@@ -59,7 +60,7 @@ class Aspp(nn.Module):
     pyramid = _pyramid_dot if self.rewrites.aspp_dot else _pyramid_conv
     y = pyramid(x.astype(self.dtype), kernels, self.rates[:active])
     y = y + bias.reshape(1, 1, 1, -1)
-    return layers.barrier_cotangent(y) if self.rewrites.barriers else y
+    return rewrites_lib.barrier_cotangent(y) if self.rewrites.barriers else y
 
 
 def _pyramid_conv(x, kernels, rates):
@@ -93,7 +94,7 @@ def _pyramid_dot(x, kernels, rates):
         if (dy, dx) != (0, 0) and abs(dy) < height and abs(dx) < width:
           taps.append(((dy, dx), kernel[i, j]))
   stacked = jnp.concatenate([kernel for _, kernel in taps], axis=-1)
-  maps = lax.dot_general(x, stacked, (((3,), (0,)), ((), ())))
+  maps = rewrites_lib.dense(x, stacked)
   maps = jnp.split(maps, len(taps), axis=-1)
   total = 0
   for ((dy, dx), _), values in zip(taps, maps, strict=True):
@@ -127,7 +128,7 @@ class DepthBlock(nn.Module):
   initializer: str = 'reference'
   dtype: Any = jnp.float32
   param_dtype: Any = jnp.float32
-  rewrites: layers.Rewrites = layers.Rewrites()
+  rewrites: rewrites_lib.Rewrites = rewrites_lib.Rewrites()
 
   @nn.compact
   def __call__(self, x: jax.Array) -> tuple[jax.Array, jax.Array | None]:

@@ -1,12 +1,6 @@
-"""Convolution, normalisation and pooling as the reference networks run them.
-
-Three exact rewrites of what XLA is given live here, each switchable. On a CPU
-they make the step three to four times faster; the values are those of the plain
-program up to the order of additions.
-"""
+"""Convolution, normalisation and pooling as the reference networks run them."""
 
 from collections.abc import Callable
-import dataclasses
 import math
 from typing import Any
 
@@ -16,42 +10,7 @@ from jax import lax
 import jax.numpy as jnp
 
 from jaxuda import parallel
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Rewrites:
-  """Which exact rewrites are on.
-
-  Attributes:
-    dot_1x1: 1x1 convolutions as matrix products. Their weight gradient as a
-      convolution runs at a tenth of the speed on a CPU.
-    barriers: optimisation barriers on block outputs and on the cotangents of
-      convolutions. Without them XLA on a CPU recomputes the whole chain of
-      residual additions inside every transposed copy.
-    aspp_dot: the pyramid of dilated convolutions as one matrix product followed
-      by shifted additions.
-  """
-
-  dot_1x1: bool = True
-  barriers: bool = True
-  aspp_dot: bool = True
-
-
-@jax.custom_vjp
-def barrier_cotangent(x: jax.Array) -> jax.Array:
-  """Identity whose cotangent is materialised before it is used."""
-  return x
-
-
-def _barrier_fwd(x):
-  return x, None
-
-
-def _barrier_bwd(_, g):
-  return (lax.optimization_barrier(g),)
-
-
-barrier_cotangent.defvjp(_barrier_fwd, _barrier_bwd)
+from jaxuda.models import rewrites as rewrites_lib
 
 
 def torch_default_init(fan_in: int) -> Callable[..., jax.Array]:
@@ -105,7 +64,7 @@ class Conv(nn.Module):
   initializer: str = 'reference'
   dtype: Any = jnp.float32
   param_dtype: Any = jnp.float32
-  rewrites: Rewrites = Rewrites()
+  rewrites: rewrites_lib.Rewrites = rewrites_lib.Rewrites()
 
   @nn.compact
   def __call__(self, x: jax.Array) -> jax.Array:
@@ -120,18 +79,14 @@ class Conv(nn.Module):
     padding = self.padding
     if padding is None:
       padding = self.dilation * (k - 1) // 2
-    if k == 1 and not padding and self.rewrites.dot_1x1:
-      x = x[:, ::s, ::s] if s > 1 else x
-      y = lax.dot_general(x, kernel[0, 0], (((3,), (0,)), ((), ())))
-    else:
-      y = lax.conv_general_dilated(
-        x,
-        kernel,
-        (s, s),
-        [(padding, padding)] * 2,
-        rhs_dilation=(self.dilation, self.dilation),
-        dimension_numbers=('NHWC', 'HWIO', 'NHWC'),
-      )
+    y = rewrites_lib.conv(
+      x,
+      kernel,
+      stride=s,
+      dilation=self.dilation,
+      padding=padding,
+      rewrites=self.rewrites,
+    )
     if self.use_bias:
       bias = self.param(
         'bias',
@@ -140,7 +95,7 @@ class Conv(nn.Module):
         self.param_dtype,
       )
       y = y + bias.astype(self.dtype).reshape(1, 1, 1, -1)
-    return barrier_cotangent(y) if self.rewrites.barriers else y
+    return rewrites_lib.barrier_cotangent(y) if self.rewrites.barriers else y
 
 
 class BatchNorm(nn.Module):

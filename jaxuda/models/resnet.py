@@ -16,6 +16,7 @@ import jax.numpy as jnp
 
 from jaxuda import errors
 from jaxuda.models import layers
+from jaxuda.models import rewrites as rewrites_lib
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -110,7 +111,7 @@ class ResNet(nn.Module):
   remat: bool = False
   dtype: Any = jnp.float32
   param_dtype: Any = jnp.float32
-  rewrites: layers.Rewrites = layers.Rewrites()
+  rewrites: rewrites_lib.Rewrites = rewrites_lib.Rewrites()
 
   @nn.compact
   def __call__(

@@ -1,14 +1,9 @@
-import functools
-
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pytest
 
 from jaxuda import parallel
 from jaxuda.models import layers
-
-PLAIN = layers.Rewrites(dot_1x1=False, barriers=False, aspp_dot=False)
 
 
 def test_pooling_in_ceil_mode():
@@ -22,26 +17,6 @@ def test_pooling_in_ceil_mode():
   np.testing.assert_array_equal(pool(odd), [1, 3, 5, 6])
   # Padding is -inf, not 0.
   np.testing.assert_array_equal(pool(even - 10), [-9, -7, -5, -3, -3])
-
-
-@pytest.mark.parametrize('stride', [1, 2])
-def test_product_and_convolution_agree(stride):
-  x = jax.random.normal(jax.random.key(0), (2, 7, 9, 5))
-  make = functools.partial(layers.Conv, 4, 1, stride=stride, use_bias=True)
-  variables = make().init(jax.random.key(1), x)
-
-  def loss(params, x, rewrites):
-    y = make(rewrites=rewrites).apply({'params': params}, x)
-    return jnp.sum(jnp.sin(y))
-
-  for wrt in (0, 1):
-    ours, plain = (
-      jax.grad(loss, wrt)(variables['params'], x, rewrites)
-      for rewrites in (layers.Rewrites(), PLAIN)
-    )
-    jax.tree.map(
-      lambda a, b: np.testing.assert_allclose(a, b, atol=1e-4), ours, plain
-    )
 
 
 def test_convolution_by_hand():
@@ -128,10 +103,3 @@ def test_sync_on_two_devices_is_batch_on_one():
     np.testing.assert_allclose(
       split['batch_stats'][name][1], moved['batch_stats'][name], rtol=1e-5
     )
-
-
-def test_cotangent_barrier_is_the_identity():
-  x = jnp.arange(3.0)
-  np.testing.assert_array_equal(layers.barrier_cotangent(x), x)
-  gradient = jax.grad(lambda v: jnp.sum(layers.barrier_cotangent(v) ** 2))(x)
-  np.testing.assert_array_equal(gradient, 2 * x)

@@ -10,8 +10,8 @@ from jaxuda import state
 from jaxuda.models import deeplab
 from jaxuda.models import discriminators
 from jaxuda.models import heads
-from jaxuda.models import layers
 from jaxuda.models import resnet
+from jaxuda.models import rewrites
 
 SMALL = deeplab.Options(backbone='resnet_tiny', init='he')
 
@@ -77,9 +77,7 @@ def test_pyramid_as_product_equals_convolutions(active):
   # Rates 12 and up leave the 9 x 13 map at most of their taps.
   x = jax.random.normal(jax.random.key(0), (2, 9, 13, 8))
   fast = heads.Aspp(5, active=active, initializer='he')
-  slow = heads.Aspp(
-    5, active=active, initializer='he', rewrites=layers.Rewrites(aspp_dot=False)
-  )
+  slow = fast.clone(rewrites=rewrites.Rewrites(aspp_dot=False))
   variables = fast.init(jax.random.key(1), x)
   assert len(variables['params']) == 8
 
@@ -119,7 +117,7 @@ def test_depth_is_the_mean_of_the_encoded_channels():
 @pytest.mark.parametrize(
   'change',
   [
-    {'dot_1x1': False, 'barriers': False, 'aspp_dot': False},
+    {field.name: False for field in dataclasses.fields(rewrites.Rewrites)},
     {'remat': True},
   ],
 )

@@ -1,0 +1,88 @@
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxuda.models import layers
+from jaxuda.models import rewrites
+
+
+def gradients(make, params, x, switches):
+  """Of a curved function of a layer's output, by parameters and input."""
+
+  def loss(params, x):
+    y = make(rewrites=switches).apply({'params': params}, x)
+    return jnp.sum(jnp.sin(y))
+
+  return jax.grad(loss, (0, 1))(params, x)
+
+
+def assert_close(ours, plain):
+  jax.tree.map(
+    lambda a, b: np.testing.assert_allclose(
+      a, b, atol=1e-5 * float(jnp.abs(b).max())
+    ),
+    ours,
+    plain,
+  )
+
+
+@pytest.mark.parametrize('stride', [1, 2])
+def test_product_and_convolution_agree(stride):
+  x = jax.random.normal(jax.random.key(0), (2, 7, 9, 5))
+  make = functools.partial(layers.Conv, 4, 1, stride=stride, use_bias=True)
+  params = make().init(jax.random.key(1), x)['params']
+  assert_close(
+    gradients(make, params, x, rewrites.Rewrites()),
+    gradients(make, params, x, rewrites.NONE),
+  )
+
+
+@pytest.mark.parametrize(
+  ('kernel', 'stride', 'dilation', 'padding'),
+  [(3, 1, 1, 1), (3, 1, 4, None), (4, 2, 1, 1), (3, 2, 2, 0)],
+)
+def test_taps_and_convolution_agree(kernel, stride, dilation, padding):
+  # 128 channels: from there on the taps are used.
+  x = jax.random.normal(jax.random.key(0), (2, 8, 11, 128))
+  make = functools.partial(
+    layers.Conv, 3, kernel, stride=stride, dilation=dilation, padding=padding
+  )
+  params = make().init(jax.random.key(1), x)['params']
+  switches = rewrites.Rewrites(barriers=False)
+  assert_close(
+    gradients(make, params, x, switches),
+    gradients(make, params, x, rewrites.NONE),
+  )
+  program = jax.make_jaxpr(lambda: gradients(make, params, x, switches))()
+  # One product per tap instead of the convolution that XLA would run.
+  assert str(program).count('dot_general[') == kernel**2
+
+
+def test_gradients_of_gradients():
+  x = jax.random.normal(jax.random.key(0), (1, 4, 5, 128))
+  kernel = jax.random.normal(jax.random.key(1), (3, 3, 128, 2)) * 0.03
+
+  def penalty(x, switches):
+    def loss(x):
+      y = rewrites.conv(
+        x, kernel, stride=1, dilation=1, padding=1, rewrites=switches
+      )
+      return jnp.sum(jnp.sin(rewrites.dense(y, kernel[0, 0, :2])))
+
+    return jnp.sum(jax.grad(loss)(x) ** 2)
+
+  ours, plain = (
+    jax.grad(penalty)(x, switches)
+    for switches in (rewrites.Rewrites(), rewrites.NONE)
+  )
+  assert_close(ours, plain)
+
+
+def test_cotangent_barrier_is_the_identity():
+  x = jnp.arange(3.0)
+  np.testing.assert_array_equal(rewrites.barrier_cotangent(x), x)
+  gradient = jax.grad(lambda v: jnp.sum(rewrites.barrier_cotangent(v) ** 2))(x)
+  np.testing.assert_array_equal(gradient, 2 * x)
