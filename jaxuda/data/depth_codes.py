@@ -22,11 +22,13 @@ spellings of one formula: 65536 / (100 m + 1) (DADA, DepDis, CTRL) and 655.36 /
 
 from collections.abc import Mapping
 import dataclasses
+import functools
 from typing import Any
 
 import tensorflow as tf
 
 from jaxuda import errors
+from jaxuda.data import transforms
 
 CODES = ('metres', 'disparity', 'inverse')
 POLICIES = ('keep', 'mask')
@@ -100,6 +102,24 @@ def measure(
   for name, policy in (('zero_depth', zero_depth), ('far_depth', far_depth)):
     if policy not in POLICIES:
       raise ValueError(f'{name}={policy!r}; expected one of {POLICIES}')
+  raw = tf.convert_to_tensor(raw)
+  if raw.dtype == tf.uint16 and code.code != 'disparity':
+    metres, valid = _tabulate(code, zero_depth, far_depth)
+    return transforms.look_up(raw, metres), transforms.look_up(raw, valid)
+  return _measure(raw, code, factor, zero_depth, far_depth)
+
+
+@functools.cache
+def _tabulate(code, zero_depth, far_depth):
+  """What `measure` gives for every 16-bit number."""
+  # A graph may be being built.
+  with tf.init_scope():
+    raw = tf.range(FAR_RAW + 1, dtype=tf.float64)
+    tables = _measure(raw, code, None, zero_depth, far_depth)
+    return tuple(x.numpy() for x in tables)
+
+
+def _measure(raw, code, factor, zero_depth, far_depth):
   # In double: 65535 is 655.35 and not 655.3499.
   raw = tf.cast(raw, tf.float64)
   valid = tf.ones_like(raw, tf.bool)

@@ -5,8 +5,6 @@ import contextlib
 import dataclasses
 from typing import Any
 
-import tensorflow_datasets as tfds
-
 from jaxuda import display
 from jaxuda import errors
 from jaxuda.data import depth_codes
@@ -121,11 +119,7 @@ def _diagnose_prepared(dataset, family, data_dir, limit):
   ids = metadata.get('ids', family.ids)
   examined, samples, counts, problems = {}, {}, {}, []
   spec = family.describe(dataset) if family.stores else None
-  skipped = {
-    x: tfds.decode.SkipDecoding()
-    for x in ('image', 'label', 'depth')
-    if x in builder.info.features
-  }
+  skipped = registry.keep_encoded(builder.info, ('image', 'label', 'depth'))
   for split, info in builder.info.splits.items():
     total = info.num_examples
     try:

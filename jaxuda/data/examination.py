@@ -221,6 +221,16 @@ def _compare_sizes(sample, where, *, fatal):
       )
 
 
+def _get_stored(record, field):
+  """A picture or an array of a record; None where there is none."""
+  stored = record.get(field)
+  return stored if stored is not None and len(stored) else None
+
+
+def _decode_stored(stored, decode, where):
+  return decode(stored, where) if isinstance(stored, bytes) else stored[..., 0]
+
+
 def _read_record(read, number, ids, where):
   sample = Sample(name=f'record {number}')
   where = f'{where}: record {number}'
@@ -229,11 +239,12 @@ def _read_record(read, number, ids, where):
     sample.name = record['name'].decode()
     where = f'{where} ({sample.name})'
     sample.image = np.asarray(decoding.read_image(record['image'], where))
-    if record.get('label'):
-      sample.label = decoding.read_ids(record['label'], where)
+    label, depth = (_get_stored(record, x) for x in ('label', 'depth'))
+    if label is not None:
+      sample.label = _decode_stored(label, decoding.read_ids, where)
       labels.check_ids(sample.label, dataset=ids, file=where)
-    if record.get('depth'):
-      sample.depth = decoding.read_depth(record['depth'], where)
+    if depth is not None:
+      sample.depth = _decode_stored(depth, decoding.read_depth, where)
       sample.factor = float(record.get('depth_factor', 0.0))
   except Exception as e:
     # Whatever a damaged file makes TFDS raise.

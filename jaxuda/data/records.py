@@ -390,7 +390,7 @@ def _select(info: tfds.core.DatasetInfo, fields: Sequence[str]):
   """Returns the features that are parsed, and that they stay encoded."""
   # Depth may come from a folder.
   fields = [x for x in fields if x in info.features]
-  encoded = {x: tfds.decode.SkipDecoding() for x in fields}
+  encoded = registry.keep_encoded(info, fields)
   wanted = {'name': True, **dict.fromkeys(fields, True)}
   if 'depth' in fields and 'depth_factor' in info.features:
     wanted['depth_factor'] = True

@@ -23,7 +23,7 @@ and what else it likes: only these are read. Of its metadata these are read:
 Its file format is array_record, for random access.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 import contextlib
 import dataclasses
 import functools
@@ -217,3 +217,14 @@ def describe_fields(info: tfds.core.DatasetInfo) -> str:
 def metadata(info: tfds.core.DatasetInfo) -> Mapping[str, Any]:
   """Returns a dataset's metadata; empty if it has none."""
   return info.metadata or {}
+
+
+def keep_encoded(
+  info: tfds.core.DatasetInfo, fields: Iterable[str]
+) -> dict[str, Any]:
+  """Returns TFDS decoders that leave the pictures among the fields encoded."""
+  return {
+    x: tfds.decode.SkipDecoding()
+    for x in fields
+    if x in info.features and isinstance(info.features[x], tfds.features.Image)
+  }

@@ -53,10 +53,7 @@ class Rows:
       )
     self.metadata: Mapping[str, Any] = registry.metadata(info)
     names = ('name', *fields)
-    self._encoded = [
-      x for x in names if isinstance(info.features[x], tfds.features.Image)
-    ]
-    self._decoders = {x: tfds.decode.SkipDecoding() for x in self._encoded}
+    self._decoders = registry.keep_encoded(info, names)
     with registry.quiet():
       partial = tfds.decode.PartialDecoding(dict.fromkeys(names, True))
       self._features = partial.extract_features(info.features)
@@ -78,7 +75,7 @@ class Rows:
     row = self._features.deserialize_example_np(
       self._source[int(number)], decoders=self._decoders
     )
-    for field in self._encoded:
+    for field in self._decoders:
       row[field] = frames.decode_picture(row[field])
     return {**row, 'name': row['name'].decode()}
 

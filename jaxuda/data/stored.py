@@ -22,7 +22,8 @@ from jaxuda.data import making
 from jaxuda.data import shards
 from jaxuda.data import tree as tree_lib
 
-_VERSION = '1.0.0'
+# 1.1.0: labels and depth of the png and jpeg stores are no longer PNG.
+_VERSION = '1.1.0'
 _UNFINISHED = '.unfinished'
 # Labels and depth maps of a split that are looked at before all are.
 _LOOKED_AT = 20
@@ -43,7 +44,7 @@ with tfds.core.registered.skip_registration():
       features: dict[str, Any] = {
         'name': tfds.features.Text(),
         'image': tfds.features.Image(shape=(None, None, 3)),
-        'label': tfds.features.Image(shape=(None, None, 1)),
+        'label': _maps(maker.store, np.uint8),
       }
       metadata: dict[str, Any] = {
         'unlabelled_splits': list(maker.layout.unlabelled),
@@ -53,9 +54,7 @@ with tfds.core.registered.skip_registration():
         'ids': maker.spec.ids,
       }
       if maker.has_depth:
-        features['depth'] = tfds.features.Image(
-          shape=(None, None, 1), dtype=np.uint16
-        )
+        features['depth'] = _maps(maker.store, np.uint16)
         metadata |= maker.spec.depth
         if maker.spec.factor:
           features['depth_factor'] = tfds.features.Scalar(np.float32)
@@ -126,6 +125,15 @@ with tfds.core.registered.skip_registration():
         dataset=self.name,
         workers=max(os.cpu_count() or 1, 1),
       )
+
+
+def _maps(store: making.Store, dtype: Any) -> tfds.features.FeatureConnector:
+  """The feature of labels and depth, see `making`."""
+  if store.form == 'raw':
+    return tfds.features.Image(shape=(None, None, 1), dtype=dtype)
+  return tfds.features.Tensor(
+    shape=(None, None, 1), dtype=dtype, encoding=tfds.features.Encoding.BYTES
+  )
 
 
 def open_tree(manual_dir: str, spec: layout_lib.Spec) -> tree_lib.Tree:

@@ -88,7 +88,7 @@ def test_goes_on_where_it_was_killed(tmp_path, raw, monkeypatch):
   with pytest.raises(KeyboardInterrupt):
     load(tmp_path, raw)
   family = tmp_path / 'tfds' / 'synthia'
-  assert not list(family.glob('*/1.0.0'))
+  assert not list(family.glob('*/1.1.0'))
 
   def count(path, records, size):
     seen.append(path.name)
@@ -130,7 +130,7 @@ def test_a_killed_process_leaves_nothing_that_looks_whole(tmp_path, raw):
   process.send_signal(signal.SIGKILL)
   assert process.wait() == -signal.SIGKILL
   assert list(family.glob('*/*.unfinished'))
-  assert not list(family.glob('*/1.0.0'))
+  assert not list(family.glob('*/1.1.0'))
   with pytest.raises(errors.UserError, match='nothing is prepared'):
     registry.load('synthia', data_dir=str(tmp_path / 'tfds'))
   assert len(names(load(tmp_path, raw))) == 7
