@@ -36,6 +36,8 @@ class Options:
       `repeated_sgd`. 'plain': everything once, as the papers read. Of SGD
       only; AdamW is always plain.
     power: of the poly schedule base * (1 - step / total) ** power.
+    hold: share of all steps during which every rate stays as it is; the decay
+      takes the others. None in the references; CycleGAN's is 0.5, with power 1.
     disc_learning_rate: of the discriminators' Adam.
     disc_betas: its decay rates.
   """
@@ -49,6 +51,7 @@ class Options:
   head_multiplier: float = 10.0
   repeats: str = 'reference'
   power: float = 0.9
+  hold: float = 0.0
   disc_learning_rate: float = 1e-4
   disc_betas: Sequence[float] = (0.9, 0.99)
 
@@ -69,10 +72,17 @@ class Options:
       raise errors.UserError(
         f'optim.warmup_steps={self.warmup_steps}; expected 0 or more'
       )
+    if not 0 <= self.hold <= 1:
+      raise errors.UserError(f'optim.hold={self.hold}; expected 0 to 1')
 
 
 def poly_schedule(
-  base: float, *, total_steps: int, power: float, warmup_steps: int = 0
+  base: float,
+  *,
+  total_steps: int,
+  power: float,
+  warmup_steps: int = 0,
+  hold: float = 0.0,
 ) -> Callable[[jax.Array], jax.Array]:
   """Returns step -> base * (1 - step / total_steps) ** power, 0 at the end.
 
@@ -82,12 +92,16 @@ def poly_schedule(
     power: of the decay.
     warmup_steps: the first steps' rates are also multiplied by (step + 1) /
       warmup_steps.
+    hold: the rate stays `base` for this share of the steps, and the formula
+      holds for the steps after them.
   """
+  held = round(hold * total_steps)
 
   def schedule(step):
     # The default float: float64 where that is switched on.
     step = jnp.asarray(step, jnp.result_type(float))
-    left = jnp.clip(1 - step / total_steps, 0, 1)
+    decaying = max(total_steps - held, 1)
+    left = jnp.clip(1 - (step - held) / decaying, 0, 1)
     rate = base * left**power
     if warmup_steps:
       rate = rate * jnp.minimum((step + 1) / warmup_steps, 1)
@@ -207,20 +221,17 @@ def labels_of(params: Any, *, train_affine: bool, active_rates: int = 0) -> Any:
 
 
 def task_optimizer(
-  options: Options,
-  *,
-  total_steps: int,
-  train_affine: bool,
-  active_rates: int = 0,
+  options: Options, network: Any, *, total_steps: int
 ) -> optax.GradientTransformation:
   """SGD or AdamW in groups for a network with a 'backbone' and heads beside it.
 
   Args:
     options: see `Options`.
+    network: its `models.deeplab.Options`: `train_affine`, whether scale and
+      bias of the backbone's norms are trained, and `active_rates`, how many
+      dilations of the ASPP heads act. What is not trained is never touched, not
+      by weight decay either.
     total_steps: length of the poly schedule.
-    train_affine: whether scale and bias of the backbone's norms are trained;
-      what is not is never touched, not by weight decay either.
-    active_rates: how many dilations of the ASPP heads act, 0 for all; likewise.
   """
   listed = options.repeats != 'plain' and options.name == 'sgd'
   mentions = {'stem': 1, 'block': 3, 'shortcut': 4, 'head': 1}
@@ -232,6 +243,7 @@ def task_optimizer(
       total_steps=total_steps,
       power=options.power,
       warmup_steps=options.warmup_steps,
+      hold=options.hold,
     )
     if options.name == 'adamw':
       transforms[group] = optax.adamw(
@@ -251,7 +263,9 @@ def task_optimizer(
   return optax.partition(
     transforms,
     lambda params: labels_of(
-      params, train_affine=train_affine, active_rates=active_rates
+      params,
+      train_affine=network.train_affine,
+      active_rates=network.active_rates,
     ),
   )
 
@@ -261,7 +275,10 @@ def disc_optimizer(
 ) -> optax.GradientTransformation:
   """Adam with the poly schedule, for discriminators."""
   schedule = poly_schedule(
-    options.disc_learning_rate, total_steps=total_steps, power=options.power
+    options.disc_learning_rate,
+    total_steps=total_steps,
+    power=options.power,
+    hold=options.hold,
   )
   return optax.adam(
     schedule, b1=options.disc_betas[0], b2=options.disc_betas[1]

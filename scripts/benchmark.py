@@ -173,9 +173,7 @@ def necessary_flops(method, state, batch, sizes) -> float:
       channels = net.params['conv0']['kernel'].shape[2]
       rows = batch[domain]['image'].shape[0]
       maps = jax.ShapeDtypeStruct((rows, *size, channels), jnp.float32)
-      convs = conv_flops(
-        lambda p, x: plain.disc.apply({'params': p}, x), net.params, maps
-      )
+      convs = conv_flops(plain.adversary.judge, net.params, maps)
       total += 3 * sum(convs) - convs[0]
       if domain == 'target':  # The gradient that reaches the task network.
         total += sum(convs)

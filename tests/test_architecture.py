@@ -28,8 +28,10 @@ ROOMS = {
   'losses': ('errors ops', 'jax numpy'),
   'mixtures': ('errors', 'numpy'),
   'models': ('errors ops parallel', 'flax jax numpy'),
+  'adversary': ('losses models optim state', 'jax'),
   'methods': (
-    'errors losses metrics mixtures models ops optim parallel rng state',
+    'adversary errors losses metrics mixtures models ops optim parallel rng'
+    ' state',
     'jax numpy',
   ),
   'data': (

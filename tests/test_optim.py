@@ -36,7 +36,7 @@ def test_adamw_moves_every_group_by_its_rate():
   options = optim.Options(
     name='adamw', learning_rate=0.1, weight_decay=0.25, head_multiplier=10.0
   )
-  tx = optim.task_optimizer(options, total_steps=10, train_affine=False)
+  tx = optim.task_optimizer(options, deeplab.Options(), total_steps=10)
   leaf = {'kernel': jnp.full((), 2.0)}
   params = {
     'backbone': {'layer1_0': {'conv1': leaf, 'bn1': {'scale': jnp.ones(())}}},
@@ -153,7 +153,7 @@ def test_groups_of_corda():
 
 def test_first_step_per_group():
   options = optim.Options(weight_decay=0.0)
-  tx = optim.task_optimizer(options, total_steps=10, train_affine=False)
+  tx = optim.task_optimizer(options, deeplab.Options(), total_steps=10)
   params = {
     'backbone': {
       'conv1': {'kernel': jnp.zeros(1)},

@@ -14,6 +14,7 @@ import dataclasses
 import jax
 from jax import lax
 
+from jaxuda import adversary as adversary_lib
 from jaxuda import errors
 from jaxuda import optim as optim_lib
 from jaxuda import parallel
@@ -22,7 +23,6 @@ from jaxuda.losses import adversarial
 from jaxuda.losses import segmentation
 from jaxuda.methods import base
 from jaxuda.models import deeplab
-from jaxuda.models import discriminators
 from jaxuda.ops import entropy
 from jaxuda.ops import resize
 
@@ -98,25 +98,22 @@ class Method:
     )
 
   @property
-  def disc(self) -> discriminators.FcDiscriminator:
-    """The architecture of every discriminator."""
-    return discriminators.FcDiscriminator(
-      width=self.disc_width, **self.network.types
+  def adversary(self) -> adversary_lib.Adversary:
+    """The discriminators."""
+    return adversary_lib.Adversary(
+      network=self.network,
+      optim=self.optim,
+      total_steps=self.total_steps,
+      width=self.disc_width,
+      factor=self.disc_factor,
     )
 
   @property
   def task_tx(self):
     """The task network's optimizer."""
     return optim_lib.task_optimizer(
-      self.optim,
-      total_steps=self.total_steps,
-      train_affine=self.network.train_affine,
+      self.optim, self.network, total_steps=self.total_steps
     )
-
-  @property
-  def disc_tx(self):
-    """The discriminators' optimizer."""
-    return optim_lib.disc_optimizer(self.optim, total_steps=self.total_steps)
 
   def init(self, key: jax.Array, example: base.Batch) -> state_lib.TrainState:
     """See `base.Method.init`."""
@@ -126,11 +123,9 @@ class Method:
       'task': state_lib.create_net(self.task.init(keys[0], image), self.task_tx)
     }
     if self.align != 'minent':
-      dtype = self.network.types['dtype']
-      maps = jax.numpy.zeros((1, 32, 32, self.num_classes), dtype)
       for level, disc_key in zip(self.levels, keys[1:], strict=True):
-        nets[_LEVELS[level][1]] = state_lib.create_net(
-          self.disc.init(disc_key, maps), self.disc_tx
+        nets[_LEVELS[level][1]] = self.adversary.create(
+          disc_key, self.num_classes
         )
     return state_lib.create(nets)
 
@@ -179,25 +174,10 @@ class Method:
         continue
       level_maps = self.align_maps(logits)
       maps[name] = lax.stop_gradient(level_maps)
-      loss = adversarial.binary_cross_entropy(
-        self.disc.apply({'params': disc_params[name]}, level_maps),
-        adversarial.SOURCE,
-      )
+      loss = self.adversary.fool(disc_params[name], level_maps)
       terms[f'loss_adv{suffix}'] = loss
       total = total + adv[suffix] * loss
     return total, (terms, stats, maps)
-
-  def update_disc(self, disc, source_maps, target_maps):
-    """One step of one discriminator; returns it and its terms."""
-
-    def loss(params):
-      return adversarial.discriminator_loss(
-        self.disc.apply({'params': params}, source_maps),
-        self.disc.apply({'params': params}, target_maps),
-        factor=self.disc_factor,
-      )
-
-    return state_lib.minimize(disc, loss, self.disc_tx)
 
   def train_step(
     self, state: state_lib.TrainState, batch: base.Batch, key: jax.Array
@@ -223,7 +203,7 @@ class Method:
       'task': state_lib.update(task, grads, self.task_tx, batch_stats=stats)
     }
     for name, disc in discs.items():
-      nets[name], disc_terms = self.update_disc(
+      nets[name], disc_terms = self.adversary.update(
         disc, source_maps[name], target_maps[name]
       )
       suffix = name.removeprefix('disc')

@@ -20,16 +20,15 @@ import jax
 from jax import lax
 import jax.numpy as jnp
 
+from jaxuda import adversary as adversary_lib
 from jaxuda import errors
 from jaxuda import optim as optim_lib
 from jaxuda import parallel
 from jaxuda import state as state_lib
-from jaxuda.losses import adversarial
 from jaxuda.losses import multitask
 from jaxuda.methods import base
 from jaxuda.models import corda
 from jaxuda.models import deeplab
-from jaxuda.models import discriminators
 from jaxuda.ops import depth as depth_ops
 from jaxuda.ops import difficulty as difficulty_ops
 from jaxuda.ops import entropy
@@ -136,26 +135,22 @@ class Method:
     )
 
   @property
-  def disc(self) -> discriminators.FcDiscriminator:
+  def adversary(self) -> adversary_lib.Adversary:
     """The discriminator."""
-    return discriminators.FcDiscriminator(
-      width=self.disc_width, **self.network.types
+    return adversary_lib.Adversary(
+      network=self.network,
+      optim=self.optim,
+      total_steps=self.total_steps,
+      width=self.disc_width,
+      factor=self.disc_factor,
     )
 
   @property
   def task_tx(self):
     """The task network's optimizer."""
     return optim_lib.task_optimizer(
-      self.optim,
-      total_steps=self.total_steps,
-      train_affine=self.network.train_affine,
-      active_rates=self.network.active_rates,
+      self.optim, self.network, total_steps=self.total_steps
     )
-
-  @property
-  def disc_tx(self):
-    """The discriminator's optimizer."""
-    return optim_lib.disc_optimizer(self.optim, total_steps=self.total_steps)
 
   def init(self, key: jax.Array, example: base.Batch) -> state_lib.TrainState:
     """See `base.Method.init`."""
@@ -164,11 +159,7 @@ class Method:
     task = state_lib.create_net(self.task.init(task_key, image), self.task_tx)
     nets = {'task': task}
     if self.adversarial != 'none':
-      dtype = self.network.types['dtype']
-      maps = jnp.zeros((1, 32, 32, self.num_classes), dtype)
-      nets['disc'] = state_lib.create_net(
-        self.disc.init(disc_key, maps), self.disc_tx
-      )
+      nets['disc'] = self.adversary.create(disc_key, self.num_classes)
     return state_lib.create(nets, teacher=task.replace(opt_state=()))
 
   def run(self, params, batch_stats, image):
@@ -268,22 +259,9 @@ class Method:
     """The plain target shall look like the source to the discriminator."""
     full, stats = self.run(params, batch_stats, image)
     maps = self.align_maps(full, 'depth')
-    logits = self.disc.apply({'params': disc_params}, maps)
-    loss = adversarial.binary_cross_entropy(logits, adversarial.SOURCE)
+    loss = self.adversary.fool(disc_params, maps)
     terms = {'loss_adv': loss}
     return self.lambda_adv * loss, (terms, stats, lax.stop_gradient(maps))
-
-  def update_disc(self, disc, source_maps, target_maps):
-    """One step of the discriminator; returns it and its terms."""
-
-    def loss(params):
-      return adversarial.discriminator_loss(
-        self.disc.apply({'params': params}, source_maps),
-        self.disc.apply({'params': params}, target_maps),
-        factor=self.disc_factor,
-      )
-
-    return state_lib.minimize(disc, loss, self.disc_tx)
 
   def train_step(
     self, state: state_lib.TrainState, batch: base.Batch, key: jax.Array
@@ -307,7 +285,9 @@ class Method:
         self.align_loss, has_aux=True
       )(params, stats, disc.params, batch['target']['image'])
       grads, losses = jax.tree.map(jnp.add, grads, more), losses | terms
-      nets['disc'], terms = self.update_disc(disc, source_maps, target_maps)
+      nets['disc'], terms = self.adversary.update(
+        disc, source_maps, target_maps
+      )
       losses |= terms
     task = state_lib.update(task, grads, self.task_tx, batch_stats=stats)
     state = state.replace(

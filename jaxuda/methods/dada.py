@@ -16,6 +16,7 @@ import dataclasses
 import jax
 from jax import lax
 
+from jaxuda import adversary as adversary_lib
 from jaxuda import errors
 from jaxuda import optim as optim_lib
 from jaxuda import parallel
@@ -25,7 +26,6 @@ from jaxuda.losses import depth as depth_losses
 from jaxuda.losses import segmentation
 from jaxuda.methods import base
 from jaxuda.models import deeplab
-from jaxuda.models import discriminators
 from jaxuda.ops import depth as depth_ops
 from jaxuda.ops import entropy
 from jaxuda.ops import resize
@@ -101,25 +101,22 @@ class Method:
     )
 
   @property
-  def disc(self) -> discriminators.FcDiscriminator:
+  def adversary(self) -> adversary_lib.Adversary:
     """The discriminator."""
-    return discriminators.FcDiscriminator(
-      width=self.disc_width, **self.network.types
+    return adversary_lib.Adversary(
+      network=self.network,
+      optim=self.optim,
+      total_steps=self.total_steps,
+      width=self.disc_width,
+      factor=self.disc_factor,
     )
 
   @property
   def task_tx(self):
     """The task network's optimizer."""
     return optim_lib.task_optimizer(
-      self.optim,
-      total_steps=self.total_steps,
-      train_affine=self.network.train_affine,
+      self.optim, self.network, total_steps=self.total_steps
     )
-
-  @property
-  def disc_tx(self):
-    """The discriminator's optimizer."""
-    return optim_lib.disc_optimizer(self.optim, total_steps=self.total_steps)
 
   def init(self, key: jax.Array, example: base.Batch) -> state_lib.TrainState:
     """See `base.Method.init`."""
@@ -132,11 +129,7 @@ class Method:
     }
     if self.align != 'none':
       channels = 1 if self.align == 'depth' else self.num_classes
-      # 32 pixels a side survive five halvings; weights do not depend on it.
-      maps = jax.numpy.zeros((1, 32, 32, channels), self.network.types['dtype'])
-      nets['disc'] = state_lib.create_net(
-        self.disc.init(disc_key, maps), self.disc_tx
-      )
+      nets['disc'] = self.adversary.create(disc_key, channels)
     return state_lib.create(nets)
 
   def upsample(
@@ -188,8 +181,7 @@ class Method:
       self.task, params, batch_stats, target['image'], train=True
     )
     maps = self.align_maps(self.upsample(out, target['image'].shape[1:3]))
-    logits = self.disc.apply({'params': disc_params}, maps)
-    loss = adversarial.binary_cross_entropy(logits, adversarial.SOURCE)
+    loss = self.adversary.fool(disc_params, maps)
     terms = {'loss_adv': loss}
     return self.lambda_adv * loss, (terms, stats, lax.stop_gradient(maps))
 
@@ -218,16 +210,8 @@ class Method:
         self.target_loss, has_aux=True
       )(params, stats, disc.params, batch['target'])
       grads = jax.tree.map(lambda a, b: a + b, grads, target_grads)
-
-      def disc_loss(disc_params):
-        return adversarial.discriminator_loss(
-          self.disc.apply({'params': disc_params}, source_maps),
-          self.disc.apply({'params': disc_params}, target_maps),
-          factor=self.disc_factor,
-        )
-
-      nets['disc'], disc_terms = state_lib.minimize(
-        disc, disc_loss, self.disc_tx
+      nets['disc'], disc_terms = self.adversary.update(
+        disc, source_maps, target_maps
       )
       losses = losses | terms | disc_terms
     nets['task'] = state_lib.update(

@@ -22,6 +22,7 @@ import jax
 from jax import lax
 import jax.numpy as jnp
 
+from jaxuda import adversary as adversary_lib
 from jaxuda import errors
 from jaxuda import mixtures as mixtures_lib
 from jaxuda import optim as optim_lib
@@ -33,7 +34,6 @@ from jaxuda.losses import depth as depth_losses
 from jaxuda.losses import segmentation
 from jaxuda.methods import base
 from jaxuda.models import deeplab
-from jaxuda.models import discriminators
 from jaxuda.ops import density as density_ops
 from jaxuda.ops import depth as depth_ops
 from jaxuda.ops import entropy
@@ -169,25 +169,22 @@ class Method:
     )
 
   @property
-  def disc(self) -> discriminators.FcDiscriminator:
+  def adversary(self) -> adversary_lib.Adversary:
     """The discriminator."""
-    return discriminators.FcDiscriminator(
-      width=self.disc_width, **self.network.types
+    return adversary_lib.Adversary(
+      network=self.network,
+      optim=self.optim,
+      total_steps=self.total_steps,
+      width=self.disc_width,
+      factor=self.disc_factor,
     )
 
   @property
   def task_tx(self):
     """The task network's optimizer."""
     return optim_lib.task_optimizer(
-      self.optim,
-      total_steps=self.total_steps,
-      train_affine=self.network.train_affine,
+      self.optim, self.network, total_steps=self.total_steps
     )
-
-  @property
-  def disc_tx(self):
-    """The discriminator's optimizer."""
-    return optim_lib.disc_optimizer(self.optim, total_steps=self.total_steps)
 
   def init(self, key: jax.Array, example: base.Batch) -> state_lib.TrainState:
     """See `base.Method.init`."""
@@ -196,10 +193,7 @@ class Method:
     nets = {'task': state_lib.create_net(variables, self.task_tx)}
     if self.align != 'none':
       channels = self.num_classes if 'seg' in ALIGNMENTS[self.align] else 1
-      maps = jnp.zeros((1, 32, 32, channels), self.network.types['dtype'])
-      nets['disc'] = state_lib.create_net(
-        self.disc.init(disc_key, maps), self.disc_tx
-      )
+      nets['disc'] = self.adversary.create(disc_key, channels)
     return state_lib.create(nets)
 
   def align_maps(self, full: dict[str, jax.Array]) -> jax.Array | None:
@@ -282,9 +276,7 @@ class Method:
     maps = None
     if self.align != 'none':
       maps = self.align_maps(self._upsample(out, target['image'].shape[1:3]))
-      terms['loss_adv'] = adversarial.binary_cross_entropy(
-        self.disc.apply({'params': disc_params}, maps), adversarial.SOURCE
-      )
+      terms['loss_adv'] = self.adversary.fool(disc_params, maps)
       total = total + self.lambda_adv * terms['loss_adv']
     if self.lambda_balance_target:
       terms['loss_balance_target'] = density_losses.target_balance(
@@ -314,8 +306,8 @@ class Method:
       grads = jax.tree.map(lambda a, b: a + b, grads, target_grads)
       losses = losses | terms
       if disc:
-        nets['disc'], terms = state_lib.minimize(
-          disc, self.disc_loss(source_maps, target_maps), self.disc_tx
+        nets['disc'], terms = self.adversary.update(
+          disc, source_maps, target_maps
         )
         losses = losses | terms
     nets['task'] = state_lib.update(
@@ -323,18 +315,6 @@ class Method:
     )
     state = state.replace(step=state.step + 1, nets=nets)
     return state, parallel.mean(losses)
-
-  def disc_loss(self, source_maps, target_maps):
-    """Returns parameters -> the discriminator's loss on the two maps."""
-
-    def loss(params):
-      return adversarial.discriminator_loss(
-        self.disc.apply({'params': params}, source_maps),
-        self.disc.apply({'params': params}, target_maps),
-        factor=self.disc_factor,
-      )
-
-    return loss
 
   def predict(
     self,

@@ -68,9 +68,7 @@ class Method:
   def task_tx(self):
     """Its optimizer."""
     return optim_lib.task_optimizer(
-      self.optim,
-      total_steps=self.total_steps,
-      train_affine=self.network.train_affine,
+      self.optim, self.network, total_steps=self.total_steps
     )
 
   def init(self, key: jax.Array, example: base.Batch) -> state_lib.TrainState:

@@ -5,11 +5,9 @@ import jax
 import jax.numpy as jnp
 
 from jaxuda.models import deeplab
-from jaxuda.models import heads
 from jaxuda.models import layers
 from jaxuda.models import resnet
 from jaxuda.models import rewrites as rewrites_lib
-from jaxuda.ops import image as image_ops
 
 STRUCTURES = ('full', 'no_attention', 'simple_aux')
 INITIAL_SEMANTICS = ('bottleneck', 'backbone')
@@ -91,22 +89,7 @@ class CorDA(nn.Module):
       mean over the channels of what the semantic branch sees of the depth
       branch. Without distillation 'logits' and 'depth' alone.
     """
-    o = self.options
-    x = image_ops.normalize_image(
-      image,
-      order=o.image_order,
-      mean=o.image_mean,
-      scale=o.image_scale,
-      dtype=o.types['dtype'],
-    )
-    _, features = resnet.ResNet(
-      size=o.backbone,
-      norm=o.norm,
-      train_affine=o.train_affine,
-      remat=o.remat,
-      name='backbone',
-      **self._common,
-    )(x, train=train)
+    _, features = deeplab.run_backbone(self.options, image, train=train)
     if self.structure == 'simple_aux':
       return {
         'logits': self._aspp(features, self.classes, 'semantic'),
@@ -139,16 +122,11 @@ class CorDA(nn.Module):
       'attention': _widen(jnp.mean(attention, -1)),
     }
 
-  @property
-  def _common(self):
-    o = self.options
-    return {'initializer': o.init, 'rewrites': o.rewrites, **o.types}
-
   def _bottlenecks(self, x, task, train):
     o = self.options
 
     def conv(features, kernel, **kwargs):
-      return layers.Conv(features, kernel, **self._common, **kwargs)
+      return layers.Conv(features, kernel, **self.options.common, **kwargs)
 
     def norm(name):
       return layers.BatchNorm(
@@ -170,22 +148,16 @@ class CorDA(nn.Module):
     return x
 
   def _distill(self, x, name):
-    return Distillation(name=name, **self._common)(x)
+    return Distillation(name=name, **self.options.common)(x)
 
   def _head(self, x, channels, name):
-    y = layers.Conv(channels, 1, use_bias=True, name=name, **self._common)(x)
+    y = layers.Conv(
+      channels, 1, use_bias=True, name=name, **self.options.common
+    )(x)
     return self._output(y, name)
 
   def _aspp(self, x, channels, name):
-    o = self.options
-    y = heads.Aspp(
-      channels,
-      rates=o.rates,
-      active=o.active_rates or None,
-      name=name,
-      **self._common,
-    )(x)
-    return self._output(y, name)
+    return self._output(deeplab.run_aspp(self.options, x, channels, name), name)
 
   def _output(self, y, name):
     y = _widen(y)

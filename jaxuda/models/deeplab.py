@@ -91,6 +91,11 @@ class Options:
     return {'dtype': jnp.dtype(self.dtype), 'param_dtype': param}
 
   @property
+  def common(self) -> dict[str, Any]:
+    """What every part of a network is told: `types`, rewrites, initialiser."""
+    return {'initializer': self.init, 'rewrites': self.rewrites, **self.types}
+
+  @property
   def rewrites(self) -> rewrites_lib.Rewrites:
     """The switched-on rewrites."""
     return rewrites_lib.Rewrites(
@@ -99,6 +104,56 @@ class Options:
         for field in dataclasses.fields(rewrites_lib.Rewrites)
       }
     )
+
+
+def run_backbone(
+  options: Options, image: jax.Array, *, train: bool
+) -> tuple[jax.Array, jax.Array]:
+  """Normalises an image and runs a module's 'backbone' on it.
+
+  To be called inside the module's `__call__`.
+
+  Args:
+    options: of the network.
+    image: [B, H, W, 3] uint8 or float RGB in 0..255.
+    train: use batch statistics and move the running ones.
+
+  Returns:
+    (stage 3, stage 4) of `resnet.ResNet`.
+  """
+  o = options
+  x = image_ops.normalize_image(
+    image,
+    order=o.image_order,
+    mean=o.image_mean,
+    scale=o.image_scale,
+    dtype=o.types['dtype'],
+  )
+  return resnet.ResNet(
+    size=o.backbone,
+    norm=o.norm,
+    train_affine=o.train_affine,
+    remat=o.remat,
+    name='backbone',
+    **o.common,
+  )(x, train=train)
+
+
+def run_aspp(
+  options: Options, features: jax.Array, channels: int, name: str
+) -> jax.Array:
+  """A module's ASPP head `name`, at least float32: [B, h, w, channels].
+
+  To be called inside the module's `__call__`.
+  """
+  y = heads.Aspp(
+    channels,
+    rates=options.rates,
+    active=options.active_rates or None,
+    name=name,
+    **options.common,
+  )(features)
+  return y.astype(jnp.promote_types(y.dtype, jnp.float32))
 
 
 class DeepLab(nn.Module):
@@ -139,51 +194,25 @@ class DeepLab(nn.Module):
       w].
     """
     o = self.options
-    common = {'initializer': o.init, 'rewrites': o.rewrites, **o.types}
-    x = image_ops.normalize_image(
-      image,
-      order=o.image_order,
-      mean=o.image_mean,
-      scale=o.image_scale,
-      dtype=o.types['dtype'],
-    )
-    stage3, stage4 = resnet.ResNet(
-      size=o.backbone,
-      norm=o.norm,
-      train_affine=o.train_affine,
-      remat=o.remat,
-      name='backbone',
-      **common,
-    )(x, train=train)
-
-    def head(features, name):
-      y = heads.Aspp(
-        self.classes,
-        rates=o.rates,
-        active=o.active_rates or None,
-        name=name,
-        **common,
-      )(features)
-      return y.astype(jnp.promote_types(y.dtype, jnp.float32))
-
+    stage3, stage4 = run_backbone(o, image, train=train)
     outputs = {}
     if self.multi_level:
-      outputs['aux'] = head(stage3, 'layer5')
+      outputs['aux'] = run_aspp(o, stage3, self.classes, 'layer5')
     if self.depth:
       outputs['depth'], factor = heads.DepthBlock(
         decode=self.fuse,
         scale=o.depth_scale,
         prefix='enc5' if self.density else 'enc4',
         name='depth',
-        **common,
+        **o.common,
       )(stage4)
     if self.density:
       outputs['density'], _ = heads.DepthBlock(
-        decode=False, scale=o.depth_scale, name='density', **common
+        decode=False, scale=o.depth_scale, name='density', **o.common
       )(stage4)
     if self.fuse:
       stage4 = stage4 * factor
-    outputs['logits'] = head(stage4, 'layer6')
+    outputs['logits'] = run_aspp(o, stage4, self.classes, 'layer6')
     return outputs
 
 

@@ -11,7 +11,6 @@ import numpy as np
 from golden import recipe
 from jaxuda import parallel
 from jaxuda import state as state_lib
-from jaxuda.losses import adversarial
 from jaxuda.methods import dada
 from jaxuda.models import deeplab
 from jaxuda.models import pretrained
@@ -56,7 +55,7 @@ def _state(method, batch, shapes, salt):
   """The state with the recipe's weights in it."""
   weights = {k: recipe.tensor(k, s, salt=salt) for k, s in shapes.items()}
   empty = jax.eval_shape(method.init, jax.random.key(0), batch)
-  optimizers = {'task': method.task_tx, 'disc': method.disc_tx}
+  optimizers = {'task': method.task_tx, 'disc': method.adversary.tx}
   nets = {}
   for name, net in empty.nets.items():
     disc = name == 'disc'
@@ -88,11 +87,7 @@ def _gradients(method, state, batch):
   )(task.params, stats, disc.params, batch[_TARGET])
 
   def disc_loss(params):
-    return adversarial.discriminator_loss(
-      method.disc.apply({'params': params}, source_maps),
-      method.disc.apply({'params': params}, target_maps),
-      factor=method.disc_factor,
-    )[0]
+    return method.adversary.loss(params, source_maps, target_maps)[0]
 
   total = jax.tree.map(lambda a, b: a + b, source_grads, target_grads)
   return total, jax.grad(disc_loss)(disc.params)

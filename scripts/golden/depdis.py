@@ -133,7 +133,8 @@ def _step(method, state, batch):
     method.target_loss, has_aux=True
   )(task.params, stats, disc.params, batch['target'])
   disc_grads, disc_terms = jax.grad(
-    method.disc_loss(source_maps, target_maps), has_aux=True
+    lambda params: method.adversary.loss(params, source_maps, target_maps),
+    has_aux=True,
   )(disc.params)
   grads = jax.tree.map(lambda a, b: a + b, source_grads, target_grads)
   return outs, losses | terms | disc_terms, (grads, disc_grads)
