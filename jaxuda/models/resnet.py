@@ -1,8 +1,9 @@
 """The ResNet of DeepLab-v2 in Caffe style, output stride 8.
 
 The stride sits on the first 1x1 convolution of a block (torchvision has it on
-the 3x3), the stem's pooling is in ceil mode, stages 3 and 4 are dilated by 2
-and 4 in every block, and the batch norms' affine parameters are frozen.
+the 3x3: `stride_at`), the stem's pooling is in ceil mode, stages 3 and 4 are
+dilated by 2 and 4 in every block, and the batch norms' affine parameters are
+frozen.
 """
 
 from collections.abc import Sequence
@@ -72,13 +73,19 @@ class Bottleneck(nn.Module):
   conv: Any
   norm: Any
   barriers: bool
+  stride_at: str = 'conv1'
 
   @nn.compact
   def __call__(self, x: jax.Array, train: bool) -> jax.Array:
     out = self.planes * self.expansion
-    y = self.conv(self.planes, 1, stride=self.stride, name='conv1')(x)
+    first, second = self.stride, 1
+    if self.stride_at == 'conv2':
+      first, second = second, first
+    y = self.conv(self.planes, 1, stride=first, name='conv1')(x)
     y = nn.relu(self.norm(name='bn1')(y, train=train))
-    y = self.conv(self.planes, 3, dilation=self.dilation, name='conv2')(y)
+    y = self.conv(
+      self.planes, 3, stride=second, dilation=self.dilation, name='conv2'
+    )(y)
     y = nn.relu(self.norm(name='bn2')(y, train=train))
     y = self.conv(out, 1, name='conv3')(y)
     y = self.norm(name='bn3')(y, train=train)
@@ -100,6 +107,8 @@ class ResNet(nn.Module):
     size: name of an entry of `SIZES`.
     norm: mode of the batch norms, see `layers.BatchNorm`.
     train_affine: whether the norms' scale and bias are trained.
+    stride_at: which convolution of a block has its stride: 'conv1' (1x1, Caffe)
+      or 'conv2' (3x3, torchvision); weights of one are of no use to the other.
     initializer: kernel initialiser, see `layers.kernel_init`.
     remat: recompute each block in the backward pass instead of keeping it.
   """
@@ -107,6 +116,7 @@ class ResNet(nn.Module):
   size: str = 'resnet101'
   norm: str = 'batch'
   train_affine: bool = False
+  stride_at: str = 'conv1'
   initializer: str = 'reference'
   remat: bool = False
   dtype: Any = jnp.float32
@@ -155,6 +165,7 @@ class ResNet(nn.Module):
           conv=conv,
           norm=norm,
           barriers=self.rewrites.barriers,
+          stride_at=self.stride_at,
           name=f'layer{stage + 1}_{index}',
         )(x, train)
       stages.append(x)

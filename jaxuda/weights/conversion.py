@@ -1,0 +1,250 @@
+"""A foreign file as a network of ours, with every key accounted for."""
+
+from collections.abc import Mapping, Sequence
+import dataclasses
+from typing import Any
+
+import numpy as np
+
+from jaxuda import errors
+from jaxuda.models import pretrained
+from jaxuda.weights import families
+from jaxuda.weights import reading
+
+Flat = dict[str, np.ndarray]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Row:
+  """A line of the report.
+
+  Attributes:
+    status: 'matched', 'dropped', 'unexpected', 'missing' or 'mismatched'.
+    keys: of the file; for 'missing' those that it lacks.
+    note: why, or what follows.
+  """
+
+  status: str
+  keys: tuple[str, ...]
+  note: str = ''
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Network:
+  """Weights in our layout, and where they are from.
+
+  Attributes:
+    arrays: 'params/backbone/conv1/kernel' -> array.
+    record: JSON types: 'family', 'title', 'file', 'sha256', 'network' (options
+      that the weights ask for), 'structure', 'random' (what the file lacks).
+    report: every key of the file, accounted for.
+  """
+
+  arrays: Flat
+  record: dict[str, Any]
+  report: tuple[Row, ...] = ()
+
+
+def convert(
+  file: reading.File,
+  *,
+  network: str = 'student',
+  family: str = '',
+  partial: bool = False,
+) -> Network:
+  """Recognises a file's network and brings it to our layout.
+
+  Args:
+    file: what `reading.read` returned.
+    network: which of the file's networks.
+    family: see `families.recognise`.
+    partial: take what fits; else a key that is unexpected, missing or of
+      another shape is an error.
+
+  Raises:
+    UserError: no such network in the file, none that is known, or one that
+      does not fit.
+  """
+  stored = file.arrays(network)
+  prefix = families.strip_prefix(list(stored))
+  state_dict = {k[len(prefix) :]: x for k, x in stored.items()}
+  try:
+    found = families.recognise(
+      {k: x.shape for k, x in state_dict.items()},
+      wrapped=bool(file.other) or len(file.networks) > 1,
+      family=family,
+    )
+  except errors.UserError as e:
+    raise errors.UserError(f'{file.path}: {e}') from e
+  kept, dropped = {}, {}
+  for key, array in state_dict.items():
+    reason = found.reason(key)
+    if reason is None:
+      kept[key] = array
+    else:
+      dropped.setdefault(reason, []).append(key)
+  match = pretrained.match(kept, found.variables(), key=found.key)
+  report = _report(file, network, prefix, match, dropped)
+  if not partial:
+    _check(file, report)
+  return Network(
+    arrays={'/'.join(path): array for path, array in match.filled.items()},
+    record={
+      'family': found.name,
+      'title': found.title,
+      'file': file.path.name,
+      'sha256': file.digest(),
+      'of': network,
+      'network': dict(found.network),
+      'structure': dict(found.structure),
+      'random': sorted(
+        '/'.join(path) for path in (*match.missing, *match.mismatched)
+      ),
+    },
+    report=report,
+  )
+
+
+def _report(file, network, prefix, match, dropped):
+  taken = len(match.filled)
+  note = f'{file.kind} file, {network}'
+  if prefix:
+    note += f', prefix {prefix!r} taken off'
+  rows = [Row(status='matched', keys=('',) * taken, note=note)]
+  for reason, keys in dropped.items():
+    rows.append(Row(status='dropped', keys=tuple(keys), note=reason))
+  others = [name for name in file.networks if name != network]
+  if file.other or others:
+    rows.append(
+      Row(
+        status='dropped',
+        keys=(*others, *file.other),
+        note='entries of the file beside the network',
+      )
+    )
+  if match.unexpected:
+    rows.append(Row(status='unexpected', keys=match.unexpected))
+  if match.missing:
+    keys = tuple(match.missing.values())
+    rows.append(Row(status='missing', keys=keys, note='stays random'))
+  for key, there, here in match.mismatched.values():
+    rows.append(
+      Row(
+        status='mismatched',
+        keys=(key,),
+        note=f'{there} there, {here} here (HWIO); stays random',
+      )
+    )
+  return tuple(rows)
+
+
+def _check(file, report):
+  bad = [r for r in report if r.status not in ('matched', 'dropped')]
+  if bad:
+    raise errors.UserError(
+      f'{file.path} does not fit: {"; ".join(map(describe, bad[:4]))};'
+      ' --partial takes what fits'
+    )
+
+
+def describe(row: Row, *, shown: int = 4) -> str:
+  """Returns a row of a report as one line."""
+  keys = [k for k in row.keys if k]
+  text = f'{row.status:<10} {len(row.keys):>4}'
+  if keys:
+    more = f' and {len(keys) - shown} more' if len(keys) > shown else ''
+    text += f'  {", ".join(keys[:shown])}{more}'
+  return text + (f' ({row.note})' if row.note else '')
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Fit:
+  """Weights laid into a network.
+
+  Attributes:
+    arrays: for every leaf of the network, by path; None where it stays random.
+    random: the paths that stay random.
+    unused: paths of the weights that the network has no place for.
+  """
+
+  arrays: dict[str, np.ndarray | None]
+  random: tuple[str, ...]
+  unused: tuple[str, ...]
+
+
+def fit(
+  weights: Network, expected: Mapping[str, Any], *, whole: bool = False
+) -> Fit:
+  """Lays weights into a network by path and shape.
+
+  The backbone must fit as it is. The rest may stay random: a head of another
+  number of classes, or a branch that the weights do not have.
+
+  Args:
+    weights: what `convert` or `stored.read` returned.
+    expected: 'params/...' -> array or ShapeDtypeStruct, the whole network.
+    whole: nothing may stay random.
+
+  Raises:
+    UserError: the backbone does not fit, or with `whole` anything.
+  """
+  file = weights.record['file']
+  arrays, random = {}, []
+  for path, leaf in expected.items():
+    array = weights.arrays.get(path)
+    there = 'nothing' if array is None else f'{list(array.shape)}'
+    if array is not None and array.shape == tuple(leaf.shape):
+      arrays[path] = array.astype(leaf.dtype)
+      continue
+    if whole or path.split('/')[1] == 'backbone':
+      raise errors.UserError(
+        f'{file} ({weights.record["title"]}) has {there} for {path}; the'
+        f' network of the config expects {list(leaf.shape)}'
+      )
+    arrays[path] = None
+    random.append(path)
+  if not any(path.split('/')[1] == 'backbone' for path in arrays):
+    raise errors.UserError(f'{file} has no network for a config to begin with')
+  unused = [
+    path
+    for path in weights.arrays
+    if path not in expected or arrays[path] is None
+  ]
+  return Fit(arrays=arrays, random=tuple(random), unused=tuple(unused))
+
+
+# What a network does before and inside its backbone.
+INPUT = ('stride_at', 'image_order', 'image_mean', 'image_scale')
+
+
+def differing(
+  weights: Network, options: Any, fields: Sequence[str] | None = None
+) -> dict[str, Any]:
+  """Returns the options that weights ask for and a network does not have.
+
+  Args:
+    weights: see `Network`.
+    options: the network's `deeplab.Options`.
+    fields: which of them; all if None.
+
+  Returns:
+    field -> the value that the weights ask for.
+  """
+  result = {}
+  for field, value in weights.record['network'].items():
+    if fields is not None and field not in fields:
+      continue
+    here = getattr(options, field)
+    if isinstance(value, list | tuple):
+      same = np.allclose(np.asarray(value), np.asarray(here), rtol=1e-4)
+      value = tuple(value)
+    else:
+      same = value == here
+    if not same:
+      result[field] = value
+  return result
+
+
+def modules(paths: Sequence[str]) -> list[str]:
+  """Returns the modules that paths are of: 'layer6' for its eight leaves."""
+  return sorted({path.split('/')[1] for path in paths})

@@ -1,0 +1,268 @@
+"""Files of weights as arrays by name: PyTorch's two formats and safetensors.
+
+PyTorch 1.6 and newer write a zip archive: `NAME/data.pkl` with the structure
+and `NAME/data/KEY` with the bytes of each storage. Older ones wrote a row of
+pickles (magic number, version, system, structure, storage keys) and then the
+storages one after the other, each behind its number of elements.
+"""
+
+from collections.abc import Callable, Mapping
+import dataclasses
+import hashlib
+import os
+import pathlib
+import pickle
+from typing import Any, BinaryIO
+import zipfile
+
+import numpy as np
+import safetensors
+
+from jaxuda import errors
+from jaxuda.weights import unpickle
+
+_MAGIC = 0x1950A86A20F9469CFC6C
+# Where a training's checkpoint keeps networks, and what they are.
+WRAPPERS = {
+  'model': 'student',
+  'model_state_dict': 'student',
+  'state_dict': 'student',
+  'ema_model': 'teacher',
+  'disc_state_dict': 'disc',
+}
+NETWORKS = ('student', 'teacher', 'disc')
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class File:
+  """A file of weights.
+
+  Attributes:
+    path: where it is.
+    kind: 'zip', 'legacy' or 'safetensors'.
+    networks: network ('student', 'teacher', 'disc') -> key -> a function that
+      reads the array.
+    other: what else the file holds, by name; it is not read.
+  """
+
+  path: pathlib.Path
+  kind: str
+  networks: Mapping[str, Mapping[str, Callable[[], np.ndarray]]]
+  other: tuple[str, ...] = ()
+
+  def arrays(self, network: str = 'student') -> dict[str, np.ndarray]:
+    """Reads all arrays of a network.
+
+    Raises:
+      UserError: the file has no such network, or is damaged.
+    """
+    if network not in self.networks:
+      raise errors.UserError(
+        f'{self.path} holds no {network}; expected one of'
+        f' {", ".join(self.networks)}'
+      )
+    try:
+      return {key: read() for key, read in self.networks[network].items()}
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as e:
+      raise _damaged(self.path, e) from e
+
+  def digest(self) -> str:
+    """Returns the SHA-256 of the file, whose start PyTorch's hub names by."""
+    with self.path.open('rb') as f:
+      return hashlib.file_digest(f, 'sha256').hexdigest()
+
+
+def read(path: str | os.PathLike) -> File:
+  """Reads the structure of a file; arrays are read when they are asked for.
+
+  Args:
+    path: a .pth, .pt, .pkl or .safetensors file; what counts is the content.
+
+  Raises:
+    UserError: no such file, not a checkpoint, a damaged one, or one whose
+      pickle asks for more than tensors and plain containers.
+  """
+  path = pathlib.Path(path)
+  if not path.is_file():
+    raise errors.UserError(f'no file {path}; expected one of weights')
+  with path.open('rb') as f:
+    head = f.read(16)
+  try:
+    if head[:4] == b'PK\x03\x04':
+      return _from_tree(path, 'zip', _read_zip(path))
+    if path.suffix == '.safetensors' or head[8:9] == b'{':
+      return _read_safetensors(path)
+    if head[:1] == b'\x80':
+      return _from_tree(path, 'legacy', _read_legacy(path))
+  except errors.UserError as e:
+    raise errors.UserError(f'{path} was not read: {e}') from e
+  except (
+    pickle.UnpicklingError,
+    zipfile.BadZipFile,
+    safetensors.SafetensorError,
+    ValueError,
+    OSError,
+    EOFError,
+    KeyError,
+  ) as e:
+    raise _damaged(path, e) from e
+  what = head.split(b'\n')[0].decode('ascii', 'replace')
+  what = ''.join(c if c.isprintable() else '?' for c in what)
+  raise errors.UserError(
+    f'{path} is not a checkpoint (it begins with {what!r}); expected the zip or'
+    ' the legacy format of PyTorch, or safetensors'
+  )
+
+
+def _damaged(path, e):
+  return errors.UserError(
+    f'{path} is damaged or cut short ({e}); expected a complete checkpoint'
+  )
+
+
+def _read_zip(path):
+  archive = zipfile.ZipFile(path)
+  names = archive.namelist()
+  found = [n for n in names if n.rpartition('/')[2] == 'data.pkl']
+  if len(found) != 1:
+    raise errors.UserError(
+      f'a zip archive with {len(found)} data.pkl; expected one'
+    )
+  folder = found[0].removesuffix('data.pkl')
+  if f'{folder}constants.pkl' in names:
+    raise errors.UserError(
+      'it is a TorchScript program; expected a state dict (torch.save)'
+    )
+  order = f'{folder}byteorder'
+  if order in names and archive.read(order).strip() != b'little':
+    raise errors.UserError('it is big-endian; expected little-endian')
+
+  def find(key, dtype, size, view):
+    if view is not None:
+      raise pickle.UnpicklingError('a view in a zip archive')
+    name = f'{folder}data/{key}'
+    if archive.getinfo(name).file_size < size * dtype.itemsize:
+      raise ValueError(f'{name} is too short')
+    return unpickle.Storage(dtype, size, lambda: archive.read(name))
+
+  with archive.open(found[0]) as f:
+    return unpickle.load(f, find_storage=find)
+
+
+class _Tail:
+  """The storages at the end of a legacy file, found once they are counted."""
+
+  def __init__(self, path: pathlib.Path):
+    self._path = path
+    self._kinds: dict[str, tuple[np.dtype, int]] = {}
+    self._starts: dict[str, int] = {}
+
+  def find(
+    self, key: str, dtype: np.dtype, size: int, view: Any
+  ) -> unpickle.Storage:
+    """Returns a storage, or the part of it that a view of old times is."""
+    self._kinds.setdefault(key, (dtype, size))
+    start, count = 0, size
+    if view is not None:
+      _, start, count = view
+      if not 0 <= start <= start + count <= size:
+        raise ValueError('a view reaches beyond its storage')
+    width = dtype.itemsize
+
+    def load():
+      with self._path.open('rb') as f:
+        f.seek(self._starts[key] + start * width)
+        return f.read(count * width)
+
+    return unpickle.Storage(dtype, count, load)
+
+  def locate(self, file: BinaryIO, keys: list[Any], end: int) -> None:
+    """Finds where each storage is, from the file's position on."""
+    for key in map(str, keys):
+      if key not in self._kinds:
+        raise ValueError(f'storage {key} has no tensor')
+      dtype, size = self._kinds[key]
+      count = int.from_bytes(file.read(8), 'little', signed=True)
+      self._starts[key] = file.tell()
+      if count != size or file.tell() + count * dtype.itemsize > end:
+        raise ValueError(f'storage {key} is cut short')
+      file.seek(count * dtype.itemsize, os.SEEK_CUR)
+    missing = self._kinds.keys() - self._starts.keys()
+    if missing:
+      raise ValueError(f'storage {min(missing)} is missing')
+
+
+def _read_legacy(path):
+  tail = _Tail(path)
+  with path.open('rb') as f:
+    magic = unpickle.load(f)
+    if magic != _MAGIC:
+      raise errors.UserError(
+        'it is a pickle, but not of torch.save; expected a state dict'
+      )
+    unpickle.load(f)  # The version, 1001 in all files.
+    system = unpickle.load(f)
+    if isinstance(system, dict) and not system.get('little_endian', True):
+      raise errors.UserError('it is big-endian; expected little-endian')
+    tree = unpickle.load(f, find_storage=tail.find)
+    keys = unpickle.load(f)
+    if not isinstance(keys, list):
+      raise ValueError('no list of storages')
+    tail.locate(f, keys, path.stat().st_size)
+  return tree
+
+
+def _from_tree(path, kind, tree) -> File:
+  """Finds the networks in what was unpickled."""
+  if unpickle.is_state_dict(tree):
+    return File(path=path, kind=kind, networks={'student': _readers(tree)})
+  if not isinstance(tree, dict):
+    raise errors.UserError(
+      f'it holds a {type(tree).__name__.strip("_")}; expected a state dict'
+    )
+  networks, other = {}, []
+  for key, value in tree.items():
+    if key in WRAPPERS and unpickle.is_state_dict(value):
+      networks.setdefault(WRAPPERS[key], _readers(value))
+    else:
+      other.append(str(key))
+  if not networks:
+    raise errors.UserError(
+      f'it holds {", ".join(map(str, list(tree)[:6])) or "nothing"}; expected a'
+      f' state dict, or one under {", ".join(WRAPPERS)}'
+    )
+  return File(path=path, kind=kind, networks=networks, other=tuple(other))
+
+
+def _readers(state_dict):
+  return {key: tensor.array for key, tensor in state_dict.items()}
+
+
+def _read_safetensors(path) -> File:
+  with safetensors.safe_open(path, framework='numpy') as f:
+    keys = list(f.keys())
+  if not keys:
+    raise errors.UserError('it holds no tensor; expected a state dict')
+
+  def reader(key):
+    def read_one():
+      with safetensors.safe_open(path, framework='numpy') as f:
+        return f.get_tensor(key)
+
+    return read_one
+
+  prefixed: dict[str, dict[str, Callable[[], np.ndarray]]] = {}
+  for key in keys:
+    head, _, rest = key.partition('.')
+    network = WRAPPERS.get(head)
+    prefixed.setdefault(network or '', {})[rest if network else key] = reader(
+      key
+    )
+  # A CycleGAN's keys begin with 'model.' too, as all of one network.
+  if '' in prefixed or set(prefixed) == {'student'}:
+    return File(
+      path=path,
+      kind='safetensors',
+      networks={'student': {key: reader(key) for key in keys}},
+    )
+  return File(path=path, kind='safetensors', networks=prefixed)

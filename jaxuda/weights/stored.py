@@ -1,0 +1,73 @@
+"""The folder that a conversion leaves: one network in our layout.
+
+weights.json         where it is from, what it asks for, what became of each key
+weights.safetensors  'params/backbone/conv1/kernel' -> array
+"""
+
+import json
+import os
+import pathlib
+
+import safetensors
+from safetensors import numpy as safetensors_numpy
+
+from jaxuda import errors
+from jaxuda.weights import conversion
+from jaxuda.weights import reading
+
+_RECORD, _ARRAYS = 'weights.json', 'weights.safetensors'
+
+
+def is_stored(path: str | os.PathLike) -> bool:
+  """Whether a folder is one of a conversion."""
+  return (pathlib.Path(path) / _RECORD).is_file()
+
+
+def write(folder: str | os.PathLike, network: conversion.Network) -> None:
+  """Writes a network; what was in the folder before is replaced.
+
+  Raises:
+    UserError: there is a file of that name.
+  """
+  folder = pathlib.Path(folder)
+  if folder.exists() and not folder.is_dir():
+    raise errors.UserError(f'{folder} is a file; expected a folder')
+  folder.mkdir(parents=True, exist_ok=True)
+  rows = [conversion.describe(row, shown=1000) for row in network.report]
+  record = {**network.record, 'report': rows}
+  # The record last: it makes the folder a conversion.
+  for name, write_to in (
+    (_ARRAYS, lambda p: safetensors_numpy.save_file(network.arrays, p)),
+    (_RECORD, lambda p: p.write_text(json.dumps(record, indent=2) + '\n')),
+  ):
+    part = folder / f'{name}.part'
+    write_to(part)
+    part.rename(folder / name)
+
+
+def read(
+  path: str | os.PathLike, *, network: str = 'student'
+) -> conversion.Network:
+  """Reads a conversion's folder, or a foreign file by converting it.
+
+  Args:
+    path: a folder that `write` wrote, or a file that `reading.read` reads.
+    network: which network of a file.
+
+  Raises:
+    UserError: neither of the two, or a damaged one.
+  """
+  path = pathlib.Path(path)
+  if not path.is_dir():
+    return conversion.convert(reading.read(path), network=network)
+  if not is_stored(path):
+    raise errors.UserError(
+      f'no {_RECORD} in {path}; expected the folder of a conversion'
+      ' (python -m jaxuda.convert) or a file of weights'
+    )
+  try:
+    record = json.loads((path / _RECORD).read_text())
+    arrays = safetensors_numpy.load_file(path / _ARRAYS)
+  except (ValueError, OSError, safetensors.SafetensorError) as e:
+    raise errors.UserError(f'{path} is damaged ({e}); convert again') from e
+  return conversion.Network(arrays=arrays, record=record)

@@ -1,0 +1,317 @@
+"""Tensors and plain containers out of a pickle, with nothing executed.
+
+A pickle is a program that calls what it names. Here it can name the few things
+below and no others: containers, numbers, tensors and inert stand-ins of what
+checkpoints are known to hold beside their weights.
+"""
+
+from collections.abc import Callable
+import dataclasses
+import math
+import pickle
+from typing import Any, BinaryIO
+
+import ml_dtypes
+import numpy as np
+
+from jaxuda import errors
+
+# PyTorch's storage classes and dtypes by name.
+_DTYPES = {
+  'Float': np.dtype('<f4'),
+  'Double': np.dtype('<f8'),
+  'Half': np.dtype('<f2'),
+  'BFloat16': np.dtype(ml_dtypes.bfloat16),
+  'Long': np.dtype('<i8'),
+  'Int': np.dtype('<i4'),
+  'Short': np.dtype('<i2'),
+  'Char': np.dtype('i1'),
+  'Byte': np.dtype('u1'),
+  'Bool': np.dtype('?'),
+}
+# Python 2 spells them otherwise.
+_BUILTINS = ('builtins', '__builtin__')
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Storage:
+  """The memory that tensors are views of, read when it is asked for.
+
+  Attributes:
+    dtype: of its elements.
+    size: number of elements.
+    read: returns its bytes.
+  """
+
+  dtype: np.dtype
+  size: int
+  read: Callable[[], Any]
+
+  def __setstate__(self, state: Any) -> None:
+    raise pickle.UnpicklingError('a storage has no state')
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Tensor:
+  """A view of a storage.
+
+  Attributes:
+    storage: see `Storage`.
+    offset: of the first element, in elements.
+    shape: of the array.
+    strides: in elements.
+  """
+
+  storage: Storage
+  offset: int
+  shape: tuple[int, ...]
+  strides: tuple[int, ...]
+
+  def __setstate__(self, state: Any) -> None:
+    raise pickle.UnpicklingError('a tensor has no state')
+
+  def array(self) -> np.ndarray:
+    """Reads the tensor.
+
+    Raises:
+      ValueError: it reaches beyond its storage, or the storage is cut short.
+    """
+    storage = self.storage
+    last = self.offset + sum(
+      (n - 1) * s for n, s in zip(self.shape, self.strides, strict=True)
+    )
+    if 0 in self.shape:
+      return np.zeros(self.shape, storage.dtype)
+    count = math.prod(self.shape)
+    low = min(self.offset, *self.strides, *self.shape, 0)
+    if low < 0 or max(last + 1, count) > storage.size:
+      raise ValueError('a tensor reaches beyond its storage')
+    flat = np.frombuffer(storage.read(), storage.dtype, storage.size)
+    strides = [s * storage.dtype.itemsize for s in self.strides]
+    view = np.lib.stride_tricks.as_strided(
+      flat[self.offset :], self.shape, strides, writeable=False
+    )
+    return np.ascontiguousarray(view).reshape(self.shape)
+
+
+class _Inert:
+  """Stands for an object that is not looked at; keeps nothing of it."""
+
+  __slots__ = ()
+
+  def __new__(cls, *unused_args, **unused_kwargs):
+    return super().__new__(cls)
+
+  def __setstate__(self, state):
+    del state
+
+
+class _Dict(dict):
+  """OrderedDict and defaultdict; attributes such as `_metadata` are dropped."""
+
+  __slots__ = ()
+
+  def __setstate__(self, state):
+    del state
+
+
+class _DefaultDict(_Dict):
+  __slots__ = ()
+
+  def __init__(self, *factory):
+    del factory
+    super().__init__()
+
+
+class _Type:
+  """The class of a storage, or a dtype."""
+
+  __slots__ = ('dtype',)
+
+  def __init__(self, dtype):
+    self.dtype = dtype
+
+  def __setstate__(self, state):
+    raise pickle.UnpicklingError('a type has no state')
+
+
+class _Function:
+  """A function that a pickle may call; unlike a plain one it can't be changed.
+
+  A pickle can set attributes of what it has in hand.
+  """
+
+  __slots__ = ('_call',)
+
+  def __init__(self, call):
+    self._call = call
+
+  def __call__(self, *args):
+    return self._call(*args)
+
+  def __setstate__(self, state):
+    raise pickle.UnpicklingError('a function has no state')
+
+
+def _rebuild(storage, offset, shape, strides, *unused):
+  """Makes a tensor; gradient flag and hooks do not matter."""
+  if not isinstance(storage, Storage):
+    raise pickle.UnpicklingError('a tensor without a storage')
+  shape, strides = tuple(shape), tuple(strides)
+  numbers = (offset, *shape, *strides)
+  if len(shape) != len(strides) or any(type(n) is not int for n in numbers):
+    raise pickle.UnpicklingError('a tensor with a malformed shape')
+  return Tensor(storage, offset, shape, strides)
+
+
+def _rebuild_typed(storage, offset, shape, strides, grad, hooks, kind, *unused):
+  """A tensor whose storage has no type of its own."""
+  del grad, hooks
+  tensor = _rebuild(storage, offset, shape, strides)
+  count = storage.size * storage.dtype.itemsize // kind.dtype.itemsize
+  storage = dataclasses.replace(storage, dtype=kind.dtype, size=count)
+  return dataclasses.replace(tensor, storage=storage)
+
+
+def _number(kind, data=b''):
+  """A NumPy scalar: a Python number."""
+  data = data.encode('latin1') if isinstance(data, str) else data
+  return np.frombuffer(data, kind.dtype, 1)[0].item()
+
+
+def _number_type(code, *unused):
+  if not isinstance(code, str) or code.lstrip('<|=')[:1] not in 'fiub':
+    raise pickle.UnpicklingError(f'a number of type {code!r}')
+  return _NumberType(np.dtype(code))
+
+
+class _NumberType(_Type):
+  __slots__ = ()
+
+  def __setstate__(self, state):
+    """The byte order, which is the machine's on all that is in use."""
+    del state
+
+
+_FUNCTIONS = {
+  ('torch._utils', '_rebuild_tensor'): _rebuild,
+  ('torch._utils', '_rebuild_tensor_v2'): _rebuild,
+  ('torch._utils', '_rebuild_tensor_v3'): _rebuild_typed,
+  ('torch._utils', '_rebuild_parameter'): lambda tensor, *unused: tensor,
+  ('numpy.core.multiarray', 'scalar'): _number,
+  ('numpy._core.multiarray', 'scalar'): _number,
+  ('numpy', 'dtype'): _number_type,
+  ('_codecs', 'encode'): lambda text, *unused: text.encode('latin1'),
+}
+_CLASSES = {
+  ('collections', 'OrderedDict'): _Dict,
+  ('collections', 'defaultdict'): _DefaultDict,
+  ('torch', 'Size'): tuple,
+  ('torch', 'device'): _Inert,
+  ('argparse', 'Namespace'): _Inert,
+}
+_PLAIN = {
+  x.__name__: x
+  for x in (bool, int, float, complex, str, list, tuple, dict, set, frozenset)
+}
+
+
+class Unpickler(pickle.Unpickler):
+  """Reads a pickle; whatever it may not name is refused by name."""
+
+  def __init__(
+    self, file: BinaryIO, *, find_storage: Callable[..., Storage] | None = None
+  ):
+    """Begins at the file's position.
+
+    Args:
+      file: binary; it is left behind the pickle.
+      find_storage: (key, dtype, size, view or None) -> the storage; None where
+        no tensor may be named.
+    """
+    super().__init__(file, encoding='utf-8')
+    self._find_storage = find_storage
+
+  def find_class(self, module: str, name: str) -> Any:
+    """Returns what a name stands for.
+
+    Raises:
+      UserError: it is not one of the known harmless names.
+    """
+    if (module, name) in _FUNCTIONS:
+      return _Function(_FUNCTIONS[module, name])
+    if (module, name) in _CLASSES:
+      return _CLASSES[module, name]
+    if module in _BUILTINS and name in _PLAIN:
+      return _PLAIN[name]
+    if module in ('torch', 'torch.storage', 'torch.cuda'):
+      if name in ('UntypedStorage', '_UntypedStorage'):
+        return _Type(_DTYPES['Byte'])
+      kind = name.removesuffix('Storage')
+      if kind != name and kind in _DTYPES:
+        return _Type(_DTYPES[kind])
+      dtype = _dtype(name)
+      if dtype is not None:
+        return _Type(dtype)
+    raise errors.UserError(
+      f'its pickle asks for {module}.{name}; expected tensors, numbers, strings'
+      ' and containers only, so nothing of it was run'
+    )
+
+  def persistent_load(self, pid: Any) -> Storage:
+    """Returns the storage that a persistent id names.
+
+    Raises:
+      UserError: it names something else.
+    """
+    if not isinstance(pid, tuple) or len(pid) < 5 or pid[0] != 'storage':
+      what = pid[0] if isinstance(pid, tuple) and pid else pid
+      raise errors.UserError(
+        f'its pickle holds a {what!s:.40}; expected tensors only'
+      )
+    _, kind, key, _, size, *view = pid
+    if self._find_storage is None or not isinstance(kind, _Type):
+      raise pickle.UnpicklingError('a storage out of place')
+    return self._find_storage(
+      str(key), kind.dtype, int(size), view[0] if view else None
+    )
+
+
+def _dtype(name: str) -> np.dtype | None:
+  if name == 'bfloat16':
+    return _DTYPES['BFloat16']
+  known = {x.name: x for x in _DTYPES.values()}
+  return known.get(name)
+
+
+def load(file: BinaryIO, **options: Any) -> Any:
+  """Reads one pickle.
+
+  Args:
+    file: binary; it is left behind the pickle.
+    **options: of `Unpickler`.
+
+  Returns:
+    Containers, numbers, strings and `Tensor`s.
+
+  Raises:
+    UserError: it names what it may not.
+    pickle.UnpicklingError: it is not a pickle, or a damaged one.
+  """
+  try:
+    return Unpickler(file, **options).load()
+  except (errors.UserError, pickle.UnpicklingError):
+    raise
+  except Exception as e:
+    # A damaged pickle fails in as many ways as there are opcodes.
+    raise pickle.UnpicklingError(f'{type(e).__name__}: {e}') from e
+
+
+def is_state_dict(tree: Any) -> bool:
+  """Whether a tree is a mapping of strings to tensors, and has some."""
+  return (
+    isinstance(tree, dict)
+    and bool(tree)
+    and all(isinstance(k, str) for k in tree)
+    and all(isinstance(v, Tensor) for v in tree.values())
+  )
