@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 import difflib
+import functools
 import pathlib
 import re
 import sys
@@ -15,23 +16,29 @@ from ml_collections.config_flags import config_flags
 from jaxuda import errors
 
 
-def run(main: Callable[[], Any]) -> None:
+def run(main: Callable[..., Any], *, argument: str = '') -> None:
   """Parses the flags and calls `main()`; a user's mistake is one line.
+
+  Args:
+    main: what to call.
+    argument: what the one argument beside the flags is called, which `main`
+      then gets; '' for none.
 
   Raises:
     SystemExit: 1 and a line on stderr for a UserError or a mistake in a flag.
   """
 
-  def guarded(unused_argv):
+  def guarded(argv):
     # app.run lowers it to INFO, where orbax tells of its every step.
     logging.set_verbosity(logging.WARNING)
     try:
-      code = main()
+      code = main(*argv[1:])
     except errors.UserError as e:
       fail(str(e))
     sys.exit(code)
 
-  app.run(guarded, flags_parser=parse_flags)
+  parser = functools.partial(parse_flags, argument=argument)
+  app.run(guarded, flags_parser=parser)
 
 
 def hide_accelerators() -> None:
@@ -51,7 +58,7 @@ def fail(message: str) -> None:
   sys.exit(1)
 
 
-def parse_flags(argv: Sequence[str]) -> list[str]:
+def parse_flags(argv: Sequence[str], *, argument: str = '') -> list[str]:
   """Parses flags; whatever is wrong with them is one line.
 
   ml_collections raises AttributeError or KeyError for a field that a config
@@ -67,7 +74,9 @@ def parse_flags(argv: Sequence[str]) -> list[str]:
     if line is None:
       raise
     fail(line)
-  if len(rest) > 1:
+  if argument and len(rest) != 2:
+    fail(f'{len(rest) - 1} arguments; expected {argument} and --flags')
+  if not argument and len(rest) > 1:
     fail(f'unexpected argument {rest[1]!r}; expected only --flags')
   return rest
 

@@ -19,7 +19,8 @@ class Row:
   """A line of the report.
 
   Attributes:
-    status: 'matched', 'dropped', 'unexpected', 'missing' or 'mismatched'.
+    status: 'matched', 'dropped', 'unexpected', 'missing', 'mismatched' or
+      'random'.
     keys: of the file; for 'missing' those that it lacks.
     note: why, or what follows.
   """
@@ -85,6 +86,9 @@ def convert(
       dropped.setdefault(reason, []).append(key)
   match = pretrained.match(kept, found.variables(), key=found.key)
   report = _report(file, network, prefix, match, dropped)
+  if not found.whole:
+    note = 'all but the backbone, in whatever network begins with it'
+    report = (*report, Row(status='random', keys=(), note=note))
   if not partial:
     _check(file, report)
   return Network(
@@ -100,6 +104,11 @@ def convert(
       'random': sorted(
         '/'.join(path) for path in (*match.missing, *match.mismatched)
       ),
+      'batches_tracked': any(k.endswith('num_batches_tracked') for k in stored),
+      'unused': {
+        k: list(state_dict[k].shape)
+        for k in dropped.get(families.UNUSED_REASON, ())
+      },
     },
     report=report,
   )
@@ -139,7 +148,7 @@ def _report(file, network, prefix, match, dropped):
 
 
 def _check(file, report):
-  bad = [r for r in report if r.status not in ('matched', 'dropped')]
+  bad = [r for r in report if r.status not in ('matched', 'dropped', 'random')]
   if bad:
     raise errors.UserError(
       f'{file.path} does not fit: {"; ".join(map(describe, bad[:4]))};'

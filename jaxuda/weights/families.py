@@ -36,7 +36,7 @@ _CAFFE_INPUT = {
 _BATCHES = 'running statistics have a constant momentum here'
 _HEAD = 'a head of the classes that it was pretrained on'
 _CTRL = 'the decoders of CTRL, of which there is none here'
-_UNUSED = 'saved by the official code, used by nothing'
+UNUSED_REASON = 'saved by the official code, used by nothing'
 _INSTANCE = 'running statistics of instance norms, which use none'
 # What the official code saves and does not use; keys -> shapes at full size.
 UNUSED = {
@@ -179,7 +179,7 @@ def _resnet(shapes, wrapped, family):
       name='dacs',
       title=f'DACS, {classes} classes',
       module=_deeplab(classes, network),
-      key=_as_layer5,
+      key=as_layer5,
       network=network,
       structure={'classes': classes},
       drops=drops,
@@ -199,7 +199,7 @@ def _two_branches(shapes, network, drops):
   classes = shapes['layer6.conv2d_list.0.bias'][0]
   if 'enc5_1.weight' in shapes:
     name, structure = 'depdis', {'depth': True, 'density': True}
-    drops = {**drops, r'(enc4_4|dec4)\.': _UNUSED}
+    drops = {**drops, r'(enc4_4|dec4)\.': UNUSED_REASON}
   elif 'enc4_1.weight' in shapes:
     name = 'dada'
     structure = {'depth': True, 'fuse': 'dec4.weight' in shapes}
@@ -275,7 +275,7 @@ def _vgg(shapes):
       name='adaptsegnet_vgg',
       title=f'AdaptSegNet VGG-16, {classes} classes',
       module=_gio_ada(classes, network, depth=False, decoder='aspp'),
-      key=functools.partial(_vgg_path, adaptsegnet=True),
+      key=functools.partial(vgg_path, adaptsegnet=True),
       network=network,
       structure={'classes': classes, 'decoder': 'aspp', 'depth': False},
     )
@@ -289,14 +289,15 @@ def _vgg(shapes):
     name='vgg16',
     title='torchvision VGG-16, ImageNet',
     module=_gio_ada(2, network),
-    key=_vgg_path,
+    key=vgg_path,
     whole=False,
     network=network,
     drops={r'classifier\.': _HEAD},
   )
 
 
-def _vgg_path(path, adaptsegnet=False):
+def vgg_path(path: Sequence[str], *, adaptsegnet: bool = False) -> str:
+  """Returns the key of a parameter of a network on VGG-16."""
   if path[0] != 'backbone':
     head = pretrained.torch_key(path).partition('.')[2]
     return f'classifier.{head}'
@@ -353,8 +354,8 @@ def _gio_ada(classes, network, **structure):
   )
 
 
-def _as_layer5(path):
-  """DACS's only head has the name of ADVENT's other one."""
+def as_layer5(path: Sequence[str]) -> str:
+  """Returns DACS's key: its only head has the name of ADVENT's other one."""
   return pretrained.torch_key(path).replace('layer6.', 'layer5.')
 
 

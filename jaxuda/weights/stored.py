@@ -14,6 +14,7 @@ from safetensors import numpy as safetensors_numpy
 from jaxuda import errors
 from jaxuda.weights import conversion
 from jaxuda.weights import reading
+from jaxuda.weights import writing
 
 _RECORD, _ARRAYS = 'weights.json', 'weights.safetensors'
 
@@ -37,7 +38,7 @@ def write(folder: str | os.PathLike, network: conversion.Network) -> None:
   record = {**network.record, 'report': rows}
   # The record last: it makes the folder a conversion.
   for name, write_to in (
-    (_ARRAYS, lambda p: safetensors_numpy.save_file(network.arrays, p)),
+    (_ARRAYS, lambda p: writing.write_arrays(p, network.arrays)),
     (_RECORD, lambda p: p.write_text(json.dumps(record, indent=2) + '\n')),
   ):
     part = folder / f'{name}.part'

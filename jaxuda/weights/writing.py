@@ -61,14 +61,24 @@ def write(
   part = path.with_name(path.name + '.part')
   if path.suffix == '.safetensors':
     flat = {
-      f'{name}.{key}' if name else key: _contiguous(x)
+      f'{name}.{key}' if name else key: x
       for name, entries in networks.items()
       for key, x in entries.items()
     }
-    safetensors_numpy.save_file(flat, part)
+    write_arrays(part, flat)
   else:
     _write_zip(part, networks)
   part.rename(path)
+
+
+def write_arrays(
+  path: str | os.PathLike, arrays: Mapping[str, np.ndarray]
+) -> None:
+  """Writes arrays by name in the format of safetensors."""
+  # The library takes the memory as it is, and a transposed array for a row of
+  # numbers in the wrong order.
+  flat = {name: _contiguous(x) for name, x in arrays.items()}
+  pathlib.Path(path).write_bytes(safetensors_numpy.save(flat))
 
 
 def _write_zip(path, networks):

@@ -1,0 +1,117 @@
+"""A network of one of our runs, with the record that a conversion has."""
+
+import dataclasses
+import os
+import pathlib
+from typing import Any
+
+import jax
+import numpy as np
+
+from jaxuda import checkpoint
+from jaxuda import errors
+from jaxuda import workdir as workdir_lib
+from jaxuda.models import corda
+from jaxuda.models import deeplab
+from jaxuda.weights import conversion
+
+# Options that the weights of a network ask for.
+_OPTIONS = (
+  *('backbone', 'active_rates', 'rates', 'depth_scale'),
+  *conversion.INPUT,
+)
+
+
+def read(
+  workdir: str | os.PathLike, *, which: str = 'last', network: str = 'student'
+) -> conversion.Network:
+  """Reads one network of a run.
+
+  Args:
+    workdir: the run's folder.
+    which: 'last', 'best' or a step.
+    network: 'student', 'teacher' or 'disc' (or another name in the state).
+
+  Raises:
+    UserError: no such run, checkpoint or network.
+  """
+  run = workdir_lib.load(workdir, which=which)
+  nets = {**run.state.nets, 'student': run.state.nets['task']}
+  if run.state.teacher is not None:
+    nets['teacher'] = run.state.teacher
+  if network not in nets:
+    raise errors.UserError(
+      f'{workdir} has no {network}; expected one of {", ".join(sorted(nets))}'
+    )
+  net = nets[network]
+  return of_state(
+    run.method,
+    net,
+    name=run.config.name,
+    file=f'{pathlib.Path(workdir).name} (step {run.step})',
+    network=network,
+  )
+
+
+def of_state(
+  method: Any, net: Any, *, name: str, file: str, network: str
+) -> conversion.Network:
+  """Describes a network of a state.
+
+  Args:
+    method: the state's method.
+    net: the `state.Net`.
+    name: of the method.
+    file: where it is from, for messages.
+    network: which network of the method it is.
+  """
+  tree = {'params': net.params, 'batch_stats': net.batch_stats}
+  arrays = {
+    path: np.asarray(x)
+    for path, x in checkpoint.flatten(jax.device_get(tree)).items()
+  }
+  family, structure, options = _describe(method, name, network)
+  return conversion.Network(
+    arrays=arrays,
+    record={
+      'family': family,
+      'title': f'{name}, {network}',
+      'file': file,
+      'sha256': None,
+      'of': network,
+      'network': options,
+      'structure': structure,
+      'random': [],
+    },
+  )
+
+
+def _describe(method, name, network):
+  """Returns (family, structure, options) of a method's network."""
+  if network in ('disc', 'disc_output', 'disc_aux', 'disc_main'):
+    return 'discriminator', {}, {}
+  if network not in ('student', 'teacher', 'task'):
+    raise errors.UserError(
+      f'no names of another framework for the network {network} of {name};'
+      ' expected student, teacher or disc'
+    )
+  module = method.task
+  options = {
+    field: getattr(module.options, field)
+    for field in _OPTIONS
+    if hasattr(module.options, field)
+  }
+  fields = {
+    f.name: getattr(module, f.name)
+    for f in dataclasses.fields(module)
+    if f.name not in ('options', 'parent', 'name')
+  }
+  if isinstance(module, corda.CorDA):
+    return 'corda', fields, options
+  if not isinstance(module, deeplab.DeepLab):
+    return name, fields, options
+  if name == 'dacs':
+    return 'dacs', fields, options
+  if module.density:
+    return 'depdis', fields, options
+  return ('dada' if module.depth else 'advent'), fields, options
