@@ -10,6 +10,7 @@ from ml_collections import config_dict
 # The BGR mean of the Caffe models.
 CAFFE_MEAN = (104.00698793, 116.66876762, 122.67891434)
 
+# Of a class table of one's own (see docs/data.md) it is found by training.
 NUM_CLASSES = {
   'cityscapes19': 19,
   'synthia16': 16,
@@ -95,9 +96,16 @@ PAIRS = {
     'target': ('camvid/dusk', (180, 240)),
     'classes': ('camvid11',),
   },
+  # Two folders of one's own, and a class table: classes=FILE.
+  'folder': {
+    'source': ('folder/source', (192, 256)),
+    'target': ('folder/target', (192, 256)),
+    'classes': tuple(NUM_CLASSES),
+  },
 }
 # Small pictures: trained by the small network, from scratch, on a CPU.
-_SMALL = ('streets', 'streets2camvid', 'camvid_day2dusk')
+_SMALL = ('streets', 'streets2camvid', 'camvid_day2dusk', 'folder')
+_TABLES = ('.yaml', '.yml', '.json')
 
 
 def parse(text: str, **defaults: str) -> dict[str, str]:
@@ -174,6 +182,7 @@ def _domain(dataset, size, other=(), **more):
 def _network():
   return {
     'backbone': 'resnet101',
+    'stride_at': 'conv1',
     'norm': 'batch',
     'train_affine': False,
     'init': 'reference',
@@ -203,6 +212,7 @@ def _optim():
     'head_multiplier': 10.0,
     'repeats': 'reference',
     'power': 0.9,
+    'hold': 0.0,
     'disc_learning_rate': 1e-4,
     'disc_betas': (0.9, 0.99),
   }
@@ -214,16 +224,18 @@ def base(name: str, pair: str, classes: str = '') -> config_dict.ConfigDict:
   Args:
     name: the method.
     pair: a key of `PAIRS`.
-    classes: a class set of the pair; '' for its default.
+    classes: a class set of the pair, or the file of a class table; '' for the
+      pair's default.
   """
   choose('pair', pair, PAIRS)
   spec = PAIRS[pair]
-  classes = choose('classes', classes or spec['classes'][0], spec['classes'])
+  if not classes.lower().endswith(_TABLES):
+    classes = choose('classes', classes or spec['classes'][0], spec['classes'])
   config = config_dict.create(
     name=name,
     pair=pair,
     classes=classes,
-    num_classes=NUM_CLASSES[classes],
+    num_classes=NUM_CLASSES.get(classes, 0),
     seed=1234,
     # Schedules run to total_steps; training ends at stop_step.
     total_steps=90000,
@@ -252,6 +264,9 @@ def base(name: str, pair: str, classes: str = '') -> config_dict.ConfigDict:
     config.data[side].update(fields)
   if pair in _SMALL:
     _shrink(config)
+  if pair == 'folder':
+    # Labels may differ in size.
+    config.eval_batch_size = 1
   return config
 
 

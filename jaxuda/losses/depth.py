@@ -37,3 +37,28 @@ def berhu(
   safe = jnp.where(c > 0, c, 1)
   beyond = (lax.square(residual) + lax.square(c)) / (2 * safe)
   return jnp.sum(jnp.where(residual <= c, residual, beyond)) / count
+
+
+def absolute(
+  prediction: jax.Array,
+  target: jax.Array,
+  *,
+  mask: jax.Array | None = None,
+) -> jax.Array:
+  """Mean absolute error (GIO-Ada's L1), over the pixels that count.
+
+  No valid pixel gives 0.
+
+  Args:
+    prediction: [B, H, W].
+    target: [B, H, W], in the same units.
+    mask: [B, H, W] bool, the pixels that count, or None for all of them.
+  """
+  wide = jnp.promote_types(prediction.dtype, jnp.float32)
+  error = prediction.astype(wide) - target.astype(wide)
+  # Not jnp.abs, whose gradient at 0 is 1: PyTorch's is 0.
+  residual = error * lax.stop_gradient(jnp.sign(error))
+  if mask is None:
+    return jnp.mean(residual)
+  count = jnp.maximum(jnp.sum(mask), 1)
+  return jnp.sum(jnp.where(mask, residual, 0)) / count

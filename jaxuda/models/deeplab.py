@@ -12,6 +12,7 @@ from jaxuda import errors
 from jaxuda.models import heads
 from jaxuda.models import resnet
 from jaxuda.models import rewrites as rewrites_lib
+from jaxuda.models import vgg
 from jaxuda.ops import depth as depth_ops
 from jaxuda.ops import image as image_ops
 from jaxuda.ops import resize
@@ -24,7 +25,11 @@ class Options:
   """How any of the networks is built and run. Changes numbers unless said.
 
   Attributes:
-    backbone: 'resnet101' (all papers), 'resnet50', 'resnet_small' (for CPUs).
+    backbone: 'resnet101' (all papers but GIO-Ada), 'resnet50', 'resnet_small'
+      (for CPUs); GIO-Ada also has 'vgg16' (its paper's) and 'vgg16_adaptsegnet'
+      (with the pooling and the dilated fc6 and fc7 of AdaptSegNet).
+    stride_at: which convolution of a residual block has its stride: 'conv1'
+      (Caffe, all papers) or 'conv2' (torchvision's weights).
     norm: statistics of the batch norms in training: 'batch' (per device, the
       references), 'sync' (over all devices), 'frozen' (the running ones).
     train_affine: train the norms' scale and bias; the references freeze them.
@@ -46,6 +51,7 @@ class Options:
   """
 
   backbone: str = 'resnet101'
+  stride_at: str = 'conv1'
   norm: str = 'batch'
   train_affine: bool = False
   init: str = 'reference'
@@ -66,8 +72,10 @@ class Options:
     # Lists (from a config file) would make the options unhashable.
     for field in ('rates', 'image_mean', 'image_scale'):
       object.__setattr__(self, field, tuple(getattr(self, field)))
-    resnet.size(self.backbone)
+    if self.backbone not in vgg.SIZES:
+      resnet.size(self.backbone)
     for field, choices in (
+      ('stride_at', ('conv1', 'conv2')),
       ('norm', ('batch', 'sync', 'frozen')),
       ('init', ('reference', 'he', 'torch')),
       ('image_order', ('bgr', 'rgb')),
@@ -133,6 +141,7 @@ def run_backbone(
     size=o.backbone,
     norm=o.norm,
     train_affine=o.train_affine,
+    stride_at=o.stride_at,
     remat=o.remat,
     name='backbone',
     **o.common,

@@ -29,11 +29,13 @@ def kernel_init(name: str) -> Callable[..., jax.Array]:
   Args:
     name: 'reference' for N(0, 0.01), which the official code gives every
       convolution before it loads an ImageNet file over it; 'he' for
-      N(0, 2 / fan_in), for training from scratch; 'torch' for PyTorch's default
-      uniform(+-1/sqrt(fan_in)).
+      N(0, 2 / fan_in), for training from scratch; 'gan' for CycleGAN's
+      N(0, 0.02); 'torch' for PyTorch's default uniform(+-1/sqrt(fan_in)).
   """
   if name == 'reference':
     return nn.initializers.normal(0.01)
+  if name == 'gan':
+    return nn.initializers.normal(0.02)
   if name == 'he':
     return nn.initializers.he_normal()
   # variance_scaling with scale 1/3: the bound sqrt(3 * (1/3) / fan_in).
@@ -175,3 +177,22 @@ def max_pool_ceil(x: jax.Array) -> jax.Array:
   """
   pads = [(1, 2 - side % 2) for side in x.shape[1:3]]
   return nn.max_pool(x, (3, 3), strides=(2, 2), padding=pads)
+
+
+def instance_norm(x: jax.Array, *, epsilon: float = 1e-5) -> jax.Array:
+  """Normalises every channel of every image by its own mean and variance.
+
+  Without scale and bias, and without running statistics (Ulyanov et al., 2016,
+  as CycleGAN uses it); the variance is the biased one.
+
+  Args:
+    x: [B, H, W, C].
+    epsilon: added to the variance.
+
+  Returns:
+    [B, H, W, C] in x's dtype; the arithmetic is in float32 or better.
+  """
+  wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))
+  centred = wide - jnp.mean(wide, (1, 2), keepdims=True)
+  var = jnp.mean(lax.square(centred), (1, 2), keepdims=True)
+  return (centred * lax.rsqrt(var + epsilon)).astype(x.dtype)

@@ -6,7 +6,9 @@ inversion of that over a network's own tree, so that every key on either side is
 accounted for.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+import dataclasses
+import re
 from typing import Any
 
 import flax
@@ -40,6 +42,54 @@ _CORDA = {
   'distill_semantic': f'{_DISTILLATION}.S.D',
   'distill_depth': f'{_DISTILLATION}.D.S',
 }
+
+# Where VGG-16's convolutions stand in torchvision's list of layers, and in
+# AdaptSegNet's, which has neither of the last two poolings.
+_VGG16 = (*(0, 2, 5, 7, 10, 12, 14, 17, 19, 21), 24, 26, 28)
+_VGG16_ADAPTSEGNET = (*_VGG16[:-3], 23, 25, 27)
+_VGG16_STAGES = (2, 2, 3, 3, 3)
+
+
+def generator_key(path: Sequence[str], *, blocks: int) -> str:
+  """Returns CycleGAN's key of a parameter of `generators.Generator`.
+
+  Args:
+    path: such as ('block0_conv1', 'kernel'), 'model.10.conv_block.5.weight'.
+    blocks: residual blocks of the generator.
+  """
+  module, leaf = path
+  block = re.fullmatch(r'block(\d+)_conv([01])', module)
+  if block:
+    place = f'{10 + int(block[1])}.conv_block.{1 + 4 * int(block[2])}'
+  else:
+    places = {'stem': 1, 'down0': 4, 'down1': 7, 'up0': 10, 'up1': 13}
+    place = places.get(module, 17) + (module in ('up0', 'up1', 'head')) * blocks
+  return f'model.{place}.{_LEAVES[leaf]}'
+
+
+def patch_key(path: Sequence[str]) -> str:
+  """Returns CycleGAN's key of a parameter of `PatchDiscriminator`.
+
+  ('conv0', 'kernel') is 'model.0.weight'; a norm follows conv1 to conv3.
+  """
+  place = (0, 2, 5, 8, 11)[int(path[0].removeprefix('conv'))]
+  return f'model.{place}.{_LEAVES[path[1]]}'
+
+
+def vgg_key(path: Sequence[str], *, adaptsegnet: bool = False) -> str:
+  """Returns torchvision's key of a parameter of VGG-16's backbone.
+
+  Args:
+    path: such as ('stage5', 'conv1', 'kernel'), which is 'features.24.weight'.
+    adaptsegnet: the key in AdaptSegNet's network: 'features.23.weight'; fc6 and
+      fc7 are 29 and 31 there.
+  """
+  if path[0] in ('fc6', 'fc7'):
+    return f'features.{ {"fc6": 29, "fc7": 31}[path[0]] }.{_LEAVES[path[1]]}'
+  stage, conv = int(path[0][-1]) - 1, int(path[1][-1]) - 1
+  places = _VGG16_ADAPTSEGNET if adaptsegnet else _VGG16
+  place = places[sum(_VGG16_STAGES[:stage]) + conv]
+  return f'features.{place}.{_LEAVES[path[-1]]}'
 
 
 def torch_key(path: Sequence[str]) -> str:
@@ -86,18 +136,80 @@ def _transpose(path, array, axes):
   return np.transpose(array, axes) if path[-1].endswith('kernel') else array
 
 
-def from_torch(
-  state_dict: Mapping[str, np.ndarray], variables: Any
-) -> dict[str, Any]:
-  """Fills a network's variables from a PyTorch state dict.
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Match:
+  """Which entries of a state dict a network takes.
 
-  Kernels go from OIHW to HWIO. `num_batches_tracked` is dropped on purpose:
-  running statistics here have a constant momentum.
+  Attributes:
+    filled: path -> array in our layout and the network's dtype.
+    missing: path -> key of what the state dict lacks.
+    mismatched: path -> (key, shape there, shape here), both in our layout.
+    unexpected: keys that the network has no place for.
+    dropped: keys that are left out on purpose: `num_batches_tracked`, because
+      running statistics here have a constant momentum.
+  """
+
+  filled: dict[tuple[str, ...], np.ndarray]
+  missing: dict[tuple[str, ...], str]
+  mismatched: dict[tuple[str, ...], tuple[str, tuple, tuple]]
+  unexpected: tuple[str, ...]
+  dropped: tuple[str, ...]
+
+
+def match(
+  state_dict: Mapping[str, np.ndarray],
+  variables: Any,
+  *,
+  key: Callable[[Sequence[str]], str] = torch_key,
+) -> Match:
+  """Looks for every entry of a network in a PyTorch state dict.
+
+  Kernels go from OIHW to HWIO.
 
   Args:
     state_dict: arrays by PyTorch key.
     variables: {'params': ..., 'batch_stats': ...} of arrays or
       ShapeDtypeStructs, as `jax.eval_shape(module.init, ...)` gives.
+    key: path -> PyTorch key.
+  """
+  dropped = {k for k in state_dict if k.endswith('num_batches_tracked')}
+  left = set(state_dict) - dropped
+  filled, missing, mismatched = {}, {}, {}
+  for path, leaf in flax.traverse_util.flatten_dict(variables).items():
+    name = key(path[1:])
+    if name not in state_dict:
+      missing[path] = name
+      continue
+    left.discard(name)
+    array = np.asarray(state_dict[name])
+    if array.ndim == len(leaf.shape):
+      array = _transpose(path, array, (2, 3, 1, 0))
+    if array.shape != leaf.shape:
+      mismatched[path] = name, array.shape, tuple(leaf.shape)
+    else:
+      filled[path] = array.astype(leaf.dtype)
+  return Match(
+    filled=filled,
+    missing=missing,
+    mismatched=mismatched,
+    unexpected=tuple(sorted(left)),
+    dropped=tuple(sorted(dropped)),
+  )
+
+
+def from_torch(
+  state_dict: Mapping[str, np.ndarray],
+  variables: Any,
+  *,
+  key: Callable[[Sequence[str]], str] = torch_key,
+) -> dict[str, Any]:
+  """Fills a network's variables from a PyTorch state dict; see `match`.
+
+  Args:
+    state_dict: arrays by PyTorch key.
+    variables: {'params': ..., 'batch_stats': ...} of arrays or
+      ShapeDtypeStructs, as `jax.eval_shape(module.init, ...)` gives.
+    key: path -> PyTorch key.
 
   Returns:
     The same tree with numpy arrays in the dtypes of `variables`.
@@ -105,34 +217,28 @@ def from_torch(
   Raises:
     UserError: a key is missing or unexpected, or a shape differs.
   """
-  left = {k for k in state_dict if not k.endswith('num_batches_tracked')}
-  filled = {}
-  for path, leaf in flax.traverse_util.flatten_dict(variables).items():
-    key = torch_key(path[1:])
-    if key not in state_dict:
-      raise errors.UserError(
-        f'checkpoint has no {key}, which the network needs'
-      )
-    array = _transpose(path, np.asarray(state_dict[key]), (2, 3, 1, 0))
-    if array.shape != leaf.shape:
-      raise errors.UserError(
-        f'checkpoint has {key} of shape {array.shape} (HWIO); the network'
-        f' expects {leaf.shape}'
-      )
-    filled[path] = array.astype(leaf.dtype)
-    left.discard(key)
-  if left:
+  found = match(state_dict, variables, key=key)
+  for name in found.missing.values():
+    raise errors.UserError(f'checkpoint has no {name}, which the network needs')
+  for name, there, here in found.mismatched.values():
     raise errors.UserError(
-      f'checkpoint has {len(left)} keys that the network does not, such as'
-      f' {sorted(left)[0]}'
+      f'checkpoint has {name} of shape {there} (HWIO); the network expects'
+      f' {here}'
     )
-  return flax.traverse_util.unflatten_dict(filled)
+  if found.unexpected:
+    raise errors.UserError(
+      f'checkpoint has {len(found.unexpected)} keys that the network does not,'
+      f' such as {found.unexpected[0]}'
+    )
+  return flax.traverse_util.unflatten_dict(found.filled)
 
 
-def to_torch(variables: Any) -> dict[str, np.ndarray]:
+def to_torch(
+  variables: Any, *, key: Callable[[Sequence[str]], str] = torch_key
+) -> dict[str, np.ndarray]:
   """Returns a network's variables as a PyTorch state dict of numpy arrays."""
   flat = flax.traverse_util.flatten_dict(jax.device_get(variables))
   return {
-    torch_key(path[1:]): _transpose(path, np.asarray(leaf), (3, 2, 0, 1))
+    key(path[1:]): _transpose(path, np.asarray(leaf), (3, 2, 0, 1))
     for path, leaf in flat.items()
   }

@@ -32,7 +32,7 @@ class Rewrites:
       convolutions. Without them XLA on a CPU recomputes the whole chain of
       residual additions inside every transposed copy.
     aspp_dot: the pyramid of dilated convolutions as one matrix product followed
-      by shifted additions.
+      by shifted additions, and transposed convolutions likewise.
   """
 
   dot_1x1: bool = True

@@ -3,6 +3,8 @@
 import jax
 import jax.numpy as jnp
 
+ENCODINGS = ('linear', 'inverse')
+
 
 def invert_depth(metres: jax.Array) -> jax.Array:
   """Inverse depth 655.36 / (m + 0.01).
@@ -23,3 +25,33 @@ def restore_depth(inverse: jax.Array) -> jax.Array:
   centimetre can mean, 1 <= z <= 65536, so the result is in [0, 655.35] metres.
   """
   return 655.36 / jnp.clip(inverse, 1.0, 65536.0) - 0.01
+
+
+def normalize_depth(
+  metres: jax.Array, *, encoding: str, near: float, far: float
+) -> jax.Array:
+  """Depth of a whole dataset brought to [0, 1], as GIO-Ada has it.
+
+  Args:
+    metres: [...], >= 0; clipped to near..far.
+    encoding: 'linear': near is 0 and far is 1; 'inverse': far is 0 and near is
+      1, linear in `invert_depth`.
+    near: metres.
+    far: metres, > near.
+  """
+  metres = jnp.clip(metres, near, far)
+  if encoding == 'linear':
+    return (metres - near) / (far - near)
+  first, last = invert_depth(far), invert_depth(near)
+  return (invert_depth(metres) - first) / (last - first)
+
+
+def denormalize_depth(
+  values: jax.Array, *, encoding: str, near: float, far: float
+) -> jax.Array:
+  """Metres in near..far of what `normalize_depth` gave; others are clipped."""
+  values = jnp.clip(values, 0.0, 1.0)
+  if encoding == 'linear':
+    return near + values * (far - near)
+  first, last = invert_depth(far), invert_depth(near)
+  return jnp.clip(655.36 / (first + values * (last - first)) - 0.01, near, far)

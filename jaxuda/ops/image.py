@@ -34,3 +34,20 @@ def normalize_image(
   mean = jnp.asarray(mean, wide).reshape(1, 1, 1, 3)
   scale = jnp.asarray(scale, wide).reshape(1, 1, 1, 3)
   return ((image - mean) * scale).astype(dtype)
+
+
+def to_symmetric(image: jax.Array) -> jax.Array:
+  """Brings an image from 0..255 to -1..1, which generators read and write.
+
+  Args:
+    image: [...] uint8 or float.
+
+  Returns:
+    float32 or better.
+  """
+  return image.astype(jnp.promote_types(image.dtype, jnp.float32)) / 127.5 - 1
+
+
+def from_symmetric(image: jax.Array) -> jax.Array:
+  """Brings an image from -1..1 to 0..255, not rounded."""
+  return (image + 1) * 127.5

@@ -1,0 +1,156 @@
+"""The image transform network: CycleGAN's residual generator.
+
+Zhu et al., ICCV 2017 (https://arxiv.org/abs/1703.10593), after Johnson et al.,
+ECCV 2016. GIO-Ada (Chen et al., CVPR 2019) feeds it labels and depth, too.
+"""
+
+from typing import Any
+
+from flax import linen as nn
+import jax
+from jax import lax
+import jax.numpy as jnp
+
+from jaxuda.models import layers
+from jaxuda.models import rewrites as rewrites_lib
+
+
+class ConvTranspose(nn.Module):
+  """Transposed 3x3 convolution that doubles the sides, with bias.
+
+  [B, H, W, K] -> [B, 2 H, 2 W, features]: PyTorch's with stride 2, padding 1
+  and output padding 1. Even outputs are x[i] k[1], odd ones x[i] k[2] +
+  x[i + 1] k[0], in both directions.
+
+  Attributes:
+    features: output channels.
+  """
+
+  features: int
+  dtype: Any = jnp.float32
+  param_dtype: Any = jnp.float32
+  rewrites: rewrites_lib.Rewrites = rewrites_lib.Rewrites()
+
+  @nn.compact
+  def __call__(self, x: jax.Array) -> jax.Array:
+    channels = x.shape[-1]
+    kernel = self.param(
+      'kernel',
+      layers.kernel_init('gan'),
+      (3, 3, self.features, channels),
+      self.param_dtype,
+    )
+    bias = self.param(
+      'bias',
+      layers.torch_default_init(9 * self.features),
+      (self.features,),
+      self.param_dtype,
+    )
+    kernel = kernel.astype(self.dtype).transpose(0, 1, 3, 2)
+    upsample = _upsample_dot if self.rewrites.aspp_dot else _upsample_conv
+    y = upsample(x.astype(self.dtype), kernel)
+    y = y + bias.astype(self.dtype).reshape(1, 1, 1, -1)
+    return rewrites_lib.barrier_cotangent(y) if self.rewrites.barriers else y
+
+
+def _upsample_conv(x, kernel):
+  """Kernel [3, 3, K, N]; as a convolution of the image with zeros between."""
+  return lax.conv_general_dilated(
+    x,
+    kernel[::-1, ::-1],
+    (1, 1),
+    [(1, 2), (1, 2)],
+    lhs_dilation=(2, 2),
+    dimension_numbers=('NHWC', 'HWIO', 'NHWC'),
+  )
+
+
+def _upsample_dot(x, kernel):
+  """The same as one matrix product and additions; no zero is multiplied."""
+  batch, height, width, channels = x.shape
+  features = kernel.shape[-1]
+  stacked = kernel.transpose(2, 0, 1, 3).reshape(channels, 9 * features)
+  maps = rewrites_lib.dense(x, stacked)
+  maps = maps.reshape(batch, height, width, 3, 3, features)
+  zero = jnp.zeros((), x.dtype)
+
+  def interleave(first, second, third, axis):
+    # Taps 0, 1, 2 of one direction -> twice as many pixels.
+    padding = [(0, 0, 0)] * first.ndim
+    padding[axis] = (-1, 1, 0)
+    pair = jnp.stack([second, third + lax.pad(first, zero, padding)], axis + 1)
+    shape = list(first.shape)
+    shape[axis] *= 2
+    return pair.reshape(shape)
+
+  rows = interleave(*(maps[..., i, :, :] for i in range(3)), axis=1)
+  return interleave(*(rows[..., i, :] for i in range(3)), axis=2)
+
+
+def pad_reflected(x: jax.Array, around: int) -> jax.Array:
+  """Pads [B, H, W, C] by mirroring its sides, without repeating the edge."""
+  pads = ((0, 0), (around, around), (around, around), (0, 0))
+  return jnp.pad(x, pads, mode='reflect')
+
+
+class Generator(nn.Module):
+  """7x7, two strided 3x3, residual blocks, two transposed 3x3, 7x7, tanh.
+
+  [B, H, W, K] -> [B, H, W, 3] in -1..1. Instance norm without scale and bias,
+  ReLU, mirrored padding, kernels from N(0, 0.02), as CycleGAN has it (Johnson
+  et al.: batch norm and 5 blocks). Sides that are no multiple of 4 are padded
+  by mirroring, and the result is cropped: CycleGAN makes 376x1244 of 375x1242.
+
+  Attributes:
+    width: channels of the first layer; the blocks have 4 times that. 64.
+    blocks: 9, or 6 for images of up to 128 pixels a side.
+  """
+
+  width: int = 64
+  blocks: int = 9
+  dtype: Any = jnp.float32
+  param_dtype: Any = jnp.float32
+  rewrites: rewrites_lib.Rewrites = rewrites_lib.Rewrites()
+
+  @nn.compact
+  def __call__(self, x: jax.Array) -> jax.Array:
+    height, width = x.shape[1:3]
+    pads = [(0, 0), (0, -height % 4), (0, -width % 4), (0, 0)]
+    types = {
+      'dtype': self.dtype,
+      'param_dtype': self.param_dtype,
+      'rewrites': self.rewrites,
+    }
+
+    def conv(y, features, kernel, name, **kwargs):
+      return layers.Conv(
+        features,
+        kernel,
+        use_bias=True,
+        initializer='gan',
+        name=name,
+        **types,
+        **kwargs,
+      )(y)
+
+    def hold(y):
+      return lax.optimization_barrier(y) if self.rewrites.barriers else y
+
+    y = jnp.pad(x, pads, mode='reflect').astype(self.dtype)
+    y = conv(pad_reflected(y, 3), self.width, 7, 'stem', padding=0)
+    y = nn.relu(layers.instance_norm(y))
+    for i in range(2):
+      y = conv(y, self.width * 2 ** (i + 1), 3, f'down{i}', stride=2)
+      y = nn.relu(layers.instance_norm(y))
+    for i in range(self.blocks):
+      features = 4 * self.width
+      z = conv(pad_reflected(y, 1), features, 3, f'block{i}_conv0', padding=0)
+      z = nn.relu(layers.instance_norm(z))
+      z = conv(pad_reflected(z, 1), features, 3, f'block{i}_conv1', padding=0)
+      y = hold(y + layers.instance_norm(z))
+    for i in range(2):
+      y = ConvTranspose(self.width * 2 ** (1 - i), name=f'up{i}', **types)(y)
+      y = nn.relu(layers.instance_norm(y))
+    y = conv(pad_reflected(y, 3), 3, 7, 'head', padding=0)
+    y = jnp.tanh(y.astype(jnp.promote_types(y.dtype, jnp.float32)))
+    return y[:, :height, :width]

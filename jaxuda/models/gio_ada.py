@@ -1,0 +1,123 @@
+"""The task network of GIO-Ada (Chen et al., CVPR 2019): semantics and depth."""
+
+from flax import linen as nn
+import jax
+import jax.numpy as jnp
+
+from jaxuda.models import deeplab
+from jaxuda.models import layers
+from jaxuda.models import vgg
+from jaxuda.ops import image as image_ops
+
+DECODERS = ('aspp_l', 'aspp')
+
+
+class AsppL(nn.Module):
+  """The head of DeepLab-v2's VGG network, DeepLab-ASPP-L.
+
+  Four branches, summed: 3x3 (dilated) K -> width, ReLU, dropout; 1x1, ReLU,
+  dropout; 1x1 -> features. [B, h, w, K] -> [B, h, w, features].
+
+  Attributes:
+    features: output channels.
+    options: see `deeplab.Options`; the last layers start from N(0, 0.01)
+      whatever its `init`.
+    width: channels of fc6 and fc7.
+    dropout: probability that a channel's pixel is dropped in training.
+  """
+
+  features: int
+  options: deeplab.Options
+  width: int = 1024
+  dropout: float = 0.5
+
+  @nn.compact
+  def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
+    o = self.options
+    total = 0
+    for i, rate in enumerate(o.rates[: o.active_rates or None]):
+      y = x
+      for name, kernel, dilation in (('fc6', 3, rate), ('fc7', 1, 1)):
+        y = layers.Conv(
+          self.width,
+          kernel,
+          dilation=dilation,
+          use_bias=True,
+          name=f'{name}_{i}',
+          **o.common,
+        )(y)
+        y = nn.Dropout(self.dropout, deterministic=not train)(nn.relu(y))
+      score = {**o.common, 'initializer': 'reference'}
+      total = total + layers.Conv(
+        self.features, 1, use_bias=True, name=f'fc8_{i}', **score
+      )(y)
+    return total
+
+
+class GioAda(nn.Module):
+  """One encoder and two decoders that differ in their output channels.
+
+  The encoder is VGG-16 ('vgg16', 'vgg16_adaptsegnet') or a ResNet. With VGG-16
+  and ASPP-L there are 38,147,157 parameters for 16 classes and depth.
+
+  Attributes:
+    classes: number of classes C.
+    options: see `deeplab.Options`; `depth_scale` is not used.
+    depth: whether there is a depth decoder.
+    decoder: 'aspp_l': `AsppL`, DeepLab's for VGG; 'aspp': plain dilated
+      convolutions, summed, DeepLab's for ResNet, and AdaptSegNet's for its VGG.
+    width: channels of ASPP-L's fc6 and fc7.
+    dropout: of ASPP-L.
+  """
+
+  classes: int
+  options: deeplab.Options
+  depth: bool = True
+  decoder: str = 'aspp_l'
+  width: int = 1024
+  dropout: float = 0.5
+
+  @nn.compact
+  def __call__(
+    self, image: jax.Array, *, train: bool = False
+  ) -> dict[str, jax.Array]:
+    """Returns the low-resolution outputs, both linear.
+
+    Args:
+      image: [B, H, W, 3] uint8 or float RGB in 0..255; it is normalised here.
+      train: drop out (needs the random stream 'dropout'); use batch statistics
+        and move the running ones (`batch_stats`).
+
+    Returns:
+      'logits' [B, h, w, C]; with `depth` 'depth' [B, h, w], in the units that
+      the depth loss compares it in.
+    """
+    x = self._encode(image, train)
+    outputs = {'logits': self._decode(x, self.classes, 'semantic', train)}
+    if self.depth:
+      outputs['depth'] = self._decode(x, 1, 'depth', train)[..., 0]
+    return outputs
+
+  def _encode(self, image, train):
+    o = self.options
+    if o.backbone not in vgg.SIZES:
+      return deeplab.run_backbone(o, image, train=train)[1]
+    x = image_ops.normalize_image(
+      image,
+      order=o.image_order,
+      mean=o.image_mean,
+      scale=o.image_scale,
+      dtype=o.types['dtype'],
+    )
+    return vgg.Vgg(size=o.backbone, remat=o.remat, name='backbone', **o.common)(
+      x
+    )
+
+  def _decode(self, x, channels, name, train):
+    o = self.options
+    if self.decoder == 'aspp':
+      return deeplab.run_aspp(o, x, channels, name)
+    y = AsppL(
+      channels, options=o, width=self.width, dropout=self.dropout, name=name
+    )(x, train=train)
+    return y.astype(jnp.promote_types(y.dtype, jnp.float32))

@@ -1,0 +1,122 @@
+"""VGG-16 as a DeepLab-v2 backbone, output stride 8. No norms.
+
+Simonyan & Zisserman, 2015; Chen et al. (DeepLab), TPAMI 2018.
+"""
+
+from collections.abc import Sequence
+import dataclasses
+from typing import Any
+
+from flax import linen as nn
+import jax
+import jax.numpy as jnp
+
+from jaxuda.models import layers
+from jaxuda.models import rewrites as rewrites_lib
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Size:
+  """Depth, width and pooling of a backbone.
+
+  Attributes:
+    planes: channels per stage.
+    blocks: 3x3 convolutions per stage; those of the last are dilated by 2.
+    pooling: 'deeplab': 3x3, padding 1, in ceil mode, of stride 2 after the
+      first three stages and 1 after the others; 'adaptsegnet': 2x2 after the
+      first three stages alone.
+    fully: channels of fc6 and fc7, 3x3 dilated by 4, which AdaptSegNet has in
+      the backbone; 0 for none.
+  """
+
+  planes: Sequence[int] = (64, 128, 256, 512, 512)
+  blocks: Sequence[int] = (2, 2, 3, 3, 3)
+  pooling: str = 'deeplab'
+  fully: int = 0
+
+
+SIZES = {
+  'vgg16': Size(),
+  'vgg16_adaptsegnet': Size(pooling='adaptsegnet', fully=1024),
+  # For tests.
+  'vgg_tiny': Size(planes=(4, 4, 8, 8, 8), blocks=(1, 1, 1, 1, 1)),
+}
+
+
+class _Stage(nn.Module):
+  """3x3 convolutions with ReLU."""
+
+  planes: int
+  blocks: int
+  dilation: int
+  conv: Any
+
+  @nn.compact
+  def __call__(self, x: jax.Array) -> jax.Array:
+    for block in range(self.blocks):
+      x = nn.relu(
+        self.conv(
+          self.planes, 3, dilation=self.dilation, name=f'conv{block + 1}'
+        )(x)
+      )
+    return x
+
+
+class Vgg(nn.Module):
+  """Backbone: image [B, H, W, 3] -> features [B, h, w, 512] at 1/8.
+
+  h = H // 2 + 1, three times, with DeepLab's pooling: 512x1024 -> 65x129;
+  exactly H // 8 with AdaptSegNet's, whose features have 1024 channels.
+
+  Attributes:
+    size: name of an entry of `SIZES`.
+    initializer: kernel initialiser, see `layers.kernel_init`.
+    remat: recompute each stage in the backward pass instead of keeping it.
+  """
+
+  size: str = 'vgg16'
+  initializer: str = 'reference'
+  remat: bool = False
+  dtype: Any = jnp.float32
+  param_dtype: Any = jnp.float32
+  rewrites: rewrites_lib.Rewrites = rewrites_lib.Rewrites()
+
+  @nn.compact
+  def __call__(self, image: jax.Array) -> jax.Array:
+    size = SIZES[self.size]
+
+    def conv(features, kernel, **kwargs):
+      return layers.Conv(
+        features,
+        kernel,
+        use_bias=True,
+        initializer=self.initializer,
+        dtype=self.dtype,
+        param_dtype=self.param_dtype,
+        rewrites=self.rewrites,
+        **kwargs,
+      )
+
+    stage = nn.remat(_Stage) if self.remat else _Stage
+    x = image
+    for index, planes in enumerate(size.planes):
+      x = stage(
+        planes=planes,
+        blocks=size.blocks[index],
+        dilation=2 if index == 4 else 1,
+        conv=conv,
+        name=f'stage{index + 1}',
+      )(x)
+      x = _pool(x, index, size.pooling)
+    if size.fully:
+      for name in ('fc6', 'fc7'):
+        x = nn.relu(conv(size.fully, 3, dilation=4, name=name)(x))
+    return x
+
+
+def _pool(x, index, pooling):
+  if pooling == 'adaptsegnet':
+    return nn.max_pool(x, (2, 2), strides=(2, 2)) if index < 3 else x
+  if index < 3:
+    return layers.max_pool_ceil(x)
+  return nn.max_pool(x, (3, 3), strides=(1, 1), padding=[(1, 1), (1, 1)])
