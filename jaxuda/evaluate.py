@@ -104,8 +104,8 @@ def merge_table(source: str, target: str) -> tuple[int, ...]:
   """
   table = np.asarray(labels.merge_map(source, target))
   return tuple(
-    len(labels.CLASS_SETS[target].names) if x == labels.IGNORE else int(x)
-    for x in table[: len(labels.CLASS_SETS[source].names)]
+    len(labels.get_class_set(target).names) if x == labels.IGNORE else int(x)
+    for x in table[: len(labels.get_class_set(source).names)]
   )
 
 
@@ -165,6 +165,7 @@ def _count_batches(method, state, config, split, classes, table, progress):
     with_depth=with_depth,
     **options,
   )
+  count = len(labels.get_class_set(classes).names)
   total = pipeline.eval_size(config.data, split=split)
   waiting = None
   with display.Progress(
@@ -184,7 +185,7 @@ def _count_batches(method, state, config, split, classes, table, progress):
         *arrays,
         method=method,
         table=table,
-        count=len(labels.CLASS_SETS[classes].names),
+        count=count,
       )
       if waiting:
         yield waiting[0], jax.device_get(waiting[1])
@@ -265,7 +266,9 @@ def _define_flags():
     'against', None, 'Folder of another run, for the negative-transfer rate.'
   )
   flags.DEFINE_string('split', None, "The config's eval_split if unset.")
-  flags.DEFINE_string('classes', None, 'Class set to merge to.')
+  flags.DEFINE_string(
+    'classes', None, 'Class set to merge to, a name or a class table.'
+  )
   flags.DEFINE_string(
     'out', None, 'JSON to write; WORKDIR/evaluation.json if unset.'
   )

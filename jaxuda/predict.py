@@ -3,7 +3,8 @@ r"""Label maps of a folder of images. Needs no TF.
     python -m jaxuda.predict --workdir=DIR --images=FOLDER --out=FOLDER \
         [--checkpoint=last|best|STEP]
 
-Writes OUT/ids/NAME.png (class ids, one byte per pixel) and OUT/colors/NAME.png
+Writes OUT/ids/NAME.png (class ids, one byte per pixel: places in the class set,
+from 0 on) and OUT/colors/NAME.png
 (indexed colours), each of its image's own size. An image is brought to the
 network's size as in training; the logits are brought back to the image's.
 """
@@ -132,7 +133,7 @@ def run_folder(
   Raises:
     UserError: no folder, no picture in it, or an unknown file at `out`.
   """
-  colors = labels.CLASS_SETS[run.config.classes].colors
+  colors = labels.get_class_set(run.config.classes).colors
   paths = list_images(folder)
   out = pathlib.Path(out)
   if out.exists() and not out.is_dir():

@@ -25,7 +25,7 @@ def make_scores(
 
   Args:
     confusion: int64 [C, C] or [C, C + 1] over a split, rows are true.
-    classes: the set of the C classes.
+    classes: the set of the C classes, a name or a file.
     images: name -> mean IoU in percent.
     depth: sums of `metrics.depth_error_sums` over the split, or None.
     protocol: 'checkpoint_step' and whatever else goes with every figure.
@@ -41,7 +41,7 @@ def make_scores(
     figures[name] = {
       'value': value,
       'unit': unit,
-      'classes': classes,
+      'classes': labels.identify(classes),
       'subset': list(subset),
       **protocol,
     }

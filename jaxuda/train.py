@@ -17,6 +17,7 @@ from jaxuda import display
 from jaxuda import errors
 from jaxuda import evaluate
 from jaxuda import methods
+from jaxuda import own_classes
 from jaxuda import parallel
 from jaxuda import pictures
 from jaxuda import preparation
@@ -52,6 +53,7 @@ def train(config: ml_collections.ConfigDict, workdir: str | os.PathLike) -> Any:
     window.NonFiniteError: a loss or a parameter became NaN or infinite.
   """
   check_config(config)
+  config = own_classes.count(config)
   method = methods.create(config)
   workdir = pathlib.Path(os.path.abspath(workdir))
   if workdir.exists() and not workdir.is_dir():
@@ -63,6 +65,7 @@ def train(config: ml_collections.ConfigDict, workdir: str | os.PathLike) -> Any:
       checkpoint.Checkpoints(workdir, keep_last=config.keep_last)
     )
     step = _claim(workdir, config, checkpoints)
+    config = own_classes.keep(config, workdir, begun=bool(step))
     # Data are prepared, or found missing, before anything else is shown.
     method = preparation.run(method, config)
     batches = parallel.prefetch(_stream(config, method, step))

@@ -1,6 +1,7 @@
 """What lies in the folder of a run, and how it is read back. Needs no TF.
 
 config.json     the config of the run
+classes.json    its class set, if that is the user's own
 checkpoints/    see `checkpoint`
 metrics.jsonl   one JSON object per logged step or evaluation
 scores.json     the scores of the last and of the best checkpoint
@@ -48,6 +49,9 @@ _FREE = (
   'data.target.label_dir',
   'initial',
 )
+
+# A copy of the user's own class table.
+CLASSES = 'classes.json'
 
 
 def write_json(path: str | os.PathLike, tree: Any) -> None:
@@ -129,6 +133,9 @@ def check_config(
     UserError: a field differs that changes the numbers; all are named.
   """
   old, new = _flatten(old), _flatten(new)
+  if all(is_own(x.get('classes')) for x in (old, new)):
+    # Where the file is says nothing: see `own_classes`.
+    new['classes'] = old['classes']
   differ = [
     f'{field} ({_show(old, field)} there, {_show(new, field)} here)'
     for field in sorted({*old, *new})
@@ -139,6 +146,11 @@ def check_config(
       f'{workdir} holds a run with another config; differing:'
       f' {", ".join(differ)}; expected the same fields or another --workdir'
     )
+
+
+def is_own(classes: Any) -> bool:
+  """Says whether a config's `classes` are a file, not a name."""
+  return str(classes).lower().endswith(('.yaml', '.yml', '.json'))
 
 
 def example_batch(
@@ -208,6 +220,9 @@ def load(workdir: str | os.PathLike, *, which: str = 'last') -> Run:
       fit the config.
   """
   config = read_config(workdir)
+  own = pathlib.Path(workdir) / CLASSES
+  if is_own(config.classes) and own.is_file():
+    config.classes = str(own)
   method = methods.create(config)
   with checkpoint.Checkpoints(workdir, write=False) as checkpoints:
     step = choose_step(checkpoints, read_scores(workdir), which)

@@ -50,13 +50,15 @@ ROOMS = {
     'command data display metrics parallel scores workdir',
     'absl jax ml_collections numpy',
   ),
+  'own_classes': ('data errors workdir', 'jax ml_collections'),
   'predict': (
     'command data display errors ops pictures workdir',
     'PIL absl jax numpy',
   ),
   'train': (
-    'checkpoint data display errors evaluate methods parallel pictures'
-    ' preparation recorder rng scores signals warm_start window workdir',
+    'checkpoint data display errors evaluate methods own_classes parallel'
+    ' pictures preparation recorder rng scores signals warm_start window'
+    ' workdir',
     'absl clu jax ml_collections numpy',
   ),
   'depdis': (
@@ -64,8 +66,9 @@ ROOMS = {
     'absl cc3d cv2 jax ml_collections numpy scipy sklearn',
   ),
   'depth': (
-    'checkpoint command data display errors losses methods models ops parallel'
-    ' pictures predict recorder rng signals state train window workdir',
+    'checkpoint command data display errors losses methods models ops'
+    ' own_classes parallel pictures predict recorder rng signals state train'
+    ' window workdir',
     'PIL absl cv2 flax jax ml_collections numpy optax scipy',
   ),
   'main': ('command errors train', 'absl ml_collections'),
@@ -76,6 +79,8 @@ INNER_ROOMS = {
   'data.frames': ('errors', 'PIL cv2 numpy'),
   'data.labels': ('errors', 'numpy'),
   'data.label_tables': ('', ''),
+  'data.class_names': ('', ''),
+  'data.class_tables': ('errors', 'numpy yaml'),
   'data.doctor': ('command data display errors pictures', 'absl cv2 numpy'),
   'data.prepare': ('command data errors', 'absl'),
   'data.streets': ('data display errors', 'numpy tensorflow_datasets'),
@@ -86,7 +91,8 @@ INNER_ROOMS = {
 WITHOUT_TENSORFLOW = (
   *('data.frames', 'depth.formats', 'depth.inpainting', 'depth.matching'),
   'depth.self_supervised',
-  *('checkpoint', 'command', 'data.labels', 'data.rendering', 'display'),
+  *('checkpoint', 'command', 'data.class_tables', 'data.labels'),
+  *('data.rendering', 'display'),
   *('errors', 'losses', 'methods', 'metrics', 'mixtures', 'models', 'ops'),
   *('optim', 'parallel', 'pictures', 'predict', 'rng', 'state', 'workdir'),
 )

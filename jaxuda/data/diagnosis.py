@@ -9,6 +9,7 @@ from jaxuda import display
 from jaxuda import errors
 from jaxuda.data import depth_codes
 from jaxuda.data import examination
+from jaxuda.data import labels
 from jaxuda.data import layout as layout_lib
 from jaxuda.data import registry
 from jaxuda.data import stored
@@ -24,6 +25,7 @@ class Report:
   Attributes:
     dataset: its name.
     ids: whose raw ids its labels are.
+    own: the classes of the raw ids 1, 2, ... if it has names of its own.
     layout: which spellings were found, for people.
     expected: split -> images that the publisher gives.
     counts: split -> (images, labels, depth maps) that there are.
@@ -35,6 +37,7 @@ class Report:
 
   dataset: str
   ids: str
+  own: labels.ClassSet | None = None
   layout: str
   expected: dict[str, int]
   counts: dict[str, tuple[int, int, int]]
@@ -103,6 +106,7 @@ def diagnose(
   return _finish(
     dataset=dataset,
     ids=spec.ids,
+    own=spec.own,
     layout=layout.describe(),
     expected=dict(spec.expected),
     counts=counts,
@@ -116,7 +120,7 @@ def diagnose(
 def _diagnose_prepared(dataset, family, data_dir, limit):
   builder = registry.find_prepared(dataset, data_dir=data_dir)
   metadata = registry.metadata(builder.info)
-  ids = metadata.get('ids', family.ids)
+  ids, own = metadata.get('ids', family.ids), labels.read_own(metadata)
   examined, samples, counts, problems = {}, {}, {}, []
   spec = family.describe(dataset) if family.stores else None
   skipped = registry.keep_encoded(builder.info, ('image', 'label', 'depth'))
@@ -140,6 +144,7 @@ def _diagnose_prepared(dataset, family, data_dir, limit):
       source.__getitem__,
       chosen,
       ids=ids,
+      own=own,
       where=f'{builder.data_dir} {split}',
     )
     examined[split], samples[split] = _examine(
@@ -156,6 +161,7 @@ def _diagnose_prepared(dataset, family, data_dir, limit):
   return _finish(
     dataset=dataset,
     ids=ids,
+    own=own,
     layout=f'prepared in {builder.data_dir}',
     expected=dict(spec.expected) if spec else {},
     counts=counts,

@@ -20,6 +20,7 @@ import numpy as np
 from jaxuda import command
 from jaxuda import display
 from jaxuda import pictures
+from jaxuda.data import class_tables
 from jaxuda.data import depth_codes
 from jaxuda.data import diagnosis
 from jaxuda.data import examination
@@ -45,23 +46,65 @@ def print_report(
 
   Args:
     report: what was found.
-    classes: class set whose shares are shown; default: the papers'.
+    classes: class set whose shares are shown, a name or a file; default: the
+      dataset's own, or the papers'.
 
   Raises:
     UserError: the labels have no map to `classes`.
   """
-  classes = classes or _CLASSES.get(report.ids, 'cityscapes19')
+  title, class_set, table = _choose_classes(report, classes)
   print(f'{report.dataset}: {report.layout}')
   _print_files(report)
   for split, found in report.examined.items():
     if found.labelled:
       display.print_table(
-        f'labels of {split} as {classes}',
+        f'labels of {split} as {title}',
         ('class', 'raw ids', 'pixels', 'images'),
-        examination.describe_ids(found, ids=report.ids, classes=classes),
+        examination.describe_ids(
+          found,
+          known=labels.raw_ids(report.ids, own=report.own),
+          table=table,
+          names=class_set.names,
+        ),
       )
+  if classes and (report.own or class_tables.is_table(classes)):
+    _print_unmatched(report, classes, class_set, table)
   _print_depth(report)
   _print_problems(report)
+
+
+def _choose_classes(report, classes):
+  """Returns what is shown: a title, a class set, and the map to it."""
+  if report.own and not classes:
+    # As they are: a map to any class set would be by name.
+    table = np.full(256, labels.IGNORE, np.uint8)
+    table[1 : len(report.own.names) + 1] = np.arange(len(report.own.names))
+    return 'its own classes', report.own, table
+  classes = classes or _CLASSES.get(report.ids, 'cityscapes19')
+  table = labels.label_map(report.ids, classes, own=report.own)
+  return classes, labels.get_class_set(classes), table
+
+
+def _print_unmatched(report, classes, class_set, table):
+  """Says which names the dataset and the class set do not share."""
+  count = sum(found.ids for found in report.examined.values())
+  names = labels.name_ids(report.ids, classes, own=report.own)
+  ignored = [
+    f'{name} ({count[list(ids)].sum() / count.sum():.2%} of the pixels)'
+    for name, ids in names.items()
+    if (table[list(ids)] == labels.IGNORE).all() and count[list(ids)].any()
+  ]
+  absent = [x for i, x in enumerate(class_set.names) if i not in table]
+  if ignored:
+    print(
+      f'note: {classes} does not have these classes of {report.dataset}; they'
+      f' are ignored: {", ".join(ignored)}'
+    )
+  if absent:
+    print(
+      f'note: {report.dataset} does not have these classes of {classes}:'
+      f' {", ".join(absent)}'
+    )
 
 
 def _print_files(report):
@@ -161,14 +204,12 @@ def write_pictures(
   Args:
     report: what was found.
     folder: is made if missing.
-    classes: class set of the colours; default: the papers'.
+    classes: class set of the colours; default as of `print_report`.
 
   Returns:
     The files.
   """
-  classes = classes or _CLASSES.get(report.ids, 'cityscapes19')
-  known = labels.get_class_set(classes)
-  table = labels.label_map(report.ids, classes)
+  _, known, table = _choose_classes(report, classes)
   paths = []
   for split, samples in report.samples.items():
     rows = [_draw(x, table, known.colors, report.code) for x in samples]
@@ -224,7 +265,9 @@ def _define_flags():
   )
   flags.DEFINE_string('data_dir', None, 'Where prepared data are.')
   flags.DEFINE_string('pictures', None, 'Folder for contact sheets.')
-  flags.DEFINE_string('classes', None, 'Class set that is counted.')
+  flags.DEFINE_string(
+    'classes', None, 'Class set that is counted, a name or a class table.'
+  )
   flags.DEFINE_integer(
     'limit', None, 'Examples of a split that are read.', lower_bound=1
   )

@@ -16,7 +16,6 @@ import numpy as np
 from jaxuda import errors
 from jaxuda.data import decoding
 from jaxuda.data import depth_codes
-from jaxuda.data import label_tables
 from jaxuda.data import labels
 from jaxuda.data import layout as layout_lib
 from jaxuda.data import making
@@ -135,6 +134,7 @@ def read_prepared(
   numbers: Sequence[int],
   *,
   ids: str,
+  own: labels.ClassSet | None = None,
   where: str,
 ) -> Iterator[Sample]:
   """Yields what prepared records hold.
@@ -143,9 +143,10 @@ def read_prepared(
     read: number of a record -> its encoded fields; may raise.
     numbers: of the records.
     ids: whose raw ids the labels are.
+    own: the classes of the raw ids 1, 2, ... if they have names of their own.
     where: the folder, for the problems.
   """
-  return _in_threads(lambda x: _read_record(read, x, ids, where), numbers)
+  return _in_threads(lambda x: _read_record(read, x, ids, own, where), numbers)
 
 
 def _in_threads(function, items):
@@ -231,7 +232,7 @@ def _decode_stored(stored, decode, where):
   return decode(stored, where) if isinstance(stored, bytes) else stored[..., 0]
 
 
-def _read_record(read, number, ids, where):
+def _read_record(read, number, ids, own, where):
   sample = Sample(name=f'record {number}')
   where = f'{where}: record {number}'
   try:
@@ -242,7 +243,7 @@ def _read_record(read, number, ids, where):
     label, depth = (_get_stored(record, x) for x in ('label', 'depth'))
     if label is not None:
       sample.label = _decode_stored(label, decoding.read_ids, where)
-      labels.check_ids(sample.label, dataset=ids, file=where)
+      labels.check_ids(sample.label, dataset=ids, file=where, own=own)
     if depth is not None:
       sample.depth = _decode_stored(depth, decoding.read_depth, where)
       sample.factor = float(record.get('depth_factor', 0.0))
@@ -313,15 +314,24 @@ def _show_ids(count):
 
 
 def describe_ids(
-  found: Examination, *, ids: str, classes: str
+  found: Examination,
+  *,
+  known: Sequence[int],
+  table: np.ndarray,
+  names: Sequence[str],
 ) -> list[tuple[str, str, str, str]]:
-  """Returns rows of a table: class, its raw ids, share of pixels, of images."""
-  table = labels.label_map(ids, classes)
-  names = labels.get_class_set(classes).names
+  """Returns rows of a table: class, its raw ids, share of pixels, of images.
+
+  Args:
+    found: of a split.
+    known: the raw ids that there may be.
+    table: uint8 [256], class of each raw id, 255 = ignored.
+    names: of the classes.
+  """
   total = max(found.ids.sum(), 1)
   rows = []
   for i, name in [*enumerate(names), (labels.IGNORE, 'ignored')]:
-    raw = [x for x in label_tables.RAW_IDS[ids] if table[x] == i]
+    raw = [x for x in known if table[x] == i]
     pixels = found.ids[table == i].sum() / total
     images = found.seen[table == i].max(initial=0) / max(found.labelled, 1)
     shown = ' '.join(str(x) for x in raw)

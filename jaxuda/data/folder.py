@@ -1,6 +1,7 @@
 """A user's own pictures, with a table of what their labels mean.
 
-The dataset 'folder', with `manual_dir` like this:
+The dataset 'folder', or 'folder/NAME' to tell several apart, with `manual_dir`
+like this:
 
     classes.yaml (or .yml, .json)      what the labels mean
     images/[train/|val/|test/]<name>   PNG or JPEG
@@ -8,9 +9,9 @@ The dataset 'folder', with `manual_dir` like this:
     depth/[train/|val/|test/]<name>    16-bit PNG of the same name
 
 Labels and depth may be absent; without folders for the splits, all is 'train'.
-Names may have folders of their own. The table says which ids or colours of the
-labels are which class of Cityscapes, so that every class set and every method
-works, and how depth is to be read (see `depth_codes`):
+Names may have folders of their own. The table (see `class_tables`) says which
+ids or colours of the labels are which class, and how depth is to be read (see
+`depth_codes`):
 
     classes:
       road: [1, 4]
@@ -18,22 +19,27 @@ works, and how depth is to be read (see `depth_codes`):
     ignore: [0, 255]                   # or: rest
     depth: {code: metres, unit: 0.001, missing: [0]}
 
+If all classes are classes of Cityscapes, labels are stored as its label ids and
+fit every class set. Otherwise they are stored as places in the table, from 1
+on, and are mapped to class sets by name.
+
 An id or colour that the table does not have is an error, unless `ignore` is
 'rest'. Depth by 'disparity' needs a `factor`, baseline times focal length.
 """
 
 from collections.abc import Mapping
+import dataclasses
 import functools
 import hashlib
-import json
 import pathlib
 import re
 from typing import Any
 
 import numpy as np
-import yaml
 
 from jaxuda import errors
+from jaxuda.data import class_names
+from jaxuda.data import class_tables
 from jaxuda.data import decoding
 from jaxuda.data import depth_codes
 from jaxuda.data import label_tables
@@ -42,14 +48,11 @@ from jaxuda.data import layout as layout_lib
 from jaxuda.data import tree as tree_lib
 
 _TABLES = ('classes.yaml', 'classes.yml', 'classes.json')
-_FORM = 'classes: {road: [1], car: "#00008e", ...}, ignore: [0], depth: {...}'
 # What is ignored gets a raw id that every table ignores.
 _VOID = 0
 _RAW_IDS = {
-  name: raw
-  for (raw, i) in label_tables.LABEL_IDS_19.items()
-  for name in [labels.CLASS_SETS['cityscapes19'].names[i]]
-} | {'caravan': 29, 'trailer': 30}
+  class_names.NAMES_19[i]: raw for raw, i in label_tables.LABEL_IDS_19.items()
+} | {name: ids[0] for name, ids in label_tables.LABEL_IDS_MORE.items()}
 
 
 def describe(name: str, manual_dir: str | None = None) -> layout_lib.Spec:
@@ -58,15 +61,17 @@ def describe(name: str, manual_dir: str | None = None) -> layout_lib.Spec:
   Raises:
     UserError: another name, no table, or a mistake in it.
   """
-  if name != 'folder':
-    raise errors.UserError(f'unknown dataset {name!r}; expected folder')
-  table: dict[str, Any] = {}
-  text = ''
+  if not re.fullmatch('folder(/[A-Za-z0-9-]+)?', name):
+    raise errors.UserError(
+      f'unknown dataset {name!r}; expected folder, or folder/NAME with letters,'
+      ' digits and - in the name'
+    )
+  text, table = '', None
   if manual_dir:
     path = _find_table(pathlib.Path(manual_dir))
-    text = path.read_text()
+    text = class_tables.read_text(path)
     table = read_table(text, where=str(path))
-  depth = table.get('depth')
+  depth = dict(table.depth) if table and table.depth else None
   factor = depth.pop('factor') if depth else None
   splits = {'': 'train', 'train': 'train', 'val': 'val', 'test': 'test'}
   return layout_lib.Spec(
@@ -81,7 +86,8 @@ def describe(name: str, manual_dir: str | None = None) -> layout_lib.Spec:
     },
     splits=splits,
     depth=depth,
-    read_label=functools.partial(_read_label, table.get('codes', {})),
+    own=table and table.own,
+    read_label=functools.partial(_read_label, table),
     factor=(lambda tree, item: factor) if factor else None,
     token=hashlib.sha256(text.encode()).hexdigest(),
   )
@@ -100,82 +106,56 @@ def _find_table(root: pathlib.Path) -> pathlib.Path:
       return root / name
   raise errors.UserError(
     f'folder: {root} has no {_TABLES[0]} or {_TABLES[2]}; expected a table with'
-    f' {_FORM}'
+    f' {class_tables.FORM}'
   )
 
 
-def read_table(text: str, *, where: str) -> dict[str, Any]:
-  """Reads a class table.
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Table:
+  """What the table of a folder says.
+
+  Attributes:
+    codes: id or colour (r, g, b) of the labels -> raw id; all ids or all
+      colours.
+    rest: whether others are ignored.
+    own: the classes of the raw ids 1, 2, ... if there are others than those of
+      Cityscapes.
+    depth: metadata of depth, and 'factor'; None without depth.
+  """
+
+  codes: Mapping[class_tables.Code, int]
+  rest: bool
+  own: labels.ClassSet | None
+  depth: Mapping[str, Any] | None
+
+
+def read_table(text: str, *, where: str) -> Table:
+  """Reads the table of a folder.
 
   Args:
-    text: YAML or JSON.
+    text: YAML, or JSON if `where` ends so.
     where: named in errors.
-
-  Returns:
-    'codes': {id or (r, g, b): raw id of Cityscapes, 'rest': whether others are
-    ignored}; with depth, 'depth': its metadata and 'factor'.
 
   Raises:
     UserError: names the entry and what was expected.
   """
-  try:
-    table = (
-      json.loads(text) if where.endswith('.json') else yaml.safe_load(text)
-    )
-  except (ValueError, yaml.YAMLError) as e:
+  table = class_tables.parse(text, where=where)
+  if not table.codes:
     raise errors.UserError(
-      f'{where} cannot be read ({tree_lib.one_line(e)}); expected {_FORM}'
-    ) from e
-  if not isinstance(table, Mapping) or not isinstance(
-    table.get('classes'), Mapping
-  ):
-    raise errors.UserError(f'{where} has no classes; expected {_FORM}')
-  for key in table:
-    if key not in ('classes', 'ignore', 'depth'):
-      raise errors.UserError(
-        f'{where}: unknown entry {key!r}; expected classes, ignore or depth'
-      )
-  out: dict[str, Any] = {'codes': _read_codes(table, where)}
-  if table.get('depth') is not None:
-    out['depth'] = _read_depth(table['depth'], where)
-  return out
-
-
-def _read_codes(table, where):
-  codes: dict[Any, Any] = {'rest': table.get('ignore') == 'rest'}
-  ignored = table.get('ignore') or ()
-  entries = [*table['classes'].items()]
-  if ignored != 'rest':
-    entries.append((None, ignored))
-  for name, values in entries:
-    if name is not None and name not in _RAW_IDS:
-      raise errors.UserError(
-        f'{where}: unknown class {name!r}; expected one of'
-        f' {", ".join(_RAW_IDS)}'
-      )
-    for value in values if isinstance(values, list | tuple) else [values]:
-      code = _read_code(value, name, where)
-      if code in codes:
-        raise errors.UserError(
-          f'{where}: {value!r} is listed twice; expected one class for it'
-        )
-      codes[code] = _RAW_IDS.get(name, _VOID)
-  kinds = {type(x) for x in codes if x != 'rest'}
-  if len(kinds) != 1:
-    raise errors.UserError(
-      f'{where} has ids and colours, or neither; expected one kind'
+      f'{where} has names alone; expected the ids or colours that the classes'
+      f' have in the labels, as in {class_tables.FORM}'
     )
-  return codes
-
-
-def _read_code(value, name, where):
-  if type(value) is int and 0 <= value <= 255:
-    return value
-  if isinstance(value, str) and re.fullmatch('#[0-9a-fA-F]{6}', value):
-    return tuple(bytes.fromhex(value[1:]))
-  raise errors.UserError(
-    f'{where}: {name or "ignore"} has {value!r}; expected an id 0..255 or a'
-    " colour '#rrggbb'"
+  raw_ids, own = _RAW_IDS, None
+  if not set(table.names) <= set(_RAW_IDS):
+    raw_ids = {name: i for i, name in enumerate(table.names, 1)}
+    own = labels.create_own(table.names, table.colors)
+  return Table(
+    codes={
+      code: raw_ids.get(name, _VOID) for code, name in table.codes.items()
+    },
+    rest=table.rest,
+    own=own,
+    depth=None if table.depth is None else _read_depth(table.depth, where),
   )
 
 
@@ -216,11 +196,11 @@ def _read_depth(entry, where):
 
 
 def _read_label(
-  codes: dict[Any, Any], tree: tree_lib.Tree, item: layout_lib.Item
+  table: Table, tree: tree_lib.Tree, item: layout_lib.Item
 ) -> np.ndarray:
   where = tree.where(item.label)
   data = tree.read(item.label)
-  listed = {k: v for k, v in codes.items() if k != 'rest'}
+  listed = dict(table.codes)
   if isinstance(next(iter(listed)), tuple):
     colors = decoding.read_colors(data, where).astype(np.int32)
     values = colors[..., 0] << 16 | colors[..., 1] << 8 | colors[..., 2]
@@ -232,7 +212,7 @@ def _read_label(
   known = np.array(sorted(listed), np.int32)
   place = np.searchsorted(known, values).clip(max=len(known) - 1)
   found = known[place] == values
-  if not codes['rest'] and not found.all():
+  if not table.rest and not found.all():
     unknown = ', '.join(shown.format(x) for x in np.unique(values[~found])[:8])
     raise errors.UserError(
       f'{where} has {unknown}, which the class table does not have; expected it'

@@ -1,9 +1,9 @@
 """A folder of label maps that stand in for a dataset's own labels.
 
 FOLDER/NAME.png, 8-bit grey, for every image by its name: class ids 0..C-1 of a
-class set, 255 = ignored; and FOLDER/summary.json with 'classes', the name of
-the class set, and 'images', how many there are. Written by
-`jaxuda.depdis.pseudo`, read through `config.data.target.label_dir`.
+class set, 255 = ignored; and FOLDER/summary.json with 'classes', what
+`labels.identify` gives of the class set, and 'images', how many there are.
+Written by `jaxuda.depdis.pseudo`, read through `config.data.target.label_dir`.
 """
 
 import json
@@ -14,6 +14,7 @@ from typing import Any
 import tensorflow as tf
 
 from jaxuda import errors
+from jaxuda.data import labels
 from jaxuda.data import transforms
 
 SUMMARY = 'summary.json'
@@ -43,9 +44,10 @@ def check(
       f'{where}={folder}: {SUMMARY} cannot be read ({e or type(e).__name__});'
       ' expected a folder that python -m jaxuda.depdis.pseudo finished'
     ) from e
-  if found != classes:
+  expected = labels.identify(classes) if classes else None
+  if found != expected:
     raise errors.UserError(
-      f'{where}={folder} has labels of {found}; expected {classes}'
+      f'{where}={folder} has labels of {found}; expected {expected}'
     )
   if images < count:
     raise errors.UserError(

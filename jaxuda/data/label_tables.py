@@ -5,7 +5,8 @@ Raw ids, what a dataset's stored labels hold:
 * 'streets': Cityscapes train ids 0..18, 255;
 * 'camvid': the SegNet release, 0..10 and 11 = unlabelled;
 * 'cityscapes', 'gta5', 'kitti' and 'folder': Cityscapes label ids 0..33; 34
-  and 255 are void;
+  and 255 are void (a folder with other names than these has ids of its own:
+  the places of the names in its table, from 1 on, and 0 and 255 are void);
 * 'synthia': SYNTHIA-RAND-CITYSCAPES, 0..22;
 * 'mapillary': Mapillary Vistas v1.2, 0..65; 'mapillary_v2': v2.0, 0..123;
 * 'vkitti': numbers of `VKITTI`, whose files hold colours.
@@ -30,6 +31,8 @@ LABEL_IDS_19 = {
     (7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32, 33)
   )
 }
+# Names that no class set has.
+LABEL_IDS_MORE = {'caravan': (29,), 'trailer': (30,)}
 # Not 14..16, 18 (guard rail, bridge, tunnel, polegroup), 9, 10 (parking, rail
 # track). Caravan 29 and trailer 30 are vehicles.
 LABEL_IDS_7 = {

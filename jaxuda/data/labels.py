@@ -8,16 +8,24 @@ of their own as in DADA's code: SYNTHIA's seven classes leave out motorcycle,
 rider, bus and wall, but count lane marking as flat; Cityscapes' seven have
 caravan and trailer as vehicles, which no finer set knows.
 
-NumPy only.
+A class set of the user's own is a file, see `class_tables`. To it and from it
+classes are mapped by their names.
+
+NumPy and YAML only.
 """
 
 from collections.abc import Mapping, Sequence
 import dataclasses
+import functools
+import hashlib
 import types
+from typing import Any
 
 import numpy as np
 
 from jaxuda import errors
+from jaxuda.data import class_names
+from jaxuda.data import class_tables
 from jaxuda.data import label_tables
 
 IGNORE = 255
@@ -38,68 +46,13 @@ class ClassSet:
   subsets: Mapping[str, tuple[int, ...]]
 
 
-_CITYSCAPES = {
-  'road': (128, 64, 128),
-  'sidewalk': (244, 35, 232),
-  'building': (70, 70, 70),
-  'wall': (102, 102, 156),
-  'fence': (190, 153, 153),
-  'pole': (153, 153, 153),
-  'traffic light': (250, 170, 30),
-  'traffic sign': (220, 220, 0),
-  'vegetation': (107, 142, 35),
-  'terrain': (152, 251, 152),
-  'sky': (70, 130, 180),
-  'person': (220, 20, 60),
-  'rider': (255, 0, 0),
-  'car': (0, 0, 142),
-  'truck': (0, 0, 70),
-  'bus': (0, 60, 100),
-  'train': (0, 80, 100),
-  'motorcycle': (0, 0, 230),
-  'bicycle': (119, 11, 32),
-}
-_NOT_IN_16 = ('terrain', 'truck', 'train')
-_NOT_IN_13 = (*_NOT_IN_16, 'wall', 'fence', 'pole')
-_NAMES_19 = tuple(_CITYSCAPES)
-_NAMES_16 = tuple(x for x in _NAMES_19 if x not in _NOT_IN_16)
-_NAMES_13 = tuple(x for x in _NAMES_19 if x not in _NOT_IN_13)
-# GIO-Ada's, on Virtual KITTI -> KITTI.
-_NAMES_10 = (
-  *('road', 'building', 'pole', 'traffic light', 'traffic sign'),
-  *('vegetation', 'terrain', 'sky', 'car', 'truck'),
-)
-
-# Name of a coarse class -> what it holds; the first gives its colour.
-_COARSE_7 = {
-  'flat': ('road', 'sidewalk'),
-  'construction': ('building', 'wall', 'fence'),
-  'object': ('pole', 'traffic light', 'traffic sign'),
-  'nature': ('vegetation', 'terrain'),
-  'sky': ('sky',),
-  'human': ('person', 'rider'),
-  'vehicle': ('car', 'truck', 'bus', 'train', 'motorcycle', 'bicycle'),
-}
-_CAMVID_11 = {
-  'sky': ('sky',),
-  'building': ('building', 'wall'),
-  'pole': ('pole',),
-  'road': ('road',),
-  'pavement': ('sidewalk',),
-  'tree': ('vegetation', 'terrain'),
-  'sign': ('traffic sign', 'traffic light'),
-  'fence': ('fence',),
-  'car': ('car', 'truck', 'bus', 'train'),
-  'pedestrian': ('person',),
-  'bicyclist': ('rider', 'bicycle', 'motorcycle'),
-}
-
-
 def _create_set(
   parts: Mapping[str, Sequence[str]], subsets: Mapping[str, Sequence[str]]
 ) -> ClassSet:
   names = tuple(parts)
-  colors = np.array([_CITYSCAPES[x[0]] for x in parts.values()], np.uint8)
+  colors = np.array(
+    [class_names.CITYSCAPES[x[0]] for x in parts.values()], np.uint8
+  )
   colors.flags.writeable = False
   return ClassSet(
     names=names,
@@ -110,29 +63,10 @@ def _create_set(
   )
 
 
-# Name of a class set -> {name of a class: the Cityscapes classes in it}.
-_PARTS: Mapping[str, Mapping[str, Sequence[str]]] = {
-  'cityscapes19': {x: (x,) for x in _NAMES_19},
-  'synthia16': {x: (x,) for x in _NAMES_16},
-  'synthia13': {x: (x,) for x in _NAMES_13},
-  'kitti10': {x: (x,) for x in _NAMES_10},
-  'coarse7': _COARSE_7,
-  'camvid11': _CAMVID_11,
-}
-
 CLASS_SETS: Mapping[str, ClassSet] = types.MappingProxyType(
   {
-    'cityscapes19': _create_set(
-      _PARTS['cityscapes19'],
-      {'mIoU19': _NAMES_19, 'mIoU16': _NAMES_16, 'mIoU13': _NAMES_13},
-    ),
-    'synthia16': _create_set(
-      _PARTS['synthia16'], {'mIoU16': _NAMES_16, 'mIoU13': _NAMES_13}
-    ),
-    'synthia13': _create_set(_PARTS['synthia13'], {'mIoU13': _NAMES_13}),
-    'kitti10': _create_set(_PARTS['kitti10'], {'mIoU10': _NAMES_10}),
-    'coarse7': _create_set(_PARTS['coarse7'], {'mIoU7': tuple(_COARSE_7)}),
-    'camvid11': _create_set(_PARTS['camvid11'], {'mIoU11': tuple(_CAMVID_11)}),
+    name: _create_set(parts, class_names.SUBSETS[name])
+    for name, parts in class_names.PARTS.items()
   }
 )
 
@@ -145,16 +79,65 @@ def _fill(entries: Mapping[int, int]) -> np.ndarray:
 
 
 def get_class_set(classes: str) -> ClassSet:
-  """Returns a class set by its name.
+  """Returns a class set by its name, or the one of a class table's file.
 
   Raises:
-    UserError: there is no such class set.
+    UserError: there is no such class set or file, or a mistake in the file.
   """
+  if class_tables.is_table(classes):
+    return _make_own(class_tables.read_file(classes))
   if classes not in CLASS_SETS:
     raise errors.UserError(
-      f'unknown class set {classes!r}; expected one of {", ".join(CLASS_SETS)}'
+      f'unknown class set {classes!r}; expected one of {", ".join(CLASS_SETS)},'
+      f' or a class table of your own (*{", *".join(class_tables.SUFFIXES)})'
     )
   return CLASS_SETS[classes]
+
+
+@functools.lru_cache(maxsize=32)
+def _make_own(table: class_tables.ClassTable) -> ClassSet:
+  return create_own(table.names, table.colors)
+
+
+def create_own(names: Sequence[str], colors: np.ndarray) -> ClassSet:
+  """Returns a class set whose one mean IoU, 'mIoU<C>', is over all classes.
+
+  Args:
+    names: of the C classes.
+    colors: uint8 [C, 3] RGB.
+  """
+  subsets = {f'mIoU{len(names)}': tuple(range(len(names)))}
+  return ClassSet(
+    names=tuple(names), colors=colors, subsets=types.MappingProxyType(subsets)
+  )
+
+
+def read_own(metadata: Mapping[str, Any]) -> ClassSet | None:
+  """Returns the classes that a dataset's metadata say it has of its own."""
+  tree = metadata.get('classes')
+  return create_own(*class_tables.from_json(tree)) if tree else None
+
+
+def identify(classes: str) -> str:
+  """Returns a class set's name; of a file one that depends on its names alone.
+
+  Wherever the file is, and whatever its colours, e.g. 'own5-1a2b3c4d'.
+
+  Raises:
+    UserError: see `get_class_set`.
+  """
+  names = get_class_set(classes).names
+  if not class_tables.is_table(classes):
+    return classes
+  digest = hashlib.sha256('\n'.join(names).encode()).hexdigest()
+  return f'own{len(names)}-{digest[:8]}'
+
+
+def _parts(classes: str) -> Mapping[str, Sequence[str]]:
+  if class_tables.is_table(classes):
+    return {x: (x,) for x in get_class_set(classes).names}
+  get_class_set(classes)
+  return class_names.PARTS[classes]
 
 
 def merge_map(source: str, target: str) -> np.ndarray:
@@ -169,51 +152,62 @@ def merge_map(source: str, target: str) -> np.ndarray:
     UserError: unknown class set, or `target` has a class that `source` cannot
       give.
   """
-  get_class_set(source)
-  get_class_set(target)
-  possible = [x for x in CLASS_SETS if _merge(source, x) is not None]
-  if target not in possible:
+  merged = _merge(source, target)
+  if merged is None:
+    possible = [x for x in CLASS_SETS if _merge(source, x) is not None]
     raise errors.UserError(
       f'{source} cannot be merged to {target}; expected one of'
-      f' {", ".join(possible)}'
+      f' {", ".join(possible) or source}'
     )
-  return _merge(source, target)
+  return merged
 
 
 def _merge(source: str, target: str) -> np.ndarray | None:
   """Returns `merge_map`, or None where a class of `target` would be empty."""
-  if source == target:
-    return _fill({i: i for i in range(len(_PARTS[source]))})
-  coarse = {
-    name: i for i, parts in enumerate(_PARTS[target].values()) for name in parts
-  }
-  fine = list(_PARTS[source].values())
-  if any(len(parts) > 1 for parts in fine):
+  fine, coarse = _parts(source), _parts(target)
+  if fine == coarse and list(fine) == list(coarse):
+    return _fill({i: i for i in range(len(fine))})
+  own = class_tables.is_table(source) or class_tables.is_table(target)
+  if not own and any(len(parts) > 1 for parts in fine.values()):
     return None
-  entries = {
-    i: coarse[parts[0]] for i, parts in enumerate(fine) if parts[0] in coarse
-  }
-  if len(set(entries.values())) < len(_PARTS[target]):
+  entries = _match(tuple(fine), target)
+  if len(set(entries.values())) < len(coarse):
     return None
   return _fill(entries)
 
 
-def label_map(dataset: str, classes: str) -> np.ndarray:
+def _match(names: Sequence[str], target: str) -> dict[int, int]:
+  """Returns {index of a name: class of `target` of that name, or with it}."""
+  place = {}
+  for i, parts in enumerate(_parts(target).values()):
+    place |= dict.fromkeys(parts, i)
+  place |= {name: i for i, name in enumerate(_parts(target))}
+  return {i: place[x] for i, x in enumerate(names) if x in place}
+
+
+def label_map(
+  dataset: str, classes: str, *, own: ClassSet | None = None
+) -> np.ndarray:
   """Returns the class of each raw id of a dataset.
 
   Args:
     dataset: whose ids, e.g. 'synthia' (see the top of this file).
-    classes: name of a class set.
+    classes: a class set's name or file.
+    own: the classes of the raw ids 1, 2, ... of a dataset with names of its
+      own; they are mapped by name.
 
   Returns:
     uint8 [256]: class 0..C-1 of each raw id, or 255 = ignored.
 
   Raises:
     UserError: unknown dataset or class set, or the dataset's ids do not tell
-      the classes of the set apart.
+      the classes of the set apart; with names of one's own on either side, no
+      class of the dataset is in the set.
   """
   _check_dataset(dataset)
   get_class_set(classes)
+  if own is not None or class_tables.is_table(classes):
+    return _map_names(dataset, classes, own)
   tables = label_tables.TABLES[dataset]
   if classes in tables:
     return _fill(tables[classes])
@@ -229,6 +223,48 @@ def label_map(dataset: str, classes: str) -> np.ndarray:
   return merged[_fill(tables['cityscapes19'])]
 
 
+def _map_names(dataset, classes, own):
+  names = name_ids(dataset, classes, own=own)
+  place = _match(list(names), classes)
+  if not place:
+    raise errors.UserError(
+      f'the labels of {dataset} have the classes {", ".join(names)}, and none'
+      f' of them is in {classes}; expected config.classes to be a class table'
+      f' (*{", *".join(class_tables.SUFFIXES)}) with some of these names'
+    )
+  ids = list(names.values())
+  return _fill({raw: c for i, c in place.items() for raw in ids[i]})
+
+
+def name_ids(
+  dataset: str, classes: str, *, own: ClassSet | None = None
+) -> dict[str, tuple[int, ...]]:
+  """Returns {name of a class: its raw ids} of a dataset.
+
+  Args:
+    dataset: whose ids.
+    classes: of a dataset that is known by several sets of names, those are
+      taken that this class set has most of.
+    own: as of `label_map`.
+
+  Raises:
+    UserError: unknown dataset or class set.
+  """
+  if own is not None:
+    return {name: (i,) for i, name in enumerate(own.names, 1)}
+  _check_dataset(dataset)
+  found = []
+  for known, table in label_tables.TABLES[dataset].items():
+    ids = {
+      name: tuple(raw for raw, c in table.items() if c == i)
+      for i, name in enumerate(CLASS_SETS[known].names)
+    }
+    if table is label_tables.LABEL_IDS_19:
+      ids |= label_tables.LABEL_IDS_MORE
+    found.append({name: raw for name, raw in ids.items() if raw})
+  return max(found, key=lambda ids: len(_match(list(ids), classes)))
+
+
 def _merges(dataset: str) -> bool:
   tables = label_tables.TABLES[dataset]
   return 'cityscapes19' in tables and dataset not in label_tables.NOT_MERGED
@@ -242,19 +278,33 @@ def _check_dataset(dataset: str) -> None:
     )
 
 
-def check_ids(label: np.ndarray, *, dataset: str, file: str) -> None:
+def raw_ids(dataset: str, *, own: ClassSet | None = None) -> tuple[int, ...]:
+  """Returns the raw ids that a dataset's labels may hold, sorted.
+
+  Raises:
+    UserError: unknown dataset.
+  """
+  _check_dataset(dataset)
+  if own is not None:
+    return (*range(len(own.names) + 1), IGNORE)
+  return label_tables.RAW_IDS[dataset]
+
+
+def check_ids(
+  label: np.ndarray, *, dataset: str, file: str, own: ClassSet | None = None
+) -> None:
   """Checks that a raw label has only ids of its dataset's table.
 
   Args:
     label: unsigned integers of any shape.
     dataset: whose table.
     file: named in the error.
+    own: as of `label_map`.
 
   Raises:
     UserError: names the file and the ids.
   """
-  _check_dataset(dataset)
-  known = label_tables.RAW_IDS[dataset]
+  known = raw_ids(dataset, own=own)
   unknown = np.setdiff1d(label, known)
   if unknown.size:
     shown = ', '.join(str(x) for x in unknown[:8])
@@ -275,7 +325,7 @@ def to_colors(label: np.ndarray, classes: str) -> np.ndarray:
 
   Args:
     label: integers [...], 0..C-1; anything else (255) becomes black.
-    classes: name of a class set.
+    classes: a class set's name or file.
 
   Returns:
     uint8 [..., 3] RGB.

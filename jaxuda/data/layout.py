@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from jaxuda import errors
+from jaxuda.data import labels
 from jaxuda.data import tree as tree_lib
 
 KINDS = ('image', 'label', 'depth', 'extra')
@@ -58,6 +59,7 @@ class Spec:
   Attributes:
     dataset: as the user calls it, 'cityscapes/stereo'.
     ids: whose raw ids its labels are, a dataset of `label_tables`.
+    own: the classes of the raw ids 1, 2, ... if it has names of its own.
     homepage: where it comes from.
     get: which archives to download.
     spellings: kind -> ways of storing it, the preferred first.
@@ -93,6 +95,7 @@ class Spec:
   depth: Mapping[str, Any] | None = None
   needs_depth: bool = False
   same_size: bool = True
+  own: labels.ClassSet | None = None
   read_label: Callable[..., np.ndarray] | None = None
   read_depth: Callable[..., np.ndarray] | None = None
   factor: Callable[..., float] | None = None

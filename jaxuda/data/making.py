@@ -109,7 +109,7 @@ def read_label(
     ids = read(tree, item)
   else:
     ids = decoding.read_ids(tree.read(item.label), where)
-  labels.check_ids(ids, dataset=spec.ids, file=where)
+  labels.check_ids(ids, dataset=spec.ids, file=where, own=spec.own)
   return ids
 
 

@@ -15,8 +15,8 @@ from jaxuda import errors
 from jaxuda.data import depth_codes
 from jaxuda.data import depth_folder
 from jaxuda.data import label_files
-from jaxuda.data import labels
 from jaxuda.data import making
+from jaxuda.data import record_fields
 from jaxuda.data import registry
 from jaxuda.data import shards
 from jaxuda.data import sizing
@@ -176,7 +176,8 @@ class Records:
 
   Args:
     domain: what to read.
-    classes: class set that labels are mapped to; None keeps raw ids.
+    classes: class set (a name or a file) that labels are mapped to; None keeps
+      raw ids.
     fields: of 'image', 'label', 'depth', those to decode.
     optional: fields that may be missing; see `fields` for what is left.
 
@@ -194,12 +195,12 @@ class Records:
     optional: Sequence[str] = (),
   ):
     self.domain = domain
-    family = registry.find(domain.dataset)
-    # Before the dataset is prepared, which can take long.
-    table = np.arange(256, dtype=np.uint8)
+    self._table = np.arange(256, dtype=np.uint8)
     stored = [x for x in fields if x != 'label' or not domain.label_dir]
-    if 'label' in stored and classes is not None:
-      table = labels.label_map(family.ids, classes)
+    mapped = 'label' in stored and classes is not None
+    if mapped:
+      # Before the dataset is prepared, which can take long.
+      record_fields.map_labels(domain, classes)
     builder = registry.load(
       domain.dataset,
       data_dir=domain.data_dir,
@@ -207,10 +208,11 @@ class Records:
       store=making.Store.of(domain),
     )
     info = builder.info
-    stored = _check_fields(domain, info, stored, optional)
+    if mapped:
+      self._table = record_fields.map_labels(domain, classes, info=info)
+    stored = record_fields.check_fields(domain, info, stored, optional)
     joined = ('label',) if domain.label_dir else ()
     self.fields = tuple(x for x in fields if x in (*stored, *joined))
-    self._table = table
     self._code = depth_codes.DepthCode.of(registry.metadata(info))
     self._depths = None
     if 'depth' in fields and domain.depth_dir:
@@ -222,7 +224,7 @@ class Records:
     self.root = builder.data_dir_root
     self._recent = collections.deque(maxlen=_RECENT)
     with registry.quiet():
-      self._features, self._decoders = _select(info, stored)
+      self._features, self._decoders = record_fields.select(info, stored)
       self._files = info.splits[domain.split].file_instructions
       for part in self._files:
         _check_file(part.filename, domain, self._folder)
@@ -340,59 +342,3 @@ def _check_file(
       f'{domain.dataset}: {filename} cannot be read'
       f' ({_first_line(str(e))}); delete {folder} and prepare it again'
     ) from None
-
-
-def _check_fields(
-  domain: Domain,
-  info: tfds.core.DatasetInfo,
-  fields: Sequence[str],
-  optional: Sequence[str],
-) -> tuple[str, ...]:
-  missing = _find_missing(domain, info, fields)
-  wrong = [x for x in missing if x not in optional]
-  if wrong:
-    has = registry.describe_fields(info)
-    raise errors.UserError(
-      f'{domain.dataset} has no {wrong[0]} in split {domain.split!r}, which'
-      f' is needed of the {domain.side}; its fields are {has}'
-    )
-  return tuple(x for x in fields if x not in missing)
-
-
-def _find_missing(
-  domain: Domain, info: tfds.core.DatasetInfo, fields: Sequence[str]
-) -> list[str]:
-  # TFDS cuts splits too: 'train[:50%]'.
-  name = domain.split.split('[')[0]
-  try:
-    count = info.splits[domain.split].num_examples
-  except (KeyError, ValueError):
-    raise errors.UserError(
-      f'{domain.dataset} has no split {domain.split!r}; expected one of'
-      f' {", ".join(info.splits)}'
-    ) from None
-  if not count:
-    raise errors.UserError(
-      f'{domain.dataset} has no images in split {domain.split!r}; expected at'
-      ' least one'
-    )
-  missing = [x for x in fields if x not in info.features]
-  if name in registry.metadata(info).get('unlabelled_splits', ()):
-    missing.append('label')
-  if name in registry.metadata(info).get('depthless_splits', ()):
-    missing.append('depth')
-  if domain.depth_dir:
-    missing = [x for x in missing if x != 'depth']
-  return [x for x in fields if x in missing]
-
-
-def _select(info: tfds.core.DatasetInfo, fields: Sequence[str]):
-  """Returns the features that are parsed, and that they stay encoded."""
-  # Depth may come from a folder.
-  fields = [x for x in fields if x in info.features]
-  encoded = registry.keep_encoded(info, fields)
-  wanted = {'name': True, **dict.fromkeys(fields, True)}
-  if 'depth' in fields and 'depth_factor' in info.features:
-    wanted['depth_factor'] = True
-  partial = tfds.decode.PartialDecoding(wanted)
-  return partial.extract_features(info.features), encoded

@@ -16,6 +16,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from jaxuda import errors
+from jaxuda.data import class_tables
 from jaxuda.data import examination
 from jaxuda.data import layout as layout_lib
 from jaxuda.data import making
@@ -53,6 +54,9 @@ with tfds.core.registered.skip_registration():
         'store': maker.store.describe(),
         'ids': maker.spec.ids,
       }
+      own = maker.spec.own
+      if own is not None:
+        metadata['classes'] = class_tables.to_json(own.names, own.colors)
       if maker.has_depth:
         features['depth'] = _maps(maker.store, np.uint16)
         metadata |= maker.spec.depth

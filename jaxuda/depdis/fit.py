@@ -260,7 +260,7 @@ def _describe(config, options, source) -> Mapping[str, Any]:
     'source': domain,
     'images': len(source),
     'records': [hashlib.sha256(x).hexdigest()[:16] for x in ends],
-    'classes': config.classes,
+    'classes': labels.identify(config.classes),
     'options': fitting,
   }
 

@@ -201,7 +201,7 @@ def _origin(run, options, least):
     'network': digest.hexdigest()[:16],
     'dataset': f'{target.dataset} {target.split}',
     'size': list(target.size),
-    'classes': run.config.classes,
+    'classes': labels.identify(run.config.classes),
     'confidence': options.confidence,
     'share': options.share,
     'thresholds': None if least is None else least.tolist(),
@@ -260,7 +260,7 @@ def _summarize(config, options, least, done, names):
   confident = np.sum([x['confident'] for x in done.values()], axis=0)
   kept = np.sum([x['kept'] for x in done.values()], axis=0)
   return {
-    'classes': config.classes,
+    'classes': labels.identify(config.classes),
     'images': len(done),
     'pixels': len(done) * height * width,
     'confidence': options.confidence,

@@ -153,12 +153,12 @@ def run(
 ) -> None:
   """Draws a panel for every run; see the top of this file."""
   runs = {name: workdir_lib.load(name, which=which) for name in workdirs}
-  sets = {r.config.classes for r in runs.values()}
+  sets = {labels.identify(r.config.classes): r for r in runs.values()}
   if len(sets) > 1:
     raise errors.UserError(
       f'the runs have the classes {", ".join(sorted(sets))}; expected one set'
     )
-  class_set = labels.get_class_set(sets.pop())
+  class_set = labels.get_class_set(next(iter(runs.values())).config.classes)
   columns = {}
   for name, loaded in runs.items():
     vectors, classes = collect(loaded, **options)

@@ -172,6 +172,7 @@ def main() -> None:
   # TensorFlow takes seconds to load: a misspelt flag is reported before.
   config = flags.FLAGS.config
   set_depth_loss(config)
+  from jaxuda import own_classes
   from jaxuda import train
   from jaxuda.data import rows
 
@@ -188,7 +189,7 @@ def main() -> None:
   if step < config.stop_step:
     return
   written = write_depths(
-    methods.create(config),
+    methods.create(own_classes.count(config)),
     state,
     images,
     flags.FLAGS.out,

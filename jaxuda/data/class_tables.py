@@ -1,0 +1,270 @@
+"""Class tables: files in which users name classes of their own.
+
+YAML or JSON. Of a data set, what its labels hold; of a class set, names alone
+will do:
+
+    classes: {wall: [1, 4], door: '#00008e'}    # or: [wall, door]
+    colors: {wall: '#808080'}                   # or a list; may be left out
+    ignore: [0, 255]                            # or: rest
+    depth: {code: metres}                       # see `folder`
+
+A name has ids, or colours if the labels are pictures of colours, one or a list.
+A class is shown in the colour under `colors`, else in the (first) colour that
+it has in the labels, else in one that no other class has.
+
+Standard library, NumPy and YAML only.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+import dataclasses
+import functools
+import json
+import os
+import pathlib
+import re
+from typing import Any
+
+import numpy as np
+import yaml
+
+from jaxuda import errors
+
+SUFFIXES = ('.yaml', '.yml', '.json')
+FORM = 'classes: {road: [1], car: "#00008e", ...}, ignore: [0], depth: {...}'
+# Ids are bytes; 0 is void where labels are stored, and 255 is ignored.
+MOST = 254
+_ENTRIES = ('classes', 'colors', 'ignore', 'depth')
+
+Code = int | tuple[int, int, int]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class ClassTable:
+  """What a class table says.
+
+  Attributes:
+    names: of the classes, in the file's order.
+    colors: uint8 [C, 3] RGB, in which they are shown.
+    codes: id 0..255 or colour (r, g, b) -> name; None for what is ignored. All
+      ids or all colours; empty if the table has names alone.
+    rest: whether what is not listed is ignored too.
+    depth: the entry of this name as it is, or None.
+  """
+
+  names: tuple[str, ...]
+  colors: np.ndarray
+  codes: Mapping[Code, str | None]
+  rest: bool
+  depth: Any
+
+
+def is_table(classes: str) -> bool:
+  """Says whether the name of a class set is that of a file."""
+  return str(classes).lower().endswith(SUFFIXES)
+
+
+def read_file(path: str | os.PathLike[str]) -> ClassTable:
+  """Reads a class table.
+
+  The file is read every time, but the same content is parsed once.
+
+  Raises:
+    UserError: no such file, or a mistake in it; names the file and the entry.
+  """
+  return parse(read_text(path), where=str(path))
+
+
+def read_text(path: str | os.PathLike[str]) -> str:
+  """Returns the text of a class table.
+
+  Raises:
+    UserError: no such file, or no text.
+  """
+  try:
+    return pathlib.Path(path).expanduser().read_text(encoding='utf-8')
+  except (OSError, ValueError) as e:
+    reason = 'no such file' if isinstance(e, FileNotFoundError) else str(e)
+    raise errors.UserError(
+      f'class table {path} cannot be read ({reason}); expected a file with'
+      ' classes: [name, ...]'
+    ) from e
+
+
+@functools.lru_cache(maxsize=32)
+def parse(text: str, *, where: str) -> ClassTable:
+  """Parses a class table.
+
+  Args:
+    text: YAML, or JSON if `where` ends so.
+    where: the file, named in errors.
+
+  Raises:
+    UserError: names the file, the entry and what was expected.
+  """
+  try:
+    if where.lower().endswith('.json'):
+      table = json.loads(text, object_pairs_hook=_make_mapping)
+    else:
+      table = yaml.load(text, _Loader)
+  except (ValueError, yaml.YAMLError) as e:
+    reason = ' '.join(str(e).split())
+    raise errors.UserError(
+      f'{where} cannot be read ({reason}); expected {FORM}'
+    ) from e
+  classes = table.get('classes') if isinstance(table, Mapping) else None
+  if not classes or not isinstance(classes, Mapping | list):
+    raise errors.UserError(f'{where} has no classes; expected {FORM}')
+  for key in table:
+    if key not in _ENTRIES:
+      raise errors.UserError(
+        f'{where}: unknown entry {key!r}; expected some of'
+        f' {", ".join(_ENTRIES)}'
+      )
+  names = _read_names(classes, where)
+  if not isinstance(classes, Mapping):
+    classes = dict.fromkeys(names, ())
+  codes = _read_codes(classes, table.get('ignore'), where)
+  return ClassTable(
+    names=names,
+    colors=_choose_colors(names, table.get('colors'), codes, where),
+    codes=codes,
+    rest=table.get('ignore') == 'rest',
+    depth=table.get('depth'),
+  )
+
+
+class _Loader(yaml.SafeLoader):
+  """Like YAML's own, which takes the last of two equal keys."""
+
+  def construct_mapping(self, node: Any, deep: bool = False) -> Any:
+    _check_unique(
+      [k.value for k, _ in node.value if isinstance(k, yaml.ScalarNode)]
+    )
+    return super().construct_mapping(node, deep)
+
+
+def _make_mapping(pairs):
+  _check_unique([key for key, _ in pairs])
+  return dict(pairs)
+
+
+def _check_unique(keys):
+  twice = [x for x in keys if keys.count(x) > 1]
+  if twice:
+    raise ValueError(f'{twice[0]!r} is there twice')
+
+
+def _read_names(classes, where) -> tuple[str, ...]:
+  names = tuple(classes)
+  for name in names:
+    if not isinstance(name, str) or not name.strip():
+      raise errors.UserError(
+        f'{where}: {name!r} is no name of a class; expected text, in quotes'
+        ' if need be'
+      )
+    if names.count(name) > 1:
+      raise errors.UserError(
+        f'{where}: class {name!r} is there twice; expected each name once'
+      )
+  if len(names) > MOST:
+    raise errors.UserError(
+      f'{where} has {len(names)} classes; expected at most {MOST}'
+    )
+  return names
+
+
+def _read_codes(classes, ignored, where) -> dict[Code, str | None]:
+  codes: dict[Code, str | None] = {}
+  entries = [*classes.items()]
+  if ignored is not None and ignored != 'rest':
+    entries.append((None, ignored))
+  for name, values in entries:
+    for value in values if isinstance(values, list | tuple) else [values]:
+      code = _read_code(value, name, where)
+      if code in codes:
+        raise errors.UserError(
+          f'{where}: {value!r} is listed twice; expected one class for it'
+        )
+      codes[code] = name
+  if len({type(x) for x in codes}) > 1:
+    raise errors.UserError(f'{where} has ids and colours; expected one kind')
+  return codes
+
+
+def _read_code(value, name, where) -> Code:
+  if type(value) is int and 0 <= value <= 255:
+    return value
+  return _read_color(
+    value,
+    f'{where}: {name or "ignore"} has {_show(value)}; expected an id 0..255 or'
+    " a colour '#rrggbb'",
+  )
+
+
+def _show(value):
+  # YAML takes an unquoted #00008e for a comment.
+  return 'nothing' if value is None else repr(value)
+
+
+def _read_color(value, message) -> tuple[int, int, int]:
+  if isinstance(value, str) and re.fullmatch('#[0-9a-fA-F]{6}', value):
+    red, green, blue = bytes.fromhex(value[1:])
+    return red, green, blue
+  raise errors.UserError(message)
+
+
+def _choose_colors(names, given, codes, where) -> np.ndarray:
+  """Returns uint8 [C, 3]."""
+  if isinstance(given, list):
+    if len(given) != len(names):
+      raise errors.UserError(
+        f'{where}: colors has {len(given)} entries; expected one for each of'
+        f' the {len(names)} classes'
+      )
+    given = dict(zip(names, given, strict=True))
+  if given is not None and not isinstance(given, Mapping):
+    raise errors.UserError(
+      f"{where}: colors is {given!r}; expected name: '#rrggbb', ..."
+    )
+  chosen: dict[str, tuple[int, int, int]] = {}
+  for name, value in (given or {}).items():
+    if name not in names:
+      raise errors.UserError(
+        f'{where}: colors has {name!r}, which is no class; expected some of'
+        f' {", ".join(names)}'
+      )
+    chosen[name] = _read_color(
+      value,
+      f'{where}: colors has {_show(value)} for {name}; expected a colour'
+      " '#rrggbb'",
+    )
+  for code, name in codes.items():
+    if name is not None and isinstance(code, tuple):
+      chosen.setdefault(name, code)
+  unused = (x for x in _generate_colors() if x not in chosen.values())
+  colors = np.array([chosen.get(x) or next(unused) for x in names], np.uint8)
+  colors.flags.writeable = False
+  return colors
+
+
+def _generate_colors() -> Iterator[tuple[int, int, int]]:
+  """Yields the 255 colours of PASCAL VOC after black: 128 0 0, 0 128 0, ..."""
+  for number in range(1, 256):
+    rgb = [0, 0, 0]
+    for bit in range(8):
+      rgb[bit % 3] |= (number >> bit & 1) << (7 - bit // 3)
+    yield rgb[0], rgb[1], rgb[2]
+
+
+def to_json(names: Sequence[str], colors: np.ndarray) -> dict[str, Any]:
+  """Returns the table of a class set, in JSON types."""
+  return {
+    'classes': list(names),
+    'colors': ['#' + bytes(x).hex() for x in np.asarray(colors, np.uint8)],
+  }
+
+
+def from_json(tree: Mapping[str, Any]) -> tuple[tuple[str, ...], np.ndarray]:
+  """The inverse of `to_json`: names and uint8 [C, 3]."""
+  colors = [tuple(bytes.fromhex(x[1:])) for x in tree['colors']]
+  return tuple(tree['classes']), np.array(colors, np.uint8)
