@@ -5,12 +5,12 @@ from typing import Any
 
 import ml_collections
 
-# Method -> the module whose `prepare(method, config)` returns it completed.
-_MODULES = {'depdis': 'jaxuda.depdis.fit'}
-
 
 def run(method: Any, config: ml_collections.ConfigDict) -> Any:
   """Returns a method ready for training; most are already.
+
+  The others name a module, `preparation`, whose `prepare(method, config)`
+  returns them completed. A name, so that the methods import none of it.
 
   Args:
     method: made from the config.
@@ -19,7 +19,7 @@ def run(method: Any, config: ml_collections.ConfigDict) -> Any:
   Raises:
     UserError: what it needs is missing or does not fit.
   """
-  if config.name not in _MODULES:
+  name = getattr(method, 'preparation', '')
+  if not name:
     return method
-  module = importlib.import_module(_MODULES[config.name])
-  return module.prepare(method, config)
+  return importlib.import_module(name).prepare(method, config)

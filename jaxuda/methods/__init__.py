@@ -1,5 +1,6 @@
 """Methods, one file each. The module's name is the registry."""
 
+import dataclasses
 import importlib
 import pkgutil
 from typing import Any
@@ -51,7 +52,7 @@ def create(config: Any) -> Any:
 
 def _construct(cls, group, fields, **given):
   """Calls a dataclass; an unknown field is an error that names it."""
-  known = sorted(set(cls.__dataclass_fields__) - set(given))
+  known = sorted({x.name for x in dataclasses.fields(cls)} - set(given))
   unknown = sorted(set(fields) - set(known))
   if unknown:
     raise errors.UserError(

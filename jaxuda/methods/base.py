@@ -14,7 +14,8 @@ class Method(Protocol):
   """A frozen, keyword-only dataclass of hyper-parameters, and three functions.
 
   An ablation is a field. Branch on it in Python, so that what is off is absent
-  from the compiled program.
+  from the compiled program. A method that needs something of the data as a
+  whole names the module that makes it, `preparation`, see `jaxuda.preparation`.
   """
 
   @property

@@ -17,6 +17,7 @@ into segmentation and depth, which the code does not have (`balance_transfer`).
 
 from collections.abc import Sequence
 import dataclasses
+from typing import ClassVar
 
 import jax
 from jax import lax
@@ -82,6 +83,9 @@ class Method:
     disc_width: first width of the discriminator.
     statistics: which passes move the running statistics, see `dada.Method`.
   """
+
+  # The module that makes `mixtures`, see `jaxuda.preparation`.
+  preparation: ClassVar[str] = 'jaxuda.depdis.fit'
 
   num_classes: int
   total_steps: int
