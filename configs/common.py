@@ -247,6 +247,9 @@ def base(name: str, pair: str, classes: str = '') -> config_dict.ConfigDict:
     checkpoint_every=2000,
     picture_every=2000,
     keep_last=2,
+    # What training begins with: a file of weights, a conversion, or a run.
+    initial='',
+    initial_checkpoint='last',
     data={
       'data_dir': config_dict.placeholder(str),
       'resize': 'reference',

@@ -302,8 +302,12 @@ def _create_or_restore(config, method, checkpoints, step, workdir, progress):
   else:
     state = parallel.init(method.init, *args)
     if config.get('initial'):
-      state = warm_start.load_network(
-        state, config.initial, which=config.initial_checkpoint
+      state = warm_start.load(
+        state,
+        config.initial,
+        which=config.initial_checkpoint,
+        options=getattr(method, 'network', None),
+        report=progress.message,
       )
   _describe(state, workdir, progress)
   return state

@@ -1,5 +1,7 @@
-"""The network of another run to begin a training with."""
+"""The network that a training begins with."""
 
+from collections.abc import Callable
+import pathlib
 from typing import Any
 
 import jax
@@ -8,6 +10,69 @@ import jax.numpy as jnp
 from jaxuda import checkpoint
 from jaxuda import errors
 from jaxuda import workdir as workdir_lib
+from jaxuda.weights import conversion
+from jaxuda.weights import stored
+from jaxuda.weights import writing
+
+
+def load(
+  state: Any,
+  initial: str,
+  *,
+  which: str = 'last',
+  options: Any = None,
+  report: Callable[[str], Any] = print,
+) -> Any:
+  """Puts a network into a fresh state, of a run or of foreign weights.
+
+  Args:
+    state: a training state before the first step.
+    initial: a run's folder, a conversion's, or a file of weights.
+    which: of a run, see `load_network`.
+    options: `deeplab.Options` of the state's network, if it has any.
+    report: told in a line what was taken and what stays random.
+
+  Raises:
+    UserError: it is none of the three, or does not fit.
+  """
+  path = pathlib.Path(initial)
+  if path.is_file() or stored.is_stored(path):
+    return _load_weights(state, path, options, report)
+  if path.suffix in writing.SUFFIXES:
+    raise errors.UserError(
+      f'config.initial={initial}: there is no such file; expected the published'
+      ' file there, or --config.initial=FILE'
+    )
+  return load_network(state, initial, which=which)
+
+
+def _load_weights(state, path, options, report):
+  """Takes what fits; the backbone must."""
+  weights = stored.read(path)
+  title = f'{weights.record["file"]} ({weights.record["title"]})'
+  if options is not None:
+    asked = conversion.differing(weights, options, conversion.INPUT)
+    if asked:
+      fields = (f"--config.network.{k}='{v}'" for k, v in asked.items())
+      raise errors.UserError(
+        f'{title} was trained with another input or stride; expected'
+        f' {" ".join(fields)}'
+      )
+  task = state.nets['task']
+  mine = {'params': task.params, 'batch_stats': task.batch_stats}
+  fresh = checkpoint.flatten(mine)
+  fit = conversion.fit(weights, fresh)
+  leaves = [
+    x if fit.arrays[p] is None else jax.device_put(fit.arrays[p], x.sharding)
+    for p, x in fresh.items()
+  ]
+  line = f'initial weights: {len(leaves) - len(fit.random)} arrays of {title}'
+  for what, paths in (('random', fit.random), ('not used', fit.unused)):
+    if paths:
+      line += f'; {what}: {", ".join(conversion.modules(paths))}'
+  report(line)
+  merged = jax.tree.unflatten(jax.tree.structure(mine), leaves)
+  return _replace(state, merged['params'], merged['batch_stats'])
 
 
 def load_network(state: Any, workdir: str, *, which: str = 'last') -> Any:
@@ -39,12 +104,17 @@ def load_network(state: Any, workdir: str, *, which: str = 'last') -> Any:
           f'config.initial={workdir} has {there} for {path}; expected {here}:'
           ' the network must be the same'
         )
-  task = mine.replace(params=theirs.params, batch_stats=theirs.batch_stats)
+  return _replace(state, theirs.params, theirs.batch_stats)
+
+
+def _replace(state, params, stats):
+  """Gives the task network, and a teacher, these parameters."""
+  task = state.nets['task'].replace(params=params, batch_stats=stats)
   state = state.replace(nets={**state.nets, 'task': task})
   if state.teacher is None:
     return state
   # A copy: the step gives its memory away, which no two leaves may share.
-  params, stats = jax.tree.map(jnp.copy, (theirs.params, theirs.batch_stats))
+  params, stats = jax.tree.map(jnp.copy, (params, stats))
   return state.replace(
     teacher=state.teacher.replace(params=params, batch_stats=stats)
   )

@@ -48,6 +48,7 @@ _FREE = (
   'data.workers',
   'data.target.label_dir',
   'initial',
+  'initial_checkpoint',
 )
 
 # A copy of the user's own class table.

@@ -1,15 +1,20 @@
-"""A network of one of our runs, with the record that a conversion has."""
+"""Runs as weights and weights as runs."""
 
+from collections.abc import Callable
 import dataclasses
 import os
 import pathlib
 from typing import Any
 
 import jax
+import jax.numpy as jnp
+import ml_collections
 import numpy as np
 
 from jaxuda import checkpoint
 from jaxuda import errors
+from jaxuda import methods
+from jaxuda import state as state_lib
 from jaxuda import workdir as workdir_lib
 from jaxuda.models import corda
 from jaxuda.models import deeplab
@@ -115,3 +120,49 @@ def _describe(method, name, network):
   if module.density:
     return 'depdis', fields, options
   return ('dada' if module.depth else 'advent'), fields, options
+
+
+def from_weights(
+  weights: conversion.Network,
+  config: ml_collections.ConfigDict,
+  *,
+  report: Callable[[str], Any] = print,
+) -> workdir_lib.Run:
+  """Puts weights into the network of a config, ready to be evaluated.
+
+  What the weights ask for (input normalisation, place of the strides, heads)
+  replaces the config's options.
+
+  Args:
+    weights: what `stored.read` returned.
+    config: a copy of it becomes the run's.
+    report: told in a line what was replaced.
+
+  Raises:
+    UserError: something of the network is not in the weights, or the reverse.
+  """
+  config = ml_collections.ConfigDict(config.to_dict())
+  options = methods.create(config).network
+  asked = conversion.differing(weights, options)
+  if asked:
+    config.network.update(asked)
+    shown = ', '.join(f'network.{k}={v}' for k, v in asked.items())
+    report(f'as {weights.record["file"]} asks: {shown}')
+  method = methods.create(config)
+  example = jax.ShapeDtypeStruct((1, 64, 64, 3), np.float32)
+  shapes = jax.eval_shape(method.task.init, jax.random.key(0), example)
+  expected = checkpoint.flatten(shapes)
+  fit = conversion.fit(weights, expected, whole=True)
+  if fit.unused:
+    raise errors.UserError(
+      f'{weights.record["file"]} ({weights.record["title"]}) also has'
+      f' {", ".join(conversion.modules(fit.unused))}, which the network of'
+      f' {config.name} lacks; expected the config of its method'
+    )
+  tree = jax.tree.unflatten(
+    jax.tree.structure(shapes), [jnp.asarray(fit.arrays[p]) for p in expected]
+  )
+  net = state_lib.create_net(tree, None)
+  # Whichever of the two a method evaluates.
+  state = state_lib.create({'task': net}, teacher=net)
+  return workdir_lib.Run(config=config, method=method, state=state, step=0)
