@@ -2,6 +2,11 @@ r"""Scores of a checkpoint, at label resolution, every pixel once.
 
     python -m jaxuda.evaluate --workdir=DIR [--checkpoint=last|best|STEP] \
         [--against=OTHER_DIR] [--split=val] [--classes=coarse7] [--out=FILE]
+    python -m jaxuda.evaluate --weights=FILE --config=configs/dada.py:... \
+        [--network=student|teacher] [--config.field=value ...]
+
+The second scores a published checkpoint (or the folder of a conversion) as the
+config of its method prepares images and labels; see configs/published.py.
 
 Every figure carries its protocol: classes, subset, resolution of the labels and
 of the network's input, checkpoint, network, split and dataset.
@@ -16,16 +21,21 @@ from absl import flags
 import jax
 import jax.numpy as jnp
 import ml_collections
+from ml_collections import config_flags
 import numpy as np
 
 from jaxuda import command
 from jaxuda import display
+from jaxuda import errors
 from jaxuda import metrics
 from jaxuda import parallel
 from jaxuda import scores
 from jaxuda import workdir as workdir_lib
 from jaxuda.data import labels
 from jaxuda.data import pipeline
+from jaxuda.weights import reading
+from jaxuda.weights import runs
+from jaxuda.weights import stored
 
 
 def run(
@@ -216,8 +226,12 @@ def _unique(name, taken):
   return name if name not in taken else f'{name}#{len(taken)}'
 
 
-def _evaluate(workdir):
-  loaded = workdir_lib.load(workdir, which=flags.FLAGS.checkpoint)
+def _load_weights():
+  weights = stored.read(flags.FLAGS.weights, network=flags.FLAGS.network)
+  return runs.from_weights(weights, flags.FLAGS.config)
+
+
+def _evaluate(loaded):
   data = loaded.config.data
   if flags.FLAGS.data_dir:
     data.data_dir = flags.FLAGS.data_dir
@@ -237,10 +251,20 @@ def main() -> None:
   """Runs the command line."""
   command.hide_accelerators()
   workdir, against = flags.FLAGS.workdir, flags.FLAGS.against
-  ours = _evaluate(workdir)
-  shown = {workdir: ours}
+  weights, which = flags.FLAGS.weights, flags.FLAGS.checkpoint
+  if bool(workdir) == bool(weights):
+    raise errors.UserError('expected either --workdir or --weights')
+  if weights and flags.FLAGS.config is None:
+    raise errors.UserError('--weights needs --config=configs/<method>.py:...')
+  if weights:
+    ours = _evaluate(_load_weights())
+    for figure in ours['figures'].values():
+      figure['weights'] = pathlib.Path(weights).name
+  else:
+    ours = _evaluate(workdir_lib.load(workdir, which=which))
+  shown = {workdir or weights: ours}
   if against:
-    theirs = _evaluate(against)
+    theirs = _evaluate(workdir_lib.load(against, which=which))
     figure = scores.negative_transfer(ours, theirs, against=against)
     ours['figures']['negative_transfer_rate'] = figure
     shown['against: ' + against] = theirs
@@ -248,17 +272,29 @@ def main() -> None:
   size = 'x'.join(map(str, np.ravel(protocol['label_resolution'])[:2]))
   scores.print_scores(
     f'IoU in %, {protocol["dataset"]} {protocol["split"]},'
-    f' {protocol["images"]} images at {size}, step {ours["checkpoint_step"]}',
+    f' {protocol["images"]} images at {size}, '
+    + (protocol.get('weights') or f'step {ours["checkpoint_step"]}'),
     shown,
   )
-  out = flags.FLAGS.out or pathlib.Path(workdir) / 'evaluation.json'
+  out = flags.FLAGS.out or (
+    f'{weights.rstrip("/")}.evaluation.json'
+    if weights
+    else pathlib.Path(workdir) / 'evaluation.json'
+  )
   workdir_lib.write_json(out, ours)
   print(f'wrote {out}')
 
 
 def _define_flags():
   """Only when run as a program: `main` has flags of its own."""
-  flags.DEFINE_string('workdir', None, 'Folder of the run.', required=True)
+  config_flags.DEFINE_config_file(
+    'config', None, 'With --weights: configs/<method>.py:argument=value,...'
+  )
+  flags.DEFINE_string('workdir', None, 'Folder of the run.')
+  flags.DEFINE_string('weights', None, 'Published file, or a conversion.')
+  flags.DEFINE_enum(
+    'network', 'student', reading.NETWORKS, 'Which network of a file.'
+  )
   flags.DEFINE_string(
     'checkpoint', 'last', 'last, best (by the main mIoU) or a step.'
   )
@@ -270,7 +306,7 @@ def _define_flags():
     'classes', None, 'Class set to merge to, a name or a class table.'
   )
   flags.DEFINE_string(
-    'out', None, 'JSON to write; WORKDIR/evaluation.json if unset.'
+    'out', None, 'JSON to write; evaluation.json beside it if unset.'
   )
   flags.DEFINE_string('data_dir', None, 'Where TFDS keeps its data.')
   flags.DEFINE_string(
