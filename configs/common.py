@@ -7,6 +7,11 @@ line: `--config.method.lambda_adv=0.01`.
 
 from ml_collections import config_dict
 
+# The files that the official code begins with.
+INITIAL = {
+  'coco': 'resnet101COCO-41f33a49.pth',
+  'imagenet': 'DeepLab_resnet_pretrained_init-f81d91e8.pth',
+}
 # The BGR mean of the Caffe models.
 CAFFE_MEAN = (104.00698793, 116.66876762, 122.67891434)
 
@@ -141,6 +146,18 @@ def choose(name: str, value: str, choices) -> str:
       f'unknown {name} {value!r}; expected one of {", ".join(choices)}'
     )
   return value
+
+
+def initial(name: str) -> str:
+  """Returns where the published weights `name` are expected; '' for none.
+
+  Another place is `--config.initial=FILE`.
+
+  Raises:
+    ValueError: neither '' nor a key of `INITIAL`.
+  """
+  choose('init', name, ('', *INITIAL))
+  return f'pretrained/{INITIAL[name]}' if name else ''
 
 
 def fraction(text: str) -> float:

@@ -42,12 +42,17 @@ ROOMS = {
   'preparation': ('', 'ml_collections'),
   'checkpoint': ('errors parallel', 'absl jax numpy orbax'),
   'workdir': ('checkpoint errors methods rng', 'jax ml_collections numpy'),
-  'warm_start': ('checkpoint errors workdir', 'jax'),
+  'weights': (
+    'checkpoint errors methods models state workdir',
+    'flax jax ml_collections ml_dtypes numpy safetensors',
+  ),
+  'convert': ('command errors weights workdir', 'absl'),
+  'warm_start': ('checkpoint errors weights workdir', 'jax'),
   'recorder': ('pictures workdir', 'clu numpy'),
   'window': ('checkpoint errors', 'jax numpy'),
   'scores': ('data display errors metrics', 'numpy'),
   'evaluate': (
-    'command data display metrics parallel scores workdir',
+    'command data display errors metrics parallel scores weights workdir',
     'absl jax ml_collections numpy',
   ),
   'own_classes': ('data errors workdir', 'jax ml_collections'),
@@ -95,6 +100,7 @@ WITHOUT_TENSORFLOW = (
   *('data.rendering', 'display'),
   *('errors', 'losses', 'methods', 'metrics', 'mixtures', 'models', 'ops'),
   *('optim', 'parallel', 'pictures', 'predict', 'rng', 'state', 'workdir'),
+  *('convert', 'warm_start', 'weights'),
 )
 
 

@@ -1,0 +1,160 @@
+"""Published checkpoints, and how each is scored as its authors did.
+
+  python -m jaxuda.evaluate --weights=FILE --config=CONFIG OVERRIDES
+
+Input size, normalisation, resizing filters and label resolution come from the
+config, the place of the strides and the number of active dilations from the
+file. The figures are the authors' own; a checkpoint is one run, of which papers
+often quote the best, or a mean.
+"""
+
+import dataclasses
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Checkpoint:
+  """A file that authors have published.
+
+  Attributes:
+    file: its name.
+    method: whose it is.
+    config: what `--config` takes; '' for weights that only begin a training.
+    overrides: further flags.
+    expected: figure -> percent, as `evaluate` names them; {} where none is
+      known.
+    protocol: what the figures were measured on, and what to know of them.
+  """
+
+  file: str
+  method: str
+  config: str = ''
+  overrides: str = ''
+  expected: dict[str, float] = dataclasses.field(default_factory=dict)
+  protocol: str = ''
+
+
+_CITYSCAPES = '500 images, network at 512x1024, labels at 1024x2048'
+_DEPDIS = '500 images, network at 760x1280, labels at 1024x2048'
+_LOW = '500 images, network at 320x640, labels at 1024x2048'
+_MAPILLARY = '2,000 images, padded to 768x1024, labels at their own size'
+# The network of CorDA has 19 classes for SYNTHIA, too; the means over 16 and 13
+# are of their IoU among labels of all 19.
+_ALL_CLASSES = '--config.classes=cityscapes19 --config.num_classes=19'
+
+INITIAL = (
+  Checkpoint(
+    file='DeepLab_resnet_pretrained_imagenet.pth',
+    method='ImageNet, Caffe',
+    protocol='begins ADVENT, DADA, Depth Distribution and CTRL',
+  ),
+  Checkpoint(
+    file='DeepLab_resnet_pretrained_init-f81d91e8.pth',
+    method='ImageNet, Caffe',
+    protocol='begins AdaptSegNet, and CorDA with init=imagenet',
+  ),
+  Checkpoint(
+    file='resnet101COCO-41f33a49.pth',
+    method='COCO, Caffe',
+    protocol='begins DACS, and CorDA with init=coco',
+  ),
+  Checkpoint(
+    file='vgg16-397923af.pth',
+    method='ImageNet, torchvision',
+    protocol='begins GIO-Ada (RGB input, see the error for the flags)',
+  ),
+)
+
+TRAINED = (
+  Checkpoint(
+    file='synthia2cityscapes_dada.pth',
+    method='DADA',
+    config='configs/dada.py:pair=synthia2cityscapes',
+    expected={'mIoU16': 42.6, 'mIoU13': 49.8},
+    protocol=_CITYSCAPES,
+  ),
+  Checkpoint(
+    file='synthia2cityscapes_dada_cyclegan.pth',
+    method='DADA on translated images',
+    config='configs/dada.py:pair=synthia2cityscapes',
+    expected={'mIoU16': 43.1},
+    protocol=_CITYSCAPES,
+  ),
+  Checkpoint(
+    file='synthia2mapillary_dada.pth',
+    method='DADA',
+    config='configs/dada.py:pair=synthia2mapillary',
+    expected={'mIoU7': 67.6},
+    protocol=_MAPILLARY,
+  ),
+  Checkpoint(
+    file='gta2cityscapes_advent.pth',
+    method='AdvEnt',
+    config='configs/advent.py:pair=gta2cityscapes,multi_level=1',
+    expected={'mIoU19': 43.8},
+    protocol=_CITYSCAPES,
+  ),
+  Checkpoint(
+    file='gta2cityscapes_minent_ER.pth',
+    method='MinEnt',
+    config='configs/advent.py:pair=gta2cityscapes,ablation=minent,'
+    'multi_level=1',
+    expected={'mIoU19': 43.1},
+    protocol=_CITYSCAPES,
+  ),
+  Checkpoint(
+    file='gta2cityscapes_advent_cyclegan.pth',
+    method='AdvEnt on translated images',
+    config='configs/advent.py:pair=gta2cityscapes,multi_level=1',
+    protocol=_CITYSCAPES,
+  ),
+  Checkpoint(
+    file='Syn_City_16cls(M4).pth',
+    method='Depth Distribution',
+    config='configs/depdis.py:pair=synthia2cityscapes',
+    expected={'mIoU16': 48.2, 'mIoU13': 55.5},
+    protocol=_DEPDIS,
+  ),
+  Checkpoint(
+    file='Syn_City_7cls.pth',
+    method='Depth Distribution',
+    config='configs/depdis.py:pair=synthia2cityscapes,classes=coarse7',
+    expected={'mIoU7': 72.6},
+    protocol=_DEPDIS,
+  ),
+  Checkpoint(
+    file='Syn_City_7cls_small.pth',
+    method='Depth Distribution',
+    config='configs/depdis.py:pair=synthia2cityscapes_low',
+    expected={'mIoU7': 67.7},
+    protocol=_LOW,
+  ),
+  Checkpoint(
+    file='Syn_Map_7cls.pth',
+    method='Depth Distribution',
+    config='configs/depdis.py:pair=synthia2mapillary',
+    expected={'mIoU7': 70.4},
+    protocol='2,000 images, padded to 760x1280, labels likewise',
+  ),
+  Checkpoint(
+    file='Syn_Map_7cls_small.pth',
+    method='Depth Distribution',
+    config='configs/depdis.py:pair=synthia2mapillary_low',
+    expected={'mIoU7': 60.3},
+    protocol='2,000 images, padded to 320x640, labels likewise',
+  ),
+  Checkpoint(
+    file='synthia/checkpoint-iter250000.pth',
+    method='CorDA',
+    config='configs/corda.py:pair=synthia2cityscapes',
+    overrides=_ALL_CLASSES,
+    expected={'mIoU16': 56.3},
+    protocol=_CITYSCAPES + '; the paper, a mean of five runs: 55.0',
+  ),
+  Checkpoint(
+    file='gta/checkpoint-iter250000.pth',
+    method='CorDA',
+    config='configs/corda.py:pair=gta2cityscapes,network=gta',
+    expected={'mIoU19': 57.7},
+    protocol=_CITYSCAPES + '; the paper, a mean of five runs: 56.6',
+  ),
+)
