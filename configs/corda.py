@@ -9,7 +9,8 @@ code computes), per_image or paper; adversarial=none (default), advent or dada,
 on top of it; depth=stereo or mono, of the target (default: stereo with SYNTHIA
 and mono with GTA, as published, and elsewhere what the dataset has: exact in
 `streets`); init=coco or imagenet: begin with the file of that name in
-`pretrained/` (`common.INITIAL`; another place: --config.initial=FILE). Depth that a dataset does not have is made first:
+`pretrained/` (`common.INITIAL`; another place: --config.initial=FILE). Depth
+that a dataset does not have is made first:
 
   python -m jaxuda.depth.stereo --dataset=streets/target_stereo \
       --out=depth/streets_stereo
