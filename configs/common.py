@@ -338,6 +338,22 @@ def adversarial(config: config_dict.ConfigDict) -> None:
         config.method[field] = 1e-2
 
 
+def translation(config: config_dict.ConfigDict) -> None:
+  """Sets the optimizers of GIO-Ada and CycleGAN: Adam, and CycleGAN's schedule.
+
+  Constant for half of the steps, then linearly to 0.
+  """
+  optim = config.optim
+  optim.name = 'adamw'
+  optim.learning_rate = optim.disc_learning_rate = 2e-4
+  optim.betas = optim.disc_betas = (0.5, 0.999)
+  optim.weight_decay = 0.0
+  optim.head_multiplier = 1.0
+  optim.repeats = 'plain'
+  optim.power, optim.hold = 1.0, 0.5
+  config.eval_every = config.checkpoint_every = config.picture_every = 5000
+
+
 def _shrink(config):
   """The small network, trained from scratch: minutes on two cores."""
   config.total_steps = config.stop_step = 1500

@@ -1,5 +1,8 @@
 """The task network of GIO-Ada (Chen et al., CVPR 2019): semantics and depth."""
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 from flax import linen as nn
 import jax
 import jax.numpy as jnp
@@ -8,8 +11,17 @@ from jaxuda.models import deeplab
 from jaxuda.models import layers
 from jaxuda.models import vgg
 from jaxuda.ops import image as image_ops
+from jaxuda.ops import resize
 
 DECODERS = ('aspp_l', 'aspp')
+# What is aligned -> the discriminators and which outputs each of them sees.
+ALIGNMENTS = {
+  'joint': {'disc_output': ('semantic', 'depth')},
+  'separate': {'disc_semantic': ('semantic',), 'disc_depth': ('depth',)},
+  'semantic': {'disc_output': ('semantic',)},
+  'depth': {'disc_output': ('depth',)},
+  'none': {},
+}
 
 
 class AsppL(nn.Module):
@@ -121,3 +133,76 @@ class GioAda(nn.Module):
       channels, options=o, width=self.width, dropout=self.dropout, name=name
     )(x, train=train)
     return y.astype(jnp.promote_types(y.dtype, jnp.float32))
+
+
+def run(
+  module: nn.Module,
+  params: Any,
+  batch_stats: Any,
+  image: jax.Array,
+  *,
+  dropout_key: jax.Array,
+) -> tuple[dict[str, jax.Array], Any]:
+  """Full-resolution outputs in training mode, and running statistics.
+
+  Args:
+    module: a `GioAda`.
+    params: its parameters.
+    batch_stats: its running statistics before this pass; {} for VGG-16.
+    image: [B, H, W, 3] RGB in 0..255.
+    dropout_key: of this pass.
+  """
+  out, moved = module.apply(
+    {'params': params, 'batch_stats': batch_stats},
+    image,
+    train=True,
+    mutable=['batch_stats'],
+    rngs={'dropout': dropout_key},
+  )
+  size = image.shape[1:3]
+  full = {k: resize.resize_align_corners(v, size) for k, v in out.items()}
+  return full, moved.get('batch_stats', batch_stats)
+
+
+def predict(
+  module: nn.Module,
+  net: Any,
+  image: jax.Array,
+  *,
+  size: Sequence[int] | None = None,
+) -> dict[str, jax.Array]:
+  """Outputs at `size`, that of the image if None, in evaluation mode."""
+  out, _ = deeplab.run(module, net.params, net.batch_stats, image, train=False)
+  size = tuple(image.shape[1:3] if size is None else size)
+  return {k: resize.resize_align_corners(v, size) for k, v in out.items()}
+
+
+def align_maps(
+  full: Mapping[str, jax.Array], *, align: str
+) -> dict[str, jax.Array]:
+  """What each output discriminator sees.
+
+  Args:
+    full: 'logits' [B, H, W, C] and 'depth' [B, H, W].
+    align: a key of `ALIGNMENTS`.
+
+  Returns:
+    By discriminator, [B, H, W, channels]: softmax, depth, or both.
+  """
+  parts = {
+    'semantic': lambda: jax.nn.softmax(full['logits'], -1),
+    'depth': lambda: full['depth'][..., None],
+  }
+  return {
+    name: jnp.concatenate([parts[part]() for part in seen], -1)
+    for name, seen in ALIGNMENTS[align].items()
+  }
+
+
+def count_channels(align: str, classes: int) -> dict[str, int]:
+  """Channels of each output discriminator's input, see `align_maps`."""
+  widths = {'semantic': classes, 'depth': 1}
+  return {
+    name: sum(widths[part] for part in seen)
+    for name, seen in ALIGNMENTS[align].items()
+  }

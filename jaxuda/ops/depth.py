@@ -1,7 +1,11 @@
 """Metric depth and the inverse depth that the references regress."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
+
+from jaxuda import errors
 
 ENCODINGS = ('linear', 'inverse')
 
@@ -27,31 +31,45 @@ def restore_depth(inverse: jax.Array) -> jax.Array:
   return 655.36 / jnp.clip(inverse, 1.0, 65536.0) - 0.01
 
 
-def normalize_depth(
-  metres: jax.Array, *, encoding: str, near: float, far: float
-) -> jax.Array:
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Scale:
   """Depth of a whole dataset brought to [0, 1], as GIO-Ada has it.
 
-  Args:
-    metres: [...], >= 0; clipped to near..far.
+  Attributes:
     encoding: 'linear': near is 0 and far is 1; 'inverse': far is 0 and near is
       1, linear in `invert_depth`.
-    near: metres.
-    far: metres, > near.
+    near, far: metres, what is nearer or farther is clipped to.
   """
-  metres = jnp.clip(metres, near, far)
-  if encoding == 'linear':
-    return (metres - near) / (far - near)
-  first, last = invert_depth(far), invert_depth(near)
-  return (invert_depth(metres) - first) / (last - first)
 
+  encoding: str
+  near: float
+  far: float
 
-def denormalize_depth(
-  values: jax.Array, *, encoding: str, near: float, far: float
-) -> jax.Array:
-  """Metres in near..far of what `normalize_depth` gave; others are clipped."""
-  values = jnp.clip(values, 0.0, 1.0)
-  if encoding == 'linear':
-    return near + values * (far - near)
-  first, last = invert_depth(far), invert_depth(near)
-  return jnp.clip(655.36 / (first + values * (last - first)) - 0.01, near, far)
+  def check(self) -> None:
+    """Checks the range.
+
+    Raises:
+      UserError: it is empty or negative.
+    """
+    if not 0 <= self.near < self.far:
+      raise errors.UserError(
+        f'method.depth_near={self.near} and depth_far={self.far}; expected'
+        ' 0 <= depth_near < depth_far'
+      )
+
+  def encode(self, metres: jax.Array) -> jax.Array:
+    """Returns values in 0..1 of metres [...]."""
+    metres = jnp.clip(metres, self.near, self.far)
+    if self.encoding == 'linear':
+      return (metres - self.near) / (self.far - self.near)
+    first, last = invert_depth(self.far), invert_depth(self.near)
+    return (invert_depth(metres) - first) / (last - first)
+
+  def decode(self, values: jax.Array) -> jax.Array:
+    """Returns metres in near..far; values outside 0..1 are clipped."""
+    values = jnp.clip(values, 0.0, 1.0)
+    if self.encoding == 'linear':
+      return self.near + values * (self.far - self.near)
+    first, last = invert_depth(self.far), invert_depth(self.near)
+    metres = 655.36 / (first + values * (last - first)) - 0.01
+    return jnp.clip(metres, self.near, self.far)

@@ -39,6 +39,16 @@ def test_what_must_not_pass_does_not():
   assert check_golden.compare(golden, {}) == {'loss': float('inf')}
 
 
+def test_round_off_of_a_zero_is_met_by_round_off():
+  error = check_golden.relative_error
+  golden = {'kernel': 3.0, 'bias': 2e-17}
+  assert error({'kernel': 3.0, 'bias': 5e-17}, golden) == 0
+  assert error({'kernel': 3.0, 'bias': 1e-9}, golden) > 1
+  np.testing.assert_allclose(error({'kernel': 3.3, 'bias': 0}, golden), 0.1)
+  # An exact 0 is no round-off.
+  assert error({'a': 1.0, 'b': 1e-30}, {'a': 1.0, 'b': 0.0}) == float('inf')
+
+
 def _run(*args):
   return subprocess.run(
     [sys.executable, SCRIPT, *args],
@@ -62,6 +72,7 @@ def test_a_file_of_no_method_is_named(tmp_path):
     ('dada', 'update_norms'),
     ('corda', 'no_grad'),
     ('depdis', 'loss_balance_target'),
+    ('gioada', 'loss_adv_output'),
   ],
 )
 def test_agrees_with_the_reference_implementation(name, entry):

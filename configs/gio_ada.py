@@ -1,0 +1,144 @@
+r"""GIO-Ada (Chen et al., CVPR 2019).
+
+  python -m jaxuda.main --config=configs/gio_ada.py:pair=streets --workdir=DIR
+
+Arguments: pair; classes; ablation, see below (default full); depth=linear
+(default; the paper's [0, 1] to the letter) or inverse, how depth is normalised;
+output_gradient=target_only (default) or both; network=vgg (default; DeepLab-v2
+with ASPP-L), adaptsegnet (its VGG-16 and heads) or resnet (DeepLab-v2 on
+ResNet-101); on small pairs it is always the small ResNet. Depth as `linear` is
+metres over 655.35, so that all but the sky is below 0.15; CorDA says that it
+adopts inverse depth "following" this paper, which does not mention it.
+
+Row cg translates by a CycleGAN that was trained before on the same pair:
+
+  python -m jaxuda.main --config=configs/cyclegan.py:pair=streets \
+      --workdir=runs/cyclegan
+  python -m jaxuda.main --config=configs/gio_ada.py:pair=streets,ablation=cg \
+      --config.generator=runs/cyclegan --workdir=DIR
+
+Rows, with the paper's mIoU on Virtual KITTI -> KITTI (10 classes) and on
+SYNTHIA -> Cityscapes (16 and 13 classes):
+
+  row     transform network sees      output discriminator   VKITTI  SYNTHIA
+  na      -                           -                      37.5    23.3 26.5
+  cg      image; a frozen CycleGAN    -                      39.8
+  gd      image                       -                      43.5
+  d       image, depth                -                      44.2
+  s       image, labels               -                      44.7
+  sd      image, labels, depth        -                      45.9    33.8 39.7
+  ss      -                           semantics              45.9
+  depth   -                           depth                  43.8
+  sep     -                           one for each           46.3
+  joint   -                           both together          50.0    35.3 40.6
+  full    image, labels, depth        both together          53.5    37.3 43.0
+
+(+d, +s, +sd, input and output are other names of d, s, sd, sd and joint.) All
+rows train the depth decoder, which the paper leaves open for na and gd:
+--config.method.lambda_depth=0 leaves it out where nothing else needs it.
+
+The paper trains for 10 epochs of one source and one target image, flipped at
+random: 212,600 steps on Virtual KITTI, 94,000 on SYNTHIA.
+"""
+
+from ml_collections import config_dict
+
+from configs import common
+
+# Transform network, its labels, its depth; what is aligned.
+ABLATIONS = {
+  'na': ('none', False, False, 'none'),
+  'cg': ('frozen', False, False, 'none'),
+  'gd': ('guided', False, False, 'none'),
+  'd': ('guided', False, True, 'none'),
+  's': ('guided', True, False, 'none'),
+  'sd': ('guided', True, True, 'none'),
+  'ss': ('none', False, False, 'semantic'),
+  'depth': ('none', False, False, 'depth'),
+  'sep': ('none', False, False, 'separate'),
+  'joint': ('none', False, False, 'joint'),
+  'full': ('guided', True, True, 'joint'),
+}
+_NAMES = {'+d': 'd', '+s': 's', '+sd': 'sd', 'input': 'sd', 'output': 'joint'}
+# Backbone, decoder, dilations that act.
+NETWORKS = {
+  'vgg': ('vgg16', 'aspp_l', 0),
+  'adaptsegnet': ('vgg16_adaptsegnet', 'aspp', 2),
+  'resnet': ('resnet101', 'aspp', 0),
+}
+# 10 epochs of the source.
+_STEPS = {'vkitti2kitti': 212600, 'vkitti2kitti_v2': 212600}
+
+
+def get_config(arguments: str = ''):
+  """Returns the config; see the module's docstring."""
+  args = common.parse(
+    arguments,
+    pair='streets',
+    classes='',
+    ablation='full',
+    depth='',
+    output_gradient='target_only',
+    network='vgg',
+  )
+  config = common.base('gio_ada', args['pair'], args['classes'])
+  row = args['ablation']
+  row = common.choose('ablation', _NAMES.get(row, row), ABLATIONS)
+  common.choose('depth', args['depth'], ('', 'linear', 'inverse'))
+  transform, label, depth, align = ABLATIONS[row]
+  small = config.network.backbone == 'resnet_small'
+  inverse = (args['depth'] or ('inverse' if small else 'linear')) == 'inverse'
+  common.choose(
+    'output_gradient', args['output_gradient'], ('target_only', 'both')
+  )
+  common.choose('network', args['network'], NETWORKS)
+  backbone, decoder, rates = NETWORKS[args['network']]
+  config.method = {
+    'transform': transform,
+    'input_label': label,
+    'input_depth': depth,
+    'align': align,
+    'lambda_seg': 1.0,
+    'lambda_depth': 0.1,
+    'lambda_input': 0.1,
+    'lambda_output': 0.001,
+    'output_gradient': args['output_gradient'],
+    'output_disc': 'strided',
+    'depth_encoding': 'inverse' if inverse else 'linear',
+    'depth_near': 2.0 if inverse else 0.0,
+    'depth_far': 655.35,
+    'decoder': decoder,
+    'decoder_width': 1024,
+    'dropout': 0.5,
+    'gen_width': 64,
+    'gen_blocks': 9,
+    'disc_width': 64,
+    'pool_size': 0,
+    'statistics': 'both',
+  }
+  if row == 'cg':
+    # Workdir of the CycleGAN, and which of its checkpoints.
+    config.generator = config_dict.placeholder(str)
+    config.generator_checkpoint = 'last'
+  if small:
+    _shrink(config)
+  else:
+    config.network.backbone = backbone
+    config.network.active_rates = rates
+    common.translation(config)
+    config.total_steps = _STEPS.get(args['pair'], 94000)
+    config.stop_step = config.total_steps
+  config.data.source.flip = config.data.target.flip = True
+  return config
+
+
+def _shrink(config):
+  """The settings of the small network."""
+  common.adversarial(config)
+  method = config.method
+  method.decoder = 'aspp'
+  method.gen_width, method.gen_blocks = 16, 6
+  method.lambda_output = 1e-2
+  method.lambda_depth = 0.1
+  config.optim.disc_betas = (0.5, 0.999)
+  config.optim.disc_learning_rate = 1e-3
