@@ -87,7 +87,8 @@ def test_files_exist():
 
 
 def test_modules_of_the_commands_exist():
-  blocks = re.findall(r'^```\n(.*?)^```$', ALL, re.DOTALL | re.MULTILINE)
+  fenced = re.findall(r'^```(\w*)\n(.*?)^```$', ALL, re.DOTALL | re.MULTILINE)
+  blocks = [text for language, text in fenced if not language]
   modules = set()
   for block in blocks:
     words = shlex.split(block.replace('\\\n', ' '), comments=True)

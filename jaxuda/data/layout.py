@@ -175,6 +175,14 @@ def find(tree: tree_lib.Tree, spec: Spec) -> Layout:
   bare = {kind: _without(splits, kind) for kind in KINDS[1:]}
   for kind in ('label', 'depth', 'extra'):
     problems += _find_unpaired(tree, spec, splits, files, kind, bare[kind])
+  problems += [
+    Problem(
+      kind='archives that cannot be read',
+      text=f'{spec.dataset}: {tree_lib.explain_unread(x)}, if it is needed',
+      fatal=False,
+    )
+    for x in tree.unread
+  ]
   return Layout(
     splits={x: tuple(items) for x, items in splits.items()},
     spellings=spellings,
@@ -293,7 +301,7 @@ def _explain_nothing(tree, spec):
   expected = ' or '.join(x.shown for x in spec.spellings['image'])
   text = f'{spec.dataset}: {tree.root} has no images; expected {expected}'
   if tree.unread:
-    text += f'; {tree.unread[0]} cannot be read here: unpack it'
+    text += f'; {tree_lib.explain_unread(tree.unread[0])}'
   return f'{text} (download {spec.get})'
 
 

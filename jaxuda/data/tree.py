@@ -19,6 +19,7 @@ import lzma
 import os
 import pathlib
 import posixpath
+import shlex
 import shutil
 import stat
 import tarfile
@@ -260,6 +261,16 @@ class _Tar:
 
   def close(self):
     self._close()
+
+
+def explain_unread(archive: str | os.PathLike[str]) -> str:
+  """Returns what to do about an archive of a kind that cannot be read."""
+  name = pathlib.Path(archive).name
+  tool = 'unrar x' if name.lower().endswith('.rar') else '7z x'
+  return (
+    f'{archive} cannot be read as it is; unpack it there, e.g. with'
+    f' {tool} {shlex.quote(name)}'
+  )
 
 
 def one_line(error: BaseException) -> str:

@@ -8,6 +8,7 @@ import pytest
 import tensorflow_datasets as tfds
 
 from jaxuda import errors
+from jaxuda.data import diagnosis
 from jaxuda.data import registry
 
 _spec = importlib.util.spec_from_file_location(
@@ -73,6 +74,22 @@ def test_synthia_without_depth_can_be_had(tmp_path):
   releases.synthia(tmp_path / 'raw', depth='')
   builder = load(tmp_path, 'synthia', tmp_path / 'raw')
   assert registry.describe_fields(builder.info) == 'image, label'
+
+
+def test_archives_to_be_unpacked_are_told(tmp_path):
+  root = tmp_path / 'raw'
+  root.mkdir()
+  (root / 'SYNTHIA.rar').write_bytes(b'Rar!')
+  with pytest.raises(errors.UserError, match=r'with unrar x SYNTHIA\.rar'):
+    load(tmp_path, 'synthia', root)
+  # Unpacked beside it, it is only mentioned.
+  releases.synthia(root)
+  report = diagnosis.diagnose('synthia', manual_dir=str(root))
+  texts = [x.text for x in report.problems if 'unrar' in x.text]
+  assert len(texts) == 1
+  assert texts[0].startswith(f'synthia: {root}/SYNTHIA.rar cannot be read as')
+  assert not report.fatal
+  assert load(tmp_path, 'synthia', root).info.splits['train'].num_examples == 3
 
 
 def test_synthia_train_ids_are_refused(tmp_path):

@@ -139,7 +139,13 @@ def test_no_folder(tmp_path):
 def test_other_archives_are_told(tmp_path):
   (tmp_path / 'SYNTHIA.rar').write_bytes(b'Rar!')
   found = tree.Tree(tmp_path, dataset='d')
-  assert found.unread == [pathlib.Path(tmp_path, 'SYNTHIA.rar')]
+  path = pathlib.Path(tmp_path, 'SYNTHIA.rar')
+  assert found.unread == [path]
+  assert tree.explain_unread(path) == (
+    f'{path} cannot be read as it is; unpack it there, e.g. with unrar x'
+    ' SYNTHIA.rar'
+  )
+  assert tree.explain_unread('a b.7z').endswith("with 7z x 'a b.7z'")
 
 
 def test_fingerprint_sees_changes(tmp_path):
