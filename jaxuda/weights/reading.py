@@ -63,7 +63,7 @@ class File:
       )
     try:
       return {key: read() for key, read in self.networks[network].items()}
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as e:
+    except Exception as e:
       raise _damaged(self.path, e) from e
 
   def digest(self) -> str:
@@ -96,15 +96,8 @@ def read(path: str | os.PathLike) -> File:
       return _from_tree(path, 'legacy', _read_legacy(path))
   except errors.UserError as e:
     raise errors.UserError(f'{path} was not read: {e}') from e
-  except (
-    pickle.UnpicklingError,
-    zipfile.BadZipFile,
-    safetensors.SafetensorError,
-    ValueError,
-    OSError,
-    EOFError,
-    KeyError,
-  ) as e:
+  except Exception as e:
+    # A damaged archive fails in as many ways as it has fields.
     raise _damaged(path, e) from e
   what = head.split(b'\n')[0].decode('ascii', 'replace')
   what = ''.join(c if c.isprintable() else '?' for c in what)
@@ -115,8 +108,9 @@ def read(path: str | os.PathLike) -> File:
 
 
 def _damaged(path, e):
+  what = ' '.join(f'{type(e).__name__}: {e}'.split())
   return errors.UserError(
-    f'{path} is damaged or cut short ({e}); expected a complete checkpoint'
+    f'{path} is damaged or cut short ({what}); expected a complete checkpoint'
   )
 
 
