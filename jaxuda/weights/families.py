@@ -298,9 +298,9 @@ def _vgg(shapes):
 
 def vgg_path(path: Sequence[str], *, adaptsegnet: bool = False) -> str:
   """Returns the key of a parameter of a network on VGG-16."""
-  if path[0] != 'backbone':
-    head = pretrained.torch_key(path).partition('.')[2]
-    return f'classifier.{head}'
+  if path[0] == 'semantic':  # AdaptSegNet's head.
+    key = pretrained.torch_key(('layer6', *path[1:]))
+    return key.replace('layer6.', 'classifier.')
   return pretrained.vgg_key(path[1:], adaptsegnet=adaptsegnet)
 
 
