@@ -10,7 +10,7 @@ loop (`Checkpoints.best`) instead of being ranked by orbax from metrics that
 must be there at the save: nothing is lost when an evaluation is cut short.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 import os
 import pathlib
 from typing import Any
@@ -143,16 +143,25 @@ class Checkpoints:
     args = ocp.args.Composite(config=ocp.args.JsonRestore())
     return self._manager.restore(step, args=args)['config']
 
-  def restore(self, step: int, like: Any, *, name: str) -> Any:
+  def restore(
+    self,
+    step: int,
+    like: Any,
+    *,
+    name: str,
+    only: Callable[[str], bool] | None = None,
+  ) -> Any:
     """Reads a state back, replicated over all devices.
 
     Args:
       step: one of `steps()`.
       like: the state, or its shapes (`jax.eval_shape`).
       name: the method that `like` belongs to, for the message.
+      only: path (see `flatten`) -> whether to read that leaf; None for all.
 
     Returns:
-      A tree like `like` of fresh arrays, which may be donated.
+      A tree like `like` of fresh arrays, which may be donated; None for the
+      leaves that were not read.
 
     Raises:
       UserError: there is no such checkpoint, or it is of another model.
@@ -169,11 +178,24 @@ class Checkpoints:
       )
       for path, x in flatten(like).items()
     }
+    treedef = jax.tree_util.tree_structure(like)
+    if only is not None:
+      flat = self._read_some(step, {k: v for k, v in target.items() if only(k)})
+      return jax.tree_util.tree_unflatten(treedef, map(flat.get, target))
     flat = self._manager.restore(
       step, args=ocp.args.Composite(state=ocp.args.StandardRestore(target))
     )['state']
-    treedef = jax.tree_util.tree_structure(like)
     return jax.tree_util.tree_unflatten(treedef, [flat[p] for p in target])
+
+  def _read_some(self, step, target):
+    """Reads some leaves of a state, which the manager cannot."""
+    args = ocp.args.PyTreeRestore(
+      item=target,
+      restore_args=ocp.checkpoint_utils.construct_restore_args(target),
+      partial_restore=True,
+    )
+    with ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as reader:
+      return reader.restore(self.folder / str(step) / 'state', args=args)
 
   def _check_same(self, step, expected, name):
     """Compares names, shapes and dtypes before anything is read."""

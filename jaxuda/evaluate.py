@@ -231,6 +231,10 @@ def _load_weights():
   return runs.from_weights(weights, flags.FLAGS.config)
 
 
+def _load(workdir, which):
+  return workdir_lib.load(workdir, which=which, only=workdir_lib.predicts)
+
+
 def _evaluate(loaded):
   data = loaded.config.data
   if flags.FLAGS.data_dir:
@@ -261,10 +265,10 @@ def main() -> None:
     for figure in ours['figures'].values():
       figure['weights'] = pathlib.Path(weights).name
   else:
-    ours = _evaluate(workdir_lib.load(workdir, which=which))
+    ours = _evaluate(_load(workdir, which))
   shown = {workdir or weights: ours}
   if against:
-    theirs = _evaluate(workdir_lib.load(against, which=which))
+    theirs = _evaluate(_load(against, which))
     figure = scores.negative_transfer(ours, theirs, against=against)
     ours['figures']['negative_transfer_rate'] = figure
     shown['against: ' + against] = theirs

@@ -167,7 +167,11 @@ def _label(logits: jax.Array, *, size: tuple[int, int]) -> jax.Array:
 def main() -> int:
   """Runs the command line; 1 if a picture could not be read."""
   list_images(flags.FLAGS.images)  # Before the network is loaded.
-  run = workdir_lib.load(flags.FLAGS.workdir, which=flags.FLAGS.checkpoint)
+  run = workdir_lib.load(
+    flags.FLAGS.workdir,
+    which=flags.FLAGS.checkpoint,
+    only=workdir_lib.predicts,
+  )
   bad = run_folder(run, flags.FLAGS.images, flags.FLAGS.out)
   print(f'wrote {flags.FLAGS.out}/ids and {flags.FLAGS.out}/colors')
   if bad:

@@ -107,6 +107,44 @@ def load_network(state: Any, workdir: str, *, which: str = 'last') -> Any:
   return _replace(state, theirs.params, theirs.batch_stats)
 
 
+def load_generator(
+  state: Any, workdir: str | None, *, which: str = 'last'
+) -> Any:
+  """Puts the generator of a CycleGAN's run into a fresh state.
+
+  Args:
+    state: a training state before the first step, with a frozen generator.
+    workdir: the run's folder.
+    which: its checkpoint: 'last' or a step.
+
+  Raises:
+    UserError: there is no such run or checkpoint, or its generator is another.
+  """
+  if not workdir:
+    raise errors.UserError(
+      'a frozen generator is to be used and none is given; expected'
+      ' --config.generator=WORKDIR of a run of configs/cyclegan.py'
+    )
+  run = workdir_lib.load(
+    workdir, which=which, only=lambda path: path.startswith('nets/gen/params')
+  )
+  theirs = run.state.nets.get('gen')
+  expected = checkpoint.flatten(state.nets['gen'].params)
+  found = checkpoint.flatten(theirs.params) if theirs else {}
+  for path in sorted({*expected, *found}):
+    here, there = (
+      f'{list(x[path].shape)}' if path in x else 'nothing'
+      for x in (expected, found)
+    )
+    if here != there:
+      raise errors.UserError(
+        f'config.generator={workdir} has {there} for {path}; expected {here}:'
+        ' method.gen_width and gen_blocks must be the same'
+      )
+  gen = state.nets['gen'].replace(params=theirs.params)
+  return state.replace(nets={**state.nets, 'gen': gen})
+
+
 def _replace(state, params, stats):
   """Gives the task network, and a teacher, these parameters."""
   task = state.nets['task'].replace(params=params, batch_stats=stats)

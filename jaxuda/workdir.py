@@ -9,7 +9,7 @@ pictures/       panels
 events.*        TensorBoard
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 import dataclasses
 import json
 import math
@@ -49,6 +49,7 @@ _FREE = (
   'data.target.label_dir',
   'initial',
   'initial_checkpoint',
+  'generator',
 )
 
 # A copy of the user's own class table.
@@ -209,12 +210,32 @@ class Run:
   step: int
 
 
-def load(workdir: str | os.PathLike, *, which: str = 'last') -> Run:
+def predicts(path: str) -> bool:
+  """Says whether a leaf of a state is one that a prediction may need.
+
+  Task network and teacher, without optimizers; no generator, no discriminator.
+
+  Args:
+    path: see `checkpoint.flatten`.
+  """
+  return path.startswith(
+    ('step', 'nets/task/params', 'nets/task/batch_stats', 'teacher')
+  )
+
+
+def load(
+  workdir: str | os.PathLike,
+  *,
+  which: str = 'last',
+  only: Callable[[str], bool] | None = None,
+) -> Run:
   """Reads one checkpoint of a run.
 
   Args:
     workdir: the run's folder.
     which: 'last', 'best' (by the main mIoU) or a step.
+    only: which leaves of the state are read, e.g. `predicts`; None for all. The
+      others are None.
 
   Raises:
     UserError: no run, no checkpoint, none of that step, or one that does not
@@ -225,10 +246,15 @@ def load(workdir: str | os.PathLike, *, which: str = 'last') -> Run:
   if is_own(config.classes) and own.is_file():
     config.classes = str(own)
   method = methods.create(config)
+  if only is predicts and not hasattr(method, 'predict'):
+    raise errors.UserError(
+      f'{workdir} is a run of {config.name}, which labels no pixels; expected a'
+      ' run of another method, or jaxuda.translate'
+    )
   with checkpoint.Checkpoints(workdir, write=False) as checkpoints:
     step = choose_step(checkpoints, read_scores(workdir), which)
     like = jax.eval_shape(method.init, *init_args(config, method))
-    state = checkpoints.restore(step, like, name=config.name)
+    state = checkpoints.restore(step, like, name=config.name, only=only)
   return Run(config=config, method=method, state=state, step=step)
 
 

@@ -260,25 +260,35 @@ def eval_stream(
 
 
 def image_stream(
-  data_config: Any, *, domain: str = 'target'
+  data_config: Any,
+  *,
+  domain: str = 'target',
+  fields: Sequence[str] = ('image',),
+  optional: Sequence[str] = (),
+  classes: str | None = None,
 ) -> tuple[Iterator[Batch], int]:
-  """Returns the training images of a domain, each once, without labels.
+  """Returns the training images of a domain, each once.
 
   Args:
     data_config: `config.data`.
     domain: 'source' or 'target'.
+    fields: what is read: 'image', and 'label' and 'depth' if asked for.
+    optional: which of them may be absent.
+    classes: class set that labels are mapped to.
 
   Returns:
     (an iterator over 'image' uint8 [H, W, 3] at the network's size, not
-    cropped, and 'name' bytes; how many there are).
+    cropped, the other fields as in a training batch, and 'name' bytes; how many
+    there are).
 
   Raises:
     UserError: a config value, dataset or split is wrong.
   """
   records = records_lib.Records(
     records_lib.read_domain(data_config, domain),
-    classes=None,
-    fields=('image',),
+    classes=classes,
+    fields=tuple(fields),
+    optional=tuple(optional),
   )
 
   def load(number):

@@ -60,6 +60,8 @@ class Method(Protocol):
   ) -> dict[str, jax.Array]:
     """Runs the evaluated network with running statistics.
 
+    Left out by a method without a segmentation, which is then not evaluated.
+
     Args:
       state: a training state.
       image: uint8 [B, H, W, 3] RGB.
@@ -69,6 +71,19 @@ class Method(Protocol):
     Returns:
       'logits' float32 [B, h, w, C], and 'depth' float32 [B, h, w] metres where
       the network has a depth output.
+    """
+
+  def translate(
+    self, state: state_lib.TrainState, source: Mapping[str, jax.Array]
+  ) -> jax.Array:
+    """Transforms source images. Left out by methods that do no such thing.
+
+    Args:
+      state: a training state.
+      source: a batch's.
+
+    Returns:
+      float [B, H, W, 3] RGB in 0..255.
     """
 
   def pictures(
