@@ -1,0 +1,189 @@
+"""Foreign weights where ours go: a training's beginning, an evaluation."""
+
+import pathlib
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from configs import common
+from configs import corda as corda_config
+from configs import dada as dada_config
+from configs import published
+from jaxuda import errors
+from jaxuda import methods
+from jaxuda import parallel
+from jaxuda import warm_start
+from jaxuda import workdir as workdir_lib
+from jaxuda.methods import source_only
+from jaxuda.models import deeplab
+from jaxuda.weights import names
+from jaxuda.weights import reading
+from jaxuda.weights import runs
+from jaxuda.weights import stored
+from jaxuda.weights import writing
+from tests.weights import official
+
+OPTIONS = deeplab.Options(backbone='resnet_tiny')
+
+
+def method(**changes):
+  return source_only.Method(
+    num_classes=5,
+    total_steps=10,
+    network=OPTIONS,
+    lambda_depth=1e-3,
+    fuse=True,
+    **changes,
+  )
+
+
+def example(size=(33, 33)):
+  batch = {
+    'image': np.full((2, *size, 3), 100, np.uint8),
+    'label': np.ones((2, *size), np.int32),
+    'depth': np.full((2, *size), 10, np.float32),
+    'depth_valid': np.ones((2, *size), bool),
+  }
+  batch['image'][:, ::3] = 30
+  return {'source': batch}
+
+
+@pytest.fixture(scope='module')
+def fresh():
+  """A state before the first step."""
+  return jax.jit(method().init)(jax.random.key(0), example())
+
+
+def file(tmp_path, shapes, name='a.pth', wrapper=''):
+  arrays = official.fill(shapes)
+  path = tmp_path / name
+  official.save({wrapper: arrays} if wrapper else arrays, path, 'legacy')
+  return path, arrays
+
+
+def test_a_training_in_between(tmp_path, fresh):
+  """From a file, one step, and back: the same names and shapes."""
+  path, arrays = file(tmp_path, official.dada(classes=5))
+  state = warm_start.load(fresh, str(path), options=OPTIONS, report=str)
+  before = runs.of_state(
+    method(), state.nets['task'], name='source_only', file='', network='task'
+  )
+  for key, value in names.to_state_dict(before).items():
+    expected = 0 if key.endswith('tracked') else arrays[key]
+    np.testing.assert_array_equal(value, expected, err_msg=key)
+  state = jax.tree.map(jnp.copy, state)
+  step = parallel.pmap_step(method().train_step)
+  state, _ = step(state, parallel.shard(example()), jax.random.key(0))
+  after = runs.of_state(
+    method(), state.nets['task'], name='source_only', file='', network='task'
+  )
+  writing.write(tmp_path / 'b.pth', {'': names.to_state_dict(after)})
+  found = reading.read(tmp_path / 'b.pth').arrays()
+  assert {k: v.shape for k, v in found.items()} == {
+    k: v.shape for k, v in arrays.items()
+  }
+  moved = {k for k, v in found.items() if not np.array_equal(v, arrays[k])}
+  assert {'conv1.weight', 'layer6.conv2d_list.0.bias', 'dec4.bias'} <= moved
+  assert 'bn1.running_mean' in moved
+  assert 'bn1.weight' not in moved
+
+
+def test_what_stays_random_is_said(tmp_path, fresh):
+  said = []
+  path, arrays = file(tmp_path, official.init())
+  state = warm_start.load(fresh, str(path), options=OPTIONS, report=said.append)
+  assert said == [
+    'initial weights: 85 arrays of a.pth (DeepLab-v2 resnet_tiny initialisation'
+    ' (Caffe)); random: depth, layer6'
+  ]
+  params, old = state.nets['task'].params, fresh.nets['task'].params
+  np.testing.assert_array_equal(
+    params['backbone']['conv1']['kernel'],
+    arrays['conv1.weight'].transpose(2, 3, 1, 0),
+  )
+  np.testing.assert_array_equal(
+    params['layer6']['conv0_kernel'], old['layer6']['conv0_kernel']
+  )
+  # Heads of another number of classes; the same through a folder.
+  path, _ = file(tmp_path, official.dada(classes=7))
+  stored.write(tmp_path / 'dir', stored.read(path))
+  teacher = fresh.nets['task'].replace(opt_state=())
+  state = warm_start.load(
+    fresh.replace(teacher=teacher), str(tmp_path / 'dir'), report=said.append
+  )
+  assert said[-1].endswith('; random: layer6; not used: layer6')
+  jax.tree.map(
+    np.testing.assert_array_equal,
+    state.teacher.params,
+    state.nets['task'].params,
+  )
+
+
+def test_misfits(tmp_path, fresh):
+  path, _ = file(tmp_path, official.torchvision())
+  with pytest.raises(
+    errors.UserError, match=r'expected --config.network.strid'
+  ):
+    warm_start.load(fresh, str(path), options=OPTIONS)
+  with pytest.raises(errors.UserError, match=r'pretrained/a\.pth: there is no'):
+    warm_start.load(fresh, 'pretrained/a.pth')
+  with pytest.raises(errors.UserError, match=r'config.json is missing'):
+    warm_start.load(fresh, str(tmp_path))
+  path, _ = file(tmp_path, official.discriminator())
+  with pytest.raises(errors.UserError, match=r'has nothing for .*backbone'):
+    warm_start.load(fresh, str(path))
+
+
+def test_a_published_file_is_evaluated(tmp_path):
+  """Under the config of its method, with the options that it asks for."""
+  config = dada_config.get_config('pair=streets')
+  path, arrays = file(tmp_path, official.dada(classes=19))
+  said = []
+  run = runs.from_weights(stored.read(path), config, report=said.append)
+  assert said == [
+    'as a.pth asks: network.backbone=resnet_tiny, network.depth_scale=1.0'
+  ]
+  assert config.network.backbone == 'resnet_small'
+  np.testing.assert_array_equal(
+    run.state.nets['task'].params['depth']['dec4']['bias'], arrays['dec4.bias']
+  )
+  image = jax.ShapeDtypeStruct((1, 33, 65, 3), np.uint8)
+  out = jax.eval_shape(run.method.predict, run.state, image)
+  assert out['logits'].shape == (1, 33, 65, 19)
+  config.num_classes = 16
+  with pytest.raises(errors.UserError, match=r'\[19\] for params/layer6'):
+    runs.from_weights(stored.read(path), config, report=str)
+  config = dada_config.get_config('pair=streets,ablation=S2')
+  with pytest.raises(errors.UserError, match='also has depth, which the netwo'):
+    runs.from_weights(stored.read(path), config, report=str)
+
+
+def test_published_checkpoints():
+  readme = pathlib.Path(__file__).parents[2] / 'README.md'
+  text = readme.read_text()
+  for row in (*published.INITIAL, *published.TRAINED):
+    assert f'`{row.file}`' in text, row.file
+    if not row.config:
+      continue
+    assert row.config in text
+    path, _, arguments = row.config.partition(':')
+    module = {'dada': dada_config, 'corda': corda_config}.get(
+      pathlib.Path(path).stem
+    )
+    if module:
+      config = module.get_config(arguments)
+      assert config.network.backbone == 'resnet101'
+      methods.create(config)
+    for value in row.expected.values():
+      assert str(value) in text
+
+
+def test_init_argument():
+  config = corda_config.get_config('pair=streets,init=coco')
+  assert config.initial == f'pretrained/{common.INITIAL["coco"]}'
+  assert corda_config.get_config('').initial == ''
+  with pytest.raises(ValueError, match='unknown init'):
+    corda_config.get_config('init=imagenet21k')
+  assert 'initial_checkpoint' in workdir_lib._FREE
