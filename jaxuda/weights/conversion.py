@@ -72,7 +72,7 @@ def convert(
   try:
     found = families.recognise(
       {k: x.shape for k, x in state_dict.items()},
-      wrapped=bool(file.other) or len(file.networks) > 1,
+      wrapped=file.wrapped,
       family=family,
     )
   except errors.UserError as e:

@@ -43,12 +43,14 @@ class File:
     networks: network ('student', 'teacher', 'disc') -> key -> a function that
       reads the array.
     other: what else the file holds, by name; it is not read.
+    wrapped: whether the networks are entries of a training's checkpoint.
   """
 
   path: pathlib.Path
   kind: str
   networks: Mapping[str, Mapping[str, Callable[[], np.ndarray]]]
   other: tuple[str, ...] = ()
+  wrapped: bool = True
 
   def arrays(self, network: str = 'student') -> dict[str, np.ndarray]:
     """Reads all arrays of a network.
@@ -209,7 +211,8 @@ def _read_legacy(path):
 def _from_tree(path, kind, tree) -> File:
   """Finds the networks in what was unpickled."""
   if unpickle.is_state_dict(tree):
-    return File(path=path, kind=kind, networks={'student': _readers(tree)})
+    networks = {'student': _readers(tree)}
+    return File(path=path, kind=kind, networks=networks, wrapped=False)
   if not isinstance(tree, dict):
     raise errors.UserError(
       f'it holds a {type(tree).__name__.strip("_")}; expected a state dict'
@@ -258,5 +261,6 @@ def _read_safetensors(path) -> File:
       path=path,
       kind='safetensors',
       networks={'student': {key: reader(key) for key in keys}},
+      wrapped='' not in prefixed,
     )
   return File(path=path, kind='safetensors', networks=prefixed)

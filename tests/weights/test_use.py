@@ -1,5 +1,6 @@
 """Foreign weights where ours go: a training's beginning, an evaluation."""
 
+import importlib
 import pathlib
 
 import jax
@@ -123,9 +124,7 @@ def test_what_stays_random_is_said(tmp_path, fresh):
 
 def test_misfits(tmp_path, fresh):
   path, _ = file(tmp_path, official.torchvision())
-  with pytest.raises(
-    errors.UserError, match=r'expected --config.network.strid'
-  ):
+  with pytest.raises(errors.UserError, match=r'expected --config.network'):
     warm_start.load(fresh, str(path), options=OPTIONS)
   with pytest.raises(errors.UserError, match=r'pretrained/a\.pth: there is no'):
     warm_start.load(fresh, 'pretrained/a.pth')
@@ -158,6 +157,40 @@ def test_a_published_file_is_evaluated(tmp_path):
   config = dada_config.get_config('pair=streets,ablation=S2')
   with pytest.raises(errors.UserError, match='also has depth, which the netwo'):
     runs.from_weights(stored.read(path), config, report=str)
+
+
+@pytest.mark.parametrize(
+  ('config', 'shapes'),
+  [
+    ('advent.py:pair=streets', official.advent(multi_level=False)),
+    ('advent.py:pair=streets,multi_level=1', official.advent()),
+    ('depdis.py:pair=streets', official.depdis(classes=19)),
+    ('dacs.py:pair=streets', official.dacs()),
+    ('corda.py:pair=streets', official.corda(width=128)),
+    (
+      'corda.py:pair=streets,network=gta',
+      official.corda(variant='gta', width=128),
+    ),
+    (
+      'corda.py:pair=streets,ablation=simple_aux',
+      official.corda(variant='multitask'),
+    ),
+    (
+      'corda.py:pair=streets,ablation=no_attention',
+      official.corda(variant='noatt', width=128),
+    ),
+  ],
+)
+def test_each_method_takes_its_file(tmp_path, config, shapes):
+  path, _ = file(tmp_path, shapes, wrapper='model')
+  name, _, arguments = config.partition(':')
+  module = importlib.import_module(f'configs.{name.removesuffix(".py")}')
+  run = runs.from_weights(
+    stored.read(path), module.get_config(arguments), report=str
+  )
+  image = jax.ShapeDtypeStruct((1, 33, 65, 3), np.uint8)
+  out = jax.eval_shape(run.method.predict, run.state, image)
+  assert out['logits'].shape == (1, 33, 65, 19)
 
 
 def test_published_checkpoints():
