@@ -183,6 +183,8 @@ def _domain(dataset, size, other=(), **more):
     'size': size,
     'crop': (0, 0),
     'flip': False,
+    # The first images by name, 0 for all; and a random share of these.
+    'first': 0,
     'fraction': 1.0,
     'image_resize': 'bicubic',
     'depth_resize': 'default',

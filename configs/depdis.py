@@ -54,27 +54,28 @@ _WEIGHTS_7 = (0.349, 0.462, 11.576, 1.325, 1.993, 3.216, 3.192)
 # The official code's five experiments: weights of depth, of the balance loss
 # (source, target) and of the adversarial loss; rate of the discriminator; class
 # weights; thresholds of the spatial prior (base, range); steps of
-# self-training; share of the target's images that is labelled.
+# self-training; how many of the target's images are labelled, the first by name
+# (0: all).
 SETTINGS = {
   ('synthia2cityscapes', 'synthia16'): dict(
     depth=0.005, balance=0.01, balance_target=0.05, adv=0.05, disc_rate=1e-3,
-    weights=_WEIGHTS_16, base=50, range=4950, steps=30000, share=1.0,
+    weights=_WEIGHTS_16, base=50, range=4950, steps=30000, first=0,
   ),
   ('synthia2cityscapes', 'coarse7'): dict(
     depth=0.005, balance=0.01, balance_target=0.05, adv=0.05, disc_rate=1e-3,
-    weights=_WEIGHTS_7, base=100, range=900, steps=10000, share=1.0,
+    weights=_WEIGHTS_7, base=100, range=900, steps=10000, first=0,
   ),
   ('synthia2cityscapes_low', 'coarse7'): dict(
     depth=0.001, balance=0.01, balance_target=0.05, adv=0.05, disc_rate=1e-3,
-    weights=_WEIGHTS_7, base=100, range=900, steps=30000, share=1.0,
+    weights=_WEIGHTS_7, base=100, range=900, steps=30000, first=0,
   ),
   ('synthia2mapillary', 'coarse7'): dict(
     depth=1e-4, balance=0.005, balance_target=1e-3, adv=1e-3, disc_rate=1e-4,
-    weights=None, base=50, range=50, steps=30000, share=0.5,
+    weights=None, base=50, range=50, steps=30000, first=9000,
   ),
   ('synthia2mapillary_low', 'coarse7'): dict(
     depth=1e-4, balance=0.005, balance_target=1e-3, adv=1e-3, disc_rate=1e-4,
-    weights=None, base=50, range=50, steps=30000, share=0.5,
+    weights=None, base=50, range=50, steps=30000, first=9000,
   ),
 }  # fmt: skip
 
@@ -108,7 +109,8 @@ def get_config(arguments: str = ''):
     'base': setting['base'],
     'range': setting['range'],
     'scale_area': False,
-    'share': setting['share'],
+    'first': setting['first'],
+    'share': 1.0,
   }
   optim = config.optim
   optim.head_multiplier = 1.0

@@ -43,16 +43,16 @@ def test_rows(row):
 # Of the facts: weights of depth, balance (source, target), adversarial loss;
 # rate of the discriminator, steps of self-training, images, thresholds.
 OFFICIAL = {
-  'synthia2cityscapes': (0.005, 0.01, 0.05, 0.05, 1e-3, 30000, 1.0, 50, 5000),
+  'synthia2cityscapes': (0.005, 0.01, 0.05, 0.05, 1e-3, 30000, 0, 50, 5000),
   'synthia2cityscapes,classes=coarse7': (
-    *(0.005, 0.01, 0.05, 0.05, 1e-3, 10000, 1.0, 100, 1000),
+    *(0.005, 0.01, 0.05, 0.05, 1e-3, 10000, 0, 100, 1000),
   ),
   'synthia2cityscapes_low': (
-    *(0.001, 0.01, 0.05, 0.05, 1e-3, 30000, 1.0, 100, 1000),
+    *(0.001, 0.01, 0.05, 0.05, 1e-3, 30000, 0, 100, 1000),
   ),
-  'synthia2mapillary': (1e-4, 0.005, 1e-3, 1e-3, 1e-4, 30000, 0.5, 50, 100),
+  'synthia2mapillary': (1e-4, 0.005, 1e-3, 1e-3, 1e-4, 30000, 9000, 50, 100),
   'synthia2mapillary_low': (
-    *(1e-4, 0.005, 1e-3, 1e-3, 1e-4, 30000, 0.5, 50, 100),
+    *(1e-4, 0.005, 1e-3, 1e-3, 1e-4, 30000, 9000, 50, 100),
   ),
 }
 
@@ -71,7 +71,7 @@ def test_settings_of_the_official_code(pair):
     method.lambda_adv,
     method.optim.disc_learning_rate,
     options.stop_step,
-    options.share,
+    options.first,
     *least,
   )
   size = (320, 640) if 'low' in pair else (760, 1280)
@@ -83,6 +83,7 @@ def test_settings_of_the_official_code(pair):
   assert len(method.class_weights) == (0 if mapillary else method.num_classes)
   assert config.data.target.eval_labels == ('input' if mapillary else 'native')
   assert not options.scale_area
+  assert options.share == 1
 
 
 def test_the_small_setting_takes_its_weights_from_its_own_source():

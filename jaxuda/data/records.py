@@ -17,6 +17,7 @@ from jaxuda.data import depth_folder
 from jaxuda.data import label_files
 from jaxuda.data import making
 from jaxuda.data import record_fields
+from jaxuda.data import record_order
 from jaxuda.data import registry
 from jaxuda.data import shards
 from jaxuda.data import sizing
@@ -48,6 +49,8 @@ class Domain:
     size, crop: (height, width); crop (0, 0) is none.
     flip: mirror half of the samples.
     fraction: of the split's images that is used.
+    first: how many of the split's images are used, the first in the order of
+      their names; 0 for all. The fraction is of these.
     image_resize: 'bicubic' or 'bilinear'.
     depth_resize: 'reference', 'consistent' or 'linear'.
     fit: 'stretch', or 'pad' to keep the aspect.
@@ -78,6 +81,7 @@ class Domain:
   far_depth: str
   depth_dir: str = ''
   label_dir: str = ''
+  first: int = 0
 
 
 def read_domain(
@@ -112,6 +116,11 @@ def read_domain(
     raise errors.UserError(
       f'{where}.fraction={own.fraction}; expected more than 0, at most 1'
     )
+  first = own.get('first', 0)
+  if not isinstance(first, int) or first < 0:
+    raise errors.UserError(
+      f'{where}.first={first!r}; expected a number of images, or 0 for all'
+    )
   if not isinstance(own.flip, bool):
     raise errors.UserError(f'{where}.flip={own.flip}; expected True or False')
   more = {k: own.get(k, v[0]) for k, v in _CHOICES.items()}
@@ -137,6 +146,8 @@ def read_domain(
     crop=crop,
     flip=own.flip,
     fraction=float(own.fraction),
+    # About training, too.
+    first=0 if split else first,
     image_resize=own.image_resize,
     depth_resize=(
       data_config.resize
@@ -232,8 +243,13 @@ class Records:
         split=domain.split,
         deserialize_method=tfds.decode.DeserializeMethod.RAW_BYTES,
       )
+    self._numbers = np.arange(len(self._source))
+    if domain.first:
+      self._numbers = record_order.choose_first(
+        self._read_names(info), domain.first
+      )
     # A fraction is the first records; they are stored in a random order.
-    self._count = max(1, round(domain.fraction * len(self._source)))
+    self._count = max(1, round(domain.fraction * len(self._numbers)))
     if 'label' in fields and domain.label_dir:
       label_files.check(domain.label_dir, classes=classes, count=self._count)
 
@@ -242,8 +258,23 @@ class Records:
 
   def read(self, number: int) -> bytes:
     """Returns a serialized record."""
-    self._recent.append(int(number))
-    return self._source[int(number)]
+    number = int(self._numbers[int(number)])
+    self._recent.append(number)
+    return self._source[number]
+
+  def _read_names(self, info: tfds.core.DatasetInfo) -> Sequence[str]:
+    count = len(self._source)
+    names = record_order.read_names(
+      self._folder, self.domain.split, count=count
+    )
+    if names is None:
+      with registry.quiet():
+        features, _ = record_fields.select(info, ())
+        names = [
+          features.deserialize_example(self._source[i])['name'].numpy().decode()
+          for i in range(count)
+        ]
+    return names
 
   def decode(self, record: tf.Tensor) -> dict[str, tf.Tensor]:
     """Decodes what is needed of a record, at its own size.

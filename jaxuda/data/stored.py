@@ -20,6 +20,7 @@ from jaxuda.data import class_tables
 from jaxuda.data import examination
 from jaxuda.data import layout as layout_lib
 from jaxuda.data import making
+from jaxuda.data import record_order
 from jaxuda.data import shards
 from jaxuda.data import tree as tree_lib
 
@@ -100,7 +101,15 @@ with tfds.core.registered.skip_registration():
         with shards.explain_full_disk(work):
           self.info.set_splits(tfds.core.splits.SplitDict(infos))
           self.info.write_to_directory(work)
+          record_order.write_names(work, self._order_names())
           os.replace(work, target)
+
+    def _order_names(self) -> dict[str, list[str]]:
+      names = {
+        split: [x.name for x in items]
+        for split, items in self._maker.layout.splits.items()
+      }
+      return {k: [x[i] for i in shards.shuffle(x)] for k, x in names.items()}
 
     def _raw_bytes(self) -> int:
       entries = self._maker.tree.entries

@@ -252,6 +252,9 @@ def _describe(config, options, source) -> Mapping[str, Any]:
   domain = dataclasses.asdict(source.domain)
   for field in ('side', 'data_dir', 'manual_dir', 'image_resize'):
     domain.pop(field)
+  if not domain['first']:
+    # As it was before there was this field.
+    domain.pop('first')
   fitting = dataclasses.asdict(options)
   fitting.pop('folder')
   ends = (source.read(0), source.read(len(source) - 1))

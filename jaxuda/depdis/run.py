@@ -101,6 +101,7 @@ def derive(
   tree['initial_checkpoint'] = options.checkpoint
   tree['data']['target']['label_dir'] = str(label_dir)
   tree['data']['target']['fraction'] = options.share
+  tree['data']['target']['first'] = options.first
   return workdir_lib.config_from_dict(tree)
 
 

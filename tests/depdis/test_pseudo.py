@@ -164,6 +164,7 @@ def test_names_cannot_leave_the_folder(tmp_path):
     ({'stop_step': 10, 'total_steps': 5}, 'stop_step=10'),
     ({'confidence': 1.5}, 'confidence'),
     ({'share': 0.0}, 'share'),
+    ({'first': -1}, 'first'),
   ],
 )
 def test_bad_options_are_named(fields, message):
