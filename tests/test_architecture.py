@@ -29,9 +29,10 @@ ROOMS = {
   'mixtures': ('errors', 'numpy'),
   'models': ('errors ops parallel', 'flax jax numpy'),
   'adversary': ('losses models optim state', 'jax'),
+  'translator': ('losses models ops optim parallel state', 'jax'),
   'methods': (
     'adversary errors losses metrics mixtures models ops optim parallel rng'
-    ' state',
+    ' state translator',
     'jax numpy',
   ),
   'data': (
@@ -56,24 +57,30 @@ ROOMS = {
     'absl jax ml_collections numpy',
   ),
   'own_classes': ('data errors workdir', 'jax ml_collections'),
+  'translate': (
+    'command data depth display errors pictures workdir',
+    'absl jax numpy',
+  ),
   'predict': (
     'command data display errors ops pictures workdir',
     'PIL absl jax numpy',
   ),
+  'loop': (
+    'checkpoint display errors parallel recorder rng signals window workdir',
+    'clu jax ml_collections',
+  ),
   'train': (
-    'checkpoint data display errors evaluate methods own_classes parallel'
-    ' pictures preparation recorder rng scores signals warm_start window'
-    ' workdir',
-    'absl clu jax ml_collections numpy',
+    'data display evaluate loop methods own_classes parallel pictures'
+    ' preparation recorder rng scores signals warm_start workdir',
+    'jax ml_collections numpy',
   ),
   'depdis': (
     'command data display errors mixtures models ops pictures train workdir',
     'absl cc3d cv2 jax ml_collections numpy scipy sklearn',
   ),
   'depth': (
-    'checkpoint command data display errors losses methods models ops'
-    ' own_classes parallel pictures predict recorder rng signals state train'
-    ' window workdir',
+    'checkpoint command data display errors loop losses methods models ops'
+    ' own_classes parallel pictures predict recorder rng state train workdir',
     'PIL absl cv2 flax jax ml_collections numpy optax scipy',
   ),
   'main': ('command errors train', 'absl ml_collections'),

@@ -11,6 +11,7 @@ import pytest
 from jaxuda import checkpoint
 from jaxuda import errors
 from jaxuda import evaluate
+from jaxuda import loop
 from jaxuda import parallel
 from jaxuda import pictures
 from jaxuda import train
@@ -277,13 +278,13 @@ def test_step_is_compiled_once_even_after_a_restart(tmp_path, monkeypatch):
 
 
 def test_is_due():
-  assert [train.is_due(i, 3) for i in (1, 2, 3, 6)] == [
+  assert [loop.is_due(i, 3) for i in (1, 2, 3, 6)] == [
     False,
     False,
     True,
     True,
   ]
-  assert not train.is_due(3, 0)
+  assert not loop.is_due(3, 0)
 
 
 def test_devices_share_the_batch(tmp_path):

@@ -1,11 +1,6 @@
-"""Trains a self-supervised depth network; the same call again goes on.
+"""Trains a self-supervised depth network; the same call again goes on."""
 
-The loop of `jaxuda.train` for what has no classes: the same checkpoints, log,
-display and signals, other batches and scores.
-"""
-
-from collections.abc import Mapping
-import contextlib
+from collections.abc import Iterator, Mapping
 import dataclasses
 import os
 import pathlib
@@ -18,11 +13,9 @@ import numpy as np
 from jaxuda import checkpoint
 from jaxuda import display
 from jaxuda import errors
-from jaxuda import parallel
+from jaxuda import loop
 from jaxuda import recorder
 from jaxuda import rng
-from jaxuda import signals
-from jaxuda import window
 from jaxuda import workdir as workdir_lib
 from jaxuda.data import sequences as sequences_lib
 from jaxuda.depth import scoring
@@ -61,15 +54,7 @@ def check_config(config: ml_collections.ConfigDict) -> None:
     UserError: a number is out of range, the batch does not divide over the
       devices, or the size not into the network's strides.
   """
-  for name in ('total_steps', 'stop_step', 'batch_size', 'eval_batch_size'):
-    if config[name] < 1:
-      raise errors.UserError(f'{name}={config[name]}; expected at least 1')
-  if config.stop_step > config.total_steps:
-    raise errors.UserError(
-      f'stop_step={config.stop_step}; expected at most'
-      f' total_steps={config.total_steps}'
-    )
-  parallel.check_batch_size(config.batch_size)
+  loop.check_config(config)
   size = tuple(config.data.size)
   if len(size) != 2 or any(x < 1 or x % monodepth.STRIDE for x in size):
     raise errors.UserError(
@@ -79,10 +64,7 @@ def check_config(config: ml_collections.ConfigDict) -> None:
 
 
 def train(config: ml_collections.ConfigDict, workdir: str | os.PathLike) -> Any:
-  """Trains until `config.stop_step`, going on from the last checkpoint.
-
-  Killed at any moment and called again, it ends with the same parameters, bit
-  for bit, as without the interruption. SIGTERM and SIGINT save and return.
+  """Trains a depth network, see `loop.run`.
 
   Args:
     config: see `configs/monodepth.py`.
@@ -97,116 +79,82 @@ def train(config: ml_collections.ConfigDict, workdir: str | os.PathLike) -> Any:
     window.NonFiniteError: a loss or a parameter became NaN or infinite.
   """
   check_config(config)
-  method = create_method(config)
-  workdir = pathlib.Path(os.path.abspath(workdir))
-  if workdir.exists() and not workdir.is_dir():
-    raise errors.UserError(f'{workdir} is a file; expected a folder')
-  with contextlib.ExitStack() as stack:
-    stop = stack.enter_context(signals.StopSignals())
-    checkpoints = stack.enter_context(
-      checkpoint.Checkpoints(workdir, keep_last=config.keep_last)
-    )
-    step = _claim(workdir, config, checkpoints)
-    batches = parallel.prefetch(_stream(config, method, step))
-    scored = scoring.open_scored(config)
-    progress = stack.enter_context(
-      display.Progress('train', total=config.stop_step, start=step)
-    )
-    state = _create_or_restore(config, method, checkpoints, step)
-    record = stack.enter_context(recorder.Recorder(workdir))
-    if step:
-      progress.message(f'continuing after step {step}')
-    after = _Afterwards(
-      config, method, workdir, checkpoints, record, progress, scored
-    )
-    train_step = parallel.pmap_step(method.train_step)
-    key = rng.root(config.seed)
-    while step < config.stop_step and not stop.requested:
-      state, metrics = train_step(state, next(batches), key)
-      step += 1
-      after.step(step, state, metrics)
-    after.finish(step, state)
-    if stop.requested:
-      progress.message(
-        f'stopped by {stop.requested} and saved at step {step} of'
-        f' {config.stop_step}; run the same command again to continue'
-      )
-  return state
+  return loop.run(_Task(config, create_method(config)), workdir)
 
 
-class _Afterwards:
-  """What follows a step: display, log, checkpoint, scores, pictures."""
+class _Task:
+  """A `loop.Task`: frames of drives, scored where there is true depth."""
 
   def __init__(
-    self, config, method, workdir, checkpoints, record, progress, scored
+    self, config: ml_collections.ConfigDict, method: self_supervised.Method
   ):
-    self._config, self._method, self._workdir = config, method, workdir
-    self._checkpoints, self._record = checkpoints, record
-    self._progress, self._scored = progress, scored
-    self._window = window.Window()
-    self._scores = workdir_lib.read_scores(workdir)
+    self.config, self.method = config, method
+    self._batches: Iterator[Any] | None = None
+    self._scored: Any = None
 
-  def step(self, step: int, state: Any, metrics: Any) -> None:
-    """Does what is due after a step."""
-    config = self._config
-    self._window.add(step, metrics)
-    values = self._window.newest() if self._progress.due() else None
-    self._progress.update(step, values or None)
-    last = step == config.stop_step
-    if _is_due(step, config.log_every) or last:
-      means = self._window.take_mean()
-      self._record.write_scalars(step, 'train', means)
-    scored = self._scored and (_is_due(step, config.eval_every) or last)
-    if scored or last or _is_due(step, config.checkpoint_every):
-      self._save(step, state)
-    if _is_due(step, config.picture_every) or last:
-      self._draw(step, state)
-    if scored:
-      self._evaluate(step, state)
+  def open(self, workdir: pathlib.Path, step: int) -> None:
+    """Opens the data, or finds them missing."""
+    del workdir
+    data = self.config.data
+    self._batches = sequences_lib.train_stream(
+      sequences_lib.Sequences(data, data.split, needs=self.method.needs),
+      batch_size=self.config.batch_size,
+      seed=self.config.seed,
+      start_step=step,
+      flip=data.flip,
+      workers=data.workers,
+    )
+    self._scored = scoring.open_scored(self.config)
 
-  def finish(self, step: int, state: Any) -> None:
-    """Saves what a signal interrupted."""
-    if step and step not in self._checkpoints.steps():
-      self._save(step, state)
-    self._checkpoints.wait()
+  def stream(self, step: int) -> Iterator[Any]:
+    """The batches that `open` has found."""
+    del step
+    return self._batches
 
-  def _save(self, step, state):
-    self._window.check()
-    bad = window.find_non_finite(state)
-    if bad:
-      raise window.NonFiniteError(
-        f'not finite in the state after step {step}: {", ".join(bad[:3])}'
-      )
-    config = workdir_lib.config_to_dict(self._config)
-    self._checkpoints.save(step, state, config=config)
+  def init_args(self) -> tuple[Any, ...]:
+    """A key and an example."""
+    return rng.for_init(self.config.seed), _example(self.config)
 
-  def _evaluate(self, step, state):
-    result = scoring.evaluate(
-      self._method,
+  def begin(self, state: Any, progress: display.Progress) -> Any:
+    """As the method makes it."""
+    del progress
+    return state
+
+  def can_evaluate(self) -> bool:
+    """Whether the data have true depth."""
+    return bool(self._scored)
+
+  def value(self, result: Mapping[str, Any]) -> float:
+    """The smaller the error, the better."""
+    return -result['abs_rel']
+
+  def evaluate(
+    self, step: int, state: Any, progress: display.Progress, stop: Any
+  ) -> loop.Evaluation:
+    """Compares with the true depth."""
+    del stop
+    figures = scoring.evaluate(
+      self.method,
       state,
       self._scored,
-      batch_size=self._config.eval_batch_size,
-      progress=self._progress,
+      batch_size=self.config.eval_batch_size,
+      progress=progress,
     )
-    self._checkpoints.wait()
-    self._record.write_scalars(step, 'eval', result)
-    result = {**result, 'checkpoint_step': step}
-    best = self._scores.get('best')
-    self._scores['last'] = result
-    if best is None or result['abs_rel'] <= best['abs_rel']:
-      self._scores['best'] = result
-    self._checkpoints.best = self._scores['best']['checkpoint_step']
-    workdir_lib.write_json(self._workdir / 'scores.json', self._scores)
-    self._checkpoints.prune()
-    self._progress.message(f'step {step}: {display.format_values(result)}')
+    result = {**figures, 'checkpoint_step': step}
+    return loop.Evaluation(
+      result=result, scalars=figures, shown=result, value=self.value(result)
+    )
 
-  def _draw(self, step, state):
+  def draw(
+    self, step: int, state: Any, batch: Any, record: recorder.Recorder
+  ) -> None:
+    """Draws images and their depth."""
+    del batch
     shown = self._scored or sequences_lib.Sequences(
-      self._config.data, self._config.data.split, needs=('image',)
+      self.config.data, self.config.data.split, needs=('image',)
     )
-    with self._progress.pause():
-      panel = scoring.draw_panel(self._method, state, shown)
-    self._record.write_picture(step, 'depth', panel)
+    panel = scoring.draw_panel(self.method, state, shown)
+    record.write_picture(step, 'depth', panel)
 
 
 def load(workdir: str | os.PathLike, *, which: str = 'last') -> workdir_lib.Run:
@@ -226,45 +174,6 @@ def load(workdir: str | os.PathLike, *, which: str = 'last') -> workdir_lib.Run:
     step = workdir_lib.choose_step(checkpoints, scores, which)
     state = checkpoints.restore(step, _like(config, method), name=config.name)
   return workdir_lib.Run(config=config, method=method, state=state, step=step)
-
-
-def _is_due(step: int, every: int) -> bool:
-  return every > 0 and step % every == 0
-
-
-def _stream(config, method, step):
-  data = config.data
-  return sequences_lib.train_stream(
-    sequences_lib.Sequences(data, data.split, needs=method.needs),
-    batch_size=config.batch_size,
-    seed=config.seed,
-    start_step=step,
-    flip=data.flip,
-    workers=data.workers,
-  )
-
-
-def _claim(workdir, config, checkpoints) -> int:
-  """Checks that the folder is this run's and returns the step it is at."""
-  step = checkpoints.latest() or 0
-  new = workdir_lib.config_to_dict(config)
-  if step:
-    old = checkpoints.config(step)
-    workdir_lib.check_config(old, new, workdir=str(workdir))
-  known: Mapping[str, Any] = workdir_lib.read_scores(workdir)
-  if known:
-    checkpoints.best = known['best']['checkpoint_step']
-  evaluated = known['last']['checkpoint_step'] if known else -1
-  recorder.cut_lines(workdir, step=step, evaluated=evaluated)
-  workdir_lib.write_json(workdir / 'config.json', new)
-  return step
-
-
-def _create_or_restore(config, method, checkpoints, step):
-  if step:
-    like = _like(config, method)
-    return checkpoints.restore(step, like, name=config.name)
-  return parallel.init(method.init, rng.for_init(config.seed), _example(config))
 
 
 def _example(config):
