@@ -16,6 +16,7 @@ the forward alone of a teacher.
 
 import argparse
 import dataclasses
+import functools
 import json
 import math
 import resource
@@ -33,6 +34,7 @@ from jaxuda import methods
 from jaxuda import parallel
 from jaxuda import rng
 from jaxuda.models import deeplab
+from jaxuda.models import gio_ada
 from jaxuda.models import rewrites
 
 _REWRITES = tuple(field.name for field in dataclasses.fields(rewrites.Rewrites))
@@ -110,7 +112,10 @@ def count_taps(eqn, dim: int) -> int:
   )
   offsets = params['rhs_dilation'][dim] * np.arange(taps)
   position = start[:, None] + offsets[None]
-  return int(((position >= 0) & (position < size)).sum())
+  # A transposed convolution sees zeros between the pixels, too.
+  apart = params['lhs_dilation'][dim]
+  inside = (position >= 0) & (position <= (size - 1) * apart)
+  return int((inside & (position % apart == 0)).sum())
 
 
 def conv_flops(fn, *args) -> list[float]:
@@ -141,6 +146,8 @@ def necessary_flops(method, state, batch, sizes) -> float:
     method.network, **parse_rewrites('none'), remat=False
   )
   plain = dataclasses.replace(method, network=options)
+  if hasattr(plain, 'translator'):
+    return translation_flops(plain, state, batch)
   task = state.nets['task']
   total = 0.0
 
@@ -177,6 +184,57 @@ def necessary_flops(method, state, batch, sizes) -> float:
       total += 3 * sum(convs) - convs[0]
       if domain == 'target':  # The gradient that reaches the task network.
         total += sum(convs)
+  return total
+
+
+def translation_flops(method, state, batch) -> float:
+  """The floor of a step of GIO-Ada or CycleGAN."""
+  nets = state.nets
+
+  def disc_flops(name, maps, *, fools, **kwargs):
+    judge = functools.partial(method.translator.judge, **kwargs)
+    convs = conv_flops(judge, nets[name].params, maps)
+    # The gradient that reaches who is to fool it; a pool shows it other images.
+    pooled = fools and bool(nets[name].batch_stats)
+    return 3 * sum(convs) - convs[0] + (fools + pooled) * sum(convs)
+
+  if 'task' not in nets:
+    total = 0.0
+    for there, back, end in (
+      ('gen', 'gen_back', 'target'),
+      ('gen_back', 'gen', 'source'),
+    ):
+      start = 'target' if end == 'source' else 'source'
+      images = {k: v['image'].astype(np.float32) for k, v in batch.items()}
+      run = method.translator.translate
+      convs = conv_flops(run, nets[there].params, images[start])
+      total += 3 * sum(convs) - convs[0]
+      total += 3 * sum(conv_flops(run, nets[back].params, images[start]))
+      for shown, fools in ((images[start], True), (images[end], False)):
+        total += disc_flops(f'disc_{end}', shown, fools=fools)
+    return total
+
+  def outputs(net, image):
+    return gio_ada.predict(method.task, net, image)
+
+  source, total = batch['source'], 0.0
+  guided = method.transform == 'guided'
+  convs = conv_flops(outputs, nets['task'], source['image'])
+  total += 3 * sum(convs) - (0 if guided else convs[0])
+  if 'gen' in nets:
+    convs = conv_flops(method.transform_image, nets['gen'].params, source)
+    total += 3 * sum(convs) - convs[0] if guided else sum(convs)
+  if method.align != 'none':
+    convs = conv_flops(outputs, nets['task'], batch['target']['image'])
+    total += 3 * sum(convs) - convs[0]
+  for name, channels in method.disc_channels.items():
+    for domain in ('source', 'target'):
+      shape = (*batch[domain]['image'].shape[:3], channels)
+      fools = domain == ('source' if name == 'disc_input' else 'target')
+      fools |= name != 'disc_input' and method.output_gradient == 'both'
+      maps = jax.ShapeDtypeStruct(shape, jnp.float32)
+      strided = method.is_strided(name)
+      total += disc_flops(name, maps, fools=fools, strided=strided)
   return total
 
 

@@ -70,7 +70,7 @@ class GioAda(nn.Module):
   """One encoder and two decoders that differ in their output channels.
 
   The encoder is VGG-16 ('vgg16', 'vgg16_adaptsegnet') or a ResNet. With VGG-16
-  and ASPP-L there are 38,147,157 parameters for 16 classes and depth.
+  and ASPP-L there are 60,938,116 parameters for 16 classes and depth.
 
   Attributes:
     classes: number of classes C.

@@ -86,6 +86,41 @@ def test_floor_of_self_training_and_no_pass_twice():
   assert 1 < cost['flops'] / floor < 1.05
 
 
+def test_operations_of_a_transposed_convolution():
+  def conv(x, kernel):
+    return jax.lax.conv_general_dilated(
+      x,
+      kernel,
+      (1, 1),
+      [(1, 2), (1, 2)],
+      lhs_dilation=(2, 2),
+      dimension_numbers=('NHWC', 'HWIO', 'NHWC'),
+    )
+
+  x, kernel = jnp.zeros((1, 4, 4, 3)), jnp.zeros((3, 3, 3, 5))
+  # Per side: 1 tap in even places; 2 in odd ones, 1 in the last.
+  assert benchmark.conv_flops(conv, x, kernel) == [2 * 3 * 5 * 11**2]
+
+
+@pytest.mark.parametrize(
+  ('name', 'fields'),
+  [
+    ('gio_ada', {'decoder': 'aspp', 'gen_blocks': 1}),
+    ('cyclegan', {'gen_blocks': 1}),
+  ],
+)
+def test_no_pass_of_a_translation_is_run_twice(name, fields):
+  # Nearly all operations are the transform network's and the PatchGANs'.
+  network = {'dot_wgrad': False}
+  size = (48, 64)
+  method, batch, _ = _method('resnet_tiny', size, name, network, **fields)
+  state = jax.eval_shape(method.init, rng.for_init(0), batch)
+  floor = benchmark.necessary_flops(method, state, batch, {})
+  step = jax.jit(lambda *args: parallel.run_alone(method.train_step, *args))
+  cost = step.lower(state, batch, rng.root(0)).compile().cost_analysis()
+  assert 1 < cost['flops'] / floor < 1.05
+
+
 def test_arguments():
   assert benchmark.parse_size('256x512') == (256, 512)
   assert benchmark.parse_rewrites('all')['barriers']
