@@ -116,11 +116,6 @@ def read_domain(
     raise errors.UserError(
       f'{where}.fraction={own.fraction}; expected more than 0, at most 1'
     )
-  first = own.get('first', 0)
-  if not isinstance(first, int) or first < 0:
-    raise errors.UserError(
-      f'{where}.first={first!r}; expected a number of images, or 0 for all'
-    )
   if not isinstance(own.flip, bool):
     raise errors.UserError(f'{where}.flip={own.flip}; expected True or False')
   more = {k: own.get(k, v[0]) for k, v in _CHOICES.items()}
@@ -147,7 +142,7 @@ def read_domain(
     flip=own.flip,
     fraction=float(own.fraction),
     # About training, too.
-    first=0 if split else first,
+    first=0 if split else _read_first(f'{where}.first', own.get('first', 0)),
     image_resize=own.image_resize,
     depth_resize=(
       data_config.resize
@@ -163,6 +158,14 @@ def read_domain(
     # Scores are always of the dataset's own labels.
     label_dir='' if split else os.path.expanduser(own.get('label_dir') or ''),
   )
+
+
+def _read_first(name: str, value: Any) -> int:
+  if not isinstance(value, int) or value < 0:
+    raise errors.UserError(
+      f'{name}={value!r}; expected a number of images, or 0 for all'
+    )
+  return value
 
 
 def _read_pair(name: str, value: Any, *, least: int) -> tuple[int, int]:
