@@ -118,19 +118,7 @@ def read_domain(
     )
   if not isinstance(own.flip, bool):
     raise errors.UserError(f'{where}.flip={own.flip}; expected True or False')
-  more = {k: own.get(k, v[0]) for k, v in _CHOICES.items()}
-  choices = (
-    (f'{where}.image_resize', own.image_resize, transforms.IMAGE_RESIZES),
-    ('config.data.resize', data_config.resize, transforms.DEPTH_RESIZES[:2]),
-    ('config.data.zero_depth', data_config.zero_depth, depth_codes.POLICIES),
-    ('config.data.far_depth', data_config.far_depth, depth_codes.POLICIES),
-    *((f'{where}.{k}', more[k], v) for k, v in _CHOICES.items()),
-  )
-  for name, value, expected in choices:
-    if value not in expected:
-      raise errors.UserError(
-        f'{name}={value!r}; expected one of {", ".join(expected)}'
-      )
+  more = _read_choices(data_config, own, where)
   return Domain(
     side=side,
     dataset=own.dataset,
@@ -158,6 +146,23 @@ def read_domain(
     # Scores are always of the dataset's own labels.
     label_dir='' if split else os.path.expanduser(own.get('label_dir') or ''),
   )
+
+
+def _read_choices(data_config: Any, own: Any, where: str) -> dict[str, str]:
+  more = {k: own.get(k, v[0]) for k, v in _CHOICES.items()}
+  choices = (
+    (f'{where}.image_resize', own.image_resize, transforms.IMAGE_RESIZES),
+    ('config.data.resize', data_config.resize, transforms.DEPTH_RESIZES[:2]),
+    ('config.data.zero_depth', data_config.zero_depth, depth_codes.POLICIES),
+    ('config.data.far_depth', data_config.far_depth, depth_codes.POLICIES),
+    *((f'{where}.{k}', more[k], v) for k, v in _CHOICES.items()),
+  )
+  for name, value, expected in choices:
+    if value not in expected:
+      raise errors.UserError(
+        f'{name}={value!r}; expected one of {", ".join(expected)}'
+      )
+  return more
 
 
 def _read_first(name: str, value: Any) -> int:
