@@ -48,6 +48,11 @@ ROOMS = {
     'flax jax ml_collections ml_dtypes numpy safetensors',
   ),
   'convert': ('command errors weights workdir', 'absl'),
+  'export': (
+    'checkpoint command data errors state weights workdir',
+    'absl jax ml_collections numpy tensorflow',
+  ),
+  'runners': ('', 'PIL jax numpy tensorflow'),
   'warm_start': ('checkpoint errors weights workdir', 'jax'),
   'recorder': ('pictures workdir', 'clu numpy'),
   'window': ('checkpoint errors', 'jax numpy'),

@@ -202,11 +202,13 @@ def adaptsegnet_vgg(classes=19):
 
 
 def fill(shapes, salt=0):
-  """Returns arrays that are functions of their names."""
+  """Returns arrays that are functions of their names; outputs of order one."""
   arrays = OrderedDict()
   for name, shape in shapes.items():
     rng = np.random.RandomState((zlib.crc32(name.encode()) + salt) & 0xFFFFFFFF)
     x = rng.uniform(0.5, 1.5, shape).astype(np.float32)
+    if len(shape) == 4:
+      x = (x - 1) * np.float32(np.sqrt(12 / np.prod(shape[1:])))
     arrays[name] = np.array(3) if name.endswith('tracked') else x
   return arrays
 

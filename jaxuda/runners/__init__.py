@@ -1,0 +1,1 @@
+"""Scripts that an export takes along; they need nothing of this package."""

@@ -1,0 +1,47 @@
+"""Label map of a picture by an exported network. Needs jax, numpy and Pillow.
+
+    python run_stablehlo.py PICTURE OUT.png
+
+Runs on whatever JAX finds: CPU, NVIDIA GPU or TPU. OUT.png has the picture's
+size; its pixels are places in the list of classes of export.json.
+"""
+
+import json
+import pathlib
+import sys
+
+import jax
+import jax.export
+import numpy as np
+from PIL import Image
+
+FOLDER = pathlib.Path(__file__).resolve().parent
+
+
+def load(folder=FOLDER):
+  """Returns image uint8 [B, H, W, 3] -> {'logits', 'label', ...}."""
+  network = jax.export.deserialize(
+    bytearray((folder / 'network.stablehlo').read_bytes())
+  )
+  with np.load(folder / 'weights.npz') as file:
+    # Once to the device.
+    weights = [jax.numpy.asarray(file[name]) for name in file.files]
+  call = jax.jit(network.call)
+  return lambda image: call(weights, image)
+
+
+def main():
+  """Runs the command line."""
+  picture, out = sys.argv[1:]
+  info = json.loads((FOLDER / 'export.json').read_text())
+  height, width = info['size']
+  image = Image.open(picture).convert('RGB')
+  small = image.resize((width, height), Image.Resampling.BICUBIC)
+  label = np.asarray(load()(np.asarray(small)[None])['label'][0])
+  label = Image.fromarray(label).resize(image.size, Image.Resampling.NEAREST)
+  label.putpalette(np.asarray(info['colors'], np.uint8).tobytes())
+  label.save(out)
+
+
+if __name__ == '__main__':
+  main()
