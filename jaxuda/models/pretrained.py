@@ -160,7 +160,7 @@ def match(
   state_dict: Mapping[str, np.ndarray],
   variables: Any,
   *,
-  key: Callable[[Sequence[str]], str] = torch_key,
+  naming: Callable[[Sequence[str]], str] = torch_key,
 ) -> Match:
   """Looks for every entry of a network in a PyTorch state dict.
 
@@ -170,13 +170,13 @@ def match(
     state_dict: arrays by PyTorch key.
     variables: {'params': ..., 'batch_stats': ...} of arrays or
       ShapeDtypeStructs, as `jax.eval_shape(module.init, ...)` gives.
-    key: path -> PyTorch key.
+    naming: path -> PyTorch key.
   """
   dropped = {k for k in state_dict if k.endswith('num_batches_tracked')}
   left = set(state_dict) - dropped
   filled, missing, mismatched = {}, {}, {}
   for path, leaf in flax.traverse_util.flatten_dict(variables).items():
-    name = key(path[1:])
+    name = naming(path[1:])
     if name not in state_dict:
       missing[path] = name
       continue
@@ -201,7 +201,7 @@ def from_torch(
   state_dict: Mapping[str, np.ndarray],
   variables: Any,
   *,
-  key: Callable[[Sequence[str]], str] = torch_key,
+  naming: Callable[[Sequence[str]], str] = torch_key,
 ) -> dict[str, Any]:
   """Fills a network's variables from a PyTorch state dict; see `match`.
 
@@ -209,7 +209,7 @@ def from_torch(
     state_dict: arrays by PyTorch key.
     variables: {'params': ..., 'batch_stats': ...} of arrays or
       ShapeDtypeStructs, as `jax.eval_shape(module.init, ...)` gives.
-    key: path -> PyTorch key.
+    naming: path -> PyTorch key.
 
   Returns:
     The same tree with numpy arrays in the dtypes of `variables`.
@@ -217,7 +217,7 @@ def from_torch(
   Raises:
     UserError: a key is missing or unexpected, or a shape differs.
   """
-  found = match(state_dict, variables, key=key)
+  found = match(state_dict, variables, naming=naming)
   for name in found.missing.values():
     raise errors.UserError(f'checkpoint has no {name}, which the network needs')
   for name, there, here in found.mismatched.values():
@@ -234,11 +234,11 @@ def from_torch(
 
 
 def to_torch(
-  variables: Any, *, key: Callable[[Sequence[str]], str] = torch_key
+  variables: Any, *, naming: Callable[[Sequence[str]], str] = torch_key
 ) -> dict[str, np.ndarray]:
   """Returns a network's variables as a PyTorch state dict of numpy arrays."""
   flat = flax.traverse_util.flatten_dict(jax.device_get(variables))
   return {
-    key(path[1:]): _transpose(path, np.asarray(leaf), (3, 2, 0, 1))
+    naming(path[1:]): _transpose(path, np.asarray(leaf), (3, 2, 0, 1))
     for path, leaf in flat.items()
   }

@@ -84,7 +84,7 @@ def convert(
       kept[key] = array
     else:
       dropped.setdefault(reason, []).append(key)
-  match = pretrained.match(kept, found.variables(), key=found.key)
+  match = pretrained.match(kept, found.variables(), naming=found.key)
   report = _report(file, network, prefix, match, dropped)
   if not found.whole:
     note = 'all but the backbone, in whatever network begins with it'

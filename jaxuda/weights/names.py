@@ -54,7 +54,7 @@ def to_state_dict(network: conversion.Network) -> dict[str, np.ndarray]:
     )
   flat = {tuple(path.split('/')): x for path, x in network.arrays.items()}
   tree = flax.traverse_util.unflatten_dict(flat)
-  state_dict = pretrained.to_torch(tree, key=key_of(record))
+  state_dict = pretrained.to_torch(tree, naming=key_of(record))
   if record.get('batches_tracked', True):
     for key in list(state_dict):
       if key.endswith('.running_mean'):

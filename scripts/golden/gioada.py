@@ -106,7 +106,7 @@ def _params(method, batch, shapes, salt):
       if k.startswith(prefix)
     }
     filled = pretrained.from_torch(
-      chosen, {'params': empty.nets[name].params}, key=_KEYS[name]
+      chosen, {'params': empty.nets[name].params}, naming=_KEYS[name]
     )
     params[name] = jax.tree.map(jnp.asarray, filled['params'])
   return params
@@ -177,7 +177,7 @@ def measure(
     prefix + key: np.linalg.norm(value)
     for name, prefix in _PREFIXES.items()
     for key, value in pretrained.to_torch(
-      {'params': grads[name]}, key=_KEYS[name]
+      {'params': grads[name]}, naming=_KEYS[name]
     ).items()
   }
   return ours

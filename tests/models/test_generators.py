@@ -113,11 +113,11 @@ def test_keys_are_the_published_ones():
   module = generators.Generator(width=2, blocks=9)
   params = module.init(jax.random.key(0), jnp.zeros((1, 16, 16, 3)))
   key = functools.partial(pretrained.generator_key, blocks=9)
-  state_dict = pretrained.to_torch(params, key=key)
+  state_dict = pretrained.to_torch(params, naming=key)
   places = (1, 4, 7, *range(10, 19), 19, 22, 26)
   assert {int(k.split('.')[1]) for k in state_dict} == set(places)
   assert state_dict['model.18.conv_block.5.weight'].shape == (8, 8, 3, 3)
   # Transposed convolutions are stored [in, out, kh, kw].
   assert state_dict['model.19.weight'].shape == (8, 4, 3, 3)
-  back = pretrained.from_torch(state_dict, params, key=key)
+  back = pretrained.from_torch(state_dict, params, naming=key)
   jax.tree.map(np.testing.assert_array_equal, back, params)

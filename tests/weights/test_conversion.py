@@ -142,7 +142,7 @@ def test_vgg():
     kept = {k: v for k, v in shapes.items() if family.reason(k) is None}
     assert len(shapes) - len(kept) == left
     arrays = {k: np.broadcast_to(np.float32(0), s) for k, s in kept.items()}
-    match = pretrained.match(arrays, family.variables(), key=family.key)
+    match = pretrained.match(arrays, family.variables(), naming=family.key)
     assert (match.missing, match.mismatched, match.unexpected) == ({}, {}, ())
     assert len(match.filled) == len(kept)
     count = sum(x.size for x in match.filled.values())
