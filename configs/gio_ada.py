@@ -112,6 +112,7 @@ def get_config(arguments: str = ''):
     'dropout': 0.5,
     'gen_width': 64,
     'gen_blocks': 9,
+    'gen_residual': False,
     'disc_width': 64,
     'pool_size': 0,
     'statistics': 'both',
@@ -138,6 +139,9 @@ def _shrink(config):
   method = config.method
   method.decoder = 'aspp'
   method.gen_width, method.gen_blocks = 16, 6
+  # Not the paper's: from scratch it would paint labels, not images.
+  method.gen_residual = True
+  method.lambda_input = 1.0
   method.lambda_output = 1e-2
   method.lambda_depth = 0.1
   config.optim.disc_betas = (0.5, 0.999)

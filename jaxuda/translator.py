@@ -36,7 +36,7 @@ class Translator:
   Attributes:
     network, optim: see their `Options`; of the network, what it computes in.
     total_steps: length of the schedule.
-    gen_width, gen_blocks: of the generators, see `models.generators`.
+    gen_width, gen_blocks, gen_residual: see `models.generators.Generator`.
     disc_width: first width of the discriminators.
     gan: adversarial loss, see `losses.translation`.
     pool_size: images that a discriminator is shown again; 0 for none.
@@ -50,6 +50,7 @@ class Translator:
   disc_width: int
   gan: str = 'cross_entropy'
   pool_size: int = 0
+  gen_residual: bool = False
 
   @property
   def generator(self) -> generators.Generator:
@@ -57,6 +58,7 @@ class Translator:
     return generators.Generator(
       width=self.gen_width,
       blocks=self.gen_blocks,
+      residual=self.gen_residual,
       rewrites=self.network.rewrites,
       **self.network.types,
     )

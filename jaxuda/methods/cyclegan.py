@@ -39,7 +39,7 @@ class Method:
       target stays as it is): 5 for the paper's paintings, and its code's
       default; 0, for other pairs, spares two passes.
     gan: 'least_squares', or 'cross_entropy'.
-    gen_width, gen_blocks, disc_width: see `methods.gio_ada`.
+    gen_width, gen_blocks, gen_residual, disc_width: see `methods.gio_ada`.
     disc_factor: weight of each term of a discriminator, 1/2.
     pool_size: images that each discriminator is shown again; 0 for none.
   """
@@ -53,6 +53,7 @@ class Method:
   gan: str = 'least_squares'
   gen_width: int = 64
   gen_blocks: int = 9
+  gen_residual: bool = False
   disc_width: int = 64
   disc_factor: float = 0.5
   pool_size: int = 50
@@ -74,6 +75,7 @@ class Method:
       total_steps=self.total_steps,
       gen_width=self.gen_width,
       gen_blocks=self.gen_blocks,
+      gen_residual=self.gen_residual,
       disc_width=self.disc_width,
       gan=self.gan,
       pool_size=self.pool_size,

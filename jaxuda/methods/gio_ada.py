@@ -81,7 +81,8 @@ class Method:
     depth_near, depth_far: metres that this clips to.
     decoder: 'aspp_l' (DeepLab's for VGG) or 'aspp', see `models.gio_ada`.
     decoder_width, dropout: of 'aspp_l': 1024 and 1/2 in DeepLab.
-    gen_width, gen_blocks: of the transform network; 6 blocks for small images.
+    gen_width, gen_blocks, gen_residual: see `models.generators.Generator`; 6
+      blocks for small images.
     disc_width: of the discriminators.
     pool_size: images that the input discriminator is shown again. Open: none
       here; CycleGAN has 50.
@@ -112,6 +113,7 @@ class Method:
   dropout: float = 0.5
   gen_width: int = 64
   gen_blocks: int = 9
+  gen_residual: bool = False
   disc_width: int = 64
   pool_size: int = 0
   statistics: str = 'both'
@@ -165,6 +167,7 @@ class Method:
       total_steps=self.total_steps,
       gen_width=self.gen_width,
       gen_blocks=self.gen_blocks,
+      gen_residual=self.gen_residual,
       disc_width=self.disc_width,
       pool_size=self.pool_size,
     )

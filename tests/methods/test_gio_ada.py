@@ -1,0 +1,223 @@
+"""What is GIO-Ada's and CycleGAN's own; `test_all_methods` has the rest."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxuda import errors
+from jaxuda import parallel
+from jaxuda import rng
+from jaxuda.losses import translation
+from jaxuda.methods import cyclegan
+from jaxuda.methods import gio_ada
+from jaxuda.models import deeplab
+from jaxuda.ops import image as image_ops
+
+NETWORK = deeplab.Options(backbone='vgg_tiny', init='he')
+SMALL = {'gen_width': 4, 'gen_blocks': 1, 'disc_width': 4}
+COMMON = {'num_classes': 5, 'total_steps': 100, 'network': NETWORK, **SMALL}
+TASK = {'decoder_width': 8, 'dropout': 0.0}
+SIZE = (40, 56)
+RAW = {'transform': 'none', 'input_label': False, 'input_depth': False}
+ROWS = {
+  'na': {**RAW, 'align': 'none'},
+  'cg': {**RAW, 'transform': 'frozen', 'align': 'none'},
+  'gd': {**RAW, 'transform': 'guided', 'align': 'none'},
+  'd': {'input_label': False, 'align': 'none'},
+  's': {'input_depth': False, 'align': 'none'},
+  'sd': {'align': 'none'},
+  'ss': {**RAW, 'align': 'semantic'},
+  'depth': {**RAW, 'align': 'depth'},
+  'sep': {**RAW, 'align': 'separate'},
+  'joint': RAW,
+  'full': {},
+}
+# Input channels of the transform network and of each discriminator.
+EXPECTED = {
+  'na': {},
+  'cg': {'gen': 3},
+  'gd': {'gen': 3, 'disc_input': 3},
+  'd': {'gen': 4, 'disc_input': 3},
+  's': {'gen': 8, 'disc_input': 3},
+  'sd': {'gen': 9, 'disc_input': 3},
+  'ss': {'disc_output': 5},
+  'depth': {'disc_output': 1},
+  'sep': {'disc_semantic': 5, 'disc_depth': 1},
+  'joint': {'disc_output': 6},
+  'full': {'gen': 9, 'disc_input': 3, 'disc_output': 6},
+}
+
+
+def create(row, **fields):
+  return gio_ada.Method(**{**COMMON, **TASK, **ROWS[row], **fields})
+
+
+def make_batch(method, rows=1):
+  generator = np.random.default_rng(0)
+  shape = (rows, *SIZE)
+  arrays = {
+    'image': generator.integers(0, 256, (*shape, 3), np.uint8),
+    'label': generator.choice([0, 1, 2, 3, 4, 255], shape).astype(np.int32),
+    'depth': generator.uniform(2, 80, shape).astype(np.float32),
+  }
+  batch = {}
+  for domain, fields in method.needs.items():
+    batch[domain] = {k: arrays[k] for k in fields}
+    if 'depth' in fields:
+      batch[domain]['depth_valid'] = generator.uniform(size=shape) < 0.9
+  return batch
+
+
+def trace(fn, *args):
+  return jax.eval_shape(lambda *a: parallel.run_alone(fn, *a), *args)
+
+
+@pytest.mark.parametrize('row', ROWS)
+def test_rows_of_the_ablation_build_what_they_use(row):
+  method = create(row)
+  batch = make_batch(method)
+  state = jax.eval_shape(method.init, rng.root(0), batch)
+  found = {
+    name: net.params['stem' if name == 'gen' else 'conv0']['kernel'].shape[2]
+    for name, net in state.nets.items()
+    if name != 'task'
+  }
+  assert found == EXPECTED[row]
+  assert set(batch) == ({'source'} if row in 'na cg' else {'source', 'target'})
+  new, metrics = trace(method.train_step, state, batch, rng.root(0))
+  terms = {'loss_seg', 'loss_depth'}
+  for name in found:
+    if name != 'gen':
+      what = name.removeprefix('disc_')
+      terms |= {f'loss_adv_{what}', f'loss_d_{what}'}
+  assert metrics.keys() == terms
+  assert jax.tree.structure(new) == jax.tree.structure(state)
+  shown = trace(method.pictures, state, batch, rng.root(0))
+  assert ('transformed source' in shown['image']) == ('gen' in found)
+  assert set(shown['depth']) == {'source depth', 'predicted depth'}
+
+
+def test_what_is_off_is_not_computed():
+  # The step as compiled: the discriminator's first convolution has one channel
+  # less without depth, and no transform network is in it.
+  def cost(row):
+    method = create(row, output_disc='patch')
+    batch = make_batch(method)
+    state = jax.eval_shape(method.init, rng.root(0), batch)
+    step = jax.jit(lambda *a: parallel.run_alone(method.train_step, *a))
+    compiled = step.lower(state, batch, rng.root(0)).compile()
+    return compiled.cost_analysis()['flops']
+
+  joint, semantic, none = (cost(row) for row in ('joint', 'ss', 'na'))
+  # 4x4 taps to 4 channels at a quarter of the pixels: two passes, two weight
+  # gradients, one input gradient, and what brings the depth there.
+  conv = 2 * 16 * 4 * (20 * 28)
+  assert 4 * conv < joint - semantic < 10 * conv
+  assert none < 0.75 * semantic
+
+
+def run(method, batch, steps=1):
+  first = state = jax.jit(method.init)(rng.for_init(0), batch)
+  step = jax.jit(lambda *a: parallel.run_alone(method.train_step, *a))
+  for _ in range(steps):
+    state, metrics = step(state, batch, rng.root(1))
+  return first, state, metrics
+
+
+def test_a_frozen_generator_stays():
+  method = create('cg')
+  before, after, _ = run(method, make_batch(method))
+  assert before.nets['gen'].opt_state == ()
+  jax.tree.map(
+    np.testing.assert_array_equal,
+    before.nets['gen'].params,
+    after.nets['gen'].params,
+  )
+
+
+def test_literal_output_loss_reaches_the_transform_network():
+  # At lambda_output alone nothing else moves it.
+  fields = {'lambda_seg': 0.0, 'lambda_depth': 1e-30, 'lambda_input': 0.0}
+  norms = {}
+  for choice in ('target_only', 'both'):
+    method = create('full', output_gradient=choice, lambda_output=1.0, **fields)
+    batch = make_batch(method)
+    state = jax.jit(method.init)(rng.for_init(0), batch)
+    params = {k: state.nets[k].params for k in ('task', 'gen')}
+    discs = {k: state.nets[k].params for k in method.disc_channels}
+    grads, (terms, _, _) = jax.jit(jax.grad(method.source_loss, has_aux=True))(
+      params, discs, {}, batch['source'], rng.root(0)
+    )
+    leaves = jax.tree.leaves(grads['gen'])
+    norms[choice] = float(sum(jnp.sum(x**2) for x in leaves))
+    assert ('loss_adv_output_source' in terms) == (choice == 'both')
+  assert norms['target_only'] < 1e-30 < norms['both']
+
+
+def test_depth_is_predicted_in_metres():
+  method = create('na', depth_encoding='inverse', depth_near=2.0)
+  batch = make_batch(method)
+  state = jax.jit(method.init)(rng.for_init(0), batch)
+  # Biases alone: 1/4 of 0.5 each, in the middle of inverse depth.
+  head = jax.tree.map(jnp.zeros_like, state.nets['task'].params['depth'])
+  for i in range(4):
+    head[f'fc8_{i}']['bias'] = jnp.full(1, 0.125)
+  params = {**state.nets['task'].params, 'depth': head}
+  task = state.nets['task'].replace(params=params)
+  out = method.predict(
+    state.replace(nets={'task': task}), batch['source']['image'], size=(3, 4)
+  )
+  assert out['depth'].shape == (1, 3, 4)
+  middle = 655.36 / ((1 + 655.36 / 2.01) / 2) - 0.01
+  np.testing.assert_allclose(out['depth'], middle, rtol=1e-4)
+
+
+def test_cyclegan_trains_both_ways_and_shows_pools():
+  method = cyclegan.Method(pool_size=3, lambda_identity=5.0, **COMMON)
+  batch = make_batch(method)
+  before, after, metrics = run(method, batch, steps=2)
+  assert metrics.keys() == {
+    f'loss_{k}_{d}'
+    for k in ('adv', 'cycle', 'd', 'identity')
+    for d in ('source', 'target')
+  }
+  assert int(after.nets['disc_target'].batch_stats.count) == 2
+  made = method.translate(before, batch['source'])
+  stored = after.nets['disc_target'].batch_stats.images[0]
+  np.testing.assert_allclose(stored, image_ops.to_symmetric(made)[0], atol=1e-4)
+  # The loss of the first step by hand, from what is shown.
+  shown = method.pictures(before, batch, rng.root(0))['image']
+  images = {k: image_ops.to_symmetric(v) for k, v in shown.items()}
+  cycle = translation.cycle_loss(images['source'], images['source back'])
+  _, (terms, _) = method.generator_loss(
+    {k: before.nets[k].params for k in ('gen', 'gen_back')},
+    {k: before.nets[k].params for k in ('disc_source', 'disc_target')},
+    {k: images[k] for k in ('source', 'target')},
+  )
+  np.testing.assert_allclose(terms['loss_cycle_source'], cycle, rtol=1e-3)
+
+
+@pytest.mark.parametrize(
+  ('fields', 'message'),
+  [
+    ({'align': 'x'}, 'method.align'),
+    ({'transform': 'x'}, 'method.transform'),
+    ({'output_gradient': 'x'}, 'method.output_gradient'),
+    ({'output_disc': 'x'}, 'method.output_disc'),
+    ({'depth_encoding': 'x'}, 'method.depth_encoding'),
+    ({'decoder': 'x'}, 'method.decoder'),
+    ({'statistics': 'x'}, 'method.statistics'),
+    ({'lambda_depth': 0}, 'lambda_depth=0 builds no depth decoder'),
+    ({'transform': 'frozen'}, 'transform=frozen is not guided'),
+    ({'depth_near': 700.0}, 'depth_near=700'),
+  ],
+)
+def test_bad_fields_are_named(fields, message):
+  with pytest.raises(errors.UserError, match=message):
+    gio_ada.Method(**fields, **COMMON)
+  # What is wrong at once is wrong later, too.
+  with pytest.raises(errors.UserError, match=message):
+    dataclasses.replace(gio_ada.Method(**COMMON), **fields)
