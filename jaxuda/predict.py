@@ -1,7 +1,13 @@
 r"""Label maps of a folder of images. Needs no TF.
 
     python -m jaxuda.predict --workdir=DIR --images=FOLDER --out=FOLDER \
-        [--checkpoint=last|best|STEP]
+        [--checkpoint=last|best|STEP] [--flip] [--scales=0.75,1,1.25] [--window]
+    python -m jaxuda.predict --weights=FILE --config=configs/dada.py:... \
+        --images=VIDEO_OR_FOLDER --out=OVERLAY.mp4
+
+--flip, --scales and --window average what several views of a picture give, see
+`views`. FILE is a published checkpoint or the folder of a conversion. With a
+video to write, the colours lie over the frames.
 
 Writes OUT/ids/NAME.png (class ids, one byte per pixel: places in the class set,
 from 0 on) and OUT/colors/NAME.png
@@ -18,16 +24,21 @@ from typing import Any
 from absl import flags
 import jax
 import jax.numpy as jnp
+from ml_collections import config_flags
 import numpy as np
 from PIL import Image
 
 from jaxuda import command
 from jaxuda import display
 from jaxuda import errors
+from jaxuda import overlay
 from jaxuda import pictures
+from jaxuda import views as views_lib
 from jaxuda import workdir as workdir_lib
 from jaxuda.data import labels
 from jaxuda.ops import resize
+from jaxuda.weights import runs
+from jaxuda.weights import stored
 
 # What a camera, a phone or a data set brings; anything else in the folder (a
 # README, a list of files) is not an image that failed.
@@ -52,10 +63,6 @@ SUFFIXES = (
   '.exr',
   '.hdr',
 )
-_FILTERS = {
-  'bicubic': Image.Resampling.BICUBIC,
-  'bilinear': Image.Resampling.BILINEAR,
-}
 
 
 def list_images(folder: str | os.PathLike) -> list[pathlib.Path]:
@@ -95,7 +102,12 @@ def name_outputs(
   ]
 
 
-def predict_labels(image: np.ndarray, run: workdir_lib.Run) -> np.ndarray:
+def predict_labels(
+  image: np.ndarray,
+  run: workdir_lib.Run,
+  *,
+  views: views_lib.Views = views_lib.Views(),
+) -> np.ndarray:
   """Segments one image of any size.
 
   The network runs at its own size, compiled once. Only the upsampling of the
@@ -104,21 +116,36 @@ def predict_labels(image: np.ndarray, run: workdir_lib.Run) -> np.ndarray:
   Args:
     image: uint8 [H, W, 3] RGB.
     run: what `workdir.load` returned.
+    views: how the picture is looked at.
 
   Returns:
     uint8 [H, W] train ids.
   """
   target = run.config.data.target
+  if views != views_lib.Views():
+    maps = views_lib.mean_probabilities(
+      image,
+      run.state,
+      method=run.method,
+      size=tuple(target.size),
+      views=views,
+      image_resize=target.get('image_resize', 'bicubic'),
+    )
+    return maps.argmax(-1).astype(np.uint8)
   height, width = target.size
   small = Image.fromarray(image).resize(
-    (width, height), _FILTERS[target.get('image_resize', 'bicubic')]
+    (width, height), views_lib.FILTERS[target.get('image_resize', 'bicubic')]
   )
   logits = _logits(run.state, np.asarray(small)[None], method=run.method)
   return np.asarray(_label(logits, size=image.shape[:2]))
 
 
 def run_folder(
-  run: workdir_lib.Run, folder: str | os.PathLike, out: str | os.PathLike
+  run: workdir_lib.Run,
+  folder: str | os.PathLike,
+  out: str | os.PathLike,
+  *,
+  views: views_lib.Views = views_lib.Views(),
 ) -> list[str]:
   """Segments every picture of a folder.
 
@@ -126,6 +153,7 @@ def run_folder(
     run: what `workdir.load` returned.
     folder: where the pictures are.
     out: where `ids` and `colors` are made.
+    views: how the pictures are looked at.
 
   Returns:
     One line for every picture that could not be read.
@@ -143,7 +171,8 @@ def run_folder(
     names = name_outputs(paths, folder)
     for done, (path, name) in enumerate(zip(paths, names, strict=True), 1):
       try:
-        label = predict_labels(pictures.read_image(path), run)
+        image = pictures.read_image(path)
+        label = predict_labels(image, run, views=views)
         pictures.write_png(out / 'ids' / name, label)
         pictures.write_png(out / 'colors' / name, label, colors=colors)
       except errors.UserError as e:
@@ -164,15 +193,71 @@ def _label(logits: jax.Array, *, size: tuple[int, int]) -> jax.Array:
   return jnp.argmax(full[0], axis=-1).astype(jnp.uint8)
 
 
+def run_video(
+  run: workdir_lib.Run,
+  source: str | os.PathLike,
+  out: str | os.PathLike,
+  *,
+  views: views_lib.Views = views_lib.Views(),
+) -> int:
+  """Writes a video with the label maps over its frames.
+
+  Args:
+    run: what `workdir.load` returned.
+    source: a video, or a folder of frames, which are taken by name.
+    out: the video to write.
+    views: how the frames are looked at.
+
+  Returns:
+    The number of frames.
+
+  Raises:
+    UserError: nothing to read, or a name that no video has.
+  """
+  if pathlib.Path(source).is_dir():
+    frames, rate = map(pictures.read_image, list_images(source)), 25.0
+  else:
+    frames, rate = overlay.read_video(source), overlay.frame_rate(source)
+  return overlay.write_video(
+    out,
+    frames,
+    lambda frame: predict_labels(frame, run, views=views),
+    colors=labels.get_class_set(run.config.classes).colors,
+    rate=rate,
+  )
+
+
+def _load() -> workdir_lib.Run:
+  f = flags.FLAGS
+  if bool(f.workdir) == bool(f.weights):
+    raise errors.UserError('expected either --workdir or --weights')
+  if f.workdir:
+    return workdir_lib.load(
+      f.workdir, which=f.checkpoint, only=workdir_lib.predicts
+    )
+  if f.config is None:
+    raise errors.UserError('--weights needs --config=configs/<method>.py:...')
+  return runs.from_weights(stored.read(f.weights), f.config)
+
+
+def _views() -> views_lib.Views:
+  f = flags.FLAGS
+  try:
+    scales = tuple(map(float, f.scales))
+  except ValueError as e:
+    raise errors.UserError(f'scales: {e}; expected numbers') from e
+  return views_lib.Views(scales=scales, flip=f.flip, window=f.window)
+
+
 def main() -> int:
   """Runs the command line; 1 if a picture could not be read."""
-  list_images(flags.FLAGS.images)  # Before the network is loaded.
-  run = workdir_lib.load(
-    flags.FLAGS.workdir,
-    which=flags.FLAGS.checkpoint,
-    only=workdir_lib.predicts,
-  )
-  bad = run_folder(run, flags.FLAGS.images, flags.FLAGS.out)
+  views, source, out = _views(), flags.FLAGS.images, flags.FLAGS.out
+  if pathlib.Path(out).suffix in overlay.VIDEOS:
+    count = run_video(_load(), source, out, views=views)
+    print(f'wrote {out}, {count} frames')
+    return 0
+  list_images(source)  # Before the network is loaded.
+  bad = run_folder(_load(), source, out, views=views)
   print(f'wrote {flags.FLAGS.out}/ids and {flags.FLAGS.out}/colors')
   if bad:
     more = f' and {len(bad) - 5} more' if len(bad) > 5 else ''
@@ -184,9 +269,20 @@ def main() -> int:
 
 def _define_flags():
   """Only when run as a program: `main` has flags of its own."""
-  flags.DEFINE_string('workdir', None, 'Folder of the run.', required=True)
-  flags.DEFINE_string('images', None, 'Folder of images.', required=True)
-  flags.DEFINE_string('out', None, 'Folder to write to.', required=True)
+  config_flags.DEFINE_config_file(
+    'config', None, 'With --weights: configs/<method>.py:argument=value,...'
+  )
+  flags.DEFINE_string('workdir', None, 'Folder of the run.')
+  flags.DEFINE_string('weights', None, 'Published file, or a conversion.')
+  flags.DEFINE_string(
+    'images', None, 'Folder of images; or a video.', required=True
+  )
+  flags.DEFINE_string(
+    'out', None, 'Folder to write to; or a video.', required=True
+  )
+  flags.DEFINE_bool('flip', False, 'Also look at the mirrored picture.')
+  flags.DEFINE_list('scales', ['1'], "Of the network's input.")
+  flags.DEFINE_bool('window', False, 'Overlapping pieces at full resolution.')
   flags.DEFINE_string(
     'checkpoint', 'last', 'last, best (by the main mIoU) or a step.'
   )

@@ -53,6 +53,8 @@ ROOMS = {
     'absl jax ml_collections numpy tensorflow',
   ),
   'runners': ('', 'PIL jax numpy tensorflow'),
+  'views': ('errors ops', 'PIL jax numpy'),
+  'overlay': ('errors pictures', 'cv2 numpy'),
   'warm_start': ('checkpoint errors weights workdir', 'jax'),
   'recorder': ('pictures workdir', 'clu numpy'),
   'window': ('checkpoint errors', 'jax numpy'),
@@ -67,8 +69,8 @@ ROOMS = {
     'absl jax numpy',
   ),
   'predict': (
-    'command data display errors ops pictures workdir',
-    'PIL absl jax numpy',
+    'command data display errors ops overlay pictures views weights workdir',
+    'PIL absl jax ml_collections numpy',
   ),
   'loop': (
     'checkpoint display errors parallel recorder rng signals window workdir',
