@@ -63,6 +63,8 @@ SUFFIXES = (
   '.exr',
   '.hdr',
 )
+# One look at all of a picture.
+_ONCE = views_lib.Views()
 
 
 def list_images(folder: str | os.PathLike) -> list[pathlib.Path]:
@@ -106,7 +108,7 @@ def predict_labels(
   image: np.ndarray,
   run: workdir_lib.Run,
   *,
-  views: views_lib.Views = views_lib.Views(),
+  views: views_lib.Views = _ONCE,
 ) -> np.ndarray:
   """Segments one image of any size.
 
@@ -122,7 +124,7 @@ def predict_labels(
     uint8 [H, W] train ids.
   """
   target = run.config.data.target
-  if views != views_lib.Views():
+  if views != _ONCE:
     maps = views_lib.mean_probabilities(
       image,
       run.state,
@@ -145,7 +147,7 @@ def run_folder(
   folder: str | os.PathLike,
   out: str | os.PathLike,
   *,
-  views: views_lib.Views = views_lib.Views(),
+  views: views_lib.Views = _ONCE,
 ) -> list[str]:
   """Segments every picture of a folder.
 
@@ -198,7 +200,7 @@ def run_video(
   source: str | os.PathLike,
   out: str | os.PathLike,
   *,
-  views: views_lib.Views = views_lib.Views(),
+  views: views_lib.Views = _ONCE,
 ) -> int:
   """Writes a video with the label maps over its frames.
 
