@@ -6,8 +6,10 @@ from PIL import Image
 import pytest
 
 from jaxuda import errors
+from jaxuda import overlay
 from jaxuda import pictures
 from jaxuda import predict
+from jaxuda import views
 from jaxuda import workdir as workdir_lib
 from jaxuda.data import labels
 from tests import tiny
@@ -140,3 +142,15 @@ def test_command_fails_in_one_line(folder, tmp_path, images, message):
 def test_needs_no_tensorflow():
   code = 'import sys, jaxuda.predict; sys.exit("tensorflow" in sys.modules)'
   subprocess.run([sys.executable, '-c', code], check=True)
+
+
+def test_views_and_a_video(run, folder, tmp_path):
+  image = pictures.read_image(folder / 'b.jpg')
+  # Every pixel is seen by itself: pieces change nothing at full resolution.
+  full = np.asarray(run.method.predict(run.state, image[None])['logits'][0])
+  label = predict.predict_labels(image, run, views=views.Views(window=True))
+  assert label.dtype == np.uint8
+  np.testing.assert_array_equal(label, full.argmax(-1))
+  out = tmp_path / 'out.mp4'
+  assert predict.run_video(run, folder, out) == 3
+  assert [x.shape for x in overlay.read_video(out)] == [(8, 16, 3)] * 3

@@ -150,9 +150,7 @@ def recognise(
 
 def _resnet(shapes, wrapped, family):
   backbone = _backbone(shapes)
-  caffe = {'backbone': backbone}
-  if backbone in ('resnet101', 'resnet50'):
-    caffe |= {'stride_at': 'conv1', **_CAFFE_INPUT}
+  caffe = _asked(backbone)
   drops = {r'.*num_batches_tracked$': _BATCHES}
   if 'heads.S.conv2d_list.0.weight' in shapes:
     return _corda(shapes, caffe, drops)
@@ -173,7 +171,7 @@ def _resnet(shapes, wrapped, family):
     )
   single = 'layer5.conv2d_list.0.bias' in shapes
   if single and (family == 'dacs' or (wrapped and family != 'init')):
-    network = {**caffe, 'active_rates': 2}
+    network = _asked(backbone, active_rates=2)
     classes = shapes['layer5.conv2d_list.0.bias'][0]
     return Family(
       name='dacs',
@@ -194,6 +192,14 @@ def _resnet(shapes, wrapped, family):
   )
 
 
+def _asked(backbone, **heads):
+  """What published weights ask for; smaller networks are ours, and vary."""
+  if backbone not in ('resnet101', 'resnet50'):
+    return {'backbone': backbone}
+  caffe = {'stride_at': 'conv1', **_CAFFE_INPUT}
+  return {'backbone': backbone, **caffe, **heads}
+
+
 def _two_branches(shapes, network, drops):
   """ADVENT, DADA and Depth Distribution."""
   classes = shapes['layer6.conv2d_list.0.bias'][0]
@@ -211,7 +217,7 @@ def _two_branches(shapes, network, drops):
     name=name,
     title=f'{titles[name]}, {classes} classes',
     module=_deeplab(classes, network, **structure),
-    network={**network, 'active_rates': 0, 'depth_scale': 1.0},
+    network=_asked(network['backbone'], active_rates=0, depth_scale=1.0),
     structure={'classes': classes, **structure},
     drops=drops,
   )
@@ -228,7 +234,7 @@ def _corda(shapes, network, drops):
       structure |= {'structure': 'full', 'initial_semantic': 'bottleneck'}
     elif f'{prefix}conv_out.S.conv2d_list.0.weight' in shapes:
       structure |= {'structure': 'full', 'initial_semantic': 'backbone'}
-  network = {**network, 'active_rates': 2}
+  network = _asked(network['backbone'], active_rates=2)
   return Family(
     name='corda',
     title=f'CorDA ({", ".join(map(str, structure.values()))}), {classes}'
@@ -248,9 +254,7 @@ def _ctrl(shapes):
     for k, v in shapes.items()
     if k.startswith('backbone.')
   }
-  network = {'backbone': _backbone(inner)}
-  if network['backbone'] in ('resnet101', 'resnet50'):
-    network |= {'stride_at': 'conv1', **_CAFFE_INPUT}
+  network = _asked(_backbone(inner))
   return Family(
     name='ctrl',
     title='CTRL, its backbone',

@@ -112,7 +112,17 @@ def test_what_was_recognised(tmp_path):
   mean, scale = network['image_mean'][0], network['image_scale'][0]
   np.testing.assert_allclose(mean, 0.485 * 255)
   np.testing.assert_allclose((255 - mean) * scale, (1 - 0.485) / 0.229)
-  assert record('dacs')['network']['active_rates'] == 2
+  # Small networks are not published: the config says how they are run.
+  assert record('dacs')['network'] == {'backbone': 'resnet_tiny'}
+  for shapes, heads in (
+    (official.dacs(official.FULL), {'active_rates': 2}),
+    (official.corda(official.FULL, width=256), {'active_rates': 2}),
+    (official.dada(official.FULL), {'active_rates': 0, 'depth_scale': 1.0}),
+  ):
+    network = families.recognise(shapes, wrapped=True).network
+    assert heads.items() <= network.items()
+    assert (network['stride_at'], network['image_order']) == ('conv1', 'bgr')
+    assert network['image_mean'] == (104.00698793, 116.66876762, 122.67891434)
 
 
 def test_teacher_and_student(tmp_path):

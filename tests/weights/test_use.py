@@ -141,9 +141,7 @@ def test_a_published_file_is_evaluated(tmp_path):
   path, arrays = file(tmp_path, official.dada(classes=19))
   said = []
   run = runs.from_weights(stored.read(path), config, report=said.append)
-  assert said == [
-    'as a.pth asks: network.backbone=resnet_tiny, network.depth_scale=1.0'
-  ]
+  assert said == ['as a.pth asks: network.backbone=resnet_tiny']
   assert config.network.backbone == 'resnet_small'
   np.testing.assert_array_equal(
     run.state.nets['task'].params['depth']['dec4']['bias'], arrays['dec4.bias']
