@@ -5,7 +5,7 @@ r"""A trained network for use without this package.
     python -m jaxuda.export FILE --to=DIR --config=configs/dada.py:...
 
 FILE is a published checkpoint or the folder of a conversion. DIR gets, with
-normalisation and upsampling inside and any number of images at once:
+normalisation and upsampling inside, for any number of images:
 
   network.stablehlo, weights.npz, run_stablehlo.py   for jax, on CPU, GPU or TPU
   savedmodel/, run_savedmodel.py                     for TensorFlow alone
@@ -145,10 +145,13 @@ def _write_savedmodel(serve, weights, size, folder):
 
   call = jax2tf.convert(
     serve,
-    polymorphic_shapes=[None, f'b, {size[0]}, {size[1]}, 3'],
     with_gradient=False,
     native_serialization_platforms=PLATFORMS,
   )
+  like = jax.eval_shape(
+    serve, list(weights.values()), jax.ShapeDtypeStruct((1, *size, 3), np.uint8)
+  )
+  types = {name: tf.TensorSpec(x.shape, x.dtype) for name, x in like.items()}
   model = tf.Module()
   model.arrays = [tf.Variable(x, trainable=False) for x in weights.values()]
 
@@ -157,7 +160,14 @@ def _write_savedmodel(serve, weights, size, folder):
     input_signature=[tf.TensorSpec((None, *size, 3), tf.uint8, name='image')],
   )
   def serving(image):
-    return call(list(model.arrays), image)
+    # One by one: what checks a symbolic number of images comes in a version of
+    # StableHLO (jax 0.12) that TensorFlow 2.21 does not read.
+    outputs = tf.map_fn(
+      lambda one: call(list(model.arrays), one[None]),
+      image,
+      fn_output_signature=types,
+    )
+    return {name: x[:, 0] for name, x in outputs.items()}
 
   model.serving = serving
   tf.saved_model.save(
@@ -191,7 +201,9 @@ def main(source: str) -> None:
       )
     run = runs.from_weights(stored.read(path), f.config)
   else:
-    run = workdir_lib.load(source, which=f.checkpoint)
+    run = workdir_lib.load(
+      source, which=f.checkpoint, only=workdir_lib.predicts
+    )
   command.hide_accelerators()
   export(run, f.to, formats=f.formats, size=size)
   print(f'wrote {", ".join(f.formats)} to {f.to}')

@@ -35,6 +35,11 @@ def load(
   Raises:
     UserError: it is none of the three, or does not fit.
   """
+  if 'task' not in state.nets:
+    raise errors.UserError(
+      f'config.initial={initial}: the method has no task network to begin with;'
+      " expected ''"
+    )
   path = pathlib.Path(initial)
   if path.is_file() or stored.is_stored(path):
     return _load_weights(state, path, options, report)
