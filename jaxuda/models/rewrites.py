@@ -8,6 +8,7 @@ their own can be differentiated in reverse mode, any number of times.
 from collections.abc import Iterator
 import dataclasses
 import functools
+import math
 
 import jax
 from jax import lax
@@ -15,6 +16,8 @@ import jax.numpy as jnp
 
 # Below this many input channels XLA's own weight gradient is as fast.
 _TAP_CHANNELS = 128
+# Where less of a convolution's taps is inside the map, zeros are left out.
+_INSIDE = 0.85
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -100,8 +103,10 @@ def _conv(x, kernel, stride, dilation, padding):
   )
 
 
-def _taps(x, g, side, stride, dilation, padding) -> Iterator[jax.Array]:
-  """What each tap of the kernel is multiplied with, as rows [B*h*w, C]."""
+def _taps(
+  x, g, side, stride, dilation, padding
+) -> Iterator[tuple[jax.Array, jax.Array]]:
+  """What meets at each tap of the kernel, as rows [B*h*w, C] and [B*h*w, N]."""
   batch, _, _, channels = x.shape
   h, w = ((n - 1) * stride + 1 for n in g.shape[1:3])
   # A zero made of g: the copies cannot be taken, and held, before g is there.
@@ -109,12 +114,53 @@ def _taps(x, g, side, stride, dilation, padding) -> Iterator[jax.Array]:
   zero = g[0, 0, 0, 0] * 0
   around = (padding, padding, 0)
   x = lax.pad(x, zero, ((0, 0, 0), around, around, (0, 0, 0)))
+  rows = g.reshape(-1, g.shape[-1])
   for i in range(0, side * dilation, dilation):
     for j in range(0, side * dilation, dilation):
-      rows = lax.slice(
+      tap = lax.slice(
         x, (0, i, j, 0), (batch, i + h, j + w, channels), (1, stride, stride, 1)
       )
-      yield rows.reshape(-1, channels)
+      yield tap.reshape(-1, channels), rows
+
+
+def _overlaps(x, g, side, stride, dilation, padding) -> list[list[range]]:
+  """Outputs whose tap is inside the map, for each tap of rows and columns."""
+  found = []
+  for size, count in zip(x.shape[1:3], g.shape[1:3], strict=True):
+    offsets = [k * dilation - padding for k in range(side)]
+    found.append(
+      [
+        range(
+          max(0, -(offset // stride)),
+          max(min(count, (size - 1 - offset) // stride + 1), 0),
+        )
+        for offset in offsets
+      ]
+    )
+  return found
+
+
+def _inner_taps(
+  x, g, side, stride, dilation, padding
+) -> Iterator[tuple[jax.Array, jax.Array]]:
+  """`_taps` without the zeros around: for wide dilations, which see many."""
+  x = x + g[0, 0, 0, 0] * 0
+  down, across = _overlaps(x, g, side, stride, dilation, padding)
+  for i, rows in enumerate(down):
+    for j, columns in enumerate(across):
+      parts = []
+      for array, step, offsets in (
+        (x, stride, (i * dilation - padding, j * dilation - padding)),
+        (g, 1, (0, 0)),
+      ):
+        y, z = (
+          slice(r.start * step + o, (r.start + len(r) - 1) * step + o + 1, step)
+          if r
+          else slice(0, 0)
+          for r, o in zip((rows, columns), offsets, strict=True)
+        )
+        parts.append(array[:, y, z].reshape(-1, array.shape[-1]))
+      yield tuple(parts)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3, 4))
@@ -131,9 +177,13 @@ def _conv_bwd(stride, dilation, padding, saved, g):
   dx = jax.linear_transpose(
     lambda v: _conv(v, kernel, stride, dilation, padding), x
   )(g)[0]
-  rows = g.reshape(-1, g.shape[-1])
-  taps = _taps(x, g, kernel.shape[0], stride, dilation, padding)
-  dkernel = jnp.stack([_contract(tap, rows, 0, 0) for tap in taps])
+  geometry = x, g, kernel.shape[0], stride, dilation, padding
+  inside = [sum(map(len, side)) for side in _overlaps(*geometry)]
+  share = (
+    inside[0] * inside[1] / (kernel.shape[0] ** 2 * math.prod(g.shape[1:3]))
+  )
+  taps = _taps if share > _INSIDE else _inner_taps
+  dkernel = jnp.stack([_contract(*pair, 0, 0) for pair in taps(*geometry)])
   return dx, dkernel.reshape(kernel.shape)
 
 

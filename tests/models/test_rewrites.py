@@ -42,7 +42,11 @@ def test_product_and_convolution_agree(stride):
 
 @pytest.mark.parametrize(
   ('kernel', 'stride', 'dilation', 'padding'),
-  [(3, 1, 1, 1), (3, 1, 4, None), (4, 2, 1, 1), (3, 2, 2, 0)],
+  [
+    *((3, 1, 1, 1), (4, 2, 1, 1), (3, 2, 2, 0)),
+    # Taps that see zeros alone, or many of them.
+    *((3, 1, 4, None), (3, 1, 9, None), (3, 1, 12, None), (3, 2, 4, 4)),
+  ],
 )
 def test_taps_and_convolution_agree(kernel, stride, dilation, padding):
   # 128 channels: from there on the taps are used.
