@@ -90,7 +90,6 @@ TRAINED = (
     file='gta2cityscapes_advent.pth',
     method='AdvEnt',
     config='configs/advent.py:pair=gta2cityscapes,multi_level=1',
-    expected={'mIoU19': 43.8},
     protocol=_CITYSCAPES,
   ),
   Checkpoint(
@@ -98,7 +97,6 @@ TRAINED = (
     method='MinEnt',
     config='configs/advent.py:pair=gta2cityscapes,ablation=minent,'
     'multi_level=1',
-    expected={'mIoU19': 43.1},
     protocol=_CITYSCAPES,
   ),
   Checkpoint(
