@@ -34,13 +34,11 @@ class Evaluation:
     result: JSON types with 'checkpoint_step', for scores.json.
     scalars: what is logged.
     shown: what the message says of it.
-    value: the higher, the better; decides about the best checkpoint.
   """
 
   result: dict[str, Any]
   scalars: Mapping[str, float]
   shown: Mapping[str, float]
-  value: float
 
 
 class Task(Protocol):
@@ -54,15 +52,15 @@ class Task(Protocol):
   config: ml_collections.ConfigDict
   method: Any
 
-  def open(self, workdir: pathlib.Path, step: int) -> None:
+  def open(self, workdir: pathlib.Path, step: int) -> Iterator[Any]:
     """Gets everything ready, before anything is shown.
+
+    Returns:
+      The batches from a step on.
 
     Raises:
       UserError: data are missing or wrong.
     """
-
-  def stream(self, step: int) -> Iterator[Any]:
-    """Returns the batches from a step on."""
 
   def init_args(self) -> tuple[Any, ...]:
     """Returns the arguments of `method.init`."""
@@ -74,7 +72,7 @@ class Task(Protocol):
     """Whether there is anything to score."""
 
   def value(self, result: Mapping[str, Any]) -> float:
-    """Returns the `Evaluation.value` of a result."""
+    """Returns what decides about the best checkpoint: higher is better."""
 
   def evaluate(
     self, step: int, state: Any, progress: display.Progress, stop: Any
@@ -132,9 +130,8 @@ def run(task: Task, workdir: str | os.PathLike) -> Any:
       checkpoint.Checkpoints(workdir, keep_last=task.config.keep_last)
     )
     step = _claim(workdir, task.config, checkpoints)
-    task.open(workdir, step)
+    batches = parallel.prefetch(task.open(workdir, step))
     config = task.config
-    batches = parallel.prefetch(task.stream(step))
     progress = stack.enter_context(
       display.Progress('train', total=config.stop_step, start=step)
     )
@@ -255,7 +252,8 @@ class _Afterwards:
     self._record.write_scalars(step, 'eval', done.scalars)
     best = self._scores.get('best')
     self._scores['last'] = done.result
-    if best is None or done.value >= self._task.value(best):
+    value = self._task.value
+    if best is None or value(done.result) >= value(best):
       self._scores['best'] = done.result
     self._checkpoints.best = self._scores['best']['checkpoint_step']
     if jax.process_index() == 0:

@@ -66,21 +66,16 @@ class _Task:
 
   def __init__(self, config: ml_collections.ConfigDict, method: Any):
     self.config, self.method = config, method
-    self._batches: Iterator[Any] | None = None
     self._samples: dict[str, Any] | None = None
 
-  def open(self, workdir: pathlib.Path, step: int) -> None:
+  def open(self, workdir: pathlib.Path, step: int) -> Iterator[Any]:
     """Data are prepared, or found missing, before anything else is shown."""
     self.config = own_classes.keep(self.config, workdir, begun=bool(step))
     self.method = preparation.run(self.method, self.config)
-    self._batches = _stream(self.config, self.method, step)
+    batches = _stream(self.config, self.method, step)
     if self.can_evaluate():
       _eval_stream(self.config, self.config.eval_batch_size)
-
-  def stream(self, step: int) -> Iterator[Any]:
-    """The batches that `open` has found."""
-    del step
-    return self._batches
+    return batches
 
   def init_args(self) -> tuple[Any, ...]:
     """See `workdir.init_args`."""
@@ -139,7 +134,6 @@ class _Task:
       result=result,
       scalars=figures,
       shown={k: v for k, v in figures.items() if k.startswith('mIoU')},
-      value=scores.best(result),
     )
 
   def draw(

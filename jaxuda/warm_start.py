@@ -97,18 +97,12 @@ def load_network(state: Any, workdir: str, *, which: str = 'last') -> Any:
   run = workdir_lib.load(workdir, which=which)
   mine, theirs = state.nets['task'], run.state.nets['task']
   for field in ('params', 'batch_stats'):
-    expected = checkpoint.flatten(getattr(mine, field))
-    found = checkpoint.flatten(getattr(theirs, field))
-    for path in sorted({*expected, *found}):
-      here, there = (
-        f'{x[path].dtype}{list(x[path].shape)}' if path in x else 'nothing'
-        for x in (expected, found)
-      )
-      if here != there:
-        raise errors.UserError(
-          f'config.initial={workdir} has {there} for {path}; expected {here}:'
-          ' the network must be the same'
-        )
+    _check_equal(
+      getattr(mine, field),
+      getattr(theirs, field),
+      where=f'config.initial={workdir}',
+      hint='the network must be the same',
+    )
   return _replace(state, theirs.params, theirs.batch_stats)
 
 
@@ -134,20 +128,28 @@ def load_generator(
     workdir, which=which, only=lambda path: path.startswith('nets/gen/params')
   )
   theirs = run.state.nets.get('gen')
-  expected = checkpoint.flatten(state.nets['gen'].params)
-  found = checkpoint.flatten(theirs.params) if theirs else {}
+  _check_equal(
+    state.nets['gen'].params,
+    theirs.params if theirs else {},
+    where=f'config.generator={workdir}',
+    hint='method.gen_width and gen_blocks must be the same',
+  )
+  gen = state.nets['gen'].replace(params=theirs.params)
+  return state.replace(nets={**state.nets, 'gen': gen})
+
+
+def _check_equal(mine, theirs, *, where, hint):
+  """Checks that two trees have the same paths, types and shapes."""
+  expected, found = checkpoint.flatten(mine), checkpoint.flatten(theirs)
   for path in sorted({*expected, *found}):
     here, there = (
-      f'{list(x[path].shape)}' if path in x else 'nothing'
+      f'{x[path].dtype}{list(x[path].shape)}' if path in x else 'nothing'
       for x in (expected, found)
     )
     if here != there:
       raise errors.UserError(
-        f'config.generator={workdir} has {there} for {path}; expected {here}:'
-        ' method.gen_width and gen_blocks must be the same'
+        f'{where} has {there} for {path}; expected {here}: {hint}'
       )
-  gen = state.nets['gen'].replace(params=theirs.params)
-  return state.replace(nets={**state.nets, 'gen': gen})
 
 
 def _replace(state, params, stats):

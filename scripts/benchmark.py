@@ -34,7 +34,6 @@ from jaxuda import methods
 from jaxuda import parallel
 from jaxuda import rng
 from jaxuda.models import deeplab
-from jaxuda.models import gio_ada
 from jaxuda.models import rewrites
 
 _REWRITES = tuple(field.name for field in dataclasses.fields(rewrites.Rewrites))
@@ -215,7 +214,7 @@ def translation_flops(method, state, batch) -> float:
     return total
 
   def outputs(net, image):
-    return gio_ada.predict(method.task, net, image)
+    return deeplab.predict(method.task, net, image)
 
   source, total = batch['source'], 0.0
   guided = method.transform == 'guided'

@@ -89,14 +89,13 @@ class _Task:
     self, config: ml_collections.ConfigDict, method: self_supervised.Method
   ):
     self.config, self.method = config, method
-    self._batches: Iterator[Any] | None = None
     self._scored: Any = None
 
-  def open(self, workdir: pathlib.Path, step: int) -> None:
+  def open(self, workdir: pathlib.Path, step: int) -> Iterator[Any]:
     """Opens the data, or finds them missing."""
     del workdir
     data = self.config.data
-    self._batches = sequences_lib.train_stream(
+    batches = sequences_lib.train_stream(
       sequences_lib.Sequences(data, data.split, needs=self.method.needs),
       batch_size=self.config.batch_size,
       seed=self.config.seed,
@@ -105,11 +104,7 @@ class _Task:
       workers=data.workers,
     )
     self._scored = scoring.open_scored(self.config)
-
-  def stream(self, step: int) -> Iterator[Any]:
-    """The batches that `open` has found."""
-    del step
-    return self._batches
+    return batches
 
   def init_args(self) -> tuple[Any, ...]:
     """A key and an example."""
@@ -141,9 +136,7 @@ class _Task:
       progress=progress,
     )
     result = {**figures, 'checkpoint_step': step}
-    return loop.Evaluation(
-      result=result, scalars=figures, shown=result, value=self.value(result)
-    )
+    return loop.Evaluation(result=result, scalars=figures, shown=result)
 
   def draw(
     self, step: int, state: Any, batch: Any, record: recorder.Recorder

@@ -394,7 +394,5 @@ class Method:
     size: Sequence[int] | None = None,
   ) -> dict[str, jax.Array]:
     """Evaluates the task network; see `base.Method.predict`."""
-    full = gio_ada.predict(self.task, state.nets['task'], image, size=size)
-    if 'depth' in full:
-      full['depth'] = self.depth_scale.decode(full['depth'])
-    return full
+    net, restore = state.nets['task'], self.depth_scale.decode
+    return deeplab.predict(self.task, net, image, size=size, restore=restore)

@@ -1,6 +1,6 @@
 """DeepLab-v2 networks of ADVENT, DADA and DepDis, and their common options."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 import dataclasses
 from typing import Any
 
@@ -114,6 +114,17 @@ class Options:
     )
 
 
+def normalize(options: Options, image: jax.Array) -> jax.Array:
+  """An image [B, H, W, 3] in 0..255 as a network's options want it."""
+  return image_ops.normalize_image(
+    image,
+    order=options.image_order,
+    mean=options.image_mean,
+    scale=options.image_scale,
+    dtype=options.types['dtype'],
+  )
+
+
 def run_backbone(
   options: Options, image: jax.Array, *, train: bool
 ) -> tuple[jax.Array, jax.Array]:
@@ -130,13 +141,6 @@ def run_backbone(
     (stage 3, stage 4) of `resnet.ResNet`.
   """
   o = options
-  x = image_ops.normalize_image(
-    image,
-    order=o.image_order,
-    mean=o.image_mean,
-    scale=o.image_scale,
-    dtype=o.types['dtype'],
-  )
   return resnet.ResNet(
     size=o.backbone,
     norm=o.norm,
@@ -145,7 +149,7 @@ def run_backbone(
     remat=o.remat,
     name='backbone',
     **o.common,
-  )(x, train=train)
+  )(normalize(o, image), train=train)
 
 
 def run_aspp(
@@ -257,6 +261,7 @@ def predict(
   image: jax.Array,
   *,
   size: Sequence[int] | None = None,
+  restore: Callable[[jax.Array], jax.Array] = depth_ops.restore_depth,
 ) -> dict[str, jax.Array]:
   """Full-resolution outputs of a network with its running statistics.
 
@@ -265,15 +270,16 @@ def predict(
     net: its `state.Net`: anything with params and batch_stats.
     image: [B, H, W, 3] RGB in 0..255.
     size: (h, w) of the outputs; that of the image if None.
+    restore: what the depth output says -> metres.
 
   Returns:
     'logits' [B, h, w, C], and 'depth' [B, h, w] metres where there is a depth
-    output (the interpolation is in inverse depth, as the loss sees it).
+    output (the interpolation is before `restore`, as the loss sees it).
   """
   outputs, _ = run(module, net.params, net.batch_stats, image, train=False)
   size = tuple(image.shape[1:3] if size is None else size)
   result = {'logits': resize.resize_align_corners(outputs['logits'], size)}
   if 'depth' in outputs:
     inverse = resize.resize_align_corners(outputs['depth'], size)
-    result['depth'] = depth_ops.restore_depth(inverse)
+    result['depth'] = restore(inverse)
   return result

@@ -1,6 +1,6 @@
 """The task network of GIO-Ada (Chen et al., CVPR 2019): semantics and depth."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from flax import linen as nn
@@ -10,7 +10,6 @@ import jax.numpy as jnp
 from jaxuda.models import deeplab
 from jaxuda.models import layers
 from jaxuda.models import vgg
-from jaxuda.ops import image as image_ops
 from jaxuda.ops import resize
 
 DECODERS = ('aspp_l', 'aspp')
@@ -114,16 +113,10 @@ class GioAda(nn.Module):
     o = self.options
     if o.backbone not in vgg.SIZES:
       return deeplab.run_backbone(o, image, train=train)[1]
-    x = image_ops.normalize_image(
-      image,
-      order=o.image_order,
-      mean=o.image_mean,
-      scale=o.image_scale,
-      dtype=o.types['dtype'],
+    network = vgg.Vgg(
+      size=o.backbone, remat=o.remat, name='backbone', **o.common
     )
-    return vgg.Vgg(size=o.backbone, remat=o.remat, name='backbone', **o.common)(
-      x
-    )
+    return network(deeplab.normalize(o, image))
 
   def _decode(self, x, channels, name, train):
     o = self.options
@@ -162,19 +155,6 @@ def run(
   size = image.shape[1:3]
   full = {k: resize.resize_align_corners(v, size) for k, v in out.items()}
   return full, moved.get('batch_stats', batch_stats)
-
-
-def predict(
-  module: nn.Module,
-  net: Any,
-  image: jax.Array,
-  *,
-  size: Sequence[int] | None = None,
-) -> dict[str, jax.Array]:
-  """Outputs at `size`, that of the image if None, in evaluation mode."""
-  out, _ = deeplab.run(module, net.params, net.batch_stats, image, train=False)
-  size = tuple(image.shape[1:3] if size is None else size)
-  return {k: resize.resize_align_corners(v, size) for k, v in out.items()}
 
 
 def align_maps(

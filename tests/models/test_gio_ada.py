@@ -75,7 +75,7 @@ def test_dropout_in_training_alone():
     module.clone(dropout=0.0), params, {}, image, dropout_key=jax.random.key(4)
   )
   net = state_lib.Net(params=params, batch_stats={}, opt_state=())
-  tested = gio_ada.predict(module, net, image)
+  tested = deeplab.predict(module, net, image, restore=lambda x: x)
   jax.tree.map(np.testing.assert_array_equal, still, tested)
 
 
