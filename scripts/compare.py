@@ -7,81 +7,14 @@ the difference to the first. Nothing is evaluated; `python -m jaxuda.evaluate`
 does that.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 import pathlib
-from typing import Any
 
 from absl import flags
 
 from jaxuda import command
+from jaxuda import comparison
 from jaxuda import display
-from jaxuda import errors
-from jaxuda import workdir as workdir_lib
-
-# What must agree for two figures to stand side by side.
-_PROTOCOL = ('classes', 'dataset', 'split', 'images', 'label_resolution')
-
-
-def read_figures(workdir: str, *, checkpoint: str) -> dict[str, Any]:
-  """Returns the figures of the last or the best checkpoint of a run.
-
-  Args:
-    workdir: the run's folder.
-    checkpoint: 'last' or 'best'.
-
-  Raises:
-    UserError: the run has not been evaluated.
-  """
-  scores = workdir_lib.read_scores(workdir)
-  if checkpoint not in scores:
-    raise errors.UserError(
-      f'{pathlib.Path(workdir) / "scores.json"} has no {checkpoint!r}; expected'
-      ' the workdir of a run that has been evaluated'
-    )
-  return scores[checkpoint]['figures']
-
-
-def make_rows(
-  runs: Sequence[Mapping[str, Any]],
-) -> list[tuple[str, list[float | None]]]:
-  """Returns (name, one value per run): classes, means, and depth errors.
-
-  A figure that a run does not have (depth errors without depth) is None there.
-  """
-  rows = [
-    (name, [run['IoU']['value'][name] for run in runs])
-    for name in runs[0]['IoU']['value']
-  ]
-  # In the order in which they first appear; counts are no score.
-  names = dict.fromkeys(
-    name
-    for run in runs
-    for name, figure in run.items()
-    if name != 'IoU' and figure['unit'] != 'pixels'
-  )
-  for kind in ('mIoU', 'depth_'):
-    group = [name for name in names if name.startswith(kind)]
-    if group:
-      rows.append(('', []))
-    for name in group:
-      rows.append((name, [run.get(name, {}).get('value') for run in runs]))
-  return rows
-
-
-def check_protocols(names: Sequence[str], runs: Sequence[Any]) -> None:
-  """Checks that all runs were scored in the same way.
-
-  Raises:
-    UserError: they were not; what differs is named.
-  """
-  for name, run in zip(names, runs, strict=True):
-    for field in _PROTOCOL:
-      ours, first = run['IoU'][field], runs[0]['IoU'][field]
-      if ours != first:
-        raise errors.UserError(
-          f'{name} was scored with {field}={ours}, {names[0]} with {first};'
-          ' expected the same'
-        )
 
 
 def format_row(name: str, values: Sequence[float | None]) -> list[str]:
@@ -97,8 +30,8 @@ def main() -> None:
   """Runs the command line."""
   workdirs = [w.rstrip('/') for w in flags.FLAGS.workdirs]
   checkpoint = flags.FLAGS.checkpoint
-  runs = [read_figures(w, checkpoint=checkpoint) for w in workdirs]
-  check_protocols(workdirs, runs)
+  runs = [comparison.read_figures(w, checkpoint=checkpoint) for w in workdirs]
+  comparison.check_protocols(workdirs, runs)
   names = [pathlib.Path(w).name for w in workdirs]
   header = ['class', *names, *(f'{n} - {names[0]}' for n in names[1:])]
   protocol = runs[0]['IoU']
@@ -109,7 +42,7 @@ def main() -> None:
     f' {protocol["images"]} images at {size}, {checkpoint} checkpoint'
     f' (step {steps})',
     header,
-    [format_row(name, values) for name, values in make_rows(runs)],
+    [format_row(name, values) for name, values in comparison.make_rows(runs)],
   )
 
 

@@ -43,6 +43,7 @@ ROOMS = {
   'preparation': ('', 'ml_collections'),
   'checkpoint': ('errors parallel', 'absl jax numpy orbax'),
   'workdir': ('checkpoint errors methods rng', 'jax ml_collections numpy'),
+  'comparison': ('errors workdir', ''),
   'weights': (
     'checkpoint errors methods models state workdir',
     'flax jax ml_collections ml_dtypes numpy safetensors',
@@ -110,8 +111,8 @@ INNER_ROOMS = {
 WITHOUT_TENSORFLOW = (
   *('data.frames', 'depth.formats', 'depth.inpainting', 'depth.matching'),
   'depth.self_supervised',
-  *('checkpoint', 'command', 'data.class_tables', 'data.labels'),
-  *('data.rendering', 'display'),
+  *('checkpoint', 'command', 'comparison', 'data.class_tables'),
+  *('data.labels', 'data.rendering', 'display'),
   *('errors', 'losses', 'methods', 'metrics', 'mixtures', 'models', 'ops'),
   *('optim', 'parallel', 'pictures', 'predict', 'rng', 'state', 'workdir'),
   *('convert', 'warm_start', 'weights'),
