@@ -22,7 +22,7 @@ def run(main: Callable[..., Any], *, argument: str = '') -> None:
   Args:
     main: what to call.
     argument: what the one argument beside the flags is called, which `main`
-      then gets; '' for none.
+      then gets; '' for none, 'RUN...' for one or more.
 
   Raises:
     SystemExit: 1 and a line on stderr for a UserError or a mistake in a flag.
@@ -74,7 +74,8 @@ def parse_flags(argv: Sequence[str], *, argument: str = '') -> list[str]:
     if line is None:
       raise
     fail(line)
-  if argument and len(rest) != 2:
+  several = argument.endswith('...')
+  if argument and (len(rest) < 2 if several else len(rest) != 2):
     fail(f'{len(rest) - 1} arguments; expected {argument} and --flags')
   if not argument and len(rest) > 1:
     fail(f'unexpected argument {rest[1]!r}; expected only --flags')

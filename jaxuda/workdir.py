@@ -134,14 +134,14 @@ def check_config(
   Raises:
     UserError: a field differs that changes the numbers; all are named.
   """
-  old, new = _flatten(old), _flatten(new)
+  old, new = flatten(old), flatten(new)
   if all(is_own(x.get('classes')) for x in (old, new)):
     # Where the file is says nothing: see `own_classes`.
     new['classes'] = old['classes']
   differ = [
-    f'{field} ({_show(old, field)} there, {_show(new, field)} here)'
+    f'{field} ({show(old, field)} there, {show(new, field)} here)'
     for field in sorted({*old, *new})
-    if field not in _FREE and _show(old, field) != _show(new, field)
+    if field not in _FREE and show(old, field) != show(new, field)
   ]
   if differ:
     raise errors.UserError(
@@ -289,18 +289,29 @@ def choose_step(
   return int(which)
 
 
-def _flatten(tree, prefix=''):
+def flatten(tree: Mapping[str, Any], *, prefix: str = '') -> dict[str, Any]:
+  """Returns {'data.source.size': value, ...} of a nested config.
+
+  Args:
+    tree: the config.
+    prefix: of every name.
+  """
   flat = {}
   for name, value in tree.items():
     if isinstance(value, Mapping):
-      flat.update(_flatten(value, f'{prefix}{name}.'))
+      flat.update(flatten(value, prefix=f'{prefix}{name}.'))
     else:
       flat[prefix + name] = value
   return flat
 
 
-def _show(flat, field):
-  """A value as JSON, so that 1 and 1.0, or a tuple and a list, are the same."""
+def show(flat: Mapping[str, Any], field: str) -> str:
+  """A value as JSON, so that 1 and 1.0, or a tuple and a list, are the same.
+
+  Args:
+    flat: what `flatten` returned.
+    field: one of its names, or another one, which is 'absent'.
+  """
   if field not in flat:
     return 'absent'
   value = flat[field]
