@@ -1,6 +1,6 @@
 """Label maps over the pictures that they are of, as a video. Needs no TF."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 import os
 import pathlib
 
@@ -62,8 +62,7 @@ def blend(
 
 def write_video(
   path: str | os.PathLike,
-  frames: Iterable[np.ndarray],
-  segment: Callable[[np.ndarray], np.ndarray],
+  labelled: Iterable[tuple[np.ndarray, np.ndarray]],
   *,
   colors: np.ndarray,
   rate: float = 25.0,
@@ -72,8 +71,8 @@ def write_video(
 
   Args:
     path: .mp4 or .avi; whole or absent.
-    frames: uint8 [H, W, 3] RGB; later ones are brought to the first's size.
-    segment: frame -> label map [H, W].
+    labelled: frames, uint8 [H, W, 3] RGB, with their label maps [H, W]; later
+      ones are brought to the first's size.
     colors: uint8 [C, 3].
     rate: frames a second.
 
@@ -93,13 +92,13 @@ def write_video(
   writer, size, count = None, None, 0
   codec = cv2.VideoWriter_fourcc(*_CODECS[path.suffix])
   try:
-    for frame in frames:
+    for frame, label in labelled:
       if writer is None:
         size = frame.shape[1::-1]
         writer = cv2.VideoWriter(str(part), codec, rate, size)
         if not writer.isOpened():
           raise errors.UserError(f'OpenCV cannot write {path}')
-      shown = blend(frame, segment(frame), colors)
+      shown = blend(frame, label, colors)
       if shown.shape[1::-1] != size:
         shown = cv2.resize(shown, size)
       writer.write(np.ascontiguousarray(shown[..., ::-1]))

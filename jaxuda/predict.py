@@ -2,12 +2,14 @@ r"""Label maps of a folder of images. Needs no TF.
 
     python -m jaxuda.predict --workdir=DIR --images=FOLDER --out=FOLDER \
         [--checkpoint=last|best|STEP] [--flip] [--scales=0.75,1,1.25] [--window]
+        [--batch_size=8] [--dtype=bfloat16]
     python -m jaxuda.predict --weights=FILE --config=configs/dada.py:... \
         --images=VIDEO_OR_FOLDER --out=OVERLAY.mp4
 
 --flip, --scales and --window average what several views of a picture give, see
-`views`. FILE is a published checkpoint or the folder of a conversion. With a
-video to write, the colours lie over the frames.
+`views`; --batch_size and --dtype are for speed on accelerators. FILE is a
+published checkpoint or the folder of a conversion. With a video to write, the
+colours lie over the frames.
 
 Writes OUT/ids/NAME.png (class ids, one byte per pixel: places in the class set,
 from 0 on) and OUT/colors/NAME.png
@@ -15,8 +17,12 @@ from 0 on) and OUT/colors/NAME.png
 network's size as in training; the logits are brought back to the image's.
 """
 
-from collections.abc import Sequence
+import collections
+from collections.abc import Callable, Iterable, Iterator
+from concurrent import futures
+import dataclasses
 import functools
+import itertools
 import os
 import pathlib
 from typing import Any
@@ -24,13 +30,15 @@ from typing import Any
 from absl import flags
 import jax
 import jax.numpy as jnp
+import ml_collections
 from ml_collections import config_flags
 import numpy as np
-from PIL import Image
 
 from jaxuda import command
 from jaxuda import display
 from jaxuda import errors
+from jaxuda import image_files
+from jaxuda import methods
 from jaxuda import overlay
 from jaxuda import pictures
 from jaxuda import views as views_lib
@@ -40,68 +48,10 @@ from jaxuda.ops import resize
 from jaxuda.weights import runs
 from jaxuda.weights import stored
 
-# What a camera, a phone or a data set brings; anything else in the folder (a
-# README, a list of files) is not an image that failed.
-SUFFIXES = (
-  '.png',
-  '.jpg',
-  '.jpeg',
-  '.jpe',
-  '.jp2',
-  '.bmp',
-  '.dib',
-  '.gif',
-  '.webp',
-  '.avif',
-  '.tif',
-  '.tiff',
-  '.ppm',
-  '.pgm',
-  '.pbm',
-  '.pnm',
-  '.tga',
-  '.exr',
-  '.hdr',
-)
 # One look at all of a picture.
 _ONCE = views_lib.Views()
-
-
-def list_images(folder: str | os.PathLike) -> list[pathlib.Path]:
-  """Returns the pictures in a folder, sorted, those in subfolders included.
-
-  Raises:
-    UserError: no folder, or no picture in it.
-  """
-  folder = pathlib.Path(folder)
-  if not folder.is_dir():
-    raise errors.UserError(f'no folder {folder}; expected one with images')
-  found = sorted(
-    path
-    for path in folder.rglob('*')
-    if path.is_file() and path.suffix.lower() in SUFFIXES
-  )
-  if not found:
-    raise errors.UserError(
-      f'no image in {folder}; expected files ending in {" ".join(SUFFIXES)}'
-    )
-  return found
-
-
-def name_outputs(
-  paths: Sequence[pathlib.Path], folder: str | os.PathLike
-) -> list[pathlib.Path]:
-  """Returns the name of each result, relative to the output folder.
-
-  a/b.jpg becomes a/b.png; where two images differ only in their suffix it stays
-  in the name: b.jpg.png, b.png.png.
-  """
-  names = [path.relative_to(folder) for path in paths]
-  stems = [name.with_suffix('.png') for name in names]
-  return [
-    stem if stems.count(stem) == 1 else name.with_name(name.name + '.png')
-    for name, stem in zip(names, stems, strict=True)
-  ]
+# That read and write pictures beside the network.
+_THREADS = 4
 
 
 def predict_labels(
@@ -112,9 +62,6 @@ def predict_labels(
 ) -> np.ndarray:
   """Segments one image of any size.
 
-  The network runs at its own size, compiled once. Only the upsampling of the
-  logits is compiled for every new size of image.
-
   Args:
     image: uint8 [H, W, 3] RGB.
     run: what `workdir.load` returned.
@@ -123,23 +70,54 @@ def predict_labels(
   Returns:
     uint8 [H, W] train ids.
   """
+  ((_, label),) = label_images([image], run, views=views)
+  return label
+
+
+def label_images(
+  images: Iterable[np.ndarray],
+  run: workdir_lib.Run,
+  *,
+  views: views_lib.Views = _ONCE,
+  batch_size: int = 1,
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+  """Segments images of any sizes, `batch_size` at a time.
+
+  The network runs at its own size, compiled once. Only the upsampling of the
+  logits is compiled for every new size of image.
+
+  Args:
+    images: uint8 [H, W, 3] RGB each.
+    run: what `workdir.load` returned.
+    views: how a picture is looked at; several views are taken one by one.
+    batch_size: images that the network sees at once.
+
+  Yields:
+    Each image with its train ids, uint8 [H, W], in their order.
+  """
   target = run.config.data.target
+  size = tuple(target.size)
+  image_resize = target.get('image_resize', 'bicubic')
   if views != _ONCE:
-    maps = views_lib.mean_probabilities(
-      image,
-      run.state,
-      method=run.method,
-      size=tuple(target.size),
-      views=views,
-      image_resize=target.get('image_resize', 'bicubic'),
-    )
-    return maps.argmax(-1).astype(np.uint8)
-  height, width = target.size
-  small = Image.fromarray(image).resize(
-    (width, height), views_lib.FILTERS[target.get('image_resize', 'bicubic')]
-  )
-  logits = _logits(run.state, np.asarray(small)[None], method=run.method)
-  return np.asarray(_label(logits, size=image.shape[:2]))
+    for image in images:
+      maps = views_lib.mean_probabilities(
+        image,
+        run.state,
+        method=run.method,
+        size=size,
+        views=views,
+        image_resize=image_resize,
+      )
+      yield image, maps.argmax(-1).astype(np.uint8)
+    return
+  images = iter(images)
+  while batch := list(itertools.islice(images, batch_size)):
+    small = [views_lib.resized(x, size, image_resize) for x in batch]
+    # The last batch is filled up, so that nothing is compiled for it.
+    small += small[-1:] * (batch_size - len(batch))
+    logits = _logits(run.state, np.stack(small), method=run.method)
+    for i, image in enumerate(batch):
+      yield image, np.asarray(_label(logits, i, size=image.shape[:2]))
 
 
 def run_folder(
@@ -148,6 +126,7 @@ def run_folder(
   out: str | os.PathLike,
   *,
   views: views_lib.Views = _ONCE,
+  batch_size: int = 1,
 ) -> list[str]:
   """Segments every picture of a folder.
 
@@ -156,6 +135,7 @@ def run_folder(
     folder: where the pictures are.
     out: where `ids` and `colors` are made.
     views: how the pictures are looked at.
+    batch_size: pictures that the network sees at once.
 
   Returns:
     One line for every picture that could not be read.
@@ -164,24 +144,57 @@ def run_folder(
     UserError: no folder, no picture in it, or an unknown file at `out`.
   """
   colors = labels.get_class_set(run.config.classes).colors
-  paths = list_images(folder)
+  paths = image_files.list_images(folder)
   out = pathlib.Path(out)
   if out.exists() and not out.is_dir():
     raise errors.UserError(f'{out} is a file; expected a folder to write to')
-  bad = []
-  with display.Progress('predict', total=len(paths), unit='images') as progress:
-    names = name_outputs(paths, folder)
-    for done, (path, name) in enumerate(zip(paths, names, strict=True), 1):
+  bad, good = [], collections.deque()
+
+  def write(name, label):
+    pictures.write_png(out / 'ids' / name, label)
+    pictures.write_png(out / 'colors' / name, label, colors=colors)
+
+  def read():
+    reads = [functools.partial(pictures.read_image, path) for path in paths]
+    for name, image in zip(
+      image_files.name_outputs(paths, folder), _ahead(reads), strict=True
+    ):
       try:
-        image = pictures.read_image(path)
-        label = predict_labels(image, run, views=views)
-        pictures.write_png(out / 'ids' / name, label)
-        pictures.write_png(out / 'colors' / name, label, colors=colors)
+        image = image.result()
       except errors.UserError as e:
         bad.append(str(e))
         progress.message(f'skipped: {e}')
-      progress.update(done)
+        continue
+      good.append(name)
+      yield image
+
+  with display.Progress('predict', total=len(paths), unit='images') as progress:
+
+    def writes():
+      for _, label in label_images(
+        read(), run, views=views, batch_size=batch_size
+      ):
+        yield functools.partial(write, good.popleft(), label)
+
+    for done, written in enumerate(_ahead(writes()), 1):
+      written.result()
+      progress.update(done + len(bad))
+    progress.update(len(paths))
   return bad
+
+
+def _ahead(
+  calls: Iterable[Callable[[], Any]],
+) -> Iterator[futures.Future]:
+  """Makes calls in threads, a few ahead of use; yields them in their order."""
+  with futures.ThreadPoolExecutor(_THREADS) as pool:
+    waiting = collections.deque()
+    for call in calls:
+      waiting.append(pool.submit(call))
+      if len(waiting) > 2 * _THREADS:
+        yield waiting.popleft()
+    while waiting:
+      yield waiting.popleft()
 
 
 @functools.partial(jax.jit, static_argnames='method')
@@ -190,8 +203,12 @@ def _logits(state: Any, image: jax.Array, *, method: Any) -> jax.Array:
 
 
 @functools.partial(jax.jit, static_argnames='size')
-def _label(logits: jax.Array, *, size: tuple[int, int]) -> jax.Array:
-  full = resize.resize_align_corners(logits, size)
+def _label(
+  logits: jax.Array, index: int, *, size: tuple[int, int]
+) -> jax.Array:
+  """Labels the image at `index` of a batch."""
+  one = jax.lax.dynamic_slice_in_dim(logits, index, 1)
+  full = resize.resize_align_corners(one, size)
   return jnp.argmax(full[0], axis=-1).astype(jnp.uint8)
 
 
@@ -201,6 +218,7 @@ def run_video(
   out: str | os.PathLike,
   *,
   views: views_lib.Views = _ONCE,
+  batch_size: int = 1,
 ) -> int:
   """Writes a video with the label maps over its frames.
 
@@ -209,6 +227,7 @@ def run_video(
     source: a video, or a folder of frames, which are taken by name.
     out: the video to write.
     views: how the frames are looked at.
+    batch_size: frames that the network sees at once.
 
   Returns:
     The number of frames.
@@ -217,16 +236,33 @@ def run_video(
     UserError: nothing to read, or a name that no video has.
   """
   if pathlib.Path(source).is_dir():
-    frames, rate = map(pictures.read_image, list_images(source)), 25.0
+    frames, rate = (
+      map(pictures.read_image, image_files.list_images(source)),
+      25.0,
+    )
   else:
     frames, rate = overlay.read_video(source), overlay.frame_rate(source)
   return overlay.write_video(
     out,
-    frames,
-    lambda frame: predict_labels(frame, run, views=views),
+    label_images(frames, run, views=views, batch_size=batch_size),
     colors=labels.get_class_set(run.config.classes).colors,
     rate=rate,
   )
+
+
+def computing_in(run: workdir_lib.Run, dtype: str) -> workdir_lib.Run:
+  """Returns a run whose network computes in another type of number.
+
+  Args:
+    run: what `workdir.load` returned.
+    dtype: 'float32' or 'bfloat16'; parameters stay as they are.
+
+  Raises:
+    UserError: another type.
+  """
+  config = ml_collections.ConfigDict(run.config.to_dict())
+  config.network.dtype = dtype
+  return dataclasses.replace(run, config=config, method=methods.create(config))
 
 
 def _load() -> workdir_lib.Run:
@@ -234,12 +270,14 @@ def _load() -> workdir_lib.Run:
   if bool(f.workdir) == bool(f.weights):
     raise errors.UserError('expected either --workdir or --weights')
   if f.workdir:
-    return workdir_lib.load(
+    run = workdir_lib.load(
       f.workdir, which=f.checkpoint, only=workdir_lib.predicts
     )
-  if f.config is None:
+  elif f.config is None:
     raise errors.UserError('--weights needs --config=configs/<method>.py:...')
-  return runs.from_weights(stored.read(f.weights), f.config)
+  else:
+    run = runs.from_weights(stored.read(f.weights), f.config)
+  return computing_in(run, f.dtype) if f.dtype else run
 
 
 def _views() -> views_lib.Views:
@@ -254,12 +292,13 @@ def _views() -> views_lib.Views:
 def main() -> int:
   """Runs the command line; 1 if a picture could not be read."""
   views, source, out = _views(), flags.FLAGS.images, flags.FLAGS.out
+  batch_size = flags.FLAGS.batch_size
   if pathlib.Path(out).suffix in overlay.VIDEOS:
-    count = run_video(_load(), source, out, views=views)
+    count = run_video(_load(), source, out, views=views, batch_size=batch_size)
     print(f'wrote {out}, {count} frames')
     return 0
-  list_images(source)  # Before the network is loaded.
-  bad = run_folder(_load(), source, out, views=views)
+  image_files.list_images(source)  # Before the network is loaded.
+  bad = run_folder(_load(), source, out, views=views, batch_size=batch_size)
   print(f'wrote {flags.FLAGS.out}/ids and {flags.FLAGS.out}/colors')
   if bad:
     more = f' and {len(bad) - 5} more' if len(bad) > 5 else ''
@@ -285,6 +324,15 @@ def _define_flags():
   flags.DEFINE_bool('flip', False, 'Also look at the mirrored picture.')
   flags.DEFINE_list('scales', ['1'], "Of the network's input.")
   flags.DEFINE_bool('window', False, 'Overlapping pieces at full resolution.')
+  flags.DEFINE_integer(
+    'batch_size', 1, 'Pictures at once, if each is looked at once.', 1
+  )
+  flags.DEFINE_enum(
+    'dtype',
+    None,
+    ['float32', 'bfloat16'],
+    "What the network computes in; the training's if not given.",
+  )
   flags.DEFINE_string(
     'checkpoint', 'last', 'last, best (by the main mIoU) or a step.'
   )

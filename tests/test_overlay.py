@@ -21,8 +21,8 @@ def test_there_and_back(tmp_path, suffix):
   """Frames of one colour survive a codec almost."""
   path = tmp_path / f'a{suffix}'
   frames = [np.full((32, 48, 3), value, np.uint8) for value in (20, 120, 220)]
-  zeros = lambda frame: np.zeros(frame.shape[:2], np.int32)
-  assert overlay.write_video(path, frames, zeros, colors=COLORS, rate=10) == 3
+  labelled = [(frame, np.zeros(frame.shape[:2], np.int32)) for frame in frames]
+  assert overlay.write_video(path, labelled, colors=COLORS, rate=10) == 3
   assert overlay.frame_rate(path) == pytest.approx(10)
   found = list(overlay.read_video(path))
   assert len(found) == 3
@@ -35,7 +35,7 @@ def test_there_and_back(tmp_path, suffix):
 
 def test_mistakes(tmp_path):
   with pytest.raises(errors.UserError, match=r'ending in \.mp4 or \.avi'):
-    overlay.write_video(tmp_path / 'a.gif', [], str, colors=COLORS)
+    overlay.write_video(tmp_path / 'a.gif', [], colors=COLORS)
   with pytest.raises(errors.UserError, match='no file'):
     list(overlay.read_video(tmp_path / 'none.mp4'))
   (tmp_path / 'a.mp4').write_bytes(b'no video')

@@ -5,7 +5,9 @@ import numpy as np
 from PIL import Image
 import pytest
 
+from configs import source_only
 from jaxuda import errors
+from jaxuda import methods
 from jaxuda import overlay
 from jaxuda import pictures
 from jaxuda import predict
@@ -37,23 +39,6 @@ def _folder(tmp_path):
     Image.fromarray(image).save(path)
   (folder / 'readme.txt').write_text('not a picture')
   return folder
-
-
-def test_list_images(folder, tmp_path):
-  names = [str(p.relative_to(folder)) for p in predict.list_images(folder)]
-  assert names == ['a.png', 'b.jpg', 'sub/b.bmp']
-  with pytest.raises(errors.UserError, match='no folder'):
-    predict.list_images(tmp_path / 'missing')
-  (tmp_path / 'empty').mkdir()
-  with pytest.raises(errors.UserError, match=r'no image in .*empty'):
-    predict.list_images(tmp_path / 'empty')
-
-
-def test_names_do_not_collide(folder):
-  Image.new('RGB', (4, 4)).save(folder / 'b.png')
-  paths = predict.list_images(folder)
-  names = [str(p) for p in predict.name_outputs(paths, folder)]
-  assert names == ['a.png', 'b.jpg.png', 'b.png.png', 'sub/b.png']
 
 
 def test_at_the_network_size_labels_are_the_argmax(run):
@@ -108,6 +93,32 @@ def test_unreadable_pictures_are_skipped_and_named(
   err = capfd.readouterr().err
   assert f'skipped: {bad[0]}' in err
   assert 'predict: 4/4 images' in err
+
+
+def test_batches_give_what_single_pictures_do(run, folder, tmp_path):
+  paths = [folder / name for name in ('a.png', 'b.jpg', 'sub/b.bmp')]
+  images = [pictures.read_image(path) for path in paths]
+  # Of the second batch a part only.
+  pairs = list(predict.label_images(iter(images), run, batch_size=2))
+  assert len(pairs) == 3
+  for image, (same, label) in zip(images, pairs, strict=True):
+    assert same is image
+    np.testing.assert_array_equal(label, predict.predict_labels(image, run))
+  assert predict.run_folder(run, folder, tmp_path / 'out', batch_size=2) == []
+  with Image.open(tmp_path / 'out/ids/sub/b.png') as written:
+    np.testing.assert_array_equal(np.asarray(written), pairs[2][1])
+
+
+def test_another_type_of_number():
+  config = source_only.get_config('pair=streets,classes=coarse7')
+  config.network.backbone = 'resnet_tiny'
+  method = methods.create(config)
+  run = workdir_lib.Run(config=config, method=method, state=None, step=0)
+  other = predict.computing_in(run, 'bfloat16')
+  assert other.method.network.dtype == 'bfloat16'
+  assert run.config.network.dtype == run.method.network.dtype == 'float32'
+  with pytest.raises(errors.UserError, match=r'network\.dtype'):
+    predict.computing_in(run, 'float16')
 
 
 def test_out_is_a_file(run, folder, tmp_path):

@@ -26,8 +26,8 @@ import numpy as np
 from jaxuda import command
 from jaxuda import display
 from jaxuda import errors
+from jaxuda import image_files
 from jaxuda import pictures
-from jaxuda import predict
 from jaxuda import workdir as workdir_lib
 from jaxuda.depth import formats
 
@@ -45,8 +45,8 @@ class Folder:
     Raises:
       UserError: no folder, or no picture in it.
     """
-    self._paths = predict.list_images(folder)
-    names = predict.name_outputs(self._paths, folder)
+    self._paths = image_files.list_images(folder)
+    names = image_files.name_outputs(self._paths, folder)
     self._names = [str(x.with_suffix('')) for x in names]
 
   def __len__(self) -> int:

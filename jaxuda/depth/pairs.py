@@ -18,8 +18,8 @@ import cv2
 import numpy as np
 
 from jaxuda import errors
+from jaxuda import image_files
 from jaxuda import pictures
-from jaxuda import predict
 from jaxuda.data import frames
 from jaxuda.data import rows as rows_lib
 
@@ -207,10 +207,10 @@ def find_folders(
       raise errors.UserError(f'{name}={value}; expected more than 0')
   others = {
     str(x.relative_to(right).with_suffix('')): x
-    for x in predict.list_images(right)
+    for x in image_files.list_images(right)
   }
   pairs = []
-  for path in predict.list_images(left):
+  for path in image_files.list_images(left):
     name = str(path.relative_to(left).with_suffix(''))
     if name not in others:
       raise errors.UserError(
