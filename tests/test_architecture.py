@@ -69,9 +69,11 @@ ROOMS = {
     'command data depth display errors pictures workdir',
     'absl jax numpy',
   ),
+  'image_files': ('errors', ''),
   'predict': (
-    'command data display errors ops overlay pictures views weights workdir',
-    'PIL absl jax ml_collections numpy',
+    'command data display errors image_files methods ops overlay pictures views'
+    ' weights workdir',
+    'absl jax ml_collections numpy',
   ),
   'loop': (
     'checkpoint display errors parallel recorder rng signals window workdir',
@@ -87,8 +89,8 @@ ROOMS = {
     'absl cc3d cv2 jax ml_collections numpy scipy sklearn',
   ),
   'depth': (
-    'checkpoint command data display errors loop losses methods models ops'
-    ' own_classes parallel pictures predict recorder rng state train workdir',
+    'checkpoint command data display errors image_files loop losses methods'
+    ' models ops own_classes parallel pictures recorder rng state train workdir',
     'PIL absl cv2 flax jax ml_collections numpy optax scipy',
   ),
   'main': ('command errors train', 'absl ml_collections'),
