@@ -1,0 +1,195 @@
+r"""Images a second of a network with random weights, as a table.
+
+  python scripts/benchmark_predict.py \
+      --config=configs/dada.py:pair=synthia2cityscapes [--batch_size=1] \
+      [--ways=float32,bfloat16,stablehlo,savedmodel] [--image=1024x2048]
+
+Every way takes the same pictures: `float32` and `bfloat16` as `jaxuda.predict`
+does, reading and writing of files left out; `stablehlo` and `savedmodel` as the
+scripts that an export takes along. They take turns, so that the ratios mean
+something on a noisy machine; compilation is not counted.
+"""
+
+from collections.abc import Callable, Iterator
+import contextlib
+import importlib.util
+import pathlib
+import statistics
+import sys
+import tempfile
+import time
+
+from absl import flags
+import jax
+from ml_collections import config_flags
+import numpy as np
+
+from jaxuda import command
+from jaxuda import display
+from jaxuda import errors
+from jaxuda import export
+from jaxuda import methods
+from jaxuda import predict
+from jaxuda import views
+from jaxuda import workdir as workdir_lib
+
+WAYS = ('float32', 'bfloat16', 'stablehlo', 'savedmodel')
+
+
+def make_run(config) -> workdir_lib.Run:
+  """Returns a run of a config that has not begun: random weights."""
+  method = methods.create(config)
+  state = jax.jit(method.init)(*workdir_lib.init_args(config, method))
+  return workdir_lib.Run(config=config, method=method, state=state, step=0)
+
+
+def as_predict(
+  run: workdir_lib.Run, *, dtype: str, batch_size: int
+) -> Callable[[list[np.ndarray]], list[np.ndarray]]:
+  """Returns what labels pictures as `jaxuda.predict` does."""
+  run = predict.computing_in(run, dtype)
+  return lambda images: [
+    label
+    for _, label in predict.label_images(
+      iter(images), run, batch_size=batch_size
+    )
+  ]
+
+
+def as_exported(
+  run: workdir_lib.Run, folder: pathlib.Path, *, name: str, batch_size: int
+) -> Callable[[list[np.ndarray]], list[np.ndarray]]:
+  """Returns what labels pictures as an export's own script does."""
+  export.export(run, folder, formats=[name])
+  path = folder / f'run_{name}.py'
+  spec = importlib.util.spec_from_file_location(f'run_{name}', path)
+  module = importlib.util.module_from_spec(spec)
+  spec.loader.exec_module(module)
+  call, size = module.load(folder), tuple(run.config.data.target.size)
+
+  def label(images):
+    small = [views.resized(image, size, 'bicubic') for image in images]
+    found = []
+    for first in range(0, len(small), batch_size):
+      batch = np.stack(small[first : first + batch_size])
+      found += list(np.asarray(call(batch)['label']))
+    return found
+
+  return label
+
+
+@contextlib.contextmanager
+def _made(run, names, batch_size) -> Iterator[dict[str, Callable]]:
+  with tempfile.TemporaryDirectory() as folder:
+    yield {
+      name: as_predict(run, dtype=name, batch_size=batch_size)
+      if name in WAYS[:2]
+      else as_exported(
+        run, pathlib.Path(folder) / name, name=name, batch_size=batch_size
+      )
+      for name in names
+    }
+
+
+def measure(
+  run: workdir_lib.Run,
+  names: list[str],
+  *,
+  image: tuple[int, int],
+  batch_size: int,
+  count: int,
+  rounds: int,
+) -> dict[str, tuple[float, float]]:
+  """Times every way, taking turns.
+
+  Args:
+    run: whose network is asked.
+    names: of `WAYS`.
+    image: (height, width) of the pictures.
+    batch_size: pictures at once.
+    count: pictures of a round.
+    rounds: how often each way has its turn.
+
+  Returns:
+    By name: images a second, the median of the rounds; and the share of pixels
+    that are labelled as the first way does.
+
+  Raises:
+    UserError: an unknown way.
+  """
+  for name in names:
+    if name not in WAYS:
+      raise errors.UserError(
+        f'unknown way {name!r}; expected some of {", ".join(WAYS)}'
+      )
+  generator = np.random.default_rng(0)
+  images = list(generator.integers(0, 256, (count, *image, 3)).astype(np.uint8))
+  labels, seconds = {}, {name: [] for name in names}
+  with (
+    _made(run, names, batch_size) as ways,
+    display.Progress(
+      'predict', total=(1 + rounds) * len(ways), unit='rounds'
+    ) as progress,
+  ):
+    for turn in range(1 + rounds):
+      for name, way in ways.items():
+        begin = time.perf_counter()
+        # The first turn compiles.
+        labels[name] = way(images if turn else images[:batch_size])
+        seconds[name].append(time.perf_counter() - begin)
+        progress.update(progress.done + 1)
+  # Exports label at the network's size.
+  size = run.config.data.target.size
+  rows = np.linspace(0, image[0] - 1, size[0]).round().astype(int)
+  columns = np.linspace(0, image[1] - 1, size[1]).round().astype(int)
+  small = {
+    name: [x if x.shape == tuple(size) else x[rows][:, columns] for x in found]
+    for name, found in labels.items()
+  }
+  first = np.stack(small[names[0]])
+  return {
+    name: (
+      count / statistics.median(seconds[name][1:]),
+      float(np.mean(np.stack(small[name]) == first)),
+    )
+    for name in names
+  }
+
+
+def main() -> None:
+  """Runs the command line."""
+  f = flags.FLAGS
+  command.hide_accelerators()
+  image = export.read_size(f.image)
+  found = measure(
+    make_run(f.config),
+    f.ways,
+    image=image,
+    batch_size=f.batch_size,
+    count=f.count,
+    rounds=f.rounds,
+  )
+  size = 'x'.join(map(str, f.config.data.target.size))
+  print(f'{f.config.name}, {f.config.network.backbone}, {size}, {f.image}')
+  first = next(iter(found.values()))[0]
+  for name, (rate, same) in found.items():
+    print(
+      f'{name:12s} {rate:7.3f} images/s  {rate / first:5.2f}x'
+      f'  {100 * same:6.2f} % of the labels are equal'
+    )
+
+
+def _define_flags():
+  config_flags.DEFINE_config_file(
+    'config', 'configs/dada.py:pair=synthia2cityscapes', 'Of the network.'
+  )
+  flags.DEFINE_list('ways', list(WAYS), 'Some of them; the first is 1.')
+  flags.DEFINE_string('image', '1024x2048', 'Height and width of a picture.')
+  flags.DEFINE_integer('batch_size', 1, 'Pictures at once.', 1)
+  flags.DEFINE_integer('count', 4, 'Pictures in a round.', 1)
+  flags.DEFINE_integer('rounds', 3, 'Turns of each.', 1)
+
+
+if __name__ == '__main__':
+  _define_flags()
+  sys.exit(command.run(main))

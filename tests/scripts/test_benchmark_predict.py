@@ -1,0 +1,46 @@
+import importlib.util
+import pathlib
+
+import pytest
+
+from configs import dada
+from jaxuda import errors
+
+_PATH = pathlib.Path(__file__).parents[2] / 'scripts' / 'benchmark_predict.py'
+_spec = importlib.util.spec_from_file_location('benchmark_predict', _PATH)
+benchmark = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(benchmark)
+
+
+@pytest.fixture(name='run', scope='module')
+def _run():
+  config = dada.get_config('pair=streets')
+  config.network.backbone = 'resnet_tiny'
+  for domain in (config.data.source, config.data.target):
+    domain.size = (32, 64)
+  return benchmark.make_run(config)
+
+
+def test_every_way_labels_alike(run):
+  found = benchmark.measure(
+    run,
+    ['float32', 'bfloat16', 'stablehlo'],
+    image=(32, 64),
+    batch_size=2,
+    count=3,
+    rounds=1,
+  )
+  assert list(found) == ['float32', 'bfloat16', 'stablehlo']
+  assert all(rate > 0 for rate, _ in found.values())
+  shares = [share for _, share in found.values()]
+  # The same arithmetic; and one with 8 bits, of noise.
+  assert shares[0] == 1
+  assert shares[2] > 0.999
+  assert 0.8 < shares[1] <= 1
+
+
+def test_unknown_ways_are_named(run):
+  with pytest.raises(errors.UserError, match="unknown way 'onnx'"):
+    benchmark.measure(
+      run, ['onnx'], image=(32, 64), batch_size=1, count=1, rounds=1
+    )
