@@ -266,6 +266,8 @@ def base(name: str, pair: str, classes: str = '') -> config_dict.ConfigDict:
     checkpoint_every=2000,
     picture_every=2000,
     keep_last=2,
+    # One of several processes, see docs/clusters.md.
+    distributed=False,
     # What training begins with: a file of weights, a conversion, or a run.
     initial='',
     initial_checkpoint='last',

@@ -54,8 +54,13 @@ def hide_accelerators() -> None:
 
 def fail(message: str) -> None:
   """Prints one line on stderr and exits with 1."""
-  print('error: ' + ' '.join(message.split()), file=sys.stderr)
+  report(message)
   sys.exit(1)
+
+
+def report(message: str) -> None:
+  """Prints a mistake as one line on stderr."""
+  print('error: ' + ' '.join(message.split()), file=sys.stderr, flush=True)
 
 
 def parse_flags(argv: Sequence[str], *, argument: str = '') -> list[str]:

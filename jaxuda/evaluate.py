@@ -14,6 +14,7 @@ of the network's input, checkpoint, network, split and dataset.
 
 from collections.abc import Callable, Sequence
 import functools
+import itertools
 import pathlib
 from typing import Any
 
@@ -24,6 +25,7 @@ import ml_collections
 from ml_collections import config_flags
 import numpy as np
 
+from jaxuda import cluster
 from jaxuda import command
 from jaxuda import display
 from jaxuda import errors
@@ -74,24 +76,22 @@ def run(
   classes = classes or own
   split = split or config.data.target.eval_split
   table = None if classes == own else merge_table(own, classes)
-  count = len(labels.get_class_set(classes).names)
-  confusion = np.zeros((count, count + 1), np.int64)
-  images, resolutions, depth = {}, set(), None
-  for batch, result in _count_batches(
-    method, state, config, split, classes, table, progress
-  ):
-    resolutions.add(batch['label'].shape[1:])
-    per_image = np.asarray(result['confusion']).astype(np.int64)
-    confusion += per_image.sum(0)
-    for name, iou in zip(
-      batch['name'], metrics.image_mean_iou(per_image), strict=False
-    ):
-      images[_unique(name, images)] = scores.percent(iou)
-    if 'depth' in result:
-      sums = jax.tree.map(lambda x: np.asarray(x, np.float64), result['depth'])
-      depth = sums if depth is None else jax.tree.map(np.add, depth, sums)
-    if stop():
-      return None
+  counted = _count(
+    _count_batches(
+      method,
+      parallel.local(state),
+      config,
+      split,
+      classes,
+      table,
+      progress,
+    ),
+    len(labels.get_class_set(classes).names),
+    stop,
+  )
+  if counted is None:
+    return None
+  confusion, images, depth, resolutions = _merge(cluster.gather(counted))
   protocol = {
     'label_resolution': _resolution(resolutions),
     'network_input': list(config.data.target.size),
@@ -104,6 +104,49 @@ def run(
   return scores.make_scores(
     confusion, classes, images=images, depth=depth, protocol=protocol
   )
+
+
+def _count(counted_batches, count, stop):
+  """Sums what this process scored, in JSON types; None if stopped."""
+  confusion = np.zeros((count, count + 1), np.int64)
+  batches, resolutions, depth = [], [], None
+  for batch, result in counted_batches:
+    per_image = np.asarray(result['confusion']).astype(np.int64)
+    confusion += per_image.sum(0)
+    iou = map(scores.percent, metrics.image_mean_iou(per_image))
+    # Of a batch that was filled up, there are fewer names.
+    batches.append(list(zip(batch['name'], iou, strict=False)))
+    if batches[-1]:
+      resolutions.append(batch['label'].shape[1:])
+    if 'depth' in result:
+      sums = {k: float(v) for k, v in result['depth'].items()}
+      depth = {k: v + (depth or {}).get(k, 0.0) for k, v in sums.items()}
+    if stop():
+      return None
+  return {
+    'confusion': confusion.tolist(),
+    'batches': batches,
+    'depth': depth,
+    'resolutions': sorted({tuple(map(int, size)) for size in resolutions}),
+  }
+
+
+def _merge(parts):
+  """Puts together what each process has counted."""
+  confusion = np.sum([x['confusion'] for x in parts], axis=0, dtype=np.int64)
+  images = {}
+  # Of every batch the first process has the first rows.
+  for shares in zip(*(x['batches'] for x in parts), strict=True):
+    for name, iou in itertools.chain(*shares):
+      images[_unique(name, images)] = iou
+  depth = None
+  for part in parts:
+    if part['depth']:
+      depth = {
+        k: v + (depth or {}).get(k, 0.0) for k, v in part['depth'].items()
+      }
+  resolutions = {tuple(size) for x in parts for size in x['resolutions']}
+  return confusion, images, depth, resolutions
 
 
 def merge_table(source: str, target: str) -> tuple[int, ...]:
@@ -168,15 +211,21 @@ def predicts_depth(method: Any, state: Any, size: Sequence[int]) -> bool:
 def _count_batches(method, state, config, split, classes, table, progress):
   """Yields (batch, result on the host), one batch behind the device."""
   with_depth = predicts_depth(method, state, config.data.target.size)
-  options = dict(classes=classes, split=split)
+  # A process has at least one image at a time.
+  processes = jax.process_count()
+  share = max(1, config.eval_batch_size // processes)
+  with cluster.first_process_first():
+    total = pipeline.eval_size(config.data, split=split)
   batches = pipeline.eval_stream(
     config.data,
-    batch_size=config.eval_batch_size,
+    classes=classes,
+    split=split,
+    batch_size=share * processes,
     with_depth=with_depth,
-    **options,
+    process_index=jax.process_index(),
+    process_count=processes,
   )
   count = len(labels.get_class_set(classes).names)
-  total = pipeline.eval_size(config.data, split=split)
   waiting = None
   with display.Progress(
     f'evaluate {config.data.target.dataset} {split}',
@@ -189,7 +238,7 @@ def _count_batches(method, state, config, split, classes, table, progress):
       depth = None
       if with_depth and 'depth' in batch:
         depth = (batch['depth'], batch['depth_valid'])
-      arrays = _spread((batch['image'], batch['label'], depth))
+      arrays = parallel.spread((batch['image'], batch['label'], depth))
       result = count_batch(
         state,
         *arrays,
@@ -200,20 +249,10 @@ def _count_batches(method, state, config, split, classes, table, progress):
       if waiting:
         yield waiting[0], jax.device_get(waiting[1])
       waiting = batch, result
-      done += len(batch['name'])
+      done = min(total, done + share * processes)
       shown.update(done)
     if waiting:
       yield waiting[0], jax.device_get(waiting[1])
-
-
-def _spread(arrays):
-  """Lays a batch over the devices, if it divides; each scores its share."""
-  count = jax.local_device_count()
-  if jax.process_count() > 1 or len(arrays[0]) % count:
-    return arrays
-  mesh = jax.sharding.Mesh(np.array(jax.local_devices()), (parallel.AXIS,))
-  spec = jax.sharding.PartitionSpec(parallel.AXIS)
-  return jax.device_put(arrays, jax.sharding.NamedSharding(mesh, spec))
 
 
 def _resolution(sizes):
@@ -253,6 +292,11 @@ def _evaluate(loaded):
 
 def main() -> None:
   """Runs the command line."""
+  with cluster.joined(flags.FLAGS.distributed, switch='--distributed'):
+    _main()
+
+
+def _main():
   command.hide_accelerators()
   workdir, against = flags.FLAGS.workdir, flags.FLAGS.against
   weights, which = flags.FLAGS.weights, flags.FLAGS.checkpoint
@@ -272,6 +316,8 @@ def main() -> None:
     figure = scores.negative_transfer(ours, theirs, against=against)
     ours['figures']['negative_transfer_rate'] = figure
     shown['against: ' + against] = theirs
+  if not cluster.is_first():
+    return
   protocol = ours['figures'][ours['main']]
   size = 'x'.join(map(str, np.ravel(protocol['label_resolution'])[:2]))
   scores.print_scores(
@@ -316,6 +362,10 @@ def _define_flags():
   flags.DEFINE_string(
     'manual_dir', None, 'Where the target dataset was downloaded to.'
   )
+  flags.DEFINE_bool(
+    'distributed', False, 'One of several processes: docs/clusters.md.'
+  )
+  cluster.define_flags()
 
 
 if __name__ == '__main__':

@@ -9,6 +9,7 @@ import contextlib
 import dataclasses
 import os
 import pathlib
+import time
 from typing import Any, Protocol
 
 from clu import parameter_overview
@@ -16,6 +17,7 @@ import jax
 import ml_collections
 
 from jaxuda import checkpoint
+from jaxuda import cluster
 from jaxuda import display
 from jaxuda import errors
 from jaxuda import parallel
@@ -24,6 +26,9 @@ from jaxuda import rng
 from jaxuda import signals
 from jaxuda import window
 from jaxuda import workdir as workdir_lib
+
+# Seconds for which a file system may hide from some what others made.
+_PATIENCE = 60.0
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -107,7 +112,8 @@ def run(task: Task, workdir: str | os.PathLike) -> Any:
   """Trains until `config.stop_step`, going on from the last checkpoint.
 
   Killed at any moment and called again, it ends with the same parameters, bit
-  for bit, as without the interruption. SIGTERM and SIGINT save and return.
+  for bit, as without the interruption. SIGTERM and SIGINT save and return; of
+  several processes all do, after the same step, whichever of them got it.
 
   Args:
     task: what is trained; its config is checked.
@@ -124,28 +130,38 @@ def run(task: Task, workdir: str | os.PathLike) -> Any:
   workdir = pathlib.Path(os.path.abspath(workdir))
   if workdir.exists() and not workdir.is_dir():
     raise errors.UserError(f'{workdir} is a file; expected a folder')
+  _check_shared(workdir)
   with contextlib.ExitStack() as stack:
-    stop = stack.enter_context(signals.StopSignals())
+    stop = stack.enter_context(signals.StopSignals(cluster.Agreement()))
     checkpoints = stack.enter_context(
       checkpoint.Checkpoints(workdir, keep_last=task.config.keep_last)
     )
-    step = _claim(workdir, task.config, checkpoints)
-    batches = parallel.prefetch(task.open(workdir, step))
+    step, scores = _claim(workdir, task.config, checkpoints)
+    # What the data need made is made once.
+    with cluster.first_process_first():
+      batches = parallel.prefetch(task.open(workdir, step))
     config = task.config
+    stream = None
+    if not cluster.is_first():
+      stream = stack.enter_context(open(os.devnull, 'w'))
     progress = stack.enter_context(
-      display.Progress('train', total=config.stop_step, start=step)
+      display.Progress(
+        'train', total=config.stop_step, start=step, stream=stream
+      )
     )
     state = _create_or_restore(task, checkpoints, step, progress)
     _describe(state, workdir, progress)
     record = stack.enter_context(
-      recorder.Recorder(workdir, write=jax.process_index() == 0)
+      recorder.Recorder(workdir, write=cluster.is_first())
     )
     record.write_text(step, 'config', f'```\n{config}\n```')
-    after = _Afterwards(task, workdir, checkpoints, record, progress, stop)
+    after = _Afterwards(
+      task, workdir, checkpoints, record, progress, stop, scores
+    )
     after.catch_up(step, state)
     train_step = parallel.pmap_step(task.method.train_step)
     key = rng.root(config.seed)
-    while step < config.stop_step and not stop.requested:
+    while step < config.stop_step and not stop.poll():
       batch = next(batches)
       state, metrics = train_step(state, batch, key)
       step += 1
@@ -162,12 +178,14 @@ def is_due(step: int, every: int) -> bool:
 class _Afterwards:
   """What follows a step: display, log, pictures, checkpoint, evaluation."""
 
-  def __init__(self, task, workdir, checkpoints, record, progress, stop):
+  def __init__(
+    self, task, workdir, checkpoints, record, progress, stop, scores
+  ):
     self._task, self._config, self._workdir = task, task.config, workdir
     self._checkpoints, self._record = checkpoints, record
     self._progress, self._stop = progress, stop
     self._window = window.Window()
-    self._scores = workdir_lib.read_scores(workdir)
+    self._scores = scores
     self._batch = None
 
   def catch_up(self, step: int, state: Any) -> None:
@@ -233,7 +251,7 @@ class _Afterwards:
 
   def _save(self, step, state):
     self._window.check()
-    bad = window.find_non_finite(state)
+    bad = window.find_non_finite(parallel.local(state))
     if bad:
       more = f' and {len(bad) - 3} more' if len(bad) > 3 else ''
       raise window.NonFiniteError(
@@ -243,7 +261,9 @@ class _Afterwards:
     self._checkpoints.save(step, state, config=config)
 
   def _evaluate(self, step, state):
-    done = self._task.evaluate(step, state, self._progress, self._stop)
+    done = self._task.evaluate(
+      step, parallel.local(state), self._progress, self._stop
+    )
     if done is None:
       return
     self._draw(step, state)
@@ -256,35 +276,59 @@ class _Afterwards:
     if best is None or value(done.result) >= value(best):
       self._scores['best'] = done.result
     self._checkpoints.best = self._scores['best']['checkpoint_step']
-    if jax.process_index() == 0:
+    if cluster.is_first():
       workdir_lib.write_json(self._workdir / 'scores.json', self._scores)
     self._checkpoints.prune()
     self._progress.message(f'step {step}: {display.format_values(done.shown)}')
 
   def _draw(self, step, state):
+    if not cluster.is_first():
+      return
     with self._progress.pause():
-      self._task.draw(step, state, self._batch, self._record)
+      self._task.draw(step, parallel.local(state), self._batch, self._record)
 
 
-def _claim(workdir, config, checkpoints) -> int:
-  """Checks that the folder is this run's and returns the step it is at."""
-  step = checkpoints.latest() or 0
+def _check_shared(workdir):
+  """Makes the folder, and checks that all processes see it."""
+  with cluster.first_process_first():
+    if cluster.is_first():
+      workdir.mkdir(parents=True, exist_ok=True)
+    patience = time.monotonic() + _PATIENCE
+    while not workdir.is_dir() and time.monotonic() < patience:
+      time.sleep(0.5)
+  if not workdir.is_dir():
+    raise errors.UserError(
+      f'process {jax.process_index()} does not see {workdir}, which process 0'
+      ' made; expected a --workdir on a file system that all share'
+    )
+
+
+def _claim(workdir, config, checkpoints):
+  """Checks that the folder is this run's.
+
+  Returns:
+    The step that it is at, and the scores so far, for all processes as the
+    first one found them.
+  """
   new = workdir_lib.config_to_dict(config)
+  step, known, first = cluster.gather(
+    [checkpoints.latest() or 0, workdir_lib.read_scores(workdir), new]
+  )[0]
+  workdir_lib.check_command(first, new)
   if step:
     old = checkpoints.config(step)
     workdir_lib.check_config(old, new, workdir=str(workdir))
-  known = workdir_lib.read_scores(workdir)
   if known and known['best']['checkpoint_step'] not in checkpoints.steps():
     known = {}  # Its checkpoint was removed by hand.
   if known:
     checkpoints.best = known['best']['checkpoint_step']
-  if jax.process_index() == 0:
+  if cluster.is_first():
     evaluated = known['last']['checkpoint_step'] if known else -1
     recorder.cut_lines(workdir, step=step, evaluated=evaluated)
     workdir_lib.write_json(workdir / 'config.json', new)
     if not known:
       (workdir / 'scores.json').unlink(missing_ok=True)
-  return step
+  return step, known
 
 
 def _create_or_restore(task, checkpoints, step, progress):
@@ -309,5 +353,5 @@ def _describe(state, workdir, progress):
       net.params, include_stats=False
     )
     tables.append(f'network {name}\n{table}\n')
-  if jax.process_index() == 0:
+  if cluster.is_first():
     (workdir / 'parameters.txt').write_text('\n'.join(tables))

@@ -1,8 +1,9 @@
 """Devices: the only file that knows how a step is spread over them.
 
-The state is one ordinary tree, replicated by its sharding; batches carry a
-leading device axis. `jax.pmap` is in maintenance; the way out is
-`jax.jit(jax.shard_map(fn, ..., check_vma=False))`, which gives the same bits.
+The state is one ordinary tree, replicated by its sharding over the devices of
+all processes; batches carry a leading device axis. What `jax.pmap` did is done
+with `jax.shard_map`, of which pmap is made: the arrays of pmap are one
+process's, which no checkpoint of several processes can be written of.
 """
 
 import collections
@@ -10,6 +11,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 import numpy as np
 
@@ -20,7 +22,37 @@ AXIS = 'batch'
 
 def replicated() -> NamedSharding:
   """Returns the sharding that keeps a full copy on every device."""
-  return NamedSharding(Mesh(np.array(jax.devices()), (AXIS,)), PartitionSpec())
+  return NamedSharding(_mesh(), PartitionSpec())
+
+
+def local(tree: Any) -> Any:
+  """Returns a replicated tree as arrays of this process's devices alone.
+
+  Nothing is copied or sent, and what is computed from it concerns no other
+  process. With one process, the tree itself.
+  """
+  if jax.process_count() == 1:
+    return tree
+  sharding = NamedSharding(_local_mesh(), PartitionSpec())
+
+  def keep(x):
+    if not isinstance(x, jax.Array) or x.is_fully_addressable:
+      return x
+    shards = [shard.data for shard in x.addressable_shards]
+    return jax.make_array_from_single_device_arrays(x.shape, sharding, shards)
+
+  return jax.tree.map(keep, tree)
+
+
+def largest(value: int) -> jax.Array:
+  """Returns the largest value of all processes, which all must ask for.
+
+  Returns:
+    A scalar int32 that is still being computed.
+  """
+  mine = np.full(jax.local_device_count(), value, np.int32)
+  everyone = jax.make_array_from_process_local_data(_split(), mine)
+  return jax.jit(jnp.max, out_shardings=replicated())(everyone)
 
 
 def init(fn: Callable[..., Any], *args: Any) -> Any:
@@ -39,11 +71,24 @@ def pmap_step(fn: Callable[..., Any]) -> Callable[..., Any]:
   and what comes back must be equal on every device: device 0's copy is kept.
   The state is donated.
   """
-  return jax.pmap(
-    fn,
-    axis_name=AXIS,
-    in_axes=(None, 0, None),
-    out_axes=None,
+  whole, split = PartitionSpec(), PartitionSpec(AXIS)
+
+  def per_device(state, batch, key):
+    return fn(state, jax.tree.map(lambda x: jnp.squeeze(x, 0), batch), key)
+
+  mapped = jax.shard_map(
+    per_device,
+    mesh=_mesh(),
+    in_specs=(whole, split, whole),
+    out_specs=whole,
+    # Methods take gradients of their own device's loss and mean them; with the
+    # check, shard_map would sum them besides.
+    check_vma=False,
+  )
+  return jax.jit(
+    mapped,
+    in_shardings=(replicated(), _split(), replicated()),
+    out_shardings=replicated(),
     donate_argnums=(0,),
   )
 
@@ -82,7 +127,7 @@ def mean(tree: Any) -> Any:
 
 
 def device_index() -> jax.Array:
-  """Returns this device's index. Inside a mapped step only."""
+  """Returns this device's index among all. Inside a mapped step only."""
   return jax.lax.axis_index(AXIS)
 
 
@@ -126,13 +171,59 @@ def shard(batch: Any) -> Any:
 
 
 def prefetch(batches: Iterator[Any], *, size: int = 2) -> Iterator[Any]:
-  """Shards batches and copies `size` of them to the devices ahead of use."""
-  mesh = Mesh(np.array(jax.local_devices()), (AXIS,))
-  sharding = NamedSharding(mesh, PartitionSpec(AXIS))
+  """Shards batches and copies `size` of them to the devices ahead of use.
+
+  Args:
+    batches: this process's rows of every batch.
+    size: how many wait on the devices.
+
+  Yields:
+    Trees of arrays [devices, B / devices, ...] over all processes; of each,
+    this process holds its own devices' shares.
+  """
+  sharding = _split()
   queue = collections.deque()
   for batch in batches:
-    queue.append(jax.device_put(shard(batch), sharding))
+    queue.append(
+      jax.tree.map(
+        lambda x: jax.make_array_from_process_local_data(sharding, x),
+        shard(batch),
+      )
+    )
     if len(queue) > size:
       yield queue.popleft()
   while queue:
     yield queue.popleft()
+
+
+def spread(arrays: Any) -> Any:
+  """Lays rows over this process's devices, if they divide.
+
+  Args:
+    arrays: a tree of arrays [B, ...].
+
+  Returns:
+    The same tree, each device with its share of the rows; as it was if B does
+    not divide over the devices.
+  """
+  if len(jax.tree.leaves(arrays)[0]) % jax.local_device_count():
+    return arrays
+  return jax.device_put(
+    arrays, NamedSharding(_local_mesh(), PartitionSpec(AXIS))
+  )
+
+
+def _mesh():
+  # By process, so that the rows of a batch lie on the devices in their order
+  # however many processes share them.
+  devices = sorted(jax.devices(), key=lambda d: (d.process_index, d.id))
+  return Mesh(np.array(devices), (AXIS,))
+
+
+def _local_mesh():
+  devices = sorted(jax.local_devices(), key=lambda d: d.id)
+  return Mesh(np.array(devices), (AXIS,))
+
+
+def _split():
+  return NamedSharding(_mesh(), PartitionSpec(AXIS))

@@ -1,5 +1,6 @@
 """A way to be asked to stop: SIGTERM of a scheduler, Ctrl-C of a person."""
 
+from collections.abc import Callable
 import signal
 import threading
 from typing import Any
@@ -9,11 +10,19 @@ class StopSignals:
   """A context in which SIGTERM and SIGINT ask for a stop instead of killing.
 
   Attributes:
-    requested: name of the signal that came, or ''.
+    requested: name of the signal that `poll` told of, or ''.
   """
 
-  def __init__(self):
+  def __init__(self, agree: Callable[[int], int] = lambda number: number):
+    """Nothing is caught before the context is entered.
+
+    Args:
+      agree: number of the signal that came, or 0 -> the one that all processes
+        know of, or 0; see `cluster.Agreement`.
+    """
     self.requested = ''
+    self._agree = agree
+    self._received = 0
     self._before = {}
 
   def __enter__(self) -> 'StopSignals':
@@ -26,9 +35,16 @@ class StopSignals:
   def __exit__(self, *unused: Any) -> None:
     self._restore()
 
+  def poll(self) -> bool:
+    """Says whether to stop. All processes must ask equally often."""
+    if not self.requested:
+      number = self._agree(self._received)
+      self.requested = signal.Signals(number).name if number else ''
+    return bool(self.requested)
+
   def _handle(self, number, frame):
     del frame
-    self.requested = signal.Signals(number).name
+    self._received = number
     self._restore()  # A second Ctrl-C stops at once.
 
   def _restore(self):

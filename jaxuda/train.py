@@ -120,7 +120,7 @@ class _Task:
       self.config,
       step=step,
       progress=progress,
-      stop=lambda: bool(stop.requested),
+      stop=stop.poll,
     )
     if result is None:
       return None

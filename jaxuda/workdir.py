@@ -50,6 +50,21 @@ _FREE = (
   'initial',
   'initial_checkpoint',
   'generator',
+  # How it is launched.
+  'distributed',
+)
+# What may differ between the processes of one run: where they find things.
+_PLACES = (
+  'data.data_dir',
+  'data.manual_dir',
+  'data.source.manual_dir',
+  'data.target.manual_dir',
+  'data.source.depth_dir',
+  'data.target.depth_dir',
+  'data.target.label_dir',
+  'data.workers',
+  'initial',
+  'generator',
 )
 
 # A copy of the user's own class table.
@@ -138,16 +153,39 @@ def check_config(
   if all(is_own(x.get('classes')) for x in (old, new)):
     # Where the file is says nothing: see `own_classes`.
     new['classes'] = old['classes']
-  differ = [
-    f'{field} ({show(old, field)} there, {show(new, field)} here)'
-    for field in sorted({*old, *new})
-    if field not in _FREE and show(old, field) != show(new, field)
-  ]
+  differ = _differing(old, new, _FREE)
   if differ:
     raise errors.UserError(
       f'{workdir} holds a run with another config; differing:'
       f' {", ".join(differ)}; expected the same fields or another --workdir'
     )
+
+
+def check_command(first: Mapping[str, Any], mine: Mapping[str, Any]) -> None:
+  """Checks that this process was started as process 0 was.
+
+  Args:
+    first: the config of process 0; JSON types.
+    mine: of this process.
+
+  Raises:
+    UserError: a field differs that is not a place; all are named.
+  """
+  differ = _differing(flatten(first), flatten(mine), _PLACES)
+  if differ:
+    raise errors.UserError(
+      f'process {jax.process_index()} has another config than process 0;'
+      f' differing: {", ".join(differ)}; expected the same command for all'
+    )
+
+
+def _differing(old, new, free):
+  """Describes the fields that differ and are not free to."""
+  return [
+    f'{field} ({show(old, field)} there, {show(new, field)} here)'
+    for field in sorted({*old, *new})
+    if field not in free and show(old, field) != show(new, field)
+  ]
 
 
 def is_own(classes: Any) -> bool:

@@ -49,10 +49,10 @@ def run(config: ml_collections.ConfigDict, workdir: str | os.PathLike) -> bool:
     raise errors.UserError(
       f'config.name={config.name!r}; expected configs/depdis.py'
     )
-  if jax.process_count() > 1:
+  if config.get('distributed') or jax.process_count() > 1:
     raise errors.UserError(
-      f'{jax.process_count()} processes; expected one: run the stages one by'
-      ' one, see configs/depdis.py'
+      'config.distributed=True; expected one process: run the stages one by one'
+      ' and distribute the trainings, see docs/clusters.md'
     )
   options = pseudo.read_options(config)
   workdir = pathlib.Path(workdir)
