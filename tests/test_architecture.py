@@ -40,6 +40,7 @@ ROOMS = {
     'absl cv2 etils h5py numpy PIL scipy tensorflow tensorflow_datasets yaml',
   ),
   'command': ('errors', 'absl ml_collections tensorflow'),
+  'cluster': ('command errors parallel', 'absl jax numpy'),
   'preparation': ('', 'ml_collections'),
   'checkpoint': ('errors parallel', 'absl jax numpy orbax'),
   'workdir': ('checkpoint errors methods rng', 'jax ml_collections numpy'),
@@ -61,7 +62,8 @@ ROOMS = {
   'window': ('checkpoint errors', 'jax numpy'),
   'scores': ('data display errors metrics', 'numpy'),
   'evaluate': (
-    'command data display errors metrics parallel scores weights workdir',
+    'cluster command data display errors metrics parallel scores weights'
+    ' workdir',
     'absl jax ml_collections numpy',
   ),
   'own_classes': ('data errors workdir', 'jax ml_collections'),
@@ -76,7 +78,8 @@ ROOMS = {
     'absl jax ml_collections numpy',
   ),
   'loop': (
-    'checkpoint display errors parallel recorder rng signals window workdir',
+    'checkpoint cluster display errors parallel recorder rng signals window'
+    ' workdir',
     'clu jax ml_collections',
   ),
   'train': (
@@ -93,7 +96,7 @@ ROOMS = {
     ' models ops own_classes parallel pictures recorder rng state train workdir',
     'PIL absl cv2 flax jax ml_collections numpy optax scipy',
   ),
-  'main': ('command errors train', 'absl ml_collections'),
+  'main': ('cluster command errors train', 'absl ml_collections'),
 }
 
 # Parts of a room that are held to more than their room.
@@ -113,7 +116,7 @@ INNER_ROOMS = {
 WITHOUT_TENSORFLOW = (
   *('data.frames', 'depth.formats', 'depth.inpainting', 'depth.matching'),
   'depth.self_supervised',
-  *('checkpoint', 'command', 'comparison', 'data.class_tables'),
+  *('checkpoint', 'cluster', 'command', 'comparison', 'data.class_tables'),
   *('data.labels', 'data.rendering', 'display'),
   *('errors', 'losses', 'methods', 'metrics', 'mixtures', 'models', 'ops'),
   *('optim', 'parallel', 'pictures', 'predict', 'rng', 'state', 'workdir'),
