@@ -7,22 +7,27 @@ import pathlib
 import re
 import sys
 from typing import Any
+import warnings
 
 from absl import app
 from absl import flags
 from absl import logging
+import ml_collections
 from ml_collections.config_flags import config_flags
 
 from jaxuda import errors
 
 
-def run(main: Callable[..., Any], *, argument: str = '') -> None:
+def run(
+  main: Callable[..., Any], *, argument: str = '', pass_on: bool = False
+) -> None:
   """Parses the flags and calls `main()`; a user's mistake is one line.
 
   Args:
     main: what to call.
     argument: what the one argument beside the flags is called, which `main`
       then gets; '' for none, 'RUN...' for one or more.
+    pass_on: whether `main` also gets what follows `--`, for other commands.
 
   Raises:
     SystemExit: 1 and a line on stderr for a UserError or a mistake in a flag.
@@ -32,13 +37,17 @@ def run(main: Callable[..., Any], *, argument: str = '') -> None:
     # app.run lowers it to INFO, where orbax tells of its every step.
     logging.set_verbosity(logging.WARNING)
     try:
-      code = main(*argv[1:])
+      code = main(*argv[1:], *after)
     except errors.UserError as e:
       fail(str(e))
     sys.exit(code)
 
+  argv, after = sys.argv, []
+  if pass_on and '--' in argv:
+    end = argv.index('--')
+    argv, after = argv[:end], argv[end + 1 :]
   parser = functools.partial(parse_flags, argument=argument)
-  app.run(guarded, flags_parser=parser)
+  app.run(guarded, argv=argv, flags_parser=parser)
 
 
 def hide_accelerators() -> None:
@@ -85,6 +94,36 @@ def parse_flags(argv: Sequence[str], *, argument: str = '') -> list[str]:
   if not argument and len(rest) > 1:
     fail(f'unexpected argument {rest[1]!r}; expected only --flags')
   return rest
+
+
+def read_config(
+  path: str, overrides: Sequence[str] = ()
+) -> ml_collections.ConfigDict:
+  """Returns the config that a command would have.
+
+  Args:
+    path: what `--config` takes.
+    overrides: '--config.field=value'.
+
+  Raises:
+    UserError: an unknown argument or field, or a value of another type.
+  """
+  values = flags.FlagValues()
+  argv = ['', f'--config={path}', *overrides]
+  config_flags.DEFINE_config_file(
+    *('config', None, path), flag_values=values, sys_argv=argv
+  )
+  try:
+    with warnings.catch_warnings():
+      # Of how ml_collections loads a file.
+      warnings.simplefilter('ignore', DeprecationWarning)
+      values(argv)
+    return values.config
+  except (flags.Error, AttributeError, KeyError, TypeError, ValueError) as e:
+    line = _explain(argv, path, str(e), in_flag=isinstance(e, flags.Error))
+    if line is None:
+      raise
+    raise errors.UserError(line) from e
 
 
 def _check_file(file):
@@ -144,7 +183,7 @@ def _alternatives(field, fields):
 
 def _read_fields(path):
   """Returns the dotted names of all groups and fields of a config."""
-  config = config_flags.ConfigFileFlagParser(name='config').parse(path)
+  config = read_config(path)
   names = []
 
   def walk(tree, prefix):

@@ -222,6 +222,7 @@ def print_table(
   rows: Sequence[Sequence[str]],
   *,
   stream: TextIO | None = None,
+  width: int = 120,
 ) -> None:
   """Prints a table on stdout.
 
@@ -230,6 +231,7 @@ def print_table(
     header: a name for each column; the first is text, the others numbers.
     rows: cells; an empty row draws a line.
     stream: elsewhere than to stdout.
+    width: in characters, where it is not a terminal, which has its own.
   """
   table = rich.table.Table()
   for i, name in enumerate(header):
@@ -241,7 +243,7 @@ def print_table(
       table.add_section()
   # Piped output has no width of its own; 80 would cut a comparison short.
   stream = stream or sys.stdout
-  width = None if stream.isatty() else 120
-  console = rich.console.Console(file=stream, width=width)
+  columns = None if stream.isatty() else width
+  console = rich.console.Console(file=stream, width=columns)
   console.print(title, highlight=False, markup=False, soft_wrap=True)
   console.print(table)

@@ -91,6 +91,11 @@ ROOMS = {
     'command data display errors mixtures models ops pictures train workdir',
     'absl cc3d cv2 jax ml_collections numpy scipy sklearn',
   ),
+  'reporting': (
+    'comparison data display errors evaluate metrics pictures scores workdir',
+    'PIL jax jinja2 matplotlib numpy',
+  ),
+  'report': ('command data depdis errors reporting workdir', 'absl jax'),
   'depth': (
     'checkpoint command data display errors image_files loop losses methods'
     ' models ops own_classes parallel pictures recorder rng state train workdir',

@@ -1,0 +1,88 @@
+"""What is asked for: a table, seeds, flags for every run."""
+
+from collections.abc import Sequence
+import importlib.util
+import os
+import pathlib
+import re
+import sys
+from typing import Any
+
+from jaxuda import errors
+
+
+def read_tables(path: str | os.PathLike) -> dict[str, Any]:
+  """Returns the `TABLES` of a file such as configs/tables.py.
+
+  Raises:
+    UserError: there is no such file, or no `TABLES` in it.
+  """
+  path = pathlib.Path(path)
+  if not path.is_file():
+    raise errors.UserError(
+      f'no file {path}; expected configs/tables.py, from the root of the'
+      ' repository, or --tables=FILE'
+    )
+  spec = importlib.util.spec_from_file_location('tables_of_papers', path)
+  module = importlib.util.module_from_spec(spec)
+  # Dataclasses look for their module there.
+  sys.modules[spec.name] = module
+  spec.loader.exec_module(module)
+  if not hasattr(module, 'TABLES'):
+    raise errors.UserError(f'{path} has no TABLES; expected name -> table')
+  return module.TABLES
+
+
+def find_table(tables: dict[str, Any], name: str) -> str:
+  """Returns the name of a table, given that or another name of it.
+
+  Raises:
+    UserError: there is none.
+  """
+  for known, table in tables.items():
+    if name == known or name in table.other_names:
+      return known
+  names = [n for k, t in tables.items() for n in (k, *t.other_names)]
+  raise errors.UserError(
+    f'unknown table {name!r}; expected one of {", ".join(names)}'
+  )
+
+
+def parse_seeds(text: str) -> tuple[int, ...]:
+  """Reads '3' as 1, 2, 3, and '1,5,7' (or '5,') as these.
+
+  Raises:
+    UserError: it is neither, or a seed comes twice.
+  """
+  pieces = text.strip().removesuffix(',').split(',')
+  if all(piece.strip().isdecimal() for piece in pieces):
+    seeds = [int(piece) for piece in pieces]
+    if ',' not in text:
+      seeds = list(range(1, seeds[0] + 1))
+    if seeds and len(set(seeds)) == len(seeds):
+      return tuple(seeds)
+  raise errors.UserError(
+    f'--seeds={text}; expected how many (3 for 1, 2, 3), at least 1, or a list'
+    ' of different ones (1,5,7; one alone: 5,)'
+  )
+
+
+def check_overrides(overrides: Sequence[str]) -> tuple[str, ...]:
+  """Returns flags for every run, as they were given.
+
+  Raises:
+    UserError: one is not '--config.field=value', or is the runner's own.
+  """
+  for override in overrides:
+    if not re.fullmatch(r'--?config\.[\w.]+=.*', override, re.DOTALL):
+      raise errors.UserError(
+        f'{override!r} after --; expected --config.field=value'
+      )
+    if read_field(override) == 'seed':
+      raise errors.UserError(f'{override} after --; expected --seeds')
+  return tuple(overrides)
+
+
+def read_field(override: str) -> str:
+  """Returns 'data.size' of '--config.data.size=3'."""
+  return override.partition('=')[0].lstrip('-').removeprefix('config.')
