@@ -111,13 +111,7 @@ def make_panel(
   columns['self-information'] = [
     color_information(x) for x in self_information(prediction['logits'])
   ]
-  # Large images are thinned out: a panel is looked at, not measured.
-  every = -(-size[1] // _WIDEST)
-  columns = {
-    name: [cell[::every, ::every] for cell in cells]
-    for name, cells in columns.items()
-  }
-  return lay_out(columns)
+  return lay_out(_thin_out(columns))
 
 
 def make_training_panel(
@@ -145,11 +139,42 @@ def make_training_panel(
     for kind in paint  # A jitted function returns its keys sorted.
     for heading, maps in shown.get(kind, {}).items()
   }
+  return lay_out(_thin_out(columns))
+
+
+def make_comparison(
+  images: np.ndarray,
+  truth: Sequence[np.ndarray],
+  predictions: Mapping[str, Sequence[np.ndarray]],
+  *,
+  colors: np.ndarray,
+) -> np.ndarray:
+  """Lays out one row per image: image, truth, what each network says.
+
+  Args:
+    images: uint8 [B, H, W, 3].
+    truth: B times int [h, w], of any size.
+    predictions: name -> B times int [H, W].
+    colors: uint8 [C, 3].
+
+  Returns:
+    uint8 [height, width, 3] RGB with a heading over every column.
+  """
+  size = images.shape[1:3]
+  columns = {
+    'image': images,
+    'ground truth': [color_labels(_fit(x, size), colors) for x in truth],
+  }
+  for name, maps in predictions.items():
+    columns[name] = [color_labels(x, colors) for x in maps]
+  return lay_out(_thin_out(columns))
+
+
+def _thin_out(columns):
+  """Makes large images smaller: a panel is looked at, not measured."""
   width = next(iter(columns.values()))[0].shape[1]
   every = -(-width // _WIDEST)
-  return lay_out(
-    {k: [x[::every, ::every] for x in v] for k, v in columns.items()}
-  )
+  return {k: [x[::every, ::every] for x in v] for k, v in columns.items()}
 
 
 def draw_legend(

@@ -1,17 +1,16 @@
 """Training of a segmentation method, the same for every method."""
 
 from collections.abc import Callable, Iterator, Mapping
-import itertools
 import os
 import pathlib
 from typing import Any
 
 import jax
 import ml_collections
-import numpy as np
 
 from jaxuda import display
 from jaxuda import evaluate
+from jaxuda import gallery
 from jaxuda import loop
 from jaxuda import methods
 from jaxuda import own_classes
@@ -158,7 +157,7 @@ class _Task:
 
   def _draw_target(self, step, state, record):
     if self._samples is None:
-      self._samples = _sample(self.config)
+      self._samples = gallery.read_samples(self.config, count=_PICTURES)
     class_set = labels.get_class_set(self.config.classes)
     out = _predict(state, self._samples['image'], method=self.method)
     panel = pictures.make_panel(
@@ -190,15 +189,6 @@ def _eval_stream(config, batch_size):
     batch_size=batch_size,
     with_depth=True,
   )
-
-
-def _sample(config):
-  """Returns the first images of the evaluation split, with what is true."""
-  # One by one: labels and depths may differ in size.
-  rows = list(itertools.islice(_eval_stream(config, 1), _PICTURES))
-  fields = [name for name in rows[0] if name != 'name']
-  sample = {name: [row[name][0] for row in rows] for name in fields}
-  return {**sample, 'image': np.stack(sample['image'])}
 
 
 _predict: Callable[..., Any] = jax.jit(

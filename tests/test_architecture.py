@@ -77,15 +77,20 @@ ROOMS = {
     ' weights workdir',
     'absl jax ml_collections numpy',
   ),
+  'budget': ('errors', 'ml_collections'),
+  'gallery': (
+    'data errors methods own_classes pictures predict workdir',
+    'ml_collections numpy',
+  ),
   'loop': (
     'checkpoint cluster display errors parallel recorder rng signals window'
     ' workdir',
     'clu jax ml_collections',
   ),
   'train': (
-    'data display evaluate loop methods own_classes parallel pictures'
+    'data display evaluate gallery loop methods own_classes parallel pictures'
     ' preparation recorder rng scores signals warm_start workdir',
-    'jax ml_collections numpy',
+    'jax ml_collections',
   ),
   'depdis': (
     'command data display errors mixtures models ops pictures train workdir',

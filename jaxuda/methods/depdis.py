@@ -320,6 +320,54 @@ class Method:
     state = state.replace(step=state.step + 1, nets=nets)
     return state, parallel.mean(losses)
 
+  def pictures(
+    self, state: state_lib.TrainState, batch: base.Batch, key: jax.Array
+  ) -> dict[str, dict[str, jax.Array]]:
+    """See `base.Method.pictures`.
+
+    Densities as the density branch has them, and as segmentation and depth give
+    them, which it is held against.
+    """
+    del key
+    task = state.nets['task']
+    shown = {'image': {}, 'label': {'label': batch['source']['label']}}
+    shown['share'] = {}
+    for domain, arrays in batch.items():
+      size = arrays['image'].shape[1:3]
+      shown['image'][domain] = arrays['image']
+      out, _ = deeplab.run(
+        self.task, task.params, task.batch_stats, arrays['image'], train=False
+      )
+      prediction = resize.resize_align_corners(out['logits'], size).argmax(-1)
+      shown['label'][f'{domain} prediction'] = prediction
+      for heading, x in self._densities(out, arrays).items():
+        shown['share'][f'{domain} {heading}'] = resize.resize_align_corners(
+          x / density_ops.greatest_density(self.mapping), size
+        )
+    return shown
+
+  def _densities(self, out, arrays):
+    """The density branch's output, and what the balance loss compares it to."""
+    if not self.lambda_balance:
+      return {}
+    density = out['density']
+    options = self.balance_options(density.shape)
+    options.pop('transfer')
+    table = options.pop('table')
+    if 'label' in arrays:
+      truth = depth_ops.invert_depth(arrays['depth']), arrays['label']
+      low = (resize.resize_nearest(x, density.shape[1:3]) for x in truth)
+      expected = density_ops.source_density(
+        table, out['logits'], *low, mask_wrong=self.mask_wrong, **options
+      )
+    elif 'depth' in out:
+      expected = density_ops.target_density(
+        table, out['logits'], out['depth'], **options
+      )
+    else:
+      return {'density': density}
+    return {'density': density, 'expected': expected}
+
   def predict(
     self,
     state: state_lib.TrainState,

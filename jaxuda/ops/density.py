@@ -154,6 +154,15 @@ def map_density(
   return -255.0 * jnp.expm1(-jnp.exp(log_p + np.log(sharpness)))
 
 
+def greatest_density(mapping: str) -> float:
+  """Returns what a mapped density is drawn in shares of.
+
+  The bound of 'exponential', and of 'plain' 1e-6, where the other has reached
+  1 - 1/e of its own.
+  """
+  return 255.0 if mapping == 'exponential' else 1e-6
+
+
 def source_density(
   table: Table,
   logits: jax.Array,
