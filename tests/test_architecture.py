@@ -106,6 +106,11 @@ ROOMS = {
     ' models ops own_classes parallel pictures recorder rng state train workdir',
     'PIL absl cv2 flax jax ml_collections numpy optax scipy',
   ),
+  'reproduction': (
+    'checkpoint command comparison display errors methods own_classes workdir',
+    'jax ml_collections rich',
+  ),
+  'reproduce': ('command errors reproduction signals', 'absl'),
   'main': ('cluster command errors train', 'absl ml_collections'),
 }
 
