@@ -35,17 +35,20 @@ _LAST_WORDS = 2.0
 
 def define_flags() -> None:
   """Defines the flags that say how a command is launched."""
+  values = flags.FLAGS
   flags.DEFINE_string(
-    'coordinator_address', None, 'HOST:PORT of process 0, the same for all.'
+    'coordinator_address',
+    None,
+    'HOST:PORT of process 0, the same for all.',
+    flag_values=values,
   )
-  flags.DEFINE_integer('num_processes', None, 'How many processes there are.')
-  flags.DEFINE_integer('process_id', None, 'Which one this is, from 0.')
-  flags.DEFINE_integer(
-    'connect_timeout', 300, 'Seconds in which all processes must have started.'
-  )
-  flags.DEFINE_integer(
-    'heartbeat_timeout', 100, 'Seconds of silence that make a process dead.'
-  )
+  for name, default, text in (
+    ('num_processes', None, 'How many processes there are.'),
+    ('process_id', None, 'Which one this is, from 0.'),
+    ('connect_timeout', 300, 'Seconds in which all must have started.'),
+    ('heartbeat_timeout', 100, 'Seconds of silence that mean it is dead.'),
+  ):
+    flags.DEFINE_integer(name, default, text, flag_values=values)
 
 
 @contextlib.contextmanager

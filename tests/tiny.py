@@ -189,21 +189,23 @@ def eval_stream(
   process_count=1,
 ):
   """Stands in for `pipeline.eval_stream`: labels of twice the size."""
-  del classes, split, process_index, process_count
+  del classes, split
   height, width = data_config[domain].size
+  share = batch_size // process_count
+  rows = slice(process_index * share, (process_index + 1) * share)
   for start in range(0, IMAGES, batch_size):
     rng = np.random.default_rng(start)
     count = min(batch_size, IMAGES - start)
     image, label = make_images(rng, batch_size, (2 * height, 2 * width))
     label[count:] = 255
     batch = {
-      'image': np.ascontiguousarray(image[:, ::2, ::2]),
-      'label': label,
-      'name': [f'image {i}' for i in range(start, start + count)],
+      'image': np.ascontiguousarray(image[rows, ::2, ::2]),
+      'label': label[rows],
+      'name': [f'image {i}' for i in range(start, start + count)][rows],
     }
     if with_depth:
-      batch['depth'] = np.full(label.shape, 10, np.float32)
-      batch['depth_valid'] = label < 255
+      batch['depth'] = np.full(batch['label'].shape, 10, np.float32)
+      batch['depth_valid'] = batch['label'] < 255
     yield batch
 
 

@@ -1,0 +1,152 @@
+"""What several processes tell one another; real ones: test_distributed.py."""
+
+import os
+import subprocess
+import sys
+
+from absl import flags
+import jax
+from jax.experimental import multihost_utils
+import numpy as np
+import pytest
+
+from jaxuda import cluster
+from jaxuda import errors
+from jaxuda import evaluate
+from jaxuda import parallel
+from jaxuda import workdir as workdir_lib
+from tests import tiny
+
+SWITCH = '--config.distributed=True'
+
+
+@pytest.mark.parametrize(
+  ('given', 'asked', 'message'),
+  [
+    (
+      {'coordinator_address': 'a:1', 'process_id': 0},
+      True,
+      r'--coordinator_address and --process_id without --num_processes',
+    ),
+    ({'process_id': 1}, False, f'--process_id without {SWITCH}'),
+    (
+      {'coordinator_address': 'a', 'num_processes': 2, 'process_id': 0},
+      True,
+      '--coordinator_address=a; expected HOST:PORT',
+    ),
+    (
+      {'coordinator_address': 'a:1', 'num_processes': 2, 'process_id': 2},
+      True,
+      '--process_id=2 of --num_processes=2; expected 0 <= process_id < num',
+    ),
+  ],
+)
+def test_flags_that_do_not_fit_are_refused(given, asked, message, monkeypatch):
+  values = flags.FlagValues()
+  monkeypatch.setattr(flags, 'FLAGS', values)
+  cluster.define_flags()
+  values(['program', *(f'--{k}={v}' for k, v in given.items())])
+  with (
+    pytest.raises(errors.UserError, match=message),
+    cluster.joined(asked, switch=SWITCH),
+  ):
+    pass
+
+
+def test_without_a_cluster_one_line_says_what_to_give(tmp_path):
+  of_clusters = ('SLURM', 'OMPI', 'PMI', 'KUBERNETES', 'TPU', 'JAX_COORD')
+  env = {k: v for k, v in os.environ.items() if not k.startswith(of_clusters)}
+  done = subprocess.run(
+    [
+      *(sys.executable, '-m', 'jaxuda.main', SWITCH),
+      *('--config=configs/dada.py:pair=streets', f'--workdir={tmp_path / "x"}'),
+    ],
+    env=env,
+    capture_output=True,
+    text=True,
+    check=False,
+  )
+  assert done.returncode == 1
+  lines = done.stderr.strip().splitlines()
+  assert len(lines) == 1, done.stderr
+  assert f'error: {SWITCH}, and no cluster was found' in lines[0]
+  assert lines[0].endswith(
+    '--coordinator_address, --num_processes, --process_id'
+  )
+  assert not (tmp_path / 'x').exists()
+
+
+def test_gathered_values_are_the_same_bits(monkeypatch):
+  # Two processes, of which the other one has less to say.
+  mine = {'int': 2**62 + 1, 'float': 0.1 + 0.2, 'names': ['ä', None]}
+  theirs = [1]
+  assert cluster.gather(mine) == [mine]
+
+  def allgather(x):
+    # The other process runs the same code on its own value.
+    sent = np.frombuffer(b'[1]', np.uint8)
+    if x.ndim == 0:
+      return np.array([x, sent.size])
+    return np.stack([x, np.pad(sent, (0, x.size - sent.size))])
+
+  monkeypatch.setattr(jax, 'process_count', lambda: 2)
+  monkeypatch.setattr(multihost_utils, 'process_allgather', allgather)
+  assert cluster.gather(mine) == [mine, theirs]
+
+
+def test_agreement_is_what_the_others_sent_two_calls_ago(monkeypatch):
+  assert cluster.Agreement()(15) == 15
+  monkeypatch.setattr(jax, 'process_count', lambda: 2)
+  # At the third call the other process has got a signal; this one never does.
+  others = iter([0, 0, 15, 0, 0, 0])
+  monkeypatch.setattr(parallel, 'largest', lambda x: max(x, next(others)))
+  agree = cluster.Agreement()
+  assert [agree(0) for _ in range(7)] == [0, 0, 0, 0, 15, 15, 15]
+
+
+def test_processes_started_in_different_ways_are_refused():
+  first = {'seed': 1, 'eval_every': 5, 'data': {'data_dir': 'a'}}
+  workdir_lib.check_command(first, {**first, 'data': {'data_dir': 'b'}})
+  # Where the run may change it, the processes still may not differ.
+  with pytest.raises(
+    errors.UserError, match=r'process 0; differing: eval_every \(5 there, 6 he'
+  ):
+    workdir_lib.check_command(first, {**first, 'eval_every': 6})
+
+
+@pytest.mark.parametrize('processes', [2, 3])
+def test_shared_evaluation_counts_the_same(processes, monkeypatch):
+  tiny.install(monkeypatch)
+  config = tiny.make_config(eval_batch_size=processes)
+  method = tiny.Method()
+  state = method.init(*workdir_lib.init_args(config, method))
+  alone = evaluate.run(method, state, config, step=3)
+  # Each process in turn, up to where they meet.
+  parts = []
+  monkeypatch.setattr(jax, 'process_count', lambda: processes)
+  monkeypatch.setattr(cluster, '_wait', lambda: None)
+  for index in range(processes):
+    monkeypatch.setattr(jax, 'process_index', lambda i=index: i)
+    monkeypatch.setattr(cluster, 'gather', lambda x: parts.append(x) or [x])
+    evaluate.run(method, state, config, step=3)
+  monkeypatch.setattr(cluster, 'gather', lambda x: parts)
+  together = evaluate.run(method, state, config, step=3)
+  counts = [np.sum(part['confusion']) for part in parts]
+  assert len(set(counts)) > 1, 'they all had the same share'
+  # Only sums of depth errors are rounded, in another order.
+  for name, figure in alone['figures'].items():
+    other = together['figures'][name]
+    if name.startswith('depth_'):
+      assert other.pop('value') == pytest.approx(figure.pop('value'), rel=1e-5)
+    assert other == figure
+  assert list(together['images'].items()) == list(alone['images'].items())
+
+
+def test_first_process_goes_first(monkeypatch):
+  log = []
+  monkeypatch.setattr(cluster, '_wait', lambda: log.append('wait'))
+  for index in (0, 1):
+    monkeypatch.setattr(jax, 'process_index', lambda i=index: i)
+    with cluster.first_process_first():
+      log.append(index)
+  assert log == [0, 'wait', 'wait', 1]
