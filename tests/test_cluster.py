@@ -58,8 +58,9 @@ def test_without_a_cluster_one_line_says_what_to_give(tmp_path):
   env = {k: v for k, v in os.environ.items() if not k.startswith(of_clusters)}
   done = subprocess.run(
     [
-      *(sys.executable, '-m', 'jaxuda.main', SWITCH),
-      *('--config=configs/dada.py:pair=streets', f'--workdir={tmp_path / "x"}'),
+      *(sys.executable, '-m', 'jaxuda.main'),
+      *('--config=configs/dada.py:pair=streets', SWITCH),
+      f'--workdir={tmp_path / "x"}',
     ],
     env=env,
     capture_output=True,
