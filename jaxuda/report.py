@@ -19,9 +19,7 @@ import sys
 from typing import Any
 
 from absl import flags
-import jax
 
-import jaxuda
 from jaxuda import command
 from jaxuda import errors
 from jaxuda import workdir as workdir_lib
@@ -33,6 +31,7 @@ from jaxuda.reporting import predictions
 from jaxuda.reporting import runs as runs_lib
 from jaxuda.reporting import sections
 from jaxuda.reporting import tables
+from jaxuda.reproduction import folder
 
 # As many as `jaxuda.depdis.tsne` takes.
 _TSNE_IMAGES, _TSNE_PIXELS = 30, 100
@@ -193,9 +192,9 @@ def draw_features(
 
 
 def describe_software() -> str:
-  """Returns the versions that made the page."""
+  """Returns the versions, and the commit if known, that made the page."""
   python = '.'.join(map(str, sys.version_info[:3]))
-  return f'jaxuda {jaxuda.__version__}, jax {jax.__version__}, Python {python}'
+  return f'{folder.describe_code()}, Python {python}'
 
 
 def _list_fields(runs):

@@ -100,7 +100,10 @@ ROOMS = {
     'comparison data display errors evaluate metrics pictures scores workdir',
     'PIL jax jinja2 matplotlib numpy',
   ),
-  'report': ('command data depdis errors reporting workdir', 'absl jax'),
+  'report': (
+    'command data depdis errors reporting reproduction workdir',
+    'absl',
+  ),
   'depth': (
     'checkpoint command data display errors image_files loop losses methods'
     ' models ops own_classes parallel pictures recorder rng state train workdir',

@@ -2,12 +2,14 @@
 
 import json
 import pathlib
+import re
 import subprocess
 import sys
 import tomllib
 
 import pytest
 
+from jaxuda import command
 from jaxuda import errors
 from jaxuda import report
 from jaxuda import train
@@ -236,22 +238,37 @@ def test_never_evaluated(tmp_path):
   assert shown.rows('IoU') == {}
 
 
-def test_mistakes_are_one_line(tmp_path):
+def test_a_folder_without_a_run(tmp_path):
   with pytest.raises(errors.UserError, match=r'config\.json is missing'):
     report.collect([str(tmp_path)])
-  for arguments, message in (
-    ([], '0 arguments; expected RUN... and --flags'),
-    ([str(tmp_path), f'--out={tmp_path}'], 'is a folder'),
-  ):
-    done = subprocess.run(
-      [sys.executable, '-m', 'jaxuda.report', *arguments],
-      capture_output=True,
-      text=True,
-      cwd=ROOT,
-    )
-    assert done.returncode == 1
-    assert message in done.stderr
-    assert done.stderr.count('\n') == 1
+
+
+def test_takes_one_run_or_more(capsys):
+  several = ['report', 'a', 'b']
+  assert command.parse_flags(several, argument='RUN...') == several
+  with pytest.raises(SystemExit):
+    command.parse_flags(['report'], argument='RUN...')
+  assert capsys.readouterr().err == (
+    'error: 0 arguments; expected RUN... and --flags\n'
+  )
+
+
+def test_command(tmp_path):
+  folders = [hand.write_run(tmp_path / name) for name in 'ab']
+  out = tmp_path / 'new' / 'page.html'
+  done = subprocess.run(
+    [
+      *(sys.executable, '-m', 'jaxuda.report', *folders),
+      *('--nopredict', f'--out={out}'),
+    ],
+    capture_output=True,
+    text=True,
+    cwd=ROOT,
+  )
+  assert done.returncode == 0, done.stderr
+  last = done.stdout.splitlines()[-1]
+  assert re.fullmatch(rf'wrote {re.escape(str(out))}, 0\.\d MiB, 2 runs', last)
+  assert 'flat' in hand.Page(out.read_text()).rows('IoU')
 
 
 def test_templates_are_installed():

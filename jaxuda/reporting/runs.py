@@ -24,7 +24,9 @@ class RunFiles:
     config: dotted names -> values in JSON types.
     scores: content of scores.json, {} if the run was never evaluated.
     lines: those of metrics.jsonl.
-    parameters: how many the network has, None if that is not known.
+    parameters: how many the networks have, None if that is not known.
+    code: with which versions and commits it was trained, [] if that is not
+      known.
   """
 
   workdir: str
@@ -33,6 +35,7 @@ class RunFiles:
   scores: Mapping[str, Any]
   lines: Sequence[Mapping[str, Any]]
   parameters: int | None
+  code: Sequence[str]
 
   @property
   def rate(self) -> float | None:
@@ -152,6 +155,7 @@ def _read(workdir, name):
     scores=scores,
     lines=_read_lines(pathlib.Path(workdir) / 'metrics.jsonl'),
     parameters=_read_count(pathlib.Path(workdir) / 'parameters.txt'),
+    code=_read_code(pathlib.Path(workdir).absolute()),
   )
 
 
@@ -170,3 +174,12 @@ def _read_count(path):
   text = path.read_text() if path.is_file() else ''
   totals = re.findall(r'^Total: ([\d,]+)', text, re.MULTILINE)
   return sum(int(x.replace(',', '')) for x in totals) or None
+
+
+def _read_code(folder):
+  """What `jaxuda.reproduce` noted of the run ROW/seedK in its folder."""
+  path = folder.parent.parent / 'reproduction.json'
+  if not path.is_file():
+    return []
+  record = json.loads(path.read_text())
+  return record.get('code', {}).get('/'.join(folder.parts[-2:]), [])

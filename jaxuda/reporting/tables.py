@@ -134,7 +134,7 @@ def differing_fields(
 
 
 def describe_cost(run: runs_lib.RunFiles) -> dict[str, str]:
-  """Returns what a run's training took: steps, rate, time, parameters."""
+  """Returns what a run's training took, and what it ran with."""
   rate, steps = run.rate, run.step
   return {
     'steps': f'{steps:,}' if steps else '–',
@@ -146,6 +146,7 @@ def describe_cost(run: runs_lib.RunFiles) -> dict[str, str]:
     'parameters, all networks': '–'
     if run.parameters is None
     else f'{run.parameters:,}',
+    'trained with': '; '.join(run.code) or 'not recorded',
   }
 
 

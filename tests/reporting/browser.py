@@ -4,8 +4,18 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 import time
 
+# Chromium reads commands from descriptor 3 and answers on 4; the first two
+# arguments are where the pipes are.
+_LAUNCH = """
+import fcntl, os, sys
+ends = [fcntl.fcntl(int(x), fcntl.F_DUPFD, 10) for x in sys.argv[1:3]]
+for number, end in enumerate(ends, 3):
+  os.dup2(end, number)
+os.execv(sys.argv[3], sys.argv[3:])
+"""
 NAMES = ('chromium', 'chromium-browser', 'google-chrome', 'chrome')
 
 
@@ -34,21 +44,20 @@ class Browser:
       *('--disable-dev-shm-usage', '--disable-background-networking'),
       *('--remote-debugging-pipe', f'--user-data-dir={self._profile}'),
     ]
-    # Chromium reads commands from descriptor 3 and answers on 4.
+    launch = [sys.executable, '-c', _LAUNCH, str(read), str(write), find()]
     self._process = subprocess.Popen(
-      ['sh', '-c', f'exec "$@" 3<&{read} 4>&{write}', 'sh', find(), *options],
+      [*launch, *options],
       pass_fds=(read, write),
       stdout=subprocess.DEVNULL,
       stderr=subprocess.DEVNULL,
     )
     os.close(read)
     os.close(write)
-    target = self.call('Target.createTarget', url='about:blank')
-    self._session = self.call(
-      'Target.attachToTarget', targetId=target['targetId'], flatten=True
-    )['sessionId']
-    for domain in ('Page', 'Runtime', 'Log', 'Network'):
-      self.call(f'{domain}.enable')
+    try:
+      self._attach()
+    except BaseException:
+      self._close()
+      raise
     return self
 
   def __exit__(self, *unused):
@@ -57,10 +66,21 @@ class Browser:
       self.call('Browser.close')
       self._process.wait(30)
     finally:
-      self._process.kill()
-      self._process.wait()
-      os.close(self._in)
-      os.close(self._out)
+      self._close()
+
+  def _attach(self):
+    target = self.call('Target.createTarget', url='about:blank')
+    self._session = self.call(
+      'Target.attachToTarget', targetId=target['targetId'], flatten=True
+    )['sessionId']
+    for domain in ('Page', 'Runtime', 'Log', 'Network'):
+      self.call(f'{domain}.enable')
+
+  def _close(self):
+    self._process.kill()
+    self._process.wait()
+    os.close(self._in)
+    os.close(self._out)
 
   def open(self, path):
     """Loads a file and waits until all of it is there."""

@@ -73,3 +73,11 @@ def test_without_scores_the_config_says_where_it_belongs(tmp_path):
   config['classes'] = 'camvid11'
   (tmp_path / 'b' / 'config.json').write_text(json.dumps(config))
   assert _groups(folders) == [['a', 'c'], ['b']]
+
+
+def test_code_is_what_a_reproduction_noted(tmp_path):
+  folder = hand.write_run(tmp_path / 'S1' / 'seed2')
+  assert runs.read([folder])[0].code == []
+  record = {'code': {'S1/seed2': ['commit 1234'], 'S1/seed1': ['other']}}
+  (tmp_path / 'reproduction.json').write_text(json.dumps(record))
+  assert runs.read([folder])[0].code == ['commit 1234']
