@@ -12,6 +12,7 @@ import json
 import os
 import re
 import sys
+import threading
 import time
 import traceback
 from typing import Any
@@ -72,14 +73,7 @@ def joined(asked: bool, *, switch: str) -> Iterator[None]:
   # It would take SIGTERM for itself and knows nothing of Ctrl-C; see
   # `Agreement`.
   jax.config.update('jax_enable_preemption_service', False)
-  try:
-    jax.distributed.initialize(
-      **who,
-      initialization_timeout=flags.FLAGS.connect_timeout,
-      heartbeat_timeout_seconds=flags.FLAGS.heartbeat_timeout,
-    )
-  except (ValueError, RuntimeError) as e:
-    raise errors.UserError(_explain(who, switch, e)) from e
+  _meet(who, switch)
   with _ends_at_once():
     if jax.process_index() == 0:
       print(
@@ -116,15 +110,38 @@ def _read_flags(asked, switch):
   return who
 
 
-def _explain(who, switch, error):
-  if not who and isinstance(error, ValueError):
-    return (
-      f'{switch}, and no cluster was found (TPU pod, SLURM, Open MPI,'
-      f' Kubernetes): {error} Expected such an environment, or'
-      f' {", ".join(f"--{name}" for name in _WHO)}'
+def _meet(who, switch):
+  """Waits for the others; without them, this process ends with one line."""
+  patience = flags.FLAGS.connect_timeout
+  where = who.get('coordinator_address', 'process 0')
+
+  def give_up():
+    command.report(
+      f'not all processes met at {where} within {patience} seconds; expected'
+      ' the same command for each, and an address that all of them reach'
     )
-  where = who.get('coordinator_address', 'the cluster')
-  return f'cannot join {where} (see docs/clusters.md): {error}'
+    os._exit(1)
+
+  # JAX would abort, with pages of its own.
+  timer = threading.Timer(patience, give_up)
+  timer.daemon = True
+  timer.start()
+  try:
+    jax.distributed.initialize(
+      **who,
+      initialization_timeout=patience + 60,
+      heartbeat_timeout_seconds=flags.FLAGS.heartbeat_timeout,
+    )
+  except ValueError as e:
+    if who:
+      raise
+    raise errors.UserError(
+      f'{switch}, and no cluster was found (TPU pod, SLURM, Open MPI,'
+      f' Kubernetes): {e} Expected such an environment, or'
+      f' {", ".join(f"--{name}" for name in _WHO)}'
+    ) from e
+  finally:
+    timer.cancel()
 
 
 @contextlib.contextmanager

@@ -1,6 +1,7 @@
 """What several processes tell one another; real ones: test_distributed.py."""
 
 import os
+import socket
 import subprocess
 import sys
 
@@ -53,14 +54,13 @@ def test_flags_that_do_not_fit_are_refused(given, asked, message, monkeypatch):
     pass
 
 
-def test_without_a_cluster_one_line_says_what_to_give(tmp_path):
+def _run(workdir, *arguments):
   of_clusters = ('SLURM', 'OMPI', 'PMI', 'KUBERNETES', 'TPU', 'JAX_COORD')
   env = {k: v for k, v in os.environ.items() if not k.startswith(of_clusters)}
   done = subprocess.run(
     [
-      *(sys.executable, '-m', 'jaxuda.main'),
-      *('--config=configs/dada.py:pair=streets', SWITCH),
-      f'--workdir={tmp_path / "x"}',
+      *(sys.executable, '-m', 'jaxuda.main', f'--workdir={workdir}'),
+      *('--config=configs/dada.py:pair=streets', SWITCH, *arguments),
     ],
     env=env,
     capture_output=True,
@@ -68,13 +68,30 @@ def test_without_a_cluster_one_line_says_what_to_give(tmp_path):
     check=False,
   )
   assert done.returncode == 1
-  lines = done.stderr.strip().splitlines()
-  assert len(lines) == 1, done.stderr
-  assert f'error: {SWITCH}, and no cluster was found' in lines[0]
-  assert lines[0].endswith(
-    '--coordinator_address, --num_processes, --process_id'
+  assert not workdir.exists()
+  (line,) = done.stderr.strip().splitlines()
+  return line
+
+
+def test_without_a_cluster_one_line_says_what_to_give(tmp_path):
+  line = _run(tmp_path / 'run')
+  assert line.startswith(f'error: {SWITCH}, and no cluster was found')
+  assert line.endswith('--coordinator_address, --num_processes, --process_id')
+
+
+def test_without_the_others_one_line_says_so(tmp_path):
+  # Nobody listens at the port of a socket that is not yet connected.
+  with socket.socket() as s:
+    s.bind(('127.0.0.1', 0))
+    address = f'127.0.0.1:{s.getsockname()[1]}'
+    line = _run(
+      tmp_path / 'run',
+      f'--coordinator_address={address}',
+      *('--num_processes=2', '--process_id=1', '--connect_timeout=1'),
+    )
+  assert line.startswith(
+    f'error: not all processes met at {address} within 1 seconds; expected'
   )
-  assert not (tmp_path / 'x').exists()
 
 
 def test_gathered_values_are_the_same_bits(monkeypatch):
