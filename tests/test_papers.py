@@ -1,0 +1,101 @@
+"""What docs/papers.md says about the code is true."""
+
+import ast
+import importlib
+import pathlib
+import re
+
+import pytest
+import yaml
+
+import jaxuda
+from jaxuda import methods
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+PAGE = (ROOT / 'docs' / 'papers.md').read_text()
+PLACES = sorted(set(re.findall(r'`([\w/]+\.py(?:::[\w.]+)?)`', PAGE)))
+# Heading of a table of fields -> the config that it speaks of.
+PAIR = 'pair=synthia2cityscapes'
+CONFIGS = {
+  'All methods': ('dada', PAIR),
+  'DADA': ('dada', PAIR),
+  'DACS': ('dacs', 'pair=gta2cityscapes'),
+  'CorDA': ('corda', PAIR),
+  'Depth Distribution': ('depdis', PAIR),
+  'GIO-Ada': ('gio_ada', PAIR),
+}
+
+
+def find(tree, name):
+  """The definition of a name of a module or class, None without one."""
+  for node in tree.body:
+    if isinstance(node, ast.ClassDef | ast.FunctionDef) and node.name == name:
+      return node
+  return None
+
+
+def test_every_method_of_a_paper_has_its_places():
+  files = {place.partition('::')[0] for place in PLACES}
+  assert len(PLACES) > 50
+  for name in methods.names():
+    assert f'jaxuda/methods/{name}.py' in files
+
+
+@pytest.mark.parametrize('place', PLACES)
+def test_places_exist(place):
+  file, _, names = place.partition('::')
+  node = ast.parse((ROOT / file).read_text())
+  for name in filter(None, names.split('.')):
+    node = find(node, name)
+    assert node, f'{file} has no {name}'
+
+
+def read_fields():
+  """Yields (heading, field, default, other values)."""
+  section = PAGE.split('\n## ')[2]
+  assert section.startswith('What differs')
+  for part in section.split('\n### ')[1:]:
+    heading = part.splitlines()[0]
+    for field, default, others in re.findall(
+      r'^\| `([\w.]+)` \| ([^|]+) \| ([^|]+) \|', part, re.MULTILINE
+    ):
+      values = [value.strip() for value in others.split(',')]
+      yield pytest.param(
+        *(heading, field, default.split()[0], values), id=f'{heading}-{field}'
+      )
+
+
+FIELDS = list(read_fields())
+
+
+def convert(text, like):
+  """A value of the page in the type of the config's."""
+  if isinstance(like, bool):
+    return {'True': True, 'False': False}[text]
+  return type(like)(float(text)) if isinstance(like, int | float) else text
+
+
+def test_every_paper_has_a_table_of_fields():
+  assert {param.values[0] for param in FIELDS} == set(CONFIGS)
+
+
+@pytest.mark.parametrize(('heading', 'field', 'default', 'others'), FIELDS)
+def test_fields_have_these_values(heading, field, default, others):
+  name, arguments = CONFIGS[heading]
+  module = importlib.import_module(f'configs.{name}')
+  config = module.get_config(arguments)
+  group, _, last = field.partition('.')
+  value = config[group][last]
+  assert value == convert(default, value)
+  for other in others:
+    config[group][last] = convert(other, value)
+    assert config[group][last] != value
+    if group in ('method', 'network', 'optim', 'mixing'):
+      methods.create(config)  # Refuses what it does not know.
+
+
+def test_citation():
+  citation = yaml.safe_load((ROOT / 'CITATION.cff').read_text())
+  assert citation['version'] == jaxuda.__version__
+  assert citation['cff-version'] == '1.2.0'
+  assert {'title', 'message', 'authors', 'license'} <= set(citation)
