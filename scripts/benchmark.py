@@ -2,6 +2,7 @@
 
   python scripts/benchmark.py --method=dada --source=256x512 --target=256x512
   python scripts/benchmark.py --rewrites=all --rewrites=none --rounds=5
+  python scripts/benchmark.py --method=corda --count
 
 Needs no TensorFlow and no data. Every variant (one per `--rewrites`) runs in
 interleaved rounds in one process, next to a matrix product that measures the
@@ -260,30 +261,43 @@ def peak_memory() -> dict[str, float]:
   return result
 
 
+def create(args: argparse.Namespace, names: str) -> tuple[Any, Any, Any]:
+  """Returns the method with the rewrites of that name, a batch, the sizes."""
+  network = {
+    'backbone': args.backbone,
+    'norm': args.norm,
+    'dtype': args.dtype,
+    'remat': args.remat,
+    **parse_rewrites(names),
+  }
+  fields, classes = parse_fields(args.field), args.classes
+  config = _Config(args.method, classes, 90000, network, fields)
+  method = methods.create(config)
+  sizes = {'source': args.source, 'target': args.target}
+  rows = args.batch * jax.device_count()
+  batch = make_batch(method.needs, sizes, batch_size=rows, classes=classes)
+  return method, batch, sizes
+
+
+def count(args: argparse.Namespace) -> dict[str, Any]:
+  """What tracing alone tells of a step: nothing is compiled or computed."""
+  method, batch, sizes = create(args, 'none')
+  state = jax.eval_shape(method.init, rng.for_init(0), batch)
+  return {
+    'necessary_flops': necessary_flops(method, state, batch, sizes),
+    'parameters': {
+      name: sum(math.prod(x.shape) for x in jax.tree.leaves(net.params))
+      for name, net in state.nets.items()
+    },
+  }
+
+
 class Variant:
   """One compiled step with its state."""
 
   def __init__(self, args, names: str):
     self.rewrites = names
-    network = {
-      'backbone': args.backbone,
-      'norm': args.norm,
-      'dtype': args.dtype,
-      'remat': args.remat,
-      **parse_rewrites(names),
-    }
-    self.method = methods.create(
-      _Config(
-        args.method, args.classes, 90000, network, parse_fields(args.field)
-      )
-    )
-    self.sizes = {'source': args.source, 'target': args.target}
-    batch = make_batch(
-      self.method.needs,
-      self.sizes,
-      batch_size=args.batch * jax.device_count(),
-      classes=args.classes,
-    )
+    self.method, batch, self.sizes = create(args, names)
     self.key = rng.root(0)
     self.state = parallel.init(self.method.init, rng.for_init(0), batch)
     self.needed = necessary_flops(self.method, self.state, batch, self.sizes)
@@ -345,6 +359,7 @@ def parse_args() -> argparse.Namespace:
   add('--rounds', type=int, default=3)
   add('--steps', type=int, default=2, help='per round and variant')
   add('--peak_side', type=int, default=0, help='0: 3072 on CPU, 8192 else')
+  add('--count', action='store_true', help='by tracing alone; no time')
   return parser.parse_args()
 
 
@@ -352,6 +367,9 @@ def main() -> int:
   """Runs the command line; returns the exit status."""
   args = parse_args()
   jax.config.update('jax_num_cpu_devices', args.devices)
+  if args.count:
+    print(json.dumps({**vars(args), **count(args)}, indent=2))
+    return 0
   device = jax.local_devices()[0]
   side = args.peak_side or (3072 if device.platform == 'cpu' else 8192)
   peaks = [matmul_peak(args.dtype, side=side)]

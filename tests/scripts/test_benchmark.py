@@ -1,4 +1,5 @@
 import importlib.util
+import json
 import pathlib
 
 import jax
@@ -119,6 +120,18 @@ def test_no_pass_of_a_translation_is_run_twice(name, fields):
   step = jax.jit(lambda *args: parallel.run_alone(method.train_step, *args))
   cost = step.lower(state, batch, rng.root(0)).compile().cost_analysis()
   assert 1 < cost['flops'] / floor < 1.05
+
+
+def test_counting_alone(monkeypatch, capsys):
+  size = '--source=128x256 --target=128x256'
+  monkeypatch.setattr('sys.argv', ['x', '--count', *size.split()])
+  assert benchmark.main() == 0
+  shown = json.loads(capsys.readouterr().out)
+  # As above, but for the simulated devices, each with a batch.
+  devices = jax.device_count()
+  assert abs(shown['necessary_flops'] / devices / 307.5e9 - 1) < 1e-3
+  # The official networks' parameters, scale and bias of the norms included.
+  assert shown['parameters'] == {'task': 47_418_624, 'disc': 2_778_049}
 
 
 def test_arguments():
