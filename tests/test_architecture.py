@@ -106,7 +106,8 @@ ROOMS = {
   ),
   'depth': (
     'checkpoint command data display errors image_files loop losses methods'
-    ' models ops own_classes parallel pictures recorder rng state train workdir',
+    ' models ops own_classes parallel pictures recorder rng state train'
+    ' workdir',
     'PIL absl cv2 flax jax ml_collections numpy optax scipy',
   ),
   'reproduction': (
