@@ -8,6 +8,8 @@ r"""Scores of a checkpoint, at label resolution, every pixel once.
 The second scores a published checkpoint (or the folder of a conversion) as the
 config of its method prepares images and labels; see configs/published.py.
 
+With --distributed several processes share the images: docs/clusters.md.
+
 Every figure carries its protocol: classes, subset, resolution of the labels and
 of the network's input, checkpoint, network, split and dataset.
 """

@@ -82,12 +82,19 @@ class Task(Protocol):
   def evaluate(
     self, step: int, state: Any, progress: display.Progress, stop: Any
   ) -> Evaluation | None:
-    """Scores a state; None if a signal ended that early."""
+    """Scores a state; None if a signal ended that early.
+
+    All processes do, each with the state on its own devices; all ask `stop`
+    equally often and return the same.
+    """
 
   def draw(
     self, step: int, state: Any, batch: Any, record: recorder.Recorder
   ) -> None:
-    """Draws a state, and a batch if there is one (else None)."""
+    """Draws a state, and a batch if there is one (else None).
+
+    The first process does, alone: nothing in it may need the others.
+    """
 
 
 def check_config(config: ml_collections.ConfigDict) -> None:

@@ -8,6 +8,7 @@ import sys
 from absl import flags
 import jax
 from jax.experimental import multihost_utils
+import ml_collections
 import numpy as np
 import pytest
 
@@ -16,6 +17,7 @@ from jaxuda import errors
 from jaxuda import evaluate
 from jaxuda import parallel
 from jaxuda import workdir as workdir_lib
+from jaxuda.depdis import run
 from tests import tiny
 
 SWITCH = '--config.distributed=True'
@@ -168,3 +170,9 @@ def test_first_process_goes_first(monkeypatch):
     with cluster.first_process_first():
       log.append(index)
   assert log == [0, 'wait', 'wait', 1]
+
+
+def test_stages_in_one_command_are_for_one_process(tmp_path):
+  config = ml_collections.ConfigDict({'name': 'depdis', 'distributed': True})
+  with pytest.raises(errors.UserError, match='distributed=True; expected one'):
+    run.run(config, tmp_path)
