@@ -1,9 +1,10 @@
 """Devices: the only file that knows how a step is spread over them.
 
 The state is one ordinary tree, replicated by its sharding over the devices of
-all processes; batches carry a leading device axis. What `jax.pmap` did is done
-with `jax.shard_map`, of which pmap is made: the arrays of pmap are one
-process's, which no checkpoint of several processes can be written of.
+all processes; batches carry a leading device axis. One process maps with
+`jax.pmap`. The arrays of pmap are its process's alone, of which no checkpoint of
+several processes can be written, so several map with `jax.shard_map`, of which
+pmap is made: the same program on every device.
 """
 
 import collections
@@ -71,6 +72,20 @@ def pmap_step(fn: Callable[..., Any]) -> Callable[..., Any]:
   and what comes back must be equal on every device: device 0's copy is kept.
   The state is donated.
   """
+  if jax.process_count() == 1:
+    return jax.pmap(
+      fn,
+      axis_name=AXIS,
+      in_axes=(None, 0, None),
+      out_axes=None,
+      devices=list(_mesh().devices.flat),
+      donate_argnums=(0,),
+    )
+  return _map_over_processes(fn)
+
+
+def _map_over_processes(fn):
+  """What `pmap_step` returns, for the devices of several processes."""
   whole, split = PartitionSpec(), PartitionSpec(AXIS)
 
   def per_device(state, batch, key):

@@ -30,7 +30,10 @@ def test_prefetch_keeps_order_and_contents():
     assert [int(b['x'][1, 0, 0]) for b in out] == [0, 1, 2, 3, 4]
 
 
-def test_step_compiles_once_and_means_over_devices():
+@pytest.mark.parametrize(
+  'make', [parallel.pmap_step, parallel._map_over_processes]
+)
+def test_step_compiles_once_and_means_over_devices(make):
   traces = []
 
   def step(state, batch, key):
@@ -40,7 +43,7 @@ def test_step_compiles_once_and_means_over_devices():
     return state + mean, {'mean': mean, 'noise': parallel.mean(noise)}
 
   state = parallel.init(jnp.zeros_like, jnp.zeros(()))
-  mapped = parallel.pmap_step(step)
+  mapped = make(step)
   for _ in range(3):
     state, metrics = mapped(state, np.array([[1.0], [3.0]]), jax.random.key(0))
   assert float(state) == 6
