@@ -2,9 +2,9 @@
 
 The state is one ordinary tree, replicated by its sharding over the devices of
 all processes; batches carry a leading device axis. One process maps with
-`jax.pmap`. The arrays of pmap are its process's alone, of which no checkpoint of
-several processes can be written, so several map with `jax.shard_map`, of which
-pmap is made: the same program on every device.
+`jax.pmap`. The arrays of pmap are its process's alone, of which no checkpoint
+of several processes can be written, so several map with `jax.shard_map`, of
+which pmap is made: the same program on every device.
 """
 
 import collections
