@@ -1,5 +1,7 @@
 import jax
+import jax.numpy as jnp
 import numpy as np
+import pytest
 from scipy import stats
 
 from jaxuda import mixtures as mixtures_lib
@@ -82,3 +84,44 @@ def test_pictures_show_the_densities(tmp_path):
     share['target density'], share['source density'][::-1], atol=1e-5
   )
   assert np.abs(share['target expected'] - share['source expected']).max() > 0.1
+
+
+@pytest.mark.parametrize(
+  ('fields', 'headings'),
+  [
+    ({'lambda_balance': 0, 'lambda_balance_target': 0}, set()),
+    (
+      # No depth branch: nothing to expect on the target.
+      {'lambda_depth': 0, 'lambda_balance_target': 0, 'align': 'density'},
+      {'source density', 'source expected', 'target density'},
+    ),
+  ],
+  ids=['no density', 'no depth'],
+)
+def test_pictures_of_ablations(tmp_path, fields, headings):
+  make_mixtures(tmp_path / 'mixtures.npz')
+  method = depdis.Method(
+    num_classes=3,
+    total_steps=10,
+    network=NETWORK,
+    disc_width=4,
+    mixtures=str(tmp_path / 'mixtures.npz'),
+    **{'align': 'seg', **fields},
+  )
+  image = jnp.zeros((1, *SIZE, 3), jnp.uint8)
+  batch = {
+    'source': {
+      'image': image,
+      'label': jnp.zeros((1, *SIZE), jnp.int32),
+      'depth': jnp.ones((1, *SIZE)),
+      'depth_valid': jnp.ones((1, *SIZE), bool),
+    },
+    'target': {'image': image},
+  }
+  state = jax.eval_shape(method.init, rng.root(0), batch)
+  shown = jax.eval_shape(
+    lambda *args: parallel.run_alone(method.pictures, *args),
+    *(state, batch, rng.root(1)),
+  )
+  assert set(shown['share']) == headings
+  assert all(x.shape == (1, *SIZE) for x in shown['share'].values())
