@@ -169,9 +169,10 @@ def test_two_processes_are_one(tmp_path):
   ours, theirs = _load(two), _load(whole)
   assert len(theirs) > 100
   for path, leaf in theirs.items():
-    # Momenta included, so gradients are compared, not only small steps.
+    # Momenta included, so gradients are compared, not only small steps. Only
+    # sums over the devices are rounded otherwise: 6e-15 was seen.
     error = np.linalg.norm(ours[path] - leaf)
-    assert error <= 1e-7 * np.linalg.norm(leaf), path
+    assert error <= 1e-11 * np.linalg.norm(leaf), path
   scores = [workdir_lib.read_scores(x)['last'] for x in (two, whole)]
   assert scores[0] == scores[1]
   assert scores[0]['figures']['IoU']['images'] == 3
