@@ -191,5 +191,7 @@ def _define_flags():
 
 
 if __name__ == '__main__':
+  # A config imports its neighbours.
+  sys.path.append(str(pathlib.Path(__file__).resolve().parents[1]))
   _define_flags()
   sys.exit(command.run(main))
