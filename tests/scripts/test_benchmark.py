@@ -123,12 +123,14 @@ def test_no_pass_of_a_translation_is_run_twice(name, fields):
 
 
 def test_counting_alone(monkeypatch, capsys):
+  # What JAX has begun with can be asked for, nothing else.
+  devices = jax.device_count()
   size = '--source=128x256 --target=128x256'
-  monkeypatch.setattr('sys.argv', ['x', '--count', *size.split()])
+  arguments = ['x', '--count', f'--devices={devices}', *size.split()]
+  monkeypatch.setattr('sys.argv', arguments)
   assert benchmark.main() == 0
   shown = json.loads(capsys.readouterr().out)
   # As above, but for the simulated devices, each with a batch.
-  devices = jax.device_count()
   assert abs(shown['necessary_flops'] / devices / 307.5e9 - 1) < 1e-3
   # The official networks' parameters, scale and bias of the norms included.
   assert shown['parameters'] == {'task': 47_418_624, 'disc': 2_778_049}
