@@ -1,6 +1,6 @@
 """Exact rewrites of what XLA is given, each switchable.
 
-On a CPU they make the step three to five times faster; the values are those of
+On a CPU they make the step about three times faster; the values are those of
 the plain program up to the order of additions. The operations with gradients of
 their own can be differentiated in reverse mode, any number of times.
 """
