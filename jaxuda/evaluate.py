@@ -14,6 +14,7 @@ Every figure carries its protocol: classes, subset, resolution of the labels and
 of the network's input, checkpoint, network, split and dataset.
 """
 
+import collections
 from collections.abc import Callable, Sequence
 import functools
 import itertools
@@ -111,7 +112,7 @@ def run(
 def _count(counted_batches, count, stop):
   """Sums what this process scored, in JSON types; None if stopped."""
   confusion = np.zeros((count, count + 1), np.int64)
-  batches, resolutions, depth = [], [], None
+  batches, resolutions, depth = [], [], collections.Counter()
   for batch, result in counted_batches:
     per_image = np.asarray(result['confusion']).astype(np.int64)
     confusion += per_image.sum(0)
@@ -121,8 +122,7 @@ def _count(counted_batches, count, stop):
     if batches[-1]:
       resolutions.append(batch['label'].shape[1:])
     if 'depth' in result:
-      sums = {k: float(v) for k, v in result['depth'].items()}
-      depth = {k: v + (depth or {}).get(k, 0.0) for k, v in sums.items()}
+      depth.update({k: float(v) for k, v in result['depth'].items()})
     if stop():
       return None
   return {
@@ -141,14 +141,11 @@ def _merge(parts):
   for shares in zip(*(x['batches'] for x in parts), strict=True):
     for name, iou in itertools.chain(*shares):
       images[_unique(name, images)] = iou
-  depth = None
+  depth = collections.Counter()
   for part in parts:
-    if part['depth']:
-      depth = {
-        k: v + (depth or {}).get(k, 0.0) for k, v in part['depth'].items()
-      }
+    depth.update(part['depth'])
   resolutions = {tuple(size) for x in parts for size in x['resolutions']}
-  return confusion, images, depth, resolutions
+  return confusion, images, dict(depth) or None, resolutions
 
 
 def merge_table(source: str, target: str) -> tuple[int, ...]:

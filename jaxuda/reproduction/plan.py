@@ -1,6 +1,7 @@
 """The runs that a table needs."""
 
 from collections.abc import Sequence
+import contextlib
 import dataclasses
 import json
 import os
@@ -233,7 +234,7 @@ class _Expander:
 
   def _add_before(self, before, seed):
     path = self._path(before.config, '', {})
-    fields = _flat_fields(command.read_config(path).to_dict())
+    fields = workdir_lib.flatten(command.read_config(path).to_dict())
     given = [x for x in self._overrides if choices.read_field(x) in fields]
     given = [f'--config.seed={seed}', *given]
     with _naming(before.name):
@@ -268,27 +269,13 @@ class _Expander:
     return name
 
 
-class _naming:
+@contextlib.contextmanager
+def _naming(where):
   """Adds to a user's mistake where it is."""
-
-  def __init__(self, where):
-    self._where = where
-
-  def __enter__(self):
-    return self
-
-  def __exit__(self, kind, error, unused):
-    if isinstance(error, errors.UserError):
-      raise errors.UserError(f'{self._where}: {error}') from error
-
-
-def _flat_fields(tree, prefix=''):
-  fields = set()
-  for name, value in tree.items():
-    fields.add(prefix + name)
-    if isinstance(value, dict):
-      fields |= _flat_fields(value, f'{prefix}{name}.')
-  return fields
+  try:
+    yield
+  except errors.UserError as e:
+    raise errors.UserError(f'{where}: {e}') from e
 
 
 def _check_steps(config):

@@ -147,24 +147,13 @@ def _names(by_row):
 
 
 def _make_row(plan, row, runs, first, names, reasons):
-  values = {
-    name: {s: run[name]['value'] for s, run in runs.items() if name in run}
-    for name in names
-  }
-  reference = {
-    name: {s: run[name]['value'] for s, run in first.items() if name in run}
-    for name in names
-  }
   figures, differences = {}, {}
   for name in names:
-    figures[name] = average([x for x in values[name].values() if x is not None])
+    values, reference = _by_seed(runs, name), _by_seed(first, name)
+    figures[name] = average(list(values.values()))
     if runs is not first:
       differences[name] = average(
-        [
-          x - reference[name][seed]
-          for seed, x in values[name].items()
-          if x is not None and reference[name].get(seed) is not None
-        ]
+        [x - reference[s] for s, x in values.items() if s in reference]
       )
   return Row(
     label=row.label,
@@ -180,6 +169,16 @@ def _make_row(plan, row, runs, first, names, reasons):
     protocol=_describe(plan, row, runs),
     scored=next(map(comparison.read_protocol, runs.values()), {}),
   )
+
+
+def _by_seed(runs, name):
+  """The runs' values of a figure, of those that have one."""
+  figures = {seed: run.get(name, {}) for seed, run in runs.items()}
+  return {
+    seed: figure['value']
+    for seed, figure in figures.items()
+    if figure.get('value') is not None
+  }
 
 
 def _describe(plan, row, runs):
