@@ -6,7 +6,9 @@
 fits the source's mixtures, trains the adversarial stage, writes pseudo-labels
 and trains on them; killed, it goes on at the stage where it was. The stages one
 by one: `jaxuda.depdis.fit`, `jaxuda.main` with this config, `jaxuda.depdis.
-pseudo`, and `jaxuda.main` with configs/self_training.py.
+pseudo`, and `jaxuda.main` with configs/self_training.py. Rows M3 and M4 go on
+from the same adversarial stage, M2: trained once, it is given to both with
+--config.self_training.adversarial=DIR.
 
 Arguments: pair; classes; ablation=M1..M4, S1..S5 (default M4, everything);
 rounds of self-training (default 2, as in the paper; none in rows without).
@@ -111,6 +113,7 @@ def get_config(arguments: str = ''):
     'scale_area': False,
     'first': setting['first'],
     'share': 1.0,
+    'adversarial': '',
   }
   optim = config.optim
   optim.head_multiplier = 1.0

@@ -45,13 +45,11 @@ class Before:
   """A run that a row needs before its own.
 
   Attributes:
-    name: its folder in the workdir.
-    config: file beside this one.
+    row: which; one of the table's own is trained once for both.
     field: of the row's config, which is set to that run's folder.
   """
 
-  name: str
-  config: str
+  row: 'Row'
   field: str
 
 
@@ -144,13 +142,13 @@ def _fraction(percent, published):
   )
 
 
-def _depdis(label, m16, m13=None):
+def _depdis(label, m16, m13=None, *, after=None):
   return Row(
     label=label,
     config='depdis.py',
     arguments=f'ablation={label}',
-    # Only these two go on to self-training.
-    module=_DEPDIS if label in ('M3', 'M4') else _TRAIN,
+    module=_DEPDIS if after else _TRAIN,
+    before=after and Before(row=after, field='self_training.adversarial'),
     paper=_cityscapes(m16, m13),
   )
 
@@ -181,11 +179,7 @@ def _gio_ada(label, *, kitti=None, s2c=None):
     label=label,
     config='gio_ada.py',
     arguments=f'ablation={label}',
-    before=(
-      Before(name='cyclegan', config='cyclegan.py', field='generator')
-      if label == 'cg'
-      else None
-    ),
+    before=_CYCLEGAN if label == 'cg' else None,
     paper=_cityscapes(*s2c) if s2c else {_KITTI: {'mIoU10': kitti}},
   )
 
@@ -210,6 +204,11 @@ _DACS = Row(
   config='dacs.py',
   paper={**_cityscapes(48.3, 54.8), _GTA: {'mIoU19': 52.1}},
 )
+_CYCLEGAN = Before(
+  row=Row(label='cyclegan', config='cyclegan.py'), field='generator'
+)
+# Rows M3 and M4 are self-training that begins with it.
+_M2 = _depdis('M2', 44.8)
 _ICCV19 = 'DADA (Vu et al., ICCV 2019)'
 _NEURIPS22 = 'Depth Distribution (Wu & Liu, NeurIPS 2022)'
 _ICCV21 = 'CorDA (Wang et al., ICCV 2021)'
@@ -266,9 +265,9 @@ TABLES = {
     pairs=(_S2C,),
     rows=(
       _depdis('M1', 41.7),
-      _depdis('M2', 44.8),
-      _depdis('M3', 47.6),
-      _depdis('M4', 48.2, 55.5),
+      _M2,
+      _depdis('M3', 47.6, after=_M2),
+      _depdis('M4', 48.2, 55.5, after=_M2),
       _depdis('S1', 44.1),
       _depdis('S2', 43.4),
       _depdis('S3', 37.8),

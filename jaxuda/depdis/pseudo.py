@@ -63,6 +63,9 @@ class Options:
       name; 0 for all. 9000 of 18000 on Mapillary officially, which the paper
       does not mention.
     share: of these images that is labelled.
+    adversarial: folder of a run that was trained to its end with the same
+      config (`jaxuda.main`): the first stage of `jaxuda.depdis.run`, which
+      otherwise trains its own.
   """
 
   rounds: int = 2
@@ -76,6 +79,7 @@ class Options:
   scale_area: bool = False
   first: int = 0
   share: float = 1.0
+  adversarial: str = ''
 
   def __post_init__(self):
     for field, good, expected in (

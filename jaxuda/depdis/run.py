@@ -4,7 +4,8 @@ r"""All stages of Depth Distribution in one command.
         --workdir=DIR [--config.field=value ...]
 
   mixtures       fitted to the source, kept beside the datasets (`fit`)
-  adversarial    DIR/adversarial, a run of the method `depdis`
+  adversarial    DIR/adversarial, a run of the method `depdis`; or another such
+                 run, `config.self_training.adversarial`
   labels         DIR/round1/labels, pseudo-labels of the run before (`pseudo`)
   self-training  DIR/round1/training, a run of `self_training` that begins with
                  the network of the run before
@@ -43,7 +44,7 @@ def run(config: ml_collections.ConfigDict, workdir: str | os.PathLike) -> bool:
     Whether all are done; False after SIGTERM or Ctrl-C.
 
   Raises:
-    UserError: a mistake in the config, or the folder is of another one.
+    UserError: a mistake in the config, or a folder is of another one.
   """
   if config.name != 'depdis':
     raise errors.UserError(
@@ -56,10 +57,13 @@ def run(config: ml_collections.ConfigDict, workdir: str | os.PathLike) -> bool:
     )
   options = pseudo.read_options(config)
   workdir = pathlib.Path(workdir)
+  first = pathlib.Path(options.adversarial or workdir / 'adversarial')
+  if options.adversarial:
+    _check_stage(first, config)
   _claim(workdir, config)
-  before = workdir / 'adversarial'
-  if not _train(config, before):
+  if not options.adversarial and not _train(config, first):
     return False
+  before = first
   for number in range(1, options.rounds + 1):
     folder = workdir / f'round{number}'
     _label(before, folder / 'labels', options)
@@ -67,7 +71,7 @@ def run(config: ml_collections.ConfigDict, workdir: str | os.PathLike) -> bool:
     if not _train(later, folder / 'training'):
       return False
     before = folder / 'training'
-  _show(workdir, options.rounds)
+  _show(workdir, first, options.rounds)
   return True
 
 
@@ -130,6 +134,30 @@ def _strict(tree):
   }
 
 
+def _check_stage(folder, config):
+  """Checks that a run is what the adversarial stage would have been."""
+  where = f'self_training.adversarial={folder}'
+  if not (folder / 'config.json').is_file():
+    raise errors.UserError(f'{where} has no config.json; expected a run')
+  old, new = (
+    workdir_lib.config_to_dict(x)
+    for x in (workdir_lib.read_config(folder), config)
+  )
+  # Of later stages, which a run of the first alone does not have.
+  old['self_training'] = new['self_training']
+  try:
+    workdir_lib.check_config(old, new, workdir=str(folder))
+  except errors.UserError as e:
+    raise errors.UserError(f'{where}: {e}') from e
+  if old['stop_step'] != config.stop_step or not is_done(
+    folder, old['stop_step']
+  ):
+    raise errors.UserError(
+      f'{where} is not done; expected a run of {config.stop_step} steps with'
+      ' its scores'
+    )
+
+
 def is_done(workdir: pathlib.Path, stop_step: int) -> bool:
   """Says whether a run was trained and scored to its end."""
   last = workdir_lib.read_scores(workdir).get('last', {})
@@ -153,13 +181,16 @@ def _label(before, out, options):
   pseudo.show(pseudo.write_labels(loaded, out, options))
 
 
-def _show(workdir, rounds):
+def _show(workdir, before, rounds):
   """Prints the scores of every stage."""
-  folders = ['adversarial', *(f'round{n + 1}/training' for n in range(rounds))]
+  folders = {'adversarial': before}
+  for number in range(1, rounds + 1):
+    name = f'round{number}/training'
+    folders[name] = workdir / name
   rows = []
-  for folder in folders:
-    scores = workdir_lib.read_scores(workdir / folder)
-    rows.append((folder, *(_figure(scores, x) for x in ('last', 'best'))))
+  for name, folder in folders.items():
+    scores = workdir_lib.read_scores(folder)
+    rows.append((name, *(_figure(scores, x) for x in ('last', 'best'))))
   display.print_table(
     'mIoU in %', ('stage', 'last checkpoint', 'best checkpoint'), rows
   )

@@ -216,15 +216,18 @@ class _Expander:
 
   def add(self, row, seed) -> str:
     """Returns the name of a row's run."""
+    return self._add(row, seed, self._overrides)
+
+  def _add(self, row, seed, overrides):
     own, before = [*row.overrides], ''
     if row.before:
-      before = self._add_before(row.before, seed)
+      before = self._add_before(row.before.row, seed)
       own.append(f'--config.{row.before.field}={self._workdir / before}')
-    path = self._path(row.config, row.arguments, row.by_pair)
-    given = [*own, f'--config.seed={seed}', *self._overrides]
+    path = self._path(row)
+    given = [*own, f'--config.seed={seed}', *overrides]
     with _naming(f'row {row.label}'):
       config = command.read_config(path, _merge(given))
-      if config.network.backbone in _PRETRAINED:
+      if config.network.backbone in _PRETRAINED and _is_scored(config):
         weights = row.weights or self._table.weights
         initial = f'--config.initial=pretrained/{weights.file}'
         given = [*weights.overrides, initial, *given]
@@ -232,18 +235,18 @@ class _Expander:
         *(row.module, path, slug(row.label), seed, given), before=before
       )
 
-  def _add_before(self, before, seed):
-    path = self._path(before.config, '', {})
-    fields = workdir_lib.flatten(command.read_config(path).to_dict())
-    given = [x for x in self._overrides if choices.read_field(x) in fields]
-    given = [f'--config.seed={seed}', *given]
-    with _naming(before.name):
-      return self._keep('jaxuda.main', path, before.name, seed, given)
+  def _add_before(self, row, seed):
+    """It may be another method, without some of the fields."""
+    config = command.read_config(self._path(row)).to_dict()
+    fields = workdir_lib.flatten(config)
+    known = [x for x in self._overrides if choices.read_field(x) in fields]
+    return self._add(row, seed, known)
 
-  def _path(self, config, arguments, by_pair):
+  def _path(self, row):
     classes = f'classes={self._classes}' if self._classes else ''
-    pieces = (f'pair={self._pair}', classes, arguments, by_pair.get(self._pair))
-    return f'{self._folder / config}:{",".join(filter(None, pieces))}'
+    more = row.arguments, row.by_pair.get(self._pair)
+    pieces = (f'pair={self._pair}', classes, *more)
+    return f'{self._folder / row.config}:{",".join(filter(None, pieces))}'
 
   def _keep(self, module, path, folder, seed, given, *, before=''):
     given = _merge(given)
@@ -286,12 +289,19 @@ def _check_steps(config):
     )
 
 
+def _is_scored(config):
+  """A CycleGAN segments nothing."""
+  return hasattr(methods.create(own_classes.count(config)), 'predict')
+
+
 def _parts(module, config, workdir):
-  scored = hasattr(methods.create(config), 'predict')
+  scored = _is_scored(config)
   if module != _PIPELINE:
     return (Part(workdir=workdir, steps=config.stop_step, scored=scored),)
   training = config.self_training
-  folders = [('adversarial', config.stop_step)]
+  folders = []
+  if not training.adversarial:
+    folders.append(('adversarial', config.stop_step))
   for number in range(1, training.rounds + 1):
     folders.append((f'round{number}/training', training.stop_step))
   return tuple(

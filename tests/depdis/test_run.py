@@ -74,6 +74,37 @@ def test_rows_without_self_training_end_with_the_first_stage(
   assert stages.made == ['x/adversarial']
 
 
+def test_the_first_stage_of_another_run_is_taken(config, stages, tmp_path):
+  first = tmp_path / 'M2'
+  config.self_training.adversarial = str(first)
+  with pytest.raises(errors.UserError, match=r'M2 has no config\.json'):
+    run.run(config, tmp_path / 'x')
+  # The same training with other fields of self-training, as rows have them.
+  row = config.copy_and_resolve_references()
+  row.self_training.update(rounds=0, spatial_prior=False, adversarial='')
+  workdir_lib.write_json(first / 'config.json', workdir_lib.config_to_dict(row))
+  with pytest.raises(errors.UserError, match='M2 is not done; expected a run'):
+    run.run(config, tmp_path / 'x')
+  run.train.train(row, first)
+  stages.made.clear()
+  assert run.run(config, tmp_path / 'x')
+  assert stages.made == [
+    'round1/labels of M2',
+    'round1/training',
+    'round2/labels of training',
+    'round2/training',
+  ]
+  assert not (tmp_path / 'x' / 'adversarial').exists()
+  for field, message in (
+    ('seed', r'M2: .* another config; differing: seed'),
+    ('stop_step', r'M2 is not done; expected a run of 1499 steps'),
+  ):
+    config[field] -= 1
+    with pytest.raises(errors.UserError, match=message):
+      run.run(config, tmp_path / 'y')
+    config[field] += 1
+
+
 @pytest.mark.parametrize(
   'stop_at', ['x/adversarial', 'labels', 'round1/training', 'round2/training']
 )

@@ -105,16 +105,45 @@ def test_pipelines_and_twins_of_depth_distribution():
   plan = fake_runs.make_plan(
     'out', table='depdis/ablation', rows=('M2', 'M4', 'S5'), seeds=(1,)
   )
-  # S5 is M2, which is trained once.
+  # S5 is M2, which is trained once; M4 begins with it.
   assert list(plan.runs) == ['M2/seed1', 'M4/seed1']
   assert [row.same_as for row in plan.rows] == ['', '', 'M2']
   assert plan.runs['M2/seed1'].command[:2] == ('-m', 'jaxuda.main')
   run = plan.runs['M4/seed1']
   assert run.command[:2] == ('-m', 'jaxuda.depdis.run')
+  assert run.before == 'M2/seed1'
+  assert run.config.self_training.adversarial == 'out/M2/seed1'
   assert [str(part.workdir) for part in run.parts] == [
-    'out/M4/seed1/adversarial',
     'out/M4/seed1/round1/training',
     'out/M4/seed1/round2/training',
+  ]
+  assert run.steps == 2 * 500
+
+
+def test_a_row_brings_the_one_that_it_begins_with():
+  plan = fake_runs.make_plan(
+    'out',
+    table='depdis/ablation',
+    rows=('M4',),
+    pair='synthia2cityscapes',
+    seeds=(1,),
+  )
+  assert list(plan.runs) == ['M2/seed1', 'M4/seed1']
+  assert [row.label for row in plan.rows] == ['M4']
+  # Both begin with the published weights: it is the same training.
+  initial = {run.config.initial for run in plan.runs.values()}
+  assert initial == {'pretrained/DeepLab_resnet_pretrained_imagenet.pth'}
+
+
+def test_a_pipeline_trains_all_of_its_stages():
+  plan = fake_runs.make_plan(
+    'out', table='depdis/results', rows=('Depth Distribution',), seeds=(1,)
+  )
+  (run,) = plan.runs.values()
+  assert [part.workdir.name for part in run.parts] == [
+    'adversarial',
+    'training',
+    'training',
   ]
   assert run.steps == 1500 + 2 * 500
 

@@ -152,9 +152,9 @@ def test_a_run_that_outlives_the_runner_holds_the_folder(tmp_path):
 
 def test_progress_of_a_pipeline(tmp_path):
   plan = fake_runs.make_plan(
-    tmp_path, table='depdis/ablation', rows=('M4',), seeds=(1,)
+    tmp_path, table='depdis/results', rows=('Depth Distribution',), seeds=(1,)
   )
-  run = plan.runs['M4/seed1']
+  run = plan.runs['Depth_Distribution/seed1']
   first, second, third = (part.workdir for part in run.parts)
   for workdir in (first, second):
     workdir.mkdir(parents=True)
