@@ -106,6 +106,8 @@ def get_config(arguments: str = ''):
     'checkpoint': 'best',
     'total_steps': config.total_steps,
     'stop_step': setting['steps'],
+    'learning_rate': 0.0,
+    'norm': '',
     'confidence': 0.9,
     'spatial_prior': prior,
     'base': setting['base'],
@@ -171,11 +173,18 @@ def _mixtures():
 def _shrink(config):
   """The settings of the small network."""
   common.adversarial(config)
-  if config.method.lambda_balance_target:
-    config.method.lambda_balance_target = 1e-2
+  # A tenth of the source's usual one: at 1e-2 density is learned at the cost of
+  # the classes.
+  for field in ('lambda_balance', 'lambda_balance_target'):
+    if config.method[field]:
+      config.method[field] = 1e-3
   training = config.self_training
   training.total_steps = config.total_steps
   training.stop_step = config.total_steps // 3
+  # A tenth of the rate that is good from scratch, and statistics of more than
+  # two images: otherwise it forgets more than it learns.
+  training.learning_rate = config.optim.learning_rate / 10
+  training.norm = 'frozen'
   # Thresholds are for images of 1280x760.
   training.scale_area = True
   config.mixtures.samples = 20000

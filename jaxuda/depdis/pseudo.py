@@ -54,6 +54,10 @@ class Options:
       split, as in the official code, or 'last'.
     total_steps, stop_step: of a training: 90000 and 30000 officially (10000 for
       Cityscapes' 7 classes at full size).
+    learning_rate: of a training; 0 for `config.optim`'s, as in the official
+      code.
+    norm: likewise the statistics of the batch norms, see `deeplab.Options`; ''
+      for `config.network`'s.
     confidence: the least probability, 0.9 officially.
     spatial_prior: whether small patches are dropped.
     base, range: of the prior's thresholds, see `prior.thresholds`.
@@ -72,6 +76,8 @@ class Options:
   checkpoint: str = 'best'
   total_steps: int = 90000
   stop_step: int = 30000
+  learning_rate: float = 0.0
+  norm: str = ''
   confidence: float = 0.9
   spatial_prior: bool = True
   base: float = 50
@@ -89,6 +95,12 @@ class Options:
         'stop_step',
         1 <= self.stop_step <= self.total_steps,
         f'1 to total_steps={self.total_steps}',
+      ),
+      ('learning_rate', self.learning_rate >= 0, 'at least 0'),
+      (
+        'norm',
+        self.norm in ('', 'batch', 'sync', 'frozen'),
+        "batch, sync, frozen or ''",
       ),
       ('confidence', 0 <= self.confidence <= 1, '0 to 1'),
       ('base', self.base >= 0, 'at least 0'),

@@ -101,6 +101,10 @@ def derive(
   tree['mixtures_file'] = method['mixtures']
   tree['total_steps'] = options.total_steps
   tree['stop_step'] = options.stop_step
+  if options.learning_rate:
+    tree['optim']['learning_rate'] = options.learning_rate
+  if options.norm:
+    tree['network']['norm'] = options.norm
   tree['initial'] = str(initial)
   tree['initial_checkpoint'] = options.checkpoint
   tree['data']['target']['label_dir'] = str(label_dir)
