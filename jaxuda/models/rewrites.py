@@ -16,6 +16,11 @@ import jax.numpy as jnp
 
 # Below this many input channels XLA's own weight gradient is as fast.
 _TAP_CHANNELS = 128
+# From this side on a kernel is large; so few outputs are made by one product,
+# so many by groups of input channels, and with more XLA's own is as fast.
+_LARGE = 5
+_PRODUCT_OUTPUTS, _GROUP_OUTPUTS = 4, 32
+_GROUP = 16
 # Where less of a convolution's taps is inside the map, zeros are left out.
 _INSIDE = 0.85
 
@@ -35,7 +40,8 @@ class Rewrites:
       convolutions. Without them XLA on a CPU recomputes the whole chain of
       residual additions inside every transposed copy.
     aspp_dot: the pyramid of dilated convolutions as one matrix product followed
-      by shifted additions, and transposed convolutions likewise.
+      by shifted additions, and transposed convolutions likewise; on CPU
+      backends also large kernels with few outputs, see `_conv_large`.
   """
 
   dot_1x1: bool = True
@@ -190,6 +196,48 @@ def _conv_bwd(stride, dilation, padding, saved, g):
 _conv_dot_wgrad.defvjp(_conv_fwd, _conv_bwd)
 
 
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
+def _conv_large(x, kernel, padding):
+  """Stride 1, 5x5 or larger, few outputs: forward in another order.
+
+  XLA on a CPU lays out all taps of all channels for every pixel. A 7x7 kernel
+  from 64 to 3 channels is thirty times faster as one matrix product, from 23 to
+  16 six times faster in two groups of channels. Its own gradients are fast.
+  """
+  return _conv_large_forward(x, kernel, padding)
+
+
+def _conv_large_forward(x, kernel, padding):
+  side, _, channels, outputs = kernel.shape
+  if outputs > _PRODUCT_OUTPUTS:
+    groups = range(0, channels, _GROUP)
+    return sum(
+      _conv(x[..., i : i + _GROUP], kernel[:, :, i : i + _GROUP], 1, 1, padding)
+      for i in groups
+    )
+  around = (padding, padding, 0)
+  x = lax.pad(x, jnp.zeros((), x.dtype), ((0, 0, 0), around, around, (0, 0, 0)))
+  height, width = (n - side + 1 for n in x.shape[1:3])
+  maps = dense(x, kernel.transpose(2, 0, 1, 3).reshape(channels, -1))
+  maps = maps.reshape(*x.shape[:3], side, side, outputs)
+  # Held: else every product is computed again for each of its additions.
+  maps = lax.optimization_barrier(maps)
+  rows = sum(maps[:, i : i + height, :, i] for i in range(side))
+  rows = lax.optimization_barrier(rows)
+  return sum(rows[:, :, j : j + width, j] for j in range(side))
+
+
+def _conv_large_fwd(x, kernel, padding):
+  return _conv_large_forward(x, kernel, padding), (x, kernel)
+
+
+def _conv_large_bwd(padding, saved, g):
+  return jax.vjp(lambda x, k: _conv(x, k, 1, 1, padding), *saved)[1](g)
+
+
+_conv_large.defvjp(_conv_large_fwd, _conv_large_bwd)
+
+
 def conv(
   x: jax.Array,
   kernel: jax.Array,
@@ -200,11 +248,15 @@ def conv(
   rewrites: Rewrites,
 ) -> jax.Array:
   """Convolution [B, H, W, C] * [k, k, C, N] with the rewrites that are on."""
-  side, channels = kernel.shape[0], kernel.shape[2]
+  side, _, channels, outputs = kernel.shape
   if side == 1 and not padding and rewrites.dot_1x1:
     return dense(x[:, ::stride, ::stride] if stride > 1 else x, kernel[0, 0])
   on_cpu = jax.default_backend() == 'cpu'
   wide = channels >= _TAP_CHANNELS
   if rewrites.dot_wgrad and on_cpu and wide:
     return _conv_dot_wgrad(x, kernel, stride, dilation, padding)
+  large = side >= _LARGE and stride == dilation == 1
+  few = outputs <= (_GROUP_OUTPUTS if channels > _GROUP else _PRODUCT_OUTPUTS)
+  if rewrites.aspp_dot and on_cpu and large and few:
+    return _conv_large(x, kernel, padding)
   return _conv(x, kernel, stride, dilation, padding)

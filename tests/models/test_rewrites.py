@@ -65,6 +65,34 @@ def test_taps_and_convolution_agree(kernel, stride, dilation, padding):
   assert str(program).count('dot_general[') == kernel**2
 
 
+@pytest.mark.parametrize(
+  ('kernel', 'padding', 'channels', 'outputs'),
+  # One product; two and three groups.
+  [*((7, 0, 19, 3), (5, 2, 6, 4)), *((7, 3, 17, 5), (5, 1, 33, 32))],
+)
+def test_large_kernels_and_convolution_agree(
+  kernel, padding, channels, outputs
+):
+  x = jax.random.normal(jax.random.key(0), (2, 9, 12, channels))
+  make = functools.partial(layers.Conv, outputs, kernel, padding=padding)
+  params = make().init(jax.random.key(1), x)['params']
+  switches = rewrites.Rewrites()
+  values = (
+    make(rewrites=x_).apply({'params': params}, x)
+    for x_ in (switches, rewrites.NONE)
+  )
+  assert_close(*values)
+  assert_close(
+    gradients(make, params, x, switches),
+    gradients(make, params, x, rewrites.NONE),
+  )
+  # It is not the convolution that is compared with itself.
+  lowered = jax.jit(make(rewrites=switches).apply).lower({'params': params}, x)
+  assert lowered.as_text().count('stablehlo.convolution') == (
+    0 if outputs <= 4 else -(-channels // 16)
+  )
+
+
 def test_gradients_of_gradients():
   x = jax.random.normal(jax.random.key(0), (1, 4, 5, 128))
   kernel = jax.random.normal(jax.random.key(1), (3, 3, 128, 2)) * 0.03
