@@ -29,4 +29,8 @@ def get_config(arguments: str = ''):
   config.optim.repeats = 'plain'
   # The schedule of the adversarial stage, begun anew and cut short.
   config.stop_step = config.total_steps // 3
+  if config.network.backbone == 'resnet_small':
+    # As configs/depdis.py has it.
+    config.optim.learning_rate /= 10
+    config.network.norm = 'frozen'
   return config

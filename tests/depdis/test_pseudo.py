@@ -164,6 +164,8 @@ def test_names_cannot_leave_the_folder(tmp_path):
     ({'stop_step': 10, 'total_steps': 5}, 'stop_step=10'),
     ({'confidence': 1.5}, 'confidence'),
     ({'share': 0.0}, 'share'),
+    ({'learning_rate': -1e-4}, 'learning_rate'),
+    ({'norm': 'instance'}, 'norm'),
     ({'first': -1}, 'first'),
   ],
 )

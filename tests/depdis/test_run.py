@@ -6,6 +6,7 @@ import jax
 import numpy as np
 import pytest
 
+from configs import self_training
 from jaxuda import errors
 from jaxuda import methods
 from jaxuda import workdir as workdir_lib
@@ -143,6 +144,7 @@ def test_another_config_is_refused(config, stages, tmp_path):
 
 
 def test_derived_config_is_of_the_same_network(config):
+  config.self_training.update(learning_rate=0.0, norm='')
   options = pseudo.read_options(config)
   later = run.derive(config, options, initial='a', label_dir='b')
   json.dumps(workdir_lib.config_to_dict(later))
@@ -150,9 +152,21 @@ def test_derived_config_is_of_the_same_network(config):
   first = methods.create(config)
   assert method.needs == {'target': ('image', 'label')}
   assert method.task == first.task
+  assert method.optim == first.optim
   assert later.data.target.label_dir == 'b'
   assert (later.initial, later.initial_checkpoint) == ('a', 'best')
   assert (later.total_steps, later.stop_step) == (1500, 500)
+
+
+def test_self_training_can_have_a_rate_and_norms_of_its_own(config):
+  options = pseudo.read_options(config)
+  later = run.derive(config, options, initial='a', label_dir='b')
+  # Those of the small setting, also where the stage is run alone.
+  alone = self_training.get_config('pair=streets')
+  for x in (later, alone):
+    assert x.optim.learning_rate == pytest.approx(1e-4)
+    assert x.network.norm == 'frozen'
+  assert config.network.norm == 'batch'
 
 
 def test_the_whole_pipeline(config, tmp_path):
