@@ -21,6 +21,7 @@ from jaxuda import cluster
 from jaxuda import display
 from jaxuda import errors
 from jaxuda import parallel
+from jaxuda import provenance
 from jaxuda import recorder
 from jaxuda import rng
 from jaxuda import signals
@@ -333,6 +334,7 @@ def _claim(workdir, config, checkpoints):
     evaluated = known['last']['checkpoint_step'] if known else -1
     recorder.cut_lines(workdir, step=step, evaluated=evaluated)
     workdir_lib.write_json(workdir / 'config.json', new)
+    provenance.note(workdir)
     if not known:
       (workdir / 'scores.json').unlink(missing_ok=True)
   return step, known

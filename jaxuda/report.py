@@ -22,6 +22,7 @@ from absl import flags
 
 from jaxuda import command
 from jaxuda import errors
+from jaxuda import provenance
 from jaxuda import workdir as workdir_lib
 from jaxuda.data import labels
 from jaxuda.depdis import tsne as tsne_lib
@@ -31,7 +32,6 @@ from jaxuda.reporting import predictions
 from jaxuda.reporting import runs as runs_lib
 from jaxuda.reporting import sections
 from jaxuda.reporting import tables
-from jaxuda.reproduction import folder
 
 # As many as `jaxuda.depdis.tsne` takes.
 _TSNE_IMAGES, _TSNE_PIXELS = 30, 100
@@ -194,7 +194,7 @@ def draw_features(
 def describe_software() -> str:
   """Returns the versions, and the commit if known, that made the page."""
   python = '.'.join(map(str, sys.version_info[:3]))
-  return f'{folder.describe_code()}, Python {python}'
+  return f'{provenance.describe_code()}, Python {python}'
 
 
 def _list_fields(runs):

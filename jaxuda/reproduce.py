@@ -64,7 +64,6 @@ def reproduce(
         folder,
         overview=overview,
         jobs=jobs,
-        code=folder_lib.describe_code(),
         launch=launch,
       )
       runner.run(stop.poll)
@@ -73,7 +72,6 @@ def reproduce(
       plan,
       checkpoint=checkpoint,
       reasons=results_lib.read_reasons(states),
-      codes=folder.codes(),
     )
     writing.write(results, folder.path)
   writing.print_results(results)

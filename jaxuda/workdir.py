@@ -1,6 +1,7 @@
 """What lies in the folder of a run, and how it is read back. Needs no TF.
 
 config.json     the config of the run
+code.json       which code trained it, see `provenance`
 classes.json    its class set, if that is the user's own
 checkpoints/    see `checkpoint`
 metrics.jsonl   one JSON object per logged step or evaluation

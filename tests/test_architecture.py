@@ -66,6 +66,7 @@ ROOMS = {
     ' workdir',
     'absl jax ml_collections numpy',
   ),
+  'provenance': ('workdir', 'jax'),
   'own_classes': ('data errors workdir', 'jax ml_collections'),
   'translate': (
     'command data depth display errors pictures workdir',
@@ -83,8 +84,8 @@ ROOMS = {
     'ml_collections numpy',
   ),
   'loop': (
-    'checkpoint cluster display errors parallel recorder rng signals window'
-    ' workdir',
+    'checkpoint cluster display errors parallel provenance recorder rng signals'
+    ' window workdir',
     'clu jax ml_collections',
   ),
   'train': (
@@ -97,11 +98,12 @@ ROOMS = {
     'absl cc3d cv2 jax ml_collections numpy scipy sklearn',
   ),
   'reporting': (
-    'comparison data display errors evaluate metrics pictures scores workdir',
+    'comparison data display errors evaluate metrics pictures provenance scores'
+    ' workdir',
     'PIL jax jinja2 matplotlib numpy',
   ),
   'report': (
-    'command data depdis errors reporting reproduction workdir',
+    'command data depdis errors provenance reporting workdir',
     'absl',
   ),
   'depth': (
@@ -111,8 +113,9 @@ ROOMS = {
     'PIL absl cv2 flax jax ml_collections numpy optax scipy',
   ),
   'reproduction': (
-    'checkpoint command comparison display errors methods own_classes workdir',
-    'jax ml_collections rich',
+    'checkpoint command comparison display errors methods own_classes'
+    ' provenance workdir',
+    'ml_collections rich',
   ),
   'reproduce': ('command errors reproduction signals', 'absl'),
   'main': ('cluster command errors train', 'absl ml_collections'),

@@ -10,6 +10,7 @@ from typing import Any
 
 from jaxuda import comparison
 from jaxuda import errors
+from jaxuda import provenance
 from jaxuda import workdir as workdir_lib
 from jaxuda.data import labels
 
@@ -155,7 +156,7 @@ def _read(workdir, name):
     scores=scores,
     lines=_read_lines(pathlib.Path(workdir) / 'metrics.jsonl'),
     parameters=_read_count(pathlib.Path(workdir) / 'parameters.txt'),
-    code=_read_code(pathlib.Path(workdir).absolute()),
+    code=provenance.read(workdir),
   )
 
 
@@ -174,12 +175,3 @@ def _read_count(path):
   text = path.read_text() if path.is_file() else ''
   totals = re.findall(r'^Total: ([\d,]+)', text, re.MULTILINE)
   return sum(int(x.replace(',', '')) for x in totals) or None
-
-
-def _read_code(folder):
-  """What `jaxuda.reproduce` noted of the run ROW/seedK in its folder."""
-  path = folder.parent.parent / 'reproduction.json'
-  if not path.is_file():
-    return []
-  record = json.loads(path.read_text())
-  return record.get('code', {}).get('/'.join(folder.parts[-2:]), [])

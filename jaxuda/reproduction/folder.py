@@ -1,6 +1,6 @@
 """The folder of a reproduction: whose it is, and who works there.
 
-reproduction.json     table and pair, and which code trained which run
+reproduction.json     table and pair
 lock                  held while runs are trained
 logs/ROW-seedK.log    what a run printed
 ROW/seedK/            a run
@@ -9,49 +9,16 @@ table.txt, .md, .csv  the table
 
 from collections.abc import Mapping
 import fcntl
-import importlib.metadata
 import json
 import os
 import pathlib
-import subprocess
 from typing import Any
-
-import jax
 
 from jaxuda import errors
 from jaxuda import workdir as workdir_lib
 from jaxuda.reproduction import plan as plan_lib
 
 _RECORD = 'reproduction.json'
-_ROOT = pathlib.Path(__file__).resolve().parents[2]
-
-
-def describe_code() -> str:
-  """Returns versions, and the commit where the code lies in a repository."""
-  version = importlib.metadata.version('jaxuda')
-  parts = [f'jaxuda {version}', f'jax {jax.__version__}']
-  top = _git('rev-parse', '--show-toplevel')
-  # A package that is installed somewhere inside another project is not its.
-  if top and pathlib.Path(top).resolve() == _ROOT:
-    commit = _git('rev-parse', '--short=12', 'HEAD')
-    if commit:
-      changed = _git('status', '--porcelain', '--untracked-files=no')
-      parts.append(f'commit {commit}' + (' (modified)' if changed else ''))
-  return ', '.join(parts)
-
-
-def _git(*arguments):
-  try:
-    done = subprocess.run(
-      ['git', '-C', str(_ROOT), *arguments],
-      capture_output=True,
-      text=True,
-      check=True,
-      timeout=60,
-    )
-  except (OSError, subprocess.SubprocessError):
-    return ''
-  return done.stdout.strip()
 
 
 class Folder:
@@ -95,7 +62,8 @@ class Folder:
     self.check()
     self.path.mkdir(parents=True, exist_ok=True)
     if not self._read():
-      self._write({})
+      record = {'table': self._plan.table, 'pair': self._plan.pair}
+      workdir_lib.write_json(self.path / _RECORD, record)
     self._lock = (self.path / 'lock').open('w')
     try:
       fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -119,27 +87,12 @@ class Folder:
     """Returns where a run's output goes."""
     return self.path / 'logs' / f'{run.replace("/", "-")}.log'
 
-  def note_code(self, run: str, code: str) -> None:
-    """Keeps with which code a run was started."""
-    codes = self.codes()
-    if code not in codes.setdefault(run, []):
-      codes[run].append(code)
-      self._write(codes)
-
-  def codes(self) -> dict[str, list[str]]:
-    """Returns name of a run -> with which code it was started, in order."""
-    return {k: list(v) for k, v in self._read().get('code', {}).items()}
-
   def _read(self) -> Mapping[str, Any]:
     path = self.path / _RECORD
     try:
       return json.loads(path.read_text()) if path.is_file() else {}
     except ValueError as e:
       raise errors.UserError(f'{path} is not JSON: {e}') from e
-
-  def _write(self, codes):
-    record = {'table': self._plan.table, 'pair': self._plan.pair, 'code': codes}
-    workdir_lib.write_json(self.path / _RECORD, record)
 
 
 def _check_run(run, workdir):

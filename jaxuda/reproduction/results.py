@@ -8,6 +8,7 @@ from typing import Any
 
 from jaxuda import comparison
 from jaxuda import errors
+from jaxuda import provenance
 from jaxuda.reproduction import plan as plan_lib
 from jaxuda.reproduction import progress as progress_lib
 
@@ -87,7 +88,6 @@ def collect(
   *,
   checkpoint: str = 'last',
   reasons: Mapping[str, str] | None = None,
-  codes: Mapping[str, list[str]] | None = None,
 ) -> Results:
   """Reads the scores of all runs that are done.
 
@@ -95,7 +95,6 @@ def collect(
     plan: the runs.
     checkpoint: 'last' or 'best'.
     reasons: name of a run -> why it is not done.
-    codes: name of a run -> what it was trained with.
 
   Raises:
     UserError: runs were scored in different ways.
@@ -116,13 +115,14 @@ def collect(
     _make_row(plan, row, runs, by_row[0], names, reasons or {})
     for row, runs in zip(plan.rows, by_row, strict=True)
   ]
-  known = [code for n in plan.runs for code in (codes or {}).get(n, ())]
+  folders = (part.workdir for run in plan.runs.values() for part in run.parts)
+  codes = [code for folder in folders for code in provenance.read(folder)]
   return Results(
     plan=plan,
     checkpoint=checkpoint,
     names=names,
     rows=tuple(rows),
-    codes=tuple(dict.fromkeys(known)),
+    codes=tuple(dict.fromkeys(codes)),
   )
 
 

@@ -85,7 +85,6 @@ class Runner:
     *,
     overview: Overview,
     jobs: int = 1,
-    code: str = '',
     launch: Callable[..., Any] = launch,
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
@@ -97,14 +96,13 @@ class Runner:
       folder: that they lie in, held.
       overview: what is told of them.
       jobs: how many run at a time.
-      code: that they run with, see `folder.describe_code`.
       launch: (run, folder) -> a process with poll, send_signal, kill and wait.
       clock: seconds, for tests.
       sleep: waits some seconds, for tests.
     """
     self.states = {name: State(run=run) for name, run in plan.runs.items()}
     self._folder, self._overview, self._jobs = folder, overview, jobs
-    self._code, self._launch = code, launch
+    self._launch = launch
     self._clock, self._sleep = clock, sleep
     self._processes: dict[str, Any] = {}
     self._log_starts: dict[str, int] = {}
@@ -158,8 +156,6 @@ class Runner:
     name = state.run.name
     log = self._folder.log(name)
     self._log_starts[name] = log.stat().st_size if log.exists() else 0
-    if self._code:
-      self._folder.note_code(name, self._code)
     state.status, state.began = RUNNING, self._clock()
     state.first = state.step
     try:

@@ -7,6 +7,7 @@ import math
 import pytest
 
 from jaxuda import errors
+from jaxuda import provenance
 from jaxuda.reproduction import results as results_lib
 from jaxuda.reproduction import writing
 from tests.reproduction import fake_runs
@@ -28,7 +29,8 @@ def _write(tmp_path, **options):
 
 def test_means_by_hand(tmp_path):
   plan = _write(tmp_path)
-  results = results_lib.collect(plan, codes={'S1/seed1': ['commit a']})
+  provenance.note(tmp_path / 'S1' / 'seed1', 'commit a')
+  results = results_lib.collect(plan)
   first, last = results.rows
   assert results.names == ('mIoU19', 'mIoU7')
   assert first.figures['mIoU19'] == results_lib.Mean(20.0, 2.0, 3)

@@ -1,6 +1,5 @@
 import io
 import json
-import subprocess
 import sys
 import time
 
@@ -23,7 +22,6 @@ def _run(tmp_path, plan, launcher, *, jobs=1, stop=lambda: False):
       folder,
       overview=overview_lib.Overview(stream=stream, interval=0.001),
       jobs=jobs,
-      code='commit a',
       launch=launcher,
       sleep=lambda seconds: time.sleep(0.01),
     )
@@ -146,8 +144,8 @@ def test_a_run_that_outlives_the_runner_holds_the_folder(tmp_path):
     pass
   child.kill()
   child.wait()
-  with folder_lib.Folder(tmp_path, plan) as folder:
-    assert folder.codes() == {}
+  with folder_lib.Folder(tmp_path, plan):
+    pass
 
 
 def test_progress_of_a_pipeline(tmp_path):
@@ -258,27 +256,6 @@ def test_runs_with_another_config_are_found_before_anything_is_trained(
   fake_runs.write_scores(tmp_path / 'S7/seed1', {'mIoU19': 1.0}, step=9000)
   with pytest.raises(errors.UserError, match='is at step 9000; expected at mo'):
     folder_lib.Folder(tmp_path, plan).check()
-
-
-def test_code_of_every_run_is_kept(tmp_path):
-  plan = fake_runs.make_plan(tmp_path, seeds=(1,))
-  with folder_lib.Folder(tmp_path, plan) as folder:
-    for code in ('a', 'b', 'a'):
-      folder.note_code('S1/seed1', code)
-    assert folder.codes() == {'S1/seed1': ['a', 'b']}
-
-
-def test_code_is_that_of_the_repository():
-  done = subprocess.run(
-    ['git', '-C', str(fake_runs.ROOT), 'rev-parse', '--short=12', 'HEAD'],
-    capture_output=True,
-    text=True,
-  )
-  text = folder_lib.describe_code()
-  assert text.startswith('jaxuda ')
-  # An archive of the code has no repository.
-  assert ('commit' in text) == (done.returncode == 0)
-  assert done.stdout.strip() in text
 
 
 def test_real_processes_write_their_log_and_hold_the_lock(tmp_path):
