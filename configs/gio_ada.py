@@ -103,6 +103,7 @@ def get_config(arguments: str = ''):
     'lambda_input': 0.1,
     'lambda_output': 0.001,
     'output_gradient': args['output_gradient'],
+    'input_disc': 'patch',
     'output_disc': 'strided',
     'depth_encoding': 'inverse' if inverse else 'linear',
     'depth_near': 2.0 if inverse else 0.0,

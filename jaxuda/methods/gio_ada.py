@@ -41,6 +41,7 @@ _CHOICES = {
   'transform': ('guided', 'frozen', 'none'),
   'align': tuple(gio_ada.ALIGNMENTS),
   'output_gradient': ('target_only', 'both'),
+  'input_disc': ('patch', 'strided'),
   'output_disc': ('strided', 'patch'),
   'depth_encoding': depth_ops.ENCODINGS,
   'decoder': gio_ada.DECODERS,
@@ -54,10 +55,9 @@ class Method:
   Attributes:
     num_classes: C.
     total_steps: length of the schedules.
-    network: see its `Options`.
-    optim: likewise. All networks: Adam, initial rate 2e-4. Open: betas and
-      schedule, CycleGAN's here: constant for one half, linear to 0 in the
-      other. `hold=1` is constant, `hold=0, power=0.9` DeepLab's.
+    network, optim: see their `Options`. All networks: Adam, initial rate 2e-4.
+      Open: betas and schedule, CycleGAN's here: constant for one half, linear
+      to 0 in the other. `hold=1` is constant, `hold=0, power=0.9` DeepLab's.
     transform: 'guided': the image transform network is trained with the task's
       gradients; 'frozen': it is a CycleGAN's, trained before, and stays as it
       is (row cg); 'none': the task network sees source images as they are.
@@ -74,8 +74,8 @@ class Method:
     output_gradient: open. 'target_only': target outputs are to look like the
       source's, as in AdaptSegNet; 'both': eq. 5 to the letter: also the other
       way round, which reaches the transform network, too.
-    output_disc: open. 'strided': AdaptSegNet's five strided convolutions
-      without norms; 'patch': the 70x70 PatchGAN of the input level.
+    input_disc, output_disc: 'patch': the 70x70 PatchGAN, the paper's at the
+      input; 'strided' (output: open): AdaptSegNet's, without norms.
     depth_encoding: open. How depth is brought to [0, 1], for the loss and as an
       input: 'linear' or 'inverse', see `ops.depth.Scale`.
     depth_near, depth_far: metres that this clips to.
@@ -104,6 +104,7 @@ class Method:
   lambda_input: float = 0.1
   lambda_output: float = 0.001
   output_gradient: str = 'target_only'
+  input_disc: str = 'patch'
   output_disc: str = 'strided'
   depth_encoding: str = 'linear'
   depth_near: float = 0.0
@@ -244,7 +245,8 @@ class Method:
 
   def is_strided(self, name: str) -> bool:
     """Whether the discriminator 'disc_input', ... is AdaptSegNet's."""
-    return name != 'disc_input' and self.output_disc == 'strided'
+    kind = self.input_disc if name == 'disc_input' else self.output_disc
+    return kind == 'strided'
 
   def fool(self, discs, maps, value, suffix=''):
     """The loss that makes each discriminator say `value`, by its name.

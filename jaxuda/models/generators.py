@@ -104,9 +104,9 @@ class Generator(nn.Module):
   Attributes:
     width: channels of the first layer; the blocks have 4 times that. 64.
     blocks: 9, or 6 for images of up to 128 pixels a side.
-    residual: add the image, the first three channels, before the tanh: it
-      begins with the image and noise instead of noise alone. In no paper; for
-      networks that have little time to learn to copy.
+    residual: add the image, the first three channels, before the tanh, and
+      begin with kernels of 0 in the last layer: it begins with the image. In no
+      paper; for networks that have little time to learn to copy.
   """
 
   width: int = 64
@@ -126,12 +126,12 @@ class Generator(nn.Module):
       'rewrites': self.rewrites,
     }
 
-    def conv(y, features, kernel, name, **kwargs):
+    def conv(y, features, kernel, name, initializer='gan', **kwargs):
       return layers.Conv(
         features,
         kernel,
         use_bias=True,
-        initializer='gan',
+        initializer=initializer,
         name=name,
         **types,
         **kwargs,
@@ -155,7 +155,8 @@ class Generator(nn.Module):
     for i in range(2):
       y = ConvTranspose(self.width * 2 ** (1 - i), name=f'up{i}', **types)(y)
       y = nn.relu(layers.instance_norm(y))
-    y = conv(pad_reflected(y, 3), 3, 7, 'head', padding=0)
+    last = 'zeros' if self.residual else 'gan'
+    y = conv(pad_reflected(y, 3), 3, 7, 'head', last, padding=0)
     y = y.astype(jnp.promote_types(y.dtype, jnp.float32))[:, :height, :width]
     if self.residual:
       y = y + jnp.arctanh(0.99 * x[..., :3].astype(y.dtype))

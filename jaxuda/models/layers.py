@@ -30,12 +30,15 @@ def kernel_init(name: str) -> Callable[..., jax.Array]:
     name: 'reference' for N(0, 0.01), which the official code gives every
       convolution before it loads an ImageNet file over it; 'he' for
       N(0, 2 / fan_in), for training from scratch; 'gan' for CycleGAN's
-      N(0, 0.02); 'torch' for PyTorch's default uniform(+-1/sqrt(fan_in)).
+      N(0, 0.02); 'torch' for PyTorch's default uniform(+-1/sqrt(fan_in));
+      'zeros'.
   """
   if name == 'reference':
     return nn.initializers.normal(0.01)
   if name == 'gan':
     return nn.initializers.normal(0.02)
+  if name == 'zeros':
+    return nn.initializers.zeros
   if name == 'he':
     return nn.initializers.he_normal()
   # variance_scaling with scale 1/3: the bound sqrt(3 * (1/3) / fan_in).

@@ -14,6 +14,7 @@ from jaxuda.losses import translation
 from jaxuda.methods import cyclegan
 from jaxuda.methods import gio_ada
 from jaxuda.models import deeplab
+from jaxuda.models import discriminators
 from jaxuda.ops import image as image_ops
 
 NETWORK = deeplab.Options(backbone='vgg_tiny', init='he')
@@ -127,6 +128,27 @@ def run(method, batch, steps=1):
   return first, state, metrics
 
 
+@pytest.mark.parametrize(
+  ('kind', 'module'),
+  [
+    ('patch', discriminators.PatchDiscriminator(width=4)),
+    ('strided', discriminators.FcDiscriminator(width=4)),
+  ],
+)
+def test_input_discriminator(kind, module):
+  method = create('gd', input_disc=kind)
+  batch = make_batch(method)
+  first, _, metrics = run(method, batch)
+  made = method.transform_image(first.nets['gen'].params, batch['source'])
+  params = {'params': first.nets['disc_input'].params}
+  real, fake = (
+    module.apply(params, image_ops.to_symmetric(x))
+    for x in (batch['target']['image'], made)
+  )
+  expected = jnp.mean(jax.nn.softplus(-real)) + jnp.mean(jax.nn.softplus(fake))
+  np.testing.assert_allclose(metrics['loss_d_input'], expected, rtol=1e-5)
+
+
 def test_a_frozen_generator_stays():
   method = create('cg')
   before, after, _ = run(method, make_batch(method))
@@ -207,6 +229,7 @@ def test_cyclegan_trains_both_ways_and_shows_pools():
     ({'transform': 'x'}, 'method.transform'),
     ({'output_gradient': 'x'}, 'method.output_gradient'),
     ({'output_disc': 'x'}, 'method.output_disc'),
+    ({'input_disc': 'x'}, 'method.input_disc'),
     ({'depth_encoding': 'x'}, 'method.depth_encoding'),
     ({'decoder': 'x'}, 'method.decoder'),
     ({'statistics': 'x'}, 'method.statistics'),

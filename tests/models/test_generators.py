@@ -42,6 +42,20 @@ def test_cropping_is_of_the_padding_alone():
   assert np.abs(whole).max() <= 1
 
 
+def test_residual_generator_begins_with_the_image():
+  module = generators.Generator(width=4, blocks=2, residual=True)
+  maps = jax.random.uniform(jax.random.key(0), (2, 18, 21, 5), minval=-1)
+  params = module.init(jax.random.key(1), maps)['params']
+  # But for the last bias, which is PyTorch's.
+  params['head']['bias'] = jnp.zeros(3)
+  made = module.apply({'params': params}, maps)
+  np.testing.assert_allclose(made, 0.99 * maps[..., :3], atol=1e-6)
+  grads = jax.grad(lambda p: jnp.sum(module.apply({'params': p}, maps) ** 2))(
+    params
+  )
+  assert float(jnp.abs(grads['head']['kernel']).max()) > 0
+
+
 def test_transposed_convolution_by_hand():
   # One pixel of 5: every tap is seen where it lands, taps (1, 1) at (0, 0).
   module = generators.ConvTranspose(1)
