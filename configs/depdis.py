@@ -181,9 +181,9 @@ def _shrink(config):
   training = config.self_training
   training.total_steps = config.total_steps
   training.stop_step = config.total_steps // 3
-  # A tenth of the rate that is good from scratch, and statistics of more than
+  # Far below the rate that is good from scratch, and statistics of more than
   # two images: otherwise it forgets more than it learns.
-  training.learning_rate = config.optim.learning_rate / 10
+  training.learning_rate = 3e-5
   training.norm = 'frozen'
   # Thresholds are for images of 1280x760.
   training.scale_area = True

@@ -31,6 +31,6 @@ def get_config(arguments: str = ''):
   config.stop_step = config.total_steps // 3
   if config.network.backbone == 'resnet_small':
     # As configs/depdis.py has it.
-    config.optim.learning_rate /= 10
+    config.optim.learning_rate = 3e-5
     config.network.norm = 'frozen'
   return config

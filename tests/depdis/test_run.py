@@ -164,7 +164,7 @@ def test_self_training_can_have_a_rate_and_norms_of_its_own(config):
   # Those of the small setting, also where the stage is run alone.
   alone = self_training.get_config('pair=streets')
   for x in (later, alone):
-    assert x.optim.learning_rate == pytest.approx(1e-4)
+    assert x.optim.learning_rate == pytest.approx(3e-5)
     assert x.network.norm == 'frozen'
   assert config.network.norm == 'batch'
 
