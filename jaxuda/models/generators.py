@@ -104,9 +104,11 @@ class Generator(nn.Module):
   Attributes:
     width: channels of the first layer; the blocks have 4 times that. 64.
     blocks: 9, or 6 for images of up to 128 pixels a side.
-    residual: add the image, the first three channels, before the tanh, and
-      begin with kernels of 0 in the last layer: it begins with the image. In no
-      paper; for networks that have little time to learn to copy.
+    residual: for networks that have little time; in no paper. Add the image,
+      the first three channels, before the tanh, with kernels that begin with 0
+      in the last layer: it begins with the image. And double the sides by
+      repeating pixels before a 3x3 convolution, as transposed ones begin with
+      checkerboards (Odena et al., Distill 2016).
   """
 
   width: int = 64
@@ -153,7 +155,11 @@ class Generator(nn.Module):
       z = conv(pad_reflected(z, 1), features, 3, f'block{i}_conv1', padding=0)
       y = hold(y + layers.instance_norm(z))
     for i in range(2):
-      y = ConvTranspose(self.width * 2 ** (1 - i), name=f'up{i}', **types)(y)
+      features, name = self.width * 2 ** (1 - i), f'up{i}'
+      if self.residual:
+        y = conv(jnp.repeat(jnp.repeat(y, 2, 1), 2, 2), features, 3, name)
+      else:
+        y = ConvTranspose(features, name=name, **types)(y)
       y = nn.relu(layers.instance_norm(y))
     last = 'zeros' if self.residual else 'gan'
     y = conv(pad_reflected(y, 3), 3, 7, 'head', last, padding=0)
