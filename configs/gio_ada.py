@@ -92,7 +92,6 @@ def get_config(arguments: str = ''):
     'output_gradient', args['output_gradient'], ('target_only', 'both')
   )
   common.choose('network', args['network'], NETWORKS)
-  backbone, decoder, rates = NETWORKS[args['network']]
   config.method = {
     'transform': transform,
     'input_label': label,
@@ -108,7 +107,7 @@ def get_config(arguments: str = ''):
     'depth_encoding': 'inverse' if inverse else 'linear',
     'depth_near': 2.0 if inverse else 0.0,
     'depth_far': 655.35,
-    'decoder': decoder,
+    'decoder': NETWORKS[args['network']][1],
     'decoder_width': 1024,
     'dropout': 0.5,
     'gen_width': 64,
@@ -125,13 +124,16 @@ def get_config(arguments: str = ''):
   if small:
     _shrink(config)
   else:
-    config.network.backbone = backbone
-    config.network.active_rates = rates
-    common.translation(config)
-    config.total_steps = _STEPS.get(args['pair'], 94000)
-    config.stop_step = config.total_steps
+    _publish(config, args['pair'], args['network'])
   config.data.source.flip = config.data.target.flip = True
   return config
+
+
+def _publish(config, pair, network):
+  """The settings of the paper's network and schedule."""
+  config.network.backbone, _, config.network.active_rates = NETWORKS[network]
+  common.translation(config)
+  config.total_steps = config.stop_step = _STEPS.get(pair, 94000)
 
 
 def _shrink(config):

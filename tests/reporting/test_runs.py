@@ -3,6 +3,7 @@ import json
 import pytest
 
 from jaxuda import errors
+from jaxuda import provenance
 from jaxuda.reporting import runs
 from tests.reporting import hand
 
@@ -75,9 +76,9 @@ def test_without_scores_the_config_says_where_it_belongs(tmp_path):
   assert _groups(folders) == [['a', 'c'], ['b']]
 
 
-def test_code_is_what_a_reproduction_noted(tmp_path):
+def test_code_is_what_the_run_noted(tmp_path):
   folder = hand.write_run(tmp_path / 'S1' / 'seed2')
   assert runs.read([folder])[0].code == []
-  record = {'code': {'S1/seed2': ['commit 1234'], 'S1/seed1': ['other']}}
-  (tmp_path / 'reproduction.json').write_text(json.dumps(record))
-  assert runs.read([folder])[0].code == ['commit 1234']
+  provenance.note(folder, 'commit 1234')
+  provenance.note(folder, 'commit 5678')
+  assert runs.read([folder])[0].code == ['commit 1234', 'commit 5678']
