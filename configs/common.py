@@ -233,6 +233,7 @@ def _optim():
     'power': 0.9,
     'hold': 0.0,
     'disc_learning_rate': 1e-4,
+    'gen_learning_rate': 0.0,
     'disc_betas': (0.9, 0.99),
   }
 

@@ -40,6 +40,8 @@ class Options:
       takes the others. None in the references; CycleGAN's is 0.5, with power 1.
     disc_learning_rate: of the discriminators' Adam.
     disc_betas: its decay rates.
+    gen_learning_rate: of a generator's Adam, otherwise the same; 0 for the
+      discriminators' rate, as in CycleGAN.
   """
 
   name: str = 'sgd'
@@ -54,6 +56,7 @@ class Options:
   hold: float = 0.0
   disc_learning_rate: float = 1e-4
   disc_betas: Sequence[float] = (0.9, 0.99)
+  gen_learning_rate: float = 0.0
 
   def __post_init__(self):
     # Lists (from a config file) would make the options unhashable.
@@ -282,4 +285,15 @@ def disc_optimizer(
   )
   return optax.adam(
     schedule, b1=options.disc_betas[0], b2=options.disc_betas[1]
+  )
+
+
+def gen_optimizer(
+  options: Options, *, total_steps: int
+) -> optax.GradientTransformation:
+  """The discriminators' optimizer with the generators' rate."""
+  rate = options.gen_learning_rate or options.disc_learning_rate
+  return disc_optimizer(
+    dataclasses.replace(options, disc_learning_rate=rate),
+    total_steps=total_steps,
   )

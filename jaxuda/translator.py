@@ -74,8 +74,13 @@ class Translator:
 
   @property
   def tx(self):
-    """The optimizer of every network."""
+    """The optimizer of every discriminator."""
     return optim_lib.disc_optimizer(self.optim, total_steps=self.total_steps)
+
+  @property
+  def gen_tx(self):
+    """The optimizer of every generator."""
+    return optim_lib.gen_optimizer(self.optim, total_steps=self.total_steps)
 
   def create_generator(
     self, key: jax.Array, channels: int, *, trained: bool = True
@@ -83,7 +88,7 @@ class Translator:
     """Returns a new generator of maps [B, H, W, channels]."""
     # Weights do not depend on the size, and small maps are quicker to trace.
     maps = jnp.zeros((1, 16, 16, channels), self.network.types['dtype'])
-    tx = self.tx if trained else None
+    tx = self.gen_tx if trained else None
     return state_lib.create_net(self.generator.init(key, maps), tx)
 
   def create_discriminator(

@@ -195,6 +195,15 @@ def test_disc_optimizer_is_adam_with_the_schedule():
     )
 
 
+@pytest.mark.parametrize(('own', 'rate'), [(0.0, 1e-4), (3e-5, 3e-5)])
+def test_generators_have_their_own_rate_or_the_discriminators(own, rate):
+  options = optim.Options(gen_learning_rate=own)
+  tx = optim.gen_optimizer(options, total_steps=10)
+  params = jnp.asarray(1.0)
+  updates, _ = tx.update(jnp.asarray(3.0), tx.init(params), params)
+  np.testing.assert_allclose(updates, -rate, rtol=1e-4)
+
+
 @pytest.mark.parametrize(
   'fields', [{'repeats': 'twice'}, {'name': 'adam'}, {'warmup_steps': -1}]
 )

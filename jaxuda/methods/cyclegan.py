@@ -139,7 +139,7 @@ class Method:
       params, discs, images
     )
     for name, value in grads.items():
-      nets[name] = state_lib.update(nets[name], value, self.translator.tx)
+      nets[name] = state_lib.update(nets[name], value, self.translator.gen_tx)
     for domain, fake in made.items():
       name = f'disc_{domain}'
       pool_key = jax.random.fold_in(rng.stream(key, name), state.step)

@@ -339,7 +339,7 @@ class Method:
     )
     if self.transform == 'guided':
       nets['gen'] = state_lib.update(
-        nets['gen'], grads['gen'], self.translator.tx
+        nets['gen'], grads['gen'], self.translator.gen_tx
       )
       pool_key = jax.random.fold_in(rng.stream(key, 'pool'), state.step)
       nets['disc_input'], made = self.translator.recall(
