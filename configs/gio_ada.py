@@ -151,3 +151,6 @@ def _shrink(config):
   method.lambda_depth = 0.1
   config.optim.disc_betas = (0.5, 0.999)
   config.optim.disc_learning_rate = 5e-4
+  # A faster one leaves the discriminators behind: images go dark for hundreds
+  # of steps.
+  config.optim.gen_learning_rate = 2e-4
