@@ -27,7 +27,7 @@ def get_config(arguments: str = ''):
     'gan': 'least_squares',
     'gen_width': 64,
     'gen_blocks': 9,
-    'gen_residual': False,
+    'gen_residual': 0.0,
     'disc_width': 64,
     'disc_factor': 0.5,
     'pool_size': 50,
@@ -39,7 +39,7 @@ def get_config(arguments: str = ''):
   if small:
     config.method.gen_width = config.method.disc_width = 16
     config.method.gen_blocks = 6
-    config.method.gen_residual = True
+    config.method.gen_residual = 10.0
     config.optim.disc_learning_rate = 1e-3
     config.eval_every = config.checkpoint_every = config.picture_every = 500
   config.data.source.flip = config.data.target.flip = True

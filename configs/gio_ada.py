@@ -112,7 +112,7 @@ def get_config(arguments: str = ''):
     'dropout': 0.5,
     'gen_width': 64,
     'gen_blocks': 9,
-    'gen_residual': False,
+    'gen_residual': 0.0,
     'disc_width': 64,
     'pool_size': 0,
     'statistics': 'both',
@@ -144,7 +144,8 @@ def _shrink(config):
   method.gen_width, method.gen_blocks = 16, 6
   # Not the paper's: from scratch it would paint labels, not images; and what
   # differs most, the light, a discriminator with instance norms does not see.
-  method.gen_residual = True
+  # Within these bounds; a frozen generator is as configs/cyclegan.py has it.
+  method.gen_residual = 10.0 if method.transform == 'frozen' else 0.5
   method.input_disc = 'strided'
   method.lambda_input = 1.0
   method.lambda_output = 1e-2

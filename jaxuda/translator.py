@@ -28,6 +28,10 @@ ADAM = optim_lib.Options(
   disc_betas=(0.5, 0.999),
 )
 
+# The 70x70 PatchGAN; AdaptSegNet's, without norms; and of that the first two
+# convolutions and the last, which sees 22x22 pixels: for small images.
+DISCRIMINATORS = ('patch', 'strided', 'local')
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Translator:
@@ -50,7 +54,7 @@ class Translator:
   disc_width: int
   gan: str = 'cross_entropy'
   pool_size: int = 0
-  gen_residual: bool = False
+  gen_residual: float = 0.0
 
   @property
   def generator(self) -> generators.Generator:
@@ -63,14 +67,14 @@ class Translator:
       **self.network.types,
     )
 
-  def discriminator(self, *, strided: bool = False) -> Any:
-    """The architecture of a discriminator: 70x70 PatchGAN or AdaptSegNet's."""
-    kind = (
-      discriminators.FcDiscriminator
-      if strided
-      else discriminators.PatchDiscriminator
+  def discriminator(self, disc: str = 'patch') -> Any:
+    """The architecture of a discriminator, one of DISCRIMINATORS."""
+    fields = {'width': self.disc_width, **self.network.types}
+    if disc == 'patch':
+      return discriminators.PatchDiscriminator(**fields)
+    return discriminators.FcDiscriminator(
+      depth=3 if disc == 'local' else 5, **fields
     )
-    return kind(width=self.disc_width, **self.network.types)
 
   @property
   def tx(self):
@@ -96,7 +100,7 @@ class Translator:
     key: jax.Array,
     channels: int,
     *,
-    strided: bool = False,
+    disc: str = 'patch',
     pooled: Any = None,
   ) -> state_lib.Net:
     """Returns a new discriminator of maps [B, H, W, channels].
@@ -104,12 +108,12 @@ class Translator:
     Args:
       key: typed key.
       channels: of its input.
-      strided: see `discriminator`.
+      disc: see `discriminator`.
       pooled: (height, width) of the images that its pool holds, which is kept
         where other networks have running statistics; None for no pool.
     """
     maps = jnp.zeros((1, 32, 32, channels), self.network.types['dtype'])
-    module = self.discriminator(strided=strided)
+    module = self.discriminator(disc)
     net = state_lib.create_net(module.init(key, maps), self.tx)
     if not self.pool_size or pooled is None:
       return net
@@ -121,10 +125,10 @@ class Translator:
     return self.generator.apply({'params': params}, maps)
 
   def judge(
-    self, params: Any, maps: jax.Array, *, strided: bool = False
+    self, params: Any, maps: jax.Array, *, disc: str = 'patch'
   ) -> jax.Array:
     """A discriminator's logits for maps, high for what is real."""
-    return self.discriminator(strided=strided).apply({'params': params}, maps)
+    return self.discriminator(disc).apply({'params': params}, maps)
 
   def fool(
     self,
@@ -132,10 +136,10 @@ class Translator:
     maps: jax.Array,
     *,
     value: float = translation.REAL,
-    strided: bool = False,
+    disc: str = 'patch',
   ) -> jax.Array:
     """The loss that makes a discriminator take maps for what they are not."""
-    logits = self.judge(params, maps, strided=strided)
+    logits = self.judge(params, maps, disc=disc)
     return translation.judge_as(logits, value, kind=self.gan)
 
   def loss(
@@ -144,11 +148,11 @@ class Translator:
     real: jax.Array,
     fake: jax.Array,
     *,
-    strided: bool = False,
+    disc: str = 'patch',
   ) -> jax.Array:
     """What a discriminator minimises: its losses on real and fake, summed."""
     return translation.discriminator_loss(
-      *(self.judge(params, maps, strided=strided) for maps in (real, fake)),
+      *(self.judge(params, maps, disc=disc) for maps in (real, fake)),
       kind=self.gan,
     )
 
@@ -158,13 +162,13 @@ class Translator:
     real: jax.Array,
     fake: jax.Array,
     *,
-    strided: bool = False,
+    disc: str = 'patch',
     factor: float = 1.0,
   ) -> tuple[state_lib.Net, jax.Array]:
     """One step of a discriminator; returns it and its loss before `factor`."""
 
     def loss(params):
-      value = self.loss(params, real, fake, strided=strided)
+      value = self.loss(params, real, fake, disc=disc)
       return factor * value, value
 
     return state_lib.minimize(net, loss, self.tx)

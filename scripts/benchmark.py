@@ -233,8 +233,8 @@ def translation_flops(method, state, batch) -> float:
       fools = domain == ('source' if name == 'disc_input' else 'target')
       fools |= name != 'disc_input' and method.output_gradient == 'both'
       maps = jax.ShapeDtypeStruct(shape, jnp.float32)
-      strided = method.is_strided(name)
-      total += disc_flops(name, maps, fools=fools, strided=strided)
+      disc = method.disc_kind(name)
+      total += disc_flops(name, maps, fools=fools, disc=disc)
   return total
 
 

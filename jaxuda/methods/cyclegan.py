@@ -53,7 +53,7 @@ class Method:
   gan: str = 'least_squares'
   gen_width: int = 64
   gen_blocks: int = 9
-  gen_residual: bool = False
+  gen_residual: float = 0.0
   disc_width: int = 64
   disc_factor: float = 0.5
   pool_size: int = 50

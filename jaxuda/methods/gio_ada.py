@@ -41,8 +41,8 @@ _CHOICES = {
   'transform': ('guided', 'frozen', 'none'),
   'align': tuple(gio_ada.ALIGNMENTS),
   'output_gradient': ('target_only', 'both'),
-  'input_disc': ('patch', 'strided'),
-  'output_disc': ('strided', 'patch'),
+  'input_disc': translator_lib.DISCRIMINATORS,
+  'output_disc': translator_lib.DISCRIMINATORS,
   'depth_encoding': depth_ops.ENCODINGS,
   'decoder': gio_ada.DECODERS,
 }
@@ -75,7 +75,8 @@ class Method:
       source's, as in AdaptSegNet; 'both': eq. 5 to the letter: also the other
       way round, which reaches the transform network, too.
     input_disc, output_disc: 'patch': the 70x70 PatchGAN, the paper's at the
-      input; 'strided' (output: open): AdaptSegNet's, without norms.
+      input; 'strided' (output: open): AdaptSegNet's, without norms; 'local':
+      the same, seeing less, see `translator.DISCRIMINATORS`.
     depth_encoding: open. How depth is brought to [0, 1], for the loss and as an
       input: 'linear' or 'inverse', see `ops.depth.Scale`.
     depth_near, depth_far: metres that this clips to.
@@ -114,7 +115,7 @@ class Method:
   dropout: float = 0.5
   gen_width: int = 64
   gen_blocks: int = 9
-  gen_residual: bool = False
+  gen_residual: float = 0.0
   disc_width: int = 64
   pool_size: int = 0
   statistics: str = 'both'
@@ -208,7 +209,7 @@ class Method:
       nets[name] = self.translator.create_discriminator(
         disc_key,
         channels,
-        strided=self.is_strided(name),
+        disc=self.disc_kind(name),
         pooled=image.shape[1:3] if name == 'disc_input' else None,
       )
     return state_lib.create(nets)
@@ -243,10 +244,9 @@ class Method:
       params = lax.stop_gradient(params)
     return image_ops.from_symmetric(self.translator.translate(params, maps))
 
-  def is_strided(self, name: str) -> bool:
-    """Whether the discriminator 'disc_input', ... is AdaptSegNet's."""
-    kind = self.input_disc if name == 'disc_input' else self.output_disc
-    return kind == 'strided'
+  def disc_kind(self, name: str) -> str:
+    """What the discriminator 'disc_input', ... is."""
+    return self.input_disc if name == 'disc_input' else self.output_disc
 
   def fool(self, discs, maps, value, suffix=''):
     """The loss that makes each discriminator say `value`, by its name.
@@ -255,7 +255,7 @@ class Method:
     """
     return {
       f'{name.replace("disc", "loss_adv")}{suffix}': self.translator.fool(
-        discs[name], x, value=value, strided=self.is_strided(name)
+        discs[name], x, value=value, disc=self.disc_kind(name)
       )
       for name, x in maps.items()
     }
@@ -352,7 +352,7 @@ class Method:
         nets[name],
         source_maps[name],
         target_maps[name],
-        strided=self.is_strided(name),
+        disc=self.disc_kind(name),
       )
       losses[name.replace('disc', 'loss_d')] = loss
     state = state.replace(step=state.step + 1, nets=nets)

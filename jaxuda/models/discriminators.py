@@ -15,21 +15,24 @@ class FcDiscriminator(nn.Module):
 
   4x4 kernels, stride 2, padding 1, with bias.
   [B, H, W, C] -> logits [B, H / 32, W / 32, 1] (each side halved and floored
-  five times). LeakyReLU(0.2) after the first four. PyTorch's default
+  five times). LeakyReLU(0.2) after all but the last. PyTorch's default
   initialisation. The input is a map at full resolution.
 
   Attributes:
     width: channels of the first layer; then 2, 4 and 8 times that. 64 in the
       references (2,778,049 parameters at C = 16).
+    depth: convolutions; 5 in the references, whose logits see 94x94 pixels
+      each. Those of 3 see 22x22.
   """
 
   width: int = 64
+  depth: int = 5
   dtype: Any = jnp.float32
   param_dtype: Any = jnp.float32
 
   @nn.compact
   def __call__(self, x: jax.Array) -> jax.Array:
-    widths = [self.width * factor for factor in (1, 2, 4, 8)] + [1]
+    widths = [self.width * 2**i for i in range(self.depth - 1)] + [1]
     for i, features in enumerate(widths):
       x = layers.Conv(
         features,
@@ -43,7 +46,7 @@ class FcDiscriminator(nn.Module):
         rewrites=rewrites_lib.Rewrites(barriers=False),
         name=f'conv{i}',
       )(x)
-      if i < 4:
+      if i < self.depth - 1:
         x = nn.leaky_relu(x, 0.2)
     return x.astype(jnp.promote_types(x.dtype, jnp.float32))
 

@@ -104,16 +104,17 @@ class Generator(nn.Module):
   Attributes:
     width: channels of the first layer; the blocks have 4 times that. 64.
     blocks: 9, or 6 for images of up to 128 pixels a side.
-    residual: for networks that have little time; in no paper. Add the image,
-      the first three channels, before the tanh, with kernels that begin with 0
-      in the last layer: it begins with the image. And double the sides by
-      repeating pixels before a 3x3 convolution, as transposed ones begin with
-      checkerboards (Odena et al., Distill 2016).
+    residual: for networks that have little time; in no paper; 0: off. Add the
+      image, the first three channels, before the tanh, with kernels that begin
+      with 0 in the last layer: it begins with the image. What is added to it
+      stays within +-residual, where black is at -2.6, white at 2.6. And double
+      the sides by repeating pixels before a 3x3 convolution, as transposed ones
+      begin with checkerboards (Odena et al., Distill 2016).
   """
 
   width: int = 64
   blocks: int = 9
-  residual: bool = False
+  residual: float = 0.0
   dtype: Any = jnp.float32
   param_dtype: Any = jnp.float32
   rewrites: rewrites_lib.Rewrites = rewrites_lib.Rewrites()
@@ -165,5 +166,6 @@ class Generator(nn.Module):
     y = conv(pad_reflected(y, 3), 3, 7, 'head', last, padding=0)
     y = y.astype(jnp.promote_types(y.dtype, jnp.float32))[:, :height, :width]
     if self.residual:
+      y = self.residual * jnp.tanh(y / self.residual)
       y = y + jnp.arctanh(0.99 * x[..., :3].astype(y.dtype))
     return jnp.tanh(y)

@@ -133,6 +133,7 @@ def run(method, batch, steps=1):
   [
     ('patch', discriminators.PatchDiscriminator(width=4)),
     ('strided', discriminators.FcDiscriminator(width=4)),
+    ('local', discriminators.FcDiscriminator(width=4, depth=3)),
   ],
 )
 def test_input_discriminator(kind, module):

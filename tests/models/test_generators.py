@@ -43,7 +43,7 @@ def test_cropping_is_of_the_padding_alone():
 
 
 def test_residual_generator_begins_with_the_image():
-  module = generators.Generator(width=4, blocks=2, residual=True)
+  module = generators.Generator(width=4, blocks=2, residual=0.5)
   maps = jax.random.uniform(jax.random.key(0), (2, 18, 21, 5), minval=-1)
   params = module.init(jax.random.key(1), maps)['params']
   # But for the last bias, which is PyTorch's.
@@ -54,6 +54,13 @@ def test_residual_generator_begins_with_the_image():
     params
   )
   assert float(jnp.abs(grads['head']['kernel']).max()) > 0
+  # However far it goes, it stays within the bound.
+  params['head']['bias'] = jnp.asarray([-50.0, 0.0, 50.0])
+  made = jnp.arctanh(module.apply({'params': params}, maps))
+  added = made - jnp.arctanh(0.99 * maps[..., :3])
+  np.testing.assert_allclose(
+    added, jnp.broadcast_to(jnp.asarray([-0.5, 0, 0.5]), added.shape), atol=1e-4
+  )
 
 
 def test_transposed_convolution_by_hand():
