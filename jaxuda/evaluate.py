@@ -1,40 +1,44 @@
 r"""Scores of a checkpoint, at label resolution, every pixel once.
 
     python -m jaxuda.evaluate --workdir=DIR [--checkpoint=last|best|STEP] \
-        [--against=OTHER_DIR] [--split=val] [--classes=coarse7] [--out=FILE]
+        [--against=OTHER_DIR] [--split=val] [--classes=coarse7] [--out=FILE] \
+        [--flip] [--scales=0.75,1,1.25] [--window]
     python -m jaxuda.evaluate --weights=FILE --config=configs/dada.py:... \
         [--network=student|teacher] [--config.field=value ...]
 
 The second scores a published checkpoint (or the folder of a conversion) as the
 config of its method prepares images and labels; see configs/published.py.
 
-With --distributed several processes share the images: docs/clusters.md.
+--flip, --scales and --window average what several views of a picture give, see
+`views`; the papers' figures are without. With --distributed several processes
+share the images: docs/clusters.md.
 
 Every figure carries its protocol: classes, subset, resolution of the labels and
 of the network's input, checkpoint, network, split and dataset.
 """
 
 import collections
-from collections.abc import Callable, Sequence
-import functools
+from collections.abc import Callable
+import dataclasses
 import itertools
 import pathlib
 from typing import Any
 
 from absl import flags
 import jax
-import jax.numpy as jnp
 import ml_collections
 from ml_collections import config_flags
 import numpy as np
 
 from jaxuda import cluster
 from jaxuda import command
+from jaxuda import counting
 from jaxuda import display
 from jaxuda import errors
 from jaxuda import metrics
 from jaxuda import parallel
 from jaxuda import scores
+from jaxuda import views as views_lib
 from jaxuda import workdir as workdir_lib
 from jaxuda.data import labels
 from jaxuda.data import pipeline
@@ -51,6 +55,7 @@ def run(
   step: int,
   split: str | None = None,
   classes: str | None = None,
+  views: views_lib.Views = views_lib.ONCE,
   progress: display.Progress | None = None,
   stop: Callable[[], bool] = lambda: False,
 ) -> dict[str, Any] | None:
@@ -63,6 +68,8 @@ def run(
     step: steps taken, for the protocol.
     split: of the target dataset; `config.data.target.eval_split` if None.
     classes: a set that the network's classes are merged to; its own if None.
+    views: how the pictures are looked at. If more than once, each is read at
+      its own resolution, and no depth is scored.
     progress: the loop that this interrupts.
     stop: asked after every batch; True gives up.
 
@@ -78,7 +85,7 @@ def run(
   own = config.classes
   classes = classes or own
   split = split or config.data.target.eval_split
-  table = None if classes == own else merge_table(own, classes)
+  table = None if classes == own else counting.merge_table(own, classes)
   counted = _count(
     _count_batches(
       method,
@@ -87,6 +94,7 @@ def run(
       split,
       classes,
       table,
+      views,
       progress,
     ),
     len(labels.get_class_set(classes).names),
@@ -104,6 +112,8 @@ def run(
     'dataset': config.data.target.dataset,
     'images': len(images),
   }
+  if views != views_lib.ONCE:
+    protocol['views'] = dataclasses.asdict(views)
   return scores.make_scores(
     confusion, classes, images=images, depth=depth, protocol=protocol
   )
@@ -148,71 +158,15 @@ def _merge(parts):
   return confusion, images, dict(depth) or None, resolutions
 
 
-def merge_table(source: str, target: str) -> tuple[int, ...]:
-  """Returns the class of the set `target` for each class of `source`.
-
-  A class without a counterpart becomes one more class, which no label has: its
-  predictions are errors, not ignored pixels.
-  """
-  table = np.asarray(labels.merge_map(source, target))
-  return tuple(
-    len(labels.get_class_set(target).names) if x == labels.IGNORE else int(x)
-    for x in table[: len(labels.get_class_set(source).names)]
-  )
-
-
-@functools.partial(jax.jit, static_argnames=('method', 'table', 'count'))
-def count_batch(
-  state: Any,
-  image: jax.Array,
-  label: jax.Array,
-  depth: tuple[jax.Array, jax.Array] | None,
-  *,
-  method: Any,
-  table: tuple[int, ...] | None,
-  count: int,
-) -> dict[str, Any]:
-  """Scores one batch on the device.
-
-  Args:
-    state: a training state.
-    image: uint8 [B, H, W, 3].
-    label: int32 [B, h, w], 255 = ignore.
-    depth: true metres [B, h, w] and where they are valid, or None.
-    method: whose `predict` is scored; hashable.
-    table: scored class of each class of the network; None for the same.
-    count: number of scored classes.
-
-  Returns:
-    'confusion' int32 [B, count, count + 1], rows are true; 'depth' sums of
-    errors where depth was given.
-  """
-  out = method.predict(state, image, size=label.shape[1:])
-  prediction = jnp.argmax(out['logits'], axis=-1)
-  if table is not None:
-    prediction = jnp.asarray(table, jnp.int32)[prediction]
-  confusion = metrics.image_confusion_matrices(
-    label, prediction, num_classes=count + 1
-  )
-  result = {'confusion': confusion[:, :count]}
-  if depth is not None:
-    true, valid = depth
-    result['depth'] = metrics.depth_error_sums(out['depth'], true, valid)
-  return result
-
-
-def predicts_depth(method: Any, state: Any, size: Sequence[int]) -> bool:
-  """Says whether `method.predict` gives depth, without running it."""
-  image = jax.ShapeDtypeStruct((1, *size, 3), jnp.uint8)
-  return 'depth' in jax.eval_shape(method.predict, state, image)
-
-
-def _count_batches(method, state, config, split, classes, table, progress):
+def _count_batches(
+  method, state, config, split, classes, table, views, progress
+):
   """Yields (batch, result on the host), one batch behind the device."""
-  with_depth = predicts_depth(method, state, config.data.target.size)
+  target, once = config.data.target, views == views_lib.ONCE
+  with_depth = once and counting.predicts_depth(method, state, target.size)
   # A process has at least one image at a time.
   processes = jax.process_count()
-  share = max(1, config.eval_batch_size // processes)
+  share = max(1, config.eval_batch_size // processes) if once else 1
   with cluster.first_process_first():
     total = pipeline.eval_size(config.data, split=split)
   batches = pipeline.eval_stream(
@@ -223,28 +177,37 @@ def _count_batches(method, state, config, split, classes, table, progress):
     with_depth=with_depth,
     process_index=jax.process_index(),
     process_count=processes,
+    whole_images=not once,
   )
-  count = len(labels.get_class_set(classes).names)
+  options = {
+    'method': method,
+    'table': table,
+    'count': len(labels.get_class_set(classes).names),
+  }
   waiting = None
   with display.Progress(
-    f'evaluate {config.data.target.dataset} {split}',
+    f'evaluate {target.dataset} {split}',
     total=total,
     unit='images',
     parent=progress,
   ) as shown:
     done = 0
     for batch in batches:
-      depth = None
-      if with_depth and 'depth' in batch:
-        depth = (batch['depth'], batch['depth_valid'])
-      arrays = parallel.spread((batch['image'], batch['label'], depth))
-      result = count_batch(
-        state,
-        *arrays,
-        method=method,
-        table=table,
-        count=count,
-      )
+      if once:
+        depth = None
+        if with_depth and 'depth' in batch:
+          depth = (batch['depth'], batch['depth_valid'])
+        arrays = parallel.spread((batch['image'], batch['label'], depth))
+        result = counting.count_batch(state, *arrays, **options)
+      else:
+        result = counting.count_views(
+          state,
+          batch,
+          size=target.size,
+          views=views,
+          image_resize=target.get('image_resize', 'bicubic'),
+          **options,
+        )
       if waiting:
         yield waiting[0], jax.device_get(waiting[1])
       waiting = batch, result
@@ -286,6 +249,7 @@ def _evaluate(loaded):
     step=loaded.step,
     split=flags.FLAGS.split,
     classes=flags.FLAGS.classes,
+    views=views_lib.from_flags(),
   )
 
 
@@ -357,6 +321,7 @@ def _define_flags():
   flags.DEFINE_string(
     'out', None, 'JSON to write; evaluation.json beside it if unset.'
   )
+  views_lib.define_flags()
   flags.DEFINE_string('data_dir', None, 'Where TFDS keeps its data.')
   flags.DEFINE_string(
     'manual_dir', None, 'Where the target dataset was downloaded to.'

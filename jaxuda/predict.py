@@ -48,8 +48,6 @@ from jaxuda.ops import resize
 from jaxuda.weights import runs
 from jaxuda.weights import stored
 
-# One look at all of a picture.
-_ONCE = views_lib.Views()
 # That read and write pictures beside the network.
 _THREADS = 4
 
@@ -58,7 +56,7 @@ def predict_labels(
   image: np.ndarray,
   run: workdir_lib.Run,
   *,
-  views: views_lib.Views = _ONCE,
+  views: views_lib.Views = views_lib.ONCE,
 ) -> np.ndarray:
   """Segments one image of any size.
 
@@ -78,7 +76,7 @@ def label_images(
   images: Iterable[np.ndarray],
   run: workdir_lib.Run,
   *,
-  views: views_lib.Views = _ONCE,
+  views: views_lib.Views = views_lib.ONCE,
   batch_size: int = 1,
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
   """Segments images of any sizes, `batch_size` at a time.
@@ -98,7 +96,7 @@ def label_images(
   target = run.config.data.target
   size = tuple(target.size)
   image_resize = target.get('image_resize', 'bicubic')
-  if views != _ONCE:
+  if views != views_lib.ONCE:
     for image in images:
       maps = views_lib.mean_probabilities(
         image,
@@ -125,7 +123,7 @@ def run_folder(
   folder: str | os.PathLike,
   out: str | os.PathLike,
   *,
-  views: views_lib.Views = _ONCE,
+  views: views_lib.Views = views_lib.ONCE,
   batch_size: int = 1,
 ) -> list[str]:
   """Segments every picture of a folder.
@@ -199,7 +197,8 @@ def _ahead(
 
 @functools.partial(jax.jit, static_argnames='method')
 def _logits(state: Any, image: jax.Array, *, method: Any) -> jax.Array:
-  return method.predict(state, image)['logits']
+  # Upsampled once, to where it is needed, as an evaluation does.
+  return method.predict(state, image, size='grid')['logits']
 
 
 @functools.partial(jax.jit, static_argnames='size')
@@ -217,7 +216,7 @@ def run_video(
   source: str | os.PathLike,
   out: str | os.PathLike,
   *,
-  views: views_lib.Views = _ONCE,
+  views: views_lib.Views = views_lib.ONCE,
   batch_size: int = 1,
 ) -> int:
   """Writes a video with the label maps over its frames.
@@ -280,19 +279,10 @@ def _load() -> workdir_lib.Run:
   return computing_in(run, f.dtype) if f.dtype else run
 
 
-def _views() -> views_lib.Views:
-  f = flags.FLAGS
-  try:
-    scales = tuple(map(float, f.scales))
-  except ValueError as e:
-    raise errors.UserError(f'scales: {e}; expected numbers') from e
-  return views_lib.Views(scales=scales, flip=f.flip, window=f.window)
-
-
 def main() -> int:
   """Runs the command line; 1 if a picture could not be read."""
-  views, source, out = _views(), flags.FLAGS.images, flags.FLAGS.out
-  batch_size = flags.FLAGS.batch_size
+  views, batch_size = views_lib.from_flags(), flags.FLAGS.batch_size
+  source, out = flags.FLAGS.images, flags.FLAGS.out
   if pathlib.Path(out).suffix in overlay.VIDEOS:
     count = run_video(_load(), source, out, views=views, batch_size=batch_size)
     print(f'wrote {out}, {count} frames')
@@ -321,9 +311,7 @@ def _define_flags():
   flags.DEFINE_string(
     'out', None, 'Folder to write to; or a video.', required=True
   )
-  flags.DEFINE_bool('flip', False, 'Also look at the mirrored picture.')
-  flags.DEFINE_list('scales', ['1'], "Of the network's input.")
-  flags.DEFINE_bool('window', False, 'Overlapping pieces at full resolution.')
+  views_lib.define_flags()
   flags.DEFINE_integer(
     'batch_size', 1, 'Pictures at once, if each is looked at once.', 1
   )

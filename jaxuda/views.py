@@ -9,6 +9,7 @@ import dataclasses
 import functools
 from typing import Any
 
+from absl import flags
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -49,6 +50,31 @@ class Views:
       raise errors.UserError(f'overlap={self.overlap}; expected [0, 1)')
 
 
+# One look at all of a picture.
+ONCE = Views()
+
+
+def define_flags() -> None:
+  """Defines the flags that say how pictures are looked at."""
+  flags.DEFINE_bool('flip', False, 'Also look at the mirrored picture.')
+  flags.DEFINE_list('scales', ['1'], "Of the network's input.")
+  flags.DEFINE_bool('window', False, 'Overlapping pieces at full resolution.')
+
+
+def from_flags() -> Views:
+  """Returns what the flags of `define_flags` say.
+
+  Raises:
+    UserError: a scale that is no number above 0.
+  """
+  f = flags.FLAGS
+  try:
+    scales = tuple(map(float, f.scales))
+  except ValueError as e:
+    raise errors.UserError(f'scales: {e}; expected numbers') from e
+  return Views(scales=scales, flip=f.flip, window=f.window)
+
+
 def mean_probabilities(
   image: np.ndarray,
   state: Any,
@@ -57,6 +83,7 @@ def mean_probabilities(
   size: Sequence[int],
   views: Views,
   image_resize: str = 'bicubic',
+  out: Sequence[int] | None = None,
 ) -> np.ndarray:
   """Averages the class probabilities of all views of a picture.
 
@@ -67,11 +94,13 @@ def mean_probabilities(
     size: (h, w), the network's.
     views: see `Views`.
     image_resize: filter, 'bicubic' or 'bilinear'.
+    out: (h, w) of what is returned; the picture's if None.
 
   Returns:
-    float32 [H, W, C].
+    float32 [h, w, C].
   """
   full = image.shape[:2]
+  out = tuple(map(int, out or full))
   total = 0
   for scale in views.scales:
     base = full if views.window else size
@@ -81,10 +110,10 @@ def mean_probabilities(
       one = seen[:, ::-1] if mirrored else seen
       if views.window:
         maps = _slide(one, state, method, size, views.overlap)
-        maps = np.asarray(_resize(jnp.asarray(maps)[None], size=full)[0])
+        maps = np.asarray(_resize(jnp.asarray(maps)[None], size=out)[0])
       else:
         logits = _logits(state, np.ascontiguousarray(one)[None], method=method)
-        maps = np.asarray(_probabilities(logits, size=full)[0])
+        maps = np.asarray(_probabilities(logits, size=out)[0])
       total = total + (maps[:, ::-1] if mirrored else maps)
   return total / (len(views.scales) * (1 + views.flip))
 
@@ -141,7 +170,8 @@ def _slide(image, state, method, size, overlap):
 
 @functools.partial(jax.jit, static_argnames='method')
 def _logits(state: Any, image: jax.Array, *, method: Any) -> jax.Array:
-  return method.predict(state, image)['logits']
+  # Upsampled once, to where it is needed, as an evaluation does.
+  return method.predict(state, image, size='grid')['logits']
 
 
 @functools.partial(jax.jit, static_argnames='size')

@@ -55,15 +55,16 @@ ROOMS = {
     'absl jax ml_collections numpy tensorflow',
   ),
   'runners': ('', 'PIL jax numpy tensorflow'),
-  'views': ('errors ops', 'PIL jax numpy'),
+  'views': ('errors ops', 'PIL absl jax numpy'),
+  'counting': ('data metrics views', 'jax numpy'),
   'overlay': ('errors pictures', 'cv2 numpy'),
   'warm_start': ('checkpoint errors weights workdir', 'jax'),
   'recorder': ('pictures workdir', 'clu numpy'),
   'window': ('checkpoint errors', 'jax numpy'),
   'scores': ('data display errors metrics', 'numpy'),
   'evaluate': (
-    'cluster command data display errors metrics parallel scores weights'
-    ' workdir',
+    'cluster command counting data display errors metrics parallel scores views'
+    ' weights workdir',
     'absl jax ml_collections numpy',
   ),
   'provenance': ('workdir', 'jax'),
@@ -98,7 +99,7 @@ ROOMS = {
     'absl cc3d cv2 jax ml_collections numpy scipy sklearn',
   ),
   'reporting': (
-    'comparison data display errors evaluate metrics pictures provenance scores'
+    'comparison counting data display errors metrics pictures provenance scores'
     ' workdir',
     'PIL jax jinja2 matplotlib numpy',
   ),
@@ -138,7 +139,8 @@ INNER_ROOMS = {
 WITHOUT_TENSORFLOW = (
   *('data.frames', 'depth.formats', 'depth.inpainting', 'depth.matching'),
   'depth.self_supervised',
-  *('checkpoint', 'cluster', 'command', 'comparison', 'data.class_tables'),
+  *('checkpoint', 'cluster', 'command', 'comparison', 'counting'),
+  'data.class_tables',
   *('data.labels', 'data.rendering', 'display'),
   *('errors', 'losses', 'methods', 'metrics', 'mixtures', 'models', 'ops'),
   *('optim', 'parallel', 'pictures', 'predict', 'rng', 'state', 'workdir'),

@@ -2,7 +2,6 @@ import json
 import subprocess
 import sys
 
-import jax
 import numpy as np
 import pytest
 
@@ -10,6 +9,7 @@ from jaxuda import errors
 from jaxuda import evaluate
 from jaxuda import metrics
 from jaxuda import scores as scores_lib
+from jaxuda import views
 from jaxuda import workdir as workdir_lib
 from jaxuda.data import labels
 from jaxuda.data import pipeline
@@ -118,7 +118,6 @@ def test_depth_errors_by_hand():
 def test_network_without_depth_has_no_depth_figures():
   config, method = tiny.make_config(), tiny.Method(depth=False)
   state = _state(method, config)
-  assert not evaluate.predicts_depth(method, state, (8, 16))
   scores = evaluate.run(method, state, config, step=3)
   assert not [name for name in scores['figures'] if name.startswith('depth')]
 
@@ -135,16 +134,6 @@ def test_nineteen_classes_are_scored_on_coarser_sets_too():
   assert figures['mIoU7']['classes'] == 'coarse7'
   assert len(figures['mIoU7']['subset']) == 7
   assert figures['mIoU11']['classes'] == 'camvid11'
-
-
-def test_merge_table_counts_predictions_without_a_counterpart_as_errors():
-  table = evaluate.merge_table('cityscapes19', 'synthia16')
-  names = labels.CLASS_SETS['cityscapes19'].names
-  assert table[names.index('terrain')] == 16
-  assert table[names.index('sky')] == 9
-  assert len(table) == 19
-  with pytest.raises(errors.UserError, match='cannot be merged'):
-    evaluate.merge_table('coarse7', 'cityscapes19')
 
 
 def test_merged_predictions_by_hand():
@@ -191,17 +180,31 @@ def test_command_fails_in_one_line():
   assert 'nowhere/config.json is missing' in line
 
 
-def test_result_is_the_same_under_jit_and_on_one_device():
-  method, config = tiny.Method(), tiny.make_config()
+def test_several_views_by_hand():
+  """The network sees single pixels: windows and mirrors change nothing."""
+  config, method = tiny.make_config(), tiny.Method()
   state = _state(method, config)
-  batch = next(tiny.eval_stream(config.data, classes='', batch_size=2))
-  options = dict(method=method, table=None, count=tiny.CLASSES)
-  compiled = evaluate.count_batch(
-    state, batch['image'], batch['label'], None, **options
-  )
-  with jax.disable_jit():
-    eager = evaluate.count_batch(
-      state, batch['image'], batch['label'], None, **options
-    )
-  np.testing.assert_array_equal(compiled['confusion'], eager['confusion'])
-  assert compiled['confusion'].shape == (2, tiny.CLASSES, tiny.CLASSES + 1)
+  looked = views.Views(flip=True, window=True)
+  result = evaluate.run(method, state, config, step=3, views=looked)
+  confusion = np.zeros((tiny.CLASSES, tiny.CLASSES), np.int64)
+  for batch in tiny.eval_stream(
+    config.data, classes='', batch_size=1, whole_images=True
+  ):
+    assert batch['image'].shape[1:3] == batch['label'].shape[1:]
+    logits = method.predict(state, batch['image'])['logits']
+    valid = batch['label'] < 255
+    prediction = np.asarray(logits).argmax(-1)
+    np.add.at(confusion, (batch['label'][valid], prediction[valid]), 1)
+  iou = 100 * metrics.iou_per_class(confusion)
+  values = result['figures']['IoU']['value']
+  np.testing.assert_allclose(list(values.values()), iou, atol=0.0051)
+  assert result['figures']['mIoU7']['views'] == {
+    'scales': (1.0,),
+    'flip': True,
+    'window': True,
+    'overlap': pytest.approx(1 / 3),
+  }
+  assert not [name for name in result['figures'] if name.startswith('depth')]
+  once = _run()
+  assert 'views' not in once['figures']['mIoU7']
+  assert result['images'].keys() == once['images'].keys()

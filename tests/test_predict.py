@@ -1,6 +1,7 @@
 import subprocess
 import sys
 
+import jax
 import numpy as np
 from PIL import Image
 import pytest
@@ -14,6 +15,7 @@ from jaxuda import predict
 from jaxuda import views
 from jaxuda import workdir as workdir_lib
 from jaxuda.data import labels
+from jaxuda.ops import resize
 from tests import tiny
 
 
@@ -119,6 +121,35 @@ def test_another_type_of_number():
   assert run.config.network.dtype == run.method.network.dtype == 'float32'
   with pytest.raises(errors.UserError, match=r'network\.dtype'):
     predict.computing_in(run, 'float16')
+
+
+def test_labels_are_those_that_are_scored():
+  """Logits of an eighth of the size are upsampled once, not in two steps."""
+  config = source_only.get_config('pair=streets,classes=coarse7')
+  config.network.backbone = 'resnet_tiny'
+  config.data.target.size = (40, 56)
+  method = methods.create(config)
+  state = jax.jit(method.init)(*workdir_lib.init_args(config, method))
+  rng = np.random.default_rng(0)
+  image = rng.integers(0, 256, (40, 56, 3), dtype=np.uint8)
+  # Without its bias, so that one image has several classes.
+  net = state.nets['task']
+  mean = method.predict(state, image[None])['logits'].mean((0, 1, 2))
+  head = {**net.params['layer6']}
+  head['conv0_bias'] -= mean
+  params = {**net.params, 'layer6': head}
+  state = state.replace(nets={'task': net.replace(params=params)})
+  run = workdir_lib.Run(config=config, method=method, state=state, step=0)
+  large = np.asarray(Image.fromarray(image).resize((140, 100)))
+  small = views.resized(large, (40, 56), 'bicubic')
+  for size, shown in (((40, 56), image), ((100, 140), large)):
+    seen = image if shown is image else small
+    scored = method.predict(state, seen[None], size=size)['logits']
+    label = predict.predict_labels(shown, run)
+    np.testing.assert_array_equal(label, np.asarray(scored[0]).argmax(-1))
+  steps = method.predict(state, small[None])['logits']
+  steps = resize.resize_align_corners(steps, (100, 140))
+  assert (np.asarray(steps[0]).argmax(-1) != label).any()
 
 
 def test_out_is_a_file(run, folder, tmp_path):

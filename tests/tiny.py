@@ -82,7 +82,8 @@ class Method:
 
   def predict(self, state, image, *, size=None):
     logits = _normalize(image) @ state.nets['task'].params['kernel']
-    size = size or image.shape[1:3]
+    if size == 'grid' or size is None:
+      size = image.shape[1:3]
     out = {'logits': resize.resize_align_corners(logits, size)}
     if self.depth:
       out['depth'] = jnp.full(out['logits'].shape[:3], 20.0)
@@ -187,6 +188,7 @@ def eval_stream(
   domain='target',
   process_index=0,
   process_count=1,
+  whole_images=False,
 ):
   """Stands in for `pipeline.eval_stream`: labels of twice the size."""
   del classes, split
@@ -198,8 +200,9 @@ def eval_stream(
     count = min(batch_size, IMAGES - start)
     image, label = make_images(rng, batch_size, (2 * height, 2 * width))
     label[count:] = 255
+    step = 1 if whole_images else 2
     batch = {
-      'image': np.ascontiguousarray(image[rows, ::2, ::2]),
+      'image': np.ascontiguousarray(image[rows, ::step, ::step]),
       'label': label[rows],
       'name': [f'image {i}' for i in range(start, start + count)][rows],
     }

@@ -224,6 +224,7 @@ def eval_stream(
   domain: str = 'target',
   process_index: int = 0,
   process_count: int = 1,
+  whole_images: bool = False,
 ) -> Iterator[Batch]:
   """Returns a stream in which every image of a split comes once.
 
@@ -237,6 +238,8 @@ def eval_stream(
     process_index: 0..process_count - 1; this process gets its run of rows of
       every batch. All get as many batches.
     process_count: number of processes.
+    whole_images: images are as large as they are, and not brought to the
+      network's size; of different sizes they need a `batch_size` of 1.
 
   Returns:
     An iterator over the evaluation batches described at the top of this file.
@@ -256,7 +259,9 @@ def eval_stream(
   count = len(records)
   batches = -(-count // batch_size)
   numbers = np.arange(batches * batch_size).reshape(batches, batch_size)
-  return _stack_examples(records, numbers[:, rows.start : rows.stop])
+  return _stack_examples(
+    records, numbers[:, rows.start : rows.stop], whole_images
+  )
 
 
 def image_stream(
@@ -345,12 +350,12 @@ def _eval_records(data_config, *, split, domain, fields, classes):
 
 
 def _stack_examples(
-  records: records_lib.Records, numbers: np.ndarray
+  records: records_lib.Records, numbers: np.ndarray, whole_images: bool
 ) -> Iterator[Batch]:
   def load(number):
     record = tf.numpy_function(records.read, [number], tf.string)
     example = records.decode(tf.ensure_shape(record, []))
-    return records.size_for_score(example)
+    return records.size_for_score(example, whole_images=whole_images)
 
   # What is filled up is a real image, so that it has a size, and blanked.
   examples = _Arrays(

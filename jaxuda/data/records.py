@@ -328,10 +328,12 @@ class Records:
     return out
 
   def size_for_score(
-    self, example: dict[str, tf.Tensor]
+    self, example: dict[str, tf.Tensor], *, whole_images: bool = False
   ) -> dict[str, tf.Tensor]:
     """Brings what `decode` gives to the sizes of the evaluation."""
-    return sizing.size_for_score(example, self.domain, self._code)
+    return sizing.size_for_score(
+      example, self.domain, self._code, whole_images=whole_images
+    )
 
   def diagnose(self) -> None:
     """Looks for a broken record among those that were read last.

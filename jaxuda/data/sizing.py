@@ -63,7 +63,11 @@ def size_depth(
 
 
 def size_for_score(
-  example: Example, domain: Any, code: depth_codes.DepthCode
+  example: Example,
+  domain: Any,
+  code: depth_codes.DepthCode,
+  *,
+  whole_images: bool = False,
 ) -> Example:
   """Brings an evaluation example to its sizes.
 
@@ -77,9 +81,14 @@ def size_for_score(
       kept.
     domain: a `records.Domain`.
     code: what the depth means.
+    whole_images: leave an image as large as it is, but for the padding.
   """
   out = {k: v for k, v in example.items() if k != 'depth_factor'}
-  out['image'] = size_image(example['image'], domain)
+  if not whole_images:
+    out['image'] = size_image(example['image'], domain)
+  elif domain.fit == 'pad':
+    whole = transforms.pad_shape(_shape(example['image']), domain.size)
+    out['image'] = transforms.pad_to(example['image'], whole)
   if domain.eval_labels == 'input':
     out['label'] = size_label(example['label'], domain)
     if 'depth' in example:

@@ -8,7 +8,6 @@ minimises the target's entropy (eq. 3). Tsai et al., CVPR 2018
 The class-ratio prior of the ADVENT paper is not in its code, nor here.
 """
 
-from collections.abc import Sequence
 import dataclasses
 
 import jax
@@ -216,7 +215,7 @@ class Method:
     state: state_lib.TrainState,
     image: jax.Array,
     *,
-    size: Sequence[int] | None = None,
+    size: deeplab.Size = None,
   ) -> dict[str, jax.Array]:
     """Evaluates the task network's main head; see `base.Method.predict`."""
     return deeplab.predict(self.task, state.nets['task'], image, size=size)

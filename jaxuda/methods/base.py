@@ -1,7 +1,7 @@
 """What a method is. Documentation only: methods do not inherit from it."""
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import Literal, Protocol
 
 import jax
 
@@ -56,7 +56,7 @@ class Method(Protocol):
     state: state_lib.TrainState,
     image: jax.Array,
     *,
-    size: Sequence[int] | None = None,
+    size: Sequence[int] | Literal['grid'] | None = None,
   ) -> dict[str, jax.Array]:
     """Runs the evaluated network with running statistics.
 
@@ -65,8 +65,8 @@ class Method(Protocol):
     Args:
       state: a training state.
       image: uint8 [B, H, W, 3] RGB.
-      size: (h, w) of the outputs; that of the image if None. Low-resolution
-        logits are upsampled once, straight to it.
+      size: (h, w) of the outputs; that of the image if None; 'grid': as low as
+        the network gives them. Logits are upsampled once, straight to it.
 
     Returns:
       'logits' float32 [B, h, w, C], and 'depth' float32 [B, h, w] metres where

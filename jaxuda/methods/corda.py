@@ -13,7 +13,6 @@ the difficulty comes from the student on the mixed image and is averaged over
 the batch (`difficulty`). Depth is compared as 655.36 / (m + 0.01).
 """
 
-from collections.abc import Sequence
 import dataclasses
 
 import jax
@@ -328,7 +327,7 @@ class Method:
     state: state_lib.TrainState,
     image: jax.Array,
     *,
-    size: Sequence[int] | None = None,
+    size: deeplab.Size = None,
   ) -> dict[str, jax.Array]:
     """Evaluates the student (or the teacher); see `base.Method.predict`.
 

@@ -11,7 +11,6 @@ batch, pseudo-labels are not filtered but weighed by the batch's share of sure
 pixels, two of the ASPP's four rates act (`network.active_rates=2`).
 """
 
-from collections.abc import Sequence
 import dataclasses
 
 import jax
@@ -180,7 +179,7 @@ class Method:
     state: state_lib.TrainState,
     image: jax.Array,
     *,
-    size: Sequence[int] | None = None,
+    size: deeplab.Size = None,
   ) -> dict[str, jax.Array]:
     """Evaluates the student (or the teacher); see `base.Method.predict`."""
     teacher = self.evaluate == 'teacher'

@@ -225,7 +225,7 @@ class Method:
     state: state_lib.TrainState,
     image: jax.Array,
     *,
-    size: Sequence[int] | None = None,
+    size: deeplab.Size = None,
   ) -> dict[str, jax.Array]:
     """Evaluates the task network; see `base.Method.predict`."""
     return deeplab.predict(self.task, state.nets['task'], image, size=size)

@@ -12,7 +12,6 @@ there is no cycle, identity or reconstruction loss. No official code exists.
 What the paper leaves open is a field here, and its docstring says so.
 """
 
-from collections.abc import Sequence
 import dataclasses
 from typing import Any
 
@@ -393,7 +392,7 @@ class Method:
     state: state_lib.TrainState,
     image: jax.Array,
     *,
-    size: Sequence[int] | None = None,
+    size: deeplab.Size = None,
   ) -> dict[str, jax.Array]:
     """Evaluates the task network; see `base.Method.predict`."""
     net, restore = state.nets['task'], self.depth_scale.decode

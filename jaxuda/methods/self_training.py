@@ -6,7 +6,6 @@ depth, no discriminator; a fresh optimizer, the network of an earlier run
 those of that network; they are kept and not trained further.
 """
 
-from collections.abc import Sequence
 import dataclasses
 
 import jax
@@ -105,7 +104,7 @@ class Method:
     state: state_lib.TrainState,
     image: jax.Array,
     *,
-    size: Sequence[int] | None = None,
+    size: deeplab.Size = None,
   ) -> dict[str, jax.Array]:
     """Evaluates the task network; see `base.Method.predict`."""
     return deeplab.predict(self.task, state.nets['task'], image, size=size)

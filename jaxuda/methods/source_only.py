@@ -4,7 +4,6 @@ On the source domain it is the lower bound that every paper reports; on the
 target's own labels it is the oracle, the upper bound.
 """
 
-from collections.abc import Sequence
 import dataclasses
 
 import jax
@@ -114,7 +113,7 @@ class Method:
     state: state_lib.TrainState,
     image: jax.Array,
     *,
-    size: Sequence[int] | None = None,
+    size: deeplab.Size = None,
   ) -> dict[str, jax.Array]:
     """Evaluates the task network; see `base.Method.predict`."""
     return deeplab.predict(self.task, state.nets['task'], image, size=size)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 import dataclasses
-from typing import Any
+from typing import Any, Literal
 
 from flax import linen as nn
 import jax
@@ -16,6 +16,9 @@ from jaxuda.models import vgg
 from jaxuda.ops import depth as depth_ops
 from jaxuda.ops import image as image_ops
 from jaxuda.ops import resize
+
+# Of outputs: (h, w), the image's if None, the network's own.
+Size = Sequence[int] | Literal['grid'] | None
 
 _DTYPES = ('float32', 'bfloat16', 'float64')
 
@@ -260,7 +263,7 @@ def predict(
   net: Any,
   image: jax.Array,
   *,
-  size: Sequence[int] | None = None,
+  size: Size = None,
   restore: Callable[[jax.Array], jax.Array] = depth_ops.restore_depth,
 ) -> dict[str, jax.Array]:
   """Full-resolution outputs of a network with its running statistics.
@@ -269,7 +272,8 @@ def predict(
     module: a `DeepLab`.
     net: its `state.Net`: anything with params and batch_stats.
     image: [B, H, W, 3] RGB in 0..255.
-    size: (h, w) of the outputs; that of the image if None.
+    size: (h, w) of the outputs; that of the image if None; 'grid': they stay at
+      the network's resolution.
     restore: what the depth output says -> metres.
 
   Returns:
@@ -277,6 +281,8 @@ def predict(
     output (the interpolation is before `restore`, as the loss sees it).
   """
   outputs, _ = run(module, net.params, net.batch_stats, image, train=False)
+  if size == 'grid':
+    size = outputs['logits'].shape[1:3]
   size = tuple(image.shape[1:3] if size is None else size)
   result = {'logits': resize.resize_align_corners(outputs['logits'], size)}
   if 'depth' in outputs:

@@ -15,9 +15,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxuda import counting
 from jaxuda import display
 from jaxuda import errors
-from jaxuda import evaluate
 from jaxuda import metrics
 from jaxuda import scores
 from jaxuda import workdir as workdir_lib
@@ -182,7 +182,7 @@ def _read_batches(runs) -> Iterator[list[dict[str, Any]]]:
   configs = [run.config for run in runs.values()]
   # Depth is shown if any run predicts it; the first stream brings the truth.
   with_depth = any(
-    evaluate.predicts_depth(r.method, r.state, r.config.data.target.size)
+    counting.predicts_depth(r.method, r.state, r.config.data.target.size)
     for r in runs.values()
   )
   size = min(config.eval_batch_size for config in configs)

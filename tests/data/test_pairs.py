@@ -128,6 +128,14 @@ def test_from_files_to_batches(tmp_path, pair):
     assert tall['image'][0, :, :5].any()
   else:
     assert (height, width) == releases.SIZE
+  # As large as they are, but for the same padding.
+  whole = list(
+    pipeline.eval_stream(data, classes=classes, batch_size=1, whole_images=True)
+  )
+  for x, y in zip(whole, batches, strict=True):
+    assert x['image'].shape == (*y['label'].shape, 3)
+    assert x['image'].any()
+    np.testing.assert_array_equal(x['label'], y['label'])
 
 
 def test_target_labels_are_not_needed(tmp_path):

@@ -284,11 +284,15 @@ def test_prediction_shapes_and_tree(name):
   state = jax.eval_shape(method.init, rng.root(0), batch)
   image = jax.ShapeDtypeStruct((3, 40, 56, 3), jnp.uint8)
 
-  def predict(s, x):
-    return method.predict(s, x, size=(80, 112))
+  def predict(size):
+    return jax.eval_shape(
+      lambda s, x: method.predict(s, x, size=size), state, image
+    )
 
-  out = jax.eval_shape(predict, state, image)
+  out, grid = predict((80, 112)), predict('grid')
   assert out['logits'].shape == (3, 80, 112, 5)
+  assert grid['logits'].shape[1] < 40
+  assert grid.keys() == out.keys()
   with_depth = 'depth' in state.nets['task'].params
   assert ('depth' in out) == with_depth
   if 'source' in method.needs:
