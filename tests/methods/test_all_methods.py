@@ -2,6 +2,7 @@
 
 import atexit
 import dataclasses
+import functools
 import importlib
 import pathlib
 import shutil
@@ -280,16 +281,13 @@ def test_prediction_shapes_and_tree(name):
   method = VARIANTS[name]
   if not hasattr(method, 'predict'):
     pytest.skip('it segments nothing')
-  batch = make_batch(method)
-  state = jax.eval_shape(method.init, rng.root(0), batch)
+  state = jax.eval_shape(method.init, rng.root(0), make_batch(method))
   image = jax.ShapeDtypeStruct((3, 40, 56, 3), jnp.uint8)
 
-  def predict(size):
-    return jax.eval_shape(
-      lambda s, x: method.predict(s, x, size=size), state, image
-    )
-
-  out, grid = predict((80, 112)), predict('grid')
+  out, grid = (
+    jax.eval_shape(functools.partial(method.predict, size=size), state, image)
+    for size in ((80, 112), 'grid')
+  )
   assert out['logits'].shape == (3, 80, 112, 5)
   assert grid['logits'].shape[1] < 40
   assert grid.keys() == out.keys()
