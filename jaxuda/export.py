@@ -117,6 +117,7 @@ def export(
     'method': run.config.name,
     'step': run.step,
     'size': list(size),
+    'fit': run.config.data.target.get('fit', 'stretch'),
     'classes': list(class_set.names),
     'colors': np.asarray(class_set.colors).tolist(),
     'jax': jax.__version__,

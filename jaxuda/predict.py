@@ -43,6 +43,7 @@ from jaxuda import overlay
 from jaxuda import pictures
 from jaxuda import views as views_lib
 from jaxuda import workdir as workdir_lib
+from jaxuda.data import aspect
 from jaxuda.data import labels
 from jaxuda.ops import resize
 from jaxuda.weights import runs
@@ -96,26 +97,34 @@ def label_images(
   target = run.config.data.target
   size = tuple(target.size)
   image_resize = target.get('image_resize', 'bicubic')
+  fit = target.get('fit', 'stretch')
+
+  def shape_around(image):
+    shape = image.shape[:2]
+    return shape if fit == 'stretch' else aspect.pad_shape(shape, size)
+
   if views != views_lib.ONCE:
     for image in images:
       maps = views_lib.mean_probabilities(
-        image,
+        views_lib.padded(image, shape_around(image)),
         run.state,
         method=run.method,
         size=size,
         views=views,
         image_resize=image_resize,
       )
-      yield image, maps.argmax(-1).astype(np.uint8)
+      label = maps.argmax(-1).astype(np.uint8)
+      yield image, label[: image.shape[0], : image.shape[1]]
     return
   images = iter(images)
   while batch := list(itertools.islice(images, batch_size)):
-    small = [views_lib.resized(x, size, image_resize) for x in batch]
+    small = [views_lib.framed(x, size, image_resize, fit) for x in batch]
     # The last batch is filled up, so that nothing is compiled for it.
     small += small[-1:] * (batch_size - len(batch))
     logits = _logits(run.state, np.stack(small), method=run.method)
     for i, image in enumerate(batch):
-      yield image, np.asarray(_label(logits, i, size=image.shape[:2]))
+      label = np.asarray(_label(logits, i, size=shape_around(image)))
+      yield image, label[: image.shape[0], : image.shape[1]]
 
 
 def run_folder(

@@ -16,6 +16,7 @@ import numpy as np
 from PIL import Image
 
 from jaxuda import errors
+from jaxuda.data import aspect
 from jaxuda.ops import resize
 
 FILTERS = {
@@ -116,6 +117,29 @@ def mean_probabilities(
         maps = np.asarray(_probabilities(logits, size=out)[0])
       total = total + (maps[:, ::-1] if mirrored else maps)
   return total / (len(views.scales) * (1 + views.flip))
+
+
+def framed(
+  image: np.ndarray, size: Sequence[int], image_resize: str, fit: str
+) -> np.ndarray:
+  """Returns what the network sees of a picture, as in training.
+
+  Args:
+    image: uint8 [H, W, 3].
+    size: (h, w), the network's.
+    image_resize: filter, 'bicubic' or 'bilinear'.
+    fit: 'stretch' or 'pad', see `data.aspect`.
+  """
+  if fit == 'stretch':
+    return resized(image, size, image_resize)
+  inner = aspect.fit_size(image.shape[:2], tuple(size))
+  return padded(resized(image, inner, image_resize), size)
+
+
+def padded(image: np.ndarray, size: Sequence[int]) -> np.ndarray:
+  """Returns a picture padded with black below and to the right to (h, w)."""
+  height, width = image.shape[:2]
+  return np.pad(image, ((0, size[0] - height), (0, size[1] - width), (0, 0)))
 
 
 def resized(

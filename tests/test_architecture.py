@@ -55,7 +55,7 @@ ROOMS = {
     'absl jax ml_collections numpy tensorflow',
   ),
   'runners': ('', 'PIL jax numpy tensorflow'),
-  'views': ('errors ops', 'PIL absl jax numpy'),
+  'views': ('data errors ops', 'PIL absl jax numpy'),
   'counting': ('data metrics views', 'jax numpy'),
   'overlay': ('errors pictures', 'cv2 numpy'),
   'warm_start': ('checkpoint errors weights workdir', 'jax'),
@@ -125,6 +125,7 @@ ROOMS = {
 # Parts of a room that are held to more than their room.
 INNER_ROOMS = {
   'data.frames': ('errors', 'PIL cv2 numpy'),
+  'data.aspect': ('', ''),
   'data.labels': ('errors', 'numpy'),
   'data.label_tables': ('', ''),
   'data.class_names': ('', ''),
@@ -140,7 +141,7 @@ WITHOUT_TENSORFLOW = (
   *('data.frames', 'depth.formats', 'depth.inpainting', 'depth.matching'),
   'depth.self_supervised',
   *('checkpoint', 'cluster', 'command', 'comparison', 'counting'),
-  'data.class_tables',
+  *('data.aspect', 'data.class_tables'),
   *('data.labels', 'data.rendering', 'display'),
   *('errors', 'losses', 'methods', 'metrics', 'mixtures', 'models', 'ops'),
   *('optim', 'parallel', 'pictures', 'predict', 'rng', 'state', 'workdir'),

@@ -1,6 +1,8 @@
 """Exported networks give what the original gives, without this package."""
 
+import importlib.util
 import json
+import pathlib
 import subprocess
 import sys
 
@@ -88,10 +90,43 @@ def test_the_same_numbers_elsewhere(run, exported, name, refused):
     assert (picture.size, picture.mode) == ((31, 17), 'P')
 
 
+@pytest.mark.parametrize('name', export.FORMATS)
+@pytest.mark.parametrize(('fit', 'columns'), [('stretch', 6), ('pad', 2)])
+def test_a_picture_is_framed_as_in_training(
+  name, fit, columns, monkeypatch, tmp_path
+):
+  """A network that says in which eight columns a pixel is."""
+  path = pathlib.Path(export.__file__).parent / f'runners/run_{name}.py'
+  spec = importlib.util.spec_from_file_location('runner', path)
+  runner = importlib.util.module_from_spec(spec)
+  spec.loader.exec_module(runner)
+  info = {'size': [32, 48], 'fit': fit, 'colors': [[0, 0, 0]] * 6}
+  (tmp_path / 'export.json').write_text(json.dumps(info))
+  seen = []
+
+  def network(image):
+    seen.append(image)
+    return {'label': np.tile(np.arange(48, dtype=np.uint8) // 8, (1, 32, 1))}
+
+  monkeypatch.setattr(runner, 'FOLDER', tmp_path)
+  monkeypatch.setattr(runner, 'load', lambda: network)
+  # 40 high, 20 wide: 32x16 in 32x48.
+  Image.new('RGB', (20, 40), (255, 255, 255)).save(tmp_path / 'white.png')
+  out = tmp_path / 'label.png'
+  monkeypatch.setattr(sys, 'argv', ['', str(tmp_path / 'white.png'), str(out)])
+  runner.main()
+  (image,) = seen
+  assert image.shape == (1, 32, 48, 3)
+  assert (image[0] == 255).all((0, 2)).sum() == (16 if fit == 'pad' else 48)
+  with Image.open(out) as label:
+    expected = ((np.arange(20) + 0.5) * columns / 20).astype(np.uint8)
+    np.testing.assert_array_equal(np.asarray(label), np.tile(expected, (40, 1)))
+
+
 def test_what_is_beside_it(run, exported):
   folder, _ = exported
   info = json.loads((folder / 'export.json').read_text())
-  assert info['size'] == list(SIZE)
+  assert (info['size'], info['fit']) == (list(SIZE), 'stretch')
   assert len(info['classes']) == len(info['colors']) == 19
   with np.load(folder / 'weights.npz') as file:
     assert 'params/backbone/conv1/kernel' in file.files

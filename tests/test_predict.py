@@ -152,6 +152,25 @@ def test_labels_are_those_that_are_scored():
   assert (np.asarray(steps[0]).argmax(-1) != label).any()
 
 
+def test_padding_is_no_part_of_the_label(run):
+  """The network sees single pixels, 8x16 of them, and keeps the aspect."""
+  run.config.data.target.fit = 'pad'
+  rng = np.random.default_rng(2)
+  for shape in ((8, 5), (3, 16)):
+    image = rng.integers(0, 256, (*shape, 3), dtype=np.uint8)
+    logits = run.method.predict(run.state, image[None])['logits'][0]
+    for look in (views.Views(), views.Views(window=True, flip=True)):
+      label = predict.predict_labels(image, run, views=look)
+      np.testing.assert_array_equal(label, np.asarray(logits).argmax(-1))
+  # As an evaluation has it: shrunk to 8x5, padded, scored as 16x32.
+  image = rng.integers(0, 256, (16, 10, 3), dtype=np.uint8)
+  small = np.zeros((1, 8, 16, 3), np.uint8)
+  small[0, :, :5] = views.resized(image, (8, 5), 'bicubic')
+  logits = run.method.predict(run.state, small, size=(16, 32))['logits'][0]
+  label = predict.predict_labels(image, run)
+  np.testing.assert_array_equal(label, np.asarray(logits).argmax(-1)[:, :10])
+
+
 def test_out_is_a_file(run, folder, tmp_path):
   (tmp_path / 'out').write_text('')
   with pytest.raises(errors.UserError, match='out is a file'):

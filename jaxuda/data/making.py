@@ -20,6 +20,7 @@ import numpy as np
 from PIL import Image
 
 from jaxuda import errors
+from jaxuda.data import aspect
 from jaxuda.data import decoding
 from jaxuda.data import labels
 from jaxuda.data import layout as layout_lib
@@ -56,7 +57,7 @@ class Store:
       ('form', FORMS),
       ('image_resize', transforms.IMAGE_RESIZES),
       ('depth_resize', transforms.DEPTH_RESIZES),
-      ('fit', transforms.FITS),
+      ('fit', aspect.FITS),
     ):
       if getattr(self, name) not in choices:
         raise errors.UserError(
@@ -181,7 +182,7 @@ class Maker:
     size = image.size[::-1]
     target = inner = self.store.size
     if self.store.fit == 'pad':
-      inner = transforms.fit_size(size, target)
+      inner = aspect.fit_size(size, target)
     method = _RESAMPLING[self.store.image_resize]
     image = image.resize(inner[::-1], method)
     if inner != target:
@@ -209,7 +210,7 @@ class Maker:
       return self._keep(ids)
     target = inner = self.store.size
     if self.store.fit == 'pad':
-      inner = transforms.fit_size(ids.shape, target)
+      inner = aspect.fit_size(ids.shape, target)
     small = np.full(target, labels.IGNORE, np.uint8)
     small[: inner[0], : inner[1]] = nearest(ids, inner)
     return self._keep(small)

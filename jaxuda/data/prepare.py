@@ -22,6 +22,7 @@ from absl import flags
 
 from jaxuda import command
 from jaxuda import errors
+from jaxuda.data import aspect
 from jaxuda.data import making
 from jaxuda.data import registry
 from jaxuda.data import transforms
@@ -88,7 +89,7 @@ def _define_flags():
   flags.DEFINE_enum(
     'depth_resize', 'reference', transforms.DEPTH_RESIZES, 'Of depth.'
   )
-  flags.DEFINE_enum('fit', 'stretch', transforms.FITS, 'pad: keep the aspect.')
+  flags.DEFINE_enum('fit', 'stretch', aspect.FITS, 'pad: keep the aspect.')
 
 
 if __name__ == '__main__':

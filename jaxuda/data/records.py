@@ -12,6 +12,7 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from jaxuda import errors
+from jaxuda.data import aspect
 from jaxuda.data import depth_codes
 from jaxuda.data import depth_folder
 from jaxuda.data import label_files
@@ -31,7 +32,7 @@ with contextlib.suppress(RuntimeError):
 # of 'default' is config.data.resize.
 _CHOICES = {
   'depth_resize': ('default', *transforms.DEPTH_RESIZES),
-  'fit': transforms.FITS,
+  'fit': aspect.FITS,
   'store': ('raw', 'png', 'jpeg'),
   'eval_labels': ('native', 'input'),
 }

@@ -4,6 +4,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from jaxuda.data import aspect
 from jaxuda.data import depth_codes
 from jaxuda.data import labels
 from jaxuda.data import transforms
@@ -22,7 +23,7 @@ def size_image(image: tf.Tensor, domain: Any) -> tf.Tensor:
     return transforms.resize_image(
       image, domain.size, method=domain.image_resize
     )
-  inner = transforms.fit_size(_shape(image), domain.size)
+  inner = _fit_size(image, domain.size)
   image = transforms.resize_image(image, inner, method=domain.image_resize)
   image = transforms.pad_to(image, domain.size)
   return tf.ensure_shape(image, [*domain.size, 3])
@@ -32,7 +33,7 @@ def size_label(label: tf.Tensor, domain: Any) -> tf.Tensor:
   """Brings a label [H, W] to the network's size; padding is ignored."""
   if domain.fit == 'stretch':
     return transforms.resize_label(label, domain.size)
-  inner = transforms.fit_size(_shape(label), domain.size)
+  inner = _fit_size(label, domain.size)
   label = transforms.resize_label(label, tf.stack(inner))
   label = transforms.pad_to(label, domain.size, fill=labels.IGNORE)
   return tf.ensure_shape(label, domain.size)
@@ -55,7 +56,7 @@ def size_depth(
   if domain.fit == 'stretch':
     raw = transforms.resize_depth(raw, domain.size, method=domain.depth_resize)
     return _measure(raw, example, domain, code)
-  inner = transforms.fit_size(_shape(raw), domain.size)
+  inner = _fit_size(raw, domain.size)
   raw = transforms.resize_depth(
     raw, tf.stack(inner), method=domain.depth_resize
   )
@@ -87,7 +88,7 @@ def size_for_score(
   if not whole_images:
     out['image'] = size_image(example['image'], domain)
   elif domain.fit == 'pad':
-    whole = transforms.pad_shape(_shape(example['image']), domain.size)
+    whole = _pad_shape(example['image'], domain.size)
     out['image'] = transforms.pad_to(example['image'], whole)
   if domain.eval_labels == 'input':
     out['label'] = size_label(example['label'], domain)
@@ -98,7 +99,7 @@ def size_for_score(
   shape = _shape(label)
   whole = shape
   if domain.fit == 'pad':
-    whole = transforms.pad_shape(shape, domain.size)
+    whole = _pad_shape(label, domain.size)
     out['label'] = transforms.pad_to(label, whole, fill=labels.IGNORE)
   if 'depth' in example:
     raw = transforms.resize_depth(
@@ -125,6 +126,14 @@ def _pad_depth(measured, size):
     transforms.pad_to(metres, size, fill=depth_codes.FAR),
     transforms.pad_to(valid, size, fill=False),
   )
+
+
+def _fit_size(values, size):
+  return aspect.fit_size(_shape(values), size, smaller=tf.minimum)
+
+
+def _pad_shape(values, size):
+  return aspect.pad_shape(_shape(values), size, larger=tf.maximum)
 
 
 def _shape(values):

@@ -13,9 +13,7 @@ labels and depth:
 
   'linear' is OpenCV's INTER_LINEAR, of raw values: CorDA's GTA5.
 
-Aspect ratios are not kept, as in the references, but for Mapillary, where they
-are: 'pad' shrinks an image until it fits and pads it below and to the right,
-with black and with ignored labels.
+What becomes of the aspect says `aspect`; padding is black, and ignored labels.
 """
 
 from typing import Any, NamedTuple
@@ -26,7 +24,6 @@ import tensorflow as tf
 
 IMAGE_RESIZES = ('bicubic', 'bilinear')
 DEPTH_RESIZES = ('reference', 'consistent', 'linear')
-FITS = ('stretch', 'pad')
 
 
 class Window(NamedTuple):
@@ -165,45 +162,6 @@ def _gather(values, size, sample):
   taken = tf.cond(same, lambda: values, take)
   known = tf.get_static_value(size)
   return taken if known is None else tf.ensure_shape(taken, known)
-
-
-def fit_size(shape: Any, size: tuple[int, int]) -> tuple[Any, Any]:
-  """Returns the largest size within another that keeps the aspect.
-
-  Rounded down, as Mapillary's images are in DADA.
-
-  Args:
-    shape: (height, width), numbers or integer tensors.
-    size: (height, width).
-  """
-  height, width = shape
-  if isinstance(height, int) and isinstance(width, int):
-    wide = width * size[0] >= height * size[1]
-    return (
-      (height * size[1] // width, size[1])
-      if wide
-      else (size[0], width * size[0] // height)
-    )
-  wide = width * size[0] >= height * size[1]
-  return (
-    tf.where(wide, height * size[1] // width, size[0]),
-    tf.where(wide, size[1], width * size[0] // height),
-  )
-
-
-def pad_shape(shape: Any, size: tuple[int, int]) -> tuple[tf.Tensor, tf.Tensor]:
-  """Returns the smallest shape around another that has the aspect of `size`.
-
-  Args:
-    shape: (height, width), integer tensors.
-    size: (height, width).
-  """
-  height, width = shape
-  wide = width * size[0] >= height * size[1]
-  return (
-    tf.where(wide, width * size[0] // size[1], height),
-    tf.where(wide, width, height * size[1] // size[0]),
-  )
 
 
 def pad_to(values: tf.Tensor, size: Any, *, fill: Any = 0) -> tf.Tensor:

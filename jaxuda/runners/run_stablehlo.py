@@ -36,9 +36,18 @@ def main():
   info = json.loads((FOLDER / 'export.json').read_text())
   height, width = info['size']
   image = Image.open(picture).convert('RGB')
-  small = image.resize((width, height), Image.Resampling.BICUBIC)
+  inner = width, height
+  if info['fit'] == 'pad':
+    # Its aspect is kept, the rest is black.
+    inner = (
+      min(width, image.width * height // image.height),
+      min(height, image.height * width // image.width),
+    )
+  small = Image.new('RGB', (width, height))
+  small.paste(image.resize(inner, Image.Resampling.BICUBIC))
   label = np.asarray(load()(np.asarray(small)[None])['label'][0])
-  label = Image.fromarray(label).resize(image.size, Image.Resampling.NEAREST)
+  label = Image.fromarray(label).crop((0, 0, *inner))
+  label = label.resize(image.size, Image.Resampling.NEAREST)
   label.putpalette(np.asarray(info['colors'], np.uint8).tobytes())
   label.save(out)
 

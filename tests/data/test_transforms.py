@@ -6,6 +6,7 @@ from PIL import Image
 import pytest
 import tensorflow as tf
 
+from jaxuda.data import aspect
 from jaxuda.data import transforms
 
 
@@ -162,10 +163,13 @@ def test_linear_depth_is_opencvs():
   ],
 )
 def test_the_aspect_is_kept(shape, size, inner, padded):
-  assert transforms.fit_size(shape, size) == inner
+  assert aspect.fit_size(shape, size) == inner
+  assert aspect.pad_shape(shape, size) == padded
   tensors = tf.unstack(tf.constant(shape))
-  assert [int(x) for x in transforms.fit_size(tensors, size)] == list(inner)
-  assert [int(x) for x in transforms.pad_shape(tensors, size)] == list(padded)
+  fitted = aspect.fit_size(tensors, size, smaller=tf.minimum)
+  assert [int(x) for x in fitted] == list(inner)
+  around = aspect.pad_shape(tensors, size, larger=tf.maximum)
+  assert [int(x) for x in around] == list(padded)
 
 
 def test_padding_is_below_and_right():

@@ -1,0 +1,46 @@
+"""A picture in a frame of another aspect. Needs no TF.
+
+'stretch' does not keep the aspect, as in the references but for Mapillary:
+there 'pad' shrinks a picture until it fits, and pads it below and to the right.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+FITS = ('stretch', 'pad')
+
+
+def fit_size(
+  shape: Any, size: tuple[int, int], *, smaller: Callable[..., Any] = min
+) -> tuple[Any, Any]:
+  """Returns the largest size of that shape's aspect within another.
+
+  Rounded down, as Mapillary's images are in DADA.
+
+  Args:
+    shape: (height, width), numbers; or tensors, with `smaller=tf.minimum`.
+    size: (height, width) to fit into.
+    smaller: returns the smaller of two numbers.
+  """
+  height, width = shape
+  return (
+    smaller(size[0], height * size[1] // width),
+    smaller(size[1], width * size[0] // height),
+  )
+
+
+def pad_shape(
+  shape: Any, size: tuple[int, int], *, larger: Callable[..., Any] = max
+) -> tuple[Any, Any]:
+  """Returns the smallest shape around another that has the aspect of `size`.
+
+  Args:
+    shape: (height, width), numbers; or tensors, with `larger=tf.maximum`.
+    size: (height, width).
+    larger: returns the larger of two numbers.
+  """
+  height, width = shape
+  return (
+    larger(height, width * size[0] // size[1]),
+    larger(width, height * size[1] // size[0]),
+  )
