@@ -109,7 +109,7 @@ ROOMS = {
   ),
   'depth': (
     'checkpoint command data display errors image_files loop losses methods'
-    ' models ops own_classes parallel pictures recorder rng state train'
+    ' models ops own_classes parallel pictures recorder rng state train views'
     ' workdir',
     'PIL absl cv2 flax jax ml_collections numpy optax scipy',
   ),

@@ -31,14 +31,11 @@ from jaxuda import command
 from jaxuda import display
 from jaxuda import errors
 from jaxuda import methods
+from jaxuda import views
 from jaxuda import workdir as workdir_lib
+from jaxuda.data import aspect
 from jaxuda.depth import formats
 from jaxuda.ops import depth as depth_ops
-
-_FILTERS = {
-  'bicubic': Image.Resampling.BICUBIC,
-  'bilinear': Image.Resampling.BILINEAR,
-}
 
 
 def set_depth_loss(config: ml_collections.ConfigDict) -> None:
@@ -67,6 +64,7 @@ def write_depths(
   *,
   size: tuple[int, int],
   image_resize: str = 'bicubic',
+  fit: str = 'stretch',
   description: Mapping[str, Any] | None = None,
 ) -> int:
   """Writes the depth that a network sees in images.
@@ -79,6 +77,7 @@ def write_depths(
       all others are written anew.
     size: (height, width) of the network's input.
     image_resize: how images are brought to it.
+    fit: 'stretch' or 'pad', the same.
     description: kept in depth.json: what the network is.
 
   Returns:
@@ -105,7 +104,12 @@ def write_depths(
       path = out / f'{name}.png'
       if not path.is_file():
         metres = predict_depth(
-          method, state, image, size=size, image_resize=image_resize
+          method,
+          state,
+          image,
+          size=size,
+          image_resize=image_resize,
+          fit=fit,
         )
         formats.write_png16(path, encode_metres(metres))
         written += 1
@@ -125,6 +129,7 @@ def predict_depth(
   *,
   size: tuple[int, int],
   image_resize: str = 'bicubic',
+  fit: str = 'stretch',
 ) -> np.ndarray:
   """Returns float32 [H, W] metres of one image of any size.
 
@@ -136,9 +141,13 @@ def predict_depth(
     image: uint8 [H, W, 3] RGB.
     size: (height, width) of the network's input.
     image_resize: 'bicubic' or 'bilinear'.
+    fit: 'stretch' or 'pad', see `data.aspect`.
   """
-  small = Image.fromarray(image).resize(size[::-1], _FILTERS[image_resize])
-  inverse = _invert(state, np.asarray(small)[None], method=method)[0]
+  small = views.framed(image, size, image_resize, fit)
+  inverse = _invert(state, small[None], method=method)[0]
+  if fit == 'pad':
+    height, width = aspect.fit_size(image.shape[:2], size)
+    inverse = inverse[:height, :width]
   full = Image.fromarray(np.asarray(inverse, np.float32)).resize(
     image.shape[1::-1], Image.Resampling.BILINEAR
   )
@@ -195,6 +204,7 @@ def main() -> None:
     flags.FLAGS.out,
     size=tuple(target.size),
     image_resize=target.image_resize,
+    fit=target.fit,
     description=_describe(config, step),
   )
   print(f'wrote {written} of {len(images)} maps to {flags.FLAGS.out}')

@@ -61,6 +61,24 @@ def test_depth_by_hand(tmp_path):
   assert folder.find('part/0') == tmp_path / 'part' / '0.png'
 
 
+@pytest.mark.parametrize(('fit', 'last'), [('stretch', 16), ('pad', 8)])
+def test_padding_is_no_part_of_the_depth(fit, last):
+  """A network that sees an inverse depth of 1 in the first column, then 2."""
+
+  class Columns(Bright):
+    def predict(self, state, image):
+      del state
+      columns = np.arange(1.0, 1 + image.shape[2])
+      shape = image.shape[:3]
+      return {'depth': depth_ops.restore_depth(np.broadcast_to(columns, shape))}
+
+  image = np.zeros((16, 16, 3), np.uint8)
+  depth = transfer.predict_depth(Columns(), {}, image, size=(8, 16), fit=fit)
+  inverse = np.asarray(depth_ops.invert_depth(depth))
+  np.testing.assert_allclose(inverse[:, 0], 1, rtol=1e-5)
+  np.testing.assert_allclose(inverse[:, -1], last, rtol=1e-5)
+
+
 def test_what_is_there_stays_unless_it_is_of_another_network(tmp_path):
   write(tmp_path, run=1)
   (tmp_path / 'part/0.png').unlink()
