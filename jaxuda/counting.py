@@ -95,8 +95,8 @@ def count_views(
     count: number of scored classes.
 
   Returns:
-    'confusion' int32 [B, count, count + 1], rows are true. The probabilities
-    are averaged at the picture's resolution and brought to the label's.
+    'confusion' int32 [B, count, count + 1], rows are true. Every view is
+    brought to the label's resolution, and there their probabilities averaged.
   """
   predictions = []
   for image in batch['image']:

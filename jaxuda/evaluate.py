@@ -236,7 +236,7 @@ def _load(workdir, which):
   return workdir_lib.load(workdir, which=which, only=workdir_lib.predicts)
 
 
-def _evaluate(loaded):
+def _evaluate(loaded, views):
   data = loaded.config.data
   if flags.FLAGS.data_dir:
     data.data_dir = flags.FLAGS.data_dir
@@ -249,7 +249,7 @@ def _evaluate(loaded):
     step=loaded.step,
     split=flags.FLAGS.split,
     classes=flags.FLAGS.classes,
-    views=views_lib.from_flags(),
+    views=views,
   )
 
 
@@ -263,19 +263,21 @@ def _main():
   command.hide_accelerators()
   workdir, against = flags.FLAGS.workdir, flags.FLAGS.against
   weights, which = flags.FLAGS.weights, flags.FLAGS.checkpoint
+  # Before a network is loaded.
+  views = views_lib.from_flags()
   if bool(workdir) == bool(weights):
     raise errors.UserError('expected either --workdir or --weights')
   if weights and flags.FLAGS.config is None:
     raise errors.UserError('--weights needs --config=configs/<method>.py:...')
   if weights:
-    ours = _evaluate(_load_weights())
+    ours = _evaluate(_load_weights(), views)
     for figure in ours['figures'].values():
       figure['weights'] = pathlib.Path(weights).name
   else:
-    ours = _evaluate(_load(workdir, which))
+    ours = _evaluate(_load(workdir, which), views)
   shown = {workdir or weights: ours}
   if against:
-    theirs = _evaluate(_load(against, which))
+    theirs = _evaluate(_load(against, which), views)
     figure = scores.negative_transfer(ours, theirs, against=against)
     ours['figures']['negative_transfer_rate'] = figure
     shown['against: ' + against] = theirs

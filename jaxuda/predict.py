@@ -121,7 +121,9 @@ def label_images(
     small = [views_lib.framed(x, size, image_resize, fit) for x in batch]
     # The last batch is filled up, so that nothing is compiled for it.
     small += small[-1:] * (batch_size - len(batch))
-    logits = _logits(run.state, np.stack(small), method=run.method)
+    logits = views_lib.grid_logits(
+      run.state, np.stack(small), method=run.method
+    )
     for i, image in enumerate(batch):
       label = np.asarray(_label(logits, i, size=shape_around(image)))
       yield image, label[: image.shape[0], : image.shape[1]]
@@ -202,12 +204,6 @@ def _ahead(
         yield waiting.popleft()
     while waiting:
       yield waiting.popleft()
-
-
-@functools.partial(jax.jit, static_argnames='method')
-def _logits(state: Any, image: jax.Array, *, method: Any) -> jax.Array:
-  # Upsampled once, to where it is needed, as an evaluation does.
-  return method.predict(state, image, size='grid')['logits']
 
 
 @functools.partial(jax.jit, static_argnames='size')

@@ -113,7 +113,9 @@ def mean_probabilities(
         maps = _slide(one, state, method, size, views.overlap)
         maps = np.asarray(_resize(jnp.asarray(maps)[None], size=out)[0])
       else:
-        logits = _logits(state, np.ascontiguousarray(one)[None], method=method)
+        logits = grid_logits(
+          state, np.ascontiguousarray(one)[None], method=method
+        )
         maps = np.asarray(_probabilities(logits, size=out)[0])
       total = total + (maps[:, ::-1] if mirrored else maps)
   return total / (len(views.scales) * (1 + views.flip))
@@ -183,7 +185,7 @@ def _slide(image, state, method, size, overlap):
   total, count = 0, np.zeros((*image.shape[:2], 1), np.float32)
   for rows, columns in _pieces(image.shape, size, overlap):
     piece = np.ascontiguousarray(image[rows, columns])
-    logits = _logits(state, piece[None], method=method)
+    logits = grid_logits(state, piece[None], method=method)
     maps = np.asarray(_probabilities(logits, size=tuple(size))[0])
     if isinstance(total, int):
       total = np.zeros((*image.shape[:2], maps.shape[-1]), np.float32)
@@ -193,8 +195,16 @@ def _slide(image, state, method, size, overlap):
 
 
 @functools.partial(jax.jit, static_argnames='method')
-def _logits(state: Any, image: jax.Array, *, method: Any) -> jax.Array:
-  # Upsampled once, to where it is needed, as an evaluation does.
+def grid_logits(state: Any, image: jax.Array, *, method: Any) -> jax.Array:
+  """Returns the logits [B, h, w, C] as low as the network gives them.
+
+  They are upsampled once, to where they are needed, as an evaluation does.
+
+  Args:
+    state: a training state.
+    image: uint8 [B, H, W, 3].
+    method: whose `predict` is asked; hashable.
+  """
   return method.predict(state, image, size='grid')['logits']
 
 

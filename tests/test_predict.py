@@ -61,7 +61,7 @@ def test_any_size_and_the_network_is_compiled_once(run, monkeypatch):
     return real(self, state, image, size=size)
 
   monkeypatch.setattr(tiny.Method, 'predict', counted)
-  predict._logits.clear_cache()
+  views.grid_logits.clear_cache()
   for size in ((8, 16), (30, 50), (5, 3), (1, 1)):
     image = np.full((*size, 3), 200, np.uint8)
     assert predict.predict_labels(image, run).shape == size

@@ -1,11 +1,12 @@
 """What a method is. Documentation only: methods do not inherit from it."""
 
-from collections.abc import Mapping, Sequence
-from typing import Literal, Protocol
+from collections.abc import Mapping
+from typing import Protocol
 
 import jax
 
 from jaxuda import state as state_lib
+from jaxuda.models import deeplab
 
 Batch = Mapping[str, Mapping[str, jax.Array]]
 
@@ -56,7 +57,7 @@ class Method(Protocol):
     state: state_lib.TrainState,
     image: jax.Array,
     *,
-    size: Sequence[int] | Literal['grid'] | None = None,
+    size: deeplab.Size = None,
   ) -> dict[str, jax.Array]:
     """Runs the evaluated network with running statistics.
 
