@@ -1,38 +1,6 @@
-r"""Trains a method on a domain pair; the same call again goes on with it.
+"""Trains a method: the command of `jaxuda.train` under its first name."""
 
-python -m jaxuda.main --config=configs/dada.py:pair=streets --workdir=DIR \
-    [--config.field=value ...]
-
-With --config.distributed=True it is one of several processes that run the same
-command, on one machine or many: docs/clusters.md.
-"""
-
-from absl import flags
-from ml_collections import config_flags
-
-from jaxuda import cluster
-from jaxuda import command
-
-_CONFIG = config_flags.DEFINE_config_file(
-  'config', None, 'configs/<method>.py:argument=value,...', lock_config=True
-)
-_WORKDIR = flags.DEFINE_string('workdir', None, 'Folder of the run.')
-cluster.define_flags()
-
-
-def main() -> None:
-  """Runs the command line."""
-  config = _CONFIG.value
-  with cluster.joined(
-    bool(config.get('distributed')), switch='--config.distributed=True'
-  ):
-    # TensorFlow takes seconds to load: a misspelt flag is reported before.
-    from jaxuda import train
-
-    command.hide_accelerators()
-    train.train(config, _WORKDIR.value)
-
+import runpy
 
 if __name__ == '__main__':
-  flags.mark_flags_as_required(['config', 'workdir'])
-  command.run(main)
+  runpy.run_module('jaxuda.train', run_name='__main__', alter_sys=True)

@@ -32,10 +32,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxuda import methods
-from jaxuda import parallel
-from jaxuda import rng
 from jaxuda.models import deeplab
 from jaxuda.models import rewrites
+from jaxuda.step import parallel
+from jaxuda.step import rng
 
 _REWRITES = tuple(field.name for field in dataclasses.fields(rewrites.Rewrites))
 

@@ -24,14 +24,14 @@ import jax
 from ml_collections import config_flags
 import numpy as np
 
-from jaxuda import command
-from jaxuda import display
 from jaxuda import errors
-from jaxuda import export
 from jaxuda import methods
-from jaxuda import predict
-from jaxuda import views
-from jaxuda import workdir as workdir_lib
+from jaxuda.evaluate import views
+from jaxuda.export import exporting
+from jaxuda.predict import prediction
+from jaxuda.run import workdir as workdir_lib
+from jaxuda.ui import command
+from jaxuda.ui import display
 
 WAYS = ('float32', 'bfloat16', 'stablehlo', 'savedmodel')
 
@@ -47,10 +47,10 @@ def as_predict(
   run: workdir_lib.Run, *, dtype: str, batch_size: int
 ) -> Callable[[list[np.ndarray]], list[np.ndarray]]:
   """Returns what labels pictures as `jaxuda.predict` does."""
-  run = predict.computing_in(run, dtype)
+  run = prediction.computing_in(run, dtype)
   return lambda images: [
     label
-    for _, label in predict.label_images(
+    for _, label in prediction.label_images(
       iter(images), run, batch_size=batch_size
     )
   ]
@@ -60,7 +60,7 @@ def as_exported(
   run: workdir_lib.Run, folder: pathlib.Path, *, name: str, batch_size: int
 ) -> Callable[[list[np.ndarray]], list[np.ndarray]]:
   """Returns what labels pictures as an export's own script does."""
-  export.export(run, folder, formats=[name])
+  exporting.export(run, folder, formats=[name])
   path = folder / f'run_{name}.py'
   spec = importlib.util.spec_from_file_location(f'run_{name}', path)
   module = importlib.util.module_from_spec(spec)
@@ -160,7 +160,7 @@ def main() -> None:
   """Runs the command line."""
   f = flags.FLAGS
   command.hide_accelerators()
-  image = export.read_size(f.image)
+  image = exporting.read_size(f.image)
   found = measure(
     make_run(f.config),
     f.ways,

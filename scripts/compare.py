@@ -12,9 +12,9 @@ import pathlib
 
 from absl import flags
 
-from jaxuda import command
-from jaxuda import comparison
-from jaxuda import display
+from jaxuda.evaluate import comparison
+from jaxuda.ui import command
+from jaxuda.ui import display
 
 
 def format_row(name: str, values: Sequence[float | None]) -> list[str]:

@@ -9,13 +9,13 @@ target on the right. Needs neither TensorFlow nor prepared data.
 from absl import flags
 import numpy as np
 
-from jaxuda import command
-from jaxuda import display
 from jaxuda import errors
-from jaxuda import pictures
-from jaxuda.data import labels
-from jaxuda.data.rendering import camera
-from jaxuda.data.rendering import street
+from jaxuda.data.classes import labels
+from jaxuda.streets import camera
+from jaxuda.streets import street
+from jaxuda.ui import command
+from jaxuda.ui import display
+from jaxuda.ui import panels
 
 # Between the domains, pixels.
 _GAP = 12
@@ -43,8 +43,8 @@ def draw_row(
   return np.concatenate(
     [
       left['image'],
-      pictures.color_labels(left['label'], colors),
-      pictures.color_depth(left['depth']),
+      panels.color_labels(left['label'], colors),
+      panels.color_depth(left['depth']),
       right['image'],
     ],
     axis=1,
@@ -64,8 +64,8 @@ def draw_sheet(
     sheet.append(np.concatenate([source, gap, target], axis=1))
   classes = labels.get_class_set('cityscapes19')
   across = sheet[0].shape[1]
-  legend = pictures.draw_legend(classes.names, classes.colors, width=across)
-  return pictures.stack([*sheet, legend])
+  legend = panels.draw_legend(classes.names, classes.colors, width=across)
+  return panels.stack([*sheet, legend])
 
 
 def main() -> None:
@@ -80,7 +80,7 @@ def main() -> None:
     height=options.height,
     width=options.width,
   )
-  pictures.write_png(options.output, sheet)
+  panels.write_png(options.output, sheet)
   print(options.output)
 
 

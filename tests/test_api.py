@@ -10,13 +10,16 @@ import pytest
 from jaxuda import methods
 
 PACKAGE = pathlib.Path(__file__).resolve().parents[1] / 'jaxuda'
-ROOMS = ('losses', 'metrics', 'models', 'ops', 'optim', 'rng', 'state')
+ROOMS = (
+  *('losses', 'evaluate.metrics', 'models', 'ops'),
+  *('step.optim', 'step.rng', 'step.state'),
+)
 
 
 def _public_functions():
   """Yields the public functions that the modules of ROOMS define."""
   for room in ROOMS:
-    folder = PACKAGE / room
+    folder = PACKAGE.joinpath(*room.split('.'))
     stems = [p.stem for p in sorted(folder.glob('[!_]*.py'))]
     for name in [f'{room}.{stem}' for stem in stems] or [room]:
       module = importlib.import_module(f'jaxuda.{name}')

@@ -16,9 +16,9 @@ import numpy as np
 from PIL import Image
 import pytest
 
-from jaxuda import budget
 from jaxuda import methods as methods_lib
-from jaxuda.data import labels
+from jaxuda.data.classes import labels
+from jaxuda.notebook import budget
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 NOTEBOOKS = sorted((ROOT / 'colabs').glob('*.ipynb'))

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from jaxuda import command
+from jaxuda.ui import command
 
 DADA = '--config=configs/dada.py:pair=streets'
 

@@ -13,10 +13,10 @@ import optax
 
 from jaxuda import errors
 from jaxuda import methods
-from jaxuda import parallel
-from jaxuda import state as state_lib
 from jaxuda.data import pipeline
 from jaxuda.ops import resize
+from jaxuda.step import parallel
+from jaxuda.step import state as state_lib
 
 IMAGES = 5
 CLASSES = 7

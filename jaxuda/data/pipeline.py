@@ -41,9 +41,9 @@ import numpy as np
 import tensorflow as tf
 
 from jaxuda import errors
-from jaxuda.data import labels
-from jaxuda.data import records as records_lib
-from jaxuda.data import transforms
+from jaxuda.data.classes import labels
+from jaxuda.data.pixels import transforms
+from jaxuda.data.records import access as records_lib
 
 Batch = dict[str, Any]
 

@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 
 from jaxuda import errors
-from jaxuda.data import frames
 from jaxuda.data import pipeline
-from jaxuda.data import rows as rows_lib
+from jaxuda.data.files import frames
+from jaxuda.data.records import rows as rows_lib
 
 NEIGHBOURS = ('previous', 'next')
 _VIEWS = ('image', *NEIGHBOURS)

@@ -22,7 +22,7 @@ import numpy as np
 import scipy.io
 
 from jaxuda import errors
-from jaxuda import workdir as workdir_lib
+from jaxuda.run import workdir as workdir_lib
 
 STEREO = ('depth', 'mat', 'cityscapes', 'kitti')
 FILE = 'depth.json'

@@ -6,9 +6,9 @@ import pkgutil
 from typing import Any
 
 from jaxuda import errors
-from jaxuda import optim
 from jaxuda.models import deeplab
 from jaxuda.ops import mixing
+from jaxuda.step import optim
 
 # Groups of options that methods share. A method has those that it uses.
 _GROUPS = {
@@ -20,7 +20,7 @@ _GROUPS = {
 
 def names() -> list[str]:
   """Returns the names of all methods."""
-  found = (m.name for m in pkgutil.iter_modules(__path__))
+  found = (m.name for m in pkgutil.iter_modules(__path__) if not m.ispkg)
   return sorted(name for name in found if name != 'base')
 
 

@@ -13,17 +13,17 @@ import dataclasses
 import jax
 from jax import lax
 
-from jaxuda import adversary as adversary_lib
 from jaxuda import errors
-from jaxuda import optim as optim_lib
-from jaxuda import parallel
-from jaxuda import state as state_lib
 from jaxuda.losses import adversarial
 from jaxuda.losses import segmentation
 from jaxuda.methods import base
+from jaxuda.methods.parts import adversary as adversary_lib
 from jaxuda.models import deeplab
 from jaxuda.ops import entropy
 from jaxuda.ops import resize
+from jaxuda.step import optim as optim_lib
+from jaxuda.step import parallel
+from jaxuda.step import state as state_lib
 
 _ALIGNMENTS = ('advent', 'minent', 'output')
 # The network's output -> (suffix of the losses, its discriminator).

@@ -5,8 +5,8 @@ from typing import Protocol
 
 import jax
 
-from jaxuda import state as state_lib
 from jaxuda.models import deeplab
+from jaxuda.step import state as state_lib
 
 Batch = Mapping[str, Mapping[str, jax.Array]]
 
@@ -16,7 +16,8 @@ class Method(Protocol):
 
   An ablation is a field. Branch on it in Python, so that what is off is absent
   from the compiled program. A method that needs something of the data as a
-  whole names the module that makes it, `preparation`, see `jaxuda.preparation`.
+  whole names the module that makes it, `preparation`, see
+  `jaxuda.train.preparation`.
   """
 
   @property

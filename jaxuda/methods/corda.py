@@ -19,13 +19,10 @@ import jax
 from jax import lax
 import jax.numpy as jnp
 
-from jaxuda import adversary as adversary_lib
 from jaxuda import errors
-from jaxuda import optim as optim_lib
-from jaxuda import parallel
-from jaxuda import state as state_lib
 from jaxuda.losses import multitask
 from jaxuda.methods import base
+from jaxuda.methods.parts import adversary as adversary_lib
 from jaxuda.models import corda
 from jaxuda.models import deeplab
 from jaxuda.ops import depth as depth_ops
@@ -33,6 +30,9 @@ from jaxuda.ops import difficulty as difficulty_ops
 from jaxuda.ops import entropy
 from jaxuda.ops import mixing as mixing_ops
 from jaxuda.ops import resize
+from jaxuda.step import optim as optim_lib
+from jaxuda.step import parallel
+from jaxuda.step import state as state_lib
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

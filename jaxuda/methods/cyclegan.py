@@ -14,15 +14,15 @@ from typing import Any
 import jax
 from jax import lax
 
-from jaxuda import optim as optim_lib
-from jaxuda import parallel
-from jaxuda import rng
-from jaxuda import state as state_lib
-from jaxuda import translator as translator_lib
 from jaxuda.losses import translation
 from jaxuda.methods import base
+from jaxuda.methods.parts import translator as translator_lib
 from jaxuda.models import deeplab
 from jaxuda.ops import image as image_ops
+from jaxuda.step import optim as optim_lib
+from jaxuda.step import parallel
+from jaxuda.step import rng
+from jaxuda.step import state as state_lib
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -18,14 +18,14 @@ from jax import lax
 import jax.numpy as jnp
 
 from jaxuda import errors
-from jaxuda import optim as optim_lib
-from jaxuda import parallel
-from jaxuda import state as state_lib
 from jaxuda.losses import segmentation
 from jaxuda.methods import base
 from jaxuda.models import deeplab
 from jaxuda.ops import mixing as mixing_ops
 from jaxuda.ops import resize
+from jaxuda.step import optim as optim_lib
+from jaxuda.step import parallel
+from jaxuda.step import state as state_lib
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

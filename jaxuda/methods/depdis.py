@@ -23,22 +23,22 @@ import jax
 from jax import lax
 import jax.numpy as jnp
 
-from jaxuda import adversary as adversary_lib
 from jaxuda import errors
-from jaxuda import mixtures as mixtures_lib
-from jaxuda import optim as optim_lib
-from jaxuda import parallel
-from jaxuda import state as state_lib
 from jaxuda.losses import adversarial
 from jaxuda.losses import density as density_losses
 from jaxuda.losses import depth as depth_losses
 from jaxuda.losses import segmentation
 from jaxuda.methods import base
+from jaxuda.methods.parts import adversary as adversary_lib
+from jaxuda.methods.parts import mixtures as mixtures_lib
 from jaxuda.models import deeplab
 from jaxuda.ops import density as density_ops
 from jaxuda.ops import depth as depth_ops
 from jaxuda.ops import entropy
 from jaxuda.ops import resize
+from jaxuda.step import optim as optim_lib
+from jaxuda.step import parallel
+from jaxuda.step import state as state_lib
 
 # What the discriminator sees -> the parts that are multiplied.
 ALIGNMENTS = {
@@ -59,8 +59,8 @@ class Method:
     num_classes: C.
     total_steps: length of the schedules.
     network, optim: see their `Options`.
-    mixtures: file of the source's mixtures (see `jaxuda.mixtures`); '' fits
-      them before training. Only training reads it.
+    mixtures: file of the source's mixtures (see `parts.mixtures`); '' fits them
+      before training. Only training reads it.
     lambda_seg: weight of the source cross entropy.
     lambda_depth: weight of the source berHu loss of depth; 0: no depth branch.
     lambda_balance: weight of the branch-balance loss on the source; 0: no
@@ -84,8 +84,8 @@ class Method:
     statistics: which passes move the running statistics, see `dada.Method`.
   """
 
-  # The module that makes `mixtures`, see `jaxuda.preparation`.
-  preparation: ClassVar[str] = 'jaxuda.depdis.fit'
+  # The module that makes `mixtures`, see `jaxuda.train.preparation`.
+  preparation: ClassVar[str] = 'jaxuda.depdis.fit.fitting'
 
   num_classes: int
   total_steps: int

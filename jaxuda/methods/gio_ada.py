@@ -20,21 +20,21 @@ from jax import lax
 import jax.numpy as jnp
 
 from jaxuda import errors
-from jaxuda import optim as optim_lib
-from jaxuda import parallel
-from jaxuda import rng
-from jaxuda import state as state_lib
-from jaxuda import translator as translator_lib
 from jaxuda.losses import adversarial
 from jaxuda.losses import depth as depth_losses
 from jaxuda.losses import segmentation
 from jaxuda.losses import translation
 from jaxuda.methods import base
+from jaxuda.methods.parts import translator as translator_lib
 from jaxuda.models import deeplab
 from jaxuda.models import gio_ada
 from jaxuda.ops import depth as depth_ops
 from jaxuda.ops import guidance
 from jaxuda.ops import image as image_ops
+from jaxuda.step import optim as optim_lib
+from jaxuda.step import parallel
+from jaxuda.step import rng
+from jaxuda.step import state as state_lib
 
 _CHOICES = {
   'transform': ('guided', 'frozen', 'none'),

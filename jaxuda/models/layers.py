@@ -9,8 +9,8 @@ import jax
 from jax import lax
 import jax.numpy as jnp
 
-from jaxuda import parallel
 from jaxuda.models import rewrites as rewrites_lib
+from jaxuda.step import parallel
 
 
 def torch_default_init(fan_in: int) -> Callable[..., jax.Array]:

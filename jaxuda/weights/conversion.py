@@ -190,7 +190,7 @@ def fit(
   number of classes, or a branch that the weights do not have.
 
   Args:
-    weights: what `convert` or `stored.read` returned.
+    weights: what `convert` or `prepared.read` returned.
     expected: 'params/...' -> array or ShapeDtypeStruct, the whole network.
     whole: nothing may stay random.
 

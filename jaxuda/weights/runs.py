@@ -11,13 +11,13 @@ import jax.numpy as jnp
 import ml_collections
 import numpy as np
 
-from jaxuda import checkpoint
 from jaxuda import errors
 from jaxuda import methods
-from jaxuda import state as state_lib
-from jaxuda import workdir as workdir_lib
 from jaxuda.models import corda
 from jaxuda.models import deeplab
+from jaxuda.run import checkpoint
+from jaxuda.run import workdir as workdir_lib
+from jaxuda.step import state as state_lib
 from jaxuda.weights import conversion
 
 # Options that the weights of a network ask for.
@@ -134,7 +134,7 @@ def from_weights(
   replaces the config's options.
 
   Args:
-    weights: what `stored.read` returned.
+    weights: what `prepared.read` returned.
     config: a copy of it becomes the run's.
     report: told in a line what was replaced.
 

@@ -11,9 +11,6 @@ import jax.numpy as jnp
 import numpy as np
 
 from golden import recipe
-from jaxuda import optim
-from jaxuda import parallel
-from jaxuda import state as state_lib
 from jaxuda.losses import multitask
 from jaxuda.methods import corda
 from jaxuda.models import deeplab
@@ -22,6 +19,9 @@ from jaxuda.ops import classmix
 from jaxuda.ops import difficulty
 from jaxuda.ops import mixing
 from jaxuda.ops import pseudo_label
+from jaxuda.step import optim
+from jaxuda.step import parallel
+from jaxuda.step import state as state_lib
 
 # The official names of the outputs.
 _OUTPUTS = {

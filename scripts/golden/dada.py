@@ -9,11 +9,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from golden import recipe
-from jaxuda import parallel
-from jaxuda import state as state_lib
 from jaxuda.methods import dada
 from jaxuda.models import deeplab
 from jaxuda.models import pretrained
+from jaxuda.step import parallel
+from jaxuda.step import state as state_lib
 
 _SOURCE, _TARGET = 'source', 'target'
 

@@ -11,15 +11,15 @@ import jax.numpy as jnp
 import numpy as np
 
 from golden import recipe
-from jaxuda import mixtures
-from jaxuda import state as state_lib
 from jaxuda.losses import segmentation
 from jaxuda.methods import depdis
+from jaxuda.methods.parts import mixtures
 from jaxuda.models import deeplab
 from jaxuda.models import pretrained
 from jaxuda.ops import density
 from jaxuda.ops import depth as depth_ops
 from jaxuda.ops import resize
+from jaxuda.step import state as state_lib
 
 # The official weights of SYNTHIA's 16 classes.
 _CLASS_WEIGHTS = (

@@ -1,19 +1,11 @@
 """Fixtures of the pipeline's tests: miniature datasets and a config."""
 
-import importlib.util
-import pathlib
-
 import ml_collections
 import pytest
 import tensorflow_datasets as tfds
 
-from jaxuda.data import registry
-
-_spec = importlib.util.spec_from_file_location(
-  'miniature', pathlib.Path(__file__).with_name('miniature.py')
-)
-miniature = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(miniature)
+from jaxuda.data.datasets import registry
+from tests.data import miniature
 
 
 @pytest.fixture(scope='module')

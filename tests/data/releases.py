@@ -16,8 +16,8 @@ import numpy as np
 from PIL import Image
 import scipy.io
 
-from jaxuda.data import label_tables
-from jaxuda.data import virtual_kitti
+from jaxuda.data.classes import label_tables
+from jaxuda.data.datasets import virtual_kitti
 
 SIZE = (16, 24)
 # No depth, 1 cm, 10 m, the last value that counts, sky.

@@ -1,4 +1,3 @@
-import importlib.util
 import pathlib
 
 import numpy as np
@@ -6,13 +5,8 @@ import pytest
 
 from jaxuda import errors
 from jaxuda.data import pipeline
-from jaxuda.data import records
-
-_spec = importlib.util.spec_from_file_location(
-  'miniature', pathlib.Path(__file__).with_name('miniature.py')
-)
-miniature = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(miniature)
+from jaxuda.data.records import access
+from tests.data import miniature
 
 REAL = pathlib.Path(__file__).parents[3] / 'shared' / 'data' / 'camvid'
 PINNED = [3, 0, 1, 4, 2, 5]
@@ -90,13 +84,13 @@ def test_resumed_is_uninterrupted(config):
 
 def test_late_start_reads_only_what_it_gives(config, monkeypatch):
   read = []
-  original = records.Records.read
+  original = access.Records.read
 
   def count_reads(self, number):
     read.append(number)
     return original(self, number)
 
-  monkeypatch.setattr(records.Records, 'read', count_reads)
+  monkeypatch.setattr(access.Records, 'read', count_reads)
   miniature.take(
     miniature.stream(config, needs={'source': ('image',)}, start_step=10**6), 1
   )

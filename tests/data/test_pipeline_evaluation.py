@@ -1,18 +1,10 @@
-import importlib.util
-import pathlib
-
 import numpy as np
 import pytest
 
 from jaxuda import errors
-from jaxuda.data import labels
 from jaxuda.data import pipeline
-
-_spec = importlib.util.spec_from_file_location(
-  'miniature', pathlib.Path(__file__).with_name('miniature.py')
-)
-miniature = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(miniature)
+from jaxuda.data.classes import labels
+from tests.data import miniature
 
 
 @pytest.mark.parametrize('batch_size', [1, 2, 5, 8])

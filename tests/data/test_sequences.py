@@ -7,8 +7,8 @@ from PIL import Image
 import pytest
 
 from jaxuda import errors
-from jaxuda.data import frames
 from jaxuda.data import sequences
+from jaxuda.data.files import frames
 
 ALL = ('image', 'previous', 'next', 'intrinsics')
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 
-from jaxuda.data import registry
+from jaxuda.data.datasets import registry
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 SIZE = (33, 49)

@@ -15,9 +15,6 @@ import pytest
 
 from jaxuda import errors
 from jaxuda import methods
-from jaxuda import mixtures
-from jaxuda import parallel
-from jaxuda import rng
 from jaxuda.methods import advent
 from jaxuda.methods import corda
 from jaxuda.methods import cyclegan
@@ -27,8 +24,11 @@ from jaxuda.methods import depdis
 from jaxuda.methods import gio_ada
 from jaxuda.methods import self_training
 from jaxuda.methods import source_only
+from jaxuda.methods.parts import mixtures
 from jaxuda.models import deeplab
 from jaxuda.ops import mixing
+from jaxuda.step import parallel
+from jaxuda.step import rng
 
 NETWORK = deeplab.Options(
   backbone='resnet_tiny', init='he', train_affine=True, image_scale=(0.02,) * 3

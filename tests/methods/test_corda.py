@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from jaxuda import errors
-from jaxuda import parallel
 from jaxuda.methods import corda
 from jaxuda.methods import dacs
 from jaxuda.models import deeplab
 from jaxuda.ops import mixing
+from jaxuda.step import parallel
 
 NETWORK = deeplab.Options(
   backbone='resnet_tiny', init='he', train_affine=True, active_rates=2

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from jaxuda import mixtures as mixtures_lib
-from jaxuda import parallel
-from jaxuda import rng
 from jaxuda.methods import depdis
+from jaxuda.methods.parts import mixtures as mixtures_lib
 from jaxuda.models import deeplab
+from jaxuda.step import parallel
+from jaxuda.step import rng
 
 SIZE = (32, 48)
 GRID = (5, 7)  # Of the network's output.

@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 
 from jaxuda import errors
-from jaxuda import parallel
-from jaxuda import rng
 from jaxuda.losses import translation
 from jaxuda.methods import cyclegan
 from jaxuda.methods import gio_ada
 from jaxuda.models import deeplab
 from jaxuda.models import discriminators
 from jaxuda.ops import image as image_ops
+from jaxuda.step import parallel
+from jaxuda.step import rng
 
 NETWORK = deeplab.Options(backbone='vgg_tiny', init='he')
 SMALL = {'gen_width': 4, 'gen_blocks': 1, 'disc_width': 4}

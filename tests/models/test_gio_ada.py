@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 
 from jaxuda import errors
-from jaxuda import state as state_lib
 from jaxuda.methods import dada
 from jaxuda.models import deeplab
 from jaxuda.models import gio_ada
 from jaxuda.models import pretrained
 from jaxuda.models import vgg
+from jaxuda.step import state as state_lib
 
 
 def _shapes(size=(512, 1024), classes=16, **fields):

@@ -2,8 +2,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxuda import parallel
 from jaxuda.models import layers
+from jaxuda.step import parallel
 
 
 def test_pooling_in_ceil_mode():

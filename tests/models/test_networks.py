@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from jaxuda import errors
-from jaxuda import state
 from jaxuda.models import deeplab
 from jaxuda.models import discriminators
 from jaxuda.models import heads
 from jaxuda.models import resnet
 from jaxuda.models import rewrites
+from jaxuda.step import state
 
 SMALL = deeplab.Options(backbone='resnet_tiny', init='he')
 

@@ -3,9 +3,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxuda.data.rendering import street
 from jaxuda.losses import photometric
 from jaxuda.ops import warp
+from jaxuda.streets import street
 
 INTRINSICS = jnp.array([[100.0, 110.0, 7.5, 3.5]])
 

@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import pytest
 
 from jaxuda import methods
-from jaxuda import parallel
-from jaxuda import rng
+from jaxuda.step import parallel
+from jaxuda.step import rng
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 _spec = importlib.util.spec_from_file_location(

@@ -3,7 +3,7 @@ import pathlib
 
 import numpy as np
 
-from jaxuda.data.rendering import street
+from jaxuda.streets import street
 
 SCRIPT = pathlib.Path(__file__).resolve().parents[2] / 'scripts'
 _spec = importlib.util.spec_from_file_location(

@@ -9,10 +9,10 @@ import pytest
 from jaxuda import errors
 from jaxuda.models import pretrained
 from jaxuda.weights import conversion
+from jaxuda.weights import converted
 from jaxuda.weights import families
 from jaxuda.weights import names
 from jaxuda.weights import reading
-from jaxuda.weights import stored
 from jaxuda.weights import writing
 from tests.weights import official
 
@@ -65,8 +65,8 @@ def test_there_and_back(tmp_path, name, kind):
   )
   assert counted == len(arrays)
   # Through the folder, and back under the official names.
-  stored.write(tmp_path / 'dir', network)
-  again = stored.read(tmp_path / 'dir')
+  converted.write(tmp_path / 'dir', network)
+  again = converted.read(tmp_path / 'dir')
   assert again.arrays.keys() == network.arrays.keys()
   back = tmp_path / ('b.safetensors' if kind == 'zip' else 'b.pth')
   out = names.wrap(family, {'student': names.to_state_dict(again)})

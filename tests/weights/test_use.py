@@ -14,15 +14,15 @@ from configs import dada as dada_config
 from configs import published
 from jaxuda import errors
 from jaxuda import methods
-from jaxuda import parallel
-from jaxuda import warm_start
-from jaxuda import workdir as workdir_lib
 from jaxuda.methods import source_only
 from jaxuda.models import deeplab
+from jaxuda.run import workdir as workdir_lib
+from jaxuda.step import parallel
+from jaxuda.train import warm_start
+from jaxuda.weights import converted
 from jaxuda.weights import names
 from jaxuda.weights import reading
 from jaxuda.weights import runs
-from jaxuda.weights import stored
 from jaxuda.weights import writing
 from tests.weights import official
 
@@ -109,7 +109,7 @@ def test_what_stays_random_is_said(tmp_path, fresh):
   )
   # Heads of another number of classes; the same through a folder.
   path, _ = file(tmp_path, official.dada(classes=7))
-  stored.write(tmp_path / 'dir', stored.read(path))
+  converted.write(tmp_path / 'dir', converted.read(path))
   teacher = fresh.nets['task'].replace(opt_state=())
   state = warm_start.load(
     fresh.replace(teacher=teacher), str(tmp_path / 'dir'), report=said.append
@@ -140,7 +140,7 @@ def test_a_published_file_is_evaluated(tmp_path):
   config = dada_config.get_config('pair=streets')
   path, arrays = file(tmp_path, official.dada(classes=19))
   said = []
-  run = runs.from_weights(stored.read(path), config, report=said.append)
+  run = runs.from_weights(converted.read(path), config, report=said.append)
   assert said == ['as a.pth asks: network.backbone=resnet_tiny']
   assert config.network.backbone == 'resnet_small'
   np.testing.assert_array_equal(
@@ -151,10 +151,10 @@ def test_a_published_file_is_evaluated(tmp_path):
   assert out['logits'].shape == (1, 33, 65, 19)
   config.num_classes = 16
   with pytest.raises(errors.UserError, match=r'\[19\] for params/layer6'):
-    runs.from_weights(stored.read(path), config, report=str)
+    runs.from_weights(converted.read(path), config, report=str)
   config = dada_config.get_config('pair=streets,ablation=S2')
   with pytest.raises(errors.UserError, match='also has depth, which the netwo'):
-    runs.from_weights(stored.read(path), config, report=str)
+    runs.from_weights(converted.read(path), config, report=str)
 
 
 @pytest.mark.parametrize(
@@ -184,7 +184,7 @@ def test_each_method_takes_its_file(tmp_path, config, shapes):
   name, _, arguments = config.partition(':')
   module = importlib.import_module(f'configs.{name.removesuffix(".py")}')
   run = runs.from_weights(
-    stored.read(path), module.get_config(arguments), report=str
+    converted.read(path), module.get_config(arguments), report=str
   )
   image = jax.ShapeDtypeStruct((1, 33, 65, 3), np.uint8)
   out = jax.eval_shape(run.method.predict, run.state, image)

@@ -1,0 +1,1 @@
+"""Class sets, and how the ids of each dataset map to them."""

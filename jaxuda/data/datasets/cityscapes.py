@@ -1,0 +1,161 @@
+"""Cityscapes (Cordts et al., CVPR 2016): 2975 / 500 / 1525 images, 2048x1024.
+
+Download from https://www.cityscapes-dataset.com; read are
+
+    leftImg8bit/train/aachen/<stem>_leftImg8bit.png  leftImg8bit_trainvaltest
+    gtFine/train/aachen/<stem>_gtFine_labelIds.png   gtFine_trainvaltest
+
+and, by the name of the dataset, as depth
+
+* 'cityscapes': nothing;
+* 'cityscapes/disparity': disparity/train/aachen/<stem>_disparity.png with
+  camera/train/aachen/<stem>_camera.json (disparity_trainvaltest and
+  camera_trainvaltest);
+* 'cityscapes/stereo': depth/train/aachen/<stem>_depth_stereoscopic.mat, metres
+  (Sakaridis et al., IJCV 2018), kept as centimetres: a value below 0.1 m or
+  beyond 655.35 m is none, as CorDA reads it;
+* 'cityscapes/mono': disparity/train/aachen/<stem>_leftImg8bit.png, 16-bit
+  disparity of a monocular network.
+
+A folder above them (leftImg8bit_trainvaltest/leftImg8bit/..., or another) makes
+no difference. Test labels are withheld. Train labels may be absent.
+"""
+
+import io
+import json
+
+import h5py
+import numpy as np
+import scipy.io
+
+from jaxuda import errors
+from jaxuda.data.files import layout as layout_lib
+from jaxuda.data.files import tree as tree_lib
+
+_NAMES = tuple(f'cityscapes{x}' for x in ('', '/disparity', '/stereo', '/mono'))
+_METRES = {'depth_code': 'metres', 'depth_unit': 0.01, 'depth_missing': [65535]}
+
+
+def describe(name: str, manual_dir: str | None = None) -> layout_lib.Spec:
+  """Returns 'cityscapes' or one of its variants with depth.
+
+  Raises:
+    UserError: another name.
+  """
+  del manual_dir
+  if name not in _NAMES:
+    raise errors.UserError(
+      f'unknown dataset {name!r}; expected one of {", ".join(_NAMES)}'
+    )
+  variant = name.partition('/')[2]
+  depth = {
+    'disparity': _spell('disparity', 'disparity.png'),
+    'stereo': _spell('depth', 'depth_stereoscopic.mat'),
+    'mono': _spell('disparity', 'leftImg8bit.png'),
+  }
+  official = variant == 'disparity'
+  return layout_lib.Spec(
+    dataset=name,
+    ids='cityscapes',
+    homepage='https://www.cityscapes-dataset.com',
+    get='leftImg8bit_trainvaltest.zip and gtFine_trainvaltest.zip'
+    + (
+      ', disparity_trainvaltest.zip and camera_trainvaltest.zip'
+      if official
+      else ''
+    ),
+    spellings={
+      'image': (_spell('leftImg8bit', 'leftImg8bit.png'),),
+      'label': (_spell('gtFine', 'gtFine_labelIds.png'),),
+      'depth': (depth[variant],) if variant else (),
+      'extra': (_spell('camera', 'camera.json'),) if official else (),
+    },
+    splits={'train': 'train', 'val': 'val', 'test': 'test'},
+    # Vegetation, sky, car.
+    telltale=(21, 23, 26),
+    expected={'train': 2975, 'val': 500, 'test': 1525},
+    unlabelled=('test',),
+    depth={
+      'disparity': {'depth_code': 'disparity'},
+      'stereo': _METRES,
+      'mono': {'depth_code': 'inverse'},
+    }.get(variant),
+    needs_depth=bool(variant),
+    read_depth=_read_stereo if variant == 'stereo' else None,
+    factor=read_factor if official else None,
+  )
+
+
+def _spell(folder: str, ending: str) -> layout_lib.Spelling:
+  end = ending.replace('.', r'\.')
+  return layout_lib.Spelling(
+    shown=f'{folder}/<split>/<city>/<stem>_{ending}',
+    pattern=rf'{folder}/(?P<split>train|val|test)/[^/]+/(?P<key>[^/]+)_{end}',
+  )
+
+
+def read_factor(tree: tree_lib.Tree, item: layout_lib.Item) -> float:
+  """Returns baseline times focal length, in metres times pixels.
+
+  Raises:
+    UserError: the camera file is not one of Cityscapes.
+  """
+  where = tree.where(item.extra)
+  try:
+    camera = json.loads(tree.read(item.extra))
+    factor = camera['extrinsic']['baseline'] * camera['intrinsic']['fx']
+  except (ValueError, KeyError, TypeError) as e:
+    raise errors.UserError(
+      f'{where} is not a camera file ({tree_lib.one_line(e)}); expected JSON'
+      ' with extrinsic.baseline and intrinsic.fx'
+    ) from e
+  if not 0 < factor < 1e6:
+    raise errors.UserError(
+      f'{where} has baseline * fx = {factor}; expected a positive number'
+    )
+  return float(factor)
+
+
+def _read_stereo(tree: tree_lib.Tree, item: layout_lib.Item) -> np.ndarray:
+  where = tree.where(item.depth)
+  metres = read_mat(tree.read(item.depth), where)
+  # NaN is below nothing: put so that it is missing too.
+  known = (metres >= 0.1) & (metres < 655.35)
+  raw = np.full(metres.shape, 65535, np.uint16)
+  raw[known] = np.round(metres[known] * 100).astype(np.uint16)
+  return raw
+
+
+def read_mat(encoded: bytes, where: str) -> np.ndarray:
+  """Reads `depth_map` of a MATLAB file, of version 5 or 7.3.
+
+  Args:
+    encoded: the file's bytes.
+    where: named in the error.
+
+  Returns:
+    float64 [H, W] metres.
+
+  Raises:
+    UserError: it is broken or another kind of file.
+  """
+  try:
+    if encoded[:19] == b'MATLAB 7.3 MAT-file':
+      with h5py.File(io.BytesIO(encoded), 'r') as opened:
+        # MATLAB's columns are HDF5's rows.
+        metres = np.asarray(opened['depth_map']).T
+    else:
+      metres = scipy.io.loadmat(
+        io.BytesIO(encoded), variable_names=['depth_map']
+      )['depth_map']
+    metres = np.asarray(metres, np.float64)
+  except Exception as e:
+    raise errors.UserError(
+      f'{where} cannot be read as a MATLAB file ({tree_lib.one_line(e)});'
+      ' expected one with depth_map in metres'
+    ) from e
+  if metres.ndim != 2 or not metres.size:
+    raise errors.UserError(
+      f'{where} has a depth_map of shape {metres.shape}; expected [H, W]'
+    )
+  return metres

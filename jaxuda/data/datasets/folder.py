@@ -1,0 +1,222 @@
+"""A user's own pictures, with a table of what their labels mean.
+
+The dataset 'folder', or 'folder/NAME' to tell several apart, with `manual_dir`
+like this:
+
+    classes.yaml (or .yml, .json)      what the labels mean
+    images/[train/|val/|test/]<name>   PNG or JPEG
+    labels/[train/|val/|test/]<name>   PNG of the same name, ids or colours
+    depth/[train/|val/|test/]<name>    16-bit PNG of the same name
+
+Labels and depth may be absent; without folders for the splits, all is 'train'.
+Names may have folders of their own. The table (see `class_tables`) says which
+ids or colours of the labels are which class, and how depth is to be read (see
+`depth_codes`):
+
+    classes:
+      road: [1, 4]
+      car: '#00008e'
+    ignore: [0, 255]                   # or: rest
+    depth: {code: metres, unit: 0.001, missing: [0]}
+
+If all classes are classes of Cityscapes, labels are stored as its label ids and
+fit every class set. Otherwise they are stored as places in the table, from 1
+on, and are mapped to class sets by name.
+
+An id or colour that the table does not have is an error, unless `ignore` is
+'rest'. Depth by 'disparity' needs a `factor`, baseline times focal length.
+"""
+
+from collections.abc import Mapping
+import dataclasses
+import functools
+import hashlib
+import pathlib
+import re
+from typing import Any
+
+import numpy as np
+
+from jaxuda import errors
+from jaxuda.data.classes import class_names
+from jaxuda.data.classes import class_tables
+from jaxuda.data.classes import label_tables
+from jaxuda.data.classes import labels
+from jaxuda.data.files import decoding
+from jaxuda.data.files import layout as layout_lib
+from jaxuda.data.files import tree as tree_lib
+from jaxuda.data.pixels import depth_codes
+
+_TABLES = ('classes.yaml', 'classes.yml', 'classes.json')
+# What is ignored gets a raw id that every table ignores.
+_VOID = 0
+_RAW_IDS = {
+  class_names.NAMES_19[i]: raw for raw, i in label_tables.LABEL_IDS_19.items()
+} | {name: ids[0] for name, ids in label_tables.LABEL_IDS_MORE.items()}
+
+
+def describe(name: str, manual_dir: str | None = None) -> layout_lib.Spec:
+  """Returns the dataset 'folder' of the table in `manual_dir`.
+
+  Raises:
+    UserError: another name, no table, or a mistake in it.
+  """
+  if not re.fullmatch('folder(/[A-Za-z0-9-]+)?', name):
+    raise errors.UserError(
+      f'unknown dataset {name!r}; expected folder, or folder/NAME with letters,'
+      ' digits and - in the name'
+    )
+  text, table = '', None
+  if manual_dir:
+    path = _find_table(pathlib.Path(manual_dir))
+    text = class_tables.read_text(path)
+    table = read_table(text, where=str(path))
+  depth = dict(table.depth) if table and table.depth else None
+  factor = depth.pop('factor') if depth else None
+  splits = {'': 'train', 'train': 'train', 'val': 'val', 'test': 'test'}
+  return layout_lib.Spec(
+    dataset=name,
+    ids='folder',
+    homepage='',
+    get='classes.yaml, images/, labels/ and depth/',
+    spellings={
+      'image': (_spell('images', r'(?:png|jpg|jpeg|PNG|JPG|JPEG)'),),
+      'label': (_spell('labels', 'png'),),
+      'depth': (_spell('depth', 'png'),) if depth else (),
+    },
+    splits=splits,
+    depth=depth,
+    own=table and table.own,
+    read_label=functools.partial(_read_label, table),
+    factor=(lambda tree, item: factor) if factor else None,
+    token=hashlib.sha256(text.encode()).hexdigest(),
+  )
+
+
+def _spell(folder: str, ending: str) -> layout_lib.Spelling:
+  return layout_lib.Spelling(
+    shown=f'{folder}/[train|val|test/]<name>',
+    pattern=rf'{folder}/(?:(?P<split>train|val|test)/)?(?P<key>.+)\.{ending}',
+  )
+
+
+def _find_table(root: pathlib.Path) -> pathlib.Path:
+  for name in _TABLES:
+    if (root / name).is_file():
+      return root / name
+  raise errors.UserError(
+    f'folder: {root} has no {_TABLES[0]} or {_TABLES[2]}; expected a table with'
+    f' {class_tables.FORM}'
+  )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Table:
+  """What the table of a folder says.
+
+  Attributes:
+    codes: id or colour (r, g, b) of the labels -> raw id; all ids or all
+      colours.
+    rest: whether others are ignored.
+    own: the classes of the raw ids 1, 2, ... if there are others than those of
+      Cityscapes.
+    depth: metadata of depth, and 'factor'; None without depth.
+  """
+
+  codes: Mapping[class_tables.Code, int]
+  rest: bool
+  own: labels.ClassSet | None
+  depth: Mapping[str, Any] | None
+
+
+def read_table(text: str, *, where: str) -> Table:
+  """Reads the table of a folder.
+
+  Args:
+    text: YAML, or JSON if `where` ends so.
+    where: named in errors.
+
+  Raises:
+    UserError: names the entry and what was expected.
+  """
+  table = class_tables.parse(text, where=where)
+  if not table.codes:
+    raise errors.UserError(
+      f'{where} has names alone; expected the ids or colours that the classes'
+      f' have in the labels, as in {class_tables.FORM}'
+    )
+  raw_ids, own = _RAW_IDS, None
+  if not set(table.names) <= set(_RAW_IDS):
+    raw_ids = {name: i for i, name in enumerate(table.names, 1)}
+    own = labels.create_own(table.names, table.colors)
+  return Table(
+    codes={
+      code: raw_ids.get(name, _VOID) for code, name in table.codes.items()
+    },
+    rest=table.rest,
+    own=own,
+    depth=None if table.depth is None else _read_depth(table.depth, where),
+  )
+
+
+def _read_depth(entry, where):
+  known = ('code', 'unit', 'missing', 'factor')
+  if not isinstance(entry, Mapping) or set(entry) - set(known):
+    raise errors.UserError(
+      f'{where}: depth is {entry!r}; expected some of {", ".join(known)}'
+    )
+  code = entry.get('code', 'metres')
+  unit, factor = entry.get('unit', 0.01), entry.get('factor')
+  missing = entry.get('missing', [])
+  if code not in depth_codes.CODES:
+    raise errors.UserError(
+      f'{where}: depth.code is {code!r}; expected one of'
+      f' {", ".join(depth_codes.CODES)}'
+    )
+  for key, value, needed in (
+    ('unit', unit, code == 'metres'),
+    ('factor', factor, code == 'disparity'),
+  ):
+    if needed and not (isinstance(value, int | float) and value > 0):
+      raise errors.UserError(
+        f'{where}: depth.{key} is {value!r}; expected a positive number'
+      )
+  if not isinstance(missing, list) or not all(
+    isinstance(x, int) and 0 <= x <= 65535 for x in missing
+  ):
+    raise errors.UserError(
+      f'{where}: depth.missing is {missing!r}; expected a list of raw values'
+    )
+  return {
+    'depth_code': code,
+    'depth_unit': float(unit),
+    'depth_missing': missing,
+    'factor': float(factor) if code == 'disparity' else None,
+  }
+
+
+def _read_label(
+  table: Table, tree: tree_lib.Tree, item: layout_lib.Item
+) -> np.ndarray:
+  where = tree.where(item.label)
+  data = tree.read(item.label)
+  listed = dict(table.codes)
+  if isinstance(next(iter(listed)), tuple):
+    colors = decoding.read_colors(data, where).astype(np.int32)
+    values = colors[..., 0] << 16 | colors[..., 1] << 8 | colors[..., 2]
+    listed = {r << 16 | g << 8 | b: v for (r, g, b), v in listed.items()}
+    shown = '#{:06x}'
+  else:
+    values = decoding.read_ids(data, where).astype(np.int32)
+    shown = '{}'
+  known = np.array(sorted(listed), np.int32)
+  place = np.searchsorted(known, values).clip(max=len(known) - 1)
+  found = known[place] == values
+  if not table.rest and not found.all():
+    unknown = ', '.join(shown.format(x) for x in np.unique(values[~found])[:8])
+    raise errors.UserError(
+      f'{where} has {unknown}, which the class table does not have; expected it'
+      ' under a class or under ignore'
+    )
+  ids = np.array([listed[x] for x in known.tolist()], np.uint8)[place]
+  return np.where(found, ids, np.uint8(_VOID))

@@ -1,0 +1,74 @@
+"""Streets as plain picture files, in the layout of one's own pictures.
+
+An example of what docs/data.md says under "Your own data". Needs no TensorFlow.
+"""
+
+import os
+import pathlib
+
+from jaxuda import errors
+from jaxuda.streets import camera
+from jaxuda.streets import worker
+
+_SPLITS = ('train', 'val', 'test')
+# Scenes of a split have indices from here on, whatever their number.
+_APART = 1_000_000
+
+
+def write_split(
+  folder: str | os.PathLike[str],
+  domain: str,
+  *,
+  split: str,
+  count: int,
+  size: tuple[int, int],
+  fields: tuple[str, ...] = ('image', 'label'),
+  seed: int = 0,
+) -> list[pathlib.Path]:
+  """Renders scenes and writes FOLDER/images/SPLIT/NAME.png and so on.
+
+  Labels are the train ids of Cityscapes, 0..18, and 255 for none; depth is in
+  centimetres, 16 bits, 65535 for the sky.
+
+  Args:
+    folder: where images/, labels/ and depth/ are made.
+    domain: 'source' or 'target'.
+    split: 'train', 'val' or 'test'; each has scenes of its own.
+    count: how many scenes.
+    size: (height, width).
+    fields: of 'image', 'label' and 'depth', those to write.
+    seed: of the scenes.
+
+  Returns:
+    The images.
+
+  Raises:
+    UserError: another split or domain.
+  """
+  if split not in _SPLITS:
+    raise errors.UserError(
+      f'split is {split!r}; expected one of {", ".join(_SPLITS)}'
+    )
+  camera.check_view(domain, 'left')
+  start = _APART * _SPLITS.index(split)
+  request = worker.Request(
+    domain=domain,
+    seed=seed,
+    height=size[0],
+    width=size[1],
+    start=start,
+    stop=start + count,
+  )
+  images = []
+  workers = min(os.cpu_count() or 1, count)
+  for scene in worker.render_scenes(request, workers=workers):
+    name = f'{domain}_{scene["index"]:07d}.png'
+    for field in fields:
+      # images, labels, depth
+      room = field if field == 'depth' else f'{field}s'
+      path = pathlib.Path(folder) / room / split / name
+      path.parent.mkdir(parents=True, exist_ok=True)
+      path.write_bytes(scene[field])
+      if field == 'image':
+        images.append(path)
+  return images

@@ -1,0 +1,247 @@
+"""`streets`, an embedded pair of domains: rendered on first use, no download.
+
+`streets/source` is a clean game engine, `streets/target` a camera in a town;
+see `rendering`. Every number and picture is a function of the config.
+
+    builder('streets/target').download_and_prepare()
+    builder('streets/target_180x240')                   another size
+    builder('streets/source', train=100, val=20, seed=7)
+    builder('streets/target_stereo_sequence')           with more views
+
+An example has
+
+* name: text, '<domain>_<seed>_<index>';
+* image: uint8 [H, W, 3] RGB PNG;
+* label: uint8 [H, W, 1] PNG of Cityscapes train ids 0..18, 255 = none;
+* depth: uint16 [H, W, 1] PNG of centimetres along the optical axis, 65535 =
+  sky ('depth_unit' of the metadata is 0.01 metres);
+* with stereo: right, an image from `camera.BASELINE` metres to the right;
+* with sequence: previous and next, images of a slow drive, and
+  motion_previous and motion_next, float32 [4, 4], which take points of this
+  frame to those frames;
+* with either: intrinsics, float32 [3]: focal length, cx, cy in pixels.
+"""
+
+from collections.abc import Iterator
+import dataclasses
+import os
+import re
+from typing import Any, ClassVar
+
+import numpy as np
+import tensorflow_datasets as tfds
+
+from jaxuda import errors
+from jaxuda.streets import camera
+from jaxuda.streets import worker
+from jaxuda.ui import display
+
+# Scenes of val have indices from here on, whatever the size of train.
+_VAL = 1_000_000
+
+_FORM = (
+  'streets/DOMAIN[_HEIGHTxWIDTH][_trainN][_valN][_seedN][_stereo][_sequence]'
+  ' with DOMAIN source or target'
+)
+_NAME = re.compile(
+  r'(?P<domain>source|target)(_(?P<height>\d+)x(?P<width>\d+))?'
+  r'(_train(?P<train>\d+))?(_val(?P<val>\d+))?(_seed(?P<seed>\d+))?'
+  r'(?P<stereo>_stereo)?(?P<sequence>_sequence)?'
+)
+
+
+@dataclasses.dataclass
+class StreetsConfig(tfds.core.BuilderConfig):
+  """A collection of streets; its name tells what is not the default.
+
+  Attributes:
+    domain: 'source' or 'target'.
+    height: rows.
+    width: columns.
+    train: number of images to train on.
+    val: number of images to evaluate on; other scenes.
+    seed: of all the scenes.
+    stereo: whether there is a right view.
+    sequence: whether there are a previous and a next frame.
+  """
+
+  name: str = ''  # made of the others
+  domain: str = 'source'
+  height: int = 160
+  width: int = 320
+  train: int = 800
+  val: int = 150
+  seed: int = 0
+  stereo: bool = False
+  sequence: bool = False
+
+  def __post_init__(self):
+    if self.domain not in camera.DOMAINS:
+      raise errors.UserError(
+        f'streets: no domain {self.domain!r}, expected source or target'
+      )
+    for key in ('height', 'width'):
+      if getattr(self, key) < 8:
+        raise errors.UserError(
+          f'streets: {key} is {getattr(self, key)}, expected at least 8'
+        )
+    for key, most in (('train', _VAL), ('val', _VAL)):
+      if not 1 <= getattr(self, key) <= most:
+        raise errors.UserError(
+          f'streets: {key} is {getattr(self, key)}, expected 1..{most}'
+        )
+    self.name = self._describe()
+
+  def _describe(self) -> str:
+    default = {f.name: f.default for f in dataclasses.fields(type(self))}
+    name = self.domain
+    if (self.height, self.width) != (default['height'], default['width']):
+      name += f'_{self.height}x{self.width}'
+    for key in ('train', 'val', 'seed'):
+      if getattr(self, key) != default[key]:
+        name += f'_{key}{getattr(self, key)}'
+    for key in ('stereo', 'sequence'):
+      if getattr(self, key):
+        name += f'_{key}'
+    return name
+
+  @property
+  def views(self) -> tuple[str, ...]:
+    """The views besides the left one."""
+    stereo = ('right',) if self.stereo else ()
+    return (*stereo, *(('previous', 'next') if self.sequence else ()))
+
+
+def parse(name: str) -> StreetsConfig:
+  """The config of a name such as 'streets/target_180x240'.
+
+  Raises:
+    UserError: the name has another form.
+  """
+  match = _NAME.fullmatch(str(name).removeprefix('streets/'))
+  if match is None:
+    raise errors.UserError(f'unknown dataset {name!r}; expected {_FORM}')
+  fields: dict[str, Any] = {'domain': match['domain']}
+  for key in ('height', 'width', 'train', 'val', 'seed'):
+    if match[key] is not None:
+      fields[key] = int(match[key])
+  for key in ('stereo', 'sequence'):
+    fields[key] = bool(match[key])
+  return StreetsConfig(**fields)
+
+
+def builder(
+  name: str,
+  *,
+  data_dir: str | None = None,
+  manual_dir: str | None = None,
+  **fields: Any,
+) -> 'Streets':
+  """Returns the builder of a collection.
+
+  Args:
+    name: such as 'streets/target' or 'streets/target_180x240'.
+    data_dir: where prepared data are; default: that of TFDS.
+    manual_dir: not needed.
+    **fields: fields of `StreetsConfig` that override those of the name.
+
+  Raises:
+    UserError: an unknown name or field, or a value out of range.
+  """
+  del manual_dir
+  config = parse(name)
+  known = {f.name for f in dataclasses.fields(StreetsConfig)}
+  known -= {f.name for f in dataclasses.fields(tfds.core.BuilderConfig)}
+  for key in fields:
+    if key not in known:
+      raise errors.UserError(
+        f'streets: no field {key!r}, expected one of {", ".join(sorted(known))}'
+      )
+  config = dataclasses.replace(
+    config, **{k: v for k, v in fields.items() if v is not None}
+  )
+  # TFDS wants the very object where a config of that name is known.
+  config = Streets.builder_configs.get(config.name, config)
+  return Streets(data_dir=data_dir, config=config, file_format='array_record')
+
+
+class Streets(tfds.core.GeneratorBasedBuilder):
+  """Procedural street scenes with labels and depth in two domains."""
+
+  VERSION = tfds.core.Version('1.4.0')
+  BUILDER_CONFIGS: ClassVar = [StreetsConfig(domain=d) for d in camera.DOMAINS]
+
+  # Processes that render; the data do not depend on it.
+  workers = max(os.cpu_count() or 1, 1)
+
+  def _info(self) -> tfds.core.DatasetInfo:
+    """See the top of this file."""
+    config = self.builder_config
+    shape = (config.height, config.width)
+    picture = tfds.features.Image(shape=(*shape, 3), encoding_format='png')
+    features: dict[str, Any] = {
+      'name': tfds.features.Text(),
+      'image': picture,
+      'label': tfds.features.Image(shape=(*shape, 1), encoding_format='png'),
+      'depth': tfds.features.Image(
+        shape=(*shape, 1), dtype=np.uint16, encoding_format='png'
+      ),
+    }
+    features |= dict.fromkeys(config.views, picture)
+    if config.views:
+      features['intrinsics'] = tfds.features.Tensor(
+        shape=(3,), dtype=np.float32
+      )
+    if config.sequence:
+      for view in ('previous', 'next'):
+        features[f'motion_{view}'] = tfds.features.Tensor(
+          shape=(4, 4), dtype=np.float32
+        )
+    return tfds.core.DatasetInfo(
+      builder=self,
+      description=__doc__,
+      features=tfds.features.FeaturesDict(features),
+      metadata=tfds.core.MetadataDict(
+        depth_unit=0.01, baseline=camera.BASELINE, step=camera.STEP
+      ),
+    )
+
+  def download_and_prepare(self, **kwargs: Any) -> None:
+    """Renders the collection, with a progress display."""
+    # The bar of TFDS does not know how many there will be.
+    tfds.disable_progress_bar()
+    try:
+      super().download_and_prepare(**kwargs)
+    finally:
+      tfds.enable_progress_bar()
+
+  def _split_generators(
+    self, dl_manager: tfds.download.DownloadManager
+  ) -> dict[str, Any]:
+    del dl_manager
+    config = self.builder_config
+    return {
+      'train': self._generate_examples('train', 0, config.train),
+      'val': self._generate_examples('val', _VAL, config.val),
+    }
+
+  def _generate_examples(
+    self, split: str, start: int, number: int
+  ) -> Iterator[tuple[str, dict[str, Any]]]:
+    config = self.builder_config
+    request = worker.Request(
+      domain=config.domain,
+      seed=config.seed,
+      height=config.height,
+      width=config.width,
+      views=config.views,
+      start=start,
+      stop=start + number,
+    )
+    title = f'rendering streets/{config.name} {split}'
+    workers = min(self.workers, number)
+    scenes = worker.render_scenes(request, workers=workers)
+    for scene in display.track(scenes, name=title, total=number):
+      name = f'{config.domain}_{config.seed}_{scene["index"]:07d}'
+      example = {k: scene[k] for k in self.info.features if k != 'name'}
+      yield name, {'name': name, **example}

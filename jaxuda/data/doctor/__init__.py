@@ -1,0 +1,1 @@
+"""Finds everything about a dataset that would spoil a training run."""

@@ -1,0 +1,1 @@
+"""Files as they lie on a user's disk."""

@@ -1,0 +1,211 @@
+"""Decoding of a user's pictures with every check; errors name the file.
+
+Pillow turns 16-bit colour PNGs into 8 bits without a word (SYNTHIA's labels
+become all zeros, its depth loses the lower byte), so those go through OpenCV;
+and OpenCV turns palette PNGs into colours, so those go through Pillow.
+"""
+
+import io
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from jaxuda import errors
+from jaxuda.data.files import tree as tree_lib
+
+_BROKEN = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)
+
+
+def open_picture(
+  encoded: bytes, where: str, *, pixels: bool = True
+) -> Image.Image:
+  """Opens a PNG or JPEG.
+
+  Args:
+    encoded: the file's bytes.
+    where: named in the error.
+    pixels: also decode it. A PNG's checksums are verified in any case, and a
+      JPEG, which has none, is decoded in any case.
+
+  Raises:
+    UserError: it is truncated, corrupt, or another kind of file.
+  """
+  try:
+    # Checksums of a PNG, which loading does not look at; then the pixels.
+    Image.open(io.BytesIO(encoded)).verify()
+    image = Image.open(io.BytesIO(encoded))
+    if image.format not in ('PNG', 'JPEG', 'MPO'):
+      raise ValueError(f'the file is {image.format}')
+    if pixels or image.format != 'PNG':
+      image.load()
+  except _BROKEN as e:
+    raise errors.UserError(
+      f'{where} cannot be read as a picture ({tree_lib.one_line(e)}); expected'
+      ' a whole PNG or JPEG file'
+    ) from e
+  return image
+
+
+def check_image(encoded: bytes, where: str) -> tuple[int, int]:
+  """Checks a colour picture that is stored as it is; returns (height, width).
+
+  Raises:
+    UserError: it is broken, or has other pixels than 8-bit ones.
+  """
+  image = open_picture(encoded, where, pixels=False)
+  _check_mode(image, where)
+  if _png_bits(encoded) == 16:
+    raise errors.UserError(f'{where} has 16 bits a channel; expected 8')
+  return image.size[1], image.size[0]
+
+
+def read_image(encoded: bytes, where: str) -> Image.Image:
+  """Decodes a colour picture as Pillow RGB.
+
+  Raises:
+    UserError: as `check_image`.
+  """
+  image = open_picture(encoded, where)
+  _check_mode(image, where)
+  return image.convert('RGB')
+
+
+def _check_mode(image, where):
+  if image.mode not in ('RGB', 'RGBA', 'L', 'P', 'LA'):
+    raise errors.UserError(
+      f'{where} has pixels of mode {image.mode}; expected an 8-bit RGB picture'
+    )
+
+
+def read_ids(encoded: bytes, where: str) -> np.ndarray:
+  """Decodes ids: uint8 [H, W] of an 8-bit grey or palette PNG.
+
+  Of a palette picture the indices are taken, never the colours.
+
+  Raises:
+    UserError: it is broken, lossy, or has other pixels.
+  """
+  label = open_picture(encoded, where)
+  if label.format != 'PNG' or label.mode not in ('L', 'P', '1'):
+    raise errors.UserError(
+      f'{where} is {label.format} with pixels of mode {label.mode}; expected an'
+      ' 8-bit PNG with one id for each pixel, not colours'
+    )
+  return np.asarray(label if label.mode != '1' else label.convert('L'))
+
+
+def read_synthia_ids(encoded: bytes, where: str) -> np.ndarray:
+  """Decodes SYNTHIA's GT/LABELS: uint8 [H, W] of a 16-bit colour PNG.
+
+  The id is in the file's first channel, red; the others count instances.
+
+  Raises:
+    UserError: it is broken, or not 16-bit colour.
+  """
+  open_picture(encoded, where, pixels=False)
+  picture = _decode_raw(encoded, where)
+  if picture.dtype != np.uint16 or picture.ndim != 3:
+    raise errors.UserError(
+      f'{where} is {_describe(picture)}; expected the 16-bit colour PNG of'
+      ' SYNTHIA GT/LABELS: it was saved anew, which loses the ids'
+    )
+  # OpenCV turns RGB into BGR.
+  ids = picture[..., 2]
+  if ids.max(initial=0) > 255:
+    raise errors.UserError(
+      f'{where} has ids up to {ids.max()} in its first channel; expected the'
+      ' ids 0..22 of SYNTHIA'
+    )
+  return ids.astype(np.uint8)
+
+
+def read_colors(encoded: bytes, where: str) -> np.ndarray:
+  """Decodes a label whose classes are colours: uint8 [H, W, 3] RGB.
+
+  Raises:
+    UserError: it is broken or lossy.
+  """
+  label = open_picture(encoded, where)
+  if label.format != 'PNG' or label.mode not in ('RGB', 'RGBA', 'P'):
+    raise errors.UserError(
+      f'{where} is {label.format} with pixels of mode {label.mode}; expected an'
+      ' RGB PNG with one colour for each class'
+    )
+  return np.asarray(label.convert('RGB'))
+
+
+def read_depth(encoded: bytes, where: str) -> np.ndarray:
+  """Decodes raw depth: uint16 [H, W] of a 16-bit PNG.
+
+  Of three channels, which are equal in SYNTHIA, one is taken.
+
+  Raises:
+    UserError: it is broken, has 8 bits, or different channels.
+  """
+  open_picture(encoded, where, pixels=False)
+  picture = _decode_raw(encoded, where)
+  if picture.dtype != np.uint16:
+    raise errors.UserError(
+      f'{where} is {_describe(picture)}; expected 16 bits: depth that was saved'
+      ' anew with 8 bits is lost, take the original file'
+    )
+  if picture.ndim == 2:
+    return picture
+  if (picture[..., :1] != picture[..., : min(3, picture.shape[2])]).any():
+    raise errors.UserError(
+      f'{where} has channels that differ; expected depth in one channel, or the'
+      ' same in all of them'
+    )
+  return np.ascontiguousarray(picture[..., 0])
+
+
+def encode_png(picture: np.ndarray) -> bytes:
+  """Encodes [H, W] uint8 or uint16, or RGB uint8 [H, W, 3], losslessly."""
+  if picture.ndim == 3:
+    picture = picture[..., ::-1]
+  # Level 6 is a third smaller than OpenCV's default on labels and depth.
+  done, encoded = cv2.imencode(
+    '.png', picture, [cv2.IMWRITE_PNG_COMPRESSION, 6]
+  )
+  if not done:
+    raise ValueError(f'no PNG of {_describe(picture)}')
+  return encoded.tobytes()
+
+
+def encode_jpeg(image: Image.Image) -> bytes:
+  """Encodes at quality 95."""
+  out = io.BytesIO()
+  image.save(out, format='JPEG', quality=95)
+  return out.getvalue()
+
+
+def is_grey_png(encoded: bytes) -> bool:
+  """Returns whether a PNG is 8-bit grey, so that it can be stored as it is."""
+  return _png_bits(encoded) == 8 and encoded[25] == 0
+
+
+def is_depth_png(encoded: bytes) -> bool:
+  """Returns whether a PNG is 16-bit grey."""
+  return _png_bits(encoded) == 16 and encoded[25] == 0
+
+
+def _png_bits(encoded):
+  """Bits of a channel from the header of a PNG, 0 for another file."""
+  return encoded[24] if encoded[:8] == b'\x89PNG\r\n\x1a\n' else 0
+
+
+def _decode_raw(encoded, where):
+  picture = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_UNCHANGED)
+  if picture is None:
+    raise errors.UserError(
+      f'{where} cannot be read as a picture; expected a whole PNG file'
+    )
+  return picture
+
+
+def _describe(picture):
+  channels = 1 if picture.ndim == 2 else picture.shape[2]
+  return f'{8 * picture.itemsize}-bit with {channels} channel' + (
+    's' if channels > 1 else ''
+  )

@@ -1,0 +1,79 @@
+"""A folder of label maps that stand in for a dataset's own labels.
+
+FOLDER/NAME.png, 8-bit grey, for every image by its name: class ids 0..C-1 of a
+class set, 255 = ignored; and FOLDER/summary.json with 'classes', what
+`labels.identify` gives of the class set, and 'images', how many there are.
+Written by `jaxuda.depdis.pseudo`, read through `config.data.target.label_dir`.
+"""
+
+import json
+import os
+import pathlib
+from typing import Any
+
+import tensorflow as tf
+
+from jaxuda import errors
+from jaxuda.data.classes import labels
+from jaxuda.data.pixels import transforms
+
+SUMMARY = 'summary.json'
+
+
+def check(
+  folder: str | os.PathLike[str], *, classes: str | None, count: int
+) -> None:
+  """Checks that a folder has the labels of a dataset.
+
+  Args:
+    folder: see the top of this file.
+    classes: the class set that they must be of.
+    count: images that need one.
+
+  Raises:
+    UserError: no such folder, it was not finished, or it is of other classes or
+      another dataset.
+  """
+  where = 'config.data.target.label_dir'
+  path = pathlib.Path(folder) / SUMMARY
+  try:
+    summary = json.loads(path.read_text())
+    found, images = summary['classes'], summary['images']
+  except (OSError, ValueError, KeyError, TypeError) as e:
+    raise errors.UserError(
+      f'{where}={folder}: {SUMMARY} cannot be read ({e or type(e).__name__});'
+      ' expected a folder that python -m jaxuda.depdis.pseudo finished'
+    ) from e
+  expected = labels.identify(classes) if classes else None
+  if found != expected:
+    raise errors.UserError(
+      f'{where}={folder} has labels of {found}; expected {expected}'
+    )
+  if images < count:
+    raise errors.UserError(
+      f'{where}={folder} has labels of {images} images; expected {count}'
+    )
+
+
+def read(folder: str | os.PathLike[str], name: tf.Tensor) -> tf.Tensor:
+  """Reads the label of an image: string scalar -> int32 [H, W].
+
+  Raises:
+    UserError: the file is missing or no PNG; outside of a graph only, where
+      the file is known.
+  """
+  path = tf.strings.join([str(folder), '/', name, '.png'])
+  try:
+    label = tf.io.decode_png(tf.io.read_file(path), channels=1)[..., 0]
+  except tf.errors.OpError as e:
+    file = path.numpy().decode()
+    reason = 'no such file' if not os.path.exists(file) else 'not a PNG'
+    raise errors.UserError(
+      f'{file} cannot be read ({reason}); expected the label of an image'
+    ) from e
+  return tf.cast(label, tf.int32)
+
+
+def size_label(label: tf.Tensor, domain: Any) -> tf.Tensor:
+  """Brings a label to the network's size, at which it was made, padding too."""
+  return transforms.resize_label(label, domain.size)

@@ -1,0 +1,1 @@
+"""Sizes, aspects and units: pixels on their way to the network."""

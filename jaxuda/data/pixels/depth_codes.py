@@ -1,0 +1,143 @@
+"""What the 16-bit numbers of a depth map mean, and how they become metres.
+
+A dataset's metadata say which code its depth has ('depth_code', 'depth_unit',
+'depth_missing'):
+
+* 'metres': raw * unit metres. SYNTHIA and Virtual KITTI: unit 0.01, where 65535
+  (655.35 m) is the sky or farther. Stereo depth of Cityscapes is stored so,
+  rounded to a centimetre, with 65535 where there is none.
+* 'disparity': Cityscapes' own disparity. (raw - 1) / 256 pixels, 0 = none;
+  depth is baseline * focal length / disparity, whose product each record
+  carries as 'depth_factor'.
+* 'inverse': disparity of a monocular network, up to an unknown factor. CorDA
+  takes raw / 256 + 1 for 655.36 / (metres + 0.01), to resemble SYNTHIA; 0 =
+  none. This is no measurement: metres here are those that give CorDA's number.
+
+A pixel without depth is 655.35 m, whose inverse depth is 1, and not valid.
+
+Every method makes its inverse depth of the metres of the batch, with one of two
+spellings of one formula: 65536 / (100 m + 1) (DADA, DepDis, CTRL) and 655.36 /
+(m + 0.01) (CorDA).
+"""
+
+from collections.abc import Mapping
+import dataclasses
+import functools
+from typing import Any
+
+import tensorflow as tf
+
+from jaxuda import errors
+from jaxuda.data.pixels import transforms
+
+CODES = ('metres', 'disparity', 'inverse')
+POLICIES = ('keep', 'mask')
+FAR_RAW = 65535  # The largest 16-bit value: sky, or beyond.
+FAR = 655.35  # Metres; its inverse depth is 1.
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class DepthCode:
+  """How raw depth is to be read.
+
+  Attributes:
+    code: one of `CODES`.
+    unit: metres in a raw unit, of 'metres'.
+    missing: raw values that say that nothing was measured.
+  """
+
+  code: str = 'metres'
+  unit: float = 0.01
+  missing: tuple[int, ...] = ()
+
+  @classmethod
+  def of(cls, metadata: Mapping[str, Any]) -> 'DepthCode':
+    """Reads it from a dataset's metadata.
+
+    Raises:
+      UserError: the metadata are of a later version of this project.
+    """
+    code = metadata.get('depth_code', 'metres')
+    if code not in CODES:
+      raise errors.UserError(
+        f'depth_code={code!r}; expected one of {", ".join(CODES)}'
+      )
+    return cls(
+      code=code,
+      unit=float(metadata.get('depth_unit', 0.01)),
+      missing=tuple(int(x) for x in metadata.get('depth_missing', ())),
+    )
+
+  @property
+  def metadata(self) -> dict[str, Any]:
+    """What `of` reads."""
+    return {
+      'depth_code': self.code,
+      'depth_unit': self.unit,
+      'depth_missing': list(self.missing),
+    }
+
+
+def measure(
+  raw: tf.Tensor,
+  code: DepthCode,
+  *,
+  factor: tf.Tensor | float | None = None,
+  zero_depth: str = 'keep',
+  far_depth: str = 'keep',
+) -> tuple[tf.Tensor, tf.Tensor]:
+  """Turns raw depth into metres.
+
+  Args:
+    raw: uint16 or (interpolated) float32 [...].
+    code: what it means.
+    factor: metres times pixels, of 'disparity'.
+    zero_depth: of 'metres': 'keep' raw 0 as 0 m, as the references do, or
+      'mask' it: not valid.
+    far_depth: of 'metres': the same for raw 65535, sky.
+
+  Returns:
+    (float32 [...] metres, of every pixel; bool [...] where they are valid).
+  """
+  for name, policy in (('zero_depth', zero_depth), ('far_depth', far_depth)):
+    if policy not in POLICIES:
+      raise ValueError(f'{name}={policy!r}; expected one of {POLICIES}')
+  raw = tf.convert_to_tensor(raw)
+  if raw.dtype == tf.uint16 and code.code != 'disparity':
+    metres, valid = _tabulate(code, zero_depth, far_depth)
+    return transforms.look_up(raw, metres), transforms.look_up(raw, valid)
+  return _measure(raw, code, factor, zero_depth, far_depth)
+
+
+@functools.cache
+def _tabulate(code, zero_depth, far_depth):
+  """What `measure` gives for every 16-bit number."""
+  # A graph may be being built.
+  with tf.init_scope():
+    raw = tf.range(FAR_RAW + 1, dtype=tf.float64)
+    tables = _measure(raw, code, None, zero_depth, far_depth)
+    return tuple(x.numpy() for x in tables)
+
+
+def _measure(raw, code, factor, zero_depth, far_depth):
+  # In double: 65535 is 655.35 and not 655.3499.
+  raw = tf.cast(raw, tf.float64)
+  valid = tf.ones_like(raw, tf.bool)
+  for value in code.missing:
+    valid &= raw != value
+  if code.code == 'metres':
+    metres = tf.where(valid, raw * code.unit, FAR)
+    if zero_depth == 'mask':
+      valid &= raw != 0
+    if far_depth == 'mask':
+      valid &= raw != FAR_RAW
+  elif code.code == 'disparity':
+    # 1 is a disparity of 0: infinitely far, measured or not.
+    valid &= raw > 1
+    pixels = tf.maximum(raw - 1, 1e-9) / 256
+    metres = tf.where(valid, tf.cast(factor, tf.float64) / pixels, FAR)
+    metres = tf.minimum(metres, FAR)
+  else:
+    valid &= raw != 0
+    metres = tf.where(valid, 655.36 / (raw / 256 + 1) - 0.01, FAR)
+  return tf.cast(metres, tf.float32), valid

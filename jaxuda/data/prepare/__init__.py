@@ -1,0 +1,1 @@
+"""Prepares a dataset once, from the user's own files."""

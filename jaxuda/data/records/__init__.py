@@ -1,0 +1,1 @@
+"""Prepared records, read by name or by number."""

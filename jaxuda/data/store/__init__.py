@@ -1,0 +1,1 @@
+"""Datasets that were prepared: written once, checked, found again."""

@@ -1,0 +1,1 @@
+"""Class-wise mixtures of the source's pixels, fitted and drawn."""

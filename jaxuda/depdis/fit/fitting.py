@@ -1,0 +1,337 @@
+r"""Fits the class-wise mixtures of the source, once, and draws them.
+
+    python -m jaxuda.depdis.fit --config=configs/depdis.py:pair=streets \
+        [--out=FILE.npz] [--config.field=value ...]
+
+Training with configs/depdis.py does it by itself. A mixture of K Gaussians over
+(x, y, inverse depth) on the network's output grid is fitted to a sample of each
+class's pixels, by scikit-learn in float64. The file is kept under a name made
+of everything that it depends on, so that it is fitted once for all runs; with
+it, or with --out, goes a picture of the densities.
+
+The official code has its mixtures as numbers and not how they were found: K,
+diagonal covariances, raw units and the variance floor are known, everything
+else is a choice, and recorded in the file.
+"""
+
+from collections.abc import Mapping
+import dataclasses
+import hashlib
+import itertools
+import json
+import os
+import pathlib
+import sys
+from typing import Any
+import warnings
+
+from absl import flags
+import ml_collections
+from ml_collections import config_flags
+import numpy as np
+import sklearn
+from sklearn import exceptions
+from sklearn import mixture
+
+from jaxuda import errors
+from jaxuda.data import pipeline
+from jaxuda.data.classes import labels
+from jaxuda.data.records import access as records_lib
+from jaxuda.depdis.fit import picture
+from jaxuda.depdis.fit import sampling
+from jaxuda.methods.parts import mixtures as mixtures_lib
+from jaxuda.models import resnet
+from jaxuda.ui import command
+from jaxuda.ui import display
+from jaxuda.ui import panels
+
+# A part of the files' names: higher when the same options give other numbers.
+_VERSION = 1
+_NEEDS = {'source': ('label', 'depth')}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Options:
+  """`config.mixtures`.
+
+  Attributes:
+    components: K, 5 in the paper.
+    covariance: 'diag' as in the official code, or 'full'.
+    samples: pixels that a class is fitted to, at most.
+    images: of the source that are read, in a random order; 0 for all.
+    least: a class with fewer pixels gets no mixture: density 0.
+    floor: added to the variances; 1e-6 in the official numbers.
+    iterations: of expectation maximisation, at most.
+    tolerance: gain of the mean log likelihood below which it ends.
+    seed: of images, pixels and the first guess.
+    folder: where files are kept; '' for depdis_mixtures beside the datasets.
+  """
+
+  components: int = 5
+  covariance: str = 'diag'
+  samples: int = 50000
+  images: int = 0
+  least: int = 500
+  floor: float = 1e-6
+  iterations: int = 200
+  tolerance: float = 1e-3
+  seed: int = 1234
+  folder: str = ''
+
+  def __post_init__(self):
+    if self.covariance not in ('diag', 'full'):
+      raise errors.UserError(
+        f'mixtures.covariance={self.covariance!r}; expected diag or full'
+      )
+    for field, least in (
+      ('components', 1),
+      ('samples', 1),
+      ('images', 0),
+      ('least', self.components),
+      ('iterations', 1),
+      ('seed', 0),
+    ):
+      if getattr(self, field) < least:
+        raise errors.UserError(
+          f'mixtures.{field}={getattr(self, field)}; expected at least {least}'
+        )
+    if self.floor <= 0:
+      raise errors.UserError(f'mixtures.floor={self.floor}; expected above 0')
+
+
+def read_options(config: ml_collections.ConfigDict) -> Options:
+  """Reads `config.mixtures`.
+
+  Raises:
+    UserError: a value is out of range, or there is no such field.
+  """
+  fields = dict(config.get('mixtures', {}))
+  known = [f.name for f in dataclasses.fields(Options)]
+  for name in fields:
+    if name not in known:
+      raise errors.UserError(
+        f'unknown field mixtures.{name}; expected one of {", ".join(known)}'
+      )
+  return Options(**fields)
+
+
+def prepare(method: Any, config: ml_collections.ConfigDict) -> Any:
+  """Returns the method `depdis` with the file of its mixtures.
+
+  Raises:
+    UserError: the given file is missing or does not fit, or the source has no
+      labels or depth.
+  """
+  if not method.needs_mixtures:
+    return method
+  if not method.mixtures:
+    method = dataclasses.replace(method, mixtures=str(find_or_fit(config)))
+  method.read_mixtures()
+  return method
+
+
+def find_or_fit(config: ml_collections.ConfigDict) -> pathlib.Path:
+  """Returns the file of a config's mixtures, fitting them on first use."""
+  options = read_options(config)
+  source = _open_source(config)
+  depends = _describe(config, options, source)
+  digest = hashlib.sha256(json.dumps(depends, sort_keys=True).encode())
+  folder = options.folder or os.path.join(source.root, 'depdis_mixtures')
+  path = pathlib.Path(folder).expanduser() / f'{digest.hexdigest()[:16]}.npz'
+  if not path.is_file():
+    fitted = fit(config, options, images=_count(options, source))
+    fitted.info['depends'] = depends
+    _write(path, fitted, config)
+  return path
+
+
+def fit(
+  config: ml_collections.ConfigDict, options: Options, *, images: int
+) -> mixtures_lib.Mixtures:
+  """Reads the source and fits every class.
+
+  Args:
+    config: its data, classes and network are used.
+    options: see `Options`.
+    images: how many are read.
+  """
+  names = labels.get_class_set(config.classes).names
+  data = config.data
+  size = data.source.get('crop', (0, 0))
+  grid = resnet.grid_size(size if all(size) else data.source.size)
+  stream = pipeline.train_stream(
+    data, classes=config.classes, needs=_NEEDS, batch_size=1, seed=options.seed
+  )
+  batches = (batch['source'] for batch in itertools.islice(stream, images))
+  sample = sampling.sample_pixels(
+    display.track(batches, name='read depth and labels', total=images),
+    classes=len(names),
+    size=options.samples,
+    grid=grid,
+    seed=options.seed,
+  )
+  stream.close()
+  fitted = [
+    fit_class(points, options)
+    for points in display.track(
+      sample.points, name='fit mixtures', total=len(names), unit='classes'
+    )
+  ]
+  columns = list(zip(*fitted, strict=True))
+  info = {
+    'classes': list(names),
+    'images': sample.images,
+    'scikit_learn': sklearn.__version__,
+    'per_class': columns[3],
+  }
+  return mixtures_lib.Mixtures(
+    weights=np.stack(columns[0]),
+    means=np.stack(columns[1]),
+    covariances=np.stack(columns[2]),
+    counts=sample.counts,
+    grid=grid,
+    info=info,
+  )
+
+
+def fit_class(
+  points: np.ndarray, options: Options
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
+  """Fits one class.
+
+  Args:
+    points: float64 [n, 3].
+    options: see `Options`.
+
+  Returns:
+    (weights [K], means [K, 3], covariances [K, 3] or [K, 3, 3], {'samples': n,
+    'log_likelihood': mean over the sample, 'converged': ..., 'iterations':
+    ...}). With fewer than `options.least` points the weights are 0.
+  """
+  k = options.components
+  info = {'samples': len(points)}
+  if len(points) < options.least:
+    spread = np.ones((k, 3))
+    if options.covariance == 'full':
+      spread = np.tile(np.eye(3), (k, 1, 1))
+    return np.zeros(k), np.zeros((k, 3)), spread, info
+  model = mixture.GaussianMixture(
+    k,
+    covariance_type=options.covariance,
+    reg_covar=options.floor,
+    max_iter=options.iterations,
+    tol=options.tolerance,
+    random_state=options.seed % 2**32,
+  )
+  with warnings.catch_warnings():
+    # Said in the file and in the table instead.
+    warnings.simplefilter('ignore', exceptions.ConvergenceWarning)
+    model.fit(points)
+  info |= {
+    'log_likelihood': float(model.score(points)),
+    'converged': bool(model.converged_),
+    'iterations': int(model.n_iter_),
+  }
+  return model.weights_, model.means_, model.covariances_, info
+
+
+def _open_source(config):
+  return records_lib.Records(
+    records_lib.read_domain(config.data, 'source'),
+    classes=config.classes,
+    fields=_NEEDS['source'],
+  )
+
+
+def _count(options, source):
+  return min(options.images or len(source), len(source))
+
+
+def _describe(config, options, source) -> Mapping[str, Any]:
+  """Everything that the numbers depend on; JSON types."""
+  domain = dataclasses.asdict(source.domain)
+  for field in ('side', 'data_dir', 'manual_dir', 'image_resize'):
+    domain.pop(field)
+  if not domain['first']:
+    # As it was before there was this field.
+    domain.pop('first')
+  fitting = dataclasses.asdict(options)
+  fitting.pop('folder')
+  ends = (source.read(0), source.read(len(source) - 1))
+  return {
+    'version': _VERSION,
+    'source': domain,
+    'images': len(source),
+    'records': [hashlib.sha256(x).hexdigest()[:16] for x in ends],
+    'classes': labels.identify(config.classes),
+    'options': fitting,
+  }
+
+
+def _write(path, fitted, config):
+  """Writes the file, its picture beside it, and says what is in it."""
+  class_set = labels.get_class_set(config.classes)
+  panels.write_png(
+    path.with_suffix('.png'), picture.draw(fitted, class_set.names)
+  )
+  mixtures_lib.write(path, fitted)
+  print(f'wrote {path} and {path.with_suffix(".png").name}', file=sys.stderr)
+  few = [
+    f'{name} ({info["samples"]})'
+    for name, info in zip(
+      class_set.names, fitted.info['per_class'], strict=True
+    )
+    if 'log_likelihood' not in info
+  ]
+  if few:
+    print(
+      'too few pixels for a mixture, so density 0 everywhere: '
+      + ', '.join(few),
+      file=sys.stderr,
+    )
+
+
+def show(path: str | os.PathLike) -> None:
+  """Prints what a file says of its classes."""
+  m = mixtures_lib.read(path)
+  rows = []
+  for name, count, info in zip(
+    m.info['classes'], m.counts, m.info['per_class'], strict=True
+  ):
+    if 'log_likelihood' in info:
+      quality = (f'{info["log_likelihood"]:.3f}', str(info['iterations']))
+      end = 'yes' if info['converged'] else 'no'
+    else:
+      quality, end = ('-', '-'), 'too few'
+    rows.append((name, f'{count:,}', f'{info["samples"]:,}', *quality, end))
+  display.print_table(
+    f'{m.info["images"]} images on a grid of {m.grid[0]}x{m.grid[1]}',
+    ('class', 'pixels', 'sample', 'log likelihood', 'iterations', 'converged'),
+    rows,
+  )
+
+
+def main() -> None:
+  """Runs the command line."""
+  command.hide_accelerators()
+  config, out = flags.FLAGS.config, flags.FLAGS.out
+  if out:
+    out = pathlib.Path(out)
+    if out.suffix != '.npz':
+      raise errors.UserError(f'--out={out}; expected a name ending in .npz')
+    kept = find_or_fit(config)
+    fitted = mixtures_lib.read(kept)
+    _write(out, fitted, config)
+  else:
+    out = find_or_fit(config)
+  show(out)
+  print(out)
+
+
+def define_flags():
+  """Only when run as a program: `main` of training has flags of its own."""
+  config_flags.DEFINE_config_file(
+    'config', None, 'configs/depdis.py:argument=value,...', lock_config=True
+  )
+  flags.DEFINE_string('out', None, 'File to write besides; ends in .npz.')
+  flags.mark_flags_as_required(['config'])

@@ -1,0 +1,1 @@
+"""Pseudo-labels of the target, refined by a spatial prior."""

@@ -1,0 +1,343 @@
+r"""Pseudo-labels of the target's training images, refined by the spatial prior.
+
+    python -m jaxuda.depdis.pseudo --workdir=RUN --out=FOLDER \
+        [--checkpoint=last|best|STEP] [--confidence=0.9] [--[no]spatial_prior]
+
+Writes FOLDER/NAME.png for every image (class ids at the network's size, 255 =
+not believed), FOLDER/summary.json with the pixels that were kept of each class,
+and, while it works, FOLDER/images.jsonl. Killed and called again it goes on
+with the first image that is not done. `config.data.target.label_dir=FOLDER`
+trains on them, see configs/self_training.py.
+
+A pixel is believed where the largest probability is at least 0.9 and the patch
+of its class is large enough (see `prior`). The official code does the same for
+all classes alike.
+"""
+
+import dataclasses
+import functools
+import hashlib
+import json
+import pathlib
+from typing import Any
+
+from absl import flags
+import jax
+import numpy as np
+
+from jaxuda import errors
+from jaxuda.data import pipeline
+from jaxuda.data.classes import labels
+from jaxuda.data.files import label_files
+from jaxuda.depdis.fit import fitting
+from jaxuda.depdis.pseudo import prior
+from jaxuda.methods.parts import mixtures as mixtures_lib
+from jaxuda.ops import pseudo_label
+from jaxuda.run import workdir as workdir_lib
+from jaxuda.ui import command
+from jaxuda.ui import display
+from jaxuda.ui import panels
+
+# What the official thresholds are for, in pixels.
+_AREA = 760 * 1280
+_DONE = 'images.jsonl'
+_ORIGIN = 'origin.json'
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Options:
+  """`config.self_training`.
+
+  Attributes:
+    rounds: of pseudo-labels and training on them; 2 in the paper.
+    checkpoint: whose network labels and goes on: 'best' on the evaluation
+      split, as in the official code, or 'last'.
+    total_steps, stop_step: of a training: 90000 and 30000 officially (10000 for
+      Cityscapes' 7 classes at full size).
+    learning_rate: of a training; 0 for `config.optim`'s, as in the official
+      code.
+    norm: likewise the statistics of the batch norms, see `deeplab.Options`; ''
+      for `config.network`'s.
+    confidence: the least probability, 0.9 officially.
+    spatial_prior: whether small patches are dropped.
+    base, range: of the prior's thresholds, see `prior.thresholds`.
+    scale_area: scale the thresholds with the image's area. The official code
+      uses those of 1280x760 for 640x320 too.
+    first: how many of the target's training images are labelled, the first by
+      name; 0 for all. 9000 of 18000 on Mapillary officially, which the paper
+      does not mention.
+    share: of these images that is labelled.
+    adversarial: folder of a run that was trained to its end with the same
+      config (`jaxuda.main`): the first stage of `jaxuda.depdis.run`, which
+      otherwise trains its own.
+  """
+
+  rounds: int = 2
+  checkpoint: str = 'best'
+  total_steps: int = 90000
+  stop_step: int = 30000
+  learning_rate: float = 0.0
+  norm: str = ''
+  confidence: float = 0.9
+  spatial_prior: bool = True
+  base: float = 50
+  range: float = 4950
+  scale_area: bool = False
+  first: int = 0
+  share: float = 1.0
+  adversarial: str = ''
+
+  def __post_init__(self):
+    for field, good, expected in (
+      ('rounds', self.rounds >= 0, 'at least 0'),
+      ('checkpoint', self.checkpoint in ('best', 'last'), 'best or last'),
+      (
+        'stop_step',
+        1 <= self.stop_step <= self.total_steps,
+        f'1 to total_steps={self.total_steps}',
+      ),
+      ('learning_rate', self.learning_rate >= 0, 'at least 0'),
+      (
+        'norm',
+        self.norm in ('', 'batch', 'sync', 'frozen'),
+        "batch, sync, frozen or ''",
+      ),
+      ('confidence', 0 <= self.confidence <= 1, '0 to 1'),
+      ('base', self.base >= 0, 'at least 0'),
+      ('range', self.range >= 0, 'at least 0'),
+      ('first', self.first >= 0, 'at least 0'),
+      ('share', 0 < self.share <= 1, 'more than 0, at most 1'),
+    ):
+      if not good:
+        raise errors.UserError(
+          f'self_training.{field}={getattr(self, field)!r}; expected {expected}'
+        )
+
+
+def read_options(config: Any) -> Options:
+  """Reads `config.self_training`, the defaults where there is none.
+
+  Raises:
+    UserError: a value is out of range, or there is no such field.
+  """
+  fields = dict(config.get('self_training', {}))
+  known = [f.name for f in dataclasses.fields(Options)]
+  for name in fields:
+    if name not in known:
+      raise errors.UserError(
+        f'unknown field self_training.{name}; expected one of'
+        f' {", ".join(known)}'
+      )
+  return Options(**fields)
+
+
+def write_labels(
+  run: workdir_lib.Run, out: pathlib.Path, options: Options
+) -> dict[str, Any]:
+  """Labels every image, but for those that an earlier call has labelled.
+
+  Args:
+    run: what `workdir.load` returned.
+    out: the folder to write to.
+    options: see `Options`.
+
+  Returns:
+    What summary.json holds.
+
+  Raises:
+    UserError: the folder holds labels of another network or with other options.
+  """
+  config = run.config.copy_and_resolve_references()
+  with config.unlocked():
+    config.data.target.fraction = options.share
+    config.data.target.first = options.first
+  names = labels.get_class_set(config.classes).names
+  least = _thresholds(config, options, len(names))
+  done = _claim(out, _origin(run, options, least))
+  images, total = pipeline.image_stream(config.data)
+  with (
+    display.Progress(
+      'pseudo-labels', total=total, start=len(done), unit='images'
+    ) as progress,
+    (out / _DONE).open('a') as log,
+  ):
+    for number, image in enumerate(images, 1):
+      name = image['name'].decode()
+      if name not in done:
+        sure, kept = _label_image(run, image['image'], options, least)
+        panels.write_png(_path(out, name), kept)
+        done[name] = {
+          'confident': _count(sure, len(names)),
+          'kept': _count(kept, len(names)),
+        }
+        log.write(json.dumps({'name': name, **done[name]}) + '\n')
+        log.flush()
+      progress.update(max(number, progress.done))
+  summary = _summarize(config, options, least, done, names)
+  workdir_lib.write_json(out / label_files.SUMMARY, summary)
+  return summary
+
+
+def _label_image(run, image, options, least):
+  """Returns the confident labels, and those that the prior keeps."""
+  label, confidence = _predict(run.state, image[None], method=run.method)
+  sure = np.where(
+    np.asarray(confidence[0]) >= options.confidence,
+    np.asarray(label[0]),
+    labels.IGNORE,
+  ).astype(np.uint8)
+  return sure, prior.keep_patches(sure, least) if least is not None else sure
+
+
+@functools.partial(jax.jit, static_argnames='method')
+def _predict(state, image, *, method):
+  return pseudo_label.pseudo_label(method.predict(state, image)['logits'])
+
+
+def _thresholds(config, options, classes):
+  """The prior's thresholds int [C], or None without it."""
+  if not options.spatial_prior:
+    return None
+  given = config.method.get('mixtures') or config.get('mixtures_file')
+  path = given or fitting.find_or_fit(config)
+  counts = mixtures_lib.read(path, classes=classes).counts
+  height, width = config.data.target.size
+  return prior.thresholds(
+    counts,
+    base=options.base,
+    extent=options.range,
+    scale=height * width / _AREA if options.scale_area else 1.0,
+  )
+
+
+def _origin(run, options, least):
+  """What the labels depend on; JSON types."""
+  digest = hashlib.sha256()
+  net = run.state.nets['task']
+  for leaf in jax.tree.leaves((net.params, net.batch_stats)):
+    digest.update(np.asarray(leaf).tobytes())
+  target = run.config.data.target
+  return {
+    'step': run.step,
+    'network': digest.hexdigest()[:16],
+    'dataset': f'{target.dataset} {target.split}',
+    'size': list(target.size),
+    'classes': labels.identify(run.config.classes),
+    'confidence': options.confidence,
+    'share': options.share,
+    **({'first': options.first} if options.first else {}),
+    'thresholds': None if least is None else least.tolist(),
+  }
+
+
+def _claim(out, origin):
+  """Returns {name: counts} of what is done; a new folder is begun."""
+  if out.exists() and not out.is_dir():
+    raise errors.UserError(f'{out} is a file; expected a folder to write to')
+  path = out / _ORIGIN
+  if not path.is_file():
+    if out.exists() and any(out.iterdir()):
+      raise errors.UserError(f'{out} is not empty; expected a new folder')
+    workdir_lib.write_json(path, origin)
+  found = json.loads(path.read_text())
+  wrong = [k for k in origin if found.get(k) != origin[k]]
+  if wrong:
+    raise errors.UserError(
+      f'{out} has labels with {wrong[0]}={found.get(wrong[0])}; expected'
+      f' {origin[wrong[0]]}, or a new folder'
+    )
+  done = {}
+  log = out / _DONE
+  if log.is_file():
+    for line in log.read_text().splitlines():
+      try:
+        entry = json.loads(line)
+      except ValueError:
+        continue  # Cut by a kill; the image is labelled again.
+      name = entry.pop('name')
+      if _path(out, name).is_file():
+        done[name] = entry
+    # Whole lines only, so that the next one starts on its own.
+    lines = [json.dumps({'name': k, **v}) + '\n' for k, v in done.items()]
+    part = log.with_name(log.name + '.part')
+    part.write_text(''.join(lines))
+    part.rename(log)
+  return done
+
+
+def _path(out, name):
+  """The label's file, never outside of the folder."""
+  path = out / f'{name}.png'
+  if not path.resolve().is_relative_to(out.resolve()):
+    raise errors.UserError(f'image name {name!r} leaves {out}')
+  return path
+
+
+def _count(label, classes):
+  return np.bincount(label.ravel(), minlength=256)[:classes].tolist()
+
+
+def _summarize(config, options, least, done, names):
+  height, width = config.data.target.size
+  confident = np.sum([x['confident'] for x in done.values()], axis=0)
+  kept = np.sum([x['kept'] for x in done.values()], axis=0)
+  return {
+    'classes': labels.identify(config.classes),
+    'images': len(done),
+    'pixels': len(done) * height * width,
+    'confidence': options.confidence,
+    'per_class': {
+      name: {
+        'confident': int(confident[i]),
+        'kept': int(kept[i]),
+        'threshold': None if least is None else int(least[i]),
+      }
+      for i, name in enumerate(names)
+    },
+  }
+
+
+def show(summary: dict[str, Any]) -> None:
+  """Prints a summary."""
+  rows = [
+    (
+      name,
+      f'{x["confident"]:,}',
+      f'{x["kept"]:,}',
+      '-' if x['threshold'] is None else str(x['threshold']),
+    )
+    for name, x in summary['per_class'].items()
+  ]
+  kept = sum(x['kept'] for x in summary['per_class'].values())
+  display.print_table(
+    f'{summary["images"]} images, {kept / summary["pixels"]:.1%} of the pixels'
+    f' kept at confidence {summary["confidence"]}',
+    ('class', 'confident', 'kept', 'smallest patch'),
+    rows,
+  )
+
+
+def main() -> None:
+  """Runs the command line."""
+  command.hide_accelerators()
+  run = workdir_lib.load(flags.FLAGS.workdir, which=flags.FLAGS.checkpoint)
+  options = read_options(run.config)
+  given = {
+    k: flags.FLAGS[k].value
+    for k in ('confidence', 'spatial_prior')
+    if flags.FLAGS[k].value is not None
+  }
+  out = pathlib.Path(flags.FLAGS.out)
+  show(write_labels(run, out, dataclasses.replace(options, **given)))
+  print(f'wrote {out}')
+
+
+def define_flags():
+  """Only when run as a program."""
+  flags.DEFINE_string('workdir', None, 'Folder of the run.', required=True)
+  flags.DEFINE_string('out', None, 'Folder to write to.', required=True)
+  flags.DEFINE_string(
+    'checkpoint', 'best', 'last, best (by the main mIoU) or a step.'
+  )
+  flags.DEFINE_float('confidence', None, "The run's if unset.")
+  flags.DEFINE_bool('spatial_prior', None, "The run's if unset.")

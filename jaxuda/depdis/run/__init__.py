@@ -1,0 +1,1 @@
+"""All stages of Depth Distribution, one after another."""

@@ -1,0 +1,223 @@
+r"""All stages of Depth Distribution in one command.
+
+    python -m jaxuda.depdis.run --config=configs/depdis.py:pair=streets \
+        --workdir=DIR [--config.field=value ...]
+
+  mixtures       fitted to the source, kept beside the datasets (`fit`)
+  adversarial    DIR/adversarial, a run of the method `depdis`; or another such
+                 run, `config.self_training.adversarial`
+  labels         DIR/round1/labels, pseudo-labels of the run before (`pseudo`)
+  self-training  DIR/round1/training, a run of `self_training` that begins with
+                 the network of the run before
+
+and the last two again for every round. Killed at any moment, the same command
+goes on at the stage where it was. Each run in DIR is an ordinary one:
+`jaxuda.evaluate --workdir=DIR/round1/training`.
+"""
+
+import os
+import pathlib
+from typing import Any
+
+from absl import flags
+import jax
+import ml_collections
+from ml_collections import config_flags
+
+from jaxuda import errors
+from jaxuda.data.files import label_files
+from jaxuda.depdis.pseudo import labelling
+from jaxuda.run import workdir as workdir_lib
+from jaxuda.train import segmentation
+from jaxuda.ui import command
+from jaxuda.ui import display
+
+
+def run(config: ml_collections.ConfigDict, workdir: str | os.PathLike) -> bool:
+  """Goes through the stages that are not done.
+
+  Args:
+    config: of configs/depdis.py.
+    workdir: the folder of all stages.
+
+  Returns:
+    Whether all are done; False after SIGTERM or Ctrl-C.
+
+  Raises:
+    UserError: a mistake in the config, or a folder is of another one.
+  """
+  if config.name != 'depdis':
+    raise errors.UserError(
+      f'config.name={config.name!r}; expected configs/depdis.py'
+    )
+  if config.get('distributed') or jax.process_count() > 1:
+    raise errors.UserError(
+      'config.distributed=True; expected one process: run the stages one by one'
+      ' and distribute the trainings, see docs/clusters.md'
+    )
+  options = labelling.read_options(config)
+  workdir = pathlib.Path(workdir)
+  first = pathlib.Path(options.adversarial or workdir / 'adversarial')
+  if options.adversarial:
+    _check_stage(first, config)
+  _claim(workdir, config)
+  if not options.adversarial and not _train(config, first):
+    return False
+  before = first
+  for number in range(1, options.rounds + 1):
+    folder = workdir / f'round{number}'
+    _label(before, folder / 'labels', options)
+    later = derive(config, options, initial=before, label_dir=folder / 'labels')
+    if not _train(later, folder / 'training'):
+      return False
+    before = folder / 'training'
+  _show(workdir, first, options.rounds)
+  return True
+
+
+def derive(
+  config: ml_collections.ConfigDict,
+  options: labelling.Options,
+  *,
+  initial: str | os.PathLike,
+  label_dir: str | os.PathLike,
+) -> ml_collections.ConfigDict:
+  """Returns the config of a self-training stage.
+
+  Args:
+    config: of the adversarial stage.
+    options: its `config.self_training`, checked.
+    initial: folder of the run whose network it begins with.
+    label_dir: its pseudo-labels.
+  """
+  tree = workdir_lib.config_to_dict(config)
+  method = tree['method']
+  tree['name'] = 'self_training'
+  tree['method'] = {
+    'depth': method['lambda_depth'] > 0,
+    'density': method['lambda_balance'] > 0,
+    'fuse': False,
+  }
+  tree['mixtures_file'] = method['mixtures']
+  tree['total_steps'] = options.total_steps
+  tree['stop_step'] = options.stop_step
+  if options.learning_rate:
+    tree['optim']['learning_rate'] = options.learning_rate
+  if options.norm:
+    tree['network']['norm'] = options.norm
+  tree['initial'] = str(initial)
+  tree['initial_checkpoint'] = options.checkpoint
+  tree['data']['target']['label_dir'] = str(label_dir)
+  tree['data']['target']['fraction'] = options.share
+  tree['data']['target']['first'] = options.first
+  return workdir_lib.config_from_dict(tree)
+
+
+def _claim(workdir, config):
+  """Checks that the folder is of this config, or makes it so."""
+  if workdir.exists() and not workdir.is_dir():
+    raise errors.UserError(f'{workdir} is a file; expected a folder')
+  new = workdir_lib.config_to_dict(config)
+  path = workdir / 'config.json'
+  if path.is_file():
+    old = workdir_lib.config_to_dict(workdir_lib.read_config(workdir))
+    workdir_lib.check_config(_strict(old), _strict(new), workdir=str(workdir))
+  workdir_lib.write_json(path, new)
+
+
+def _strict(tree):
+  """More rounds may be asked for later; another length may not.
+
+  Later stages begin with what came out of the earlier ones.
+  """
+  training = {k: v for k, v in tree['self_training'].items() if k != 'rounds'}
+  return {
+    **tree,
+    'self_training': training,
+    'steps_of_the_adversarial_stage': tree['stop_step'],
+  }
+
+
+def _check_stage(folder, config):
+  """Checks that a run is what the adversarial stage would have been."""
+  where = f'self_training.adversarial={folder}'
+  if not (folder / 'config.json').is_file():
+    raise errors.UserError(f'{where} has no config.json; expected a run')
+  old, new = (
+    workdir_lib.config_to_dict(x)
+    for x in (workdir_lib.read_config(folder), config)
+  )
+  # Of later stages, which a run of the first alone does not have.
+  old['self_training'] = new['self_training']
+  try:
+    workdir_lib.check_config(old, new, workdir=str(folder))
+  except errors.UserError as e:
+    raise errors.UserError(f'{where}: {e}') from e
+  if old['stop_step'] != config.stop_step or not is_done(
+    folder, old['stop_step']
+  ):
+    raise errors.UserError(
+      f'{where} is not done; expected a run of {config.stop_step} steps with'
+      ' its scores'
+    )
+
+
+def is_done(workdir: pathlib.Path, stop_step: int) -> bool:
+  """Says whether a run was trained and scored to its end."""
+  last = workdir_lib.read_scores(workdir).get('last', {})
+  return last.get('checkpoint_step', -1) >= stop_step
+
+
+def _train(config, folder):
+  """Trains a stage; False if a signal stopped it."""
+  if is_done(folder, config.stop_step):
+    return True
+  print(f'stage {folder}', flush=True)
+  state = segmentation.train(config, folder)
+  return int(state.step) >= config.stop_step
+
+
+def _label(before, out, options):
+  if (out / label_files.SUMMARY).is_file():
+    return
+  print(f'stage {out}', flush=True)
+  loaded = workdir_lib.load(before, which=options.checkpoint)
+  labelling.show(labelling.write_labels(loaded, out, options))
+
+
+def _show(workdir, before, rounds):
+  """Prints the scores of every stage."""
+  folders = {'adversarial': before}
+  for number in range(1, rounds + 1):
+    name = f'round{number}/training'
+    folders[name] = workdir / name
+  rows = []
+  for name, folder in folders.items():
+    scores = workdir_lib.read_scores(folder)
+    rows.append((name, *(_figure(scores, x) for x in ('last', 'best'))))
+  display.print_table(
+    'mIoU in %', ('stage', 'last checkpoint', 'best checkpoint'), rows
+  )
+
+
+def _figure(scores: dict[str, Any], which: str) -> str:
+  result = scores.get(which)
+  if not result:
+    return '-'
+  value = result['figures'][result['main']]['value']
+  return '-' if value is None else f'{value:.2f}'
+
+
+def main() -> int:
+  """Runs the command line; 1 if it was stopped before the end."""
+  command.hide_accelerators()
+  return 0 if run(flags.FLAGS.config, flags.FLAGS.workdir) else 1
+
+
+def define_flags():
+  """Only when run as a program: `main` of training has flags of its own."""
+  config_flags.DEFINE_config_file(
+    'config', None, 'configs/depdis.py:argument=value,...', lock_config=True
+  )
+  flags.DEFINE_string('workdir', None, 'Folder of all stages.')
+  flags.mark_flags_as_required(['config', 'workdir'])

@@ -1,0 +1,1 @@
+"""Feature spaces drawn by t-SNE."""

@@ -1,0 +1,1 @@
+"""Depth learned from image sequences."""

@@ -1,0 +1,315 @@
+"""Monodepth2: depth from image sequences without any ground truth.
+
+Godard, Mac Aodha, Firman and Brostow, "Digging into self-supervised monocular
+depth estimation", ICCV 2019. A depth network and a pose network are trained so
+that the neighbouring frames, warped by them, predict the frame between (eq. 1).
+
+Where paper and official code differ, the code is followed. Our own additions
+are fields that are off by default: known motions, and a cut of the finest
+scales for small networks.
+"""
+
+from collections.abc import Mapping, Sequence
+import dataclasses
+
+from flax import linen as nn
+import jax
+import jax.numpy as jnp
+import optax
+
+from jaxuda import errors
+from jaxuda.losses import photometric
+from jaxuda.models import monodepth
+from jaxuda.ops import augment
+from jaxuda.ops import warp
+from jaxuda.step import parallel
+from jaxuda.step import rng
+from jaxuda.step import state as state_lib
+
+# The frames before and after.
+NEIGHBOURS = ('previous', 'next')
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Method:
+  """A depth and a pose network, and how they are trained.
+
+  Attributes:
+    total_steps: length of the schedule.
+    network: of depth and pose, an entry of `models.monodepth.SIZES`; resnet18
+      in the paper, there with ImageNet weights to start from.
+    scales: of the disparities; all are compared at full resolution.
+    min_depth, max_depth: the sigmoid's range of depths, in an unknown unit;
+      metres when the motion is known.
+    ssim_weight: of the photometric error.
+    lambda_smooth: weight of the smoothness, halved with every scale.
+    reprojection: 'minimum' (eq. 4) or 'mean' over the neighbours.
+    auto_mask: leave out pixels that do not move (eq. 5).
+    motion: 'learned' by the pose network, or 'known' from the data.
+    rotation_scale: of the pose network's outputs; 0.01 in the paper. A network
+      from scratch that turns easily takes the motion of the ground for a nod of
+      the camera, and masks the rest.
+    jitter: strength of the colour jitter of half of what the networks see; 0.2
+      in the paper, of the hue half of it. The losses see the images as they
+      are.
+    learning_rate: of Adam.
+    drop_at: share of the steps after which the rate is a tenth; 15 of 20 epochs
+      in the paper.
+    warmup_steps: over which the rate rises; none in the paper.
+  """
+
+  total_steps: int
+  network: str = 'resnet18'
+  scales: Sequence[int] = (0, 1, 2, 3)
+  min_depth: float = 0.1
+  max_depth: float = 100.0
+  ssim_weight: float = 0.85
+  lambda_smooth: float = 1e-3
+  reprojection: str = 'minimum'
+  auto_mask: bool = True
+  motion: str = 'learned'
+  rotation_scale: float = 0.01
+  jitter: float = 0.2
+  learning_rate: float = 1e-4
+  drop_at: float = 0.75
+  warmup_steps: int = 0
+
+  def __post_init__(self):
+    object.__setattr__(self, 'scales', tuple(self.scales))
+    monodepth.size(self.network)
+    for field, choices in (
+      ('reprojection', ('minimum', 'mean')),
+      ('motion', ('learned', 'known')),
+    ):
+      value = getattr(self, field)
+      if value not in choices:
+        raise errors.UserError(
+          f'method.{field}={value!r}; expected one of {", ".join(choices)}'
+        )
+    if not self.scales or not set(self.scales) <= {0, 1, 2, 3}:
+      raise errors.UserError(
+        f'method.scales={self.scales}; expected some of 0, 1, 2, 3'
+      )
+    if not 0 < self.min_depth < self.max_depth:
+      raise errors.UserError(
+        f'method.min_depth={self.min_depth}; expected more than 0 and less than'
+        f' max_depth={self.max_depth}'
+      )
+
+  @property
+  def needs(self) -> tuple[str, ...]:
+    """Arrays of a training batch."""
+    motions = [f'motion_{x}' for x in NEIGHBOURS]
+    known = motions if self.motion == 'known' else []
+    return ('image', *NEIGHBOURS, 'intrinsics', *known)
+
+  @property
+  def depth_net(self) -> nn.Module:
+    """The depth network."""
+    return monodepth.DepthNet(size=self.network, scales=self.scales)
+
+  @property
+  def pose_net(self) -> nn.Module:
+    """The pose network."""
+    return monodepth.PoseNet(
+      size=self.network, rotation_scale=self.rotation_scale
+    )
+
+  @property
+  def tx(self) -> optax.GradientTransformation:
+    """Adam with a step in its rate."""
+
+    def rate(step):
+      late = step >= self.drop_at * self.total_steps
+      value = self.learning_rate * jnp.where(late, 0.1, 1.0)
+      if self.warmup_steps:
+        value = value * jnp.minimum((step + 1) / self.warmup_steps, 1)
+      return value
+
+    return optax.adam(rate)
+
+  def init(
+    self, key: jax.Array, example: Mapping[str, jax.Array]
+  ) -> state_lib.TrainState:
+    """Returns the state before the first step. Runs under jit.
+
+    Args:
+      key: typed key.
+      example: a batch; only its shapes matter.
+    """
+    image = jnp.zeros((1, *example['image'].shape[1:]), jnp.float32)
+    one, two = jax.random.split(key)
+    variables = {'depth': self.depth_net.init(one, image)}
+    if self.motion == 'learned':
+      variables['pose'] = self.pose_net.init(two, image, image)
+    return state_lib.create(
+      {k: state_lib.create_net(v, self.tx) for k, v in variables.items()}
+    )
+
+  def train_step(
+    self,
+    state: state_lib.TrainState,
+    batch: Mapping[str, jax.Array],
+    key: jax.Array,
+  ) -> tuple[state_lib.TrainState, dict[str, jax.Array]]:
+    """Takes one step. Pure, per device, under a mapped axis.
+
+    Args:
+      state: the whole state, equal on every device.
+      batch: this device's share: 'image', 'previous', 'next' uint8 [B, H, W, 3]
+        RGB; 'intrinsics' float32 [B, 4]; with known motion 'motion_previous'
+        and 'motion_next' float32 [B, 4, 4].
+      key: the root key of the run.
+
+    Returns:
+      The new state; and 'loss_photometric', 'loss_smooth', and 'moving', the
+      share of the pixels that are not masked, at the finest scale.
+    """
+    key = rng.for_step(key, state.step, parallel.device_index())
+    views = {x: batch[x].astype(jnp.float32) / 255 for x in self._views}
+    seen = views
+    if self.jitter:
+      seen = self._jitter(rng.stream(key, 'jitter'), views)
+    noise = 1e-5 * jax.random.normal(
+      rng.stream(key, 'ties'), batch['image'].shape[:3]
+    )
+
+    def loss(params):
+      disparities, stats = self._predict_depth(state, params, seen['image'])
+      motions, more = self._predict_motions(state, params, seen, batch)
+      total, losses = self._compare(disparities, motions, views, batch, noise)
+      return total, (losses, stats | more)
+
+    params = {name: net.params for name, net in state.nets.items()}
+    grads, (losses, stats) = jax.grad(loss, has_aux=True)(params)
+    nets = {
+      name: state_lib.update(net, grads[name], self.tx, batch_stats=stats[name])
+      for name, net in state.nets.items()
+    }
+    state = state.replace(step=state.step + 1, nets=nets)
+    return state, parallel.mean(losses)
+
+  @property
+  def _views(self):
+    return ('image', *NEIGHBOURS)
+
+  def _jitter(self, key, views):
+    """Changes the colours of half of the examples, alike in their views."""
+    count = len(views['image'])
+    gate, order, factors = jax.random.split(key, 3)
+    draws = jax.vmap(lambda k: augment.draw_jitter(k, strength=self.jitter))(
+      jax.random.split(factors, count)
+    )
+    factors = draws | {'hue': draws['hue'] / 2}
+    changed = jax.random.bernoulli(gate, 0.5, (count, 1, 1, 1))
+    permutation = jax.random.permutation(order, 4)
+
+    def change(view):
+      moved = augment.apply_jitter(
+        255 * view, factors, order=permutation, mode='standard'
+      )
+      return jnp.where(changed, moved / 255, view)
+
+    return {name: change(view) for name, view in views.items()}
+
+  def _predict_depth(self, state, params, image):
+    disparities, moved = self.depth_net.apply(
+      _variables(state, params, 'depth'),
+      image,
+      train=True,
+      mutable=['batch_stats'],
+    )
+    return disparities, {'depth': moved['batch_stats']}
+
+  def _predict_motions(self, state, params, seen, batch):
+    """Motions from the frame to its neighbours, and running statistics."""
+    if self.motion == 'known':
+      return [batch[f'motion_{x}'] for x in NEIGHBOURS], {}
+    # The network sees frames in the order of time, both pairs in one batch.
+    before, now, after = (seen[x] for x in ('previous', 'image', 'next'))
+    (axis_angle, translation), moved = self.pose_net.apply(
+      _variables(state, params, 'pose'),
+      jnp.concatenate([before, now]),
+      jnp.concatenate([now, after]),
+      train=True,
+      mutable=['batch_stats'],
+    )
+    motion = warp.rigid_motion(axis_angle, translation)
+    arriving, leaving = jnp.split(motion, 2)
+    motions = [warp.invert_motion(arriving), leaving]
+    return motions, {'pose': moved['batch_stats']}
+
+  def _compare(self, disparities, motions, views, batch, noise):
+    """The loss of eq. 6: mean over scales of photometric and smooth terms."""
+    image = views['image']
+    still = []
+    if self.auto_mask:
+      still = [self._error(views[x], image) for x in NEIGHBOURS]
+    photo, smooth, moving = [], [], {}
+    for scale, disparity in disparities.items():
+      full = jax.image.resize(disparity, image.shape[:3], 'bilinear')
+      depth = 1 / self._scale(full)
+      errors_ = []
+      for name, motion in zip(NEIGHBOURS, motions, strict=True):
+        pixels, _ = warp.project_depth(depth, batch['intrinsics'], motion)
+        seen = warp.sample_bilinear(views[name], pixels)
+        errors_.append(self._error(seen, image))
+      if self.reprojection == 'mean':
+        errors_ = [sum(errors_) / len(errors_)]
+        still = [sum(still) / len(still)] if still else []
+      term, moving[scale] = photometric.minimum_reprojection(
+        errors_, still, noise=noise
+      )
+      photo.append(term)
+      small = jax.image.resize(
+        image, (*disparity.shape, 3), 'linear', antialias=True
+      )
+      smooth.append(
+        photometric.edge_aware_smoothness(disparity, small) / 2**scale
+      )
+    losses = {
+      'loss_photometric': sum(photo) / len(photo),
+      'loss_smooth': sum(smooth) / len(smooth),
+      'moving': moving[min(moving)],
+    }
+    total = losses['loss_photometric']
+    return total + self.lambda_smooth * losses['loss_smooth'], losses
+
+  def _error(self, prediction, image):
+    return photometric.photometric_error(
+      prediction, image, ssim_weight=self.ssim_weight
+    )
+
+  def _scale(self, disparity):
+    return monodepth.scaled_disparity(
+      disparity, min_depth=self.min_depth, max_depth=self.max_depth
+    )
+
+  def predict(
+    self, state: state_lib.TrainState, image: jax.Array
+  ) -> dict[str, jax.Array]:
+    """Runs the depth network with its running statistics.
+
+    Args:
+      state: a training state.
+      image: uint8 [B, H, W, 3] RGB.
+
+    Returns:
+      'disparity' float32 [B, h, w] in 0..1, the sigmoid at the finest scale,
+      and 'depth' [B, h, w], in the unit of the motions (arbitrary unless they
+      were known).
+    """
+    net = state.nets['depth']
+    disparities = self.depth_net.apply(
+      {'params': net.params, 'batch_stats': net.batch_stats},
+      image.astype(jnp.float32) / 255,
+    )
+    disparity = disparities[min(disparities)]
+    return {'disparity': disparity, 'depth': 1 / self._scale(disparity)}
+
+
+def _variables(state, params, name):
+  return {
+    'params': params[name],
+    'batch_stats': state.nets[name].batch_stats,
+  }

@@ -1,0 +1,179 @@
+"""Trains a self-supervised depth network; the same call again goes on."""
+
+from collections.abc import Iterator, Mapping
+import dataclasses
+import os
+import pathlib
+from typing import Any
+
+import jax
+import ml_collections
+import numpy as np
+
+from jaxuda import errors
+from jaxuda.data import sequences as sequences_lib
+from jaxuda.depth.mono import scoring
+from jaxuda.depth.mono import self_supervised
+from jaxuda.models import monodepth
+from jaxuda.run import checkpoint
+from jaxuda.run import workdir as workdir_lib
+from jaxuda.step import rng
+from jaxuda.train import loop
+from jaxuda.train import recorder
+from jaxuda.ui import display
+
+
+def create_method(config: Any) -> self_supervised.Method:
+  """Builds the method of a config.
+
+  Raises:
+    UserError: the config is of something else, or a field is unknown or out of
+      range.
+  """
+  if config.name != 'monodepth':
+    raise errors.UserError(
+      f'config.name={config.name!r}; expected monodepth, as in'
+      ' configs/monodepth.py'
+    )
+  known = {f.name for f in dataclasses.fields(self_supervised.Method)}
+  unknown = sorted(set(config.method) - known)
+  if unknown:
+    raise errors.UserError(
+      f'unknown field method.{unknown[0]}; expected one of'
+      f' {", ".join(sorted(known))}'
+    )
+  return self_supervised.Method(
+    total_steps=config.total_steps, **dict(config.method)
+  )
+
+
+def check_config(config: ml_collections.ConfigDict) -> None:
+  """Checks what can be checked before anything is loaded.
+
+  Raises:
+    UserError: a number is out of range, the batch does not divide over the
+      devices, or the size not into the network's strides.
+  """
+  loop.check_config(config)
+  size = tuple(config.data.size)
+  if len(size) != 2 or any(x < 1 or x % monodepth.STRIDE for x in size):
+    raise errors.UserError(
+      f'config.data.size={size}; expected (height, width), multiples of'
+      f' {monodepth.STRIDE}'
+    )
+
+
+def train(config: ml_collections.ConfigDict, workdir: str | os.PathLike) -> Any:
+  """Trains a depth network, see `loop.run`.
+
+  Args:
+    config: see `configs/monodepth.py`.
+    workdir: the run's folder.
+
+  Returns:
+    The state after the last step taken.
+
+  Raises:
+    UserError: a mistake in the config or the data, or a folder that holds
+      another run.
+    window.NonFiniteError: a loss or a parameter became NaN or infinite.
+  """
+  check_config(config)
+  return loop.run(_Task(config, create_method(config)), workdir)
+
+
+class _Task:
+  """A `loop.Task`: frames of drives, scored where there is true depth."""
+
+  def __init__(
+    self, config: ml_collections.ConfigDict, method: self_supervised.Method
+  ):
+    self.config, self.method = config, method
+    self._scored: Any = None
+
+  def open(self, workdir: pathlib.Path, step: int) -> Iterator[Any]:
+    """Opens the data, or finds them missing."""
+    del workdir
+    data = self.config.data
+    batches = sequences_lib.train_stream(
+      sequences_lib.Sequences(data, data.split, needs=self.method.needs),
+      batch_size=self.config.batch_size,
+      seed=self.config.seed,
+      start_step=step,
+      flip=data.flip,
+      workers=data.workers,
+    )
+    self._scored = scoring.open_scored(self.config)
+    return batches
+
+  def init_args(self) -> tuple[Any, ...]:
+    """A key and an example."""
+    return rng.for_init(self.config.seed), _example(self.config)
+
+  def begin(self, state: Any, progress: display.Progress) -> Any:
+    """As the method makes it."""
+    del progress
+    return state
+
+  def can_evaluate(self) -> bool:
+    """Whether the data have true depth."""
+    return bool(self._scored)
+
+  def value(self, result: Mapping[str, Any]) -> float:
+    """The smaller the error, the better."""
+    return -result['abs_rel']
+
+  def evaluate(
+    self, step: int, state: Any, progress: display.Progress, stop: Any
+  ) -> loop.Evaluation:
+    """Compares with the true depth."""
+    del stop
+    figures = scoring.evaluate(
+      self.method,
+      state,
+      self._scored,
+      batch_size=self.config.eval_batch_size,
+      progress=progress,
+    )
+    result = {**figures, 'checkpoint_step': step}
+    return loop.Evaluation(result=result, scalars=figures, shown=result)
+
+  def draw(
+    self, step: int, state: Any, batch: Any, record: recorder.Recorder
+  ) -> None:
+    """Draws images and their depth."""
+    del batch
+    shown = self._scored or sequences_lib.Sequences(
+      self.config.data, self.config.data.split, needs=('image',)
+    )
+    panel = scoring.draw_panel(self.method, state, shown)
+    record.write_picture(step, 'depth', panel)
+
+
+def load(workdir: str | os.PathLike, *, which: str = 'last') -> workdir_lib.Run:
+  """Reads one checkpoint of a run of this loop.
+
+  Args:
+    workdir: the run's folder.
+    which: 'last', 'best' (by abs_rel) or a step.
+
+  Raises:
+    UserError: no run, or no such checkpoint.
+  """
+  config = workdir_lib.read_config(workdir)
+  method = create_method(config)
+  with checkpoint.Checkpoints(workdir, write=False) as checkpoints:
+    scores = workdir_lib.read_scores(workdir)
+    step = workdir_lib.choose_step(checkpoints, scores, which)
+    state = checkpoints.restore(step, _like(config, method), name=config.name)
+  return workdir_lib.Run(config=config, method=method, state=state, step=step)
+
+
+def _example(config):
+  return {'image': np.zeros((1, *config.data.size, 3), np.uint8)}
+
+
+def _like(config, method):
+  return jax.eval_shape(
+    method.init, rng.for_init(config.seed), _example(config)
+  )

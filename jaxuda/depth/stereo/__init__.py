@@ -1,0 +1,1 @@
+"""Depth from rectified pairs of images."""

@@ -1,0 +1,182 @@
+"""Disparity of a rectified pair: OpenCV's semi-global matching, checked.
+
+Hirschmüller, "Stereo processing by semiglobal matching and mutual information",
+PAMI 2008, as OpenCV's StereoSGBM implements it; matched both ways, and what the
+two do not agree on is thrown away. NumPy and OpenCV only.
+"""
+
+import dataclasses
+
+import cv2
+import numpy as np
+
+from jaxuda import errors
+from jaxuda.depth.stereo import inpainting
+
+_MODES = {
+  '3way': cv2.STEREO_SGBM_MODE_SGBM_3WAY,
+  '5way': cv2.STEREO_SGBM_MODE_SGBM,
+  '8way': cv2.STEREO_SGBM_MODE_HH,
+}
+FILLS = ('none', 'background', 'planes')
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Options:
+  """How pairs are matched.
+
+  Attributes:
+    max_disparity: pixels; rounded up to a multiple of 16. 0: an eighth of the
+      width.
+    block: side of the matched blocks, odd.
+    paths: '3way' (fast, three paths), '5way' (OpenCV's default) or '8way'
+      (Hirschmüller's, much memory).
+    uniqueness: percent by which the best match must win.
+    speckle_size: smaller islands of disparity are thrown away; 0 for none.
+    speckle_range: difference within an island, pixels.
+    check: largest difference of the two disparities of a match, left to right
+      and right to left, pixels; negative for no check.
+    fill: 'none'; 'background': from the farther side of the row
+      (Hirschmüller's rule); 'planes': one plane for each superpixel, see
+      `inpainting`.
+  """
+
+  max_disparity: int = 0
+  block: int = 5
+  paths: str = '3way'
+  uniqueness: int = 10
+  speckle_size: int = 100
+  speckle_range: float = 1.0
+  check: float = 1.0
+  fill: str = 'none'
+
+  def __post_init__(self):
+    for name, choices in (('paths', _MODES), ('fill', FILLS)):
+      if getattr(self, name) not in choices:
+        raise errors.UserError(
+          f'{name}={getattr(self, name)!r}; expected one of'
+          f' {", ".join(choices)}'
+        )
+    if self.block < 1 or self.block % 2 == 0:
+      raise errors.UserError(
+        f'block={self.block}; expected an odd number of pixels'
+      )
+    if self.max_disparity < 0 or self.speckle_size < 0:
+      raise errors.UserError(
+        f'max_disparity={self.max_disparity}, speckle_size={self.speckle_size};'
+        ' expected 0 or more'
+      )
+
+
+def match_pair(
+  left: np.ndarray, right: np.ndarray, *, options: Options | None = None
+) -> np.ndarray:
+  """Returns the disparity of the left image.
+
+  Args:
+    left: uint8 [H, W] or [H, W, 3] RGB.
+    right: the same, from a camera to the right, rectified.
+    options: see `Options`.
+
+  Returns:
+    float32 [H, W] pixels, >= 0, in sixteenths where it was matched: the point
+    at column x is at column x - disparity on the right. NaN where it is
+    unknown.
+
+  Raises:
+    UserError: the two images differ in size.
+  """
+  options = options or Options()
+  if left.shape != right.shape:
+    raise errors.UserError(
+      f'the left image is {left.shape[1]}x{left.shape[0]} and the right one'
+      f' {right.shape[1]}x{right.shape[0]}; expected a rectified pair of one'
+      ' size'
+    )
+  count = options.max_disparity or left.shape[1] // 8
+  count = max(16, -(-count // 16) * 16)
+  matcher = _create(options, count, channels=left.ndim)
+  disparity = _match(matcher, left, right, count)
+  if options.check >= 0:
+    # Seen in a mirror, the right image is the left one of the pair.
+    mirrored = _match(matcher, right[:, ::-1], left[:, ::-1], count)
+    disparity = check_matches(
+      disparity, mirrored[:, ::-1], largest=options.check
+    )
+  if options.speckle_size:
+    disparity = remove_speckles(
+      disparity, size=options.speckle_size, difference=options.speckle_range
+    )
+  if options.fill == 'background':
+    return inpainting.fill_background(disparity)
+  if options.fill == 'planes':
+    return inpainting.fill_planes(disparity, left)
+  return disparity
+
+
+def _create(options, count, *, channels):
+  area = (3 if channels == 3 else 1) * options.block**2
+  return cv2.StereoSGBM_create(
+    minDisparity=0,
+    numDisparities=count,
+    blockSize=options.block,
+    P1=8 * area,
+    P2=32 * area,
+    disp12MaxDiff=-1,  # OpenCV compares only within the left image's costs.
+    preFilterCap=63,
+    uniquenessRatio=options.uniqueness,
+    speckleWindowSize=0,
+    mode=_MODES[options.paths],
+  )
+
+
+def _match(matcher, left, right, count):
+  # OpenCV leaves the first `count` columns out: put them outside.
+  pads = (0, 0, count, 0)
+  wide = [
+    cv2.copyMakeBorder(np.ascontiguousarray(x), *pads, cv2.BORDER_REPLICATE)
+    for x in (left, right)
+  ]
+  raw = matcher.compute(*wide)[:, count:]
+  return np.where(raw < 0, np.nan, raw / 16).astype(np.float32)
+
+
+def check_matches(
+  disparity: np.ndarray, other: np.ndarray, *, largest: float
+) -> np.ndarray:
+  """Keeps what both directions agree on: the left-right check.
+
+  Args:
+    disparity: [H, W] of the left image, pixels; NaN where unknown.
+    other: [H, W] of the right image: its column x is at x + other on the left.
+    largest: difference that is kept, pixels.
+
+  Returns:
+    float32 [H, W], NaN elsewhere; what lies outside of the right image, too.
+  """
+  height, width = disparity.shape
+  known = ~np.isnan(disparity)
+  columns = np.arange(width)[None] - np.where(known, disparity, 0)
+  nearest = np.round(columns).astype(int)
+  inside = known & (nearest >= 0)
+  rows = np.arange(height)[:, None]
+  back = other[rows, np.clip(nearest, 0, width - 1)]
+  with np.errstate(invalid='ignore'):
+    agree = inside & (np.abs(back - disparity) <= largest)
+  return np.where(agree, disparity, np.float32(np.nan))
+
+
+def remove_speckles(
+  disparity: np.ndarray, *, size: int, difference: float
+) -> np.ndarray:
+  """Throws away connected islands of at most `size` pixels.
+
+  Args:
+    disparity: [H, W] pixels; NaN where unknown.
+    size: pixels.
+    difference: of neighbours that belong together, pixels.
+  """
+  raw = np.where(np.isnan(disparity), -1, disparity * 16).round()
+  raw = raw.astype(np.int16)
+  cv2.filterSpeckles(raw, -16, size, difference * 16)
+  return np.where(raw < 0, np.float32(np.nan), disparity).astype(np.float32)

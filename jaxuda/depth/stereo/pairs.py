@@ -1,0 +1,295 @@
+"""Rectified pairs of images: where they lie, and how far apart they were taken.
+
+* Cityscapes: leftImg8bit/, rightImg8bit/ and camera/ (below one folder, or each
+  below the folder of its archive, such as camera_trainvaltest/);
+* KITTI: training/ and testing/ with image_2 and image_3 (2015), or colored_0
+  and colored_1 or image_0 and image_1 (2012), and calib_cam_to_cam/ or calib/;
+* a prepared dataset that has right views: 'streets/target_stereo';
+* two folders of files of the same names, with baseline and focal length given.
+"""
+
+from collections.abc import Callable
+import dataclasses
+import functools
+import pathlib
+import re
+
+import cv2
+import numpy as np
+
+from jaxuda import errors
+from jaxuda.data.files import frames
+from jaxuda.data.records import rows as rows_lib
+from jaxuda.ui import image_files
+from jaxuda.ui import panels
+
+_KITTI = (
+  ('image_2', 'image_3', 'P2', 'P3'),
+  ('colored_0', 'colored_1', 'P2', 'P3'),
+  ('image_0', 'image_1', 'P0', 'P1'),
+)
+_SPLITS = ('train', 'val', 'test', 'train_extra')
+_FAR_RAW = 65535  # Sky, in a prepared dataset.
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Pair:
+  """One rectified pair.
+
+  Attributes:
+    name: of the example, as the dataset's reader calls it.
+    place: where its depth belongs, relative to a folder, without an ending:
+      'train/aachen/aachen_000000_000019'.
+    read: () -> (left, right), uint8 [H, W, 3] RGB.
+    factor: () -> baseline times focal length, metres times pixels; None where
+      it is unknown.
+    truth: () -> float [H, W] true disparity in pixels, NaN where unknown; None
+      without truth.
+  """
+
+  name: str
+  place: str
+  read: Callable[[], tuple[np.ndarray, np.ndarray]]
+  factor: Callable[[], float] | None = None
+  truth: Callable[[], np.ndarray] | None = None
+
+
+def find_cityscapes(root: pathlib.Path, *, split: str = '') -> list[Pair]:
+  """Finds the pairs of Cityscapes.
+
+  Args:
+    root: the folder above leftImg8bit or leftImg8bit_trainvaltest.
+    split: train, val, test or train_extra; all that are there if ''.
+
+  Raises:
+    UserError: no pairs, or a right image or a camera file is missing.
+  """
+  left = _find_folder(root, 'leftImg8bit')
+  right = _find_folder(root, 'rightImg8bit')
+  camera = _find_folder(root, 'camera')
+  pairs = []
+  for one in _check_split(split):
+    for path in sorted((left / one).glob('*/*_leftImg8bit.png')):
+      stem, city = path.stem.removesuffix('_leftImg8bit'), path.parent.name
+      other = right / one / city / f'{stem}_rightImg8bit.png'
+      file = camera / one / city / f'{stem}_camera.json'
+      _require(other, path)
+      _require(file, path)
+      pairs.append(
+        Pair(
+          name=stem,
+          place=f'{one}/{city}/{stem}',
+          read=_reader(path, other),
+          factor=_cityscapes_factor(file),
+        )
+      )
+  return _check_found(pairs, left, '<split>/<city>/<stem>_leftImg8bit.png')
+
+
+def _check_split(split):
+  if split and split not in _SPLITS:
+    raise errors.UserError(
+      f'unknown split {split!r}; expected one of {", ".join(_SPLITS)}'
+    )
+  return (split,) if split else _SPLITS
+
+
+def _cityscapes_factor(file):
+  def read() -> float:
+    fx, _, _, baseline = frames.read_cityscapes_camera(file)
+    return baseline * fx
+
+  return read
+
+
+def find_kitti(root: pathlib.Path, *, split: str = '') -> list[Pair]:
+  """Finds the pairs of KITTI's stereo benchmarks, those with the ending _10.
+
+  Args:
+    root: the folder above training and testing.
+    split: 'training' or 'testing' (or train, test); both if ''.
+
+  Raises:
+    UserError: no pairs, or a right image is missing.
+  """
+  names = {'train': 'training', 'test': 'testing'}
+  wanted = [names.get(split, split)] if split else ['training', 'testing']
+  pairs = []
+  for one in wanted:
+    folder = root / one
+    for left, right, first, second in _KITTI:
+      if not (folder / left).is_dir() or not (folder / right).is_dir():
+        continue
+      for path in sorted((folder / left).glob('*_10.png')):
+        other = folder / right / path.name
+        _require(other, path)
+        pairs.append(
+          Pair(
+            name=path.stem,
+            place=f'{one}/{path.stem}',
+            read=_reader(path, other),
+            factor=_kitti_factor(folder, path.stem[:6], first, second),
+            truth=_kitti_truth(folder, path.name),
+          )
+        )
+      break
+  return _check_found(pairs, root, 'training/image_2/000000_10.png and image_3')
+
+
+def _kitti_factor(folder, number, first, second):
+  """Baseline times focal length: the fourth number of P1 minus that of P0."""
+  for name in ('calib_cam_to_cam', 'calib'):
+    file = folder / name / f'{number}.txt'
+    if file.is_file():
+      break
+  else:
+    return None
+
+  def read() -> float:
+    text = file.read_text()
+    rows = []
+    for key in (first, second):
+      # 'P2' in one devkit, 'P_rect_02' in the other.
+      pattern = rf'^(?:{key}|P_rect_0{key[1]}):(.*)$'
+      match = re.search(pattern, text, re.MULTILINE)
+      numbers = match[1].split() if match else []
+      if len(numbers) != 12:
+        raise errors.UserError(
+          f'{file} has no {key} with 12 numbers; expected a calibration of'
+          ' KITTI'
+        )
+      rows.append([float(x) for x in numbers])
+    return rows[0][3] - rows[1][3]
+
+  return read
+
+
+def _kitti_truth(folder, name):
+  for kind in ('disp_occ_0', 'disp_occ'):
+    file = folder / kind / name
+    if file.is_file():
+      return lambda: read_kitti_disparity(file)
+  return None
+
+
+def read_kitti_disparity(file: pathlib.Path) -> np.ndarray:
+  """Reads KITTI's disparity: float64 [H, W] pixels, NaN where there is none.
+
+  Raises:
+    UserError: it is not a 16-bit grey PNG.
+  """
+  raw = cv2.imread(str(file), cv2.IMREAD_UNCHANGED)
+  if raw is None or raw.dtype != np.uint16 or raw.ndim != 2:
+    raise errors.UserError(f'{file}: expected a 16-bit grey PNG of disparity')
+  return np.where(raw > 0, raw / 256, np.nan)
+
+
+def find_folders(
+  left: pathlib.Path,
+  right: pathlib.Path,
+  *,
+  baseline: float | None,
+  focal: float | None,
+) -> list[Pair]:
+  """Pairs the files of two folders by their names without suffix.
+
+  Args:
+    left: folder of images.
+    right: folder of images, with all the names of the other.
+    baseline: metres, or None if depth is not wanted.
+    focal: pixels, or None.
+
+  Raises:
+    UserError: no images, a right one is missing, or a number is not positive.
+  """
+  for name, value in (('baseline', baseline), ('focal', focal)):
+    if value is not None and not value > 0:
+      raise errors.UserError(f'{name}={value}; expected more than 0')
+  others = {
+    str(x.relative_to(right).with_suffix('')): x
+    for x in image_files.list_images(right)
+  }
+  pairs = []
+  for path in image_files.list_images(left):
+    name = str(path.relative_to(left).with_suffix(''))
+    if name not in others:
+      raise errors.UserError(
+        f'{path} has no right image; expected {right / name} with any suffix'
+      )
+    known = baseline is not None and focal is not None
+    pairs.append(
+      Pair(
+        name=name,
+        place=name,
+        read=_reader(path, others[name]),
+        factor=(lambda: baseline * focal) if known else None,
+      )
+    )
+  return pairs
+
+
+def find_prepared(
+  dataset: str, *, split: str, data_dir: str | None = None
+) -> list[Pair]:
+  """Returns the pairs of a prepared dataset with right views.
+
+  Args:
+    dataset: such as 'streets/target_stereo'; prepared now if it is not yet.
+    split: such as 'train'.
+    data_dir: where prepared data are.
+
+  Raises:
+    UserError: no such dataset or split, or it has no right views.
+  """
+  fields = ('image', 'right', 'intrinsics', 'depth')
+  rows = rows_lib.Rows(dataset, split=split, fields=fields, data_dir=data_dir)
+  unit = float(rows.metadata['depth_unit'])
+  baseline = float(rows.metadata['baseline'])
+
+  def views(number):
+    row = rows.read(number)
+    return row['image'], row['right']
+
+  def factor(number):
+    return baseline * float(rows.read(number)['intrinsics'][0])
+
+  def truth(number):
+    raw = rows.read(number)['depth']
+    metres = np.where(raw == _FAR_RAW, np.nan, raw * unit)
+    return factor(number) / metres
+
+  return [
+    Pair(
+      name=(name := rows.read(number)['name']),
+      place=name,
+      read=functools.partial(views, number),
+      factor=functools.partial(factor, number),
+      truth=functools.partial(truth, number),
+    )
+    for number in range(len(rows))
+  ]
+
+
+def _find_folder(root, name):
+  for found in (root / name, *sorted(root.glob(f'{name}*/{name}'))):
+    if found.is_dir():
+      return found
+  raise errors.UserError(
+    f'{root} has no folder {name}; expected it there or in the folder of its'
+    f' archive, such as {name}_trainvaltest/{name}'
+  )
+
+
+def _require(file, path):
+  if not file.is_file():
+    raise errors.UserError(f'{path} is there, but not {file}')
+
+
+def _check_found(pairs, root, expected):
+  if not pairs:
+    raise errors.UserError(f'{root} has no pairs; expected {expected}')
+  return pairs
+
+
+def _reader(left, right):
+  return lambda: (panels.read_image(left), panels.read_image(right))

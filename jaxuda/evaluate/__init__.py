@@ -1,0 +1,1 @@
+"""Scores of checkpoints, with the protocol they were measured by."""

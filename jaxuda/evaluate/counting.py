@@ -1,0 +1,127 @@
+"""What the pixels of an evaluation batch add to the scores.
+
+Needs no TF.
+"""
+
+from collections.abc import Mapping, Sequence
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxuda.data.classes import labels
+from jaxuda.evaluate import metrics
+from jaxuda.evaluate import views as views_lib
+
+
+def merge_table(source: str, target: str) -> tuple[int, ...]:
+  """Returns the class of the set `target` for each class of `source`.
+
+  A class without a counterpart becomes one more class, which no label has: its
+  predictions are errors, not ignored pixels.
+  """
+  table = np.asarray(labels.merge_map(source, target))
+  return tuple(
+    len(labels.get_class_set(target).names) if x == labels.IGNORE else int(x)
+    for x in table[: len(labels.get_class_set(source).names)]
+  )
+
+
+@functools.partial(jax.jit, static_argnames=('method', 'table', 'count'))
+def count_batch(
+  state: Any,
+  image: jax.Array,
+  label: jax.Array,
+  depth: tuple[jax.Array, jax.Array] | None,
+  *,
+  method: Any,
+  table: tuple[int, ...] | None,
+  count: int,
+) -> dict[str, Any]:
+  """Scores one batch on the device.
+
+  Args:
+    state: a training state.
+    image: uint8 [B, H, W, 3].
+    label: int32 [B, h, w], 255 = ignore.
+    depth: true metres [B, h, w] and where they are valid, or None.
+    method: whose `predict` is scored; hashable.
+    table: scored class of each class of the network; None for the same.
+    count: number of scored classes.
+
+  Returns:
+    'confusion' int32 [B, count, count + 1], rows are true; 'depth' sums of
+    errors where depth was given.
+  """
+  out = method.predict(state, image, size=label.shape[1:])
+  prediction = jnp.argmax(out['logits'], axis=-1)
+  result = {'confusion': _confusion(label, prediction, table, count)}
+  if depth is not None:
+    true, valid = depth
+    result['depth'] = metrics.depth_error_sums(out['depth'], true, valid)
+  return result
+
+
+def predicts_depth(method: Any, state: Any, size: Sequence[int]) -> bool:
+  """Says whether `method.predict` gives depth, without running it."""
+  image = jax.ShapeDtypeStruct((1, *size, 3), jnp.uint8)
+  return 'depth' in jax.eval_shape(method.predict, state, image)
+
+
+def count_views(
+  state: Any,
+  batch: Mapping[str, Any],
+  *,
+  method: Any,
+  size: Sequence[int],
+  views: views_lib.Views,
+  image_resize: str,
+  table: tuple[int, ...] | None,
+  count: int,
+) -> dict[str, Any]:
+  """Scores a batch whose pictures are looked at several times.
+
+  Args:
+    state: a training state.
+    batch: 'image' uint8 [B, H, W, 3] as large as they are, 'label' int32 [B, h,
+      w], 255 = ignore.
+    method: whose `predict` is scored; hashable.
+    size: (h, w), the network's.
+    views: how each picture is looked at.
+    image_resize: filter, 'bicubic' or 'bilinear'.
+    table: scored class of each class of the network; None for the same.
+    count: number of scored classes.
+
+  Returns:
+    'confusion' int32 [B, count, count + 1], rows are true. Every view is
+    brought to the label's resolution, and there their probabilities averaged.
+  """
+  predictions = []
+  for image in batch['image']:
+    maps = views_lib.mean_probabilities(
+      image,
+      state,
+      method=method,
+      size=tuple(size),
+      views=views,
+      image_resize=image_resize,
+      out=batch['label'].shape[1:],
+    )
+    predictions.append(maps.argmax(-1))
+  return {
+    'confusion': _confusion(
+      jnp.asarray(batch['label']), jnp.asarray(predictions), table, count
+    )
+  }
+
+
+def _confusion(label, prediction, table, count):
+  """[B, count, count + 1]: the last column is of classes that none is."""
+  if table is not None:
+    prediction = jnp.asarray(table, jnp.int32)[prediction]
+  confusion = metrics.image_confusion_matrices(
+    label, prediction, num_classes=count + 1
+  )
+  return confusion[:, :count]

@@ -1,0 +1,218 @@
+"""One picture seen several times: scales, mirrored, in overlapping windows.
+
+Chen et al. (DeepLab), TPAMI 2018, section 4.1: the class probabilities of all
+views are averaged. Needs no TF.
+"""
+
+from collections.abc import Iterator, Sequence
+import dataclasses
+import functools
+from typing import Any
+
+from absl import flags
+import jax
+import jax.numpy as jnp
+import numpy as np
+from PIL import Image
+
+from jaxuda import errors
+from jaxuda.data.pixels import aspect
+from jaxuda.ops import resize
+
+FILTERS = {
+  'bicubic': Image.Resampling.BICUBIC,
+  'bilinear': Image.Resampling.BILINEAR,
+}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Views:
+  """How often a picture is looked at.
+
+  Attributes:
+    scales: of the network's input; each takes a compilation of its own.
+    flip: each view also mirrored.
+    window: look at pieces of the picture, of the network's size, at the
+      picture's own resolution times the scale, instead of at all of it brought
+      to the network's size.
+    overlap: share of a piece that the next one sees, too, in [0, 1).
+  """
+
+  scales: Sequence[float] = (1.0,)
+  flip: bool = False
+  window: bool = False
+  overlap: float = 1 / 3
+
+  def __post_init__(self):
+    object.__setattr__(self, 'scales', tuple(self.scales))
+    if not self.scales or min(self.scales) <= 0:
+      raise errors.UserError(f'scales={self.scales}; expected some above 0')
+    if not 0 <= self.overlap < 1:
+      raise errors.UserError(f'overlap={self.overlap}; expected [0, 1)')
+
+
+# One look at all of a picture.
+ONCE = Views()
+
+
+def define_flags() -> None:
+  """Defines the flags that say how pictures are looked at."""
+  flags.DEFINE_bool('flip', False, 'Also look at the mirrored picture.')
+  flags.DEFINE_list('scales', ['1'], "Of the network's input.")
+  flags.DEFINE_bool('window', False, 'Overlapping pieces at full resolution.')
+
+
+def from_flags() -> Views:
+  """Returns what the flags of `define_flags` say.
+
+  Raises:
+    UserError: a scale that is no number above 0.
+  """
+  f = flags.FLAGS
+  try:
+    scales = tuple(map(float, f.scales))
+  except ValueError as e:
+    raise errors.UserError(f'scales: {e}; expected numbers') from e
+  return Views(scales=scales, flip=f.flip, window=f.window)
+
+
+def mean_probabilities(
+  image: np.ndarray,
+  state: Any,
+  *,
+  method: Any,
+  size: Sequence[int],
+  views: Views,
+  image_resize: str = 'bicubic',
+  out: Sequence[int] | None = None,
+) -> np.ndarray:
+  """Averages the class probabilities of all views of a picture.
+
+  Args:
+    image: uint8 [H, W, 3] RGB.
+    state: a training state.
+    method: whose `predict` is asked.
+    size: (h, w), the network's.
+    views: see `Views`.
+    image_resize: filter, 'bicubic' or 'bilinear'.
+    out: (h, w) of what is returned; the picture's if None.
+
+  Returns:
+    float32 [h, w, C].
+  """
+  full = image.shape[:2]
+  out = tuple(map(int, out or full))
+  total = 0
+  for scale in views.scales:
+    base = full if views.window else size
+    target = tuple(max(1, round(scale * side)) for side in base)
+    seen = resized(image, target, image_resize)
+    for mirrored in (False, True)[: 1 + views.flip]:
+      one = seen[:, ::-1] if mirrored else seen
+      if views.window:
+        maps = _slide(one, state, method, size, views.overlap)
+        maps = np.asarray(_resize(jnp.asarray(maps)[None], size=out)[0])
+      else:
+        logits = grid_logits(
+          state, np.ascontiguousarray(one)[None], method=method
+        )
+        maps = np.asarray(_probabilities(logits, size=out)[0])
+      total = total + (maps[:, ::-1] if mirrored else maps)
+  return total / (len(views.scales) * (1 + views.flip))
+
+
+def framed(
+  image: np.ndarray, size: Sequence[int], image_resize: str, fit: str
+) -> np.ndarray:
+  """Returns what the network sees of a picture, as in training.
+
+  Args:
+    image: uint8 [H, W, 3].
+    size: (h, w), the network's.
+    image_resize: filter, 'bicubic' or 'bilinear'.
+    fit: 'stretch' or 'pad', see `data.aspect`.
+  """
+  if fit == 'stretch':
+    return resized(image, size, image_resize)
+  inner = aspect.fit_size(image.shape[:2], tuple(size))
+  return padded(resized(image, inner, image_resize), size)
+
+
+def padded(image: np.ndarray, size: Sequence[int]) -> np.ndarray:
+  """Returns a picture padded with black below and to the right to (h, w)."""
+  height, width = image.shape[:2]
+  return np.pad(image, ((0, size[0] - height), (0, size[1] - width), (0, 0)))
+
+
+def resized(
+  image: np.ndarray, size: Sequence[int], image_resize: str
+) -> np.ndarray:
+  """Returns a picture brought to (h, w); itself if it has that size."""
+  if image.shape[:2] == tuple(size):
+    return image
+  picture = Image.fromarray(image).resize(size[::-1], FILTERS[image_resize])
+  return np.asarray(picture)
+
+
+def starts(side: int, window: int, overlap: float) -> list[int]:
+  """Returns where pieces begin, evenly spread from one edge to the other.
+
+  Args:
+    side: pixels to cover, at least `window`.
+    window: pixels of a piece.
+    overlap: the least share of a piece that the next one sees, too.
+  """
+  stride = max(1, int(window * (1 - overlap)))
+  count = -(-(side - window) // stride) + 1
+  if count == 1:
+    return [0]
+  return [round(i * (side - window) / (count - 1)) for i in range(count)]
+
+
+def _pieces(shape, size, overlap) -> Iterator[tuple[slice, slice]]:
+  for top in starts(shape[0], size[0], overlap):
+    for left in starts(shape[1], size[1], overlap):
+      yield slice(top, top + size[0]), slice(left, left + size[1])
+
+
+def _slide(image, state, method, size, overlap):
+  """Probabilities [H, W, C]; a smaller picture is mirrored at its edges."""
+  height, width = image.shape[:2]
+  more = [
+    (0, max(0, s - n)) for s, n in zip(size, (height, width), strict=True)
+  ]
+  image = np.pad(image, (*more, (0, 0)), mode='symmetric')
+  total, count = 0, np.zeros((*image.shape[:2], 1), np.float32)
+  for rows, columns in _pieces(image.shape, size, overlap):
+    piece = np.ascontiguousarray(image[rows, columns])
+    logits = grid_logits(state, piece[None], method=method)
+    maps = np.asarray(_probabilities(logits, size=tuple(size))[0])
+    if isinstance(total, int):
+      total = np.zeros((*image.shape[:2], maps.shape[-1]), np.float32)
+    total[rows, columns] += maps
+    count[rows, columns] += 1
+  return (total / count)[:height, :width]
+
+
+@functools.partial(jax.jit, static_argnames='method')
+def grid_logits(state: Any, image: jax.Array, *, method: Any) -> jax.Array:
+  """Returns the logits [B, h, w, C] as low as the network gives them.
+
+  They are upsampled once, to where they are needed, as an evaluation does.
+
+  Args:
+    state: a training state.
+    image: uint8 [B, H, W, 3].
+    method: whose `predict` is asked; hashable.
+  """
+  return method.predict(state, image, size='grid')['logits']
+
+
+@functools.partial(jax.jit, static_argnames='size')
+def _probabilities(logits: jax.Array, *, size: tuple[int, int]) -> jax.Array:
+  return jax.nn.softmax(resize.resize_align_corners(logits, size))
+
+
+@functools.partial(jax.jit, static_argnames='size')
+def _resize(maps: jax.Array, *, size: tuple[int, int]) -> jax.Array:
+  return resize.resize_align_corners(maps, size)

@@ -1,0 +1,223 @@
+r"""A trained network for use without this package.
+
+    python -m jaxuda.export RUN --to=DIR [--formats=stablehlo,savedmodel] \
+        [--size=512x1024] [--checkpoint=last|best|STEP]
+    python -m jaxuda.export FILE --to=DIR --config=configs/dada.py:...
+
+FILE is a published checkpoint or the folder of a conversion. DIR gets, with
+normalisation and upsampling inside, for any number of images:
+
+  network.stablehlo, weights.npz, run_stablehlo.py   for jax, on CPU, GPU or TPU
+  savedmodel/, run_savedmodel.py                     for TensorFlow alone
+  export.json                                        size, classes, colours
+
+The size is fixed: the dilated heads are compiled for it.
+"""
+
+from collections.abc import Callable, Sequence
+import json
+import os
+import pathlib
+import re
+import shutil
+from typing import Any
+
+from absl import flags
+import jax
+import jax.export
+import jax.numpy as jnp
+from ml_collections import config_flags
+import numpy as np
+
+from jaxuda import errors
+from jaxuda.data.classes import labels
+from jaxuda.run import checkpoint
+from jaxuda.run import workdir as workdir_lib
+from jaxuda.step import state as state_lib
+from jaxuda.ui import command
+from jaxuda.weights import converted
+from jaxuda.weights import runs
+
+FORMATS = ('stablehlo', 'savedmodel')
+PLATFORMS = ('cpu', 'cuda', 'tpu')
+_RUNNERS = pathlib.Path(__file__).parent / 'runners'
+
+
+def serving_function(
+  run: workdir_lib.Run,
+) -> tuple[Callable[..., dict[str, jax.Array]], dict[str, np.ndarray]]:
+  """Returns a function of weights and images, and the weights.
+
+  Args:
+    run: a method and its state.
+
+  Returns:
+    (list of arrays, uint8 [B, H, W, 3]) -> 'logits' float32 [B, H, W, C],
+    'label' uint8 [B, H, W] and, where there is a depth output, 'depth' float32
+    [B, H, W] in metres; and the arrays by path, in their order.
+  """
+  method, state = run.method, run.state
+  teacher = getattr(method, 'evaluate', 'student') == 'teacher'
+  net = state.teacher if teacher else state.nets['task']
+  variables = {'params': net.params, 'batch_stats': net.batch_stats}
+  structure = jax.tree.structure(variables)
+
+  def serve(weights, image):
+    tree = jax.tree.unflatten(structure, weights)
+    net = state_lib.create_net(tree, None)
+    served = state_lib.create({'task': net}, teacher=net)
+    out = method.predict(served, image)
+    label = jnp.argmax(out['logits'], axis=-1).astype(jnp.uint8)
+    kept = {k: out[k] for k in ('logits', 'depth') if k in out}
+    return {**kept, 'label': label}
+
+  arrays = checkpoint.flatten(jax.device_get(variables))
+  return serve, {path: np.asarray(x) for path, x in arrays.items()}
+
+
+def export(
+  run: workdir_lib.Run,
+  folder: str | os.PathLike,
+  *,
+  formats: Sequence[str] = FORMATS,
+  size: Sequence[int] | None = None,
+) -> None:
+  """Writes a network and what runs it.
+
+  Args:
+    run: a method and its state.
+    folder: where to.
+    formats: of `FORMATS`.
+    size: (height, width) of the images; the config's of the target if None.
+
+  Raises:
+    UserError: an unknown format, or a file of that name.
+  """
+  unknown = set(formats) - set(FORMATS)
+  if unknown or not formats:
+    raise errors.UserError(
+      f'formats={",".join(formats)}; expected some of {", ".join(FORMATS)}'
+    )
+  folder = pathlib.Path(folder)
+  if folder.exists() and not folder.is_dir():
+    raise errors.UserError(f'{folder} is a file; expected a folder')
+  folder.mkdir(parents=True, exist_ok=True)
+  size = tuple(size or run.config.data.target.size)
+  serve, weights = serving_function(run)
+  if 'stablehlo' in formats:
+    np.savez(folder / 'weights.npz', **weights)
+    data = to_stablehlo(serve, weights, size)
+    (folder / 'network.stablehlo').write_bytes(data)
+  if 'savedmodel' in formats:
+    _write_savedmodel(serve, weights, size, folder / 'savedmodel')
+  for name in formats:
+    shutil.copy(_RUNNERS / f'run_{name}.py', folder)
+  class_set = labels.get_class_set(run.config.classes)
+  info = {
+    'method': run.config.name,
+    'step': run.step,
+    'size': list(size),
+    'fit': run.config.data.target.get('fit', 'stretch'),
+    'classes': list(class_set.names),
+    'colors': np.asarray(class_set.colors).tolist(),
+    'jax': jax.__version__,
+  }
+  (folder / 'export.json').write_text(json.dumps(info, indent=2) + '\n')
+
+
+def to_stablehlo(
+  serve: Callable[..., Any],
+  weights: dict[str, np.ndarray],
+  size: Sequence[int],
+) -> bytes:
+  """Returns the program for images of a size, for any number of them."""
+  shape = jax.export.symbolic_shape(f'b, {size[0]}, {size[1]}, 3')
+  shapes = [jax.ShapeDtypeStruct(x.shape, x.dtype) for x in weights.values()]
+  exported = jax.export.export(jax.jit(serve), platforms=PLATFORMS)(
+    shapes, jax.ShapeDtypeStruct(shape, np.uint8)
+  )
+  return bytes(exported.serialize())
+
+
+def _write_savedmodel(serve, weights, size, folder):
+  """The same program, called by TensorFlow."""
+  from jax.experimental import jax2tf
+  import tensorflow as tf
+
+  call = jax2tf.convert(
+    serve,
+    with_gradient=False,
+    native_serialization_platforms=PLATFORMS,
+  )
+  like = jax.eval_shape(
+    serve, list(weights.values()), jax.ShapeDtypeStruct((1, *size, 3), np.uint8)
+  )
+  types = {name: tf.TensorSpec(x.shape, x.dtype) for name, x in like.items()}
+  model = tf.Module()
+  model.arrays = [tf.Variable(x, trainable=False) for x in weights.values()]
+
+  @tf.function(
+    autograph=False,
+    input_signature=[tf.TensorSpec((None, *size, 3), tf.uint8, name='image')],
+  )
+  def serving(image):
+    # One by one: what checks a symbolic number of images comes in a version of
+    # StableHLO (jax 0.12) that TensorFlow 2.21 does not read.
+    outputs = tf.map_fn(
+      lambda one: call(list(model.arrays), one[None]),
+      image,
+      fn_output_signature=types,
+    )
+    return {name: x[:, 0] for name, x in outputs.items()}
+
+  model.serving = serving
+  tf.saved_model.save(
+    model, str(folder), signatures={'serving_default': serving}
+  )
+
+
+def read_size(text: str | None) -> tuple[int, int] | None:
+  """Reads '512x1024', height first.
+
+  Raises:
+    UserError: it is something else.
+  """
+  if text is None:
+    return None
+  match = re.fullmatch(r'([1-9]\d*)x([1-9]\d*)', text)
+  if not match:
+    raise errors.UserError(f'size={text!r}; expected HEIGHTxWIDTH')
+  return int(match[1]), int(match[2])
+
+
+def main(source: str) -> None:
+  """Runs the command line."""
+  f = flags.FLAGS
+  size = read_size(f.size)
+  path = pathlib.Path(source)
+  if path.is_file() or converted.is_stored(path):
+    if f.config is None:
+      raise errors.UserError(
+        f'{source} holds weights alone; expected --config of its method, too'
+      )
+    run = runs.from_weights(converted.read(path), f.config)
+  else:
+    run = workdir_lib.load(
+      source, which=f.checkpoint, only=workdir_lib.predicts
+    )
+  command.hide_accelerators()
+  export(run, f.to, formats=f.formats, size=size)
+  print(f'wrote {", ".join(f.formats)} to {f.to}')
+
+
+def define_flags() -> None:
+  """Defines the flags of the command."""
+  config_flags.DEFINE_config_file(
+    'config', None, 'Of a file of weights: configs/<method>.py:...'
+  )
+  flags.DEFINE_string('to', None, 'Folder to write to.', required=True)
+  flags.DEFINE_list('formats', list(FORMATS), 'Some of the two.')
+  flags.DEFINE_string('size', None, "512x1024; the config's if unset.")
+  flags.DEFINE_string(
+    'checkpoint', 'last', 'Of a run: last, best (by the main mIoU) or a step.'
+  )

@@ -1,0 +1,146 @@
+"""Pictures of data and of runs, side by side, to be shown anywhere."""
+
+from collections.abc import Mapping
+import itertools
+import os
+import pathlib
+from typing import Any
+
+import ml_collections
+import numpy as np
+
+from jaxuda import errors
+from jaxuda import methods
+from jaxuda.data import pipeline
+from jaxuda.data.classes import labels
+from jaxuda.predict import prediction
+from jaxuda.run import own_classes
+from jaxuda.run import workdir as workdir_lib
+from jaxuda.ui import panels as panels_lib
+
+
+def read_samples(
+  config: ml_collections.ConfigDict, *, count: int = 3
+) -> dict[str, Any]:
+  """Returns the first images of the evaluation split, with what is true.
+
+  Args:
+    config: of a run.
+    count: how many.
+
+  Returns:
+    'image' uint8 [B, H, W, 3] at the network's size; 'label' and, where there
+    is depth, 'depth' and 'depth_valid': B maps of their own sizes.
+  """
+  # One by one: labels and depths may differ in size.
+  stream = pipeline.eval_stream(
+    config.data, classes=config.classes, batch_size=1, with_depth=True
+  )
+  rows = list(itertools.islice(stream, count))
+  fields = [name for name in rows[0] if name != 'name']
+  samples = {name: [row[name][0] for row in rows] for name in fields}
+  return {**samples, 'image': np.stack(samples['image'])}
+
+
+def draw_domains(
+  config: ml_collections.ConfigDict, *, count: int = 3
+) -> np.ndarray:
+  """Draws what a method is given to train on: each domain, and the classes.
+
+  Args:
+    config: of a run.
+    count: images of each domain.
+
+  Returns:
+    uint8 [height, width, 3] RGB: image and, where the method reads them, labels
+    and depth of the source, those of the target below, and the legend.
+  """
+  config = own_classes.count(config)
+  stream = pipeline.train_stream(
+    config.data,
+    classes=config.classes,
+    needs=methods.create(config).needs,
+    batch_size=count,
+    seed=config.seed,
+  )
+  class_set = labels.get_class_set(config.classes)
+  panels = []
+  for domain, arrays in next(stream).items():
+    shown = {
+      kind: {f'{domain} {kind}': arrays[kind]}
+      for kind in ('image', 'label', 'depth')
+      if kind in arrays
+    }
+    panels.append(
+      panels_lib.make_training_panel(shown, colors=class_set.colors)
+    )
+  return _add_legend(panels, class_set)
+
+
+def draw_predictions(
+  runs: Mapping[str, workdir_lib.Run], *, count: int = 3
+) -> np.ndarray:
+  """Draws what several runs make of the same pictures.
+
+  Args:
+    runs: name -> what `workdir.load` returned; at least one.
+    count: how many pictures, the first of the first run's evaluation split.
+
+  Returns:
+    uint8 [height, width, 3] RGB: a row per picture with the image, the truth
+    and every run's prediction, and the legend below.
+
+  Raises:
+    UserError: the runs have different classes.
+  """
+  first, *_ = runs.values()
+  class_set = labels.get_class_set(first.config.classes)
+  for name, run in runs.items():
+    names = labels.get_class_set(run.config.classes).names
+    if names != class_set.names:
+      raise errors.UserError(
+        f'{name} has the classes {run.config.classes}; expected those of the'
+        f' first run, {first.config.classes}'
+      )
+  samples = read_samples(first.config, count=count)
+  panel = panels_lib.make_comparison(
+    samples['image'],
+    samples['label'],
+    {
+      name: [
+        prediction.predict_labels(image, run) for image in samples['image']
+      ]
+      for name, run in runs.items()
+    },
+    colors=class_set.colors,
+  )
+  return _add_legend([panel], class_set)
+
+
+def read_picture(workdir: str | os.PathLike, name: str) -> np.ndarray:
+  """Reads the newest of a run's pictures.
+
+  Args:
+    workdir: the run's folder.
+    name: 'target' for predictions, 'training' for what the method makes of a
+      training batch.
+
+  Raises:
+    UserError: there is none.
+  """
+  folder = pathlib.Path(workdir) / 'pictures'
+  found = sorted(folder.glob(f'{name}_*.png'))
+  if not found:
+    raise errors.UserError(
+      f'no picture {folder}/{name}_*.png; expected the workdir of a run that'
+      ' has been evaluated, of a method that makes one'
+    )
+  return panels_lib.read_image(found[-1])
+
+
+def _add_legend(panels, class_set):
+  width = max(panel.shape[1] for panel in panels)
+  legend = panels_lib.draw_legend(
+    class_set.names, class_set.colors, width=width
+  )
+  return panels_lib.stack([*panels, legend])

@@ -1,0 +1,331 @@
+r"""Label maps of a folder of images. Needs no TF.
+
+    python -m jaxuda.predict --workdir=DIR --images=FOLDER --out=FOLDER \
+        [--checkpoint=last|best|STEP] [--flip] [--scales=0.75,1,1.25] [--window]
+        [--batch_size=8] [--dtype=bfloat16]
+    python -m jaxuda.predict --weights=FILE --config=configs/dada.py:... \
+        --images=VIDEO_OR_FOLDER --out=OVERLAY.mp4
+
+--flip, --scales and --window average what several views of a picture give, see
+`views`; --batch_size and --dtype are for speed on accelerators. FILE is a
+published checkpoint or the folder of a conversion. With a video to write, the
+colours lie over the frames.
+
+Writes OUT/ids/NAME.png (class ids, one byte per pixel: places in the class set,
+from 0 on) and OUT/colors/NAME.png
+(indexed colours), each of its image's own size. An image is brought to the
+network's size as in training; the logits are brought back to the image's.
+"""
+
+import collections
+from collections.abc import Callable, Iterable, Iterator
+from concurrent import futures
+import dataclasses
+import functools
+import itertools
+import os
+import pathlib
+from typing import Any
+
+from absl import flags
+import jax
+import jax.numpy as jnp
+import ml_collections
+from ml_collections import config_flags
+import numpy as np
+
+from jaxuda import errors
+from jaxuda import methods
+from jaxuda.data.classes import labels
+from jaxuda.data.pixels import aspect
+from jaxuda.evaluate import views as views_lib
+from jaxuda.ops import resize
+from jaxuda.run import workdir as workdir_lib
+from jaxuda.ui import command
+from jaxuda.ui import display
+from jaxuda.ui import image_files
+from jaxuda.ui import panels
+from jaxuda.ui import video
+from jaxuda.weights import converted
+from jaxuda.weights import runs
+
+# That read and write pictures beside the network.
+_THREADS = 4
+
+
+def predict_labels(
+  image: np.ndarray,
+  run: workdir_lib.Run,
+  *,
+  views: views_lib.Views = views_lib.ONCE,
+) -> np.ndarray:
+  """Segments one image of any size.
+
+  Args:
+    image: uint8 [H, W, 3] RGB.
+    run: what `workdir.load` returned.
+    views: how the picture is looked at.
+
+  Returns:
+    uint8 [H, W] train ids.
+  """
+  ((_, label),) = label_images([image], run, views=views)
+  return label
+
+
+def label_images(
+  images: Iterable[np.ndarray],
+  run: workdir_lib.Run,
+  *,
+  views: views_lib.Views = views_lib.ONCE,
+  batch_size: int = 1,
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+  """Segments images of any sizes, `batch_size` at a time.
+
+  The network runs at its own size, compiled once. Only the upsampling of the
+  logits is compiled for every new size of image.
+
+  Args:
+    images: uint8 [H, W, 3] RGB each.
+    run: what `workdir.load` returned.
+    views: how a picture is looked at; several views are taken one by one.
+    batch_size: images that the network sees at once.
+
+  Yields:
+    Each image with its train ids, uint8 [H, W], in their order.
+  """
+  target = run.config.data.target
+  size = tuple(target.size)
+  image_resize = target.get('image_resize', 'bicubic')
+  fit = target.get('fit', 'stretch')
+
+  def shape_around(image):
+    shape = image.shape[:2]
+    return shape if fit == 'stretch' else aspect.pad_shape(shape, size)
+
+  if views != views_lib.ONCE:
+    for image in images:
+      maps = views_lib.mean_probabilities(
+        views_lib.padded(image, shape_around(image)),
+        run.state,
+        method=run.method,
+        size=size,
+        views=views,
+        image_resize=image_resize,
+      )
+      label = maps.argmax(-1).astype(np.uint8)
+      yield image, label[: image.shape[0], : image.shape[1]]
+    return
+  images = iter(images)
+  while batch := list(itertools.islice(images, batch_size)):
+    small = [views_lib.framed(x, size, image_resize, fit) for x in batch]
+    # The last batch is filled up, so that nothing is compiled for it.
+    small += small[-1:] * (batch_size - len(batch))
+    logits = views_lib.grid_logits(
+      run.state, np.stack(small), method=run.method
+    )
+    for i, image in enumerate(batch):
+      label = np.asarray(_label(logits, i, size=shape_around(image)))
+      yield image, label[: image.shape[0], : image.shape[1]]
+
+
+def run_folder(
+  run: workdir_lib.Run,
+  folder: str | os.PathLike,
+  out: str | os.PathLike,
+  *,
+  views: views_lib.Views = views_lib.ONCE,
+  batch_size: int = 1,
+) -> list[str]:
+  """Segments every picture of a folder.
+
+  Args:
+    run: what `workdir.load` returned.
+    folder: where the pictures are.
+    out: where `ids` and `colors` are made.
+    views: how the pictures are looked at.
+    batch_size: pictures that the network sees at once.
+
+  Returns:
+    One line for every picture that could not be read.
+
+  Raises:
+    UserError: no folder, no picture in it, or an unknown file at `out`.
+  """
+  colors = labels.get_class_set(run.config.classes).colors
+  paths = image_files.list_images(folder)
+  out = pathlib.Path(out)
+  if out.exists() and not out.is_dir():
+    raise errors.UserError(f'{out} is a file; expected a folder to write to')
+  bad, good = [], collections.deque()
+
+  def write(name, label):
+    panels.write_png(out / 'ids' / name, label)
+    panels.write_png(out / 'colors' / name, label, colors=colors)
+
+  def read():
+    reads = [functools.partial(panels.read_image, path) for path in paths]
+    for name, image in zip(
+      image_files.name_outputs(paths, folder), _ahead(reads), strict=True
+    ):
+      try:
+        image = image.result()
+      except errors.UserError as e:
+        bad.append(str(e))
+        progress.message(f'skipped: {e}')
+        continue
+      good.append(name)
+      yield image
+
+  with display.Progress('predict', total=len(paths), unit='images') as progress:
+
+    def writes():
+      for _, label in label_images(
+        read(), run, views=views, batch_size=batch_size
+      ):
+        yield functools.partial(write, good.popleft(), label)
+
+    for done, written in enumerate(_ahead(writes()), 1):
+      written.result()
+      progress.update(done + len(bad))
+    progress.update(len(paths))
+  return bad
+
+
+def _ahead(
+  calls: Iterable[Callable[[], Any]],
+) -> Iterator[futures.Future]:
+  """Makes calls in threads, a few ahead of use; yields them in their order."""
+  with futures.ThreadPoolExecutor(_THREADS) as pool:
+    waiting = collections.deque()
+    for call in calls:
+      waiting.append(pool.submit(call))
+      if len(waiting) > 2 * _THREADS:
+        yield waiting.popleft()
+    while waiting:
+      yield waiting.popleft()
+
+
+@functools.partial(jax.jit, static_argnames='size')
+def _label(
+  logits: jax.Array, index: int, *, size: tuple[int, int]
+) -> jax.Array:
+  """Labels the image at `index` of a batch."""
+  one = jax.lax.dynamic_slice_in_dim(logits, index, 1)
+  full = resize.resize_align_corners(one, size)
+  return jnp.argmax(full[0], axis=-1).astype(jnp.uint8)
+
+
+def run_video(
+  run: workdir_lib.Run,
+  source: str | os.PathLike,
+  out: str | os.PathLike,
+  *,
+  views: views_lib.Views = views_lib.ONCE,
+  batch_size: int = 1,
+) -> int:
+  """Writes a video with the label maps over its frames.
+
+  Args:
+    run: what `workdir.load` returned.
+    source: a video, or a folder of frames, which are taken by name.
+    out: the video to write.
+    views: how the frames are looked at.
+    batch_size: frames that the network sees at once.
+
+  Returns:
+    The number of frames.
+
+  Raises:
+    UserError: nothing to read, or a name that no video has.
+  """
+  if pathlib.Path(source).is_dir():
+    frames, rate = (
+      map(panels.read_image, image_files.list_images(source)),
+      25.0,
+    )
+  else:
+    frames, rate = video.read_video(source), video.frame_rate(source)
+  return video.write_video(
+    out,
+    label_images(frames, run, views=views, batch_size=batch_size),
+    colors=labels.get_class_set(run.config.classes).colors,
+    rate=rate,
+  )
+
+
+def computing_in(run: workdir_lib.Run, dtype: str) -> workdir_lib.Run:
+  """Returns a run whose network computes in another type of number.
+
+  Args:
+    run: what `workdir.load` returned.
+    dtype: 'float32' or 'bfloat16'; parameters stay as they are.
+
+  Raises:
+    UserError: another type.
+  """
+  config = ml_collections.ConfigDict(run.config.to_dict())
+  config.network.dtype = dtype
+  return dataclasses.replace(run, config=config, method=methods.create(config))
+
+
+def _load() -> workdir_lib.Run:
+  f = flags.FLAGS
+  if bool(f.workdir) == bool(f.weights):
+    raise errors.UserError('expected either --workdir or --weights')
+  if f.workdir:
+    run = workdir_lib.load(
+      f.workdir, which=f.checkpoint, only=workdir_lib.predicts
+    )
+  elif f.config is None:
+    raise errors.UserError('--weights needs --config=configs/<method>.py:...')
+  else:
+    run = runs.from_weights(converted.read(f.weights), f.config)
+  return computing_in(run, f.dtype) if f.dtype else run
+
+
+def main() -> int:
+  """Runs the command line; 1 if a picture could not be read."""
+  views, batch_size = views_lib.from_flags(), flags.FLAGS.batch_size
+  source, out = flags.FLAGS.images, flags.FLAGS.out
+  if pathlib.Path(out).suffix in video.VIDEOS:
+    count = run_video(_load(), source, out, views=views, batch_size=batch_size)
+    print(f'wrote {out}, {count} frames')
+    return 0
+  image_files.list_images(source)  # Before the network is loaded.
+  bad = run_folder(_load(), source, out, views=views, batch_size=batch_size)
+  print(f'wrote {flags.FLAGS.out}/ids and {flags.FLAGS.out}/colors')
+  if bad:
+    more = f' and {len(bad) - 5} more' if len(bad) > 5 else ''
+    command.fail(
+      f'pictures that could not be read: {len(bad)}: {"; ".join(bad[:5])}{more}'
+    )
+  return 0
+
+
+def define_flags():
+  """Only when run as a program: `main` has flags of its own."""
+  config_flags.DEFINE_config_file(
+    'config', None, 'With --weights: configs/<method>.py:argument=value,...'
+  )
+  flags.DEFINE_string('workdir', None, 'Folder of the run.')
+  flags.DEFINE_string('weights', None, 'Published file, or a conversion.')
+  flags.DEFINE_string(
+    'images', None, 'Folder of images; or a video.', required=True
+  )
+  flags.DEFINE_string(
+    'out', None, 'Folder to write to; or a video.', required=True
+  )
+  views_lib.define_flags()
+  flags.DEFINE_integer(
+    'batch_size', 1, 'Pictures at once, if each is looked at once.', 1
+  )
+  flags.DEFINE_enum(
+    'dtype',
+    None,
+    ['float32', 'bfloat16'],
+    "What the network computes in; the training's if not given.",
+  )
+  flags.DEFINE_string(
+    'checkpoint', 'last', 'last, best (by the main mIoU) or a step.'
+  )

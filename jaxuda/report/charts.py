@@ -1,0 +1,134 @@
+"""Line charts and histograms that suit light and dark pages alike."""
+
+from collections.abc import Sequence
+import io
+
+from matplotlib import figure
+from matplotlib import rc_context
+from matplotlib import ticker
+import numpy as np
+
+from jaxuda.report import images
+
+# Of the runs, in their order; readable on white and on near-black.
+COLORS = (
+  '#7d8590',
+  '#3b82c4',
+  '#d9632a',
+  '#1f9d77',
+  '#c26aa0',
+  '#c9930b',
+  '#4aa8d8',
+  '#8f6fd6',
+)
+# A colour that no chart has otherwise: it becomes that of the page's text.
+_INK = '#010203'
+_STYLE = (
+  '<style>svg{color:#4a525c}'
+  '@media (prefers-color-scheme:dark){svg{color:#b6bec8}}'
+  'text{font-family:system-ui,sans-serif}</style>'
+)
+_OPTIONS = {
+  'svg.fonttype': 'none',
+  # The same page for the same runs.
+  'svg.hashsalt': 'jaxuda',
+  'axes.edgecolor': _INK,
+  'axes.labelcolor': _INK,
+  'text.color': _INK,
+  'xtick.color': _INK,
+  'ytick.color': _INK,
+  'axes.spines.top': False,
+  'axes.spines.right': False,
+  'font.size': 9,
+  'path.simplify_threshold': 0.6,
+}
+
+
+def pick_color(number: int) -> str:
+  """Returns the colour of the run with that number, from 0."""
+  return COLORS[number % len(COLORS)]
+
+
+def draw_curves(
+  curves: Sequence[tuple[int, Sequence[float], Sequence[float]]],
+) -> str:
+  """Draws one quantity over the steps, a line for each run.
+
+  Args:
+    curves: (number of the run, steps, values).
+
+  Returns:
+    The URI of an SVG. The scale is logarithmic where the values are positive
+    and span more than a factor of 20.
+  """
+  with rc_context(_OPTIONS):
+    axes = _create_axes(width=4.4, height=2.4)
+    for number, steps, values in curves:
+      color, few = pick_color(number), len(steps) < 15
+      # The first runs on top: the others are held against them.
+      order = {'zorder': 3 - number / 100, 'color': color, 'linewidth': 1.3}
+      axes.plot(steps, values, marker='o' if few else '', ms=3.5, **order)
+    low, high = _span([y for _, _, values in curves for y in values])
+    if low > 0 and high / low > 20:
+      axes.set_yscale('log')
+    axes.xaxis.set_major_locator(ticker.MaxNLocator(5, integer=True))
+    axes.grid(axis='y', color='#80868e', alpha=0.25, linewidth=0.6)
+    axes.set_xlabel('steps')
+    return _encode(axes)
+
+
+def draw_histogram(differences: Sequence[float], *, number: int) -> str:
+  """Draws how many images gain and lose how much.
+
+  Args:
+    differences: in points of mean IoU.
+    number: of the run.
+
+  Returns:
+    The URI of an SVG; what got worse is hatched.
+  """
+  values = np.asarray(differences, float)
+  reach = max(1.0, float(np.abs(values).max(initial=0)))
+  # An edge at 0, so that no bar holds both what gained and what lost.
+  edges = np.linspace(-reach, reach, 31)
+  edges[15] = 0
+  counts, _ = np.histogram(values, edges)
+  with rc_context(_OPTIONS):
+    axes = _create_axes(width=4.4, height=2.2)
+    bars = axes.bar(
+      edges[:-1],
+      counts,
+      np.diff(edges),
+      align='edge',
+      color=pick_color(number),
+      linewidth=0,
+    )
+    for bar, edge in zip(bars, edges[:-1], strict=False):
+      if edge < 0:
+        bar.set(alpha=0.55, hatch='////', edgecolor=_INK)
+    axes.axvline(0, color=_INK, linewidth=0.8)
+    axes.yaxis.set_major_locator(ticker.MaxNLocator(4, integer=True))
+    axes.set_xlabel('points of mean IoU')
+    axes.set_ylabel('images')
+    return _encode(axes)
+
+
+def _create_axes(width, height):
+  return figure.Figure((width, height), layout='constrained').add_subplot()
+
+
+def _span(values):
+  finite = [x for x in values if np.isfinite(x)] or [0.0]
+  return min(finite), max(finite)
+
+
+def _encode(axes):
+  file = io.StringIO()
+  # No date: see svg.hashsalt.
+  options = dict(transparent=True, metadata={'Date': None})
+  axes.figure.savefig(file, format='svg', **options)
+  text = file.getvalue().replace(_INK, 'currentColor')
+  # Matplotlib writes the DOCTYPE of SVG 1.1, whose address is no use here.
+  text = text[text.index('<svg') :]
+  head, _, rest = text.partition('>')
+  return images.encode_bytes(f'{head}>{_STYLE}{rest}'.encode(), 'image/svg+xml')

@@ -1,0 +1,95 @@
+"""Pictures as text, so that a page needs no other file."""
+
+import base64
+from collections.abc import Sequence
+import io
+
+import numpy as np
+from PIL import Image
+
+from jaxuda.ui import panels
+
+# Pictures are looked at, not measured: wider ones are made smaller.
+WIDEST = 480
+# Where a prediction is right, wrong, and where no truth is; seen on light and
+# on dark, and by the colour-blind.
+_ERRORS = np.array([[214, 220, 226], [200, 30, 60], [128, 134, 142]], np.uint8)
+
+
+def encode_photo(image: np.ndarray) -> str:
+  """Returns uint8 [H, W, 3] RGB as the URI of a JPEG."""
+  picture = Image.fromarray(image)
+  size = _shrunk(image.shape[:2])
+  picture = picture.resize(size[::-1], Image.Resampling.LANCZOS)
+  return _encode(picture, 'JPEG', quality=82, optimize=True)
+
+
+def encode_labels(label: np.ndarray, colors: np.ndarray) -> str:
+  """Returns a label map as the URI of a PNG.
+
+  Args:
+    label: [h, w] ids; those that are no class become black.
+    colors: uint8 [C, 3].
+  """
+  ids = np.where((label >= 0) & (label < len(colors)), label, len(colors))
+  return _encode_indexed(ids, [*colors, panels.IGNORED])
+
+
+def encode_errors(prediction: np.ndarray, label: np.ndarray) -> str:
+  """Returns where a prediction is right (grey) and wrong (red), as a PNG's URI.
+
+  Args:
+    prediction: [h, w] ids.
+    label: [h, w] ids, 255 = ignore: dark grey.
+  """
+  kind = np.where(label == 255, 2, prediction != label)
+  return _encode_indexed(kind, _ERRORS)
+
+
+def encode_depth(depth: np.ndarray) -> str:
+  """Returns depth [h, w] in metres as a JPEG's URI; black where it is 0."""
+  rows, columns = _nearest(depth.shape)
+  small = np.asarray(depth, np.float32)[rows[:, None], columns]
+  valid = small > 0
+  return encode_photo(
+    panels.color_depth(np.where(valid, small, 1), valid=valid)
+  )
+
+
+def encode_drawing(picture: np.ndarray) -> str:
+  """Returns uint8 [H, W, 3] RGB as the URI of a PNG, in its own size."""
+  image = Image.fromarray(picture)
+  return _encode(image.quantize(64), 'PNG', optimize=True)
+
+
+def encode_bytes(data: bytes, kind: str) -> str:
+  """Returns the data URI of a file, e.g. of kind 'image/svg+xml'."""
+  return f'data:{kind};base64,{base64.b64encode(data).decode()}'
+
+
+def _encode_indexed(ids: np.ndarray, colors: Sequence[Sequence[int]]) -> str:
+  rows, columns = _nearest(ids.shape)
+  image = Image.fromarray(ids.astype(np.uint8)[rows[:, None], columns])
+  image.putpalette(np.asarray(colors, np.uint8).ravel().tolist())
+  return _encode(image, 'PNG', optimize=True)
+
+
+def _encode(image, kind, **options):
+  file = io.BytesIO()
+  image.save(file, kind, **options)
+  return encode_bytes(file.getvalue(), f'image/{kind.lower()}')
+
+
+def _shrunk(size):
+  """[h, w] no wider than WIDEST."""
+  height, width = size
+  scale = min(1, WIDEST / width)
+  return max(1, round(height * scale)), max(1, round(width * scale))
+
+
+def _nearest(size):
+  """The rows and columns that are left of a map: labels have no mean."""
+  return [
+    ((np.arange(small) + 0.5) * large / small).astype(int)
+    for small, large in zip(_shrunk(size), size, strict=True)
+  ]

@@ -1,0 +1,265 @@
+"""One look at the evaluation split with all runs at once.
+
+They see the same image at the same time, so that where they disagree is known
+without keeping every prediction.
+"""
+
+from collections.abc import Iterator, Mapping
+import dataclasses
+import functools
+import heapq
+import json
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxuda import errors
+from jaxuda.data import pipeline
+from jaxuda.data.classes import labels
+from jaxuda.evaluate import counting
+from jaxuda.evaluate import metrics
+from jaxuda.evaluate import scores
+from jaxuda.run import workdir as workdir_lib
+from jaxuda.ui import display
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Sample:
+  """One image, and what each run makes of it.
+
+  Attributes:
+    name: of the image.
+    disagreement: see `disagreements`.
+    image: uint8 [H, W, 3] RGB, at the first run's input size.
+    label: int32 [h, w], 255 = ignore.
+    depth: true metres [h, w], 0 where there is none; None without.
+    predictions: run -> uint8 [h, w].
+    depths: run -> metres [h, w], of the runs that predict depth.
+    iou: run -> mean IoU of the image in percent, None without labelled pixels.
+  """
+
+  name: str
+  disagreement: float
+  image: np.ndarray
+  label: np.ndarray
+  depth: np.ndarray | None
+  predictions: Mapping[str, np.ndarray]
+  depths: Mapping[str, np.ndarray]
+  iou: Mapping[str, float | None]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Look:
+  """What was seen.
+
+  Attributes:
+    confusions: run -> int64 [C, C], rows are the truth.
+    scores: run -> what `scores.make_scores` returns, without depth errors.
+    samples: those on which the runs disagree most, the most first.
+    images: number of images seen.
+    total: number of images in the split.
+  """
+
+  confusions: Mapping[str, np.ndarray]
+  scores: Mapping[str, Mapping[str, Any]]
+  samples: list[Sample]
+  images: int
+  total: int
+
+
+def disagreements(predictions: np.ndarray, label: np.ndarray) -> np.ndarray:
+  """Returns the share of the labelled pixels that not all runs see alike.
+
+  Args:
+    predictions: [R, B, h, w] of R runs. A single one is held against the truth.
+    label: [B, h, w], 255 = ignore.
+
+  Returns:
+    float64 [B], 0 for an image without a labelled pixel.
+  """
+  counted = label != metrics.IGNORE
+  other = predictions[0] if len(predictions) > 1 else label
+  differ = (predictions != other).any(0) & counted
+  number = counted.sum((1, 2))
+  return differ.sum((1, 2)) / np.maximum(number, 1)
+
+
+def look(
+  runs: Mapping[str, workdir_lib.Run],
+  *,
+  count: int,
+  limit: int | None = None,
+) -> Look:
+  """Predicts the evaluation split once with every run.
+
+  Args:
+    runs: by name; all have the same classes, dataset and split.
+    count: how many samples are kept.
+    limit: images that are seen, from the first; None for all.
+
+  Raises:
+    UserError: the data cannot be read, or are not the same for all runs.
+  """
+  config = next(iter(runs.values())).config
+  class_set = labels.get_class_set(config.classes)
+  kept = _Kept(count)
+  images = {name: {} for name in runs}
+  confusions = {
+    name: np.zeros([len(class_set.names)] * 2, np.int64) for name in runs
+  }
+  total = pipeline.eval_size(config.data)
+  seen = min(total, limit or total)
+  title = (
+    f'predict {config.data.target.dataset} {config.data.target.eval_split}'
+  )
+  with display.Progress(title, total=seen, unit='images') as progress:
+    done = 0
+    for batches in _read_batches(runs):
+      number = min(len(batches[0]['name']), seen - done)
+      outs = {
+        name: _cut(predict_batch(run, batch), number)
+        for (name, run), batch in zip(runs.items(), batches, strict=True)
+      }
+      for name, out in outs.items():
+        confusions[name] += out['confusion'].astype(np.int64).sum(0)
+        ious = map(scores.percent, metrics.image_mean_iou(out['confusion']))
+        keys = (f'{done + i}' for i in range(number))
+        images[name].update(zip(keys, ious, strict=True))
+      kept.offer(batches[0], outs, done=done, images=images)
+      done += number
+      progress.update(done)
+      if done >= seen:
+        break
+  return Look(
+    confusions=confusions,
+    scores={
+      name: scores.make_scores(
+        confusions[name],
+        run.config.classes,
+        images=images[name],
+        depth=None,
+        protocol={'checkpoint_step': run.step, 'images': done},
+      )
+      for name, run in runs.items()
+    },
+    samples=kept.samples(),
+    images=done,
+    total=total,
+  )
+
+
+def predict_batch(
+  run: workdir_lib.Run, batch: Mapping[str, Any]
+) -> dict[str, np.ndarray]:
+  """Predicts an evaluation batch of `pipeline.eval_stream`.
+
+  Returns:
+    'prediction' uint8 [B, h, w], 'confusion' int32 [B, C, C] and, where the
+    network has it, 'depth' [B, h, w] metres; on the host.
+  """
+  return jax.device_get(
+    _predict(run.state, batch['image'], batch['label'], method=run.method)
+  )
+
+
+@functools.partial(jax.jit, static_argnames='method')
+def _predict(state, image, label, *, method):
+  out = method.predict(state, image, size=label.shape[1:])
+  prediction = jnp.argmax(out['logits'], axis=-1)
+  result = {
+    'prediction': prediction.astype(jnp.uint8),
+    'confusion': metrics.image_confusion_matrices(
+      label, prediction, num_classes=out['logits'].shape[-1]
+    ),
+  }
+  return {**result, 'depth': out['depth']} if 'depth' in out else result
+
+
+def _read_batches(runs) -> Iterator[list[dict[str, Any]]]:
+  """Yields a batch for every run, the same one where they see it alike."""
+  configs = [run.config for run in runs.values()]
+  # Depth is shown if any run predicts it; the first stream brings the truth.
+  with_depth = any(
+    counting.predicts_depth(r.method, r.state, r.config.data.target.size)
+    for r in runs.values()
+  )
+  size = min(config.eval_batch_size for config in configs)
+  streams, places = {}, []
+  for config in configs:
+    data = workdir_lib.config_to_dict(config.data)
+    seen = json.dumps(
+      [{k: v for k, v in data.items() if k != 'source'}], sort_keys=True
+    )
+    if seen not in streams:
+      streams[seen] = pipeline.eval_stream(
+        config.data,
+        classes=config.classes,
+        batch_size=size,
+        with_depth=with_depth and not streams,
+      )
+    places.append(list(streams).index(seen))
+  for batches in zip(*streams.values(), strict=True):
+    for batch in batches[1:]:
+      if batch['name'] != batches[0]['name'] or not np.array_equal(
+        batch['label'], batches[0]['label']
+      ):
+        raise errors.UserError(
+          f'the runs see other images or labels than {next(iter(runs))}, e.g.'
+          f' {batch["name"][0]}; expected the same dataset for all of them'
+        )
+    yield [batches[i] for i in places]
+
+
+def _cut(out, number):
+  """Leaves out what fills up the last batch."""
+  return {name: x[:number] for name, x in out.items()}
+
+
+class _Kept:
+  """The samples on which the runs disagree most."""
+
+  def __init__(self, count):
+    self._count, self._heap = count, []
+
+  def offer(self, batch, outs, *, done, images):
+    predictions = np.stack([out['prediction'] for out in outs.values()])
+    label = batch['label'][: predictions.shape[1]]
+    shares = disagreements(predictions, label)
+    for i, share in enumerate(shares):
+      # Of equals the earlier one stays; no two are at the same place.
+      rank = (share, -(done + i))
+      if self._count <= 0 or (
+        len(self._heap) == self._count and rank < self._heap[0][0]
+      ):
+        continue
+      iou = {name: images[name][f'{done + i}'] for name in outs}
+      sample = _make_sample(batch, outs, i, share, iou)
+      push = heapq.heappush
+      if len(self._heap) == self._count:
+        push = heapq.heapreplace
+      push(self._heap, (rank, sample))
+
+  def samples(self):
+    return [sample for _, sample in sorted(self._heap, key=lambda x: x[0])][
+      ::-1
+    ]
+
+
+def _make_sample(batch, outs, i, share, iou):
+  depth = None
+  if 'depth' in batch:
+    depth = np.where(batch['depth_valid'][i], batch['depth'][i], 0)
+  return Sample(
+    name=batch['name'][i],
+    disagreement=float(share),
+    image=batch['image'][i],
+    label=batch['label'][i],
+    depth=depth,
+    predictions={name: out['prediction'][i] for name, out in outs.items()},
+    depths={
+      name: out['depth'][i] for name, out in outs.items() if 'depth' in out
+    },
+    iou=iou,
+  )

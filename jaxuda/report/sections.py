@@ -1,0 +1,264 @@
+"""What the template shows, as plain lists and names."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from jaxuda.data.classes import labels
+from jaxuda.evaluate import comparison
+from jaxuda.evaluate import scores as scores_lib
+from jaxuda.report import charts
+from jaxuda.report import images
+from jaxuda.report import predictions
+from jaxuda.report import runs as runs_lib
+from jaxuda.report import tables
+
+_HEADINGS = {
+  'IoU': 'IoU per class, %',
+  'mIoU': 'Mean IoU over sets of classes, %',
+  'depth': 'Depth errors',
+}
+
+
+def describe_run(number: int, run: runs_lib.RunFiles) -> dict[str, Any]:
+  """Returns a run's name, colour and where it comes from."""
+  config = run.config
+  return {
+    'number': number,
+    'name': run.name,
+    'color': charts.pick_color(number),
+    'workdir': run.workdir,
+    'method': config.get('name', '–'),
+    'pair': config.get('pair', '–'),
+    'seed': config.get('seed', '–'),
+    'cost': tables.describe_cost(run),
+    'protocols': _describe_protocols(run),
+  }
+
+
+def describe_protocol(protocol: Mapping[str, Any]) -> str:
+  """Returns 'streets/target val, 150 images at 160x320, classes ...'."""
+  text = f'{protocol["dataset"]} {protocol["split"]}'
+  if 'images' in protocol:
+    sizes = np.ravel(protocol['label_resolution'])
+    text += f', {protocol["images"]} images at {sizes[0]}×{sizes[1]}'
+    text += ' and other sizes' if len(sizes) > 2 else ''
+  return f'{text}, classes {protocol["classes"]}'
+
+
+def describe_scores(group: runs_lib.Group) -> list[dict[str, Any]]:
+  """Returns the score tables of the last and of the best checkpoints.
+
+  Runs that were never evaluated are left out. Where every best checkpoint is
+  the last one, the figures come once.
+  """
+  result = []
+  for kind in ('last', 'best'):
+    runs = [run for run in group.runs if kind in run.scores]
+    if not runs:
+      continue
+    scored = [run.scores[kind] for run in runs]
+    steps = [s['checkpoint_step'] for s in scored]
+    names = [run.name for run in runs]
+    if kind == 'best' and result and result[0]['steps'] == steps:
+      result[0]['both'] = True
+      continue
+    main = scored[0]['main']
+    made = _make_tables(names, [s['figures'] for s in scored])
+    means = next(table for table in made if table['kind'] == 'mIoU')
+    result.append(
+      {
+        'kind': kind,
+        'both': False,
+        'names': names,
+        'steps': steps,
+        'main': main,
+        'main_row': next(r for r in means['rows'] if r.name == main),
+        'tables': made,
+      }
+    )
+  return result
+
+
+def describe_look(
+  group: runs_lib.Group,
+  look: predictions.Look,
+  *,
+  classes: str,
+  numbers: Mapping[str, int],
+) -> dict[str, Any]:
+  """Returns what the predictions give: samples, matrices, negative transfer.
+
+  Args:
+    group: the runs, of which `look` may miss some.
+    look: what was seen.
+    classes: the class set.
+    numbers: of the runs, for their colours.
+  """
+  class_set = labels.get_class_set(classes)
+  names = list(look.scores)
+  return {
+    'images': look.images,
+    'total': look.total,
+    'names': names,
+    'classes': [
+      {'name': name, 'color': 'rgb({}, {}, {})'.format(*map(int, color))}
+      for name, color in zip(class_set.names, class_set.colors, strict=True)
+    ],
+    'checks': [_check(run, look) for run in group.runs if run.name in names],
+    'samples': [_describe_sample(s, class_set.colors) for s in look.samples],
+    'confusions': {
+      name: describe_confusion(matrix, class_set.names)
+      for name, matrix in look.confusions.items()
+    },
+    'transfer': [
+      _describe_transfer(look, names[0], name, numbers[name])
+      for name in names[1:]
+    ],
+  }
+
+
+def describe_confusion(
+  matrix: np.ndarray, names: Sequence[str]
+) -> list[dict[str, Any]]:
+  """Returns the rows of a confusion matrix in percent of the true pixels.
+
+  Args:
+    matrix: int64 [C, C], rows are the truth.
+    names: of the C classes.
+
+  Returns:
+    Per class 'name', 'pixels' and 'shares', None where the class has no pixel.
+  """
+  rows = []
+  for name, row in zip(names, matrix, strict=True):
+    pixels = int(row.sum())
+    shares = [100 * float(x) / pixels if pixels else None for x in row]
+    rows.append({'name': name, 'pixels': pixels, 'shares': shares})
+  return rows
+
+
+def describe_curves(
+  runs: Sequence[runs_lib.RunFiles],
+) -> list[dict[str, Any]]:
+  """Returns a chart for every quantity that metrics.jsonl has."""
+  return [
+    {
+      'name': name,
+      'runs': [number for number, _, _ in curves],
+      'source': charts.draw_curves(curves),
+      'alt': f'{name} over the steps. '
+      + '; '.join(
+        f'{runs[number].name} ends at {values[-1]:.4g} (step {steps[-1]})'
+        for number, steps, values in curves
+      ),
+    }
+    for name, curves in tables.list_curves(runs).items()
+  ]
+
+
+def _make_tables(names, figures):
+  """A table of depth errors has the runs that predict depth, no others."""
+  made = tables.make_tables(names, figures)
+  shown = {kind: (names, rows) for kind, rows in made.items()}
+  with_depth = [
+    (name, figure)
+    for name, figure in zip(names, figures, strict=True)
+    if any(key.startswith('depth_') for key in figure)
+  ]
+  if with_depth:
+    deep, figures = zip(*with_depth, strict=True)
+    shown['depth'] = deep, tables.make_tables(deep, figures)['depth']
+  return [
+    {
+      'kind': kind,
+      'heading': _HEADINGS[kind],
+      'names': list(shown[kind][0]),
+      'rows': shown[kind][1],
+    }
+    for kind in _HEADINGS
+    if kind in shown
+  ]
+
+
+def _describe_protocols(run):
+  """Network, input and checkpoint of each kind: fields that may differ."""
+  rows = []
+  for kind, scored in run.scores.items():
+    figure = scored['figures'][scored['main']]
+    size = '×'.join(map(str, figure.get('network_input', ())))
+    protocol = comparison.read_protocol(scored['figures'])
+    rows.append(
+      {
+        'kind': kind,
+        'step': scored['checkpoint_step'],
+        'network': figure.get('network', '–'),
+        'input': size or '–',
+        'scored': describe_protocol(protocol),
+      }
+    )
+  return rows
+
+
+def _check(run, look):
+  """The mean IoU of these predictions beside that of scores.json."""
+  seen = look.scores[run.name]
+  here = seen['figures'][seen['main']]['value']
+  step = seen['checkpoint_step']
+  stored = next(
+    (s for s in run.scores.values() if s['checkpoint_step'] == step), None
+  )
+  figure = stored['figures'].get(seen['main']) if stored else None
+  there = figure['value'] if figure else None
+  # Only of all images: a part of them may well score otherwise.
+  comparable = there is not None and here is not None
+  comparable &= look.images == look.total
+  return {
+    'name': run.name,
+    'step': step,
+    'main': seen['main'],
+    'here': here,
+    'there': there,
+    'differs': comparable and abs(here - there) > 0.05,
+  }
+
+
+def _describe_transfer(look, first, name, number):
+  ours, theirs = look.scores[name], look.scores[first]
+  pairs = [
+    (ours['images'][key], theirs['images'][key]) for key in ours['images']
+  ]
+  differences = [a - b for a, b in pairs if a is not None and b is not None]
+  figure = scores_lib.negative_transfer(ours, theirs, against=first)
+  return {
+    'name': name,
+    'rate': figure['value'],
+    'worse': sum(x < 0 for x in differences),
+    'count': len(differences),
+    'median': float(np.median(differences)) if differences else None,
+    'source': charts.draw_histogram(differences, number=number),
+  }
+
+
+def _describe_sample(sample, colors):
+  truth = [
+    ('image', images.encode_photo(sample.image)),
+    ('truth', images.encode_labels(sample.label, colors)),
+  ]
+  if sample.depth is not None:
+    truth.append(('true depth', images.encode_depth(sample.depth)))
+  columns = [{'name': None, 'iou': None, 'pictures': truth}]
+  for name, prediction in sample.predictions.items():
+    shown = [
+      ('prediction', images.encode_labels(prediction, colors)),
+      ('errors', images.encode_errors(prediction, sample.label)),
+    ]
+    if name in sample.depths:
+      shown.append(('depth', images.encode_depth(sample.depths[name])))
+    columns.append({'name': name, 'iou': sample.iou[name], 'pictures': shown})
+  return {
+    'name': sample.name,
+    'disagreement': 100 * sample.disagreement,
+    'columns': columns,
+  }

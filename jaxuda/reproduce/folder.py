@@ -1,0 +1,111 @@
+"""The folder of a reproduction: whose it is, and who works there.
+
+reproduction.json     table and pair
+lock                  held while runs are trained
+logs/ROW-seedK.log    what a run printed
+ROW/seedK/            a run
+table.txt, .md, .csv  the table
+"""
+
+from collections.abc import Mapping
+import fcntl
+import json
+import os
+import pathlib
+from typing import Any
+
+from jaxuda import errors
+from jaxuda.reproduce import plan as plan_lib
+from jaxuda.run import workdir as workdir_lib
+
+_RECORD = 'reproduction.json'
+
+
+class Folder:
+  """A context that holds the folder; what it starts can hold it, too.
+
+  Attributes:
+    path: of the folder.
+  """
+
+  def __init__(self, path: str | os.PathLike, plan: plan_lib.Plan):
+    self.path = pathlib.Path(path)
+    self._plan = plan
+    self._lock = None
+
+  def check(self) -> None:
+    """Checks that the folder is this table's, and its runs are these.
+
+    Raises:
+      UserError: it is something else, or holds runs with another config.
+    """
+    if self.path.exists() and not self.path.is_dir():
+      raise errors.UserError(f'{self.path} is a file; expected a folder')
+    record = self._read()
+    if not record and self.path.is_dir() and any(self.path.iterdir()):
+      raise errors.UserError(
+        f'{self.path} holds something else; expected an empty folder or the'
+        ' --workdir of an earlier call'
+      )
+    for field in ('table', 'pair') if record else ():
+      ours = getattr(self._plan, field)
+      if record[field] != ours:
+        raise errors.UserError(
+          f'{self.path} holds {field}={record[field]}; expected that or another'
+          f' --workdir for {ours}'
+        )
+    for run in self._plan.runs.values():
+      _check_run(run, self.path / run.name)
+
+  def __enter__(self) -> 'Folder':
+    """Raises UserError if another call, or a run of it, still works there."""
+    self.check()
+    self.path.mkdir(parents=True, exist_ok=True)
+    if not self._read():
+      record = {'table': self._plan.table, 'pair': self._plan.pair}
+      workdir_lib.write_json(self.path / _RECORD, record)
+    self._lock = (self.path / 'lock').open('w')
+    try:
+      fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+      self._lock.close()
+      raise errors.UserError(
+        f'{self.path} is in use by another call or by a run that it started;'
+        ' expected to be alone'
+      ) from None
+    return self
+
+  def __exit__(self, *unused: Any) -> None:
+    self._lock.close()
+
+  @property
+  def lock(self) -> int:
+    """A file descriptor: whoever inherits it holds the folder, too."""
+    return self._lock.fileno()
+
+  def log(self, run: str) -> pathlib.Path:
+    """Returns where a run's output goes."""
+    return self.path / 'logs' / f'{run.replace("/", "-")}.log'
+
+  def _read(self) -> Mapping[str, Any]:
+    path = self.path / _RECORD
+    try:
+      return json.loads(path.read_text()) if path.is_file() else {}
+    except ValueError as e:
+      raise errors.UserError(f'{path} is not JSON: {e}') from e
+
+
+def _check_run(run, workdir):
+  """Before anything is trained, not when its turn has come."""
+  if (workdir / 'config.json').is_file():
+    old = workdir_lib.config_to_dict(workdir_lib.read_config(workdir))
+    new = workdir_lib.config_to_dict(run.config)
+    workdir_lib.check_config(old, new, workdir=str(workdir))
+  for part in run.parts:
+    last = workdir_lib.read_scores(part.workdir).get('last', {})
+    step = last.get('checkpoint_step', 0)
+    if step > part.steps:
+      raise errors.UserError(
+        f'{part.workdir} is at step {step}; expected at most'
+        f' stop_step={part.steps}, or another --workdir'
+      )

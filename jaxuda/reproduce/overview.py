@@ -1,0 +1,127 @@
+"""All runs at a glance while they are trained.
+
+On a terminal a table that is redrawn; elsewhere a plain line now and then.
+"""
+
+import collections
+from collections.abc import Callable, Mapping
+import contextlib
+import sys
+import time
+from typing import Any, TextIO
+
+import rich.console
+import rich.live
+import rich.table
+
+from jaxuda.reproduce import running
+from jaxuda.ui import display
+
+# What is most worth a line when there are more runs than lines.
+_ORDER = (
+  *(running.RUNNING, running.FAILED, running.STOPPED),
+  *(running.WAITING, running.DONE),
+)
+
+
+class Overview(contextlib.AbstractContextManager):
+  """A `running.Overview` on a stream."""
+
+  def __init__(
+    self,
+    *,
+    stream: TextIO | None = None,
+    interval: float | None = None,
+    clock: Callable[[], float] = time.monotonic,
+  ):
+    """Shows nothing before the context is entered.
+
+    Args:
+      stream: where to write, stderr if None.
+      interval: seconds between lines; None for 1 on a terminal and 60
+        elsewhere.
+      clock: seconds, for tests.
+    """
+    self._stream = stream or sys.stderr
+    self._clock = clock
+    self._live = self._console = None
+    if self._stream.isatty():
+      self._console = rich.console.Console(file=self._stream)
+    self._interval = interval or (1.0 if self._console else 60.0)
+    self._shown = float('-inf')
+
+  def __enter__(self) -> 'Overview':
+    if self._console:
+      self._live = rich.live.Live(console=self._console, auto_refresh=False)
+      self._live.start()
+    return self
+
+  def __exit__(self, *unused: Any) -> None:
+    if self._live:
+      self._live.stop()
+
+  def update(
+    self, states: Mapping[str, running.State], left: float | None
+  ) -> None:
+    """Shows all states, if it is time.
+
+    Args:
+      states: by name.
+      left: seconds until all are done, None if that is not known.
+    """
+    ended = not any(x.status == running.RUNNING for x in states.values())
+    if not ended and self._clock() - self._shown < self._interval:
+      return
+    self._shown = self._clock()
+    if self._live:
+      self._live.update(self._draw(states, left), refresh=True)
+      return
+    now = [
+      f'{name} {describe(state)}'
+      for name, state in states.items()
+      if state.status == running.RUNNING
+    ]
+    print('; '.join([summarise(states, left), *now]), file=self._stream)
+    self._stream.flush()
+
+  def message(self, text: str) -> None:
+    """Prints lines that stay."""
+    if self._live:
+      self._live.console.print(text, highlight=False, markup=False)
+    else:
+      print(text, file=self._stream, flush=True)
+
+  def _draw(self, states, left):
+    # A line each, as far as they fit below the summary.
+    room = max(1, self._console.height - 3)
+    kept = sorted(states, key=lambda x: _ORDER.index(states[x].status))[:room]
+    grid = rich.table.Table.grid(padding=(0, 2))
+    for name, state in states.items():
+      if name in kept:
+        grid.add_row(name, state.status, describe(state))
+    return rich.console.Group(summarise(states, left), grid)
+
+
+def describe(state: running.State) -> str:
+  """Returns '600/1500 steps, 2.66 steps/s', and why it failed."""
+  parts = [f'{state.step}/{state.run.steps} steps']
+  if state.status == running.RUNNING and state.rate:
+    rate = state.rate
+    parts.append(
+      f'{rate:.2f} steps/s' if rate >= 0.1 else f'{1 / rate:.1f} s per step'
+    )
+  if state.reason:
+    parts.append(state.reason)
+  return ', '.join(parts)
+
+
+def summarise(states: Mapping[str, running.State], left: float | None) -> str:
+  """Returns '12 of 21 runs done, 1 failed, 1 h 02 min left'."""
+  counts = collections.Counter(state.status for state in states.values())
+  parts = [f'{counts[running.DONE]} of {len(states)} runs done']
+  for status in (running.FAILED, running.STOPPED):
+    if counts[status]:
+      parts.append(f'{counts[status]} {status}')
+  if left is not None and counts[running.RUNNING]:
+    parts.append(f'{display.format_time(left)} left')
+  return ', '.join(parts)

@@ -1,0 +1,228 @@
+"""Several processes that train one run: how they meet, agree and end.
+
+Each process runs the same command on its own devices. What is called here by
+one must be called by all, in the same order; with one process, nothing of it
+costs anything.
+"""
+
+import collections
+from collections.abc import Iterator
+import contextlib
+import json
+import os
+import re
+import sys
+import threading
+import time
+import traceback
+from typing import Any
+
+from absl import flags
+import jax
+from jax.experimental import multihost_utils
+import numpy as np
+
+from jaxuda import errors
+from jaxuda.step import parallel
+from jaxuda.ui import command
+
+# Which flags say who the others are: all of them, or none.
+_WHO = ('coordinator_address', 'num_processes', 'process_id')
+# Answers that may be under way. As many as steps, see `window`.
+_IN_FLIGHT = 2
+# Seconds that the process which the others depend on lets them speak first.
+_LAST_WORDS = 2.0
+
+
+def define_flags() -> None:
+  """Defines the flags that say how a command is launched."""
+  values = flags.FLAGS
+  flags.DEFINE_string(
+    'coordinator_address',
+    None,
+    'HOST:PORT of process 0, the same for all.',
+    flag_values=values,
+  )
+  for name, default, text in (
+    ('num_processes', None, 'How many processes there are.'),
+    ('process_id', None, 'Which one this is, from 0.'),
+    ('connect_timeout', 300, 'Seconds in which all must have started.'),
+    ('heartbeat_timeout', 100, 'Seconds of silence that mean it is dead.'),
+  ):
+    flags.DEFINE_integer(name, default, text, flag_values=values)
+
+
+@contextlib.contextmanager
+def joined(asked: bool, *, switch: str) -> Iterator[None]:
+  """A context in which this process is one of those of the same command.
+
+  Before anything else of JAX. A process that fails in it reports why and ends
+  at once: the usual end waits for the others, who wait for this one.
+
+  Args:
+    asked: whether there are others; False does nothing.
+    switch: the flag that asks, for messages.
+
+  Raises:
+    UserError: what the flags say is wrong or incomplete, or there is nobody.
+  """
+  who = _read_flags(asked, switch)
+  if not asked:
+    yield
+    return
+  # It would take SIGTERM for itself and knows nothing of Ctrl-C; see
+  # `Agreement`.
+  jax.config.update('jax_enable_preemption_service', False)
+  _meet(who, switch)
+  with _ends_at_once():
+    if jax.process_index() == 0:
+      print(
+        f'{jax.process_count()} processes, {jax.device_count()} devices',
+        file=sys.stderr,
+      )
+    yield
+
+
+def _read_flags(asked, switch):
+  """Returns what the flags say of the cluster, {} to discover it."""
+  who = {name: flags.FLAGS[name].value for name in _WHO}
+  given = [f'--{name}' for name in _WHO if who[name] is not None]
+  missing = [f'--{name}' for name in _WHO if who[name] is None]
+  if given and not asked:
+    raise errors.UserError(f'{given[0]} without {switch}; expected both')
+  if given and missing:
+    raise errors.UserError(
+      f'{" and ".join(given)} without {" and ".join(missing)}; expected all'
+      ' three, or none where the cluster can be discovered'
+    )
+  if not given:
+    return {}
+  address, count, index = (who[name] for name in _WHO)
+  if not re.fullmatch(r'.+:\d+', address):
+    raise errors.UserError(
+      f'--coordinator_address={address}; expected HOST:PORT'
+    )
+  if count < 1 or not 0 <= index < count:
+    raise errors.UserError(
+      f'--process_id={index} of --num_processes={count}; expected'
+      ' 0 <= process_id < num_processes'
+    )
+  return who
+
+
+def _meet(who, switch):
+  """Waits for the others; without them, this process ends with one line."""
+  patience = flags.FLAGS.connect_timeout
+  where = who.get('coordinator_address', 'process 0')
+
+  def give_up():
+    command.report(
+      f'not all processes met at {where} within {patience} seconds; expected'
+      ' the same command for each, and an address that all of them reach'
+    )
+    os._exit(1)
+
+  # JAX would abort, with pages of its own.
+  timer = threading.Timer(patience, give_up)
+  timer.daemon = True
+  timer.start()
+  try:
+    jax.distributed.initialize(
+      **who,
+      initialization_timeout=patience + 60,
+      heartbeat_timeout_seconds=flags.FLAGS.heartbeat_timeout,
+    )
+  except ValueError as e:
+    if who:
+      raise
+    raise errors.UserError(
+      f'{switch}, and no cluster was found (TPU pod, SLURM, Open MPI,'
+      f' Kubernetes): {e} Expected such an environment, or'
+      f' {", ".join(f"--{name}" for name in _WHO)}'
+    ) from e
+  finally:
+    timer.cancel()
+
+
+@contextlib.contextmanager
+def _ends_at_once():
+  try:
+    yield
+  except BaseException as e:
+    if isinstance(e, SystemExit) and not e.code:
+      raise
+    if isinstance(e, errors.UserError):
+      command.report(str(e))
+    else:
+      traceback.print_exc()
+    if jax.process_index() == 0:
+      time.sleep(_LAST_WORDS)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(1)
+
+
+def is_first() -> bool:
+  """Says whether this is the process that writes and reports."""
+  return jax.process_index() == 0
+
+
+def gather(value: Any) -> list[Any]:
+  """Returns the values of all processes, process 0's first.
+
+  Args:
+    value: JSON types; integers and float64 arrive as they are.
+  """
+  if jax.process_count() == 1:
+    return [value]
+  text = np.frombuffer(json.dumps(value).encode(), np.uint8)
+  sizes = multihost_utils.process_allgather(np.array(text.size, np.int32))
+  # Few different lengths: each is compiled.
+  width = 1 << int(sizes.max()).bit_length()
+  rows = multihost_utils.process_allgather(np.pad(text, (0, width - text.size)))
+  pairs = zip(rows, sizes, strict=True)
+  return [json.loads(row[:size].tobytes()) for row, size in pairs]
+
+
+@contextlib.contextmanager
+def first_process_first() -> Iterator[None]:
+  """A context that the first process goes through before all others.
+
+  What it makes in it, on a file system that all share, the others find.
+  """
+  if not is_first():
+    _wait()
+  yield
+  if is_first():
+    _wait()
+
+
+def _wait():
+  if jax.process_count() > 1:
+    multihost_utils.sync_global_devices('jaxuda')
+
+
+class Agreement:
+  """Makes a number known to all processes, without making any of them wait.
+
+  Called at every step, or equally often; the answer is that of two calls
+  before, which is there by then. So all hear of it at the same call.
+  """
+
+  def __init__(self):
+    self._waiting = collections.deque()
+    self._settled = 0
+
+  def __call__(self, value: int) -> int:
+    """Returns the first value that was not 0, the largest of that call.
+
+    Args:
+      value: this process's; 0 for nothing.
+    """
+    if jax.process_count() == 1:
+      return value
+    if not self._settled:
+      self._waiting.append(parallel.largest(value))
+      if len(self._waiting) > _IN_FLIGHT:
+        self._settled = int(self._waiting.popleft())
+    return self._settled

@@ -1,0 +1,68 @@
+"""A run's class set: its size, and a copy of the user's own in the workdir.
+
+With the copy a checkpoint can be evaluated wherever its workdir is, and a table
+that was changed in the meantime does not give the network's outputs other
+names.
+"""
+
+import json
+import pathlib
+
+import jax
+import ml_collections
+
+from jaxuda import errors
+from jaxuda.data.classes import class_tables
+from jaxuda.data.classes import labels
+from jaxuda.run import workdir as workdir_lib
+
+
+def count(config: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
+  """Returns a copy of a config whose `num_classes` is that of its `classes`.
+
+  Raises:
+    UserError: there is no such class set or file, or a mistake in the file.
+  """
+  names = labels.get_class_set(config.classes).names
+  config = config.copy_and_resolve_references()
+  config.num_classes = len(names)
+  return config
+
+
+def keep(
+  config: ml_collections.ConfigDict, workdir: pathlib.Path, *, begun: bool
+) -> ml_collections.ConfigDict:
+  """Copies a class table of the user's own to the workdir, and reads it there.
+
+  Args:
+    config: of the run.
+    workdir: its folder.
+    begun: whether there is a checkpoint, whose classes must be these.
+
+  Returns:
+    A config whose `classes` are the copy; the same one for a built-in class
+    set.
+
+  Raises:
+    UserError: the run was begun with other classes.
+  """
+  if not class_tables.is_table(config.classes):
+    return config
+  class_set = labels.get_class_set(config.classes)
+  path = workdir / workdir_lib.CLASSES
+  if begun and path.is_file():
+    before = class_tables.read_file(path).names
+    if before != class_set.names:
+      raise errors.UserError(
+        f'{config.classes} has the classes {", ".join(class_set.names)};'
+        f' expected {", ".join(before)}, with which {workdir} was begun, or'
+        ' another --workdir'
+      )
+  if jax.process_index() == 0:
+    tree = class_tables.to_json(class_set.names, class_set.colors)
+    if not path.is_file() or json.loads(path.read_text()) != tree:
+      workdir_lib.write_json(path, tree)
+    # Others may not see it yet.
+    config = config.copy_and_resolve_references()
+    config.classes = str(path)
+  return config

@@ -1,0 +1,63 @@
+"""Which code trained a run: versions and commits, in code.json of its folder.
+
+A training that was continued with other code has a line for each.
+"""
+
+import importlib.metadata
+import json
+import os
+import pathlib
+import subprocess
+
+import jax
+
+from jaxuda.run import workdir as workdir_lib
+
+_FILE = 'code.json'
+_ROOT = pathlib.Path(__file__).resolve().parents[2]
+
+
+def describe_code() -> str:
+  """Returns versions, and the commit where the code lies in a repository."""
+  version = importlib.metadata.version('jaxuda')
+  parts = [f'jaxuda {version}', f'jax {jax.__version__}']
+  top = _git('rev-parse', '--show-toplevel')
+  # A package that is installed somewhere inside another project is not its.
+  if top and pathlib.Path(top).resolve() == _ROOT:
+    commit = _git('rev-parse', '--short=12', 'HEAD')
+    if commit:
+      changed = _git('status', '--porcelain', '--untracked-files=no')
+      parts.append(f'commit {commit}' + (' (modified)' if changed else ''))
+  return ', '.join(parts)
+
+
+def note(workdir: str | os.PathLike, code: str = '') -> None:
+  """Keeps with which code a run was started.
+
+  Args:
+    workdir: of the run.
+    code: '' for this one.
+  """
+  code, known = code or describe_code(), read(workdir)
+  if code not in known:
+    workdir_lib.write_json(pathlib.Path(workdir) / _FILE, [*known, code])
+
+
+def read(workdir: str | os.PathLike) -> list[str]:
+  """Returns with which code a run was started, in order; [] if nobody noted."""
+  path = pathlib.Path(workdir) / _FILE
+  return json.loads(path.read_text()) if path.is_file() else []
+
+
+def _git(*arguments):
+  try:
+    done = subprocess.run(
+      ['git', '-C', str(_ROOT), *arguments],
+      capture_output=True,
+      text=True,
+      check=True,
+      timeout=60,
+    )
+  except (OSError, subprocess.SubprocessError):
+    return ''
+  return done.stdout.strip()

@@ -1,0 +1,150 @@
+"""The training state: arrays only.
+
+Optimizers and modules live on the method. With them in the state two states
+built alike would retrace a step and could not be mapped over together.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import flax
+import jax
+import jax.numpy as jnp
+import optax
+
+from jaxuda.step import parallel
+
+
+class Net(flax.struct.PyTreeNode):
+  """One network.
+
+  Attributes:
+    params: its parameters.
+    batch_stats: running statistics of its norms; {} where there are none.
+    opt_state: its optimizer's state; () where it is not trained.
+  """
+
+  params: Any
+  batch_stats: Any
+  opt_state: Any
+
+
+class TrainState(flax.struct.PyTreeNode):
+  """Everything that a step changes.
+
+  Attributes:
+    step: scalar int32, the number of steps taken.
+    nets: the trained networks by name: 'task', 'disc', 'gen'.
+    teacher: the averaged copy of the task network, or None.
+  """
+
+  step: jax.Array
+  nets: dict[str, Net]
+  teacher: Net | None = None
+
+
+def create_net(variables: Any, tx: optax.GradientTransformation | None) -> Net:
+  """Returns a network with a fresh optimizer state.
+
+  Args:
+    variables: what `module.init` returned.
+    tx: its optimizer; None for a network that is never updated.
+  """
+  params = variables['params']
+  return Net(
+    params=params,
+    batch_stats=variables.get('batch_stats', {}),
+    opt_state=tx.init(params) if tx is not None else (),
+  )
+
+
+def create(nets: dict[str, Net], *, teacher: Net | None = None) -> TrainState:
+  """Returns the state before the first step."""
+  return TrainState(step=jnp.zeros((), jnp.int32), nets=nets, teacher=teacher)
+
+
+def update(
+  net: Net,
+  grads: Any,
+  tx: optax.GradientTransformation,
+  *,
+  batch_stats: Any = None,
+) -> Net:
+  """Takes one optimizer step. The only place where gradients meet.
+
+  Args:
+    net: the network before the step.
+    grads: this device's gradients; their mean over the devices is applied.
+    tx: the optimizer.
+    batch_stats: this device's running statistics after the forward passes, or
+      None to keep the old ones. Their mean over the devices is kept.
+  """
+  grads = parallel.mean(grads)
+  updates, opt_state = tx.update(grads, net.opt_state, net.params)
+  params = optax.apply_updates(net.params, updates)
+  if batch_stats is None:
+    batch_stats = net.batch_stats
+  else:
+    batch_stats = parallel.mean(batch_stats)
+  return Net(params=params, batch_stats=batch_stats, opt_state=opt_state)
+
+
+def minimize(
+  net: Net,
+  loss: Callable[[Any], tuple[jax.Array, Any]],
+  tx: optax.GradientTransformation,
+) -> tuple[Net, Any]:
+  """Takes one optimizer step down a loss of the network's parameters.
+
+  Args:
+    net: the network before the step.
+    loss: parameters -> (scalar, anything).
+    tx: the optimizer.
+
+  Returns:
+    The network after the step, and the anything.
+  """
+  grads, aux = jax.grad(loss, has_aux=True)(net.params)
+  return update(net, grads, tx), aux
+
+
+def ema_update(teacher: Any, student: Any, *, decay: jax.Array) -> Any:
+  """Returns `decay * teacher + (1 - decay) * student`, leaf by leaf."""
+  return jax.tree.map(
+    lambda t, s: (decay * t + (1 - decay) * s).astype(jnp.result_type(t)),
+    teacher,
+    student,
+  )
+
+
+def ema_decay(step: jax.Array, *, limit: float) -> jax.Array:
+  """Returns min(1 - 1 / (step + 1), limit), the decay after a step.
+
+  The first step's is 0: the teacher becomes a copy of the student, and for the
+  next ones it is the plain mean of all students so far (Tarvainen and Valpola,
+  2017, as DACS runs it).
+
+  Args:
+    step: scalar int, the number of steps taken before this one.
+    limit: the decay in the long run.
+  """
+  step = jnp.asarray(step, jnp.result_type(float))
+  return jnp.minimum(1 - 1 / (step + 1), limit)
+
+
+def update_teacher(
+  teacher: Net, student: Net, *, decay: jax.Array, batch_stats: Any
+) -> Net:
+  """Moves a teacher towards the student after a step.
+
+  Args:
+    teacher: before the step. Its parameters alone are averaged.
+    student: after the step.
+    decay: see `ema_decay`.
+    batch_stats: this device's running statistics after the teacher's own
+      forward pass. Their mean over the devices is kept.
+  """
+  return teacher.replace(
+    params=ema_update(teacher.params, student.params, decay=decay),
+    batch_stats=parallel.mean(batch_stats),
+  )

@@ -1,0 +1,293 @@
+"""Draws faces into a z-buffer, exactly at the sample points.
+
+No anti-aliasing and no approximation here: a sample belongs to a face when its
+point lies inside the projected polygon, and its depth is that of the face's
+plane there.
+"""
+
+import dataclasses
+
+import cv2
+import numpy as np
+
+from jaxuda.streets import mesh
+from jaxuda.streets import sprites
+
+# Nothing is drawn nearer than this, metres.
+NEAR = 0.3
+
+# A later face wins against an earlier one within this relative distance, so
+# that markings can lie on the road itself.
+_TIE = 1e-5
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Polygons:
+  """Convex polygons on the sample grid.
+
+  Attributes:
+    face: [P] which face each is a part of.
+    points: [P, V, 2] corners as (column, row) of the grid; spare corners
+      repeat the last one.
+    plane: [P, 3] a, b, c with nearness = a * column + b * row + c, exact on
+      the whole face.
+  """
+
+  face: np.ndarray
+  points: np.ndarray
+  plane: np.ndarray
+
+
+def project(
+  faces: mesh.Faces,
+  *,
+  extrinsic: np.ndarray,
+  focal: float,
+  cx: float,
+  cy: float,
+  height: int,
+  width: int,
+) -> Polygons:
+  """The faces that a pinhole camera may see; nearness is 1 / z, 1/metres.
+
+  Args:
+    faces: the scene.
+    extrinsic: [4, 4] from the world to the camera.
+    focal: focal length, samples.
+    cx: column of the principal point.
+    cy: row of the principal point.
+    height: rows of the sample grid.
+    width: columns of the sample grid.
+
+  Returns:
+    Front sides within the picture, cut at `NEAR`, in the order of the faces.
+  """
+  points = faces.corners @ extrinsic[:3, :3].T + extrinsic[:3, 3]
+  normal, offset = planes(points)
+  facing = np.where(faces.double, abs(offset) > 1e-6, offset < -1e-6)
+  z = points[..., 2]
+  index = np.flatnonzero(facing & (z.max(1) > NEAR))
+  points, z = points[index], z[index]
+  # One spare corner for those that the near plane cuts.
+  points = np.concatenate([points, points[:, -1:]], 1)
+  for k in np.flatnonzero(z.min(1) < NEAR):
+    points[k] = _clip(points[k, :4])
+  x = focal * points[..., 0] / points[..., 2] + cx
+  y = focal * points[..., 1] / points[..., 2] + cy
+  inside = (x.max(1) >= 0) & (x.min(1) <= width - 1)
+  inside &= (y.max(1) >= 0) & (y.min(1) <= height - 1)
+  index = index[inside]
+  plane = normal[index] / offset[index, None]
+  plane[:, :2] /= focal
+  plane[:, 2] -= plane[:, 0] * cx + plane[:, 1] * cy
+  points = np.stack([x, y], -1)[inside]
+  return Polygons(face=index, points=points, plane=plane)
+
+
+def planes(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+  """Planes of quadrilaterals.
+
+  Args:
+    points: [F, 4, 3].
+
+  Returns:
+    Unit normals [F, 3], outwards where the corners run anticlockwise as seen
+    from outside, and normal . point [F], negative for a camera at the origin
+    outside.
+  """
+  # Diagonals, so that a quadrilateral with two equal corners has one too.
+  a, b = points[:, 2] - points[:, 0], points[:, 3] - points[:, 1]
+  normal = np.cross(a, b)
+  length = np.linalg.norm(normal, axis=1, keepdims=True)
+  normal = normal / np.maximum(length, 1e-12)
+  return normal, (normal * points.mean(1)).sum(1)
+
+
+def _clip(points: np.ndarray) -> np.ndarray:
+  """Cuts a quadrilateral [4, 3] at z = NEAR; [5, 3] with spare corners."""
+  out = []
+  for a, b in zip(points, np.roll(points, -1, 0), strict=True):
+    if a[2] >= NEAR:
+      out.append(a)
+    if (a[2] >= NEAR) != (b[2] >= NEAR):
+      out.append(a + (b - a) * ((NEAR - a[2]) / (b[2] - a[2])))
+  return np.array(out + [out[-1]] * (5 - len(out)))
+
+
+def _edges(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+  """Bounds of a row inside polygons [P, V, 2].
+
+  Returns:
+    Two [P, V, 2] of (slope, intercept): a row is inside from the largest of
+    the first to the smallest of the second, as column = slope * row +
+    intercept.
+  """
+  x, y = points[..., 0], points[..., 1]
+  next_x, next_y = np.roll(x, -1, 1), np.roll(y, -1, 1)
+  dx, dy = next_x - x, next_y - y
+  area = (x * next_y - next_x * y).sum(1)
+  slanted = abs(dy) > 1e-9
+  slope = np.where(slanted, dx / np.where(slanted, dy, 1.0), 0.0)
+  intercept = x - slope * y
+  # Going round with positive area (rows grow downwards), edges that go up are
+  # on the left.
+  left = slanted & ((dy < 0) == (area > 0)[:, None])
+  right = slanted & ~left
+  far = 1e9
+  bounds = []
+  for side, sign in ((left, -1), (right, 1)):
+    m = np.where(side, slope, 0.0)
+    c = np.where(side, intercept, sign * far)
+    bounds.append(np.stack([m, c], -1))
+  return bounds[0], bounds[1]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Buffers:
+  """What a drawing leaves at every sample.
+
+  Attributes:
+    polygon: [h, w] int32, index of the polygon, -1 = nothing.
+    nearness: [h, w] float32.
+    part: [h, w] uint8, part of the cut-out, 0 without one.
+  """
+
+  polygon: np.ndarray
+  nearness: np.ndarray
+  part: np.ndarray
+
+
+def draw(
+  polygons: Polygons,
+  *,
+  sprite: np.ndarray,
+  uv: np.ndarray,
+  height: int,
+  width: int,
+  empty: float,
+  perspective: bool = True,
+) -> Buffers:
+  """Draws polygons; the largest nearness wins.
+
+  Args:
+    polygons: what to draw.
+    sprite: [P] index of the cut-out of each, -1 = none.
+    uv: [P, 2, 3]: u and v of the cut-out as affine functions of (column, row),
+      to be divided by the nearness if `perspective`.
+    height: rows.
+    width: columns.
+    empty: nearness of nothing.
+    perspective: whether the polygons come from a perspective projection.
+
+  Returns:
+    The buffers. Where a polygon has no cut-out, its part is undefined.
+  """
+  buffers = Buffers(
+    polygon=np.full((height, width), -1, np.int32),
+    nearness=np.full((height, width), empty, np.float32),
+    part=np.zeros((height, width), np.uint8),
+  )
+  spans = _find_spans(polygons, height, width)
+  warps = _find_warps(polygons, sprite, uv, perspective)
+  columns = np.arange(width, dtype=np.float32)
+  slopes = polygons.plane[:, 0].tolist()
+  keep = np.float32(1 - _TIE)
+  # One turn per polygon, so every call counts.
+  for k, x0, x1, y0, y1, i0, i1 in spans.boxes:
+    column = columns[x0:x1]
+    near = spans.near[i0:i1] + np.float32(slopes[k]) * column
+    old = buffers.nearness[y0:y1, x0:x1]
+    mask = column >= spans.start[i0:i1]
+    mask &= column <= spans.stop[i0:i1]
+    mask &= near >= old * keep
+    if k in warps:
+      cut = _cut_out(*warps[k], x0, x1, y0, y1)
+      mask &= cut > 0
+      np.copyto(buffers.part[y0:y1, x0:x1], cut, where=mask)
+    np.copyto(old, near, where=mask)
+    np.copyto(buffers.polygon[y0:y1, x0:x1], k, where=mask)
+  return buffers
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Spans:
+  """Rows of polygons, one polygon after the other.
+
+  Attributes:
+    boxes: (polygon, x0, x1, y0, y1, i0, i1): what it covers, at most, and
+      where its rows are in the arrays below.
+    start: [N, 1] first column, not rounded.
+    stop: [N, 1] last column.
+    near: [N, 1] nearness at column 0.
+  """
+
+  boxes: list[tuple[int, ...]]
+  start: np.ndarray
+  stop: np.ndarray
+  near: np.ndarray
+
+
+def _find_spans(polygons: Polygons, height: int, width: int) -> _Spans:
+  points = polygons.points
+  top = np.ceil(points[..., 1].min(1)).clip(0, height).astype(int)
+  bottom = np.floor(points[..., 1].max(1)).clip(-1, height - 1).astype(int) + 1
+  number = (bottom - top).clip(0)
+  index = np.repeat(np.arange(len(number)), number)
+  first = np.cumsum(number) - number
+  row = np.arange(len(index)) - first[index] + top[index]
+  low, high = _edges(points)
+  start = (low[index, :, 0] * row[:, None] + low[index, :, 1]).max(1)
+  stop = (high[index, :, 0] * row[:, None] + high[index, :, 1]).min(1)
+  near = polygons.plane[index, 1] * row + polygons.plane[index, 2]
+  # Bounding boxes from the rows: tighter than those of the corners where a
+  # polygon leaves the picture.
+  seen = np.flatnonzero(number > 0)
+  left = np.full(len(number), width)
+  right = np.full(len(number), -1)
+  if len(seen):
+    offsets = first[seen]
+    left[seen] = np.ceil(np.minimum.reduceat(start, offsets)).clip(0, width)
+    right[seen] = np.floor(np.maximum.reduceat(stop, offsets)).clip(
+      -1, width - 1
+    )
+  boxes = np.stack(
+    [
+      *(np.arange(len(number)), left, right + 1, top, bottom),
+      *(first, first + number),
+    ],
+    1,
+  )
+  boxes = boxes[(number > 0) & (right >= left)]
+  return _Spans(
+    boxes=[tuple(b) for b in boxes.tolist()],
+    start=start.astype(np.float32)[:, None],
+    stop=stop.astype(np.float32)[:, None],
+    near=near.astype(np.float32)[:, None],
+  )
+
+
+def _find_warps(
+  polygons: Polygons, sprite: np.ndarray, uv: np.ndarray, perspective: bool
+) -> dict[int, tuple[np.ndarray, np.ndarray]]:
+  """Cut-out and homography from the sample grid to it, by polygon."""
+  atlas, warps = sprites.atlas(), {}
+  for k in np.flatnonzero(sprite >= 0).tolist():
+    image = atlas[sprite[k]]
+    last = polygons.plane[k] if perspective else np.array([0.0, 0.0, 1.0])
+    # v goes up, rows go down; the centre of texel 0 is at 0.5.
+    columns = uv[k, 0] * image.shape[1] - 0.5 * last
+    rows = (last - uv[k, 1]) * image.shape[0] - 0.5 * last
+    warps[k] = image, np.stack([columns, rows, last])
+  return warps
+
+
+def _cut_out(image, warp, x0, x1, y0, y1) -> np.ndarray:
+  """The part of a cut-out at every sample of a box."""
+  warp = warp.copy()
+  warp[:, 2] += warp[:, 0] * x0 + warp[:, 1] * y0
+  return cv2.warpPerspective(
+    image,
+    warp,
+    (x1 - x0, y1 - y0),
+    flags=cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP,
+  )

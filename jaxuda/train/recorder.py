@@ -1,0 +1,108 @@
+"""What a run writes down while it goes: JSON lines, TensorBoard, pictures.
+
+Importing this loads TensorFlow, through clu's metric writers.
+"""
+
+from collections.abc import Mapping
+import json
+import os
+import pathlib
+from typing import Any
+
+from clu import metric_writers
+import numpy as np
+
+from jaxuda.run import workdir as workdir_lib
+from jaxuda.ui import panels
+
+
+class Recorder:
+  """Writes the numbers and pictures of one run; a context manager."""
+
+  def __init__(self, workdir: str | os.PathLike, *, write: bool = True):
+    """Opens the files.
+
+    Args:
+      workdir: the run's folder.
+      write: False to write nothing: all processes but the first.
+    """
+    self._workdir = pathlib.Path(workdir)
+    self._write = write
+    self._lines = self._events = None
+
+  def __enter__(self) -> 'Recorder':
+    if self._write:
+      self._workdir.mkdir(parents=True, exist_ok=True)
+      self._lines = (self._workdir / 'metrics.jsonl').open('a')
+      writer = metric_writers.SummaryWriter(str(self._workdir))
+      self._events = metric_writers.AsyncWriter(writer)
+    return self
+
+  def __exit__(self, *unused: Any) -> None:
+    if self._write:
+      self._lines.close()
+      self._events.close()
+
+  def write_scalars(
+    self, step: int, kind: str, values: Mapping[str, float]
+  ) -> None:
+    """Writes one line and the same numbers to TensorBoard.
+
+    Args:
+      step: steps taken.
+      kind: 'train' or 'eval'.
+      values: numbers by name.
+    """
+    if not self._write:
+      return
+    line = {'kind': kind, 'step': step, **workdir_lib.jsonable(values)}
+    self._lines.write(json.dumps(line) + '\n')
+    self._lines.flush()
+    scalars = {f'{kind}/{k}': v for k, v in values.items() if v is not None}
+    self._events.write_scalars(step, scalars)
+
+  def write_picture(self, step: int, name: str, picture: np.ndarray) -> None:
+    """Writes pictures/NAME_STEP.png and the same to TensorBoard.
+
+    Args:
+      step: steps taken.
+      name: what is shown.
+      picture: uint8 [H, W, 3] RGB.
+    """
+    if not self._write:
+      return
+    path = self._workdir / 'pictures' / f'{name}_{step:07d}.png'
+    panels.write_png(path, picture)
+    self._events.write_images(step, {name: picture[None]})
+
+  def write_text(self, step: int, name: str, text: str) -> None:
+    """Writes a text to TensorBoard."""
+    if self._write:
+      self._events.write_texts(step, {name: text})
+
+
+def cut_lines(workdir: str | os.PathLike, *, step: int, evaluated: int) -> None:
+  """Removes from metrics.jsonl what a resumed run will write again.
+
+  Args:
+    workdir: the run's folder.
+    step: the step that the run goes on from; later lines are removed, and with
+      them a last line that a killed process wrote in part.
+    evaluated: step of the last evaluation that was finished; lines of later
+      evaluations are removed.
+  """
+  path = pathlib.Path(workdir) / 'metrics.jsonl'
+  if not path.is_file():
+    return
+  kept = []
+  for line in path.read_text().splitlines():
+    try:
+      entry = json.loads(line)
+    except ValueError:
+      continue
+    last = evaluated if entry['kind'] == 'eval' else step
+    if entry['step'] <= min(step, last):
+      kept.append(line + '\n')
+  part = path.with_name(path.name + '.part')
+  part.write_text(''.join(kept))
+  part.rename(path)

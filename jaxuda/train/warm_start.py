@@ -1,0 +1,165 @@
+"""The network that a training begins with."""
+
+from collections.abc import Callable
+import pathlib
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from jaxuda import errors
+from jaxuda.run import checkpoint
+from jaxuda.run import workdir as workdir_lib
+from jaxuda.weights import conversion
+from jaxuda.weights import converted
+from jaxuda.weights import writing
+
+
+def load(
+  state: Any,
+  initial: str,
+  *,
+  which: str = 'last',
+  options: Any = None,
+  report: Callable[[str], Any] = print,
+) -> Any:
+  """Puts a network into a fresh state, of a run or of foreign weights.
+
+  Args:
+    state: a training state before the first step.
+    initial: a run's folder, a conversion's, or a file of weights.
+    which: of a run, see `load_network`.
+    options: `deeplab.Options` of the state's network, if it has any.
+    report: told in a line what was taken and what stays random.
+
+  Raises:
+    UserError: it is none of the three, or does not fit.
+  """
+  if 'task' not in state.nets:
+    raise errors.UserError(
+      f'config.initial={initial}: the method has no task network to begin with;'
+      " expected ''"
+    )
+  path = pathlib.Path(initial)
+  if path.is_file() or converted.is_stored(path):
+    return _load_weights(state, path, options, report)
+  if path.suffix in writing.SUFFIXES:
+    raise errors.UserError(
+      f'config.initial={initial}: there is no such file; expected the published'
+      ' file there, or --config.initial=FILE'
+    )
+  return load_network(state, initial, which=which)
+
+
+def _load_weights(state, path, options, report):
+  """Takes what fits; the backbone must."""
+  weights = converted.read(path)
+  title = f'{weights.record["file"]} ({weights.record["title"]})'
+  if options is not None:
+    asked = conversion.differing(weights, options, conversion.INPUT)
+    if asked:
+      fields = (f"--config.network.{k}='{v}'" for k, v in asked.items())
+      raise errors.UserError(
+        f'{title} was trained with another input or stride; expected'
+        f' {" ".join(fields)}'
+      )
+  task = state.nets['task']
+  mine = {'params': task.params, 'batch_stats': task.batch_stats}
+  fresh = checkpoint.flatten(mine)
+  fit = conversion.fit(weights, fresh)
+  leaves = [
+    x if fit.arrays[p] is None else jax.device_put(fit.arrays[p], x.sharding)
+    for p, x in fresh.items()
+  ]
+  line = f'initial weights: {len(leaves) - len(fit.random)} arrays of {title}'
+  for what, paths in (('random', fit.random), ('not used', fit.unused)):
+    if paths:
+      line += f'; {what}: {", ".join(conversion.modules(paths))}'
+  report(line)
+  merged = jax.tree.unflatten(jax.tree.structure(mine), leaves)
+  return _replace(state, merged['params'], merged['batch_stats'])
+
+
+def load_network(state: Any, workdir: str, *, which: str = 'last') -> Any:
+  """Puts the task network of another run into a fresh state.
+
+  Its parameters and running statistics, which a teacher gets a copy of; step,
+  optimizers and everything else stay as they are.
+
+  Args:
+    state: a training state before the first step.
+    workdir: the other run's folder.
+    which: its checkpoint: 'last', 'best' or a step.
+
+  Raises:
+    UserError: there is no such run or checkpoint, or it has another network.
+  """
+  run = workdir_lib.load(workdir, which=which)
+  mine, theirs = state.nets['task'], run.state.nets['task']
+  for field in ('params', 'batch_stats'):
+    _check_equal(
+      getattr(mine, field),
+      getattr(theirs, field),
+      where=f'config.initial={workdir}',
+      hint='the network must be the same',
+    )
+  return _replace(state, theirs.params, theirs.batch_stats)
+
+
+def load_generator(
+  state: Any, workdir: str | None, *, which: str = 'last'
+) -> Any:
+  """Puts the generator of a CycleGAN's run into a fresh state.
+
+  Args:
+    state: a training state before the first step, with a frozen generator.
+    workdir: the run's folder.
+    which: its checkpoint: 'last' or a step.
+
+  Raises:
+    UserError: there is no such run or checkpoint, or its generator is another.
+  """
+  if not workdir:
+    raise errors.UserError(
+      'a frozen generator is to be used and none is given; expected'
+      ' --config.generator=WORKDIR of a run of configs/cyclegan.py'
+    )
+  run = workdir_lib.load(
+    workdir, which=which, only=lambda path: path.startswith('nets/gen/params')
+  )
+  theirs = run.state.nets.get('gen')
+  _check_equal(
+    state.nets['gen'].params,
+    theirs.params if theirs else {},
+    where=f'config.generator={workdir}',
+    hint='method.gen_width and gen_blocks must be the same',
+  )
+  gen = state.nets['gen'].replace(params=theirs.params)
+  return state.replace(nets={**state.nets, 'gen': gen})
+
+
+def _check_equal(mine, theirs, *, where, hint):
+  """Checks that two trees have the same paths, types and shapes."""
+  expected, found = checkpoint.flatten(mine), checkpoint.flatten(theirs)
+  for path in sorted({*expected, *found}):
+    here, there = (
+      f'{x[path].dtype}{list(x[path].shape)}' if path in x else 'nothing'
+      for x in (expected, found)
+    )
+    if here != there:
+      raise errors.UserError(
+        f'{where} has {there} for {path}; expected {here}: {hint}'
+      )
+
+
+def _replace(state, params, stats):
+  """Gives the task network, and a teacher, these parameters."""
+  task = state.nets['task'].replace(params=params, batch_stats=stats)
+  state = state.replace(nets={**state.nets, 'task': task})
+  if state.teacher is None:
+    return state
+  # A copy: the step gives its memory away, which no two leaves may share.
+  params, stats = jax.tree.map(jnp.copy, (params, stats))
+  return state.replace(
+    teacher=state.teacher.replace(params=params, batch_stats=stats)
+  )

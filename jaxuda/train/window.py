@@ -1,0 +1,91 @@
+"""The numbers of the last steps, and the watch for NaN and infinity."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxuda import errors
+from jaxuda.run import checkpoint
+
+# Steps that may be under way on the devices. More would only pile up batches;
+# fewer would leave the devices waiting for the host.
+_IN_FLIGHT = 2
+
+
+class NonFiniteError(errors.UserError):
+  """Training met a NaN or an infinity; the last good checkpoint stands."""
+
+
+class Window:
+  """The metrics since the last log line, on the devices until asked for."""
+
+  def __init__(self):
+    self._waiting = []
+    self._fetched = []
+    self._last = {}
+
+  def add(self, step: int, metrics: Mapping[str, jax.Array]) -> None:
+    """Takes the metrics of one step; waits for those of two steps ago."""
+    self._waiting.append((step, metrics))
+    if len(self._waiting) > _IN_FLIGHT:
+      jax.block_until_ready(self._waiting[-1 - _IN_FLIGHT][1])
+
+  def newest(self) -> dict[str, float]:
+    """Returns the newest metrics that need no waiting; {} if there are none."""
+    ready = self._waiting[: max(0, len(self._waiting) - _IN_FLIGHT)]
+    if ready:
+      return _floats(jax.device_get(ready[-1][1]))
+    return dict(self._last)
+
+  def check(self) -> None:
+    """Fetches what is waiting and checks the losses.
+
+    Raises:
+      NonFiniteError: names the first step with a bad loss, and the terms.
+    """
+    for step, metrics in jax.device_get(self._waiting):
+      values = _floats(metrics)
+      bad = [
+        f'{name}={value}'
+        for name, value in values.items()
+        if name.startswith('loss_') and not np.isfinite(value)
+      ]
+      if bad:
+        raise NonFiniteError(f'not finite at step {step}: {", ".join(bad)}')
+      self._fetched.append(values)
+      self._last = values
+    self._waiting = []
+
+  def take_mean(self) -> dict[str, float]:
+    """Returns the means over the window, and empties it."""
+    self.check()
+    fetched, self._fetched = self._fetched, []
+    if not fetched:
+      return {}
+    return {
+      name: float(np.mean([values[name] for values in fetched]))
+      for name in fetched[0]
+    }
+
+
+def find_non_finite(state: Any) -> list[str]:
+  """Returns the paths of the leaves that hold a NaN or an infinity."""
+  flat = checkpoint.flatten(state)
+  finite = jax.device_get(_finite(flat))
+  return [path for path, good in finite.items() if not good]
+
+
+@jax.jit
+def _finite(flat):
+  return {
+    path: jnp.all(jnp.isfinite(x))
+    for path, x in flat.items()
+    if jnp.issubdtype(x.dtype, jnp.inexact)
+  }
+
+
+def _floats(metrics):
+  return {name: float(value) for name, value in metrics.items()}

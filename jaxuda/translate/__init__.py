@@ -1,0 +1,1 @@
+"""The source's images as a transform network sees them."""

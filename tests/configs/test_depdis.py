@@ -1,0 +1,109 @@
+"""The rows and settings of Depth Distribution are methods that fit together."""
+
+import importlib.util
+import pathlib
+
+import numpy as np
+import pytest
+
+from jaxuda import methods
+from jaxuda.depdis.fit import fitting
+from jaxuda.depdis.pseudo import labelling
+from jaxuda.depdis.pseudo import prior
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+
+
+def load(name):
+  path = ROOT / 'configs' / f'{name}.py'
+  spec = importlib.util.spec_from_file_location(name, path)
+  module = importlib.util.module_from_spec(spec)
+  spec.loader.exec_module(module)
+  return module
+
+
+depdis = load('depdis')
+
+
+@pytest.mark.parametrize('row', depdis.ABLATIONS)
+def test_rows(row):
+  config = depdis.get_config(f'pair=synthia2cityscapes,ablation={row}')
+  method = methods.create(config)
+  options = labelling.read_options(config)
+  fitting.read_options(config)
+  assert (options.rounds > 0) == (row in ('M3', 'M4'))
+  assert options.spatial_prior == (row == 'M4')
+  assert method.task.density == (row != 'M1')
+  assert method.task.depth
+  # The official class weights need no mixtures, the density does.
+  assert method.needs_mixtures == (row != 'M1')
+  assert (method.lambda_balance_target > 0) == (row not in ('M1', 'S1'))
+
+
+# Of the facts: weights of depth, balance (source, target), adversarial loss;
+# rate of the discriminator, steps of self-training, images, thresholds.
+OFFICIAL = {
+  'synthia2cityscapes': (0.005, 0.01, 0.05, 0.05, 1e-3, 30000, 0, 50, 5000),
+  'synthia2cityscapes,classes=coarse7': (
+    *(0.005, 0.01, 0.05, 0.05, 1e-3, 10000, 0, 100, 1000),
+  ),
+  'synthia2cityscapes_low': (
+    *(0.001, 0.01, 0.05, 0.05, 1e-3, 30000, 0, 100, 1000),
+  ),
+  'synthia2mapillary': (1e-4, 0.005, 1e-3, 1e-3, 1e-4, 30000, 9000, 50, 100),
+  'synthia2mapillary_low': (
+    *(1e-4, 0.005, 1e-3, 1e-3, 1e-4, 30000, 9000, 50, 100),
+  ),
+}
+
+
+@pytest.mark.parametrize('pair', OFFICIAL)
+def test_settings_of_the_official_code(pair):
+  config = depdis.get_config(f'pair={pair}')
+  method, options = methods.create(config), labelling.read_options(config)
+  least = prior.thresholds(
+    np.array([1, 9]), base=options.base, extent=options.range
+  )
+  assert OFFICIAL[pair] == (
+    method.lambda_depth,
+    method.lambda_balance,
+    method.lambda_balance_target,
+    method.lambda_adv,
+    method.optim.disc_learning_rate,
+    options.stop_step,
+    options.first,
+    *least,
+  )
+  size = (320, 640) if 'low' in pair else (760, 1280)
+  assert config.data.source.size == config.data.target.size == size
+  # One group of parameters, all stepped once and at one rate.
+  assert (method.optim.head_multiplier, method.optim.repeats) == (1, 'plain')
+  mapillary = 'mapillary' in pair
+  assert method.balance_classes == (not mapillary)
+  assert len(method.class_weights) == (0 if mapillary else method.num_classes)
+  assert config.data.target.eval_labels == ('input' if mapillary else 'native')
+  assert not options.scale_area
+  assert options.share == 1
+
+
+def test_the_small_setting_takes_its_weights_from_its_own_source():
+  config = depdis.get_config('pair=streets')
+  method = methods.create(config)
+  assert method.balance_classes
+  assert method.class_weights == ()
+  assert labelling.read_options(config).scale_area
+
+
+def test_bad_arguments_are_named():
+  for argument in ('ablation=M5', 'rounds=9', 'resolution=low'):
+    with pytest.raises(ValueError, match=argument.split('=')[0]):
+      depdis.get_config(argument)
+
+
+@pytest.mark.parametrize('branches', load('self_training').BRANCHES)
+def test_self_training_alone(branches):
+  config = load('self_training').get_config(f'branches={branches}')
+  method = methods.create(config)
+  parts = {k for k in ('depth', 'density', 'fuse') if getattr(method, k)}
+  assert parts == set(branches.split('+')) - {'none'}
+  assert config.data.target.label_dir == ''

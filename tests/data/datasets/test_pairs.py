@@ -1,0 +1,186 @@
+"""Every pair of configs/common.py, from official files to batches."""
+
+import numpy as np
+import pytest
+
+from configs import common
+from jaxuda import errors
+from jaxuda.data import pipeline
+from jaxuda.data.classes import labels
+from jaxuda.data.datasets import registry
+from jaxuda.data.records import access
+from tests.data import releases
+
+# Published sizes and rules: (height, width), fit, of source and target.
+SIZES = {
+  'synthia2cityscapes': ((760, 1280), (512, 1024), 'stretch'),
+  'synthia2cityscapes_low': ((320, 640), (320, 640), 'stretch'),
+  'gta2cityscapes': ((720, 1280), (512, 1024), 'stretch'),
+  'synthia2mapillary': ((760, 1280), (768, 1024), 'pad'),
+  'synthia2mapillary_low': ((320, 640), (320, 640), 'pad'),
+  'vkitti2kitti': ((375, 1242), (375, 1242), 'stretch'),
+  'vkitti2kitti_v2': ((375, 1242), (375, 1242), 'stretch'),
+}
+WRITERS = {
+  'synthia': releases.synthia,
+  'gta5': lambda root: releases.gta5(root, mono=True),
+  'cityscapes': releases.cityscapes,
+  'mapillary': releases.mapillary,
+  'kitti': releases.kitti,
+  'vkitti': releases.vkitti,
+  'vkitti/2.0.3': lambda root: releases.vkitti(root, version='2.0.3'),
+}
+
+
+@pytest.mark.parametrize('pair', SIZES)
+def test_sizes(pair):
+  data = common.base('dada', pair).data
+  source, target, fit = SIZES[pair]
+  assert (tuple(data.source.size), tuple(data.target.size)) == (source, target)
+  assert data.target.fit == fit
+  assert {data.source.image_resize, data.target.image_resize} == {'bicubic'}
+
+
+@pytest.mark.parametrize('pair', common.PAIRS)
+def test_labels_have_maps(pair):
+  for classes in common.PAIRS[pair]['classes']:
+    config = common.base('dada', pair, classes)
+    count = len(labels.get_class_set(classes).names)
+    assert config.num_classes == count
+    for side in ('source', 'target'):
+      access.read_domain(config.data, side)
+      family = registry.find(config.data[side].dataset)
+      mapped = set(labels.label_map(family.ids, classes).tolist()) - {255}
+      # SYNTHIA has no motorcycle, rider, bus or wall among its seven.
+      assert mapped <= set(range(count))
+      assert len(mapped) >= 7
+
+
+def test_corda_reads_depth_of_the_target():
+  data = common.base('corda', 'synthia2cityscapes').data
+  assert data.target.dataset == 'cityscapes/stereo'
+  data = common.base('corda', 'gta2cityscapes').data
+  assert data.source.dataset == 'gta5/mono'
+  assert data.source.depth_resize == 'linear'
+  assert data.target.dataset == 'cityscapes/mono'
+  assert common.base('advent', 'gta2cityscapes').data.source.dataset == 'gta5'
+
+
+def write_pair(tmp_path, pair, *, method='dada', size=(8, 12)):
+  data = common.base(method, pair).data
+  data.data_dir = str(tmp_path / 'tfds')
+  for side in ('source', 'target'):
+    root = tmp_path / side
+    WRITERS[data[side].dataset.removesuffix('/mono')](root)
+    data[side].manual_dir = str(root)
+    data[side].size = size
+  return data
+
+
+def first_batch(data, classes, needs=('image', 'label', 'depth')):
+  stream = pipeline.train_stream(
+    data,
+    classes=classes,
+    needs={'source': needs, 'target': ('image',)},
+    batch_size=2,
+    seed=0,
+  )
+  return next(stream)
+
+
+@pytest.mark.parametrize('pair', SIZES)
+def test_from_files_to_batches(tmp_path, pair):
+  data = write_pair(tmp_path, pair)
+  classes = common.PAIRS[pair]['classes'][0]
+  batch = first_batch(data, classes)
+  assert batch['target'].keys() == {'image'}
+  assert batch['target']['image'].shape == (2, 8, 12, 3)
+  count = len(labels.get_class_set(classes).names)
+  label = batch['source']['label']
+  assert set(np.unique(label)) <= {*range(count), 255}
+  assert (label != 255).any()
+  depth = batch['source']['depth']
+  assert depth.dtype == np.float32
+  assert 0 <= depth.min() <= depth.max() <= np.float32(655.35)
+  batches = list(pipeline.eval_stream(data, classes=classes, batch_size=1))
+  assert sum(len(x['name']) for x in batches) == 2
+  assert batches[0]['image'].shape == (1, 8, 12, 3)
+  height, width = batches[0]['label'].shape[1:]
+  if data.target.fit == 'pad':
+    tall = next(x for x in batches if x['name'] == ['id-1_x'])
+    # 24x16 in 8x12: the label is padded to 24x36.
+    assert tall['label'].shape[1:] == (24, 36)
+    assert (tall['label'][0, :, 16:] == 255).all()
+    # The image shrinks to 8x5, the rest is black.
+    assert not tall['image'][0, :, 5:].any()
+    assert tall['image'][0, :, :5].any()
+  else:
+    assert (height, width) == releases.SIZE
+  # As large as they are, but for the same padding.
+  whole = list(
+    pipeline.eval_stream(data, classes=classes, batch_size=1, whole_images=True)
+  )
+  for x, y in zip(whole, batches, strict=True):
+    assert x['image'].shape == (*y['label'].shape, 3)
+    assert x['image'].any()
+    np.testing.assert_array_equal(x['label'], y['label'])
+
+
+def test_target_labels_are_not_needed(tmp_path):
+  data = write_pair(tmp_path, 'synthia2cityscapes')
+  whole = first_batch(data, 'synthia16')
+  (tmp_path / 'target' / 'gtFine').rename(tmp_path / 'gtFine')
+  bare = first_batch(data, 'synthia16')
+  np.testing.assert_array_equal(
+    bare['target']['image'], whole['target']['image']
+  )
+  with pytest.raises(errors.UserError, match="no label in split 'val'"):
+    pipeline.eval_size(data)
+
+
+def test_scores_at_the_network_size(tmp_path):
+  data = write_pair(tmp_path, 'synthia2mapillary')
+  data.target.eval_labels = 'input'
+  batches = list(pipeline.eval_stream(data, classes='coarse7', batch_size=2))
+  (batch,) = batches
+  assert batch['label'].shape == (2, 8, 12)
+  tall = batch['name'].index('id-1_x')
+  assert (batch['label'][tall, :, 5:] == 255).all()
+  assert (batch['label'][1 - tall, :, 5:] != 255).any()
+
+
+@pytest.mark.parametrize('store', ['png', 'jpeg'])
+def test_stored_at_the_training_size(tmp_path, store):
+  data = write_pair(tmp_path, 'synthia2cityscapes')
+  raw = first_batch(data, 'synthia16')['source']
+  data.source.store = data.target.store = store
+  small = first_batch(data, 'synthia16')['source']
+  for field in ('label', 'depth', 'depth_valid'):
+    np.testing.assert_array_equal(small[field], raw[field])
+  difference = np.abs(small['image'].astype(int) - raw['image'])
+  # Pillow itself, and TensorFlow's resizing like Pillow's; JPEG loses more.
+  assert difference.max() <= (3 if store == 'png' else 40)
+  (found,) = (tmp_path / 'tfds' / 'synthia').glob(f'plain_{store}_8x12_*')
+  assert found.name.startswith(f'plain_{store}_8x12_bicubic_')
+  # What is scored keeps the size of its labels.
+  (batch,) = pipeline.eval_stream(data, classes='synthia16', batch_size=2)
+  assert batch['label'].shape[1:] == releases.SIZE
+
+
+def test_prepared_data_need_no_raw_files(tmp_path):
+  data = write_pair(tmp_path, 'synthia2cityscapes')
+  before = first_batch(data, 'synthia16')
+  for side in ('source', 'target'):
+    (tmp_path / side).rename(tmp_path / f'{side}_gone')
+    data[side].manual_dir = None
+  after = first_batch(data, 'synthia16')
+  for field, value in before['source'].items():
+    np.testing.assert_array_equal(after['source'][field], value)
+
+
+def test_streets_cannot_be_stored_otherwise(tmp_path):
+  data = common.base('dada', 'streets').data
+  data.data_dir = str(tmp_path)
+  data.source.store = 'png'
+  with pytest.raises(errors.UserError, match='cannot be stored as png'):
+    first_batch(data, 'cityscapes19')

@@ -1,0 +1,124 @@
+import pathlib
+import subprocess
+import sys
+
+from absl import logging
+import numpy as np
+from PIL import Image
+import pytest
+import tensorflow_datasets as tfds
+
+from jaxuda import errors
+from jaxuda.data.classes import label_tables
+from jaxuda.data.datasets import registry
+
+
+@pytest.fixture
+def small_camvid(tmp_path):
+  for folder, value in (('train', 50), ('trainannot', 3)):
+    (tmp_path / 'raw' / folder).mkdir(parents=True)
+    for i in range(5):
+      picture = np.full((6, 8), value, np.uint8)
+      Image.fromarray(picture).save(tmp_path / 'raw' / folder / f'{i}.png')
+  return tmp_path / 'raw'
+
+
+def test_families_have_label_tables():
+  for family in registry.DATASETS.values():
+    assert family.ids in label_tables.TABLES
+
+
+def test_find():
+  assert registry.find('streets/target_180x240').ids == 'streets'
+  with pytest.raises(errors.UserError, match=r"'street/x'.*camvid, streets"):
+    registry.find('street/x')
+
+
+def test_user_folder_is_expanded(small_camvid, tmp_path, monkeypatch):
+  monkeypatch.setenv('HOME', str(tmp_path))
+  builder = registry.load('camvid', data_dir='~/tfds', manual_dir='~/raw')
+  assert str(builder.data_dir).startswith(str(tmp_path / 'tfds'))
+  assert registry.describe_fields(builder.info) == 'image, label'
+  assert registry.metadata(builder.info)['unlabelled_splits'] == []
+
+
+def test_preparing_says_so_once_and_nothing_else(small_camvid, tmp_path, capfd):
+  options = dict(data_dir=str(tmp_path), manual_dir=str(small_camvid))
+  registry.load('camvid', **options)
+  out, err = capfd.readouterr()
+  assert out == ''
+  assert err.startswith('preparing camvid in ')
+  assert err.count('\n') == 1
+  registry.load('camvid', **options)
+  assert capfd.readouterr() == ('', '')
+
+
+def test_mistakes_come_out_of_tfds_unchanged(tmp_path, monkeypatch):
+  def build(dataset, *, data_dir, manual_dir):
+    del dataset, manual_dir
+    return Faulty(data_dir=data_dir, file_format='array_record')
+
+  entry = registry.Dataset(build=build, ids='streets')
+  monkeypatch.setitem(registry.DATASETS, 'faulty', entry)
+  for _ in range(2):  # A half-made dataset is not taken for a whole one.
+    with pytest.raises(errors.UserError) as caught:
+      registry.load('faulty', data_dir=str(tmp_path))
+    assert str(caught.value) == 'x.png is broken'
+
+
+with tfds.core.registered.skip_registration():
+
+  class Faulty(tfds.core.GeneratorBasedBuilder):
+    VERSION = tfds.core.Version('1.0.0')
+
+    def _info(self):
+      return tfds.core.DatasetInfo(
+        builder=self,
+        features=tfds.features.FeaturesDict({'name': tfds.features.Text()}),
+      )
+
+    def _split_generators(self, dl_manager):
+      return {'train': self._generate_examples()}
+
+    def _generate_examples(self):
+      yield 0, {'name': 'fine'}
+      raise errors.UserError('x.png is broken')
+
+
+def test_quiet_is_over_afterwards():
+  before = logging.get_verbosity()
+  with registry.quiet():
+    assert logging.get_verbosity() <= logging.ERROR
+  assert logging.get_verbosity() == before
+
+
+SCRIPT = """
+import sys
+import ml_collections
+from jaxuda.data import pipeline
+side = dict(dataset='camvid', split='train', manual_dir=sys.argv[2],
+            size=(6, 8), crop=(0, 0), flip=False, fraction=1.0,
+            image_resize='bicubic')
+config = ml_collections.ConfigDict(dict(
+    data_dir=sys.argv[1], resize='reference', zero_depth='keep',
+    far_depth='keep', source=side))
+needs = {'source': ('image', 'label')}
+batches = [pipeline.train_stream(
+    config, classes='camvid11', needs=needs, batch_size=1, seed=i)
+    for i in range(3)]
+print(sum(next(x)['source']['label'].sum() for x in batches))
+"""
+
+
+def test_a_process_ends_well_in_mid_stream(small_camvid, tmp_path):
+  # TensorFlow's threads read through Python; they must not outlive it.
+  done = subprocess.run(
+    [sys.executable, '-c', SCRIPT, str(tmp_path / 'tfds'), str(small_camvid)],
+    cwd=pathlib.Path(__file__).parents[3],
+    capture_output=True,
+    text=True,
+    check=False,
+  )
+  assert (done.returncode, done.stdout) == (0, f'{3 * 48 * 3}\n'), done.stderr
+  # Nor does TensorFlow tell of its inner life.
+  assert [x.split()[0] for x in done.stderr.splitlines()] == ['preparing']

@@ -1,0 +1,111 @@
+import io
+
+import cv2
+import h5py
+import numpy as np
+from PIL import Image
+import pytest
+import scipy.io
+
+from jaxuda import errors
+from jaxuda.data.datasets import cityscapes
+from jaxuda.data.files import decoding
+
+IDS = np.array([[0, 7, 33], [255, 1, 2]], np.uint8)
+DEPTH = np.array([[0, 1, 255], [256, 40000, 65535]], np.uint16)
+
+
+def encode(array, form='PNG', mode=None):
+  image = Image.fromarray(array)
+  out = io.BytesIO()
+  (image.convert(mode) if mode else image).save(out, format=form)
+  return out.getvalue()
+
+
+@pytest.mark.parametrize('channels', [1, 3])
+def test_depth_keeps_sixteen_bits(channels):
+  stacked = DEPTH if channels == 1 else np.stack([DEPTH] * 3, -1)
+  # Encoded by hand: three equal channels have no order.
+  encoded = decoding.encode_png(DEPTH)
+  if channels == 3:
+    encoded = cv2.imencode('.png', stacked)[1].tobytes()
+  np.testing.assert_array_equal(decoding.read_depth(encoded, 'x'), DEPTH)
+  assert decoding.is_depth_png(encoded) == (channels == 1)
+  assert not decoding.is_grey_png(encoded)
+
+
+def test_ids_of_grey_and_palette():
+  grey = encode(IDS)
+  np.testing.assert_array_equal(decoding.read_ids(grey, 'x'), IDS)
+  assert decoding.is_grey_png(grey)
+  image = Image.fromarray(IDS).convert('P')
+  image.frombytes(IDS.tobytes())
+  image.putpalette([9] * 768)
+  out = io.BytesIO()
+  image.save(out, format='PNG')
+  np.testing.assert_array_equal(decoding.read_ids(out.getvalue(), 'x'), IDS)
+  assert not decoding.is_grey_png(out.getvalue())
+
+
+def test_pictures_come_back():
+  colors = np.random.default_rng(0).integers(0, 256, (5, 6, 3), np.uint8)
+  encoded = decoding.encode_png(colors)
+  np.testing.assert_array_equal(decoding.read_image(encoded, 'x'), colors)
+  np.testing.assert_array_equal(decoding.read_colors(encoded, 'x'), colors)
+  assert decoding.check_image(encoded, 'x') == (5, 6)
+  smooth = np.full((16, 16, 3), 99, np.uint8)
+  jpeg = decoding.encode_jpeg(Image.fromarray(smooth))
+  back = np.asarray(decoding.read_image(jpeg, 'x')).astype(int)
+  assert np.abs(back - 99).max() <= 1
+
+
+@pytest.mark.parametrize(
+  ('read', 'encoded', 'message'),
+  [
+    (decoding.read_ids, encode(np.zeros((2, 2, 3), np.uint8)), 'not colours'),
+    (decoding.read_ids, encode(IDS, 'JPEG'), 'is JPEG'),
+    (decoding.read_colors, encode(IDS), 'mode L'),
+    (decoding.read_depth, encode(IDS), '8-bit with 1 channel'),
+    (decoding.read_synthia_ids, encode(IDS), 'saved anew'),
+    (decoding.read_image, b'', 'cannot be read as a picture'),
+    (decoding.read_image, encode(IDS)[:-9], 'cannot be read as a picture'),
+    (decoding.read_image, encode(IDS, 'GIF'), 'the file is GIF'),
+    (decoding.check_image, decoding.encode_png(DEPTH), 'mode I;16'),
+  ],
+)
+def test_mistakes_name_the_file(read, encoded, message):
+  with pytest.raises(errors.UserError) as caught:
+    read(encoded, 'dir/x.png')
+  assert message in str(caught.value)
+  assert str(caught.value).startswith('dir/x.png')
+  assert '\n' not in str(caught.value)
+
+
+def test_sixteen_bit_images_are_refused():
+  encoded = cv2.imencode('.png', np.zeros((2, 2, 3), np.uint16))[1].tobytes()
+  with pytest.raises(errors.UserError, match='16 bits a channel; expected 8'):
+    decoding.check_image(encoded, 'x')
+
+
+METRES = np.array([[1.5, 2.5, 3.5], [4.5, 5.5, 6.5]])
+
+
+def test_matlab_of_both_versions():
+  old = io.BytesIO()
+  scipy.io.savemat(old, {'depth_map': METRES})
+  np.testing.assert_array_equal(
+    cityscapes.read_mat(old.getvalue(), 'x'), METRES
+  )
+  new = io.BytesIO()
+  with h5py.File(new, 'w', userblock_size=512) as opened:
+    opened['depth_map'] = METRES.T
+  data = bytearray(new.getvalue())
+  data[:19] = b'MATLAB 7.3 MAT-file'
+  np.testing.assert_array_equal(cityscapes.read_mat(bytes(data), 'x'), METRES)
+  for wrong in (b'', b'MATLAB 5', old.getvalue()[:150]):
+    with pytest.raises(errors.UserError, match='x cannot be read as a MATLAB'):
+      cityscapes.read_mat(wrong, 'x')
+  flat = io.BytesIO()
+  scipy.io.savemat(flat, {'depth_map': np.zeros((0, 0))})
+  with pytest.raises(errors.UserError, match='depth_map of shape'):
+    cityscapes.read_mat(flat.getvalue(), 'x')

@@ -1,0 +1,126 @@
+import json
+
+import cv2
+import numpy as np
+import pytest
+
+from jaxuda import errors
+from jaxuda.data.files import depth_folder
+from tests.data import miniature
+
+METRES = {'depth_code': 'metres', 'depth_unit': 0.01, 'depth_missing': [65535]}
+NEEDS = {'target': ('image', 'depth')}
+
+
+def write(folder, name, raw):
+  path = folder / name
+  path.parent.mkdir(parents=True, exist_ok=True)
+  cv2.imwrite(str(path), raw)
+
+
+@pytest.fixture(name='folder')
+def _folder(tmp_path):
+  """A map for each example of the miniature: its number, and a hole."""
+  folder = tmp_path / 'depth'
+  for i in range(miniature.SPLITS['train']):
+    raw = np.full((12, 16), 500 + i, np.uint16)
+    raw[0] = 65535
+    write(folder, f'image {i}.png', raw)
+  (folder / 'depth.json').write_text(json.dumps(METRES))
+  return folder
+
+
+@pytest.fixture(name='joined')
+def _joined(config, add_dataset, folder):
+  """A target without depth, and the folder beside it."""
+  add_dataset('bare', fields=('image', 'label'))
+  config.target.dataset = 'bare'
+  config.target.depth_dir = str(folder)
+  return config
+
+
+def test_depth_of_the_folder_joins_by_name(joined):
+  for batch in miniature.take(miniature.stream(joined, needs=NEEDS), 4):
+    numbers = batch['target']['image'][:, 3, 3, 0] / 10.0
+    depth, valid = (batch['target'][x] for x in ('depth', 'depth_valid'))
+    assert depth.shape == (2, *miniature.SIZE)
+    assert not valid[:, 0].any()
+    assert valid[:, 1:].all()
+    for i, one in zip(numbers, depth, strict=True):
+      np.testing.assert_allclose(one[1:], 5 + i / 100, rtol=1e-6)
+
+
+def test_inverse_depth_becomes_the_number_of_the_papers(joined, folder):
+  (folder / 'depth.json').write_text('{"depth_code": "inverse"}')
+  (batch,) = miniature.take(miniature.stream(joined, needs=NEEDS), 1)
+  i = batch['target']['image'][:, 3, 3, 0] / 10.0
+  inverse = 655.36 / (batch['target']['depth'][:, 3, 3] + 0.01)
+  np.testing.assert_allclose(inverse, (500 + i) / 256 + 1, rtol=1e-5)
+
+
+def test_disparity_with_a_factor(joined, folder):
+  tree = {'depth_code': 'disparity', 'depth_factor': 20.0}
+  (folder / 'depth.json').write_text(json.dumps(tree))
+  (batch,) = miniature.take(miniature.stream(joined, needs=NEEDS), 1)
+  i = batch['target']['image'][:, 3, 3, 0] / 10.0
+  np.testing.assert_allclose(
+    batch['target']['depth'][:, 3, 3], 20 / ((499 + i) / 256), rtol=1e-5
+  )
+
+
+def test_scores_keep_the_dataset_s_own_depth(config, folder):
+  config.target.depth_dir = str(folder)
+  for batch in miniature.evaluate(config, with_depth=True):
+    numbers = [int(x.split()[-1]) for x in batch['name']]
+    for i, depth in zip(numbers, batch['depth'], strict=False):
+      np.testing.assert_allclose(depth[3], i + np.arange(8) / 100, atol=1e-6)
+
+
+def test_a_missing_map_is_named_by_the_pipeline(joined, folder):
+  (folder / 'image 3.png').unlink()
+  with pytest.raises(errors.UserError, match=r"no depth of 'image 3'"):
+    miniature.take(miniature.stream(joined, needs=NEEDS), 7)
+
+
+def test_an_8_bit_map_is_named_by_the_pipeline(joined, folder):
+  write(folder, 'image 5.png', np.full((12, 16), 9, np.uint8))
+  with pytest.raises(errors.UserError, match=r'image 5\.png .* of 8 bits'):
+    miniature.take(miniature.stream(joined, needs=NEEDS), 7)
+
+
+def test_files_of_subfolders_and_endings(tmp_path):
+  (tmp_path / 'depth.json').write_text('{"depth_code": "inverse"}')
+  raw = np.ones((2, 2), np.uint16)
+  for split in ('train', 'val'):
+    write(tmp_path, f'{split}/000000_10.png', raw)
+  write(tmp_path, 'train/aachen/aachen_000001_leftImg8bit.png', raw)
+  for split in ('train', 'val'):
+    found = depth_folder.DepthFolder(tmp_path, split=split).find('000000_10')
+    assert found == tmp_path / split / '000000_10.png'
+  found = depth_folder.DepthFolder(tmp_path, split='train')
+  assert found.find('aachen_000001').parent.name == 'aachen'
+  with pytest.raises(errors.UserError, match='both named'):
+    depth_folder.DepthFolder(tmp_path, split='test').find('000000_10')
+
+
+def test_what_is_wrong_with_a_folder_is_said_at_once(joined, folder, tmp_path):
+  def start():
+    return miniature.stream(joined, needs=NEEDS)
+
+  (folder / 'depth.json').write_text('{"depth_code": "feet"}')
+  with pytest.raises(errors.UserError, match='feet'):
+    start()
+  (folder / 'depth.json').write_text('{"depth_code": "disparity"}')
+  with pytest.raises(errors.UserError, match='no depth_factor'):
+    start()
+  (folder / 'depth.json').unlink()
+  with pytest.raises(errors.UserError, match=r'depth\.json is missing'):
+    start()
+  joined.target.depth_dir = str(tmp_path / 'nowhere')
+  with pytest.raises(errors.UserError, match='no folder'):
+    start()
+  (tmp_path / 'empty').mkdir()
+  (tmp_path / 'empty' / 'depth.json').write_text('{}')
+  joined.target.depth_dir = str(tmp_path / 'empty')
+  with pytest.raises(errors.UserError, match='no PNG'):
+    start()

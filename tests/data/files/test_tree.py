@@ -1,0 +1,164 @@
+import io
+import pathlib
+import stat
+import tarfile
+import zipfile
+
+import pytest
+
+from jaxuda import errors
+from jaxuda.data.files import tree
+
+FILES = {'a/1.txt': b'one', 'a/b/2.txt': b'two' * 1000}
+
+
+def write_zip(path, files=FILES):
+  with zipfile.ZipFile(path, 'w', zipfile.ZIP_DEFLATED) as opened:
+    for name, data in files.items():
+      opened.writestr(name, data)
+
+
+def write_tar(path, files=FILES, mode='w'):
+  with tarfile.open(path, mode) as opened:
+    for name, data in files.items():
+      info = tarfile.TarInfo(name)
+      info.size = len(data)
+      opened.addfile(info, io.BytesIO(data))
+
+
+def write_folder(path):
+  for name, data in FILES.items():
+    (path / name).parent.mkdir(parents=True, exist_ok=True)
+    (path / name).write_bytes(data)
+
+
+@pytest.mark.parametrize(
+  'write',
+  [
+    write_folder,
+    lambda root: write_zip(root / 'x.zip'),
+    lambda root: write_tar(root / 'x.tar'),
+    lambda root: write_tar(root / 'x.tar.gz', mode='w:gz'),
+    lambda root: write_tar(root / 'x.tgz', mode='w:gz'),
+    lambda root: write_tar(root / 'x.tar.bz2', mode='w:bz2'),
+    lambda root: write_tar(root / 'x.tar.xz', mode='w:xz'),
+  ],
+)
+def test_folder_or_archive_makes_no_difference(tmp_path, write):
+  write(tmp_path)
+  found = tree.Tree(tmp_path, dataset='d')
+  assert {x: found.read(x) for x in found.entries} == FILES
+  found.close()
+
+
+def test_an_archive_by_itself(tmp_path):
+  write_zip(tmp_path / 'x.zip')
+  found = tree.Tree(tmp_path / 'x.zip', dataset='d')
+  assert list(found.entries) == ['a/1.txt', 'a/b/2.txt']
+  assert found.where('a/1.txt') == f'{tmp_path}/x.zip: a/1.txt'
+
+
+def test_archives_in_folders_begin_there(tmp_path):
+  (tmp_path / 'deep').mkdir()
+  write_zip(tmp_path / 'deep' / 'x.zip')
+  assert 'deep/a/1.txt' in tree.Tree(tmp_path, dataset='d')
+
+
+def test_a_loose_file_comes_before_an_archive(tmp_path):
+  write_zip(tmp_path / 'x.zip')
+  (tmp_path / 'a').mkdir()
+  (tmp_path / 'a' / '1.txt').write_bytes(b'mended')
+  found = tree.Tree(tmp_path, dataset='d')
+  assert found.read('a/1.txt') == b'mended'
+  assert found.read('a/b/2.txt') == FILES['a/b/2.txt']
+
+
+@pytest.mark.parametrize(
+  'name', ['../out.txt', '/etc/out.txt', 'a/../../out.txt', 'a\\..\\out.txt']
+)
+@pytest.mark.parametrize('write', [write_zip, write_tar])
+def test_members_do_not_escape(tmp_path, name, write):
+  ending = 'zip' if write is write_zip else 'tar'
+  write(tmp_path / f'x.{ending}', {name: b'evil'})
+  with pytest.raises(errors.UserError, match='leaves its folder') as caught:
+    tree.Tree(tmp_path, dataset='d')
+  assert f'x.{ending}' in str(caught.value)
+  assert not (tmp_path.parent / 'out.txt').exists()
+
+
+def test_links_in_archives_are_no_files(tmp_path):
+  info = zipfile.ZipInfo('link')
+  info.external_attr = (stat.S_IFLNK | 0o777) << 16
+  with zipfile.ZipFile(tmp_path / 'x.zip', 'w') as opened:
+    opened.writestr(info, '/etc/passwd')
+  with tarfile.open(tmp_path / 'y.tar', 'w') as opened:
+    link = tarfile.TarInfo('link')
+    link.type, link.linkname = tarfile.SYMTYPE, '/etc/passwd'
+    opened.addfile(link)
+  assert not tree.Tree(tmp_path, dataset='d').entries
+
+
+@pytest.mark.parametrize('ending', ['zip', 'tar', 'tar.gz'])
+def test_a_truncated_archive_is_named(tmp_path, ending):
+  path = tmp_path / f'x.{ending}'
+  if ending == 'zip':
+    write_zip(path)
+  else:
+    write_tar(path, mode='w:gz' if ending == 'tar.gz' else 'w')
+  data = path.read_bytes()
+  path.write_bytes(data[: 2000 if ending == 'tar' else len(data) - 30])
+  with pytest.raises(errors.UserError, match='cut short') as caught:
+    tree.Tree(tmp_path, dataset='d')
+  assert str(path) in str(caught.value)
+
+
+def test_a_damaged_member_is_named(tmp_path):
+  path = tmp_path / 'x.zip'
+  write_zip(path)
+  data = bytearray(path.read_bytes())
+  # Within the deflated bytes of the second file, after its header.
+  start = data.index(b'a/b/2.txt') + len('a/b/2.txt') + 4
+  data[start] ^= 255
+  path.write_bytes(bytes(data))
+  found = tree.Tree(tmp_path, dataset='d')
+  with pytest.raises(errors.UserError, match=r'x\.zip: a/b/2\.txt cannot'):
+    found.read('a/b/2.txt')
+
+
+def test_a_folder_that_links_to_itself_ends(tmp_path):
+  write_folder(tmp_path)
+  (tmp_path / 'a' / 'loop').symlink_to(tmp_path)
+  assert set(tree.Tree(tmp_path, dataset='d').entries) == set(FILES)
+
+
+def test_no_folder(tmp_path):
+  with pytest.raises(errors.UserError, match='is not a folder or an archive'):
+    tree.Tree(tmp_path / 'nowhere', dataset='d')
+
+
+def test_other_archives_are_told(tmp_path):
+  (tmp_path / 'SYNTHIA.rar').write_bytes(b'Rar!')
+  found = tree.Tree(tmp_path, dataset='d')
+  path = pathlib.Path(tmp_path, 'SYNTHIA.rar')
+  assert found.unread == [path]
+  assert tree.explain_unread(path) == (
+    f'{path} cannot be read as it is; unpack it there, e.g. with unrar x'
+    ' SYNTHIA.rar'
+  )
+  assert tree.explain_unread('a b.7z').endswith("with 7z x 'a b.7z'")
+
+
+def test_fingerprint_sees_changes(tmp_path):
+  write_folder(tmp_path)
+
+  def fingerprint(**options):
+    found = tree.Tree(tmp_path, dataset='d')
+    return found.fingerprint(['a/1.txt'], **options)
+
+  first = fingerprint()
+  assert first == fingerprint()
+  assert first != fingerprint(token='x')
+  (tmp_path / 'a/b/2.txt').write_bytes(b'not looked at')
+  assert first == fingerprint()
+  (tmp_path / 'a/1.txt').write_bytes(b'changed')
+  assert first != fingerprint()

@@ -1,0 +1,181 @@
+import dataclasses
+import json
+
+import cv2
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxuda import errors
+from jaxuda.data.files import label_files
+from jaxuda.depdis.pseudo import labelling
+from jaxuda.run import workdir as workdir_lib
+from jaxuda.step import state as state_lib
+
+SKY, ROAD, CAR = 10, 0, 13
+OPTIONS = labelling.Options(base=1, range=0)
+
+
+@dataclasses.dataclass(frozen=True)
+class ByColour:
+  """Reads the class from the red channel; not sure of anything left of x."""
+
+  unsure: int = 0
+
+  def predict(self, state, image):
+    del state
+    red = image[..., :1].astype(jnp.float32) / 19
+    ids = jnp.arange(19.0).reshape(1, 1, 1, -1)
+    columns = jnp.arange(image.shape[2]).reshape(1, 1, -1, 1)
+    sharp = jnp.where(columns < self.unsure, 0.0, 50.0)
+    return {'logits': -sharp * (red - ids) ** 2}
+
+
+def make_run(config, **changes):
+  net = state_lib.Net(params={'w': jnp.zeros(2)}, batch_stats={}, opt_state=())
+  return workdir_lib.Run(
+    config=config,
+    method=ByColour(**changes),
+    state=state_lib.TrainState(step=jnp.asarray(7), nets={'task': net}),
+    step=7,
+  )
+
+
+def read(folder, i):
+  return cv2.imread(str(folder / 'city' / f'{i}.png'), cv2.IMREAD_UNCHANGED)
+
+
+def truth(i):
+  label = np.full((33, 49), SKY, np.uint8)
+  label[16:] = ROAD
+  label[20:26, 3 * i : 3 * i + 9] = CAR
+  return label
+
+
+def test_confident_pixels_get_their_class(config, tmp_path):
+  config.mixtures.folder = str(tmp_path / 'mixtures')
+  summary = labelling.write_labels(
+    make_run(config, unsure=4), tmp_path / 'out', OPTIONS
+  )
+  for i in range(7):
+    expected = truth(i)
+    expected[:, :4] = 255
+    label = read(tmp_path / 'out', i)
+    assert label.dtype == np.uint8
+    np.testing.assert_array_equal(label, expected)
+  # Where a folder may stand in for a dataset's labels.
+  label_files.check(tmp_path / 'out', classes='cityscapes19', count=7)
+  assert summary['images'] == 7
+  assert summary['pixels'] == 7 * 33 * 49
+  kept = {k: v['kept'] for k, v in summary['per_class'].items() if v['kept']}
+  counts = np.bincount(
+    np.concatenate([read(tmp_path / 'out', i).ravel() for i in range(7)])
+  )
+  assert kept == {
+    'road': counts[ROAD],
+    'sky': counts[SKY],
+    'car': counts[CAR],
+  }
+  labelling.show(summary)
+
+
+def test_small_patches_are_dropped(config, tmp_path):
+  config.mixtures.folder = str(tmp_path / 'mixtures')
+  # Of the counts the car has the fewest but for the classes without any: its
+  # threshold is near the base.
+  options = dataclasses.replace(OPTIONS, base=55, range=10)
+  out = tmp_path / 'out'
+  summary = labelling.write_labels(make_run(config), out, options)
+  assert summary['per_class']['car']['confident'] == 7 * 54
+  assert summary['per_class']['car']['kept'] == 0
+  assert summary['per_class']['road']['threshold'] == 65
+  assert not (read(out, 2) == CAR).any()
+  assert (read(out, 2) == 255).sum() == 54
+  other = dataclasses.replace(options, spatial_prior=False)
+  summary = labelling.write_labels(make_run(config), tmp_path / 'plain', other)
+  assert summary['per_class']['car']['kept'] == 7 * 54
+  assert summary['per_class']['car']['threshold'] is None
+  # Thresholds of 1280x760, brought to 49x33.
+  scaled = dataclasses.replace(options, scale_area=True, base=60 * 760 * 1280)
+  out = tmp_path / 'scaled'
+  summary = labelling.write_labels(make_run(config), out, scaled)
+  assert summary['per_class']['pole']['threshold'] == 60 * 33 * 49
+
+
+def test_goes_on_where_it_was_killed(config, tmp_path, monkeypatch):
+  options = dataclasses.replace(OPTIONS, spatial_prior=False)
+  whole, out = tmp_path / 'whole', tmp_path / 'out'
+  expected = labelling.write_labels(make_run(config), whole, options)
+  original, calls = labelling._label_image, []
+
+  def killed(*args):
+    calls.append(1)
+    if len(calls) == 4:
+      raise KeyboardInterrupt
+    return original(*args)
+
+  monkeypatch.setattr(labelling, '_label_image', killed)
+  with pytest.raises(KeyboardInterrupt):
+    labelling.write_labels(make_run(config), out, options)
+  assert not (out / 'summary.json').exists()
+  # The last line is cut, and one picture was lost.
+  with (out / 'images.jsonl').open('a') as f:
+    f.write('{"name": "city/')
+  lost = json.loads((out / 'images.jsonl').read_text().splitlines()[0])['name']
+  (out / f'{lost}.png').unlink()
+  assert labelling.write_labels(make_run(config), out, options) == expected
+  # 3 before and the one that was killed; 1 lost and 4 missing now.
+  assert len(calls) == 4 + 5
+  for i in range(7):
+    np.testing.assert_array_equal(read(out, i), read(whole, i))
+
+
+def test_another_network_or_folder_is_refused(config, tmp_path):
+  options = dataclasses.replace(OPTIONS, spatial_prior=False)
+  out = tmp_path / 'out'
+  labelling.write_labels(make_run(config), out, options)
+  more = dataclasses.replace(options, confidence=0.5)
+  with pytest.raises(errors.UserError, match=r'confidence=0\.9; expected 0\.5'):
+    labelling.write_labels(make_run(config), out, more)
+  run = make_run(config)
+  net = run.state.nets['task'].replace(params={'w': jnp.ones(2)})
+  other = dataclasses.replace(run, state=run.state.replace(nets={'task': net}))
+  with pytest.raises(errors.UserError, match='network='):
+    labelling.write_labels(other, out, options)
+  (tmp_path / 'mine').mkdir()
+  (tmp_path / 'mine' / 'thesis.txt').write_text('precious')
+  with pytest.raises(errors.UserError, match='mine is not empty'):
+    labelling.write_labels(run, tmp_path / 'mine', options)
+  file = tmp_path / 'mine' / 'thesis.txt'
+  with pytest.raises(errors.UserError, match='is a file'):
+    labelling.write_labels(run, file, options)
+
+
+def test_names_cannot_leave_the_folder(tmp_path):
+  with pytest.raises(errors.UserError, match='leaves'):
+    labelling._path(tmp_path, '../escaped')
+
+
+@pytest.mark.parametrize(
+  ('fields', 'message'),
+  [
+    ({'rounds': -1}, 'rounds=-1'),
+    ({'checkpoint': 'first'}, 'expected best or last'),
+    ({'stop_step': 10, 'total_steps': 5}, 'stop_step=10'),
+    ({'confidence': 1.5}, 'confidence'),
+    ({'share': 0.0}, 'share'),
+    ({'learning_rate': -1e-4}, 'learning_rate'),
+    ({'norm': 'instance'}, 'norm'),
+    ({'first': -1}, 'first'),
+  ],
+)
+def test_bad_options_are_named(fields, message):
+  with pytest.raises(errors.UserError, match=message):
+    labelling.Options(**fields)
+
+
+def test_an_unknown_option_is_named(config):
+  with config.unlocked():
+    config.self_training.round = 4
+  with pytest.raises(errors.UserError, match=r'self_training\.round;'):
+    labelling.read_options(config)

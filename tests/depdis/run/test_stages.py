@@ -1,0 +1,193 @@
+import json
+import pathlib
+import types
+
+import jax
+import numpy as np
+import pytest
+
+from configs import self_training
+from jaxuda import errors
+from jaxuda import methods
+from jaxuda.depdis.pseudo import labelling
+from jaxuda.depdis.run import stages as stages_lib
+from jaxuda.run import workdir as workdir_lib
+
+
+@pytest.fixture
+def stages(monkeypatch):
+  """Stands in for training and labelling; says what was called."""
+  calls = types.SimpleNamespace(made=[], stop_at=None)
+
+  def train(config, workdir):
+    name = f'{workdir.parent.name}/{workdir.name}'
+    calls.made.append(name)
+    if calls.stop_at == name:
+      return types.SimpleNamespace(step=1)
+    if config.name == 'self_training':
+      assert (workdir.parent / 'labels' / 'summary.json').is_file()
+      assert stages_lib.is_done(pathlib.Path(config.initial), 0)
+    result = {
+      'checkpoint_step': config.stop_step,
+      'main': 'mIoU19',
+      'figures': {'mIoU19': {'value': 12.5}},
+    }
+    scores = {'last': result, 'best': result}
+    workdir_lib.write_json(workdir / 'scores.json', scores)
+    return types.SimpleNamespace(step=config.stop_step)
+
+  def write_labels(loaded, out, options):
+    calls.made.append(f'{out.parent.name}/{out.name} of {loaded.name}')
+    if calls.stop_at == 'labels':
+      raise KeyboardInterrupt
+    workdir_lib.write_json(out / 'summary.json', {})
+
+  monkeypatch.setattr(stages_lib.train, 'train', train)
+  monkeypatch.setattr(
+    stages_lib.workdir_lib, 'load', lambda folder, which: folder
+  )
+  monkeypatch.setattr(stages_lib.pseudo, 'write_labels', write_labels)
+  monkeypatch.setattr(stages_lib.pseudo, 'show', lambda summary: None)
+  return calls
+
+
+def test_every_stage_begins_with_the_one_before(config, stages, tmp_path):
+  assert stages_lib.run(config, tmp_path / 'x')
+  assert stages.made == [
+    'x/adversarial',
+    'round1/labels of adversarial',
+    'round1/training',
+    'round2/labels of training',
+    'round2/training',
+  ]
+  # Nothing is left to do; one more round goes on from the last.
+  stages.made.clear()
+  assert stages_lib.run(config, tmp_path / 'x')
+  assert stages.made == []
+  config.self_training.rounds = 3
+  assert stages_lib.run(config, tmp_path / 'x')
+  assert stages.made == ['round3/labels of training', 'round3/training']
+
+
+def test_rows_without_self_training_end_with_the_first_stage(
+  config, stages, tmp_path
+):
+  config.self_training.rounds = 0
+  assert stages_lib.run(config, tmp_path / 'x')
+  assert stages.made == ['x/adversarial']
+
+
+def test_the_first_stage_of_another_run_is_taken(config, stages, tmp_path):
+  first = tmp_path / 'M2'
+  config.self_training.adversarial = str(first)
+  with pytest.raises(errors.UserError, match=r'M2 has no config\.json'):
+    stages_lib.run(config, tmp_path / 'x')
+  # The same training with other fields of self-training, as rows have them.
+  row = config.copy_and_resolve_references()
+  row.self_training.update(rounds=0, spatial_prior=False, adversarial='')
+  workdir_lib.write_json(first / 'config.json', workdir_lib.config_to_dict(row))
+  with pytest.raises(errors.UserError, match='M2 is not done; expected a run'):
+    stages_lib.run(config, tmp_path / 'x')
+  stages_lib.train.train(row, first)
+  stages.made.clear()
+  assert stages_lib.run(config, tmp_path / 'x')
+  assert stages.made == [
+    'round1/labels of M2',
+    'round1/training',
+    'round2/labels of training',
+    'round2/training',
+  ]
+  assert not (tmp_path / 'x' / 'adversarial').exists()
+  for field, message in (
+    ('seed', r'M2: .* another config; differing: seed'),
+    ('stop_step', r'M2 is not done; expected a run of 1499 steps'),
+  ):
+    config[field] -= 1
+    with pytest.raises(errors.UserError, match=message):
+      stages_lib.run(config, tmp_path / 'y')
+    config[field] += 1
+
+
+@pytest.mark.parametrize(
+  'stop_at', ['x/adversarial', 'labels', 'round1/training', 'round2/training']
+)
+def test_goes_on_at_the_stage_where_it_stopped(
+  config, stages, tmp_path, stop_at
+):
+  stages.stop_at = stop_at
+  if stop_at == 'labels':
+    with pytest.raises(KeyboardInterrupt):
+      stages_lib.run(config, tmp_path / 'x')
+  else:
+    assert not stages_lib.run(config, tmp_path / 'x')
+  assert stages.made[-1].startswith(('round1/labels', stop_at))
+  before = stages.made[:-1]
+  stages.stop_at = None
+  stages.made.clear()
+  assert stages_lib.run(config, tmp_path / 'x')
+  assert not set(before) & set(stages.made)
+  assert len(before) + len(stages.made) == 5
+
+
+def test_another_config_is_refused(config, stages, tmp_path):
+  assert stages_lib.run(config, tmp_path / 'x')
+  for field in ('stop_step', 'seed'):
+    config[field] -= 1
+    with pytest.raises(errors.UserError, match='another config'):
+      stages_lib.run(config, tmp_path / 'x')
+    config[field] += 1
+  config.name = 'dada'
+  with pytest.raises(errors.UserError, match=r'expected configs/depdis\.py'):
+    stages_lib.run(config, tmp_path / 'x')
+  config.name = 'depdis'
+  (tmp_path / 'file').write_text('')
+  with pytest.raises(errors.UserError, match='is a file'):
+    stages_lib.run(config, tmp_path / 'file')
+
+
+def test_derived_config_is_of_the_same_network(config):
+  config.self_training.update(learning_rate=0.0, norm='')
+  options = labelling.read_options(config)
+  later = stages_lib.derive(config, options, initial='a', label_dir='b')
+  json.dumps(workdir_lib.config_to_dict(later))
+  method = methods.create(later)
+  first = methods.create(config)
+  assert method.needs == {'target': ('image', 'label')}
+  assert method.task == first.task
+  assert method.optim == first.optim
+  assert later.data.target.label_dir == 'b'
+  assert (later.initial, later.initial_checkpoint) == ('a', 'best')
+  assert (later.total_steps, later.stop_step) == (1500, 500)
+
+
+def test_self_training_can_have_a_rate_and_norms_of_its_own(config):
+  options = labelling.read_options(config)
+  later = stages_lib.derive(config, options, initial='a', label_dir='b')
+  # Those of the small setting, also where the stage is run alone.
+  alone = self_training.get_config('pair=streets')
+  for x in (later, alone):
+    assert x.optim.learning_rate == pytest.approx(3e-5)
+    assert x.network.norm == 'frozen'
+  assert config.network.norm == 'batch'
+
+
+def test_the_whole_pipeline(config, tmp_path):
+  config.update(total_steps=2, stop_step=2, batch_size=2, eval_batch_size=2)
+  config.update(eval_every=2, checkpoint_every=2, picture_every=0)
+  config.self_training.update(
+    rounds=1, total_steps=2, stop_step=1, confidence=0.0, base=1, range=0
+  )
+  config.mixtures.folder = str(tmp_path / 'mixtures')
+  workdir = tmp_path / 'x'
+  assert stages_lib.run(config, workdir)
+  first = workdir_lib.load(workdir / 'adversarial', which='best')
+  last = workdir_lib.load(workdir / 'round1' / 'training')
+  assert (first.step, last.step) == (2, 1)
+  # The second stage began with the network of the first: what it does not
+  # train is still the same, and what it trains has moved a little.
+  a, b = (x.state.nets['task'].params for x in (first, last))
+  jax.tree.map(np.testing.assert_array_equal, a['density'], b['density'])
+  kernels = a['layer6']['conv0_kernel'], b['layer6']['conv0_kernel']
+  assert 0 < np.abs(kernels[0] - kernels[1]).max() < 0.01
+  names = {x.name for x in (workdir / 'round1' / 'labels' / 'city').iterdir()}
+  assert names == {f'{i}.png' for i in range(7)}

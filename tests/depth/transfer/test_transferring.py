@@ -1,0 +1,131 @@
+import json
+
+import cv2
+import jax
+import numpy as np
+import pytest
+
+from configs import dada
+from configs import source_only
+from jaxuda import errors
+from jaxuda.data.files import depth_folder
+from jaxuda.depth.transfer import transferring
+from jaxuda.ops import depth as depth_ops
+from tests import tiny
+
+
+class Bright:
+  """Sees a pixel of brightness b at an inverse depth of b + 1."""
+
+  def __init__(self):
+    self.seen = 0
+
+  def __hash__(self):
+    return 1
+
+  def predict(self, state, image):
+    del state
+    self.seen += 1
+    return {'depth': depth_ops.restore_depth(image[..., 0] + 1.0)}
+
+
+class Images:
+  """Two pictures of one brightness each, of different sizes."""
+
+  def __len__(self):
+    return 2
+
+  def read(self, number):
+    size, level = ((20, 30), 9) if number else ((16, 16), 255)
+    return f'part/{number}', np.full((*size, 3), level, np.uint8)
+
+
+def write(out, **description):
+  return transferring.write_depths(
+    Bright(), {}, Images(), out, size=(8, 16), description=description
+  )
+
+
+def read(out, name):
+  return cv2.imread(str(out / f'{name}.png'), cv2.IMREAD_UNCHANGED)
+
+
+def test_depth_by_hand(tmp_path):
+  assert write(tmp_path, run=1) == 2
+  # 655.36 / 256 - 0.01 = 2.55 m and 655.36 / 10 - 0.01 = 65.526 m.
+  for name, shape, raw in (('0', (16, 16), 255), ('1', (20, 30), 6553)):
+    depth = read(tmp_path / 'part', name)
+    assert (depth.shape, depth.dtype) == (shape, np.uint16)
+    assert set(np.unique(depth)) == {raw}
+  folder = depth_folder.DepthFolder(tmp_path, split='train')
+  assert folder.find('part/0') == tmp_path / 'part' / '0.png'
+
+
+@pytest.mark.parametrize(('fit', 'last'), [('stretch', 16), ('pad', 8)])
+def test_padding_is_no_part_of_the_depth(fit, last):
+  """A network that sees an inverse depth of 1 in the first column, then 2."""
+
+  class Columns(Bright):
+    def predict(self, state, image):
+      del state
+      columns = np.arange(1.0, 1 + image.shape[2])
+      shape = image.shape[:3]
+      return {'depth': depth_ops.restore_depth(np.broadcast_to(columns, shape))}
+
+  image = np.zeros((16, 16, 3), np.uint8)
+  depth = transferring.predict_depth(
+    Columns(), {}, image, size=(8, 16), fit=fit
+  )
+  inverse = np.asarray(depth_ops.invert_depth(depth))
+  np.testing.assert_allclose(inverse[:, 0], 1, rtol=1e-5)
+  np.testing.assert_allclose(inverse[:, -1], last, rtol=1e-5)
+
+
+def test_what_is_there_stays_unless_it_is_of_another_network(tmp_path):
+  write(tmp_path, run=1)
+  (tmp_path / 'part/0.png').unlink()
+  assert write(tmp_path, run=1) == 1
+  assert write(tmp_path, run=1) == 0
+  assert write(tmp_path, run=2) == 2
+  assert json.loads((tmp_path / 'depth.json').read_text())['run'] == 2
+
+
+def test_a_network_of_the_framework_is_read(tmp_path):
+  config, method = tiny.make_config(), tiny.Method()
+  state = method.init(
+    jax.random.key(0), {'source': {'depth': np.zeros((1, 8, 16))}}
+  )
+  depth = transferring.predict_depth(
+    method,
+    state,
+    np.zeros((11, 13, 3), np.uint8),
+    size=tuple(config.data.target.size),
+  )
+  np.testing.assert_allclose(depth, np.full((11, 13), 20), rtol=1e-5)
+
+
+def test_far_is_none():
+  raw = transferring.encode_metres(
+    np.array([0, 0.004, 1.234, 655.34, 655.35, 1e9])
+  )
+  assert raw.tolist() == [1, 1, 123, 65534, 65535, 65535]
+
+
+def test_the_depth_loss_is_switched_on():
+  config = source_only.get_config('pair=streets2camvid')
+  transferring.set_depth_loss(config)
+  assert config.method.lambda_depth == 1e-2
+  config.method.lambda_depth = 0.5
+  transferring.set_depth_loss(config)
+  assert config.method.lambda_depth == 0.5
+  config = source_only.get_config('pair=synthia2cityscapes')
+  transferring.set_depth_loss(config)
+  assert config.method.lambda_depth == 1e-3
+  with pytest.raises(errors.UserError, match="'dada'; expected source_only"):
+    transferring.set_depth_loss(dada.get_config())
+
+
+def test_a_file_is_no_folder(tmp_path):
+  (tmp_path / 'file').write_text('')
+  with pytest.raises(errors.UserError, match='is a file'):
+    write(tmp_path / 'file')

@@ -1,0 +1,104 @@
+import numpy as np
+import pytest
+
+from jaxuda import errors
+from jaxuda.evaluate import scores
+
+PROTOCOL = {'checkpoint_step': 9, 'split': 'val'}
+
+
+def _make(confusion, *, classes='coarse7'):
+  depth = dict.fromkeys(('abs_rel', 'sq_rel', 'rms', 'log_rms'), 400.0)
+  depth.update(pixels=4, delta1=1, delta2=2, delta3=4)
+  return scores.make_scores(
+    confusion,
+    classes,
+    images={'a': 50.0},
+    depth=depth,
+    protocol=PROTOCOL,
+  )
+
+
+def test_figures_by_hand():
+  confusion = np.zeros((7, 8), np.int64)
+  # flat: 6 right, 2 said to be sky; sky: 4 right, 1 said to be no class.
+  confusion[0, 0], confusion[0, 4] = 6, 2
+  confusion[4, 4], confusion[4, 7] = 4, 1
+  result = _make(confusion)
+  figures = result['figures']
+  assert figures['IoU']['value'] == {
+    **dict.fromkeys(
+      ('construction', 'object', 'nature', 'human', 'vehicle'), None
+    ),
+    'flat': 75.0,
+    'sky': 57.14,
+  }
+  assert result['main'] == 'mIoU7'
+  assert scores.best(result) == 66.07
+  assert figures['mIoU7']['unit'] == '%'
+  assert figures['depth_rms']['value'] == 10.0
+  assert figures['depth_rms']['unit'] == 'm'
+  assert figures['depth_delta2']['value'] == 0.5
+  for figure in figures.values():
+    assert figure['checkpoint_step'] == 9
+    assert figure['split'] == 'val'
+    assert figure['classes'] == 'coarse7'
+
+
+def test_coarser_means_by_hand():
+  confusion = np.zeros((19, 19), np.int64)
+  # Road and sidewalk are mixed up, which is all the same to 'flat'.
+  confusion[0, 1] = confusion[1, 0] = 5
+  confusion[10, 10] = 5
+  figures = _make(confusion, classes='cityscapes19')['figures']
+  assert figures['mIoU19']['value'] == 33.33
+  assert figures['mIoU7']['value'] == 100.0
+  assert figures['mIoU7']['classes'] == 'coarse7'
+  assert figures['mIoU11']['value'] == 33.33
+
+
+def test_nothing_scored():
+  result = _make(np.zeros((7, 7), np.int64))
+  assert result['figures']['mIoU7']['value'] is None
+  assert scores.best(result) == -1
+
+
+def test_percent():
+  assert scores.percent(0.12344) == 12.34
+  assert scores.percent(1.0) == 100.0
+  assert scores.percent(float('nan')) is None
+
+
+def test_negative_transfer_by_hand():
+  def make(*values):
+    images = {f'image {i}': v for i, v in enumerate(values)}
+    figures = {'mIoU7': {'value': 1.0, 'split': 'val'}}
+    return {
+      'main': 'mIoU7',
+      'figures': figures,
+      'images': images,
+      'checkpoint_step': 9,
+    }
+
+  ours = make(10.0, 20.0, 30.0, None, 50.0)
+  theirs = make(11.0, 20.0, 29.0, 40.0, 60.0)
+  figure = scores.negative_transfer(ours, theirs, against='other')
+  assert figure['value'] == 50.0
+  assert figure['against'] == 'other'
+  assert figure['against_checkpoint_step'] == 9
+  assert figure['split'] == 'val'
+  with pytest.raises(errors.UserError, match='scored on other images'):
+    scores.negative_transfer(ours, make(1.0), against='other')
+
+
+def test_table_has_all_runs(capsys):
+  ours = _make(np.diag([3, 1, 0, 0, 0, 0, 0]))
+  scores.print_scores('a title', {'ours': ours, 'theirs': ours})
+  lines = capsys.readouterr().out.splitlines()
+  assert lines[0] == 'a title'
+  rows = [[x.strip() for x in line.split('│')[1:4]] for line in lines]
+  assert [r for r in rows if r and r[0] == 'depth_rms'] == [
+    ['depth_rms', '10.00', '10.00']
+  ]
+  assert ['mIoU7', '100.00', '100.00'] in rows
+  assert ['sky', '-', '-'] in rows

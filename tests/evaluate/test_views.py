@@ -1,0 +1,92 @@
+"""The network is a 1x1 convolution: what a view sees can be worked out."""
+
+import jax
+import numpy as np
+import pytest
+
+from jaxuda import errors
+from jaxuda.evaluate import views
+from jaxuda.run import workdir as workdir_lib
+from tests import tiny
+
+SIZE = (8, 16)
+
+
+@pytest.fixture(scope='module')
+def net():
+  method = tiny.Method()
+  key, example = workdir_lib.init_args(tiny.make_config(), method)
+  return jax.jit(method.init)(key, example), method
+
+
+def look(image, net, **options):
+  return views.mean_probabilities(
+    image, net[0], method=net[1], size=SIZE, views=views.Views(**options)
+  )
+
+
+def picture(height, width):
+  rng = np.random.default_rng(height)
+  return rng.integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
+def expected(image, net):
+  """Of a network without any context."""
+  return jax.nn.softmax(net[1].predict(net[0], image[None])['logits'][0])
+
+
+def test_one_view(net):
+  image = picture(*SIZE)
+  maps = look(image, net)
+  np.testing.assert_allclose(maps, expected(image, net), atol=1e-6)
+  np.testing.assert_allclose(maps.sum(-1), 1, atol=1e-5)
+
+
+def test_flip_and_windows_change_nothing_without_context(net):
+  """Each piece sees what it covers; averages of equal numbers."""
+  image = picture(21, 40)
+  direct = expected(image, net)
+  for options in (
+    {'window': True},
+    {'window': True, 'flip': True},
+    {'window': True, 'overlap': 0.0},
+  ):
+    maps = look(image, net, **options)
+    assert maps.shape == (21, 40, tiny.CLASSES)
+    np.testing.assert_allclose(maps, direct, atol=1e-6)
+  # Smaller than a window.
+  image = picture(5, 11)
+  maps = look(image, net, window=True)
+  np.testing.assert_allclose(maps, expected(image, net), atol=1e-6)
+
+
+def test_flip_is_symmetric(net):
+  image = picture(10, 14)
+  maps = look(image, net, flip=True, scales=(1.0, 1.5))
+  mirrored = look(image[:, ::-1].copy(), net, flip=True, scales=(1.0, 1.5))
+  np.testing.assert_allclose(maps, mirrored[:, ::-1], atol=1e-6)
+
+
+def test_scales_are_averaged(net):
+  image = picture(*SIZE)
+  maps = look(image, net, scales=(1.0, 0.5))
+  both = [look(image, net, scales=(s,)) for s in (1.0, 0.5)]
+  assert np.abs(both[0] - both[1]).max() > 0.01
+  np.testing.assert_allclose(maps, (both[0] + both[1]) / 2, atol=1e-6)
+
+
+def test_starts():
+  assert views.starts(16, 16, 0.5) == [0]
+  assert views.starts(17, 16, 0.5) == [0, 1]
+  assert views.starts(32, 16, 0.0) == [0, 16]
+  assert views.starts(32, 16, 0.5) == [0, 8, 16]
+  for side in range(16, 70):
+    places = views.starts(side, 16, 1 / 3)
+    assert (places[0], places[-1]) == (0, side - 16)
+    assert max(np.diff(places), default=0) <= 11
+
+
+def test_mistakes():
+  for options in ({'scales': ()}, {'scales': (0.0,)}, {'overlap': 1.0}):
+    with pytest.raises(errors.UserError, match='expected'):
+      views.Views(**options)

@@ -1,0 +1,221 @@
+import subprocess
+import sys
+
+import jax
+import numpy as np
+from PIL import Image
+import pytest
+
+from configs import source_only
+from jaxuda import errors
+from jaxuda import methods
+from jaxuda.data.classes import labels
+from jaxuda.evaluate import views
+from jaxuda.ops import resize
+from jaxuda.predict import prediction
+from jaxuda.run import workdir as workdir_lib
+from jaxuda.ui import panels
+from jaxuda.ui import video
+from tests import tiny
+
+
+@pytest.fixture(name='run')
+def _run():
+  config, method = tiny.make_config(), tiny.Method()
+  state = method.init(*workdir_lib.init_args(config, method))
+  return workdir_lib.Run(config=config, method=method, state=state, step=0)
+
+
+@pytest.fixture(name='folder')
+def _folder(tmp_path):
+  folder = tmp_path / 'images'
+  rng = np.random.default_rng(0)
+  for name, size in {
+    'a.png': (8, 16),
+    'b.jpg': (21, 33),
+    'sub/b.bmp': (40, 20),
+  }.items():
+    path = folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image = rng.integers(0, 256, (*size, 3)).astype(np.uint8)
+    Image.fromarray(image).save(path)
+  (folder / 'readme.txt').write_text('not a picture')
+  return folder
+
+
+def test_at_the_network_size_labels_are_the_argmax(run):
+  rng = np.random.default_rng(1)
+  image, _ = tiny.make_images(rng, 1, (8, 16))
+  label = prediction.predict_labels(image[0], run)
+  logits = run.method.predict(run.state, image)['logits']
+  np.testing.assert_array_equal(label, np.asarray(logits)[0].argmax(-1))
+  assert label.dtype == np.uint8
+
+
+def test_any_size_and_the_network_is_compiled_once(run, monkeypatch):
+  sizes = []
+  real = tiny.Method.predict
+
+  def counted(self, state, image, *, size=None):
+    sizes.append(image.shape)
+    return real(self, state, image, size=size)
+
+  monkeypatch.setattr(tiny.Method, 'predict', counted)
+  views.grid_logits.clear_cache()
+  for size in ((8, 16), (30, 50), (5, 3), (1, 1)):
+    image = np.full((*size, 3), 200, np.uint8)
+    assert prediction.predict_labels(image, run).shape == size
+  assert sizes == [(1, 8, 16, 3)]
+
+
+def test_folder_becomes_ids_and_indexed_colors(run, folder, tmp_path):
+  out = tmp_path / 'out'
+  assert prediction.run_folder(run, folder, out) == []
+  for source, name in (('b.jpg', 'b.png'), ('sub/b.bmp', 'sub/b.png')):
+    expected = prediction.predict_labels(
+      panels.read_image(folder / source), run
+    )
+    with Image.open(out / 'ids' / name) as image:
+      assert image.mode == 'L'
+      np.testing.assert_array_equal(np.asarray(image), expected)
+    with Image.open(out / 'colors' / name) as image:
+      assert image.mode == 'P'
+      np.testing.assert_array_equal(np.asarray(image), expected)
+      colors = labels.CLASS_SETS['coarse7'].colors
+      np.testing.assert_array_equal(
+        np.asarray(image.convert('RGB')), colors[expected]
+      )
+
+
+def test_unreadable_pictures_are_skipped_and_named(
+  run, folder, tmp_path, capfd
+):
+  (folder / 'broken.png').write_bytes(b'nothing')
+  bad = prediction.run_folder(run, folder, tmp_path / 'out')
+  assert bad == [f'{folder}/broken.png is not a readable picture']
+  assert len(list((tmp_path / 'out' / 'ids').rglob('*.png'))) == 3
+  err = capfd.readouterr().err
+  assert f'skipped: {bad[0]}' in err
+  assert 'predict: 4/4 images' in err
+
+
+def test_batches_give_what_single_pictures_do(run, folder, tmp_path):
+  paths = [folder / name for name in ('a.png', 'b.jpg', 'sub/b.bmp')]
+  images = [panels.read_image(path) for path in paths]
+  # Of the second batch a part only.
+  pairs = list(prediction.label_images(iter(images), run, batch_size=2))
+  assert len(pairs) == 3
+  for image, (same, label) in zip(images, pairs, strict=True):
+    assert same is image
+    np.testing.assert_array_equal(label, prediction.predict_labels(image, run))
+  assert (
+    prediction.run_folder(run, folder, tmp_path / 'out', batch_size=2) == []
+  )
+  with Image.open(tmp_path / 'out/ids/sub/b.png') as written:
+    np.testing.assert_array_equal(np.asarray(written), pairs[2][1])
+
+
+def test_another_type_of_number():
+  config = source_only.get_config('pair=streets,classes=coarse7')
+  config.network.backbone = 'resnet_tiny'
+  method = methods.create(config)
+  run = workdir_lib.Run(config=config, method=method, state=None, step=0)
+  other = prediction.computing_in(run, 'bfloat16')
+  assert other.method.network.dtype == 'bfloat16'
+  assert run.config.network.dtype == run.method.network.dtype == 'float32'
+  with pytest.raises(errors.UserError, match=r'network\.dtype'):
+    prediction.computing_in(run, 'float16')
+
+
+def test_labels_are_those_that_are_scored():
+  """Logits of an eighth of the size are upsampled once, not in two steps."""
+  config = source_only.get_config('pair=streets,classes=coarse7')
+  config.network.backbone = 'resnet_tiny'
+  config.data.target.size = (40, 56)
+  method = methods.create(config)
+  state = jax.jit(method.init)(*workdir_lib.init_args(config, method))
+  rng = np.random.default_rng(0)
+  image = rng.integers(0, 256, (40, 56, 3), dtype=np.uint8)
+  # Without its bias, so that one image has several classes.
+  net = state.nets['task']
+  mean = method.predict(state, image[None])['logits'].mean((0, 1, 2))
+  head = {**net.params['layer6']}
+  head['conv0_bias'] -= mean
+  params = {**net.params, 'layer6': head}
+  state = state.replace(nets={'task': net.replace(params=params)})
+  run = workdir_lib.Run(config=config, method=method, state=state, step=0)
+  large = np.asarray(Image.fromarray(image).resize((140, 100)))
+  small = views.resized(large, (40, 56), 'bicubic')
+  for size, shown in (((40, 56), image), ((100, 140), large)):
+    seen = image if shown is image else small
+    scored = method.predict(state, seen[None], size=size)['logits']
+    label = prediction.predict_labels(shown, run)
+    np.testing.assert_array_equal(label, np.asarray(scored[0]).argmax(-1))
+  steps = method.predict(state, small[None])['logits']
+  steps = resize.resize_align_corners(steps, (100, 140))
+  assert (np.asarray(steps[0]).argmax(-1) != label).any()
+
+
+def test_padding_is_no_part_of_the_label(run):
+  """The network sees single pixels, 8x16 of them, and keeps the aspect."""
+  run.config.data.target.fit = 'pad'
+  rng = np.random.default_rng(2)
+  for shape in ((8, 5), (3, 16)):
+    image = rng.integers(0, 256, (*shape, 3), dtype=np.uint8)
+    logits = run.method.predict(run.state, image[None])['logits'][0]
+    for look in (views.Views(), views.Views(window=True, flip=True)):
+      label = prediction.predict_labels(image, run, views=look)
+      np.testing.assert_array_equal(label, np.asarray(logits).argmax(-1))
+  # As an evaluation has it: shrunk to 8x5, padded, scored as 16x32.
+  image = rng.integers(0, 256, (16, 10, 3), dtype=np.uint8)
+  small = np.zeros((1, 8, 16, 3), np.uint8)
+  small[0, :, :5] = views.resized(image, (8, 5), 'bicubic')
+  logits = run.method.predict(run.state, small, size=(16, 32))['logits'][0]
+  label = prediction.predict_labels(image, run)
+  np.testing.assert_array_equal(label, np.asarray(logits).argmax(-1)[:, :10])
+
+
+def test_out_is_a_file(run, folder, tmp_path):
+  (tmp_path / 'out').write_text('')
+  with pytest.raises(errors.UserError, match='out is a file'):
+    prediction.run_folder(run, folder, tmp_path / 'out')
+
+
+@pytest.mark.parametrize(
+  ('images', 'message'),
+  [('images', 'nowhere/config.json is missing'), ('none', 'no folder ')],
+)
+def test_command_fails_in_one_line(folder, tmp_path, images, message):
+  done = subprocess.run(
+    [
+      sys.executable,
+      '-m',
+      'jaxuda.predict',
+      '--workdir=nowhere',
+      f'--images={tmp_path / images}',
+      f'--out={tmp_path / "out"}',
+    ],
+    capture_output=True,
+    text=True,
+    check=False,
+  )
+  assert done.returncode == 1
+  (line,) = done.stderr.strip().splitlines()
+  assert message in line
+
+
+def test_needs_no_tensorflow():
+  code = 'import sys, jaxuda.predict; sys.exit("tensorflow" in sys.modules)'
+  subprocess.run([sys.executable, '-c', code], check=True)
+
+
+def test_views_and_a_video(run, folder, tmp_path):
+  image = panels.read_image(folder / 'b.jpg')
+  # Every pixel is seen by itself: pieces change nothing at full resolution.
+  full = np.asarray(run.method.predict(run.state, image[None])['logits'][0])
+  label = prediction.predict_labels(image, run, views=views.Views(window=True))
+  assert label.dtype == np.uint8
+  np.testing.assert_array_equal(label, full.argmax(-1))
+  out = tmp_path / 'out.mp4'
+  assert prediction.run_video(run, folder, out) == 3
+  assert [x.shape for x in video.read_video(out)] == [(8, 16, 3)] * 3

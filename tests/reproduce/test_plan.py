@@ -1,0 +1,229 @@
+import json
+
+import pytest
+
+from jaxuda import errors
+from jaxuda import methods
+from jaxuda.data.classes import labels
+from jaxuda.reproduce import choices
+from jaxuda.reproduce import plan as plan_lib
+from jaxuda.ui import command
+from tests.reproduce import fake_runs
+
+TABLES = fake_runs.TABLES
+ROWS = [(name, row) for name, table in TABLES.items() for row in table.rows]
+
+
+def test_dada_3_is_the_ablation_with_the_published_figures():
+  assert choices.find_table(TABLES, 'dada/3') == 'dada/ablation'
+  table = TABLES['dada/ablation']
+  published = {
+    row.label: row.paper['synthia2cityscapes']['mIoU16'] for row in table.rows
+  }
+  assert published == dict(
+    zip(
+      ('S1', 'S2', 'S3', 'S4', 'S5', 'S6', 'S7'),
+      (32.2, 40.8, 40.7, 35.7, 38.0, 41.6, 42.6),
+      strict=True,
+    )
+  )
+
+
+@pytest.mark.parametrize('name', TABLES)
+def test_every_row_is_a_method_on_its_own_pairs_and_on_streets(name):
+  table = TABLES[name]
+  for pair in (*table.pairs, 'streets'):
+    if (name, pair) == ('corda/init', 'streets'):
+      continue
+    plan = fake_runs.make_plan('D', table=name, rows=(), pair=pair, seeds=(4,))
+    assert [row.label for row in plan.rows] == [x.label for x in table.rows]
+    for run in plan.runs.values():
+      methods.create(run.config)
+      assert run.config.pair == pair
+      assert run.config.seed == 4
+      # From scratch on streets, from published weights elsewhere.
+      scratch = pair == 'streets' or run.config.name == 'cyclegan'
+      assert bool(run.config.initial) != scratch
+
+
+@pytest.mark.parametrize(
+  ('name', 'row'), ROWS, ids=[f'{name}-{row.label}' for name, row in ROWS]
+)
+def test_published_figures_are_scored_on_their_pair(name, row):
+  """Their names are those of the evaluation, for the pair's classes."""
+  del name
+  for pair, figures in row.paper.items():
+    path = fake_runs.ROOT / 'configs' / row.config
+    coarse = 'mIoU7' in figures
+    classes = ',classes=coarse7' if coarse else ''
+    config = command.read_config(f'{path}:pair={pair}{classes}')
+    assert figures
+    assert set(figures) <= set(labels.get_class_set(config.classes).subsets)
+
+
+def test_commands_of_a_table():
+  plan = fake_runs.make_plan(
+    'out', seeds=(1, 5), overrides=('--config.stop_step=600',)
+  )
+  # Seed by seed, so that what is done is a table.
+  names = ['S1/seed1', 'S7/seed1', 'S1/seed5', 'S7/seed5']
+  assert list(plan.runs) == names
+  run = plan.runs['S7/seed5']
+  folder = fake_runs.ROOT / 'configs'
+  assert str(run) == (
+    f'python -m jaxuda.main --config={folder}/dada.py:pair=streets,ablation=S7'
+    ' --workdir=out/S7/seed5 --config.seed=5 --config.stop_step=600'
+  )
+  assert (run.steps, plan.steps) == (600, 2400)
+  assert run.config.method.align == 'dada'
+  assert plan.rows[1].runs == {1: 'S7/seed1', 5: 'S7/seed5'}
+  assert plan.paper_pair == 'synthia2cityscapes'
+
+
+def test_the_cyclegan_comes_before_its_row():
+  plan = fake_runs.make_plan(
+    'out',
+    table='gio_ada/ablation',
+    rows=('cg', 'na'),
+    seeds=(2,),
+    # A field that the CycleGAN does not have.
+    overrides=('--config.method.lambda_seg=2.0',),
+  )
+  assert list(plan.runs) == ['na/seed2', 'cyclegan/seed2', 'cg/seed2']
+  run = plan.runs['cg/seed2']
+  assert run.before == 'cyclegan/seed2'
+  assert run.config.generator == 'out/cyclegan/seed2'
+  assert run.config.method.lambda_seg == 2.0
+  before = plan.runs['cyclegan/seed2']
+  assert before.config.name == 'cyclegan'
+  # It has no classes: nothing to score.
+  assert not before.parts[-1].scored
+  assert run.parts[-1].scored
+
+
+def test_pipelines_and_twins_of_depth_distribution():
+  plan = fake_runs.make_plan(
+    'out', table='depdis/ablation', rows=('M2', 'M4', 'S5'), seeds=(1,)
+  )
+  # S5 is M2, which is trained once; M4 begins with it.
+  assert list(plan.runs) == ['M2/seed1', 'M4/seed1']
+  assert [row.same_as for row in plan.rows] == ['', '', 'M2']
+  assert plan.runs['M2/seed1'].command[:2] == ('-m', 'jaxuda.main')
+  run = plan.runs['M4/seed1']
+  assert run.command[:2] == ('-m', 'jaxuda.depdis.run')
+  assert run.before == 'M2/seed1'
+  assert run.config.self_training.adversarial == 'out/M2/seed1'
+  assert [str(part.workdir) for part in run.parts] == [
+    'out/M4/seed1/round1/training',
+    'out/M4/seed1/round2/training',
+  ]
+  assert run.steps == 2 * 500
+
+
+def test_a_row_brings_the_one_that_it_begins_with():
+  plan = fake_runs.make_plan(
+    'out',
+    table='depdis/ablation',
+    rows=('M4',),
+    pair='synthia2cityscapes',
+    seeds=(1,),
+  )
+  assert list(plan.runs) == ['M2/seed1', 'M4/seed1']
+  assert [row.label for row in plan.rows] == ['M4']
+  # Both begin with the published weights: it is the same training.
+  initial = {run.config.initial for run in plan.runs.values()}
+  assert initial == {'pretrained/DeepLab_resnet_pretrained_imagenet.pth'}
+
+
+def test_a_pipeline_trains_all_of_its_stages():
+  plan = fake_runs.make_plan(
+    'out', table='depdis/results', rows=('Depth Distribution',), seeds=(1,)
+  )
+  (run,) = plan.runs.values()
+  assert [part.workdir.name for part in run.parts] == [
+    'adversarial',
+    'training',
+    'training',
+  ]
+  assert run.steps == 1500 + 2 * 500
+
+
+def test_the_last_override_of_a_field_counts():
+  plan = fake_runs.make_plan(
+    'out',
+    pair='synthia2cityscapes',
+    seeds=(1,),
+    overrides=(
+      '--config.data.source.size=(1, 2)',
+      '--config.data.source.size=(32, 64)',
+      '--config.initial=mine.pth',
+    ),
+  )
+  run = plan.runs['S1/seed1']
+  assert run.config.data.source.size == (32, 64)
+  assert run.config.initial == 'mine.pth'
+  assert 'pretrained/' not in str(run)
+
+
+@pytest.mark.parametrize(
+  ('text', 'seeds'),
+  [('3', (1, 2, 3)), ('1,5,7', (1, 5, 7)), ('5,', (5,)), ('1', (1,))],
+)
+def test_seeds(text, seeds):
+  assert choices.parse_seeds(text) == seeds
+
+
+@pytest.mark.parametrize('text', ['0', '', 'x', '1,1', '-3', '1,,2', ','])
+def test_wrong_seeds(text):
+  with pytest.raises(errors.UserError, match=f'--seeds={text}; expected how'):
+    choices.parse_seeds(text)
+
+
+@pytest.mark.parametrize(
+  ('options', 'message'),
+  [
+    (
+      {'rows': ('S9',)},
+      "unknown row 'S9' of dada/ablation; expected one of S1",
+    ),
+    ({'pair': 'sky'}, "unknown pair 'sky'; expected one of streets"),
+    ({'overrides': ('seed=3',)}, "'seed=3' after --; expected --config.field="),
+    ({'overrides': ('--config.seed=3',)}, 'expected --seeds'),
+    (
+      {'overrides': ('--config.method.lambda_ad=3',)},
+      'row S1: unknown field config.method.lambda_ad; expected one of'
+      ' config.method.lambda_adv',
+    ),
+    ({'overrides': ('--config.total_steps=9',)}, 'at most total_steps=9'),
+    ({'table': 'corda/init', 'rows': ()}, 'are the same run with pair=streets'),
+  ],
+)
+def test_mistakes_are_named(options, message):
+  with pytest.raises(errors.UserError) as caught:
+    fake_runs.make_plan('out', **options)
+  assert message in str(caught.value)
+
+
+def test_unknown_table():
+  with pytest.raises(errors.UserError, match="unknown table 'dada/9'; expec"):
+    choices.find_table(TABLES, 'dada/9')
+
+
+def test_rows_that_would_be_scored_differently_are_not_trained():
+  # Depth Distribution is scored at the network's size on Mapillary.
+  with pytest.raises(errors.UserError, match='Depth Distribution would be sco'):
+    fake_runs.make_plan(
+      'out', table='depdis/results', rows=(), pair='synthia2mapillary'
+    )
+
+
+def test_depth_is_no_part_of_what_is_scored():
+  assert plan_lib.same_images('cityscapes/stereo') == 'cityscapes'
+  assert plan_lib.same_images('vkitti/2.0.3') == 'vkitti/2.0.3'
+  assert plan_lib.same_images('streets/target') == 'streets/target'
+
+
+def test_configs_can_be_written_down():
+  plan = fake_runs.make_plan('out', seeds=(1,))
+  for run in plan.runs.values():
+    json.dumps(run.config.to_dict())

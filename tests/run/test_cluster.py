@@ -1,0 +1,178 @@
+"""What several processes tell one another; real ones: test_distributed.py."""
+
+import os
+import socket
+import subprocess
+import sys
+
+from absl import flags
+import jax
+from jax.experimental import multihost_utils
+import ml_collections
+import numpy as np
+import pytest
+
+from jaxuda import errors
+from jaxuda.depdis.run import stages
+from jaxuda.evaluate import evaluation
+from jaxuda.run import cluster
+from jaxuda.run import workdir as workdir_lib
+from jaxuda.step import parallel
+from tests import tiny
+
+SWITCH = '--config.distributed=True'
+
+
+@pytest.mark.parametrize(
+  ('given', 'asked', 'message'),
+  [
+    (
+      {'coordinator_address': 'a:1', 'process_id': 0},
+      True,
+      r'--coordinator_address and --process_id without --num_processes',
+    ),
+    ({'process_id': 1}, False, f'--process_id without {SWITCH}'),
+    (
+      {'coordinator_address': 'a', 'num_processes': 2, 'process_id': 0},
+      True,
+      '--coordinator_address=a; expected HOST:PORT',
+    ),
+    (
+      {'coordinator_address': 'a:1', 'num_processes': 2, 'process_id': 2},
+      True,
+      '--process_id=2 of --num_processes=2; expected 0 <= process_id < num',
+    ),
+  ],
+)
+def test_flags_that_do_not_fit_are_refused(given, asked, message, monkeypatch):
+  values = flags.FlagValues()
+  monkeypatch.setattr(flags, 'FLAGS', values)
+  cluster.define_flags()
+  values(['program', *(f'--{k}={v}' for k, v in given.items())])
+  with (
+    pytest.raises(errors.UserError, match=message),
+    cluster.joined(asked, switch=SWITCH),
+  ):
+    pass
+
+
+def _run(workdir, *arguments):
+  of_clusters = ('SLURM', 'OMPI', 'PMI', 'KUBERNETES', 'TPU', 'JAX_COORD')
+  env = {k: v for k, v in os.environ.items() if not k.startswith(of_clusters)}
+  done = subprocess.run(
+    [
+      *(sys.executable, '-m', 'jaxuda.main', f'--workdir={workdir}'),
+      *('--config=configs/dada.py:pair=streets', SWITCH, *arguments),
+    ],
+    env=env,
+    capture_output=True,
+    text=True,
+    check=False,
+  )
+  assert done.returncode == 1
+  assert not workdir.exists()
+  (line,) = done.stderr.strip().splitlines()
+  return line
+
+
+def test_without_a_cluster_one_line_says_what_to_give(tmp_path):
+  line = _run(tmp_path / 'run')
+  assert line.startswith(f'error: {SWITCH}, and no cluster was found')
+  assert line.endswith('--coordinator_address, --num_processes, --process_id')
+
+
+def test_without_the_others_one_line_says_so(tmp_path):
+  # Nobody listens at the port of a socket that is not yet connected.
+  with socket.socket() as s:
+    s.bind(('127.0.0.1', 0))
+    address = f'127.0.0.1:{s.getsockname()[1]}'
+    line = _run(
+      tmp_path / 'run',
+      f'--coordinator_address={address}',
+      *('--num_processes=2', '--process_id=1', '--connect_timeout=1'),
+    )
+  assert line.startswith(
+    f'error: not all processes met at {address} within 1 seconds; expected'
+  )
+
+
+def test_gathered_values_are_the_same_bits(monkeypatch):
+  # Two processes, of which the other one has less to say.
+  mine = {'int': 2**62 + 1, 'float': 0.1 + 0.2, 'names': ['ä', None]}
+  theirs = [1]
+  assert cluster.gather(mine) == [mine]
+
+  def allgather(x):
+    # The other process runs the same code on its own value.
+    sent = np.frombuffer(b'[1]', np.uint8)
+    if x.ndim == 0:
+      return np.array([x, sent.size])
+    return np.stack([x, np.pad(sent, (0, x.size - sent.size))])
+
+  monkeypatch.setattr(jax, 'process_count', lambda: 2)
+  monkeypatch.setattr(multihost_utils, 'process_allgather', allgather)
+  assert cluster.gather(mine) == [mine, theirs]
+
+
+def test_agreement_is_what_the_others_sent_two_calls_ago(monkeypatch):
+  assert cluster.Agreement()(15) == 15
+  monkeypatch.setattr(jax, 'process_count', lambda: 2)
+  # At the third call the other process has got a signal; this one never does.
+  others = iter([0, 0, 15, 0, 0, 0])
+  monkeypatch.setattr(parallel, 'largest', lambda x: max(x, next(others)))
+  agree = cluster.Agreement()
+  assert [agree(0) for _ in range(7)] == [0, 0, 0, 0, 15, 15, 15]
+
+
+def test_processes_started_in_different_ways_are_refused():
+  first = {'seed': 1, 'eval_every': 5, 'data': {'data_dir': 'a'}}
+  workdir_lib.check_command(first, {**first, 'data': {'data_dir': 'b'}})
+  # Where the run may change it, the processes still may not differ.
+  with pytest.raises(
+    errors.UserError, match=r'process 0; differing: eval_every \(5 there, 6 he'
+  ):
+    workdir_lib.check_command(first, {**first, 'eval_every': 6})
+
+
+@pytest.mark.parametrize('processes', [2, 3])
+def test_shared_evaluation_counts_the_same(processes, monkeypatch):
+  tiny.install(monkeypatch)
+  config = tiny.make_config(eval_batch_size=processes)
+  method = tiny.Method()
+  state = method.init(*workdir_lib.init_args(config, method))
+  alone = evaluation.run(method, state, config, step=3)
+  # Each process in turn, up to where they meet.
+  parts = []
+  monkeypatch.setattr(jax, 'process_count', lambda: processes)
+  monkeypatch.setattr(cluster, '_wait', lambda: None)
+  for index in range(processes):
+    monkeypatch.setattr(jax, 'process_index', lambda i=index: i)
+    monkeypatch.setattr(cluster, 'gather', lambda x: parts.append(x) or [x])
+    evaluation.run(method, state, config, step=3)
+  monkeypatch.setattr(cluster, 'gather', lambda x: parts)
+  together = evaluation.run(method, state, config, step=3)
+  counts = [np.sum(part['confusion']) for part in parts]
+  assert len(set(counts)) > 1, 'they all had the same share'
+  # Only sums of depth errors are rounded, in another order.
+  for name, figure in alone['figures'].items():
+    other = together['figures'][name]
+    if name.startswith('depth_'):
+      assert other.pop('value') == pytest.approx(figure.pop('value'), rel=1e-5)
+    assert other == figure
+  assert list(together['images'].items()) == list(alone['images'].items())
+
+
+def test_first_process_goes_first(monkeypatch):
+  log = []
+  monkeypatch.setattr(cluster, '_wait', lambda: log.append('wait'))
+  for index in (0, 1):
+    monkeypatch.setattr(jax, 'process_index', lambda i=index: i)
+    with cluster.first_process_first():
+      log.append(index)
+  assert log == [0, 'wait', 'wait', 1]
+
+
+def test_stages_in_one_command_are_for_one_process(tmp_path):
+  config = ml_collections.ConfigDict({'name': 'depdis', 'distributed': True})
+  with pytest.raises(errors.UserError, match='distributed=True; expected one'):
+    stages.run(config, tmp_path)

@@ -1,0 +1,212 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from jaxuda import errors
+from jaxuda.models import corda
+from jaxuda.models import deeplab
+from jaxuda.step import optim
+
+
+def test_poly_schedule_values():
+  schedule = optim.poly_schedule(2.5e-4, total_steps=90000, power=0.9)
+  for step, rate in (
+    (0, 2.5e-4),
+    (30000, 1.735633e-4),
+    (45000, 1.339717e-4),
+    (54000, 1.095958e-4),
+    (90000, 0),
+  ):
+    np.testing.assert_allclose(schedule(step), rate, rtol=1e-5)
+  # One ulp of the fraction left is 0.5 % of it: single precision.
+  np.testing.assert_allclose(schedule(89999), 8.692e-9, rtol=1e-2)
+
+
+def test_warm_up_rises_linearly_into_the_decay():
+  schedule = optim.poly_schedule(1.0, total_steps=100, power=1, warmup_steps=4)
+  rates = [float(schedule(step)) for step in range(5)]
+  np.testing.assert_allclose(rates, [0.25, 0.495, 0.735, 0.97, 0.96], rtol=1e-6)
+
+
+def test_adamw_moves_every_group_by_its_rate():
+  # The first step of Adam is the rate times the gradient's sign; the decay is
+  # decoupled: rate * decay * parameter more.
+  options = optim.Options(
+    name='adamw', learning_rate=0.1, weight_decay=0.25, head_multiplier=10.0
+  )
+  tx = optim.task_optimizer(options, deeplab.Options(), total_steps=10)
+  leaf = {'kernel': jnp.full((), 2.0)}
+  params = {
+    'backbone': {'layer1_0': {'conv1': leaf, 'bn1': {'scale': jnp.ones(())}}},
+    'layer6': leaf,
+  }
+  grads = jax.tree.map(lambda x: jnp.full_like(x, -3.0), params)
+  updates, _ = tx.update(grads, tx.init(params), params)
+  block = updates['backbone']['layer1_0']
+  np.testing.assert_allclose(block['conv1']['kernel'], 0.1 - 0.05, rtol=1e-4)
+  np.testing.assert_allclose(updates['layer6']['kernel'], 1 - 0.5, rtol=1e-4)
+  np.testing.assert_array_equal(block['bn1']['scale'], 0)
+
+
+@pytest.mark.parametrize('repeats', [1, 3, 4])
+def test_steady_state_displacement(repeats):
+  # For a constant gradient: 10 * repeats * lr * g per step at momentum .9.
+  tx = optim.repeated_sgd(
+    lambda _: jnp.asarray(0.01), momentum=0.9, weight_decay=0, repeats=repeats
+  )
+  params = {'w': jnp.zeros(3)}
+  state = tx.init(params)
+  for _ in range(200):
+    updates, state = tx.update({'w': jnp.ones(3)}, state, params)
+    params = optax.apply_updates(params, updates)
+  np.testing.assert_allclose(updates['w'], -0.1 * repeats, rtol=1e-3)
+
+
+def by_hand(repeats, legacy, steps):
+  """PyTorch's loop over a list that names one parameter several times."""
+  param, trace = 2.0, None
+  for step in range(steps):
+    grad = 0.5
+    kept = trace
+    for _ in range(repeats):
+      decayed = grad + 0.1 * param
+      if legacy:
+        grad = decayed
+        kept = decayed if kept is None else 0.9 * kept + decayed
+      else:
+        # All buffers are looked up before the loop: none exists at first.
+        kept = decayed if step == 0 else 0.9 * kept + decayed
+      param -= 0.01 * kept
+    trace = kept
+  return param
+
+
+@pytest.mark.parametrize('legacy', [False, True])
+@pytest.mark.parametrize('repeats', [1, 3, 4])
+def test_repeated_sgd_is_pytorchs_loop(repeats, legacy):
+  tx = optim.repeated_sgd(
+    lambda _: jnp.asarray(0.01),
+    momentum=0.9,
+    weight_decay=0.1,
+    repeats=repeats,
+    legacy=legacy,
+  )
+  params = jnp.asarray(2.0)
+  state = tx.init(params)
+  for _ in range(3):
+    updates, state = tx.update(jnp.asarray(0.5), state, params)
+    params = optax.apply_updates(params, updates)
+  np.testing.assert_allclose(params, by_hand(repeats, legacy, 3), rtol=1e-6)
+
+
+def test_plain_is_optax_sgd():
+  tx = optim.repeated_sgd(
+    lambda _: jnp.asarray(0.01), momentum=0.9, weight_decay=0.1
+  )
+  reference = optax.chain(
+    optax.add_decayed_weights(0.1), optax.sgd(0.01, momentum=0.9)
+  )
+  ours = theirs = jnp.asarray([1.0, -2.0])
+  state, other = tx.init(ours), reference.init(theirs)
+  for _ in range(4):
+    updates, state = tx.update(jnp.ones(2), state, ours)
+    ours = optax.apply_updates(ours, updates)
+    updates, other = reference.update(jnp.ones(2), other, theirs)
+    theirs = optax.apply_updates(theirs, updates)
+  np.testing.assert_allclose(ours, theirs, rtol=1e-6)
+
+
+def test_groups_of_the_official_list():
+  module = deeplab.DeepLab(classes=16, depth=True, fuse=True)
+  image = jax.ShapeDtypeStruct((1, 65, 65, 3), jnp.float32)
+  params = jax.eval_shape(module.init, jax.random.key(0), image)['params']
+  labels = jax.tree.leaves(optim.labels_of(params, train_affine=False))
+  counts = {name: labels.count(name) for name in set(labels)}
+  # 1 + 99 + 4 convolutions; ASPP and block with weights and biases; 104 norms.
+  assert counts == {
+    'stem': 1,
+    'block': 99,
+    'shortcut': 4,
+    'head': 16,
+    'frozen': 208,
+  }
+  trained = jax.tree.leaves(optim.labels_of(params, train_affine=True))
+  assert 'frozen' not in trained
+
+
+def test_groups_of_corda():
+  module = corda.CorDA(classes=19)
+  image = jax.ShapeDtypeStruct((1, 65, 65, 3), jnp.float32)
+  params = jax.eval_shape(module.init, jax.random.key(0), image)['params']
+  tree = optim.labels_of(params, train_affine=False, active_rates=2)
+  labels = jax.tree.leaves(tree)
+  # Beside the backbone's norms: two rates of three heads, kernel and bias.
+  assert labels.count('frozen') == 208 + 12
+  assert tree['semantic']['conv1_bias'] == 'head'
+  assert tree['semantic']['conv2_bias'] == 'frozen'
+  # The bottlenecks' norms are trained, unlike the backbone's.
+  assert tree['bottleneck_depth_0']['downsample_bn']['scale'] == 'head'
+  assert tree['backbone']['layer1_0']['downsample_bn']['scale'] == 'frozen'
+
+
+def test_first_step_per_group():
+  options = optim.Options(weight_decay=0.0)
+  tx = optim.task_optimizer(options, deeplab.Options(), total_steps=10)
+  params = {
+    'backbone': {
+      'conv1': {'kernel': jnp.zeros(1)},
+      'bn1': {'scale': jnp.ones(1), 'bias': jnp.zeros(1)},
+      'layer1_0': {
+        'conv1': {'kernel': jnp.zeros(1)},
+        'downsample_conv': {'kernel': jnp.zeros(1)},
+        'downsample_bn': {'scale': jnp.ones(1), 'bias': jnp.zeros(1)},
+      },
+    },
+    'layer6': {'conv0_kernel': jnp.zeros(1), 'conv0_bias': jnp.zeros(1)},
+  }
+  grads = jax.tree.map(jnp.ones_like, params)
+  updates, _ = tx.update(grads, tx.init(params), params)
+  moved = jax.tree.map(lambda u: round(float(u[0]) / -2.5e-4, 3), updates)
+  assert moved == {
+    'backbone': {
+      'conv1': {'kernel': 1},
+      'bn1': {'scale': 0, 'bias': 0},
+      'layer1_0': {
+        'conv1': {'kernel': 3},
+        'downsample_conv': {'kernel': 4},
+        'downsample_bn': {'scale': 0, 'bias': 0},
+      },
+    },
+    'layer6': {'conv0_kernel': 10, 'conv0_bias': 10},
+  }
+
+
+def test_disc_optimizer_is_adam_with_the_schedule():
+  tx = optim.disc_optimizer(optim.Options(), total_steps=10)
+  params = jnp.asarray(1.0)
+  state = tx.init(params)
+  for step in range(2):
+    updates, state = tx.update(jnp.asarray(3.0), state, params)
+    # Of a constant gradient Adam makes its learning rate.
+    np.testing.assert_allclose(
+      updates, -1e-4 * (1 - step / 10) ** 0.9, rtol=1e-4
+    )
+
+
+@pytest.mark.parametrize(('own', 'rate'), [(0.0, 1e-4), (3e-5, 3e-5)])
+def test_generators_have_their_own_rate_or_the_discriminators(own, rate):
+  options = optim.Options(gen_learning_rate=own)
+  tx = optim.gen_optimizer(options, total_steps=10)
+  params = jnp.asarray(1.0)
+  updates, _ = tx.update(jnp.asarray(3.0), tx.init(params), params)
+  np.testing.assert_allclose(updates, -rate, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+  'fields', [{'repeats': 'twice'}, {'name': 'adam'}, {'warmup_steps': -1}]
+)
+def test_bad_fields_are_named(fields):
+  with pytest.raises(errors.UserError, match=f'optim.{next(iter(fields))}'):
+    optim.Options(**fields)

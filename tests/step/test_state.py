@@ -1,0 +1,98 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from jaxuda.step import parallel
+from jaxuda.step import state as state_lib
+
+
+def test_update_applies_the_mean_gradient_and_statistics():
+  tx = optax.sgd(1.0)
+  variables = {
+    'params': {'w': jnp.zeros(2)},
+    'batch_stats': {'m': jnp.zeros(1)},
+  }
+  net = state_lib.create_net(variables, tx)
+  gradients = jnp.array([[1.0, 2], [3, 6]])
+  stats = jnp.array([[1.0], [2.0]])
+
+  def step(net, g, s):
+    return state_lib.update(net, {'w': g}, tx, batch_stats={'m': s})
+
+  new = jax.pmap(
+    step, axis_name=parallel.AXIS, in_axes=(None, 0, 0), out_axes=None
+  )(net, gradients, stats)
+  np.testing.assert_array_equal(new.params['w'], [-2, -4])
+  np.testing.assert_array_equal(new.batch_stats['m'], [1.5])
+
+
+def test_update_without_statistics_keeps_them():
+  tx = optax.sgd(1.0)
+  net = state_lib.create_net({'params': jnp.zeros(1)}, tx)
+  assert net.batch_stats == {}
+  new = jax.pmap(
+    lambda g: state_lib.update(net, g, tx), axis_name=parallel.AXIS
+  )(jnp.ones((2, 1)))
+  assert new.batch_stats == {}
+
+
+def test_minimize_steps_down_the_mean_gradient():
+  tx = optax.sgd(0.5)
+  net = state_lib.create_net({'params': jnp.asarray(3.0)}, tx)
+
+  def step(x):
+    return state_lib.minimize(net, lambda p: (x * p**2, {'loss': x}), tx)
+
+  new, aux = jax.pmap(step, axis_name=parallel.AXIS)(jnp.array([1.0, 3.0]))
+  # Gradients 6 and 18, mean 12.
+  np.testing.assert_array_equal(new.params, [-3, -3])
+  np.testing.assert_array_equal(aux['loss'], [1, 3])
+
+
+def test_average_after_three_steps():
+  teacher, student = {'w': jnp.asarray(0.0)}, {'w': jnp.asarray(1.0)}
+  for _ in range(3):
+    teacher = state_lib.ema_update(teacher, student, decay=0.9)
+  np.testing.assert_allclose(teacher['w'], 1 - 0.9**3, rtol=1e-6)
+
+
+def test_decay_warms_up_to_its_limit():
+  decays = [float(state_lib.ema_decay(t, limit=0.7)) for t in range(5)]
+  np.testing.assert_allclose(decays, [0, 0.5, 2 / 3, 0.7, 0.7], rtol=1e-6)
+
+
+def test_teacher_after_three_steps():
+  # Students 3, 5, 10 after the steps; decays 0, 1/2 and 0.6: 3, 4, 6.4.
+  teacher = state_lib.Net(
+    params=jnp.asarray(-7.0), batch_stats=jnp.asarray(0.0), opt_state=()
+  )
+
+  def step(teacher, t, student, stats):
+    student = state_lib.Net(params=student, batch_stats=9.0, opt_state=1.0)
+    return state_lib.update_teacher(
+      teacher,
+      student,
+      decay=state_lib.ema_decay(t, limit=0.6),
+      batch_stats=stats,
+    )
+
+  mapped = jax.vmap(
+    step,
+    in_axes=(None, None, None, 0),
+    out_axes=None,
+    axis_name=parallel.AXIS,
+  )
+  for t, student in enumerate((3.0, 5.0, 10.0)):
+    teacher = mapped(teacher, jnp.asarray(t), student, jnp.array([1.0, 2.0]))
+  np.testing.assert_allclose(teacher.params, 6.4, rtol=1e-6)
+  # Its own statistics, not the student's.
+  assert teacher.batch_stats == 1.5
+  assert teacher.opt_state == ()
+
+
+def test_created_state_holds_arrays_only():
+  net = state_lib.create_net({'params': {'w': jnp.zeros(1)}}, None)
+  state = state_lib.create({'task': net})
+  assert state.step == 0
+  assert all(isinstance(x, jax.Array) for x in jax.tree.leaves(state))

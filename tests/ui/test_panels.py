@@ -1,0 +1,164 @@
+import cv2
+import numpy as np
+from PIL import Image
+import pytest
+
+from jaxuda import errors
+from jaxuda.ui import panels
+
+COLORS = np.array([(255, 0, 0), (0, 255, 0), (0, 0, 255)], np.uint8)
+
+
+def test_labels_get_their_color_and_the_ignored_are_black():
+  label = np.array([[0, 2], [255, 1]])
+  colors = panels.color_labels(label, COLORS)
+  expected = [[(255, 0, 0), (0, 0, 255)], [(0, 0, 0), (0, 255, 0)]]
+  np.testing.assert_array_equal(colors, expected)
+  assert colors.dtype == np.uint8
+
+
+def test_nearer_is_brighter_and_the_invalid_is_black():
+  depth = np.array([[1.0, 4.0, 8.0, 655.35]])
+  near, same, middle, far = panels.color_depth(depth)[0].astype(int)
+  np.testing.assert_array_equal(near, same)
+  assert same.sum() > middle.sum() > far.sum()
+  valid = np.array([[True, False, True, True]])
+  assert not panels.color_depth(depth, valid=valid)[0, 1].any()
+
+
+def test_self_information_by_hand():
+  # p = (.7, .2, .1, 0): the sum of the maps .1801 + .2322 + .1661 + 0.
+  p = np.array([0.7, 0.2, 0.1, 1e-30])
+  assert panels.self_information(np.log(p)) == pytest.approx(0.5784, abs=1e-4)
+  assert panels.self_information(np.zeros(4)) == pytest.approx(1)
+  assert panels.self_information(np.array([1e4, 0])) == pytest.approx(0)
+
+
+def test_information_grows_brighter():
+  colors = panels.color_information(np.array([[0.0, 0.5, 1.0]]))
+  total = colors[0].astype(int).sum(-1)
+  assert total[0] < total[1] < total[2]
+
+
+def test_panel_shows_every_column():
+  image = np.full((2, 20, 90, 3), 7, np.uint8)
+  label = np.zeros((2, 40, 180), np.int32)
+  depth = np.full((2, 40, 180), 4.0, np.float32)
+  logits = np.zeros((2, 20, 90, 3), np.float32)
+  logits[..., 1] = 100
+  batch = {'image': image, 'label': label}
+  panel = panels.make_panel(batch, {'logits': logits}, colors=COLORS)
+  assert panel.shape == (18 + 2 * 24, 4 * 94 - 4, 3)
+  rows = slice(18, 38)
+  np.testing.assert_array_equal(panel[rows, :90], image[0])
+  np.testing.assert_array_equal(panel[rows, 94:184], image[0] * 0 + COLORS[0])
+  np.testing.assert_array_equal(panel[rows, 188:278], image[0] * 0 + COLORS[1])
+  batch.update(depth=depth, depth_valid=depth > 0)
+  prediction = {'logits': logits, 'depth': depth[:, ::2, ::2]}
+  panel = panels.make_panel(batch, prediction, colors=COLORS)
+  assert panel.shape == (18 + 2 * 24, 6 * 94 - 4, 3)
+  # Predicted and true depth are the same here.
+  np.testing.assert_array_equal(panel[rows, 282:372], panel[rows, 376:466])
+
+
+def test_training_panel_paints_by_kind():
+  shown = {
+    'image': {'mixed image': np.full((2, 40, 60, 3), 199.6)},
+    'label': {'mixed label': np.full((2, 40, 60), 1)},
+    'depth': {'source decoder': np.full((2, 40, 60), 4.0)},
+    'share': {'weight': np.zeros((2, 40, 60))},
+  }
+  panel = panels.make_training_panel(shown, colors=COLORS)
+  last = panel.shape[0] - 10
+  cells = [panel[last, 64 * i + 30] for i in range(4)]
+  np.testing.assert_array_equal(cells[0], [200] * 3)
+  np.testing.assert_array_equal(cells[1], COLORS[1])
+  near = panels.color_depth(np.full((1, 1), 4.0))[0, 0]
+  np.testing.assert_array_equal(cells[2], near)
+  none = panels.color_information(np.zeros((1, 1)))[0, 0]
+  np.testing.assert_array_equal(cells[3], none)
+  # A heading and two rows.
+  assert panel.shape == (18 + 2 * 44, 4 * 64 - 4, 3)
+
+
+def test_wide_panels_are_thinned_out():
+  image = np.zeros((1, 40, 1281, 3), np.uint8)
+  batch = {'image': image, 'label': image[..., 0]}
+  logits = np.zeros((1, 40, 1281, 3), np.float32)
+  panel = panels.make_panel(batch, {'logits': logits}, colors=COLORS)
+  assert panel.shape == (18 + 14 + 4, 4 * 431 - 4, 3)
+
+
+def test_legend_has_every_color():
+  legend = panels.draw_legend(('a', 'b', 'c'), COLORS, width=260)
+  assert legend.shape == (36, 260, 3)
+  for color in COLORS:
+    assert (legend == color).all(-1).any()
+
+
+def test_stack_pads_with_white():
+  stacked = panels.stack(
+    [np.zeros((1, 2, 3), np.uint8), np.zeros((2, 1, 3), np.uint8)]
+  )
+  expected = [[0, 0], [0, 255], [0, 255]]
+  np.testing.assert_array_equal(stacked[..., 0], expected)
+
+
+def test_png_of_colors_and_of_ids(tmp_path):
+  rgb = np.arange(24, dtype=np.uint8).reshape(2, 4, 3)
+  panels.write_png(tmp_path / 'a' / 'rgb.png', rgb)
+  np.testing.assert_array_equal(
+    panels.read_image(tmp_path / 'a' / 'rgb.png'), rgb
+  )
+  ids = np.array([[0, 1, 2, 255]], np.uint8)
+  panels.write_png(tmp_path / 'ids.png', ids)
+  panels.write_png(tmp_path / 'colors.png', ids, colors=COLORS)
+  with Image.open(tmp_path / 'ids.png') as image:
+    assert image.mode == 'L'
+    np.testing.assert_array_equal(np.asarray(image), ids)
+  with Image.open(tmp_path / 'colors.png') as image:
+    assert image.mode == 'P'
+    np.testing.assert_array_equal(np.asarray(image), ids)
+    np.testing.assert_array_equal(
+      np.asarray(image.convert('RGB')), panels.color_labels(ids, COLORS)
+    )
+  assert not list(tmp_path.rglob('*.part'))
+
+
+@pytest.mark.parametrize('suffix', ['png', 'bmp', 'tiff', 'webp', 'ppm', 'gif'])
+def test_reads_common_formats(tmp_path, suffix):
+  rgb = np.zeros((5, 7, 3), np.uint8)
+  rgb[2:, 3:] = (255, 0, 0)
+  options = {'lossless': True} if suffix == 'webp' else {}
+  Image.fromarray(rgb).save(tmp_path / f'a.{suffix}', **options)
+  np.testing.assert_array_equal(
+    panels.read_image(tmp_path / f'a.{suffix}'), rgb
+  )
+
+
+def test_reads_grey_transparent_16_bit_and_turned(tmp_path):
+  grey = np.full((2, 3), 90, np.uint8)
+  Image.fromarray(grey).save(tmp_path / 'grey.png')
+  cv2.imwrite(str(tmp_path / 'deep.png'), grey.astype(np.uint16) * 257)
+  rgba = np.dstack([grey, grey, grey, grey * 0])
+  Image.fromarray(rgba).save(tmp_path / 'rgba.png')
+  for name in ('grey', 'deep', 'rgba'):
+    np.testing.assert_array_equal(
+      panels.read_image(tmp_path / f'{name}.png'),
+      np.repeat(grey[..., None], 3, -1),
+    )
+  exif = Image.Exif()
+  exif[0x0112] = 6  # Turned by a quarter.
+  Image.fromarray(grey).save(tmp_path / 'turned.jpg', exif=exif)
+  assert panels.read_image(tmp_path / 'turned.jpg').shape == (3, 2, 3)
+
+
+@pytest.mark.parametrize('kind', ['empty', 'text', 'cut'])
+def test_unreadable_pictures_are_named(tmp_path, kind):
+  path = tmp_path / 'broken.png'
+  panels.write_png(path, np.zeros((64, 64, 3), np.uint8))
+  whole = path.read_bytes()
+  data = {'empty': b'', 'text': b'not a picture', 'cut': whole[:-40]}
+  path.write_bytes(data[kind])
+  with pytest.raises(errors.UserError, match=r'broken\.png is not a readable'):
+    panels.read_image(path)

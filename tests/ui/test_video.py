@@ -1,0 +1,43 @@
+import numpy as np
+import pytest
+
+from jaxuda import errors
+from jaxuda.ui import video
+
+COLORS = np.array([[200, 0, 0], [0, 0, 201]], np.uint8)
+
+
+def test_blend():
+  image = np.full((1, 3, 3), 100, np.uint8)
+  label = np.array([[0, 1, 255]])
+  np.testing.assert_array_equal(
+    video.blend(image, label, COLORS),
+    [[[150, 50, 50], [50, 50, 151], [50, 50, 50]]],
+  )
+
+
+@pytest.mark.parametrize('suffix', video.VIDEOS)
+def test_there_and_back(tmp_path, suffix):
+  """Frames of one colour survive a codec almost."""
+  path = tmp_path / f'a{suffix}'
+  frames = [np.full((32, 48, 3), value, np.uint8) for value in (20, 120, 220)]
+  labelled = [(frame, np.zeros(frame.shape[:2], np.int32)) for frame in frames]
+  assert video.write_video(path, labelled, colors=COLORS, rate=10) == 3
+  assert video.frame_rate(path) == pytest.approx(10)
+  found = list(video.read_video(path))
+  assert len(found) == 3
+  for frame, value in zip(found, (20, 120, 220), strict=True):
+    assert frame.shape == (32, 48, 3)
+    expected = [(200 + value) / 2, value / 2, value / 2]
+    np.testing.assert_allclose(frame.mean((0, 1)), expected, atol=8)
+  assert [p.name for p in tmp_path.iterdir()] == [path.name]
+
+
+def test_mistakes(tmp_path):
+  with pytest.raises(errors.UserError, match=r'ending in \.mp4 or \.avi'):
+    video.write_video(tmp_path / 'a.gif', [], colors=COLORS)
+  with pytest.raises(errors.UserError, match='no file'):
+    list(video.read_video(tmp_path / 'none.mp4'))
+  (tmp_path / 'a.mp4').write_bytes(b'no video')
+  with pytest.raises(errors.UserError, match='no frame'):
+    list(video.read_video(tmp_path / 'a.mp4'))
