@@ -1,0 +1,23 @@
+import pytest
+
+from jaxuda.ui import files
+
+
+def test_appears_whole(tmp_path):
+  path = tmp_path / 'new' / 'a.json'
+  with files.atomic(path) as part:
+    part.write_text('{}')
+    assert part.suffix == '.json'
+    assert not path.exists()
+  assert path.read_text() == '{}'
+  assert list(path.parent.iterdir()) == [path]
+
+
+def test_an_error_leaves_the_old_file(tmp_path):
+  path = tmp_path / 'a.json'
+  path.write_text('old')
+  with pytest.raises(ZeroDivisionError), files.atomic(path) as part:
+    part.write_text('new')
+    1 / 0  # noqa: B018
+  assert path.read_text() == 'old'
+  assert list(tmp_path.iterdir()) == [path]
