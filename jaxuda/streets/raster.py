@@ -210,14 +210,8 @@ def _find_spans(polygons: Polygons, height: int, width: int):
   # Bounding boxes from the rows: tighter than those of the corners where a
   # polygon leaves the picture.
   seen = np.flatnonzero(number)
-  left, right = (
-    np.zeros((2, 0))
-    if not len(seen)
-    else (
-      np.ceil(np.minimum.reduceat(start, first[seen])).clip(0, width),
-      np.floor(np.maximum.reduceat(stop, first[seen])).clip(-1, width - 1),
-    )
-  )
+  left = np.ceil(np.minimum.reduceat(start, first[seen])).clip(0, width)
+  right = np.floor(np.maximum.reduceat(stop, first[seen])).clip(-1, width - 1)
   last = first + number
   boxes = np.stack(
     [seen, left, right + 1, *(x[seen] for x in (top, bottom, first, last))], 1
