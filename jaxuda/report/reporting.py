@@ -29,6 +29,7 @@ from jaxuda.report import predictions
 from jaxuda.report import runs as runs_lib
 from jaxuda.report import sections
 from jaxuda.report import tables
+from jaxuda.run import config_fields
 from jaxuda.run import provenance
 from jaxuda.run import workdir as workdir_lib
 from jaxuda.ui import command
@@ -202,7 +203,7 @@ def _list_fields(runs):
   configs = [run.config for run in runs]
   if len(runs) > 1:
     return tables.differing_fields(configs)
-  return [(x, [workdir_lib.show(configs[0], x)]) for x in sorted(configs[0])]
+  return [(x, [config_fields.show(configs[0], x)]) for x in sorted(configs[0])]
 
 
 def main(*workdirs: str) -> None:

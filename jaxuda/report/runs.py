@@ -9,8 +9,10 @@ import statistics
 from typing import Any
 
 from jaxuda import errors
+from jaxuda.data.classes import class_tables
 from jaxuda.data.classes import labels
 from jaxuda.evaluate import comparison
+from jaxuda.run import config_fields
 from jaxuda.run import provenance
 from jaxuda.run import workdir as workdir_lib
 
@@ -129,7 +131,7 @@ def _protocol(run):
       if kind in run.scores
     ]
   classes = run.config.get('classes', '')
-  if workdir_lib.is_own(classes):
+  if class_tables.is_table(classes):
     classes = labels.identify(str(pathlib.Path(run.workdir, 'classes.json')))
   target = 'data.target.'
   return [
@@ -152,7 +154,7 @@ def _read(workdir, name):
   return RunFiles(
     workdir=workdir,
     name=name,
-    config=workdir_lib.flatten(config),
+    config=config_fields.flatten(config),
     scores=scores,
     lines=_read_lines(pathlib.Path(workdir) / 'metrics.jsonl'),
     parameters=_read_count(pathlib.Path(workdir) / 'parameters.txt'),

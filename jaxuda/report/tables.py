@@ -7,7 +7,7 @@ from typing import Any
 
 from jaxuda.evaluate import comparison
 from jaxuda.report import runs as runs_lib
-from jaxuda.run import workdir as workdir_lib
+from jaxuda.run import config_fields
 from jaxuda.ui import display
 
 _DEPTH = {
@@ -127,7 +127,7 @@ def differing_fields(
   """
   rows = []
   for field in sorted({name for config in configs for name in config}):
-    shown = [workdir_lib.show(config, field) for config in configs]
+    shown = [config_fields.show(config, field) for config in configs]
     if len(set(shown)) > 1:
       rows.append((field, shown))
   return rows

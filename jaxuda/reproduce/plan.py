@@ -15,6 +15,7 @@ import ml_collections
 from jaxuda import errors
 from jaxuda import methods
 from jaxuda.reproduce import choices
+from jaxuda.run import config_fields
 from jaxuda.run import own_classes
 from jaxuda.run import workdir as workdir_lib
 from jaxuda.ui import command
@@ -238,7 +239,7 @@ class _Expander:
   def _add_before(self, row, seed):
     """It may be another method, without some of the fields."""
     config = command.read_config(self._path(row)).to_dict()
-    fields = workdir_lib.flatten(config)
+    fields = config_fields.flatten(config)
     known = [x for x in self._overrides if choices.read_field(x) in fields]
     return self._add(row, seed, known)
 

@@ -19,6 +19,7 @@ import ml_collections
 from jaxuda import errors
 from jaxuda.run import checkpoint
 from jaxuda.run import cluster
+from jaxuda.run import config_fields
 from jaxuda.run import provenance
 from jaxuda.run import signals
 from jaxuda.run import workdir as workdir_lib
@@ -281,10 +282,10 @@ def _claim(workdir, config, checkpoints):
   step, scores, first = cluster.gather(
     [checkpoints.latest() or 0, workdir_lib.read_scores(workdir), new]
   )[0]
-  workdir_lib.check_command(first, new)
+  config_fields.check_command(first, new)
   if step:
     old = checkpoints.config(step)
-    workdir_lib.check_config(old, new, workdir=str(workdir))
+    config_fields.check_config(old, new, workdir=str(workdir))
   if scores and scores['best']['checkpoint_step'] not in checkpoints.steps():
     scores = {}  # Its checkpoint was removed by hand.
   if scores:

@@ -16,6 +16,7 @@ from jaxuda import errors
 from jaxuda.depdis.run import stages
 from jaxuda.evaluate import evaluation
 from jaxuda.run import cluster
+from jaxuda.run import config_fields
 from jaxuda.run import workdir as workdir_lib
 from jaxuda.step import parallel
 from tests import tiny
@@ -126,12 +127,12 @@ def test_agreement_is_what_the_others_sent_two_calls_ago(monkeypatch):
 
 def test_processes_started_in_different_ways_are_refused():
   first = {'seed': 1, 'eval_every': 5, 'data': {'data_dir': 'a'}}
-  workdir_lib.check_command(first, {**first, 'data': {'data_dir': 'b'}})
+  config_fields.check_command(first, {**first, 'data': {'data_dir': 'b'}})
   # Where the run may change it, the processes still may not differ.
   with pytest.raises(
     errors.UserError, match=r'process 0; differing: eval_every \(5 there, 6 he'
   ):
-    workdir_lib.check_command(first, {**first, 'eval_every': 6})
+    config_fields.check_command(first, {**first, 'eval_every': 6})
 
 
 @pytest.mark.parametrize('processes', [2, 3])

@@ -27,6 +27,7 @@ from ml_collections import config_flags
 from jaxuda import errors
 from jaxuda.data.files import label_files
 from jaxuda.depdis.pseudo import labelling
+from jaxuda.run import config_fields
 from jaxuda.run import workdir as workdir_lib
 from jaxuda.train import segmentation
 from jaxuda.ui import command
@@ -121,7 +122,7 @@ def _claim(workdir, config):
   path = workdir / 'config.json'
   if path.is_file():
     old = workdir_lib.config_to_dict(workdir_lib.read_config(workdir))
-    workdir_lib.check_config(_strict(old), _strict(new), workdir=str(workdir))
+    config_fields.check_config(_strict(old), _strict(new), workdir=str(workdir))
   workdir_lib.write_json(path, new)
 
 
@@ -150,7 +151,7 @@ def _check_stage(folder, config):
   # Of later stages, which a run of the first alone does not have.
   old['self_training'] = new['self_training']
   try:
-    workdir_lib.check_config(old, new, workdir=str(folder))
+    config_fields.check_config(old, new, workdir=str(folder))
   except errors.UserError as e:
     raise errors.UserError(f'{where}: {e}') from e
   if old['stop_step'] != config.stop_step or not is_done(
