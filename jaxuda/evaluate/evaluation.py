@@ -331,4 +331,4 @@ def define_flags():
   flags.DEFINE_bool(
     'distributed', False, 'One of several processes: docs/clusters.md.'
   )
-  cluster.define_flags()
+  command.define_cluster()

@@ -19,6 +19,7 @@ from jaxuda.run import cluster
 from jaxuda.run import config_fields
 from jaxuda.run import workdir as workdir_lib
 from jaxuda.step import parallel
+from jaxuda.ui import command
 from tests import tiny
 
 SWITCH = '--config.distributed=True'
@@ -48,7 +49,7 @@ SWITCH = '--config.distributed=True'
 def test_flags_that_do_not_fit_are_refused(given, asked, message, monkeypatch):
   values = flags.FlagValues()
   monkeypatch.setattr(flags, 'FLAGS', values)
-  cluster.define_flags()
+  command.define_cluster()
   values(['program', *(f'--{k}={v}' for k, v in given.items())])
   with (
     pytest.raises(errors.UserError, match=message),
