@@ -1,4 +1,4 @@
-"""What a method needs of the data as a whole, made before training begins."""
+"""Preparation of a method that needs something of the data as a whole."""
 
 import importlib
 from typing import Any
@@ -7,17 +7,17 @@ import ml_collections
 
 
 def run(method: Any, config: ml_collections.ConfigDict) -> Any:
-  """Returns a method ready for training; most are already.
+  """Returns a method ready for training; most are so already.
 
   The others name a module, `preparation`, whose `prepare(method, config)`
-  returns them completed. A name, so that the methods import none of it.
+  returns them completed. It is a name, so that no method imports the module.
 
   Args:
-    method: made from the config.
+    method: the method that the config names.
     config: the whole config.
 
   Raises:
-    UserError: what it needs is missing or does not fit.
+    UserError: what the method needs is missing or does not fit.
   """
   name = getattr(method, 'preparation', '')
   if not name:

@@ -139,12 +139,12 @@ def _evaluate(config, method, step, state, progress, stop):
 def _draw(config, method, samples, step, state, batch, record):
   """Draws the first images of the evaluation split, and a training batch."""
   class_set = labels.get_class_set(config.classes)
-  names, colors = class_set.names, class_set.colors
+  colors = class_set.colors
   if samples:
     out = _predict(state, samples()['image'], method=method)
     panel = panels.make_panel(samples(), jax.device_get(out), colors=colors)
-    legend = panels.draw_legend(names, colors, width=panel.shape[1])
-    record.write_picture(step, 'target', panels.stack([panel, legend]))
+    panel = panels.stack_with_legend([panel], class_set.names, colors)
+    record.write_picture(step, 'target', panel)
   if batch is not None and _part(method, 'pictures'):
     share, key = parallel.first_share(batch), rng.root(config.seed)
     shown = jax.device_get(_picture(state, share, key, method=method))
