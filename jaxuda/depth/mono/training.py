@@ -1,6 +1,5 @@
 """Trains a self-supervised depth network; the same call again goes on."""
 
-import dataclasses
 import functools
 import os
 from typing import Any
@@ -32,15 +31,11 @@ def create_method(config: Any) -> self_supervised.Method:
       f'config.name={config.name!r}; expected monodepth, as in'
       ' configs/monodepth.py'
     )
-  known = {f.name for f in dataclasses.fields(self_supervised.Method)}
-  unknown = sorted(set(config.method) - known)
-  if unknown:
-    raise errors.UserError(
-      f'unknown field method.{unknown[0]}; expected one of'
-      f' {", ".join(sorted(known))}'
-    )
-  return self_supervised.Method(
-    total_steps=config.total_steps, **dict(config.method)
+  return errors.construct(
+    self_supervised.Method,
+    config.method,
+    group='method',
+    total_steps=config.total_steps,
   )
 
 

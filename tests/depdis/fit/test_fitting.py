@@ -126,7 +126,7 @@ def test_other_methods_need_no_preparation(config):
 @pytest.mark.parametrize(
   ('fields', 'message'),
   [
-    ({'covariance': 'tied'}, 'expected diag or full'),
+    ({'covariance': 'tied'}, 'expected one of diag, full'),
     ({'components': 0}, 'mixtures.components=0'),
     ({'least': 1}, 'mixtures.least=1; expected at least 5'),
     ({'floor': 0.0}, 'above 0'),
