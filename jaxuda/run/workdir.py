@@ -187,7 +187,7 @@ def load(
   if class_tables.is_table(config.classes) and own.is_file():
     config.classes = str(own)
   method = methods.create(config)
-  if only is predicts and not hasattr(method, 'predict'):
+  if only is predicts and method.predict is None:
     raise errors.UserError(
       f'{workdir} is a run of {config.name}, which labels no pixels; expected a'
       ' run of another method, or jaxuda.translate'

@@ -73,7 +73,7 @@ def _prepare(config, method, workdir, step):
     process_count=jax.process_count(),
   )
   evaluate = samples = None
-  if _part(method, 'predict'):
+  if method.predict is not None:
     # Missing images are found now, not after hours.
     pipeline.eval_stream(
       config.data,
@@ -97,11 +97,6 @@ def _prepare(config, method, workdir, step):
   )
 
 
-def _part(method, name):
-  """Returns an optional part of a method, or None."""
-  return getattr(method, name, None)
-
-
 def _begin(config, method, state, report):
   """Takes over the weights that the config names."""
   if 'generator' in config:
@@ -114,7 +109,7 @@ def _begin(config, method, state, report):
     state,
     config.initial,
     which=config.initial_checkpoint,
-    options=_part(method, 'network'),
+    options=method.network,
     report=report,
   )
 
@@ -145,7 +140,7 @@ def _draw(config, method, samples, step, state, batch, record):
     panel = panels.make_panel(samples(), jax.device_get(out), colors=colors)
     panel = panels.stack_with_legend([panel], class_set.names, colors)
     record.write_picture(step, 'target', panel)
-  if batch is not None and _part(method, 'pictures'):
+  if batch is not None and method.pictures is not None:
     share, key = parallel.first_share(batch), rng.root(config.seed)
     shown = jax.device_get(_picture(state, share, key, method=method))
     panel = panels.make_training_panel(shown, colors=colors)
