@@ -1,6 +1,6 @@
-"""One look at the evaluation split with all runs at once.
+"""Predictions of all runs on the evaluation split.
 
-They see the same image at the same time, so that where they disagree is known
+All runs see an image at the same time, so that it is known where they disagree
 without keeping every prediction.
 """
 
@@ -27,16 +27,16 @@ from jaxuda.ui import display
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Sample:
-  """One image, and what each run makes of it.
+  """An image, and the predictions of each run.
 
   Attributes:
-    name: of the image.
-    disagreement: see `disagreements`.
+    name: name of the image.
+    disagreement: share of its labelled pixels, see `disagreements`.
     image: uint8 [H, W, 3] RGB, at the first run's input size.
     label: int32 [h, w], 255 = ignore.
-    depth: true metres [h, w], 0 where there is none; None without.
-    predictions: run -> uint8 [h, w].
-    depths: run -> metres [h, w], of the runs that predict depth.
+    depth: true depth [h, w] in metres, 0 where it is not known; or None.
+    predictions: run -> classes, uint8 [h, w].
+    depths: run -> depth [h, w] in metres, of the runs that predict it.
     iou: run -> mean IoU of the image in percent, None without labelled pixels.
   """
 
@@ -52,12 +52,12 @@ class Sample:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Look:
-  """What was seen.
+  """What the runs predict.
 
   Attributes:
     confusions: run -> int64 [C, C], rows are the truth.
     scores: run -> what `scores.make_scores` returns, without depth errors.
-    samples: those on which the runs disagree most, the most first.
+    samples: images on which the runs disagree most, the most first.
     images: number of images seen.
     total: number of images in the split.
   """
@@ -73,7 +73,8 @@ def disagreements(predictions: np.ndarray, label: np.ndarray) -> np.ndarray:
   """Returns the share of the labelled pixels that not all runs see alike.
 
   Args:
-    predictions: [R, B, h, w] of R runs. A single one is held against the truth.
+    predictions: classes [R, B, h, w] of R runs; a single run is compared with
+      the truth.
     label: [B, h, w], 255 = ignore.
 
   Returns:
@@ -95,16 +96,16 @@ def look(
   """Predicts the evaluation split once with every run.
 
   Args:
-    runs: by name; all have the same classes, dataset and split.
-    count: how many samples are kept.
-    limit: images that are seen, from the first; None for all.
+    runs: name -> run; all have the same classes, dataset and split.
+    count: number of samples that are kept.
+    limit: number of images that are seen, from the first; None for all.
 
   Raises:
     UserError: the data cannot be read, or are not the same for all runs.
   """
   config = next(iter(runs.values())).config
   class_set = labels.get_class_set(config.classes)
-  kept = _Kept(count)
+  kept = []
   images = {name: {} for name in runs}
   confusions = {
     name: np.zeros([len(class_set.names)] * 2, np.int64) for name in runs
@@ -127,7 +128,11 @@ def look(
         ious = map(scores.percent, metrics.image_mean_iou(out['confusion']))
         keys = (f'{done + i}' for i in range(number))
         images[name].update(zip(keys, ious, strict=True))
-      kept.offer(batches[0], outs, done=done, images=images)
+      samples = _make_samples(batches[0], outs, done=done, images=images)
+      # Of equals the earlier one stays.
+      kept = heapq.nlargest(
+        count, [*kept, *samples], key=lambda sample: sample.disagreement
+      )
       done += number
       progress.update(done)
       if done >= seen:
@@ -144,7 +149,7 @@ def look(
       )
       for name, run in runs.items()
     },
-    samples=kept.samples(),
+    samples=kept,
     images=done,
     total=total,
   )
@@ -178,7 +183,7 @@ def _predict(state, image, label, *, method):
 
 
 def _read_batches(runs) -> Iterator[list[dict[str, Any]]]:
-  """Yields a batch for every run, the same one where they see it alike."""
+  """Yields a batch for each run, the same one to runs with the same input."""
   configs = [run.config for run in runs.values()]
   # Depth is shown if any run predicts it; the first stream brings the truth.
   with_depth = any(
@@ -213,53 +218,26 @@ def _read_batches(runs) -> Iterator[list[dict[str, Any]]]:
 
 
 def _cut(out, number):
-  """Leaves out what fills up the last batch."""
+  """Leaves out the rows that fill up the last batch."""
   return {name: x[:number] for name, x in out.items()}
 
 
-class _Kept:
-  """The samples on which the runs disagree most."""
-
-  def __init__(self, count):
-    self._count, self._heap = count, []
-
-  def offer(self, batch, outs, *, done, images):
-    predictions = np.stack([out['prediction'] for out in outs.values()])
-    label = batch['label'][: predictions.shape[1]]
-    shares = disagreements(predictions, label)
-    for i, share in enumerate(shares):
-      # Of equals the earlier one stays; no two are at the same place.
-      rank = (share, -(done + i))
-      if self._count <= 0 or (
-        len(self._heap) == self._count and rank < self._heap[0][0]
-      ):
-        continue
-      iou = {name: images[name][f'{done + i}'] for name in outs}
-      sample = _make_sample(batch, outs, i, share, iou)
-      push = heapq.heappush
-      if len(self._heap) == self._count:
-        push = heapq.heapreplace
-      push(self._heap, (rank, sample))
-
-  def samples(self):
-    return [sample for _, sample in sorted(self._heap, key=lambda x: x[0])][
-      ::-1
-    ]
-
-
-def _make_sample(batch, outs, i, share, iou):
-  depth = None
-  if 'depth' in batch:
-    depth = np.where(batch['depth_valid'][i], batch['depth'][i], 0)
-  return Sample(
-    name=batch['name'][i],
-    disagreement=float(share),
-    image=batch['image'][i],
-    label=batch['label'][i],
-    depth=depth,
-    predictions={name: out['prediction'][i] for name, out in outs.items()},
-    depths={
-      name: out['depth'][i] for name, out in outs.items() if 'depth' in out
-    },
-    iou=iou,
-  )
+def _make_samples(batch, outs, *, done, images):
+  predictions = np.stack([out['prediction'] for out in outs.values()])
+  labels = batch['label'][: predictions.shape[1]]
+  for i, share in enumerate(disagreements(predictions, labels)):
+    depth = None
+    if 'depth' in batch:
+      depth = np.where(batch['depth_valid'][i], batch['depth'][i], 0)
+    yield Sample(
+      name=batch['name'][i],
+      disagreement=float(share),
+      image=batch['image'][i],
+      label=batch['label'][i],
+      depth=depth,
+      predictions={run: out['prediction'][i] for run, out in outs.items()},
+      depths={
+        run: out['depth'][i] for run, out in outs.items() if 'depth' in out
+      },
+      iou={run: images[run][f'{done + i}'] for run in outs},
+    )

@@ -1,4 +1,4 @@
-"""The folder of a reproduction: whose it is, and who works there.
+"""The folder of a reproduction: which table's it is, and who works in it.
 
 reproduction.json     table and pair
 lock                  held while runs are trained
@@ -22,10 +22,10 @@ _RECORD = 'reproduction.json'
 
 
 class Folder:
-  """A context that holds the folder; what it starts can hold it, too.
+  """A context that holds the folder; processes started in it can hold it, too.
 
   Attributes:
-    path: of the folder.
+    path: the folder.
   """
 
   def __init__(self, path: str | os.PathLike, plan: plan_lib.Plan):
@@ -34,7 +34,7 @@ class Folder:
     self._lock = None
 
   def check(self) -> None:
-    """Checks that the folder is this table's, and its runs are these.
+    """Checks that the folder is this table's, and that its runs are the plan's.
 
     Raises:
       UserError: it is something else, or holds runs with another config.

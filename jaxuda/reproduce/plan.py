@@ -14,13 +14,13 @@ import ml_collections
 
 from jaxuda import errors
 from jaxuda import methods
-from jaxuda.reproduce import choices
+from jaxuda.reproduce import arguments
 from jaxuda.run import own_classes
 from jaxuda.run import workdir as workdir_lib
 from jaxuda.ui import command
 
 _PIPELINE = 'jaxuda.depdis.run'
-# Not trained from scratch.
+# Backbones that are not trained from scratch.
 _PRETRAINED = ('resnet101', 'vgg16', 'vgg16_adaptsegnet')
 
 
@@ -29,8 +29,8 @@ class Part:
   """A training; most runs are one, a pipeline is several, one after another.
 
   Attributes:
-    workdir: its folder.
-    steps: where it ends.
+    workdir: folder of the training.
+    steps: step at which it ends.
     scored: whether there is anything to score.
   """
 
@@ -41,12 +41,12 @@ class Part:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Run:
-  """One process.
+  """A run: one process.
 
   Attributes:
-    name: e.g. 'S1/seed1', its folder in the reproduction's.
-    command: what follows `python`.
-    config: what it is called with.
+    name: its folder in that of the reproduction, e.g. 'S1/seed1'.
+    command: what follows `python` on the command line.
+    config: the config that it is called with.
     parts: its trainings in order; the last one is scored.
     before: name of the run that must be done before, or ''.
   """
@@ -68,13 +68,13 @@ class Run:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Row:
-  """A row with its runs.
+  """A row of the table with its runs.
 
   Attributes:
-    label: its name.
-    paper: pair -> figure -> percent.
+    label: the row's name.
+    paper: pair -> figure -> percent that the paper reports.
     runs: seed -> name of a run.
-    same_as: label of an earlier row that is the same run, or ''.
+    same_as: label of an earlier row with the same runs, or ''.
   """
 
   label: str
@@ -88,14 +88,14 @@ class Plan:
   """A table with its runs.
 
   Attributes:
-    table: its name.
-    title: what it is, and whose.
-    pair: that the runs are on.
-    paper_pair: that the paper's figures are on.
-    seeds: of the runs.
-    rows: in the paper's order.
-    runs: by name, in the order in which they are started: seed by seed, so that
-      what is done at any time is a table.
+    table: the table's name.
+    title: the paper, and what the table shows.
+    pair: domain pair of the runs.
+    paper_pair: domain pair of the paper's figures.
+    seeds: seeds of every row.
+    rows: the rows in the paper's order.
+    runs: name -> run, in the order in which they are started: seed by seed, so
+      that what is done at any time is a table.
   """
 
   table: str
@@ -127,20 +127,20 @@ def expand(
   """Returns the runs of a table.
 
   Args:
-    name: of the table.
-    table: see configs/tables.py.
-    folder: where the configs are.
-    workdir: where the runs will be.
-    pair: '' for the paper's own.
-    classes: a class set; '' for the table's.
-    seeds: a run of every row for each.
-    rows: labels; all if there are none.
-    overrides: see `choices.check_overrides`. A run before a row takes those
-      that its config has.
+    name: the table's name.
+    table: a table of configs/tables.py.
+    folder: folder of the configs.
+    workdir: folder of the reproduction.
+    pair: domain pair; '' for the paper's own.
+    classes: class set; '' for the table's.
+    seeds: seeds for each of which every row has a run.
+    rows: labels of the rows; none for all.
+    overrides: flags for every run, see `arguments.check_overrides`. A run
+      before a row takes those that its config has.
 
   Raises:
-    UserError: an unknown row or pair, a config that cannot be, or rows that
-      would not be scored in the same way.
+    UserError: an unknown row or pair, an impossible config, or rows that would
+      not be scored in the same way.
   """
   pair = pair or table.pairs[0]
   chosen = _choose_rows(name, table, rows)
@@ -150,29 +150,32 @@ def expand(
     workdir=pathlib.Path(workdir),
     pair=pair,
     classes=classes or table.classes,
-    overrides=choices.check_overrides(overrides),
+    overrides=arguments.check_overrides(overrides),
   )
   planned = {row.label: {} for row in chosen}
   for seed in seeds:
     for row in chosen:
       planned[row.label][seed] = expander.add(row, seed)
   _check_alike(name, pair, chosen, planned, expander.runs)
-  owners = {}
+  owners, planned_rows = {}, []
+  for row in chosen:
+    runs = planned[row.label]
+    owner = owners.setdefault(tuple(runs.values()), row.label)
+    planned_rows.append(
+      Row(
+        label=row.label,
+        paper={pair: dict(figures) for pair, figures in row.paper.items()},
+        runs=runs,
+        same_as='' if owner == row.label else owner,
+      )
+    )
   return Plan(
     table=name,
     title=f'{table.paper}: {table.what}',
     pair=pair,
     paper_pair=pair if pair in table.pairs else table.pairs[0],
     seeds=tuple(seeds),
-    rows=tuple(
-      Row(
-        label=row.label,
-        paper={k: dict(v) for k, v in row.paper.items()},
-        runs=planned[row.label],
-        same_as=_first_owner(owners, row.label, planned[row.label]),
-      )
-      for row in chosen
-    ),
+    rows=tuple(planned_rows),
     runs=expander.runs,
   )
 
@@ -190,19 +193,14 @@ def _choose_rows(name, table, labels):
       raise errors.UserError(
         f'unknown row {label!r} of {name}; expected one of {", ".join(known)}'
       )
-  # In the table's order: the first is what the others are compared with.
+  # In the table's order: the others are compared with its first row.
   wanted = {(known.get(x) or by_slug[x]).label for x in labels} or set(known)
   return [row for row in table.rows if row.label in wanted]
 
 
-def _first_owner(owners, label, runs):
-  first = owners.setdefault(tuple(runs.values()), label)
-  return '' if first == label else first
-
-
 def _merge(overrides):
-  """The last of each field: tuples given twice would become longer."""
-  return list({choices.read_field(x): x for x in overrides}.values())
+  """Keeps the last override of each field: tuples given twice would grow."""
+  return list({arguments.read_field(x): x for x in overrides}.values())
 
 
 class _Expander:
@@ -236,10 +234,10 @@ class _Expander:
       )
 
   def _add_before(self, row, seed):
-    """It may be another method, without some of the fields."""
+    """The run before may be of another method, without some of the fields."""
     config = command.read_config(self._path(row)).to_dict()
     fields = workdir_lib.flatten(config)
-    known = [x for x in self._overrides if choices.read_field(x) in fields]
+    known = [x for x in self._overrides if arguments.read_field(x) in fields]
     return self._add(row, seed, known)
 
   def _path(self, row):
@@ -274,7 +272,7 @@ class _Expander:
 
 @contextlib.contextmanager
 def _naming(where):
-  """Adds to a user's mistake where it is."""
+  """Says in a user's mistake where it is."""
   try:
     yield
   except errors.UserError as e:
@@ -290,7 +288,7 @@ def _check_steps(config):
 
 
 def _is_scored(config):
-  """A CycleGAN segments nothing."""
+  """Says whether the method segments; a CycleGAN does not."""
   return hasattr(methods.create(own_classes.count(config)), 'predict')
 
 
@@ -312,10 +310,7 @@ def _parts(module, config, workdir):
 
 def _check_alike(name, pair, rows, planned, runs):
   """Rows that could not stand side by side are not worth the training."""
-  first = tuple(planned[rows[0].label].values())
-  if len(rows) > 1 and all(
-    tuple(planned[row.label].values()) == first for row in rows
-  ):
+  if len(rows) > 1 and len({tuple(x.values()) for x in planned.values()}) == 1:
     raise errors.UserError(
       f'all rows of {name} are the same run with pair={pair}; expected another'
       ' pair'
@@ -335,7 +330,7 @@ def _check_alike(name, pair, rows, planned, runs):
 
 
 def scoring(config: ml_collections.ConfigDict) -> dict[str, Any]:
-  """Returns what of a config decides how it is scored."""
+  """Returns what in a config decides how its run is scored."""
   target = config.data.target
   labels = target.get('eval_labels', 'native')
   return {
@@ -347,5 +342,5 @@ def scoring(config: ml_collections.ConfigDict) -> dict[str, Any]:
 
 
 def same_images(dataset: str) -> str:
-  """Returns a dataset's name without where its depth is from."""
+  """Returns a dataset's name without the source of its depth."""
   return re.sub(r'/(stereo|mono)$', '', dataset)
