@@ -1,7 +1,6 @@
 """The runs that a table needs."""
 
-from collections.abc import Sequence
-import contextlib
+from collections.abc import Mapping, Sequence
 import dataclasses
 import json
 import os
@@ -78,7 +77,7 @@ class Row:
   """
 
   label: str
-  paper: dict[str, dict[str, float]]
+  paper: Mapping[str, Mapping[str, float]]
   runs: dict[int, str]
   same_as: str = ''
 
@@ -152,30 +151,30 @@ def expand(
     classes=classes or table.classes,
     overrides=arguments.check_overrides(overrides),
   )
-  planned = {row.label: {} for row in chosen}
+  names = {row.label: {} for row in chosen}
   for seed in seeds:
     for row in chosen:
-      planned[row.label][seed] = expander.add(row, seed)
-  _check_alike(name, pair, chosen, planned, expander.runs)
-  owners, planned_rows = {}, []
+      names[row.label][seed] = expander.add(row, seed)
+  planned, owners = [], {}
   for row in chosen:
-    runs = planned[row.label]
+    runs = names[row.label]
     owner = owners.setdefault(tuple(runs.values()), row.label)
-    planned_rows.append(
+    planned.append(
       Row(
         label=row.label,
-        paper={pair: dict(figures) for pair, figures in row.paper.items()},
+        paper=row.paper,
         runs=runs,
         same_as='' if owner == row.label else owner,
       )
     )
+  _check_alike(name, pair, planned, expander.runs)
   return Plan(
     table=name,
     title=f'{table.paper}: {table.what}',
     pair=pair,
     paper_pair=pair if pair in table.pairs else table.pairs[0],
     seeds=tuple(seeds),
-    rows=tuple(planned_rows),
+    rows=tuple(planned),
     runs=expander.runs,
   )
 
@@ -212,33 +211,53 @@ class _Expander:
     self.runs: dict[str, Run] = {}
     self._names: dict[str, str] = {}
 
-  def add(self, row, seed) -> str:
-    """Returns the name of a row's run."""
-    return self._add(row, seed, self._overrides)
-
-  def _add(self, row, seed, overrides):
-    own, before = [*row.overrides], ''
+  def add(self, row, seed, overrides=None) -> str:
+    """Adds a row's run, and the one before it; returns the run's name."""
+    path, before, own = self._path(row), '', [*row.overrides]
     if row.before:
       before = self._add_before(row.before.row, seed)
       own.append(f'--config.{row.before.field}={self._workdir / before}')
-    path = self._path(row)
-    given = [*own, f'--config.seed={seed}', *overrides]
-    with _naming(f'row {row.label}'):
+    given = self._overrides if overrides is None else overrides
+    given = [*own, f'--config.seed={seed}', *given]
+    try:
       config = command.read_config(path, _merge(given))
       if config.network.backbone in _PRETRAINED and _is_scored(config):
         weights = row.weights or self._table.weights
         initial = f'--config.initial=pretrained/{weights.file}'
         given = [*weights.overrides, initial, *given]
-      return self._keep(
-        *(row.module, path, slug(row.label), seed, given), before=before
+      config = own_classes.count(command.read_config(path, _merge(given)))
+      scored = _is_scored(config)
+      if not 1 <= config.stop_step <= config.total_steps:
+        raise errors.UserError(
+          f'stop_step={config.stop_step}; expected at least 1 and at most'
+          f' total_steps={config.total_steps}'
+        )
+    except errors.UserError as e:
+      raise errors.UserError(f'row {row.label}: {e}') from e
+    tree = workdir_lib.config_to_dict(config)
+    identity = json.dumps([row.module, tree], sort_keys=True)
+    if identity not in self._names:
+      name = self._names[identity] = f'{slug(row.label)}/seed{seed}'
+      workdir = self._workdir / name
+      flags = (f'--config={path}', f'--workdir={workdir}', *_merge(given))
+      self.runs[name] = Run(
+        name=name,
+        command=('-m', row.module, *flags),
+        config=config,
+        parts=tuple(
+          Part(workdir=workdir / folder, steps=steps, scored=scored)
+          for folder, steps in _list_trainings(row.module, config).items()
+        ),
+        before=before,
       )
+    return self._names[identity]
 
   def _add_before(self, row, seed):
     """The run before may be of another method, without some of the fields."""
     config = command.read_config(self._path(row)).to_dict()
     fields = workdir_lib.flatten(config)
     known = [x for x in self._overrides if arguments.read_field(x) in fields]
-    return self._add(row, seed, known)
+    return self.add(row, seed, known)
 
   def _path(self, row):
     classes = f'classes={self._classes}' if self._classes else ''
@@ -246,86 +265,40 @@ class _Expander:
     pieces = (f'pair={self._pair}', classes, *more)
     return f'{self._folder / row.config}:{",".join(filter(None, pieces))}'
 
-  def _keep(self, module, path, folder, seed, given, *, before=''):
-    given = _merge(given)
-    config = own_classes.count(command.read_config(path, given))
-    _check_steps(config)
-    tree = workdir_lib.config_to_dict(config)
-    identity = json.dumps([module, tree], sort_keys=True)
-    if identity in self._names:
-      return self._names[identity]
-    name = f'{folder}/seed{seed}'
-    workdir = self._workdir / name
-    self._names[identity] = name
-    self.runs[name] = Run(
-      name=name,
-      command=(
-        *('-m', module, f'--config={path}', f'--workdir={workdir}'),
-        *given,
-      ),
-      config=config,
-      parts=_parts(module, config, workdir),
-      before=before,
-    )
-    return name
-
-
-@contextlib.contextmanager
-def _naming(where):
-  """Says in a user's mistake where it is."""
-  try:
-    yield
-  except errors.UserError as e:
-    raise errors.UserError(f'{where}: {e}') from e
-
-
-def _check_steps(config):
-  if not 1 <= config.stop_step <= config.total_steps:
-    raise errors.UserError(
-      f'stop_step={config.stop_step}; expected at least 1 and at most'
-      f' total_steps={config.total_steps}'
-    )
-
 
 def _is_scored(config):
   """Says whether the method segments; a CycleGAN does not."""
   return hasattr(methods.create(own_classes.count(config)), 'predict')
 
 
-def _parts(module, config, workdir):
-  scored = _is_scored(config)
+def _list_trainings(module, config):
+  """Folder -> steps of the trainings of a run."""
   if module != _PIPELINE:
-    return (Part(workdir=workdir, steps=config.stop_step, scored=scored),)
+    return {'': config.stop_step}
   training = config.self_training
-  folders = []
-  if not training.adversarial:
-    folders.append(('adversarial', config.stop_step))
+  folders = {} if training.adversarial else {'adversarial': config.stop_step}
   for number in range(1, training.rounds + 1):
-    folders.append((f'round{number}/training', training.stop_step))
-  return tuple(
-    Part(workdir=workdir / folder, steps=steps, scored=scored)
-    for folder, steps in folders
-  )
+    folders[f'round{number}/training'] = training.stop_step
+  return folders
 
 
-def _check_alike(name, pair, rows, planned, runs):
+def _check_alike(name, pair, rows, runs):
   """Rows that could not stand side by side are not worth the training."""
-  if len(rows) > 1 and len({tuple(x.values()) for x in planned.values()}) == 1:
+  if len(rows) > 1 and len({tuple(row.runs.values()) for row in rows}) == 1:
     raise errors.UserError(
       f'all rows of {name} are the same run with pair={pair}; expected another'
       ' pair'
     )
-  protocols = [
-    scoring(runs[planned[row.label][min(planned[row.label])]].config)
-    for row in rows
-  ]
-  for row, protocol in zip(rows, protocols, strict=True):
+  protocols = {
+    row.label: scoring(runs[row.runs[min(row.runs)]].config) for row in rows
+  }
+  first = rows[0].label
+  for label, protocol in protocols.items():
     for field, value in protocol.items():
-      if value != protocols[0][field]:
+      if value != protocols[first][field]:
         raise errors.UserError(
-          f'row {row.label} would be scored with {field}={value},'
-          f' {rows[0].label} with {protocols[0][field]}; expected the same:'
-          ' choose --rows'
+          f'row {label} would be scored with {field}={value}, {first} with'
+          f' {protocols[first][field]}; expected the same: choose --rows'
         )
 
 

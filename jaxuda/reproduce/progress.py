@@ -4,6 +4,7 @@ import dataclasses
 import json
 import os
 import pathlib
+from typing import Any
 
 from jaxuda.reproduce import plan as plan_lib
 from jaxuda.run import checkpoint
@@ -28,6 +29,8 @@ class State:
     began: clock in seconds at which it was started here, None if it was not.
     first: steps that were taken before that.
     seconds: how long it ran here.
+    process: its process, if it was started here.
+    log_start: size of its log in bytes before that.
   """
 
   run: plan_lib.Run
@@ -38,6 +41,8 @@ class State:
   began: float | None = None
   first: int = 0
   seconds: float = 0.0
+  process: Any = None
+  log_start: int = 0
 
 
 def is_done(run: plan_lib.Run) -> bool:

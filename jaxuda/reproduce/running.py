@@ -1,5 +1,6 @@
 """The processes of a plan's runs, a few at a time, until all have ended."""
 
+import collections
 from collections.abc import Callable
 import os
 import signal
@@ -71,10 +72,7 @@ class Runner:
       name: progress_lib.State(run=run) for name, run in plan.runs.items()
     }
     self._folder, self._overview, self._jobs = folder, overview, jobs
-    self._launch = launch
-    self._clock, self._sleep = clock, sleep
-    self._processes: dict[str, Any] = {}
-    self._log_starts: dict[str, int] = {}
+    self._launch, self._clock, self._sleep = launch, clock, sleep
     for state in self.states.values():
       state.step, _ = progress_lib.read(state.run)
       if progress_lib.is_done(state.run):
@@ -93,107 +91,104 @@ class Runner:
         if stop() and not told:
           told = True
           self._tell_all()
-        self._look(stopping=told)
+        for state in self._running():
+          self._look(state, stopping=told)
         if not told:
           self._start_some()
         self._overview.update(self.states, self._time_left())
-        if not self._processes:
+        if not self._running():
           break
         self._sleep(_PAUSE)
     finally:
       # No process is left unless something went wrong here.
-      for process in self._processes.values():
-        process.kill()
-        process.wait()
+      for state in self._running():
+        state.process.kill()
+        state.process.wait()
+
+  def _running(self):
+    return [
+      state
+      for state in self.states.values()
+      if state.status == progress_lib.RUNNING
+    ]
 
   def _start_some(self):
     for state in self.states.values():
-      if len(self._processes) >= self._jobs:
+      if len(self._running()) >= self._jobs:
         return
-      if state.status == progress_lib.WAITING and self._may_start(state):
+      if state.status != progress_lib.WAITING:
+        continue
+      before = self.states.get(state.run.before)
+      if before and before.status == progress_lib.FAILED:
+        self._fail(state, f'{state.run.before}, which it needs, failed')
+      elif not before or before.status == progress_lib.DONE:
         self._start(state)
 
-  def _may_start(self, state):
-    if not state.run.before:
-      return True
-    before = self.states[state.run.before].status
-    if before == progress_lib.FAILED:
-      self._fail(state, f'{state.run.before}, which it needs, failed')
-    return before == progress_lib.DONE
-
   def _start(self, state):
-    name = state.run.name
-    log = self._folder.log(name)
-    self._log_starts[name] = log.stat().st_size if log.exists() else 0
-    state.status, state.began = progress_lib.RUNNING, self._clock()
-    state.first = state.step
+    log = self._folder.log(state.run.name)
+    state.log_start = log.stat().st_size if log.exists() else 0
+    state.began, state.first = self._clock(), state.step
     try:
-      self._processes[name] = self._launch(state.run, self._folder)
+      state.process = self._launch(state.run, self._folder)
+      state.status = progress_lib.RUNNING
     except OSError as e:
       self._fail(state, f'cannot be started: {e}')
 
-  def _look(self, *, stopping):
-    for name, process in list(self._processes.items()):
-      state, code = self.states[name], process.poll()
-      state.step, state.rate = progress_lib.read(state.run)
-      state.seconds = self._clock() - state.began
-      if code is not None:
-        del self._processes[name]
-        self._end(state, code, stopping=stopping)
-
-  def _end(self, state, code, *, stopping):
+  def _look(self, state, *, stopping):
+    code = state.process.poll()
+    state.step, state.rate = progress_lib.read(state.run)
+    state.seconds = self._clock() - state.began
+    if code is None:
+      return
     if progress_lib.is_done(state.run):
       state.status, state.step = progress_lib.DONE, state.run.steps
       self._overview.message(f'{state.run.name} done')
     elif stopping:
       state.status = progress_lib.STOPPED
-    elif code == 0:
+    elif code > 0:
+      self._fail(state, f'exit status {code}')
+    elif code < 0:
+      self._fail(state, f'killed by {signal.Signals(-code).name}')
+    else:
       # So it ends after a signal that somebody else sent.
       self._fail(state, f'ended at step {state.step} of {state.run.steps}')
-    else:
-      self._fail(state, _explain(code))
 
   def _fail(self, state, reason):
     name = state.run.name
     state.status, state.reason = progress_lib.FAILED, reason
     text = f'{name} failed: {reason}'
-    if name in self._log_starts:
+    if state.began is not None:
       log = self._folder.log(name)
-      tail = progress_lib.read_tail(log, start=self._log_starts[name])
+      tail = progress_lib.read_tail(log, start=state.log_start)
       lines = ''.join(f'\n  | {line}' for line in tail.splitlines())
       text += f'; the end of {log}:{lines}'
     self._overview.message(text)
 
   def _tell_all(self):
     """Tells the processes to save after their step and to end."""
-    count = len(self._processes)
-    if count:
-      self._overview.message(
-        f'stopping: {count} run{"s" if count > 1 else ""} will save first'
-      )
-    for process in self._processes.values():
-      process.send_signal(signal.SIGTERM)
+    running = self._running()
+    if running:
+      runs = f'{len(running)} run{"s" if len(running) > 1 else ""}'
+      self._overview.message(f'stopping: {runs} will save first')
+    for state in running:
+      state.process.send_signal(signal.SIGTERM)
 
   def _time_left(self):
     """Seconds until all are done, by the time that a step of each row took."""
-    pace = {}
+    seconds, steps = collections.Counter(), collections.Counter()
     for state in self.states.values():
-      steps = state.step - state.first
-      if state.began is not None and steps > 0:
+      taken = state.step - state.first
+      if state.began is not None and taken > 0:
         for group in (os.path.dirname(state.run.name), ''):
-          seconds, before = pace.get(group, (0.0, 0))
-          pace[group] = seconds + state.seconds, before + steps
-    if not pace:
+          seconds[group] += state.seconds
+          steps[group] += taken
+    if not steps:
       return None
     left = 0.0
     for state in self.states.values():
       if state.status in (progress_lib.WAITING, progress_lib.RUNNING):
-        seconds, steps = pace.get(os.path.dirname(state.run.name), pace[''])
-        left += (state.run.steps - state.step) * seconds / steps
+        row = os.path.dirname(state.run.name)
+        group = row if row in steps else ''
+        missing = state.run.steps - state.step
+        left += missing * seconds[group] / steps[group]
     return left / self._jobs
-
-
-def _explain(code):
-  if code < 0:
-    return f'killed by {signal.Signals(-code).name}'
-  return f'exit status {code}'
