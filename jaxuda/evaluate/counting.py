@@ -10,7 +10,7 @@ import numpy as np
 
 from jaxuda.data.classes import labels
 from jaxuda.evaluate import metrics
-from jaxuda.evaluate import views as views_lib
+from jaxuda.evaluate import views
 
 
 def merge_table(source: str, target: str) -> tuple[int, ...]:
@@ -72,11 +72,9 @@ def count_views(
   batch: Mapping[str, Any],
   *,
   method: Any,
-  size: Sequence[int],
-  views: views_lib.Views,
-  image_resize: str,
   table: tuple[int, ...] | None,
   count: int,
+  **looking: Any,
 ) -> dict[str, Any]:
   """Scores a batch whose pictures are looked at in several ways.
 
@@ -85,31 +83,22 @@ def count_views(
     batch: 'image' uint8 [B, H, W, 3] in its own size, 'label' int32 [B, h, w],
       255 = ignore.
     method: method whose `predict` is scored; hashable.
-    size: (height, width) of the network's input.
-    views: how each picture is looked at.
-    image_resize: filter, 'bicubic' or 'bilinear'.
-    table: scored class of each class of the network; None if they are the same.
+    table: as in `count_batch`.
     count: number of scored classes.
+    **looking: 'size', 'views' and 'image_resize' of `mean_probabilities`.
 
   Returns:
-    'confusion' int32 [B, count, count + 1], rows are the truth. The
-    probabilities of all views are averaged at the label's resolution.
+    'confusion' as in `count_batch`. The probabilities of all views are averaged
+    at the label's resolution.
   """
-  predictions = []
-  for image in batch['image']:
-    maps = views_lib.mean_probabilities(
-      image,
-      state,
-      method=method,
-      size=tuple(size),
-      views=views,
-      image_resize=image_resize,
-      out=batch['label'].shape[1:],
-    )
-    predictions.append(maps.argmax(-1))
+  label, looking = batch['label'], {'out': batch['label'].shape[1:], **looking}
+  predictions = [
+    views.mean_probabilities(image, state, method=method, **looking).argmax(-1)
+    for image in batch['image']
+  ]
   return {
     'confusion': _confusion(
-      jnp.asarray(batch['label']), jnp.asarray(predictions), table, count
+      jnp.asarray(label), jnp.asarray(predictions), table, count
     )
   }
 

@@ -74,8 +74,8 @@ def run(
   def count_batch(batch):
     if not once:
       resize = target.get('image_resize', 'bicubic')
-      seen = {'size': target.size, 'views': views, 'image_resize': resize}
-      return counting.count_views(state, batch, **seen, **options)
+      looking = {'size': target.size, 'views': views, 'image_resize': resize}
+      return counting.count_views(state, batch, **looking, **options)
     depth = None
     if with_depth and 'depth' in batch:
       depth = (batch['depth'], batch['depth_valid'])
@@ -93,9 +93,9 @@ def run(
   counted = _count(_count_behind(batches, count_batch), count, stop)
   if counted is None:
     return None
-  confusion, images, depth, resolutions = _merge(cluster.gather(counted))
+  confusion, images, depth, resolution = _merge(cluster.gather(counted))
   protocol = {
-    'label_resolution': _resolution(resolutions),
+    'label_resolution': resolution,
     'network_input': list(target.size),
     'checkpoint_step': step,
     'network': getattr(method, 'evaluated', 'task (student)'),
@@ -140,20 +140,18 @@ def _read_batches(config, *, split, classes, whole_images, progress, **options):
 
 def _count_behind(batches, count_batch):
   """Yields (batch, result on the host), one batch behind the device."""
-  waiting = None
+  waiting = []
   for batch in batches:
-    result = count_batch(batch)
-    if waiting:
-      yield waiting[0], jax.device_get(waiting[1])
-    waiting = batch, result
-  if waiting:
-    yield waiting[0], jax.device_get(waiting[1])
+    waiting.append((batch, count_batch(batch)))
+    if len(waiting) > 1:
+      yield jax.device_get(waiting.pop(0))
+  yield from jax.device_get(waiting)
 
 
 def _count(counted_batches, count, stop):
   """Sums what this process scored, in JSON types; None if stopped."""
   confusion = np.zeros((count, count + 1), np.int64)
-  batches, resolutions, depth = [], [], collections.Counter()
+  batches, sizes, depth = [], set(), collections.Counter()
   for batch, result in counted_batches:
     per_image = np.asarray(result['confusion']).astype(np.int64)
     confusion += per_image.sum(0)
@@ -161,42 +159,32 @@ def _count(counted_batches, count, stop):
     # A batch that was filled up has fewer names than rows.
     batches.append(list(zip(batch['name'], iou, strict=False)))
     if batches[-1]:
-      resolutions.append(batch['label'].shape[1:])
-    if 'depth' in result:
-      depth.update({k: float(v) for k, v in result['depth'].items()})
+      sizes.add(tuple(map(int, batch['label'].shape[1:])))
+    depth.update({k: float(v) for k, v in result.get('depth', {}).items()})
     if stop():
       return None
   return {
     'confusion': confusion.tolist(),
     'batches': batches,
     'depth': depth,
-    'resolutions': sorted({tuple(map(int, size)) for size in resolutions}),
+    'sizes': sorted(sizes),
   }
 
 
 def _merge(parts):
   """Adds up what the processes have counted."""
   confusion = np.sum([x['confusion'] for x in parts], axis=0, dtype=np.int64)
-  images = {}
+  images, depth = {}, collections.Counter()
   # The first process has the first rows of every batch.
   for shares in zip(*(x['batches'] for x in parts), strict=True):
     for name, iou in itertools.chain(*shares):
-      images[_unique(name, images)] = iou
-  depth = collections.Counter()
+      images[name if name not in images else f'{name}#{len(images)}'] = iou
   for part in parts:
     depth.update(part['depth'])
-  resolutions = {tuple(size) for x in parts for size in x['resolutions']}
-  return confusion, images, dict(depth) or None, resolutions
-
-
-def _resolution(sizes):
-  """[h, w], or a list of them where the images differ."""
-  sizes = sorted(list(map(int, s)) for s in sizes)
-  return sizes[0] if len(sizes) == 1 else sizes
-
-
-def _unique(name, taken):
-  return name if name not in taken else f'{name}#{len(taken)}'
+  sizes = sorted({tuple(size) for x in parts for size in x['sizes']})
+  sizes = [list(size) for size in sizes]
+  resolution = sizes[0] if len(sizes) == 1 else sizes
+  return confusion, images, dict(depth) or None, resolution
 
 
 def set_folders(

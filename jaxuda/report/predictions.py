@@ -104,38 +104,32 @@ def look(
     UserError: the data cannot be read, or are not the same for all runs.
   """
   config = next(iter(runs.values())).config
-  class_set = labels.get_class_set(config.classes)
-  kept = []
-  images = {name: {} for name in runs}
-  confusions = {
-    name: np.zeros([len(class_set.names)] * 2, np.int64) for name in runs
-  }
+  classes = len(labels.get_class_set(config.classes).names)
+  confusions = {name: np.zeros((classes, classes), np.int64) for name in runs}
+  ious, kept = {name: [] for name in runs}, []
   total = pipeline.eval_size(config.data)
   seen = min(total, limit or total)
-  title = (
-    f'predict {config.data.target.dataset} {config.data.target.eval_split}'
-  )
-  with display.Progress(title, total=seen, unit='images') as progress:
-    done = 0
+  target = config.data.target
+  with display.Progress(
+    f'predict {target.dataset} {target.eval_split}', total=seen, unit='images'
+  ) as progress:
     for batches in _read_batches(runs):
-      number = min(len(batches[0]['name']), seen - done)
-      outs = {
-        name: _cut(predict_batch(run, batch), number)
-        for (name, run), batch in zip(runs.items(), batches, strict=True)
-      }
-      for name, out in outs.items():
+      number, outs = min(len(batches[0]['name']), seen - progress.done), {}
+      for (name, run), batch in zip(runs.items(), batches, strict=True):
+        # Without the rows that fill up the last batch.
+        out = {k: x[:number] for k, x in predict_batch(run, batch).items()}
         confusions[name] += out['confusion'].astype(np.int64).sum(0)
-        ious = map(scores.percent, metrics.image_mean_iou(out['confusion']))
-        keys = (f'{done + i}' for i in range(number))
-        images[name].update(zip(keys, ious, strict=True))
-      samples = _make_samples(batches[0], outs, done=done, images=images)
+        iou = metrics.image_mean_iou(out['confusion'])
+        outs[name] = {**out, 'iou': [*map(scores.percent, iou)]}
+        ious[name] += outs[name]['iou']
       # Of equals the earlier one stays.
       kept = heapq.nlargest(
-        count, [*kept, *samples], key=lambda sample: sample.disagreement
+        count,
+        [*kept, *_make_samples(batches[0], outs)],
+        key=lambda sample: sample.disagreement,
       )
-      done += number
-      progress.update(done)
-      if done >= seen:
+      progress.update(progress.done + number)
+      if progress.done >= seen:
         break
   return Look(
     confusions=confusions,
@@ -143,14 +137,15 @@ def look(
       name: scores.make_scores(
         confusions[name],
         run.config.classes,
-        images=images[name],
+        # By number: two images may have the same name.
+        images={str(i): iou for i, iou in enumerate(ious[name])},
         depth=None,
-        protocol={'checkpoint_step': run.step, 'images': done},
+        protocol={'checkpoint_step': run.step, 'images': progress.done},
       )
       for name, run in runs.items()
     },
     samples=kept,
-    images=done,
+    images=progress.done,
     total=total,
   )
 
@@ -217,15 +212,10 @@ def _read_batches(runs) -> Iterator[list[dict[str, Any]]]:
     yield [batches[i] for i in places]
 
 
-def _cut(out, number):
-  """Leaves out the rows that fill up the last batch."""
-  return {name: x[:number] for name, x in out.items()}
-
-
-def _make_samples(batch, outs, *, done, images):
+def _make_samples(batch, outs):
   predictions = np.stack([out['prediction'] for out in outs.values()])
-  labels = batch['label'][: predictions.shape[1]]
-  for i, share in enumerate(disagreements(predictions, labels)):
+  label = batch['label'][: predictions.shape[1]]
+  for i, share in enumerate(disagreements(predictions, label)):
     depth = None
     if 'depth' in batch:
       depth = np.where(batch['depth_valid'][i], batch['depth'][i], 0)
@@ -233,11 +223,9 @@ def _make_samples(batch, outs, *, done, images):
       name=batch['name'][i],
       disagreement=float(share),
       image=batch['image'][i],
-      label=batch['label'][i],
+      label=label[i],
       depth=depth,
       predictions={run: out['prediction'][i] for run, out in outs.items()},
-      depths={
-        run: out['depth'][i] for run, out in outs.items() if 'depth' in out
-      },
-      iou={run: images[run][f'{done + i}'] for run in outs},
+      depths={k: out['depth'][i] for k, out in outs.items() if 'depth' in out},
+      iou={run: out['iou'][i] for run, out in outs.items()},
     )

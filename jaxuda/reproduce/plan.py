@@ -71,13 +71,13 @@ class Row:
 
   Attributes:
     label: the row's name.
-    paper: pair -> figure -> percent that the paper reports.
+    paper: figure -> percent that the paper reports on `Plan.paper_pair`.
     runs: seed -> name of a run.
     same_as: label of an earlier row with the same runs, or ''.
   """
 
   label: str
-  paper: Mapping[str, Mapping[str, float]]
+  paper: Mapping[str, float]
   runs: dict[int, str]
   same_as: str = ''
 
@@ -142,6 +142,7 @@ def expand(
       not be scored in the same way.
   """
   pair = pair or table.pairs[0]
+  paper_pair = pair if pair in table.pairs else table.pairs[0]
   chosen = _choose_rows(name, table, rows)
   expander = _Expander(
     table,
@@ -162,7 +163,7 @@ def expand(
     planned.append(
       Row(
         label=row.label,
-        paper=row.paper,
+        paper=row.paper.get(paper_pair, {}),
         runs=runs,
         same_as='' if owner == row.label else owner,
       )
@@ -172,7 +173,7 @@ def expand(
     table=name,
     title=f'{table.paper}: {table.what}',
     pair=pair,
-    paper_pair=pair if pair in table.pairs else table.pairs[0],
+    paper_pair=paper_pair,
     seeds=tuple(seeds),
     rows=tuple(planned),
     runs=expander.runs,

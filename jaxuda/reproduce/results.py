@@ -52,9 +52,7 @@ class Results:
   @property
   def paper_names(self) -> list[str]:
     """Names of the figures that the paper has."""
-    rows = self.plan.rows
-    pair = self.plan.paper_pair
-    return list(dict.fromkeys(n for r in rows for n in r.paper.get(pair, ())))
+    return list(dict.fromkeys(n for row in self.plan.rows for n in row.paper))
 
 
 def collect(
@@ -73,11 +71,11 @@ def collect(
   Raises:
     UserError: runs were scored in different ways.
   """
+  used = {name for row in plan.rows for name in row.runs.values()}
   scored = {
     name: _read(run, checkpoint)
-    for name in dict.fromkeys(n for r in plan.rows for n in r.runs.values())
-    for run in [plan.runs[name]]
-    if run.parts[-1].scored and progress_lib.is_done(run)
+    for name, run in plan.runs.items()
+    if name in used and run.parts[-1].scored and progress_lib.is_done(run)
   }
   tables.check_protocols(scored)
   done = {
@@ -152,7 +150,6 @@ def make_lines(results: Results) -> list[list[str]]:
   lines = [header]
   for row in results.plan.rows:
     label, missing = row.label, results.missing[row.label]
-    paper = row.paper.get(results.plan.paper_pair, {})
     lines.append(
       [
         label + (' (incomplete)' if missing else ''),
@@ -163,7 +160,7 @@ def make_lines(results: Results) -> list[list[str]]:
           for x in main
         ),
         *(x.means[label].show() for x in others),
-        *(f'{paper[x]:.1f}' if x in paper else '-' for x in papers),
+        *(f'{row.paper[x]:.1f}' if x in row.paper else '-' for x in papers),
       ]
     )
   return lines
@@ -257,40 +254,46 @@ def _markdown(results):
 
 def _csv(results):
   """A line for each row and figure, with everything that belongs to it."""
-  plan, protocols = results.plan, results.protocols
-  fields = list(dict.fromkeys(k for x in protocols.values() for k in x))
-  text = io.StringIO()
-  out = csv.writer(text, lineterminator='\n')
-  out.writerow(
-    [
-      *('table', 'pair', 'row', 'figure', 'mean', 'deviation', 'count'),
-      *('difference', 'difference_deviation', 'difference_count'),
-      *('paper', 'paper_pair', 'missing_seeds', 'seeds', 'checkpoint'),
-      *(field.replace(' ', '_') for field in fields),
-      'code',
-    ]
-  )
-  figures = {row.name: row for row in results.figures}
+  plan, figures = results.plan, {row.name: row for row in results.figures}
+  lines = []
   for row in plan.rows:
-    label, paper = row.label, row.paper.get(plan.paper_pair, {})
-    protocol = dict(protocols[label])
+    label, protocol = row.label, dict(results.protocols[row.label])
     if 'label_resolution' in protocol:
       size = tables.format_size(protocol['label_resolution'])
       protocol['label_resolution'] = size
-    for name in dict.fromkeys((*figures, *paper)):
-      figure, cells = figures.get(name), []
-      for means in (figure.means, figure.differences) if figure else ({}, {}):
-        mean = means.get(label, tables.average([]))
-        cells += [_number(mean.value), _number(mean.deviation), mean.count]
-      out.writerow(
-        [
-          *(plan.table, plan.pair, label, name, *cells, paper.get(name, '')),
-          *(plan.paper_pair, ' '.join(map(str, results.missing[label]))),
-          *(' '.join(map(str, plan.seeds)), results.checkpoint),
-          *(protocol.get(field, '') for field in fields),
-          '; '.join(results.codes),
-        ]
+    for name in dict.fromkeys((*figures, *row.paper)):
+      figure = figures.get(name)
+      mean, difference = (
+        means.get(label, tables.average([]))
+        for means in (
+          (figure.means, figure.differences) if figure else ({}, {})
+        )
       )
+      lines.append(
+        {
+          'table': plan.table,
+          'pair': plan.pair,
+          'row': label,
+          'figure': name,
+          'mean': _number(mean.value),
+          'deviation': _number(mean.deviation),
+          'count': mean.count,
+          'difference': _number(difference.value),
+          'difference_deviation': _number(difference.deviation),
+          'difference_count': difference.count,
+          'paper': row.paper.get(name, ''),
+          'paper_pair': plan.paper_pair,
+          'missing_seeds': ' '.join(map(str, results.missing[label])),
+          'seeds': ' '.join(map(str, plan.seeds)),
+          'checkpoint': results.checkpoint,
+          **{k.replace(' ', '_'): value for k, value in protocol.items()},
+        }
+      )
+  fields = list(dict.fromkeys(k for line in lines for k in line))
+  text, code = io.StringIO(), '; '.join(results.codes)
+  out = csv.DictWriter(text, [*fields, 'code'], lineterminator='\n', restval='')
+  out.writeheader()
+  out.writerows({**line, 'code': code} for line in lines)
   return text.getvalue()
 
 
