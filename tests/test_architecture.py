@@ -123,7 +123,7 @@ ROOMS = {
 WITHOUT_TENSORFLOW = (
   *('data.classes', 'data.files.frames', 'data.pixels.aspect', 'streets'),
   *('depth.formats', 'depth.stereo.inpainting', 'depth.stereo.matching'),
-  *('depth.mono.self_supervised', 'evaluate.comparison', 'evaluate.counting'),
+  *('depth.mono.self_supervised', 'evaluate.counting', 'evaluate.tables'),
   *('errors', 'losses', 'methods', 'models', 'ops', 'step', 'ui'),
   *('evaluate.metrics', 'run.checkpoint', 'run.cluster', 'run.workdir'),
   *('convert', 'predict', 'train.warm_start', 'weights'),

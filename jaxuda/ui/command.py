@@ -226,3 +226,18 @@ def _value_of(argv, name):
     if match:
       return match[1]
   return None
+
+
+def define_views() -> None:
+  """Defines the flags that say how pictures are looked at."""
+  flags.DEFINE_bool('flip', False, 'Also look at the mirrored picture.')
+  flags.DEFINE_list('scales', ['1'], "Of the network's input.")
+  flags.DEFINE_bool('window', False, 'Overlapping pieces at full resolution.')
+
+
+def define_data() -> None:
+  """Defines the flags that say where the data of a run lie."""
+  flags.DEFINE_string('data_dir', None, 'Where TFDS keeps its data.')
+  flags.DEFINE_string(
+    'manual_dir', None, 'Where the target dataset was downloaded to.'
+  )
