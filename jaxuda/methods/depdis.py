@@ -71,7 +71,7 @@ class Method(base.Method):
       `learner.run_passes`.
   """
 
-  # The module that makes `mixtures`, see `jaxuda.train.preparation`.
+  # The module that makes `mixtures`, see `base.Method`.
   preparation: ClassVar[str] = 'jaxuda.depdis.fit.fitting'
 
   optim: optim_lib.Options = optim_lib.Options(

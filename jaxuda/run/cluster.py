@@ -56,13 +56,23 @@ def joined(asked: bool, *, switch: str) -> Iterator[None]:
   # It would catch SIGTERM itself and does not know Ctrl-C; see `Agreement`.
   jax.config.update('jax_enable_preemption_service', False)
   _meet(who, switch)
-  with _ends_at_once():
-    if jax.process_index() == 0:
-      print(
-        f'{jax.process_count()} processes, {jax.device_count()} devices',
-        file=sys.stderr,
-      )
+  try:
+    if is_first():
+      size = f'{jax.process_count()} processes, {jax.device_count()} devices'
+      print(size, file=sys.stderr)
     yield
+  except BaseException as e:
+    if isinstance(e, SystemExit) and not e.code:
+      raise
+    if isinstance(e, errors.UserError):
+      command.report(str(e))
+    else:
+      traceback.print_exc()
+    if is_first():
+      time.sleep(_LAST_WORDS)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(1)
 
 
 def _read_flags(asked, switch):
@@ -124,24 +134,6 @@ def _meet(who, switch):
     ) from e
   finally:
     timer.cancel()
-
-
-@contextlib.contextmanager
-def _ends_at_once():
-  try:
-    yield
-  except BaseException as e:
-    if isinstance(e, SystemExit) and not e.code:
-      raise
-    if isinstance(e, errors.UserError):
-      command.report(str(e))
-    else:
-      traceback.print_exc()
-    if jax.process_index() == 0:
-      time.sleep(_LAST_WORDS)
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(1)
 
 
 def is_first() -> bool:

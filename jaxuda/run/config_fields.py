@@ -11,32 +11,18 @@ from jaxuda.data.classes import class_tables
 
 # Where things lie. This may differ between the processes of one run.
 _PLACES = (
-  'data.data_dir',
-  'data.manual_dir',
-  'data.source.manual_dir',
-  'data.target.manual_dir',
-  'data.source.depth_dir',
-  'data.target.depth_dir',
-  'data.target.label_dir',
-  'data.workers',
-  'initial',
-  'generator',
+  *('data.data_dir', 'data.manual_dir', 'data.workers'),
+  *('data.source.manual_dir', 'data.source.depth_dir'),
+  *('data.target.manual_dir', 'data.target.depth_dir', 'data.target.label_dir'),
+  *('initial', 'generator'),
 )
 # What may change between two starts of one run: no parameter after any given
 # step depends on it.
 _FREE = (
   *_PLACES,
-  'stop_step',
-  'log_every',
-  'eval_every',
-  'checkpoint_every',
-  'picture_every',
-  'keep_last',
-  'eval_batch_size',
-  'data.eval_split',
-  'data.target.eval_split',
-  'initial_checkpoint',
-  'distributed',
+  *('log_every', 'eval_every', 'checkpoint_every', 'picture_every'),
+  *('data.eval_split', 'data.target.eval_split', 'eval_batch_size'),
+  *('stop_step', 'keep_last', 'initial_checkpoint', 'distributed'),
 )
 
 

@@ -101,7 +101,7 @@ def check_config(config: ml_collections.ConfigDict) -> None:
 def run(
   config: ml_collections.ConfigDict,
   workdir: str | os.PathLike,
-  prepare: Callable[[pathlib.Path, int], Task],
+  open_task: Callable[[pathlib.Path, int], Task],
 ) -> Any:
   """Trains until `config.stop_step`, going on from the last checkpoint.
 
@@ -112,7 +112,7 @@ def run(
   Args:
     config: the run's config, checked.
     workdir: the run's folder.
-    prepare: (workdir, steps taken so far) -> the task, whose data are there;
+    open_task: (workdir, steps taken so far) -> the task, whose data are there;
       called before anything is shown.
 
   Returns:
@@ -133,7 +133,7 @@ def run(
     step, scores = _claim(workdir, config, checkpoints)
     # The first process makes what the data need, once.
     with cluster.first_process_first():
-      task = prepare(workdir, step)
+      task = open_task(workdir, step)
       batches = parallel.prefetch(task.batches)
     config, first = task.config, cluster.is_first()
     progress = stack.enter_context(_show_progress(config.stop_step, step))

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 import functools
+import importlib
 import os
 from typing import Any
 
@@ -19,7 +20,6 @@ from jaxuda.run import workdir as workdir_lib
 from jaxuda.step import parallel
 from jaxuda.step import rng
 from jaxuda.train import loop
-from jaxuda.train import preparation
 from jaxuda.train import warm_start
 from jaxuda.ui import panels
 
@@ -44,7 +44,7 @@ def train(config: ml_collections.ConfigDict, workdir: str | os.PathLike) -> Any:
   check_config(config)
   config = own_classes.count(config)
   method = methods.create(config)
-  return loop.run(config, workdir, functools.partial(_prepare, config, method))
+  return loop.run(config, workdir, functools.partial(_open, config, method))
 
 
 def check_config(config: ml_collections.ConfigDict) -> None:
@@ -58,10 +58,21 @@ def check_config(config: ml_collections.ConfigDict) -> None:
   labels.get_class_set(config.classes)
 
 
-def _prepare(config, method, workdir, step):
+def prepare(method: Any, config: ml_collections.ConfigDict) -> Any:
+  """Returns a method with what it needs of the data as a whole; most need none.
+
+  Raises:
+    UserError: what it needs is missing or does not fit.
+  """
+  if not method.preparation:
+    return method
+  return importlib.import_module(method.preparation).prepare(method, config)
+
+
+def _open(config, method, workdir, step):
   """Finishes config and method, and opens the data or finds them missing."""
   config = own_classes.keep(config, workdir, begun=bool(step))
-  method = preparation.run(method, config)
+  method = prepare(method, config)
   batches = pipeline.train_stream(
     config.data,
     classes=config.classes,

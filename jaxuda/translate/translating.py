@@ -1,6 +1,7 @@
 """Training sets made of the source's images by an image transform network."""
 
 from collections.abc import Iterator
+import contextlib
 import hashlib
 import json
 import os
@@ -72,23 +73,20 @@ def _read_source(config: Any) -> tuple[str, int, Iterator[Any]]:
   """Returns (the labels' class set, number of examples, examples)."""
   from jaxuda.data import pipeline
 
-  own = config.classes
-  for classes in (_FINEST, own):
-    try:
-      labels.merge_map(classes, own)
-      examples, count = pipeline.image_stream(
-        config.data,
-        domain='source',
-        fields=('image', 'label', 'depth'),
-        optional=('depth',),
-        classes=classes,
-      )
-    except errors.UserError:
-      if classes == own:
-        raise
-    else:
-      return classes, count, examples
-  raise AssertionError('a class set merges to itself')
+  def read(classes):
+    labels.merge_map(classes, config.classes)
+    examples, count = pipeline.image_stream(
+      config.data,
+      domain='source',
+      fields=('image', 'label', 'depth'),
+      optional=('depth',),
+      classes=classes,
+    )
+    return classes, count, examples
+
+  with contextlib.suppress(errors.UserError):
+    return read(_FINEST)
+  return read(config.classes)
 
 
 def _describe(run):

@@ -72,10 +72,10 @@ def train(config: ml_collections.ConfigDict, workdir: str | os.PathLike) -> Any:
   """
   check_config(config)
   method = create_method(config)
-  return loop.run(config, workdir, functools.partial(_prepare, config, method))
+  return loop.run(config, workdir, functools.partial(_open, config, method))
 
 
-def _prepare(config, method, workdir, step):
+def _open(config, method, workdir, step):
   """Opens the data, or finds them missing; scores where there is true depth."""
   del workdir
   data = config.data
