@@ -103,7 +103,7 @@ ROOMS = {
   'reproduce': ('errors evaluate methods run ui', 'absl ml_collections rich'),
   'run': (
     'data.classes errors methods step ui',
-    'absl jax ml_collections numpy orbax',
+    'absl flax jax ml_collections numpy orbax',
   ),
   'step': ('errors', 'flax jax numpy optax'),
   'streets': ('errors', 'cv2 numpy'),

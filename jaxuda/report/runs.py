@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 import dataclasses
-import json
 import math
 import pathlib
 import re
@@ -137,20 +136,10 @@ def _read(workdir, name):
     name=name,
     config=config_fields.flatten(config),
     scores=scores,
-    lines=_read_lines(pathlib.Path(workdir) / 'metrics.jsonl'),
+    lines=workdir_lib.read_lines(pathlib.Path(workdir) / 'metrics.jsonl'),
     parameters=_read_count(pathlib.Path(workdir) / 'parameters.txt'),
     code=provenance.read(workdir),
   )
-
-
-def _read_lines(path):
-  lines = []
-  for line in path.read_text().splitlines() if path.is_file() else ():
-    try:
-      lines.append(json.loads(line))
-    except ValueError:
-      continue  # A process was killed while it wrote its last line.
-  return lines
 
 
 def _read_count(path):

@@ -9,7 +9,7 @@ the state is saved first and scored afterwards, so that nothing is lost when an
 evaluation is cut short, and the loop names the best (`Checkpoints.best`).
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 import os
 import pathlib
 from typing import Any
@@ -31,6 +31,26 @@ def flatten(state: Any) -> dict[str, Any]:
     jax.tree_util.keystr(path, simple=True, separator='/'): leaf
     for path, leaf in leaves
   }
+
+
+def differing(here: Any, there: Any) -> Iterator[tuple[str, str, str]]:
+  """Yields the leaves of two trees that differ in type or shape.
+
+  Args:
+    here: a tree of arrays, or of their shapes.
+    there: another one.
+
+  Yields:
+    (path, leaf here, leaf there), such as 'float32[3]'; '' where it is missing.
+  """
+  trees = flatten(here), flatten(there)
+  for path in sorted({*trees[0], *trees[1]}):
+    shown = [
+      f'{x[path].dtype}{list(x[path].shape)}' if path in x else ''
+      for x in trees
+    ]
+    if shown[0] != shown[1]:
+      yield path, *shown
 
 
 class Checkpoints:
@@ -194,24 +214,15 @@ class Checkpoints:
 
   def _check_same(self, step, expected, name):
     """Compares names, shapes and dtypes before anything is read."""
-    found = flatten(self._manager.item_metadata(step)['state'].tree)
-    there = self.config(step).get('name', 'an unknown method')
-    for path in (*expected, *found):
-      here, stored = (
-        f'{x[path].dtype}{list(x[path].shape)}' if path in x else ''
-        for x in (expected, found)
-      )
-      if here == stored:
-        continue
-      if not stored:
-        problem = f'{path} is missing, expected {here}'
-      elif not here:
-        problem = f'it has {path} {stored}, which this model lacks'
-      else:
-        problem = f'{path} is {stored}, expected {here}'
+    found = self._manager.item_metadata(step)['state'].tree
+    for path, here, there in differing(expected, found):
+      problem = f'{path} is {there or "missing"}, expected {here}'
+      if not here:
+        problem = f'it has {path} {there}, which this model lacks'
+      other = self.config(step).get('name', 'an unknown method')
       raise errors.UserError(
         f'{self.folder / str(step)} is a checkpoint of another model (method'
-        f' {there} there, {name} here): {problem}'
+        f' {other} there, {name} here): {problem}'
       )
 
 

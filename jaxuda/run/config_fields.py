@@ -4,6 +4,7 @@ from collections.abc import Mapping
 import json
 from typing import Any
 
+from flax import traverse_util
 import jax
 
 from jaxuda import errors
@@ -26,28 +27,15 @@ _FREE = (
 )
 
 
-def flatten(tree: Mapping[str, Any], *, prefix: str = '') -> dict[str, Any]:
-  """Returns {'data.source.size': value, ...} of a nested config.
-
-  Args:
-    tree: the config.
-    prefix: put before every name.
-  """
-  flat = {}
-  for name, value in tree.items():
-    if isinstance(value, Mapping):
-      flat |= flatten(value, prefix=f'{prefix}{name}.')
-    else:
-      flat[prefix + name] = value
-  return flat
+def flatten(tree: Mapping[str, Any]) -> dict[str, Any]:
+  """Returns {'data.source.size': value, ...} of a nested config."""
+  return traverse_util.flatten_dict(tree, sep='.')
 
 
 def show(flat: Mapping[str, Any], field: str) -> str:
-  """Returns a value as JSON; 1 and 1.0, or a tuple and a list, are the same.
+  """Returns a field of a flat config as JSON, or 'absent'.
 
-  Args:
-    flat: what `flatten` returned.
-    field: a name; one that is not in `flat` gives 'absent'.
+  1 and 1.0 look the same, as do a tuple and a list.
   """
   if field not in flat:
     return 'absent'

@@ -10,7 +10,8 @@ pictures/       panels
 events.*        TensorBoard
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+import contextlib
 import dataclasses
 import json
 import math
@@ -47,6 +48,21 @@ def write_json(path: str | os.PathLike, tree: Any) -> None:
     f.write('\n')
     f.flush()
     os.fsync(f.fileno())
+
+
+def read_lines(path: str | os.PathLike) -> list[Any]:
+  """Reads a file of JSON lines, but for one that a killed process left cut."""
+  path, entries = pathlib.Path(path), []
+  for line in path.read_text().splitlines() if path.is_file() else ():
+    with contextlib.suppress(ValueError):
+      entries.append(json.loads(line))
+  return entries
+
+
+def write_lines(path: str | os.PathLike, entries: Iterable[Any]) -> None:
+  """Writes a file of JSON lines, whole or not at all."""
+  with files.atomic(path) as part:
+    part.write_text(''.join(json.dumps(x) + '\n' for x in entries))
 
 
 def jsonable(tree: Any) -> Any:

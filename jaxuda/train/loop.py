@@ -28,6 +28,7 @@ from jaxuda.step import rng
 from jaxuda.train import recorder
 from jaxuda.train import window
 from jaxuda.ui import display
+from jaxuda.ui import files
 
 # Seconds that a shared file system may take to show a new folder to all.
 _PATIENCE = 60.0
@@ -136,7 +137,7 @@ def run(
       task = open_task(workdir, step)
       batches = parallel.prefetch(task.batches)
     config, first = task.config, cluster.is_first()
-    progress = stack.enter_context(_show_progress(config.stop_step, step))
+    progress = stack.enter_context(_progress(config.stop_step, step))
     state = _create_or_restore(task, checkpoints, step, progress)
     _describe(state, workdir, progress)
     record = stack.enter_context(recorder.Recorder(workdir, write=first))
@@ -254,9 +255,7 @@ def _explained(checkpoints):
 
 def _make_folder(workdir):
   """Makes the run's folder, checks that all processes see it, returns it."""
-  workdir = pathlib.Path(os.path.abspath(workdir))
-  if workdir.exists() and not workdir.is_dir():
-    raise errors.UserError(f'{workdir} is a file; expected a folder')
+  workdir = files.check_folder(os.path.abspath(workdir))
   with cluster.first_process_first():
     if cluster.is_first():
       workdir.mkdir(parents=True, exist_ok=True)
@@ -301,14 +300,18 @@ def _claim(workdir, config, checkpoints):
 
 
 @contextlib.contextmanager
-def _show_progress(total, start):
-  """A progress line, of the first process alone."""
-  with open(os.devnull, 'w') as nowhere:
-    stream = None if cluster.is_first() else nowhere
-    with display.Progress(
-      'train', total=total, start=start, stream=stream
-    ) as progress:
-      yield progress
+def _progress(total, start):
+  """A progress line, which only the first process shows."""
+  with (
+    open(os.devnull, 'w') as nowhere,
+    display.Progress(
+      'train',
+      total=total,
+      start=start,
+      stream=None if cluster.is_first() else nowhere,
+    ) as progress,
+  ):
+    yield progress
 
 
 def _create_or_restore(task, checkpoints, step, progress):

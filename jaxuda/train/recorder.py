@@ -13,7 +13,6 @@ from clu import metric_writers
 import numpy as np
 
 from jaxuda.run import workdir as workdir_lib
-from jaxuda.ui import files
 from jaxuda.ui import panels
 
 
@@ -94,14 +93,8 @@ def cut_lines(workdir: str | os.PathLike, *, step: int, evaluated: int) -> None:
   path = pathlib.Path(workdir) / 'metrics.jsonl'
   if not path.is_file():
     return
-  kept = []
-  for line in path.read_text().splitlines():
-    try:
-      entry = json.loads(line)
-    except ValueError:
-      continue
-    last = evaluated if entry['kind'] == 'eval' else step
-    if entry['step'] <= min(step, last):
-      kept.append(line + '\n')
-  with files.atomic(path) as part:
-    part.write_text(''.join(kept))
+  latest = {'train': step, 'eval': min(step, evaluated)}
+  lines = workdir_lib.read_lines(path)
+  workdir_lib.write_lines(
+    path, (x for x in lines if x['step'] <= latest[x['kind']])
+  )

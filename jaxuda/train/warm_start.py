@@ -136,16 +136,11 @@ def load_generator(
 
 def _check_equal(mine, theirs, *, where, hint):
   """Checks that two trees have the same paths, types and shapes."""
-  expected, found = checkpoint.flatten(mine), checkpoint.flatten(theirs)
-  for path in sorted({*expected, *found}):
-    here, there = (
-      f'{x[path].dtype}{list(x[path].shape)}' if path in x else 'nothing'
-      for x in (expected, found)
+  for path, here, there in checkpoint.differing(mine, theirs):
+    raise errors.UserError(
+      f'{where} has {there or "nothing"} for {path}; expected'
+      f' {here or "nothing"}: {hint}'
     )
-    if here != there:
-      raise errors.UserError(
-        f'{where} has {there} for {path}; expected {here}: {hint}'
-      )
 
 
 def _replace(state, params, stats):

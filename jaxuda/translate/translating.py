@@ -5,7 +5,6 @@ import contextlib
 import hashlib
 import json
 import os
-import pathlib
 from typing import Any
 
 import jax
@@ -16,6 +15,7 @@ from jaxuda.data.classes import labels
 from jaxuda.depth import formats
 from jaxuda.run import workdir as workdir_lib
 from jaxuda.ui import display
+from jaxuda.ui import files
 from jaxuda.ui import panels
 
 _DESCRIPTION = 'translation.json'
@@ -53,7 +53,7 @@ def write_set(run: workdir_lib.Run, out: str | os.PathLike[str]) -> int:
       f'the run of {run.config.name} has no image transform network; expected'
       ' one of configs/cyclegan.py, or of configs/gio_ada.py in a row with one'
     )
-  out = pathlib.Path(out)
+  out = files.check_folder(out)
   classes, count, examples = _read_source(run.config)
   _claim(out, _describe(run), classes)
   table = labels.merge_map(classes, run.config.classes)
@@ -103,8 +103,6 @@ def _describe(run):
 
 def _claim(out, description, classes):
   """Begins the folder, or checks that the same run began it."""
-  if out.exists() and not out.is_dir():
-    raise errors.UserError(f'{out} is a file; expected a folder to write to')
   file = out / _DESCRIPTION
   if file.is_file() and json.loads(file.read_text()) == description:
     return

@@ -34,6 +34,18 @@ def test_write_json_replaces_the_file(tmp_path):
   assert [p.name for p in path.parent.iterdir()] == ['scores.json']
 
 
+def test_lines_are_read_but_for_one_that_was_cut(tmp_path):
+  path = tmp_path / 'a' / 'lines.jsonl'
+  assert workdir_lib.read_lines(path) == []
+  entries = [{'step': 1, 'loss': 0.1}, {'name': 'ä', 'x': None}]
+  workdir_lib.write_lines(path, entries)
+  with path.open('a') as f:
+    f.write('{"step": 2, "lo')
+  assert workdir_lib.read_lines(path) == entries
+  workdir_lib.write_lines(path, entries[1:])
+  assert path.read_text() == json.dumps(entries[1]) + '\n'
+
+
 def test_jsonable():
   tree = {1: (np.int64(2), np.array([1.5, np.inf])), 'a': None, 'b': True}
   assert workdir_lib.jsonable(tree) == {

@@ -211,9 +211,7 @@ def _origin(run, options, least):
 
 def _claim(out, origin):
   """Begins a new folder, or returns {name: counts} of what is done in it."""
-  if out.exists() and not out.is_dir():
-    raise errors.UserError(f'{out} is a file; expected a folder to write to')
-  path = out / _ORIGIN
+  path = files.check_folder(out) / _ORIGIN
   if not path.is_file():
     if out.exists() and any(out.iterdir()):
       raise errors.UserError(f'{out} is not empty; expected a new folder')
@@ -225,22 +223,11 @@ def _claim(out, origin):
       f'{out} has labels with {wrong[0]}={found.get(wrong[0])}; expected'
       f' {origin[wrong[0]]}, or a new folder'
     )
-  done = {}
-  log = out / _DONE
-  if log.is_file():
-    for line in log.read_text().splitlines():
-      try:
-        entry = json.loads(line)
-      except ValueError:
-        continue  # Cut by a kill; the image is labelled again.
-      name = entry.pop('name')
-      if _path(out, name).is_file():
-        done[name] = entry
-    # Whole lines only, so that the next one starts on its own.
-    lines = [json.dumps({'name': k, **v}) + '\n' for k, v in done.items()]
-    with files.atomic(log) as part:
-      part.write_text(''.join(lines))
-  return done
+  # Lines that a kill cut or whose file is gone are labelled again.
+  lines = workdir_lib.read_lines(out / _DONE)
+  lines = [x for x in lines if _path(out, x['name']).is_file()]
+  workdir_lib.write_lines(out / _DONE, lines)
+  return {x.pop('name'): x for x in lines}
 
 
 def _path(out, name):

@@ -23,6 +23,7 @@ from jaxuda.run import config_fields
 from jaxuda.run import workdir as workdir_lib
 from jaxuda.train import segmentation
 from jaxuda.ui import display
+from jaxuda.ui import files
 
 
 def run(config: ml_collections.ConfigDict, workdir: str | os.PathLike) -> bool:
@@ -113,8 +114,7 @@ def derive(
 
 def _claim(workdir, config):
   """Checks that the folder is of this config, or makes it so."""
-  if workdir.exists() and not workdir.is_dir():
-    raise errors.UserError(f'{workdir} is a file; expected a folder')
+  files.check_folder(workdir)
   new = workdir_lib.config_to_dict(config)
   path = workdir / 'config.json'
   if path.is_file():
