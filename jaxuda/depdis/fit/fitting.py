@@ -36,7 +36,8 @@ from sklearn import mixture
 from jaxuda import errors
 from jaxuda.data import pipeline
 from jaxuda.data.classes import labels
-from jaxuda.data.records import access as records_lib
+from jaxuda.data.records import access
+from jaxuda.data.records import domain as domain_lib
 from jaxuda.depdis.fit import picture
 from jaxuda.depdis.fit import sampling
 from jaxuda.methods.parts import mixtures as mixtures_lib
@@ -236,8 +237,8 @@ def fit_class(
 
 
 def _open_source(config):
-  return records_lib.Records(
-    records_lib.read_domain(config.data, 'source'),
+  return access.Records(
+    domain_lib.read_domain(config.data, 'source'),
     classes=config.classes,
     fields=_NEEDS['source'],
   )
