@@ -22,7 +22,7 @@ from sklearn import metrics
 from jaxuda import errors
 from jaxuda.data import pipeline
 from jaxuda.data.classes import labels
-from jaxuda.depdis.fit import sampling
+from jaxuda.data.pixels import resizing
 from jaxuda.run import workdir as workdir_lib
 from jaxuda.ui import display
 from jaxuda.ui import panels
@@ -72,7 +72,7 @@ def collect(
     maps = np.asarray(
       _features(run.state, batch['image'], task=run.method.task, space=space)[0]
     )
-    label = sampling.shrink(batch['label'][0], maps.shape[:2])
+    label = resizing.resize_label(batch['label'][0], maps.shape[:2])
     # The pixels that are missing, evenly over the images that are left.
     quota = -(-left // (total - number))
     for c in range(count):
