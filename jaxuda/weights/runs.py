@@ -1,4 +1,4 @@
-"""Runs as weights and weights as runs."""
+"""Runs as weights, and weights as runs."""
 
 from collections.abc import Callable
 import dataclasses
@@ -34,24 +34,23 @@ def read(
 
   Args:
     workdir: the run's folder.
-    which: 'last', 'best' or a step.
-    network: 'student', 'teacher' or 'disc' (or another name in the state).
+    which: its checkpoint: 'last', 'best' or a step.
+    network: 'student', 'teacher', 'disc' or another name in the state.
 
   Raises:
     UserError: no such run, checkpoint or network.
   """
   run = workdir_lib.load(workdir, which=which)
-  nets = {**run.state.nets, 'student': run.state.nets['task']}
-  if run.state.teacher is not None:
-    nets['teacher'] = run.state.teacher
-  if network not in nets:
+  nets = {**run.state.nets, 'teacher': run.state.teacher}
+  nets['student'] = nets.get('task')
+  if nets.get(network) is None:
+    known = sorted(name for name, net in nets.items() if net is not None)
     raise errors.UserError(
-      f'{workdir} has no {network}; expected one of {", ".join(sorted(nets))}'
+      f'{workdir} has no {network}; expected one of {", ".join(known)}'
     )
-  net = nets[network]
   return of_state(
     run.method,
-    net,
+    nets[network],
     name=run.config.name,
     file=f'{pathlib.Path(workdir).name} (step {run.step})',
     network=network,
@@ -66,18 +65,18 @@ def of_state(
   Args:
     method: the state's method.
     net: the `state.Net`.
-    name: of the method.
-    file: where it is from, for messages.
-    network: which network of the method it is.
+    name: name of the method.
+    file: the network's origin, for messages.
+    network: which network of the method it is, see `read`.
+
+  Raises:
+    UserError: no other framework has such a network.
   """
   tree = {'params': net.params, 'batch_stats': net.batch_stats}
-  arrays = {
-    path: np.asarray(x)
-    for path, x in checkpoint.flatten(jax.device_get(tree)).items()
-  }
+  arrays = checkpoint.flatten(jax.device_get(tree))
   family, structure, options = _describe(method, name, network)
   return conversion.Network(
-    arrays=arrays,
+    arrays={path: np.asarray(x) for path, x in arrays.items()},
     record={
       'family': family,
       'title': f'{name}, {network}',
@@ -101,25 +100,21 @@ def _describe(method, name, network):
       ' expected student, teacher or disc'
     )
   module = method.task
-  options = {
-    field: getattr(module.options, field)
-    for field in _OPTIONS
-    if hasattr(module.options, field)
-  }
-  fields = {
+  options = {field: getattr(module.options, field) for field in _OPTIONS}
+  structure = {
     f.name: getattr(module, f.name)
     for f in dataclasses.fields(module)
     if f.name not in ('options', 'parent', 'name')
   }
   if isinstance(module, corda.CorDA):
-    return 'corda', fields, options
-  if not isinstance(module, deeplab.DeepLab):
-    return name, fields, options
-  if name == 'dacs':
-    return 'dacs', fields, options
-  if module.density:
-    return 'depdis', fields, options
-  return ('dada' if module.depth else 'advent'), fields, options
+    family = 'corda'
+  elif not isinstance(module, deeplab.DeepLab) or name == 'dacs':
+    family = name
+  elif module.density:
+    family = 'depdis'
+  else:
+    family = 'dada' if module.depth else 'advent'
+  return family, structure, options
 
 
 def from_weights(
@@ -130,16 +125,16 @@ def from_weights(
 ) -> workdir_lib.Run:
   """Puts weights into the network of a config, ready to be evaluated.
 
-  What the weights ask for (input normalisation, place of the strides, heads)
-  replaces the config's options.
+  Options that the weights ask for (input normalisation, place of the strides,
+  heads) replace the config's.
 
   Args:
-    weights: what `prepared.read` returned.
-    config: a copy of it becomes the run's.
-    report: told in a line what was replaced.
+    weights: weights from `converted.read`.
+    config: the config, a copy of which becomes the run's.
+    report: called with a line that says which options were replaced.
 
   Raises:
-    UserError: something of the network is not in the weights, or the reverse.
+    UserError: the weights lack a part of the network, or have another one.
   """
   config = ml_collections.ConfigDict(config.to_dict())
   options = methods.create(config).network

@@ -20,9 +20,9 @@ from jaxuda.run import workdir as workdir_lib
 from jaxuda.step import parallel
 from jaxuda.train import warm_start
 from jaxuda.weights import converted
-from jaxuda.weights import names
 from jaxuda.weights import reading
 from jaxuda.weights import runs
+from jaxuda.weights import state_dict
 from jaxuda.weights import writing
 from tests.weights import official
 
@@ -71,7 +71,7 @@ def test_a_training_in_between(tmp_path, fresh):
   before = runs.of_state(
     method(), state.nets['task'], name='source_only', file='', network='task'
   )
-  for key, value in names.to_state_dict(before).items():
+  for key, value in state_dict.from_network(before).items():
     expected = 0 if key.endswith('tracked') else arrays[key]
     np.testing.assert_array_equal(value, expected, err_msg=key)
   state = jax.tree.map(jnp.copy, state)
@@ -80,7 +80,7 @@ def test_a_training_in_between(tmp_path, fresh):
   after = runs.of_state(
     method(), state.nets['task'], name='source_only', file='', network='task'
   )
-  writing.write(tmp_path / 'b.pth', {'': names.to_state_dict(after)})
+  writing.write(tmp_path / 'b.pth', {'': state_dict.from_network(after)})
   found = reading.read(tmp_path / 'b.pth').arrays()
   assert {k: v.shape for k, v in found.items()} == {
     k: v.shape for k, v in arrays.items()
