@@ -107,7 +107,7 @@ def run(
     'label_resolution': _resolution(resolutions),
     'network_input': list(config.data.target.size),
     'checkpoint_step': step,
-    'network': getattr(method, 'evaluated', 'task (student)'),
+    'network': 'teacher' if method.evaluate == 'teacher' else 'task (student)',
     'split': split,
     'dataset': config.data.target.dataset,
     'images': len(images),

@@ -226,21 +226,24 @@ def run(
   image: jax.Array,
   *,
   train: bool,
+  dropout_key: jax.Array | None = None,
 ) -> tuple[dict[str, jax.Array], Any]:
   """Applies a network and returns (outputs, running statistics after it).
 
   Args:
-    module: a `DeepLab`.
+    module: a network such as `DeepLab`.
     params: its parameters.
-    batch_stats: its running statistics before this pass.
+    batch_stats: its running statistics before this pass; {} without norms.
     image: [B, H, W, 3] RGB in 0..255.
     train: whether batch statistics are used and the running ones moved.
+    dropout_key: of a training pass of a network with dropout.
   """
   variables = {'params': params, 'batch_stats': batch_stats}
   if not train:
     return module.apply(variables, image, train=False), batch_stats
+  rngs = {} if dropout_key is None else {'dropout': dropout_key}
   outputs, moved = module.apply(
-    variables, image, train=True, mutable=['batch_stats']
+    variables, image, train=True, mutable=['batch_stats'], rngs=rngs
   )
   return outputs, moved.get('batch_stats', batch_stats)
 

@@ -291,7 +291,7 @@ def _check_steps(config):
 
 def _is_scored(config):
   """A CycleGAN segments nothing."""
-  return hasattr(methods.create(own_classes.count(config)), 'predict')
+  return methods.create(own_classes.count(config)).predict is not None
 
 
 def _parts(module, config, workdir):

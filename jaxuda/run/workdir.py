@@ -285,7 +285,7 @@ def load(
   if is_own(config.classes) and own.is_file():
     config.classes = str(own)
   method = methods.create(config)
-  if only is predicts and not hasattr(method, 'predict'):
+  if only is predicts and method.predict is None:
     raise errors.UserError(
       f'{workdir} is a run of {config.name}, which labels no pixels; expected a'
       ' run of another method, or jaxuda.translate'

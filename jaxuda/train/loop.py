@@ -204,7 +204,7 @@ class _Afterwards:
   def step(self, step: int, state: Any, metrics: Any, batch: Any) -> None:
     """Does what is due after a step."""
     config = self._config
-    if hasattr(self._task.method, 'pictures'):
+    if self._task.method.pictures is not None:
       # Only for them: it keeps the batch's memory until the next step.
       self._batch = batch
     self._window.add(step, metrics)

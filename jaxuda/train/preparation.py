@@ -19,7 +19,6 @@ def run(method: Any, config: ml_collections.ConfigDict) -> Any:
   Raises:
     UserError: what it needs is missing or does not fit.
   """
-  name = getattr(method, 'preparation', '')
-  if not name:
+  if not method.preparation:
     return method
-  return importlib.import_module(name).prepare(method, config)
+  return importlib.import_module(method.preparation).prepare(method, config)

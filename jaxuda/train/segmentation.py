@@ -93,13 +93,13 @@ class _Task:
       state,
       config.initial,
       which=config.initial_checkpoint,
-      options=getattr(self.method, 'network', None),
+      options=self.method.network,
       report=progress.message,
     )
 
   def can_evaluate(self) -> bool:
     """Not without a segmentation, as in image translation."""
-    return hasattr(self.method, 'predict')
+    return self.method.predict is not None
 
   def value(self, result: Mapping[str, Any]) -> float:
     """The mean IoU that decides."""

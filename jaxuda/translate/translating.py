@@ -64,7 +64,7 @@ def write_set(run: workdir_lib.Run, out: str | os.PathLike[str]) -> int:
   Raises:
     UserError: the run has no transform network, or `out` holds something else.
   """
-  if not hasattr(run.method, 'translate') or 'gen' not in run.state.nets:
+  if run.method.translate is None or 'gen' not in run.state.nets:
     raise errors.UserError(
       f'the run of {run.config.name} has no image transform network; expected'
       ' one of configs/cyclegan.py, or of configs/gio_ada.py in a row with one'
