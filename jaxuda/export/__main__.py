@@ -9,7 +9,7 @@ normalisation and upsampling inside, for any number of images:
 
   network.stablehlo, weights.npz, run_stablehlo.py   for jax, on CPU, GPU or TPU
   savedmodel/, run_savedmodel.py                     for TensorFlow alone
-  picture.py, export.json                            for both: size, classes, ...
+  picture.py, export.json                            for both: size, colours
 
 The size is fixed: the dilated heads are compiled for it.
 """

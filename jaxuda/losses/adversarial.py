@@ -3,15 +3,12 @@
 import jax
 import jax.numpy as jnp
 
-from jaxuda import errors
 from jaxuda.ops import entropy
 
 # Domain labels of the official code. The DADA paper has them the other way
 # round, which changes nothing.
 SOURCE = 0.0
 TARGET = 1.0
-
-_STATISTICS = ('both', 'target')
 
 
 def binary_cross_entropy(logits: jax.Array, value: float) -> jax.Array:
@@ -81,15 +78,3 @@ def discriminator_loss(
     'loss_d_target': binary_cross_entropy(target_logits, TARGET),
   }
   return factor * (terms['loss_d_source'] + terms['loss_d_target']), terms
-
-
-def check_statistics(value: str) -> None:
-  """Checks the field of adversarial methods that names running statistics.
-
-  Raises:
-    UserError: it is neither 'both' nor 'target'.
-  """
-  if value not in _STATISTICS:
-    raise errors.UserError(
-      f'method.statistics={value!r}; expected one of {", ".join(_STATISTICS)}'
-    )

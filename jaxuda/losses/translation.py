@@ -3,24 +3,10 @@
 import jax
 import jax.numpy as jnp
 
-from jaxuda import errors
 from jaxuda.losses import adversarial
 
-KINDS = ('cross_entropy', 'least_squares')
 REAL = 1.0
 FAKE = 0.0
-
-
-def check_kind(kind: str) -> None:
-  """Checks the name of an adversarial loss.
-
-  Raises:
-    UserError: it is none of `KINDS`.
-  """
-  if kind not in KINDS:
-    raise errors.UserError(
-      f'method.gan={kind!r}; expected one of {", ".join(KINDS)}'
-    )
 
 
 def judge_as(

@@ -13,8 +13,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-MAPPINGS = ('exponential', 'plain')
-
 # The log of a weight of 0: finite, so that gradients are 0 and not NaN.
 _NEVER = -1e30
 

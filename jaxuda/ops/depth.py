@@ -7,8 +7,6 @@ import jax.numpy as jnp
 
 from jaxuda import errors
 
-ENCODINGS = ('linear', 'inverse')
-
 
 def invert_depth(metres: jax.Array) -> jax.Array:
   """Returns inverse depth 655.36 / (m + 0.01).

@@ -8,8 +8,6 @@ import jax
 from jax import lax
 import jax.numpy as jnp
 
-MODES = ('per_image', 'batch_mean', 'paper', 'none')
-
 
 def depth_agreement(
   source: jax.Array,

@@ -1,4 +1,4 @@
-"""The label map of a picture, for the scripts beside. Needs numpy and Pillow."""
+"""Label map of a picture, for the script beside. Needs numpy and Pillow."""
 
 import json
 import pathlib
