@@ -1,12 +1,11 @@
 """Writing of a trained network and of the scripts that run it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 import json
 import os
 import pathlib
 import re
 import shutil
-from typing import Any
 
 import jax
 import jax.export
@@ -24,19 +23,12 @@ PLATFORMS = ('cpu', 'cuda', 'tpu')
 _RUNNERS = pathlib.Path(__file__).parent / 'runners'
 
 
-def serving_function(
-  run: workdir_lib.Run,
-) -> tuple[Callable[..., dict[str, jax.Array]], dict[str, np.ndarray]]:
-  """Returns a function of weights and images, and the weights.
+def _serving_function(run):
+  """Returns a function of weights and images, and the weights by path.
 
-  Args:
-    run: a method and its state.
-
-  Returns:
-    A function of a list of arrays and images uint8 [B, H, W, 3] that returns
-    'logits' float32 [B, H, W, C], 'label' uint8 [B, H, W] and, where there is a
-    depth output, 'depth' float32 [B, H, W] in metres; and the arrays by path,
-    in the order of that list.
+  The function takes the arrays as a list and images uint8 [B, H, W, 3]; it
+  returns 'logits' float32 [B, H, W, C], 'label' uint8 [B, H, W] and, where
+  there is a depth output, 'depth' float32 [B, H, W] in metres.
   """
   method, state = run.method, run.state
   net = state.teacher if method.evaluate == 'teacher' else state.nets['task']
@@ -85,10 +77,10 @@ def export(
     raise errors.UserError(f'{folder} is a file; expected a folder')
   folder.mkdir(parents=True, exist_ok=True)
   size = tuple(size or run.config.data.target.size)
-  serve, weights = serving_function(run)
+  serve, weights = _serving_function(run)
   if 'stablehlo' in formats:
     np.savez(folder / 'weights.npz', **weights)
-    data = to_stablehlo(serve, weights, size)
+    data = _to_stablehlo(serve, weights, size)
     (folder / 'network.stablehlo').write_bytes(data)
   if 'savedmodel' in formats:
     _write_savedmodel(serve, weights, size, folder / 'savedmodel')
@@ -107,18 +99,8 @@ def export(
   (folder / 'export.json').write_text(json.dumps(info, indent=2) + '\n')
 
 
-def to_stablehlo(
-  serve: Callable[..., Any],
-  weights: dict[str, np.ndarray],
-  size: Sequence[int],
-) -> bytes:
-  """Returns the serialised program for any number of images of one size.
-
-  Args:
-    serve: see `serving_function`.
-    weights: see `serving_function`.
-    size: (height, width) of the images in pixels.
-  """
+def _to_stablehlo(serve, weights, size):
+  """Returns the serialised program for any number of images of one size."""
   shape = jax.export.symbolic_shape(f'b, {size[0]}, {size[1]}, 3')
   shapes = [jax.ShapeDtypeStruct(x.shape, x.dtype) for x in weights.values()]
   exported = jax.export.export(jax.jit(serve), platforms=PLATFORMS)(

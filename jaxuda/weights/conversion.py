@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 import dataclasses
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -11,12 +11,8 @@ from jaxuda.models import pretrained
 from jaxuda.weights import families
 from jaxuda.weights import reading
 
-# States of a row that only a partial conversion accepts.
-_MISFITS = ('unexpected', 'missing', 'mismatched')
 
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Row:
+class Row(NamedTuple):
   """A line of the report.
 
   Attributes:
@@ -27,7 +23,7 @@ class Row:
   """
 
   status: str
-  keys: Sequence[str] = ()
+  keys: Sequence[str]
   note: str = ''
 
 
@@ -89,8 +85,9 @@ def convert(
   report = _report(file, network, prefix, match, dropped)
   if not found.whole:
     note = 'all but the backbone, in whatever network begins with it'
-    report.append(Row(status='random', note=note))
-  bad = [r for r in report if r.status in _MISFITS]
+    report.append(Row('random', (), note))
+  fitting = ('matched', 'dropped', 'random')
+  bad = [row for row in report if row.status not in fitting]
   if bad and not partial:
     raise errors.UserError(
       f'{file.path} does not fit: {"; ".join(map(describe, bad[:4]))};'
@@ -110,9 +107,6 @@ def convert(
         '/'.join(path) for path in (*match.missing, *match.mismatched)
       ),
       'batches_tracked': any(k.endswith('num_batches_tracked') for k in stored),
-      'unused': {
-        k: list(state_dict[k].shape) for k in dropped.get(families.UNUSED, ())
-      },
     },
     report=report,
   )
@@ -122,22 +116,20 @@ def _report(file, network, prefix, match, dropped):
   note = f'{file.kind} file, {network}'
   if prefix:
     note += f', prefix {prefix!r} taken off'
-  rows = [Row(status='matched', keys=('',) * len(match.filled), note=note)]
-  for reason, keys in dropped.items():
-    rows.append(Row(status='dropped', keys=keys, note=reason))
   beside = [*(name for name in file.networks if name != network), *file.other]
-  if beside:
-    note = 'entries of the file beside the network'
-    rows.append(Row(status='dropped', keys=beside, note=note))
-  if match.unexpected:
-    rows.append(Row(status='unexpected', keys=match.unexpected))
-  if match.missing:
-    keys = tuple(match.missing.values())
-    rows.append(Row(status='missing', keys=keys, note='stays random'))
-  for key, there, here in match.mismatched.values():
-    note = f'{there} there, {here} here (HWIO); stays random'
-    rows.append(Row(status='mismatched', keys=(key,), note=note))
-  return rows
+  mismatched = {
+    key: f'{there} there, {here} here (HWIO); stays random'
+    for key, there, here in match.mismatched.values()
+  }
+  rows = [
+    *(Row('dropped', keys, reason) for reason, keys in dropped.items()),
+    Row('dropped', beside, 'entries of the file beside the network'),
+    Row('unexpected', match.unexpected),
+    Row('missing', tuple(match.missing.values()), 'stays random'),
+    *(Row('mismatched', (key,), note) for key, note in mismatched.items()),
+  ]
+  matched = Row('matched', ('',) * len(match.filled), note)
+  return [matched, *(row for row in rows if row.keys)]
 
 
 def describe(row: Row, *, shown: int = 4) -> str:
@@ -226,16 +218,11 @@ def differing(
   """
   result = {}
   for field, value in weights.record['network'].items():
-    if fields is not None and field not in fields:
-      continue
     here = getattr(options, field)
-    if isinstance(value, list | tuple):
-      same = np.allclose(np.asarray(value), np.asarray(here), rtol=1e-4)
-      value = tuple(value)
-    else:
-      same = value == here
-    if not same:
-      result[field] = value
+    several = isinstance(value, list | tuple)
+    same = np.allclose(value, here, rtol=1e-4) if several else value == here
+    if not same and (fields is None or field in fields):
+      result[field] = tuple(value) if several else value
   return result
 
 

@@ -32,7 +32,7 @@ _CAFFE_INPUT = {
 }
 
 # Why keys are left out on purpose.
-UNUSED = 'saved by the official code, used by nothing'
+_UNUSED = 'saved by the official code, used by nothing'
 _HEAD = 'a head of the classes that it was pretrained on'
 _BATCHES = {
   r'.*num_batches_tracked$': 'running statistics have a constant momentum here'
@@ -126,16 +126,13 @@ def strip_prefix(keys: Sequence[str]) -> str:
 
   DataParallel writes 'module.', the Caffe converter 'Scale.'.
   """
-  prefix = ''
-  while True:
-    rest = [k[len(prefix) :] for k in keys]
-    heads = {k.partition('.')[0] for k in rest}
-    head = next(iter(heads)) if len(heads) == 1 else ''
-    inner = {k.partition('.')[2] for k in rest}
-    known = {'conv1.weight', 'features.0.weight'} & inner
-    if head != 'module' and not (head and known and head != 'features'):
-      return prefix
-    prefix += f'{head}.'
+  heads = {key.partition('.')[0] for key in keys}
+  inner = [key.partition('.')[2] for key in keys]
+  head = heads.pop() if len(heads) == 1 else 'features'
+  known = {'conv1.weight', 'features.0.weight'} & set(inner)
+  if head == 'module' or (known and head != 'features'):
+    return f'{head}.{strip_prefix(inner)}'
+  return ''
 
 
 def recognise(
@@ -160,13 +157,20 @@ def recognise(
       ' that keys alone may not tell apart'
     )
   if 'model.10.conv_block.1.weight' in shapes:
-    return _generator(shapes)
+    blocks = len({k.split('.')[1] for k in shapes if '.conv_block.1.' in k})
+    title = f'CycleGAN generator, {blocks} blocks, {{channels}} channels in'
+    module, kernel = generators.Generator, shapes['model.1.weight']
+    return _plain('cyclegan', title, module, kernel, _INSTANCE, blocks=blocks)
   if 'features.0.weight' in shapes:
     return _vgg(shapes)
   if {'0.weight', '2.weight', '8.weight'} <= shapes.keys():
-    return _discriminator(shapes)
+    title = 'discriminator of {channels} channels'
+    module, kernel = discriminators.FcDiscriminator, shapes['0.weight']
+    return _plain('discriminator', title, module, kernel)
   if {'model.0.weight', 'model.11.weight'} <= shapes.keys():
-    return _patch_discriminator(shapes)
+    title = 'PatchGAN discriminator of {channels} channels'
+    module, kernel = discriminators.PatchDiscriminator, shapes['model.0.weight']
+    return _plain('patch_discriminator', title, module, kernel, _INSTANCE)
   if 'backbone.layer1.0.conv1.weight' in shapes:
     inner = {k.removeprefix('backbone.'): v for k, v in shapes.items()}
     reason = 'the decoders of CTRL, of which there is none here'
@@ -215,7 +219,7 @@ def _two_branches(shapes, backbone):
   if 'enc5_1.weight' in shapes:
     name, title = 'depdis', 'Depth Distribution'
     structure = {'depth': True, 'density': True}
-    drops = {r'(enc4_4|dec4)\.': UNUSED}
+    drops = {r'(enc4_4|dec4)\.': _UNUSED}
   elif 'enc4_1.weight' in shapes:
     name, title = 'dada', 'DADA'
     structure = {'depth': True, 'fuse': 'dec4.weight' in shapes}
@@ -299,58 +303,34 @@ def _backbone_only(name, title, network, drops, *, module=deeplab.DeepLab):
   )
 
 
-def _discriminator(shapes):
-  width, channels = shapes['0.weight'][:2]
+def _plain(name, title, module, kernel, drops=(), **fields):
+  """A network without a backbone; `kernel` is the shape of its first one."""
+  width, channels = kernel[:2]
   return Family(
-    name='discriminator',
-    title=f'discriminator of {channels} channels',
-    module=discriminators.FcDiscriminator(width=width),
+    name=name,
+    title=title.format(channels=channels),
+    module=module(width=width, **fields),
     example=(1, 32, 32, channels),
-    structure={'channels': channels, 'width': width},
-  )
-
-
-def _patch_discriminator(shapes):
-  width, channels = shapes['model.0.weight'][:2]
-  return Family(
-    name='patch_discriminator',
-    title=f'PatchGAN discriminator of {channels} channels',
-    module=discriminators.PatchDiscriminator(width=width),
-    example=(1, 32, 32, channels),
-    structure={'channels': channels, 'width': width},
-    drops=_INSTANCE,
-  )
-
-
-def _generator(shapes):
-  blocks = len({k.split('.')[1] for k in shapes if '.conv_block.1.' in k})
-  width, channels = shapes['model.1.weight'][:2]
-  return Family(
-    name='cyclegan',
-    title=f'CycleGAN generator, {blocks} blocks, {channels} channels in',
-    module=generators.Generator(width=width, blocks=blocks),
-    example=(1, 16, 16, channels),
-    structure={'channels': channels, 'width': width, 'blocks': blocks},
-    drops=_INSTANCE,
+    structure={'channels': channels, 'width': width, **fields},
+    drops=dict(drops),
   )
 
 
 def _backbone(shapes):
   """Returns the name of the ResNet that the entries are of."""
-  first = [f'layer{stage}.0.conv1.weight' for stage in range(1, 5)]
-  third = 'layer1.0.conv3.weight'
-  if third not in shapes or not all(k in shapes for k in first):
+  third = shapes.get('layer1.0.conv3.weight')
+  if third is None:
     raise errors.UserError(
       'a ResNet without bottlenecks, such as ResNet-18 or 34; expected'
       ' ResNet-101 or 50'
     )
-  named = {m[1] for k in shapes if (m := re.match(r'(layer[1-4]\.\d+)\.', k))}
+  stages = [f'layer{i}.' for i in range(1, 5)]
   blocks = tuple(
-    sum(k.startswith(f'layer{stage}.') for k in named) for stage in range(1, 5)
+    len({k.split('.')[1] for k in shapes if k.startswith(stage)})
+    for stage in stages
   )
-  planes = tuple(shapes[k][0] for k in first)
-  stem = shapes['conv1.weight'][0]
-  expansion = shapes[third][0] // planes[0]
+  planes = tuple(shapes.get(f'{s}0.conv1.weight', (0,))[0] for s in stages)
+  stem, expansion = shapes['conv1.weight'][0], third[0] // planes[0]
   for name, size in resnet.SIZES.items():
     there = tuple(size.blocks), tuple(size.planes), size.stem, size.expansion
     if there == (blocks, planes, stem, expansion):

@@ -147,7 +147,7 @@ def _read_zip(path):
 
 def _read_legacy(path):
   kinds: dict[str, tuple[np.dtype, int]] = {}
-  starts: dict[str, int] = {}
+  data: dict[str, memoryview] = {}
 
   def find(key, dtype, size, view):
     # In old files a storage may be a view, a part of another one.
@@ -155,13 +155,8 @@ def _read_legacy(path):
     _, first, count = (key, 0, size) if view is None else view
     if not 0 <= first <= first + count <= size:
       raise ValueError('a view reaches beyond its storage')
-
-    def load():
-      with path.open('rb') as f:
-        f.seek(starts[key] + first * dtype.itemsize)
-        return f.read(count * dtype.itemsize)
-
-    return unpickle.Storage(dtype, count, load)
+    part = slice(first * dtype.itemsize, (first + count) * dtype.itemsize)
+    return unpickle.Storage(dtype, count, lambda: data[key][part])
 
   with path.open('rb') as f:
     if unpickle.load(f) != _MAGIC:
@@ -174,27 +169,17 @@ def _read_legacy(path):
       raise errors.UserError('it is big-endian; expected little-endian')
     tree = unpickle.load(f, find_storage=find)
     keys = unpickle.load(f)
-    if not isinstance(keys, list):
-      raise ValueError('no list of storages')
-    _locate(f, map(str, keys), kinds, starts)
-  return tree
-
-
-def _locate(file, keys, kinds, starts):
-  """Finds the start of each storage, from the file's position on."""
-  end = os.fstat(file.fileno()).st_size
-  for key in keys:
-    if key not in kinds:
-      raise ValueError(f'storage {key} has no tensor')
+    rest = memoryview(f.read())
+  for key in map(str, keys):
     dtype, size = kinds[key]
-    count = int.from_bytes(file.read(8), 'little', signed=True)
-    starts[key] = file.tell()
-    if count != size or starts[key] + count * dtype.itemsize > end:
+    count = int.from_bytes(rest[:8], 'little', signed=True)
+    end = 8 + size * dtype.itemsize
+    data[key], rest = rest[8:end], rest[end:]
+    if count != size or len(data[key]) != end - 8:
       raise ValueError(f'storage {key} is cut short')
-    file.seek(count * dtype.itemsize, os.SEEK_CUR)
-  missing = kinds.keys() - starts.keys()
-  if missing:
-    raise ValueError(f'storage {min(missing)} is missing')
+  if kinds.keys() != data.keys():
+    raise ValueError(f'storage {min(kinds.keys() - data.keys())} is missing')
+  return tree
 
 
 def _from_tree(path, kind, tree) -> File:

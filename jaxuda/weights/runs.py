@@ -41,71 +41,57 @@ def read(
     UserError: no such run, checkpoint or network.
   """
   run = workdir_lib.load(workdir, which=which)
-  nets = {**run.state.nets, 'teacher': run.state.teacher}
-  nets['student'] = nets.get('task')
-  if nets.get(network) is None:
-    known = sorted(name for name, net in nets.items() if net is not None)
-    raise errors.UserError(
-      f'{workdir} has no {network}; expected one of {", ".join(known)}'
-    )
-  return of_state(
-    run.method,
-    nets[network],
-    name=run.config.name,
-    file=f'{pathlib.Path(workdir).name} (step {run.step})',
-    network=network,
-  )
+  file = f'{pathlib.Path(workdir).name} (step {run.step})'
+  return of_run(run, network=network, file=file)
 
 
-def of_state(
-  method: Any, net: Any, *, name: str, file: str, network: str
+def of_run(
+  run: workdir_lib.Run, *, network: str = 'student', file: str = ''
 ) -> conversion.Network:
-  """Describes a network of a state.
+  """Describes one network of a run in memory.
 
   Args:
-    method: the state's method.
-    net: the `state.Net`.
-    name: name of the method.
-    file: the network's origin, for messages.
-    network: which network of the method it is, see `read`.
+    run: the run.
+    network: see `read`.
+    file: the run's origin, for messages.
 
   Raises:
-    UserError: no other framework has such a network.
+    UserError: the run has no such network, or no other framework has.
   """
+  nets = {**run.state.nets, 'teacher': run.state.teacher}
+  nets['student'] = nets.get('task')
+  net = nets.get(network)
+  if net is None:
+    known = sorted(name for name, net in nets.items() if net is not None)
+    raise errors.UserError(
+      f'{file} has no {network}; expected one of {", ".join(known)}'
+    )
   tree = {'params': net.params, 'batch_stats': net.batch_stats}
   arrays = checkpoint.flatten(jax.device_get(tree))
-  family, structure, options = _describe(method, name, network)
+  name = run.config.name
+  record = {
+    'title': f'{name}, {network}',
+    'file': file,
+    'sha256': None,
+    'of': network,
+    **_describe(run.method, name, network),
+    'random': [],
+  }
   return conversion.Network(
-    arrays={path: np.asarray(x) for path, x in arrays.items()},
-    record={
-      'family': family,
-      'title': f'{name}, {network}',
-      'file': file,
-      'sha256': None,
-      'of': network,
-      'network': options,
-      'structure': structure,
-      'random': [],
-    },
+    arrays={path: np.asarray(x) for path, x in arrays.items()}, record=record
   )
 
 
 def _describe(method, name, network):
-  """Returns (family, structure, options) of a method's network."""
+  """Returns the fields 'family', 'structure' and 'network' of a record."""
   if network in ('disc', 'disc_output', 'disc_aux', 'disc_main'):
-    return 'discriminator', {}, {}
+    return {'family': 'discriminator', 'structure': {}, 'network': {}}
   if network not in ('student', 'teacher', 'task'):
     raise errors.UserError(
       f'no names of another framework for the network {network} of {name};'
       ' expected student, teacher or disc'
     )
   module = method.task
-  options = {field: getattr(module.options, field) for field in _OPTIONS}
-  structure = {
-    f.name: getattr(module, f.name)
-    for f in dataclasses.fields(module)
-    if f.name not in ('options', 'parent', 'name')
-  }
   if isinstance(module, corda.CorDA):
     family = 'corda'
   elif not isinstance(module, deeplab.DeepLab) or name == 'dacs':
@@ -114,7 +100,13 @@ def _describe(method, name, network):
     family = 'depdis'
   else:
     family = 'dada' if module.depth else 'advent'
-  return family, structure, options
+  fields = {f.name for f in dataclasses.fields(module)}
+  fields -= {'options', 'parent', 'name'}
+  return {
+    'family': family,
+    'structure': {field: getattr(module, field) for field in sorted(fields)},
+    'network': {field: getattr(module.options, field) for field in _OPTIONS},
+  }
 
 
 def from_weights(

@@ -44,24 +44,16 @@ def from_network(network: conversion.Network) -> dict[str, np.ndarray]:
       if key.endswith('.running_mean'):
         name = key.replace('running_mean', 'num_batches_tracked')
         state_dict[name] = np.zeros((), np.int64)
-  for key, shape in _unused(record, state_dict).items():
-    state_dict[key] = np.zeros(shape, np.float32)
+  if record['family'] == 'depdis':
+    width = len(state_dict['enc4_3.weight'])
+    for key, shape in {
+      'enc4_4.weight': (16, width, 1, 1),
+      'enc4_4.bias': (16,),
+      'dec4.weight': (16 * width, width, 1, 1),
+      'dec4.bias': (16 * width,),
+    }.items():
+      state_dict[key] = np.zeros(shape, np.float32)
   return dict(sorted(state_dict.items()))
-
-
-def _unused(record, state_dict):
-  """Shapes of what the official network also has."""
-  if 'unused' in record:
-    return record['unused']
-  if record['family'] != 'depdis':
-    return {}
-  width = len(state_dict['enc4_3.weight'])
-  return {
-    'enc4_4.weight': (16, width, 1, 1),
-    'enc4_4.bias': (16,),
-    'dec4.weight': (16 * width, width, 1, 1),
-    'dec4.bias': (16 * width,),
-  }
 
 
 def wrap(

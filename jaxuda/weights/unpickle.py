@@ -17,7 +17,7 @@ import numpy as np
 from jaxuda import errors
 
 # PyTorch's storage classes and dtypes by name.
-_DTYPES = {
+DTYPES = {
   'Float': np.dtype('<f4'),
   'Double': np.dtype('<f8'),
   'Half': np.dtype('<f2'),
@@ -29,6 +29,18 @@ _DTYPES = {
   'Byte': np.dtype('u1'),
   'Bool': np.dtype('?'),
 }
+
+
+# A pickle can set the state of any object that it has in hand, so every class
+# below says what becomes of that.
+
+
+def _refuse_state(self, state):
+  raise pickle.UnpicklingError(f'a {type(self).__name__} has no state')
+
+
+def _ignore_state(self, state):
+  del self, state
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -45,8 +57,7 @@ class Storage:
   size: int
   read: Callable[[], Any]
 
-  def __setstate__(self, state: Any) -> None:
-    raise pickle.UnpicklingError('a storage has no state')
+  __setstate__ = _refuse_state
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -65,8 +76,7 @@ class Tensor:
   shape: tuple[int, ...]
   strides: tuple[int, ...]
 
-  def __setstate__(self, state: Any) -> None:
-    raise pickle.UnpicklingError('a tensor has no state')
+  __setstate__ = _refuse_state
 
   def array(self) -> np.ndarray:
     """Reads the tensor.
@@ -96,21 +106,17 @@ class _Inert:
   """Stands for an object that is not looked at; keeps nothing of it."""
 
   __slots__ = ()
+  __setstate__ = _ignore_state
 
   def __new__(cls, *unused_args, **unused_kwargs):
     return super().__new__(cls)
-
-  def __setstate__(self, state):
-    del state
 
 
 class _Dict(dict):
   """OrderedDict and defaultdict; attributes such as `_metadata` are dropped."""
 
   __slots__ = ()
-
-  def __setstate__(self, state):
-    del state
+  __setstate__ = _ignore_state
 
 
 class _DefaultDict(_Dict):
@@ -121,19 +127,11 @@ class _DefaultDict(_Dict):
     super().__init__()
 
 
-class _Closed:
-  """A thing that a pickle has in hand and whose attributes it can't set."""
-
-  __slots__ = ()
-
-  def __setstate__(self, state):
-    raise pickle.UnpicklingError(f'a {type(self).__name__} has no state')
-
-
-class _Type(_Closed):
+class _Type:
   """The class of a storage, or a dtype."""
 
   __slots__ = ('dtype',)
+  __setstate__ = _refuse_state
 
   def __init__(self, dtype):
     self.dtype = dtype
@@ -143,15 +141,14 @@ class _NumberType(_Type):
   """A NumPy dtype, whose state is a byte order: the machine's in all files."""
 
   __slots__ = ()
-
-  def __setstate__(self, state):
-    del state
+  __setstate__ = _ignore_state
 
 
-class _Function(_Closed):
+class _Function:
   """A function that a pickle may call."""
 
   __slots__ = ('_call',)
+  __setstate__ = _refuse_state
 
   def __init__(self, call):
     self._call = call
@@ -171,15 +168,6 @@ def _rebuild(storage, offset, shape, strides, *unused):
   return Tensor(storage, offset, shape, strides)
 
 
-def _rebuild_typed(storage, offset, shape, strides, grad, hooks, kind, *unused):
-  """A tensor whose storage has no type of its own."""
-  del grad, hooks
-  tensor = _rebuild(storage, offset, shape, strides)
-  count = storage.size * storage.dtype.itemsize // kind.dtype.itemsize
-  storage = dataclasses.replace(storage, dtype=kind.dtype, size=count)
-  return dataclasses.replace(tensor, storage=storage)
-
-
 def _number(kind, data=b''):
   """A NumPy scalar: a Python number."""
   data = data.encode('latin1') if isinstance(data, str) else data
@@ -197,7 +185,6 @@ def _allowed() -> dict[tuple[str, str], Any]:
   allowed = {
     ('torch._utils', '_rebuild_tensor'): _Function(_rebuild),
     ('torch._utils', '_rebuild_tensor_v2'): _Function(_rebuild),
-    ('torch._utils', '_rebuild_tensor_v3'): _Function(_rebuild_typed),
     ('torch._utils', '_rebuild_parameter'): _Function(lambda x, *unused: x),
     ('numpy.core.multiarray', 'scalar'): _Function(_number),
     ('numpy._core.multiarray', 'scalar'): _Function(_number),
@@ -214,11 +201,9 @@ def _allowed() -> dict[tuple[str, str], Any]:
     for module in ('builtins', '__builtin__'):  # The latter in Python 2.
       allowed[module, kind.__name__] = kind
   for module in ('torch', 'torch.storage', 'torch.cuda'):
-    for name, dtype in _DTYPES.items():
+    for name, dtype in DTYPES.items():
       allowed[module, f'{name}Storage'] = _Type(dtype)
       allowed[module, dtype.name] = _Type(dtype)
-    for name in ('UntypedStorage', '_UntypedStorage'):
-      allowed[module, name] = _Type(_DTYPES['Byte'])
   return allowed
 
 
@@ -282,9 +267,7 @@ def load(
 
 def is_state_dict(tree: Any) -> bool:
   """Whether a tree is a mapping of strings to tensors, and has some."""
-  return (
-    isinstance(tree, dict)
-    and bool(tree)
-    and all(isinstance(k, str) for k in tree)
-    and all(isinstance(v, Tensor) for v in tree.values())
-  )
+  if not isinstance(tree, dict) or not tree:
+    return False
+  pairs = tree.items()
+  return all(isinstance(k, str) and isinstance(v, Tensor) for k, v in pairs)

@@ -14,15 +14,11 @@ from safetensors import numpy as safetensors_numpy
 
 from jaxuda import errors
 from jaxuda.ui import files
+from jaxuda.weights import unpickle
 
 SUFFIXES = ('.pth', '.pt', '.safetensors')
 _STORAGES = {
-  'float32': 'FloatStorage',
-  'float64': 'DoubleStorage',
-  'float16': 'HalfStorage',
-  'int64': 'LongStorage',
-  'int32': 'IntStorage',
-  'uint8': 'ByteStorage',
+  dtype.name: f'{name}Storage' for name, dtype in unpickle.DTYPES.items()
 }
 # The only date that does not change with the clock.
 _DATE = (1980, 1, 1, 0, 0, 0)
@@ -60,35 +56,32 @@ def write(
   """
   path = check_path(path)
   if path.suffix == '.safetensors':
-    write_arrays(
-      path,
-      {
-        f'{name}.{key}' if name else key: x
-        for name, arrays in networks.items()
-        for key, x in arrays.items()
-      },
-    )
-    return
+    flat = {
+      f'{name}.{key}' if name else key: x
+      for name, arrays in networks.items()
+      for key, x in arrays.items()
+    }
+    return write_arrays(path, flat)
+  storages: list[np.ndarray] = []
   tree = {
     name: OrderedDict((key, np.asarray(x)) for key, x in arrays.items())
     for name, arrays in networks.items()
   }
-  storages: list[np.ndarray] = []
   data = _encode(tree[''] if set(tree) == {''} else tree, storages)
-  with (
-    files.atomic(path) as part,
-    zipfile.ZipFile(part, 'w', zipfile.ZIP_STORED) as archive,
-  ):
+  entries = {
+    'data.pkl': pickle.PROTO + b'\x02' + data + pickle.STOP,
+    'byteorder': b'little',
+    **{f'data/{i}': _little_endian(x) for i, x in enumerate(storages)},
+    'version': b'3\n',
+  }
+  with files.atomic(path) as part, zipfile.ZipFile(part, 'w') as archive:
+    for name, entry in entries.items():
+      archive.writestr(zipfile.ZipInfo(f'archive/{name}', _DATE), entry)
 
-    def add(name, data):
-      archive.writestr(zipfile.ZipInfo(f'archive/{name}', _DATE), data)
 
-    add('data.pkl', pickle.PROTO + b'\x02' + data + pickle.STOP)
-    add('byteorder', b'little')
-    for index, array in enumerate(storages):
-      little = array.astype(array.dtype.newbyteorder('<'), copy=False)
-      add(f'data/{index}', memoryview(np.atleast_1d(little)).cast('B'))
-    add('version', b'3\n')
+def _little_endian(array):
+  little = array.astype(array.dtype.newbyteorder('<'), copy=False)
+  return memoryview(np.atleast_1d(little)).cast('B')
 
 
 def write_arrays(
@@ -124,14 +117,13 @@ def _encode(x: Any, storages: list[np.ndarray]) -> bytes:
   if isinstance(x, tuple):
     inside = b''.join(_encode(item, storages) for item in x)
     return pickle.MARK + inside + pickle.TUPLE
-  if isinstance(x, OrderedDict):
-    start = _name('collections', 'OrderedDict') + pickle.EMPTY_TUPLE
-    start += pickle.REDUCE
-  else:
-    start = pickle.EMPTY_DICT
   inside = b''.join(
     _encode(item, storages) for pair in x.items() for item in pair
   )
+  start = pickle.EMPTY_DICT
+  if isinstance(x, OrderedDict):
+    start = _name('collections', 'OrderedDict')
+    start += pickle.EMPTY_TUPLE + pickle.REDUCE
   return start + pickle.MARK + inside + pickle.SETITEMS
 
 
@@ -139,21 +131,19 @@ def _encode_tensor(array, storages):
   """_rebuild_tensor_v2(storage, 0, shape, strides, False, OrderedDict())."""
   if array.dtype.name not in _STORAGES:
     raise ValueError(f'no storage of {array.dtype}')
-  key = str(len(storages))
   storages.append(array)
   strides = tuple(s // array.dtype.itemsize for s in array.strides)
-  rest = (0, array.shape, strides, False, OrderedDict())
-  return b''.join(
-    [
-      _name('torch._utils', '_rebuild_tensor_v2') + pickle.MARK + pickle.MARK,
-      _encode('storage', storages),
-      _name('torch', _STORAGES[array.dtype.name]),
-      *(_encode(item, storages) for item in (key, 'cpu', array.size)),
-      pickle.TUPLE + pickle.BINPERSID,
-      *(_encode(item, storages) for item in rest),
-      pickle.TUPLE + pickle.REDUCE,
-    ]
-  )
+
+  def encode(*items):
+    return b''.join(_encode(item, storages) for item in items)
+
+  storage = pickle.MARK + encode('storage')
+  storage += _name('torch', _STORAGES[array.dtype.name])
+  storage += encode(str(len(storages) - 1), 'cpu', array.size)
+  storage += pickle.TUPLE + pickle.BINPERSID
+  view = encode(0, array.shape, strides, False, OrderedDict())
+  function = _name('torch._utils', '_rebuild_tensor_v2')
+  return function + pickle.MARK + storage + view + pickle.TUPLE + pickle.REDUCE
 
 
 def _name(module, name):
