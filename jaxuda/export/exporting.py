@@ -17,6 +17,7 @@ from jaxuda.data.classes import labels
 from jaxuda.run import checkpoint
 from jaxuda.run import workdir as workdir_lib
 from jaxuda.step import state as state_lib
+from jaxuda.ui import files
 
 FORMATS = ('stablehlo', 'savedmodel')
 PLATFORMS = ('cpu', 'cuda', 'tpu')
@@ -72,9 +73,7 @@ def export(
     raise errors.UserError(
       f'formats={",".join(formats)}; expected some of {", ".join(FORMATS)}'
     )
-  folder = pathlib.Path(folder)
-  if folder.exists() and not folder.is_dir():
-    raise errors.UserError(f'{folder} is a file; expected a folder')
+  folder = files.check_folder(folder)
   folder.mkdir(parents=True, exist_ok=True)
   size = tuple(size or run.config.data.target.size)
   serve, weights = _serving_function(run)

@@ -34,8 +34,9 @@ class Method(abc.ABC):
     optim: their optimizers, see `optim.Options`.
     evaluate: which network `predict` runs: 'student', or its average,
       'teacher'. A field in a method that has a teacher.
-    preparation: name of the module that makes what the method needs of the data
-      as a whole, see `jaxuda.train.preparation`.
+    preparation: name of the module whose `prepare(method, config)` returns the
+      method with what it needs of the data as a whole; a name, so that methods
+      import none of it.
     task: module of the task network, the one that is evaluated.
     predict: (state, image, *, size=None) -> outputs, as `predict_task`. A
       method without it is not evaluated.

@@ -71,7 +71,7 @@ class Method(base.Method):
       `learner.run_passes`.
   """
 
-  # The module that makes `mixtures`, see `jaxuda.train.preparation`.
+  # The module that makes `mixtures`, see `base.Method`.
   preparation: ClassVar[str] = 'jaxuda.depdis.fit.fitting'
 
   optim: optim_lib.Options = optim_lib.Options(
@@ -101,11 +101,11 @@ class Method(base.Method):
   def __post_init__(self):
     object.__setattr__(self, 'class_weights', tuple(self.class_weights))
     super().__post_init__()
-    for field, needed in (
-      ('lambda_depth', 'depth' in self.parts or self.lambda_balance_target),
-      ('lambda_balance', 'density' in self.parts or self.lambda_balance_target),
+    for field, part, weight in (
+      ('lambda_depth', 'depth', self.lambda_depth),
+      ('lambda_balance', 'density', self.lambda_balance),
     ):
-      if needed and not getattr(self, field):
+      if not weight and (part in self.parts or self.lambda_balance_target):
         raise errors.UserError(
           f'method.{field}=0 builds no such branch; expected more than 0 with'
           f' align={self.align},'

@@ -51,13 +51,11 @@ class Options:
     # A list (from a config file) would make the options unhashable.
     object.__setattr__(self, 'blur_sigma', tuple(self.blur_sigma))
     errors.check_choices(self, group='mixing')
-    for field in (
+    shares = (
       *('alpha', 'threshold', 'jitter_strength', 'jitter_probability'),
       'blur_probability',
-    ):
-      value = getattr(self, field)
-      if not 0 <= value <= 1:
-        raise errors.UserError(f'mixing.{field}={value}; expected 0..1')
+    )
+    errors.check_ranges(self, dict.fromkeys(shares, (0, 1)), group='mixing')
     low, *high = self.blur_sigma
     if len(high) != 1 or not 0 < low <= high[0]:
       raise errors.UserError(

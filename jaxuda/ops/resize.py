@@ -73,7 +73,10 @@ def resize_align_corners(x: jax.Array, size: Sequence[int]) -> jax.Array:
 
 
 def resize_nearest(x: jax.Array, size: Sequence[int]) -> jax.Array:
-  """Takes the pixels under the new pixels' centres, as Pillow's NEAREST.
+  """Takes the pixels under the new pixels' centres: Pillow's NEAREST.
+
+  The rule by which the data resize labels. OpenCV's INTER_NEAREST, by which
+  they resize depth, takes those under the corners.
 
   Args:
     x: [B, H, W, ...] of any type.

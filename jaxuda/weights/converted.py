@@ -31,9 +31,7 @@ def write(folder: str | os.PathLike, network: conversion.Network) -> None:
   Raises:
     UserError: there is a file of that name.
   """
-  folder = pathlib.Path(folder)
-  if folder.exists() and not folder.is_dir():
-    raise errors.UserError(f'{folder} is a file; expected a folder')
+  folder = files.check_folder(folder)
   rows = [conversion.describe(row, shown=1000) for row in network.report]
   record = {**network.record, 'report': rows}
   # The record last: it makes the folder a conversion.

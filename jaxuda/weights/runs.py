@@ -19,6 +19,7 @@ from jaxuda.run import checkpoint
 from jaxuda.run import workdir as workdir_lib
 from jaxuda.step import state as state_lib
 from jaxuda.weights import conversion
+from jaxuda.weights import converted
 
 # Options that the weights of a network ask for.
 _OPTIONS = (
@@ -153,3 +154,33 @@ def from_weights(
   # Whichever of the two a method evaluates.
   state = state_lib.create({'task': net}, teacher=net)
   return workdir_lib.Run(config=config, method=method, state=state, step=0)
+
+
+def load(
+  *,
+  workdir: str | None = None,
+  which: str = 'last',
+  weights: str | None = None,
+  network: str = 'student',
+  config: ml_collections.ConfigDict | None = None,
+) -> workdir_lib.Run:
+  """Reads what predicts, from a run or from published weights.
+
+  Args:
+    workdir: folder of a run.
+    which: its checkpoint: 'last', 'best' or a step.
+    weights: instead of a run, a file of weights or the folder of a conversion.
+    network: network of such a file, see `reading.NETWORKS`.
+    config: config of the method that the weights are for.
+
+  Raises:
+    UserError: neither a run nor weights, or both; no config; or nothing there
+      that could be read.
+  """
+  if bool(workdir) == bool(weights):
+    raise errors.UserError('expected either --workdir or --weights')
+  if workdir:
+    return workdir_lib.load(workdir, which=which, only=workdir_lib.predicts)
+  if config is None:
+    raise errors.UserError('--weights needs --config=configs/<method>.py:...')
+  return from_weights(converted.read(weights, network=network), config)
