@@ -7,42 +7,29 @@ the difference to the first. Nothing is evaluated; `python -m jaxuda.evaluate`
 does that.
 """
 
-from collections.abc import Sequence
-import pathlib
-
 from absl import flags
 
-from jaxuda.evaluate import comparison
+from jaxuda.evaluate import tables
 from jaxuda.ui import command
 from jaxuda.ui import display
 
 
-def format_row(name: str, values: Sequence[float | None]) -> list[str]:
-  """Returns the cells of a row: the name, the values, the differences."""
-  cells = [name] + ['-' if x is None else f'{x:.2f}' for x in values]
-  for x in values[1:]:
-    known = x is not None and values[0] is not None
-    cells.append(f'{x - values[0]:+.2f}' if known else '-')
-  return cells
-
-
 def main() -> None:
   """Runs the command line."""
-  workdirs = [w.rstrip('/') for w in flags.FLAGS.workdirs]
-  checkpoint = flags.FLAGS.checkpoint
-  runs = [comparison.read_figures(w, checkpoint=checkpoint) for w in workdirs]
-  comparison.check_protocols(workdirs, runs)
-  names = [pathlib.Path(w).name for w in workdirs]
-  header = ['class', *names, *(f'{n} - {names[0]}' for n in names[1:])]
-  protocol = runs[0]['IoU']
-  steps = ', '.join(str(run['IoU']['checkpoint_step']) for run in runs)
-  size = 'x'.join(map(str, protocol['label_resolution']))
+  workdirs, checkpoint = flags.FLAGS.workdirs, flags.FLAGS.checkpoint
+  runs = {w: tables.read_figures(w, checkpoint=checkpoint) for w in workdirs}
+  tables.check_protocols(runs)
+  names = tables.unique_names(workdirs)
+  protocols = [figures['IoU'] for figures in runs.values()]
+  steps = ', '.join(str(protocol['checkpoint_step']) for protocol in protocols)
+  rows = tables.make_table(
+    {name: {0: runs[w]} for name, w in zip(names, workdirs, strict=True)}
+  )
   display.print_table(
-    f'IoU in %, {protocol["dataset"]} {protocol["split"]},'
-    f' {protocol["images"]} images at {size}, {checkpoint} checkpoint'
-    f' (step {steps})',
-    header,
-    [format_row(name, values) for name, values in comparison.make_rows(runs)],
+    f'IoU in %, {tables.describe_protocol(protocols[0])}, {checkpoint}'
+    f' checkpoint (step {steps})',
+    ['class', *names, *(f'{name} - {names[0]}' for name in names[1:])],
+    tables.show_rows(rows, differences=True),
   )
 
 

@@ -1,7 +1,4 @@
-"""What the pixels of an evaluation batch add to the scores.
-
-Needs no TF.
-"""
+"""Confusion matrices and depth errors of evaluation batches. Needs no TF."""
 
 from collections.abc import Mapping, Sequence
 import functools
@@ -13,13 +10,13 @@ import numpy as np
 
 from jaxuda.data.classes import labels
 from jaxuda.evaluate import metrics
-from jaxuda.evaluate import views as views_lib
+from jaxuda.evaluate import views
 
 
 def merge_table(source: str, target: str) -> tuple[int, ...]:
   """Returns the class of the set `target` for each class of `source`.
 
-  A class without a counterpart becomes one more class, which no label has: its
+  A class without a counterpart becomes one class more, which no label has: its
   predictions are errors, not ignored pixels.
   """
   table = np.asarray(labels.merge_map(source, target))
@@ -43,17 +40,17 @@ def count_batch(
   """Scores one batch on the device.
 
   Args:
-    state: a training state.
-    image: uint8 [B, H, W, 3].
+    state: training state.
+    image: uint8 [B, H, W, 3] RGB.
     label: int32 [B, h, w], 255 = ignore.
     depth: true metres [B, h, w] and where they are valid, or None.
-    method: whose `predict` is scored; hashable.
-    table: scored class of each class of the network; None for the same.
+    method: method whose `predict` is scored; hashable.
+    table: scored class of each class of the network; None if they are the same.
     count: number of scored classes.
 
   Returns:
-    'confusion' int32 [B, count, count + 1], rows are true; 'depth' sums of
-    errors where depth was given.
+    'confusion' int32 [B, count, count + 1], rows are the truth; 'depth', the
+    sums of `metrics.depth_error_sums`, where depth was given.
   """
   out = method.predict(state, image, size=label.shape[1:])
   prediction = jnp.argmax(out['logits'], axis=-1)
@@ -65,7 +62,7 @@ def count_batch(
 
 
 def predicts_depth(method: Any, state: Any, size: Sequence[int]) -> bool:
-  """Says whether `method.predict` gives depth, without running it."""
+  """Says whether `method.predict` gives depth; nothing is computed."""
   image = jax.ShapeDtypeStruct((1, *size, 3), jnp.uint8)
   return 'depth' in jax.eval_shape(method.predict, state, image)
 
@@ -75,50 +72,39 @@ def count_views(
   batch: Mapping[str, Any],
   *,
   method: Any,
-  size: Sequence[int],
-  views: views_lib.Views,
-  image_resize: str,
   table: tuple[int, ...] | None,
   count: int,
+  **looking: Any,
 ) -> dict[str, Any]:
-  """Scores a batch whose pictures are looked at several times.
+  """Scores a batch whose pictures are looked at in several ways.
 
   Args:
-    state: a training state.
-    batch: 'image' uint8 [B, H, W, 3] as large as they are, 'label' int32 [B, h,
-      w], 255 = ignore.
-    method: whose `predict` is scored; hashable.
-    size: (h, w), the network's.
-    views: how each picture is looked at.
-    image_resize: filter, 'bicubic' or 'bilinear'.
-    table: scored class of each class of the network; None for the same.
+    state: training state.
+    batch: 'image' uint8 [B, H, W, 3] in its own size, 'label' int32 [B, h, w],
+      255 = ignore.
+    method: method whose `predict` is scored; hashable.
+    table: as in `count_batch`.
     count: number of scored classes.
+    **looking: 'size', 'views' and 'image_resize' of `mean_probabilities`.
 
   Returns:
-    'confusion' int32 [B, count, count + 1], rows are true. Every view is
-    brought to the label's resolution, and there their probabilities averaged.
+    'confusion' as in `count_batch`. The probabilities of all views are averaged
+    at the label's resolution.
   """
-  predictions = []
-  for image in batch['image']:
-    maps = views_lib.mean_probabilities(
-      image,
-      state,
-      method=method,
-      size=tuple(size),
-      views=views,
-      image_resize=image_resize,
-      out=batch['label'].shape[1:],
-    )
-    predictions.append(maps.argmax(-1))
+  label, looking = batch['label'], {'out': batch['label'].shape[1:], **looking}
+  predictions = [
+    views.mean_probabilities(image, state, method=method, **looking).argmax(-1)
+    for image in batch['image']
+  ]
   return {
     'confusion': _confusion(
-      jnp.asarray(batch['label']), jnp.asarray(predictions), table, count
+      jnp.asarray(label), jnp.asarray(predictions), table, count
     )
   }
 
 
 def _confusion(label, prediction, table, count):
-  """[B, count, count + 1]: the last column is of classes that none is."""
+  """[B, count, count + 1]; the last column counts what merges to no class."""
   if table is not None:
     prediction = jnp.asarray(table, jnp.int32)[prediction]
   confusion = metrics.image_confusion_matrices(

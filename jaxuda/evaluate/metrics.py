@@ -1,4 +1,4 @@
-"""Scores: confusion matrices, IoU, depth errors, negative transfer.
+"""Confusion matrices, IoU, depth errors, negative transfer.
 
 What touches pixels is pure JAX and runs under jit, one batch at a time: int32
 confusion matrices and float32 error sums. Add them up on the host in int64 and
@@ -29,7 +29,7 @@ def confusion_matrix(
     label: [...] integers; pixels outside 0..C-1 (255) are not counted.
     prediction: [...] integers of the same shape, 0..C-1; a pixel outside is not
       counted either.
-    num_classes: C.
+    num_classes: number of classes, C.
 
   Returns:
     int32 [C, C], rows are the truth.
@@ -65,9 +65,9 @@ def merge_confusion(
   Scores a network of 19 classes on 11 or 7 without running it again.
 
   Args:
-    matrix: integers [..., C, C].
-    mapping: the new class of each of the C old ones; 255 where it has none.
-    num_classes: N, the number of new classes.
+    matrix: integers [..., C, C], rows are the truth.
+    mapping: new class of each of the C old ones; 255 where it has none.
+    num_classes: number of new classes, N.
 
   Returns:
     int64 [..., N, N + 1]. True pixels of a class that has no new one are
@@ -156,12 +156,12 @@ def negative_transfer_rate(image_iou: np.ndarray, other: np.ndarray) -> float:
 
   Args:
     image_iou: float [N], `image_mean_iou` of the adapted network.
-    other: float [N], of the network it is compared with, the same images in the
-      same order.
+    other: float [N], the same of the network that it is compared with: the same
+      images in the same order.
 
   Returns:
-    The share, 0..1, of the images with image_iou < other; an image without a
-    labelled pixel does not count, and NaN comes back where none does.
+    The share, 0..1, of the images with image_iou < other. Images without a
+    labelled pixel (NaN) do not count; NaN where no image counts.
   """
   image_iou, other = np.asarray(image_iou), np.asarray(other)
   if image_iou.shape != other.shape:
@@ -186,11 +186,12 @@ def depth_error_sums(
   `min_depth` and `max_depth`, and predictions are clipped to that range.
 
   Args:
-    prediction: [...] float, metres.
-    depth: [...] float, metres, the truth.
-    valid: [...] bool, where there is a truth.
-    min_depth: metres, above 0.
-    max_depth: metres; the default leaves out the sky, which is 655.35.
+    prediction: [...] float, predicted depth in metres.
+    depth: [...] float, true depth in metres.
+    valid: [...] bool, where there is a true depth.
+    min_depth: lower end of the range in metres, above 0.
+    max_depth: upper end in metres; the default leaves out the sky, which is at
+      655.35 m.
 
   Returns:
     Scalars: float32 sums of |p - d| / d, (p - d)^2 / d, (p - d)^2,

@@ -1,4 +1,4 @@
-"""Figures with their protocol; tables and comparisons made of them."""
+"""The scores of a run: every figure with its protocol."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,6 +8,7 @@ import numpy as np
 from jaxuda import errors
 from jaxuda.data.classes import labels
 from jaxuda.evaluate import metrics
+from jaxuda.evaluate import tables
 from jaxuda.ui import display
 
 _DEPTH_UNITS = {'sq_rel': 'm', 'rms': 'm', 'pixels': 'pixels'}
@@ -24,14 +25,16 @@ def make_scores(
   """Puts every figure beside its protocol.
 
   Args:
-    confusion: int64 [C, C] or [C, C + 1] over a split, rows are true.
-    classes: the set of the C classes, a name or a file.
-    images: name -> mean IoU in percent.
+    confusion: int64 [C, C] or [C, C + 1] over a split, rows are the truth.
+    classes: set of the C classes, a name or a file.
+    images: name -> mean IoU of the image in percent.
     depth: sums of `metrics.depth_error_sums` over the split, or None.
     protocol: 'checkpoint_step' and whatever else goes with every figure.
 
   Returns:
-    What `evaluate.run` returns.
+    'checkpoint_step', 'main' (name of the mean IoU over the most classes),
+    'figures' ({name: {'value', 'unit', protocol ...}}; a mean IoU is in percent
+    and None without any class) and 'images'.
   """
   class_set = labels.get_class_set(classes)
   iou = metrics.iou_per_class(confusion)
@@ -76,8 +79,8 @@ def make_scores(
   }
 
 
-def best(scores: dict[str, Any]) -> float:
-  """Returns the main mean IoU of the scores, -1 if there is none."""
+def best(scores: Mapping[str, Any]) -> float:
+  """Returns the main mean IoU in percent, -1 if there is none."""
   value = scores['figures'][scores['main']]['value']
   return -1.0 if value is None else value
 
@@ -85,11 +88,11 @@ def best(scores: dict[str, Any]) -> float:
 def negative_transfer(
   ours: dict[str, Any], theirs: dict[str, Any], *, against: str
 ) -> dict[str, Any]:
-  """Compares two results of `evaluate.run` image by image.
+  """Compares two runs image by image.
 
   Args:
-    ours: what `evaluate.run` returned.
-    theirs: the same, of the other run on the same split.
+    ours: what `make_scores` returned.
+    theirs: the same for the other run on the same split.
     against: name of the other run, for the protocol.
 
   Returns:
@@ -104,45 +107,33 @@ def negative_transfer(
       f'{against} was scored on other images; expected the same dataset, split'
       ' and image names'
     )
-  pairs = [
-    (ours['images'][name], theirs['images'][name]) for name in ours['images']
-  ]
-  pairs = [(a, b) for a, b in pairs if a is not None and b is not None]
+  # An image without labelled pixels has None, which becomes NaN.
   rate = metrics.negative_transfer_rate(
-    np.array([a for a, _ in pairs]), np.array([b for _, b in pairs])
+    np.array([*ours['images'].values()], float),
+    np.array([theirs['images'][name] for name in ours['images']], float),
   )
-  main = ours['figures'][ours['main']]
-  other = theirs['checkpoint_step']
   return {
-    **main,
+    **ours['figures'][ours['main']],
     'value': percent(rate),
     'against': against,
-    'against_checkpoint_step': other,
+    'against_checkpoint_step': theirs['checkpoint_step'],
   }
 
 
-def print_scores(title: str, runs: dict[str, dict[str, Any]]) -> None:
-  """Prints one table: a row per class and mean, a column per run."""
-  first = next(iter(runs.values()))['figures']
-  rows = [
-    (name, *(_show(r['figures']['IoU']['value'][name]) for r in runs.values()))
-    for name in first['IoU']['value']
-  ]
-  for kind in ('mIoU', 'depth_', 'negative_'):
-    rows.append(())
-    for name in first:
-      if name.startswith(kind):
-        figures = [r['figures'].get(name, {}) for r in runs.values()]
-        rows.append((name, *(_show(f.get('value')) for f in figures)))
-  display.print_table(title, ('class', *runs), rows)
+def print_scores(title: str, runs: Mapping[str, Mapping[str, Any]]) -> None:
+  """Prints a table: a row for each class and mean, a column for each run.
 
-
-def _show(value):
-  return '-' if value is None else f'{value:.2f}'
+  Args:
+    title: line above the table.
+    runs: name -> what `make_scores` returned.
+  """
+  columns = {name: {0: run['figures']} for name, run in runs.items()}
+  rows = tables.make_table(columns, counts=True)
+  display.print_table(title, ('class', *runs), tables.show_rows(rows))
 
 
 def percent(x: float) -> float | None:
-  """Two decimals, as the papers print; None for NaN: nothing was there."""
+  """Returns a share in percent with two decimals; None for NaN."""
   return None if np.isnan(x) else round(100 * float(x), 2)
 
 

@@ -4,12 +4,12 @@ Chen et al. (DeepLab), TPAMI 2018, section 4.1: the class probabilities of all
 views are averaged. Needs no TF.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 import dataclasses
 import functools
+import itertools
 from typing import Any
 
-from absl import flags
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -27,53 +27,39 @@ FILTERS = {
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Views:
-  """How often a picture is looked at.
+  """The ways in which a picture is looked at.
 
   Attributes:
-    scales: of the network's input; each takes a compilation of its own.
-    flip: each view also mirrored.
-    window: look at pieces of the picture, of the network's size, at the
-      picture's own resolution times the scale, instead of at all of it brought
-      to the network's size.
+    scales: factors above 0 of the size of the network's input; each takes a
+      compilation of its own.
+    flip: whether each view is taken of the mirrored picture, too.
+    window: whether the network sees pieces of the picture, of its own size, at
+      the picture's resolution times the scale, and not all of the picture
+      brought to the network's size.
     overlap: share of a piece that the next one sees, too, in [0, 1).
+
+  Raises:
+    UserError: a value out of its range, or a scale that is no number.
   """
 
-  scales: Sequence[float] = (1.0,)
+  scales: Sequence[float | str] = (1.0,)
   flip: bool = False
   window: bool = False
   overlap: float = 1 / 3
 
   def __post_init__(self):
-    object.__setattr__(self, 'scales', tuple(self.scales))
+    try:
+      object.__setattr__(self, 'scales', tuple(map(float, self.scales)))
+    except ValueError as e:
+      raise errors.UserError(f'scales: {e}; expected numbers') from e
     if not self.scales or min(self.scales) <= 0:
       raise errors.UserError(f'scales={self.scales}; expected some above 0')
     if not 0 <= self.overlap < 1:
       raise errors.UserError(f'overlap={self.overlap}; expected [0, 1)')
 
 
-# One look at all of a picture.
+# A single look at all of a picture.
 ONCE = Views()
-
-
-def define_flags() -> None:
-  """Defines the flags that say how pictures are looked at."""
-  flags.DEFINE_bool('flip', False, 'Also look at the mirrored picture.')
-  flags.DEFINE_list('scales', ['1'], "Of the network's input.")
-  flags.DEFINE_bool('window', False, 'Overlapping pieces at full resolution.')
-
-
-def from_flags() -> Views:
-  """Returns what the flags of `define_flags` say.
-
-  Raises:
-    UserError: a scale that is no number above 0.
-  """
-  f = flags.FLAGS
-  try:
-    scales = tuple(map(float, f.scales))
-  except ValueError as e:
-    raise errors.UserError(f'scales: {e}; expected numbers') from e
-  return Views(scales=scales, flip=f.flip, window=f.window)
 
 
 def mean_probabilities(
@@ -90,15 +76,15 @@ def mean_probabilities(
 
   Args:
     image: uint8 [H, W, 3] RGB.
-    state: a training state.
-    method: whose `predict` is asked.
-    size: (h, w), the network's.
-    views: see `Views`.
+    state: training state.
+    method: method whose `predict` is asked.
+    size: (height, width) of the network's input.
+    views: how the picture is looked at.
     image_resize: filter, 'bicubic' or 'bilinear'.
-    out: (h, w) of what is returned; the picture's if None.
+    out: (h, w) of what is returned; the picture's size if None.
 
   Returns:
-    float32 [h, w, C].
+    float32 [h, w, C], a distribution over the classes at each pixel.
   """
   full = image.shape[:2]
   out = tuple(map(int, out or full))
@@ -127,10 +113,10 @@ def framed(
   """Returns what the network sees of a picture, as in training.
 
   Args:
-    image: uint8 [H, W, 3].
-    size: (h, w), the network's.
+    image: uint8 [H, W, 3] RGB.
+    size: (height, width) of the network's input.
     image_resize: filter, 'bicubic' or 'bilinear'.
-    fit: 'stretch' or 'pad', see `data.aspect`.
+    fit: 'stretch' or 'pad', see `data.pixels.aspect`.
   """
   if fit == 'stretch':
     return resized(image, size, image_resize)
@@ -147,7 +133,7 @@ def padded(image: np.ndarray, size: Sequence[int]) -> np.ndarray:
 def resized(
   image: np.ndarray, size: Sequence[int], image_resize: str
 ) -> np.ndarray:
-  """Returns a picture brought to (h, w); itself if it has that size."""
+  """Returns a picture resized to (h, w); itself if it has that size."""
   if image.shape[:2] == tuple(size):
     return image
   picture = Image.fromarray(image).resize(size[::-1], FILTERS[image_resize])
@@ -160,19 +146,13 @@ def starts(side: int, window: int, overlap: float) -> list[int]:
   Args:
     side: pixels to cover, at least `window`.
     window: pixels of a piece.
-    overlap: the least share of a piece that the next one sees, too.
+    overlap: least share of a piece that the next one sees, too, in [0, 1).
   """
   stride = max(1, int(window * (1 - overlap)))
   count = -(-(side - window) // stride) + 1
   if count == 1:
     return [0]
   return [round(i * (side - window) / (count - 1)) for i in range(count)]
-
-
-def _pieces(shape, size, overlap) -> Iterator[tuple[slice, slice]]:
-  for top in starts(shape[0], size[0], overlap):
-    for left in starts(shape[1], size[1], overlap):
-      yield slice(top, top + size[0]), slice(left, left + size[1])
 
 
 def _slide(image, state, method, size, overlap):
@@ -183,27 +163,32 @@ def _slide(image, state, method, size, overlap):
   ]
   image = np.pad(image, (*more, (0, 0)), mode='symmetric')
   total, count = 0, np.zeros((*image.shape[:2], 1), np.float32)
-  for rows, columns in _pieces(image.shape, size, overlap):
-    piece = np.ascontiguousarray(image[rows, columns])
+  tops, lefts = (
+    starts(side, piece, overlap)
+    for side, piece in zip(image.shape, size, strict=False)
+  )
+  for top, left in itertools.product(tops, lefts):
+    place = np.s_[top : top + size[0], left : left + size[1]]
+    piece = np.ascontiguousarray(image[place])
     logits = grid_logits(state, piece[None], method=method)
     maps = np.asarray(_probabilities(logits, size=tuple(size))[0])
     if isinstance(total, int):
       total = np.zeros((*image.shape[:2], maps.shape[-1]), np.float32)
-    total[rows, columns] += maps
-    count[rows, columns] += 1
+    total[place] += maps
+    count[place] += 1
   return (total / count)[:height, :width]
 
 
 @functools.partial(jax.jit, static_argnames='method')
 def grid_logits(state: Any, image: jax.Array, *, method: Any) -> jax.Array:
-  """Returns the logits [B, h, w, C] as low as the network gives them.
+  """Returns logits [B, h, w, C] of the low resolution that the network has.
 
-  They are upsampled once, to where they are needed, as an evaluation does.
+  They are upsampled once, to where they are needed, as in an evaluation.
 
   Args:
-    state: a training state.
-    image: uint8 [B, H, W, 3].
-    method: whose `predict` is asked; hashable.
+    state: training state.
+    image: uint8 [B, H, W, 3] RGB.
+    method: method whose `predict` is asked; hashable.
   """
   return method.predict(state, image, size='grid')['logits']
 

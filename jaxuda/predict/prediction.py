@@ -1,20 +1,7 @@
-r"""Label maps of a folder of images. Needs no TF.
+"""Segments pictures that have no labels. Needs no TF.
 
-    python -m jaxuda.predict --workdir=DIR --images=FOLDER --out=FOLDER \
-        [--checkpoint=last|best|STEP] [--flip] [--scales=0.75,1,1.25] [--window]
-        [--batch_size=8] [--dtype=bfloat16]
-    python -m jaxuda.predict --weights=FILE --config=configs/dada.py:... \
-        --images=VIDEO_OR_FOLDER --out=OVERLAY.mp4
-
---flip, --scales and --window average what several views of a picture give, see
-`views`; --batch_size and --dtype are for speed on accelerators. FILE is a
-published checkpoint or the folder of a conversion. With a video to write, the
-colours lie over the frames.
-
-Writes OUT/ids/NAME.png (class ids, one byte per pixel: places in the class set,
-from 0 on) and OUT/colors/NAME.png
-(indexed colours), each of its image's own size. An image is brought to the
-network's size as in training; the logits are brought back to the image's.
+A picture is brought to the network's size as in training, and the logits are
+brought back to the picture's.
 """
 
 import collections
@@ -27,11 +14,9 @@ import os
 import pathlib
 from typing import Any
 
-from absl import flags
 import jax
 import jax.numpy as jnp
 import ml_collections
-from ml_collections import config_flags
 import numpy as np
 
 from jaxuda import errors
@@ -41,15 +26,12 @@ from jaxuda.data.pixels import aspect
 from jaxuda.evaluate import views as views_lib
 from jaxuda.ops import resize
 from jaxuda.run import workdir as workdir_lib
-from jaxuda.ui import command
 from jaxuda.ui import display
 from jaxuda.ui import image_files
 from jaxuda.ui import panels
 from jaxuda.ui import video
-from jaxuda.weights import converted
-from jaxuda.weights import runs
 
-# That read and write pictures beside the network.
+# Threads that read and write pictures beside the network.
 _THREADS = 4
 
 
@@ -63,11 +45,11 @@ def predict_labels(
 
   Args:
     image: uint8 [H, W, 3] RGB.
-    run: what `workdir.load` returned.
+    run: run whose network segments.
     views: how the picture is looked at.
 
   Returns:
-    uint8 [H, W] train ids.
+    uint8 [H, W], places in the class set.
   """
   ((_, label),) = label_images([image], run, views=views)
   return label
@@ -82,17 +64,17 @@ def label_images(
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
   """Segments images of any sizes, `batch_size` at a time.
 
-  The network runs at its own size, compiled once. Only the upsampling of the
-  logits is compiled for every new size of image.
+  The network runs at its own size and is compiled once. Only the upsampling of
+  the logits is compiled for every new size of image.
 
   Args:
     images: uint8 [H, W, 3] RGB each.
-    run: what `workdir.load` returned.
+    run: run whose network segments.
     views: how a picture is looked at; several views are taken one by one.
-    batch_size: images that the network sees at once.
+    batch_size: number of images that the network sees at once.
 
   Yields:
-    Each image with its train ids, uint8 [H, W], in their order.
+    Each image with its label map, uint8 [H, W], places in the class set.
   """
   target = run.config.data.target
   size = tuple(target.size)
@@ -140,11 +122,11 @@ def run_folder(
   """Segments every picture of a folder.
 
   Args:
-    run: what `workdir.load` returned.
-    folder: where the pictures are.
-    out: where `ids` and `colors` are made.
+    run: run whose network segments.
+    folder: folder of the pictures.
+    out: folder in which `ids` and `colors` are made.
     views: how the pictures are looked at.
-    batch_size: pictures that the network sees at once.
+    batch_size: number of pictures that the network sees at once.
 
   Returns:
     One line for every picture that could not be read.
@@ -195,7 +177,7 @@ def run_folder(
 def _ahead(
   calls: Iterable[Callable[[], Any]],
 ) -> Iterator[futures.Future]:
-  """Makes calls in threads, a few ahead of use; yields them in their order."""
+  """Yields calls in their order, made in threads a few ahead of their use."""
   with futures.ThreadPoolExecutor(_THREADS) as pool:
     waiting = collections.deque()
     for call in calls:
@@ -227,23 +209,21 @@ def run_video(
   """Writes a video with the label maps over its frames.
 
   Args:
-    run: what `workdir.load` returned.
-    source: a video, or a folder of frames, which are taken by name.
-    out: the video to write.
+    run: run whose network segments.
+    source: a video, or a folder of frames, which are sorted by name.
+    out: video to write.
     views: how the frames are looked at.
-    batch_size: frames that the network sees at once.
+    batch_size: number of frames that the network sees at once.
 
   Returns:
     The number of frames.
 
   Raises:
-    UserError: nothing to read, or a name that no video has.
+    UserError: nothing to read, or `out` has no suffix of a video.
   """
   if pathlib.Path(source).is_dir():
-    frames, rate = (
-      map(panels.read_image, image_files.list_images(source)),
-      25.0,
-    )
+    frames = map(panels.read_image, image_files.list_images(source))
+    rate = 25.0
   else:
     frames, rate = video.read_video(source), video.frame_rate(source)
   return video.write_video(
@@ -258,8 +238,8 @@ def computing_in(run: workdir_lib.Run, dtype: str) -> workdir_lib.Run:
   """Returns a run whose network computes in another type of number.
 
   Args:
-    run: what `workdir.load` returned.
-    dtype: 'float32' or 'bfloat16'; parameters stay as they are.
+    run: run to take the network from; its parameters stay as they are.
+    dtype: 'float32' or 'bfloat16'.
 
   Raises:
     UserError: another type.
@@ -267,65 +247,3 @@ def computing_in(run: workdir_lib.Run, dtype: str) -> workdir_lib.Run:
   config = ml_collections.ConfigDict(run.config.to_dict())
   config.network.dtype = dtype
   return dataclasses.replace(run, config=config, method=methods.create(config))
-
-
-def _load() -> workdir_lib.Run:
-  f = flags.FLAGS
-  if bool(f.workdir) == bool(f.weights):
-    raise errors.UserError('expected either --workdir or --weights')
-  if f.workdir:
-    run = workdir_lib.load(
-      f.workdir, which=f.checkpoint, only=workdir_lib.predicts
-    )
-  elif f.config is None:
-    raise errors.UserError('--weights needs --config=configs/<method>.py:...')
-  else:
-    run = runs.from_weights(converted.read(f.weights), f.config)
-  return computing_in(run, f.dtype) if f.dtype else run
-
-
-def main() -> int:
-  """Runs the command line; 1 if a picture could not be read."""
-  views, batch_size = views_lib.from_flags(), flags.FLAGS.batch_size
-  source, out = flags.FLAGS.images, flags.FLAGS.out
-  if pathlib.Path(out).suffix in video.VIDEOS:
-    count = run_video(_load(), source, out, views=views, batch_size=batch_size)
-    print(f'wrote {out}, {count} frames')
-    return 0
-  image_files.list_images(source)  # Before the network is loaded.
-  bad = run_folder(_load(), source, out, views=views, batch_size=batch_size)
-  print(f'wrote {flags.FLAGS.out}/ids and {flags.FLAGS.out}/colors')
-  if bad:
-    more = f' and {len(bad) - 5} more' if len(bad) > 5 else ''
-    command.fail(
-      f'pictures that could not be read: {len(bad)}: {"; ".join(bad[:5])}{more}'
-    )
-  return 0
-
-
-def define_flags():
-  """Only when run as a program: `main` has flags of its own."""
-  config_flags.DEFINE_config_file(
-    'config', None, 'With --weights: configs/<method>.py:argument=value,...'
-  )
-  flags.DEFINE_string('workdir', None, 'Folder of the run.')
-  flags.DEFINE_string('weights', None, 'Published file, or a conversion.')
-  flags.DEFINE_string(
-    'images', None, 'Folder of images; or a video.', required=True
-  )
-  flags.DEFINE_string(
-    'out', None, 'Folder to write to; or a video.', required=True
-  )
-  views_lib.define_flags()
-  flags.DEFINE_integer(
-    'batch_size', 1, 'Pictures at once, if each is looked at once.', 1
-  )
-  flags.DEFINE_enum(
-    'dtype',
-    None,
-    ['float32', 'bfloat16'],
-    "What the network computes in; the training's if not given.",
-  )
-  flags.DEFINE_string(
-    'checkpoint', 'last', 'last, best (by the main mIoU) or a step.'
-  )

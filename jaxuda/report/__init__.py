@@ -1,1 +1,1 @@
-"""What the page of `jaxuda.report` is made of."""
+"""A page over runs, as one HTML file."""

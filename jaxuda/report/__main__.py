@@ -1,8 +1,63 @@
-"""The command `python -m jaxuda.report`."""
+r"""One page over runs: scores, curves, pictures, what they confuse.
 
+    python -m jaxuda.report RUN [RUN ...] [--out=report.html] \
+        [--checkpoint=last|best] [--images=6] [--limit=N] [--nopredict] \
+        [--notsne] [--data_dir=DIR] [--manual_dir=DIR]
+
+The page is one file that needs no network. The first run is what the others are
+held against. Scores are those of scores.json; the named checkpoint of every run
+is restored and predicts the target's evaluation split once (--limit: its first
+N images), which gives pictures, confusion matrices and negative transfer. A run
+whose checkpoint is gone gets what its files give, and the page says so. Runs
+that were scored in different ways come in different tables.
+"""
+
+import pathlib
+
+from absl import flags
+
+from jaxuda import errors
 from jaxuda.report import reporting
 from jaxuda.ui import command
 
+
+def main(*workdirs: str) -> None:
+  """Runs the command line."""
+  command.hide_accelerators()
+  given = flags.FLAGS
+  out = pathlib.Path(given.out)
+  if out.is_dir():
+    raise errors.UserError(f'{out} is a folder; expected a file to write')
+  content = reporting.collect(
+    workdirs,
+    checkpoint=given.checkpoint,
+    images=given.images,
+    limit=given.limit,
+    predict=given.predict,
+    tsne=given.tsne,
+    data_dir=given.data_dir,
+    manual_dir=given.manual_dir,
+  )
+  size = reporting.write(out, reporting.render(content))
+  for note in content['notes']:
+    print(f'note: {note}')
+  print(f'wrote {out}, {size / 2**20:.1f} MiB, {len(workdirs)} runs')
+
+
+def _define_flags():
+  flags.DEFINE_string('out', 'report.html', 'HTML to write.')
+  flags.DEFINE_enum(
+    'checkpoint', 'last', ['last', 'best'], 'Whose predictions are shown.'
+  )
+  flags.DEFINE_integer('images', 6, 'Pictures shown.', lower_bound=0)
+  flags.DEFINE_integer(
+    'limit', None, 'Predict only the first N images.', lower_bound=1
+  )
+  flags.DEFINE_bool('predict', True, 'Restore the runs and predict.')
+  flags.DEFINE_bool('tsne', True, 'Draw the features, too.')
+  command.define_data()
+
+
 if __name__ == '__main__':
-  reporting.define_flags()
-  command.run(reporting.main, argument='RUN...')
+  _define_flags()
+  command.run(main, argument='RUN...')

@@ -1,6 +1,6 @@
-"""One look at the evaluation split with all runs at once.
+"""Predictions of all runs on the evaluation split.
 
-They see the same image at the same time, so that where they disagree is known
+All runs see an image at the same time, so that it is known where they disagree
 without keeping every prediction.
 """
 
@@ -27,16 +27,16 @@ from jaxuda.ui import display
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Sample:
-  """One image, and what each run makes of it.
+  """An image, and the predictions of each run.
 
   Attributes:
-    name: of the image.
-    disagreement: see `disagreements`.
+    name: name of the image.
+    disagreement: share of its labelled pixels, see `disagreements`.
     image: uint8 [H, W, 3] RGB, at the first run's input size.
     label: int32 [h, w], 255 = ignore.
-    depth: true metres [h, w], 0 where there is none; None without.
-    predictions: run -> uint8 [h, w].
-    depths: run -> metres [h, w], of the runs that predict depth.
+    depth: true depth [h, w] in metres, 0 where it is not known; or None.
+    predictions: run -> classes, uint8 [h, w].
+    depths: run -> depth [h, w] in metres, of the runs that predict it.
     iou: run -> mean IoU of the image in percent, None without labelled pixels.
   """
 
@@ -52,12 +52,12 @@ class Sample:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Look:
-  """What was seen.
+  """What the runs predict.
 
   Attributes:
     confusions: run -> int64 [C, C], rows are the truth.
     scores: run -> what `scores.make_scores` returns, without depth errors.
-    samples: those on which the runs disagree most, the most first.
+    samples: images on which the runs disagree most, the most first.
     images: number of images seen.
     total: number of images in the split.
   """
@@ -73,7 +73,8 @@ def disagreements(predictions: np.ndarray, label: np.ndarray) -> np.ndarray:
   """Returns the share of the labelled pixels that not all runs see alike.
 
   Args:
-    predictions: [R, B, h, w] of R runs. A single one is held against the truth.
+    predictions: classes [R, B, h, w] of R runs; a single run is compared with
+      the truth.
     label: [B, h, w], 255 = ignore.
 
   Returns:
@@ -95,42 +96,40 @@ def look(
   """Predicts the evaluation split once with every run.
 
   Args:
-    runs: by name; all have the same classes, dataset and split.
-    count: how many samples are kept.
-    limit: images that are seen, from the first; None for all.
+    runs: name -> run; all have the same classes, dataset and split.
+    count: number of samples that are kept.
+    limit: number of images that are seen, from the first; None for all.
 
   Raises:
     UserError: the data cannot be read, or are not the same for all runs.
   """
   config = next(iter(runs.values())).config
-  class_set = labels.get_class_set(config.classes)
-  kept = _Kept(count)
-  images = {name: {} for name in runs}
-  confusions = {
-    name: np.zeros([len(class_set.names)] * 2, np.int64) for name in runs
-  }
+  classes = len(labels.get_class_set(config.classes).names)
+  confusions = {name: np.zeros((classes, classes), np.int64) for name in runs}
+  ious, kept = {name: [] for name in runs}, []
   total = pipeline.eval_size(config.data)
   seen = min(total, limit or total)
-  title = (
-    f'predict {config.data.target.dataset} {config.data.target.eval_split}'
-  )
-  with display.Progress(title, total=seen, unit='images') as progress:
-    done = 0
+  target = config.data.target
+  with display.Progress(
+    f'predict {target.dataset} {target.eval_split}', total=seen, unit='images'
+  ) as progress:
     for batches in _read_batches(runs):
-      number = min(len(batches[0]['name']), seen - done)
-      outs = {
-        name: _cut(predict_batch(run, batch), number)
-        for (name, run), batch in zip(runs.items(), batches, strict=True)
-      }
-      for name, out in outs.items():
+      number, outs = min(len(batches[0]['name']), seen - progress.done), {}
+      for (name, run), batch in zip(runs.items(), batches, strict=True):
+        # Without the rows that fill up the last batch.
+        out = {k: x[:number] for k, x in predict_batch(run, batch).items()}
         confusions[name] += out['confusion'].astype(np.int64).sum(0)
-        ious = map(scores.percent, metrics.image_mean_iou(out['confusion']))
-        keys = (f'{done + i}' for i in range(number))
-        images[name].update(zip(keys, ious, strict=True))
-      kept.offer(batches[0], outs, done=done, images=images)
-      done += number
-      progress.update(done)
-      if done >= seen:
+        iou = metrics.image_mean_iou(out['confusion'])
+        outs[name] = {**out, 'iou': [*map(scores.percent, iou)]}
+        ious[name] += outs[name]['iou']
+      # Of equals the earlier one stays.
+      kept = heapq.nlargest(
+        count,
+        [*kept, *_make_samples(batches[0], outs)],
+        key=lambda sample: sample.disagreement,
+      )
+      progress.update(progress.done + number)
+      if progress.done >= seen:
         break
   return Look(
     confusions=confusions,
@@ -138,14 +137,15 @@ def look(
       name: scores.make_scores(
         confusions[name],
         run.config.classes,
-        images=images[name],
+        # By number: two images may have the same name.
+        images={str(i): iou for i, iou in enumerate(ious[name])},
         depth=None,
-        protocol={'checkpoint_step': run.step, 'images': done},
+        protocol={'checkpoint_step': run.step, 'images': progress.done},
       )
       for name, run in runs.items()
     },
-    samples=kept.samples(),
-    images=done,
+    samples=kept,
+    images=progress.done,
     total=total,
   )
 
@@ -178,7 +178,7 @@ def _predict(state, image, label, *, method):
 
 
 def _read_batches(runs) -> Iterator[list[dict[str, Any]]]:
-  """Yields a batch for every run, the same one where they see it alike."""
+  """Yields a batch for each run, the same one to runs with the same input."""
   configs = [run.config for run in runs.values()]
   # Depth is shown if any run predicts it; the first stream brings the truth.
   with_depth = any(
@@ -212,54 +212,20 @@ def _read_batches(runs) -> Iterator[list[dict[str, Any]]]:
     yield [batches[i] for i in places]
 
 
-def _cut(out, number):
-  """Leaves out what fills up the last batch."""
-  return {name: x[:number] for name, x in out.items()}
-
-
-class _Kept:
-  """The samples on which the runs disagree most."""
-
-  def __init__(self, count):
-    self._count, self._heap = count, []
-
-  def offer(self, batch, outs, *, done, images):
-    predictions = np.stack([out['prediction'] for out in outs.values()])
-    label = batch['label'][: predictions.shape[1]]
-    shares = disagreements(predictions, label)
-    for i, share in enumerate(shares):
-      # Of equals the earlier one stays; no two are at the same place.
-      rank = (share, -(done + i))
-      if self._count <= 0 or (
-        len(self._heap) == self._count and rank < self._heap[0][0]
-      ):
-        continue
-      iou = {name: images[name][f'{done + i}'] for name in outs}
-      sample = _make_sample(batch, outs, i, share, iou)
-      push = heapq.heappush
-      if len(self._heap) == self._count:
-        push = heapq.heapreplace
-      push(self._heap, (rank, sample))
-
-  def samples(self):
-    return [sample for _, sample in sorted(self._heap, key=lambda x: x[0])][
-      ::-1
-    ]
-
-
-def _make_sample(batch, outs, i, share, iou):
-  depth = None
-  if 'depth' in batch:
-    depth = np.where(batch['depth_valid'][i], batch['depth'][i], 0)
-  return Sample(
-    name=batch['name'][i],
-    disagreement=float(share),
-    image=batch['image'][i],
-    label=batch['label'][i],
-    depth=depth,
-    predictions={name: out['prediction'][i] for name, out in outs.items()},
-    depths={
-      name: out['depth'][i] for name, out in outs.items() if 'depth' in out
-    },
-    iou=iou,
-  )
+def _make_samples(batch, outs):
+  predictions = np.stack([out['prediction'] for out in outs.values()])
+  label = batch['label'][: predictions.shape[1]]
+  for i, share in enumerate(disagreements(predictions, label)):
+    depth = None
+    if 'depth' in batch:
+      depth = np.where(batch['depth_valid'][i], batch['depth'][i], 0)
+    yield Sample(
+      name=batch['name'][i],
+      disagreement=float(share),
+      image=batch['image'][i],
+      label=label[i],
+      depth=depth,
+      predictions={run: out['prediction'][i] for run, out in outs.items()},
+      depths={k: out['depth'][i] for k, out in outs.items() if 'depth' in out},
+      iou={run: out['iou'][i] for run, out in outs.items()},
+    )

@@ -1,39 +1,28 @@
-r"""One page over runs: scores, curves, pictures, what they confuse.
-
-    python -m jaxuda.report RUN [RUN ...] [--out=report.html] \
-        [--checkpoint=last|best] [--images=6] [--limit=N] [--nopredict] \
-        [--notsne] [--data_dir=DIR] [--manual_dir=DIR]
-
-The page is one file that needs no network. The first run is what the others are
-held against. Scores are those of scores.json; the named checkpoint of every run
-is restored and predicts the target's evaluation split once (--limit: its first
-N images), which gives pictures, confusion matrices and negative transfer. A run
-whose checkpoint is gone gets what its files give, and the page says so. Runs
-that were scored in different ways come in different tables.
-"""
+"""The page over runs: scores, curves, pictures, what they confuse."""
 
 from collections.abc import Mapping, Sequence
 import datetime
+import os
 import pathlib
 import sys
 from typing import Any
 
-from absl import flags
+import jinja2
 
 from jaxuda import errors
 from jaxuda.data.classes import labels
 from jaxuda.depdis.tsne import embedding as tsne_lib
+from jaxuda.evaluate import evaluation
 from jaxuda.report import images as images_lib
-from jaxuda.report import page
 from jaxuda.report import predictions
 from jaxuda.report import runs as runs_lib
 from jaxuda.report import sections
-from jaxuda.report import tables
+from jaxuda.run import config_fields
 from jaxuda.run import provenance
 from jaxuda.run import workdir as workdir_lib
-from jaxuda.ui import command
+from jaxuda.ui import files
 
-# As many as `jaxuda.depdis.tsne` takes.
+# Images and pixels of each class, as many as `jaxuda.depdis.tsne` takes.
 _TSNE_IMAGES, _TSNE_PIXELS = 30, 100
 
 
@@ -52,14 +41,14 @@ def collect(
 
   Args:
     workdirs: folders of the runs; the others are held against the first.
-    checkpoint: which one predicts: 'last' or 'best'.
-    images: pictures shown of each group of runs.
-    limit: images that are predicted; None for all.
-    predict: False to read files only.
-    tsne: also draw the features.
-    data_dir: where TFDS keeps its data; the configs' if None.
-    manual_dir: where the target dataset was downloaded to; the configs' if
-      None.
+    checkpoint: checkpoint that predicts, 'last' or 'best'.
+    images: number of pictures shown of each group of runs.
+    limit: number of images that are predicted; None for all.
+    predict: whether checkpoints are restored to predict; files alone are read
+      otherwise.
+    tsne: whether the features are drawn, too.
+    data_dir: see `evaluation.set_folders`.
+    manual_dir: see `evaluation.set_folders`.
 
   Raises:
     UserError: a folder is no run's, or the data cannot be read.
@@ -123,13 +112,13 @@ def load(
   data_dir: str | None = None,
   manual_dir: str | None = None,
 ) -> tuple[dict[str, workdir_lib.Run], list[str]]:
-  """Restores what predicts; a run that cannot be is no error.
+  """Restores the networks; a run whose checkpoint is gone is no error.
 
   Args:
-    runs: whose checkpoints are read.
+    runs: the runs whose checkpoints are read.
     which: 'last' or 'best'.
-    data_dir: see `collect`.
-    manual_dir: see `collect`.
+    data_dir: see `evaluation.set_folders`.
+    manual_dir: see `evaluation.set_folders`.
 
   Returns:
     (name -> run, one sentence for every run that is missing).
@@ -143,10 +132,7 @@ def load(
     except errors.UserError as e:
       notes.append(f'{run.name} has no pictures and no confusion matrix: {e}.')
       continue
-    if data_dir:
-      one.config.data.data_dir = data_dir
-    if manual_dir:
-      one.config.data.target.manual_dir = manual_dir
+    evaluation.set_folders(one.config, data_dir=data_dir, manual_dir=manual_dir)
     loaded[run.name] = one
   return loaded, notes
 
@@ -158,16 +144,16 @@ def draw_features(
 
   Args:
     runs: name -> run.
-    limit: images that are read at most.
+    limit: number of images that are read at most; None for 30.
 
   Returns:
-    (one entry a run, one sentence for every run without).
+    (one entry for each run, one sentence for every run without).
   """
   entries, notes = [], []
   count = min(_TSNE_IMAGES, limit or _TSNE_IMAGES)
   for name, run in runs.items():
     try:
-      if not hasattr(run.method, 'task'):
+      if run.method.task is None:
         raise errors.UserError('its method has no task network')
       vectors, classes = tsne_lib.collect(
         run, space='features', images=count, pixels=_TSNE_PIXELS
@@ -192,55 +178,38 @@ def draw_features(
 
 
 def describe_software() -> str:
-  """Returns the versions, and the commit if known, that made the page."""
+  """Returns the versions, and the commit if known, of what made the page."""
   python = '.'.join(map(str, sys.version_info[:3]))
   return f'{provenance.describe_code()}, Python {python}'
 
 
 def _list_fields(runs):
-  """Fields that differ; of a single run all."""
+  """The fields that differ; all fields of a single run."""
   configs = [run.config for run in runs]
   if len(runs) > 1:
-    return tables.differing_fields(configs)
-  return [(x, [workdir_lib.show(configs[0], x)]) for x in sorted(configs[0])]
+    return runs_lib.differing_fields(configs)
+  return [(x, [config_fields.show(configs[0], x)]) for x in sorted(configs[0])]
 
 
-def main(*workdirs: str) -> None:
-  """Runs the command line."""
-  command.hide_accelerators()
-  given = flags.FLAGS
-  out = pathlib.Path(given.out)
-  if out.is_dir():
-    raise errors.UserError(f'{out} is a folder; expected a file to write')
-  content = collect(
-    workdirs,
-    checkpoint=given.checkpoint,
-    images=given.images,
-    limit=given.limit,
-    predict=given.predict,
-    tsne=given.tsne,
-    data_dir=given.data_dir,
-    manual_dir=given.manual_dir,
+def render(content: Mapping[str, Any]) -> str:
+  """Returns the page as HTML that needs no other file and no network.
+
+  Args:
+    content: what `collect` returned. Every text in it is escaped.
+  """
+  environment = jinja2.Environment(
+    loader=jinja2.PackageLoader('jaxuda.report'),
+    # Whatever the file is called: names of runs come from paths and configs.
+    autoescape=True,
+    undefined=jinja2.StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
   )
-  size = page.write(out, page.render(content))
-  for note in content['notes']:
-    print(f'note: {note}')
-  print(f'wrote {out}, {size / 2**20:.1f} MiB, {len(workdirs)} runs')
+  return environment.get_template('report.html').render(content)
 
 
-def define_flags():
-  """Only when run as a program: `main` has flags of its own."""
-  flags.DEFINE_string('out', 'report.html', 'HTML to write.')
-  flags.DEFINE_enum(
-    'checkpoint', 'last', ['last', 'best'], 'Whose predictions are shown.'
-  )
-  flags.DEFINE_integer('images', 6, 'Pictures shown.', lower_bound=0)
-  flags.DEFINE_integer(
-    'limit', None, 'Predict only the first N images.', lower_bound=1
-  )
-  flags.DEFINE_bool('predict', True, 'Restore the runs and predict.')
-  flags.DEFINE_bool('tsne', True, 'Draw the features, too.')
-  flags.DEFINE_string('data_dir', None, 'Where TFDS keeps its data.')
-  flags.DEFINE_string(
-    'manual_dir', None, 'Where the target dataset was downloaded to.'
-  )
+def write(path: str | os.PathLike, text: str) -> int:
+  """Writes the page, whole or not at all; returns its size in bytes."""
+  with files.atomic(path) as part:
+    part.write_text(text, encoding='utf-8')
+  return pathlib.Path(path).stat().st_size

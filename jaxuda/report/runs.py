@@ -1,18 +1,21 @@
-"""What the files of runs say, and which runs can be compared."""
+"""The files of runs: what they say, and which runs can be compared."""
 
 from collections.abc import Mapping, Sequence
 import dataclasses
-import json
+import math
 import pathlib
 import re
 import statistics
 from typing import Any
 
 from jaxuda import errors
+from jaxuda.data.classes import class_tables
 from jaxuda.data.classes import labels
-from jaxuda.evaluate import comparison
+from jaxuda.evaluate import tables
+from jaxuda.run import config_fields
 from jaxuda.run import provenance
 from jaxuda.run import workdir as workdir_lib
+from jaxuda.ui import display
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -20,14 +23,13 @@ class RunFiles:
   """A run as its files describe it; no checkpoint is read.
 
   Attributes:
-    workdir: the run's folder.
-    name: short, and no other run's.
-    config: dotted names -> values in JSON types.
+    workdir: folder of the run.
+    name: short name that no other run has.
+    config: dotted name of a field -> its value in JSON types.
     scores: content of scores.json, {} if the run was never evaluated.
-    lines: those of metrics.jsonl.
-    parameters: how many the networks have, None if that is not known.
-    code: with which versions and commits it was trained, [] if that is not
-      known.
+    lines: lines of metrics.jsonl.
+    parameters: number of parameters of all networks, None if not known.
+    code: versions and commits that it was trained with, [] if not known.
   """
 
   workdir: str
@@ -40,7 +42,7 @@ class RunFiles:
 
   @property
   def rate(self) -> float | None:
-    """Steps a second, the median over the log; None without one."""
+    """Steps per second, the median over the log; None without one."""
     rates = [
       x['steps_per_second'] for x in self.lines if x.get('steps_per_second')
     ]
@@ -57,7 +59,7 @@ class Group:
   """Runs that were scored alike, or are to be.
 
   Attributes:
-    runs: in the order given.
+    runs: the runs in the order given.
     protocol: 'classes', 'dataset', 'split' and, if scored, 'images' and
       'label_resolution'.
   """
@@ -72,39 +74,23 @@ def read(workdirs: Sequence[str]) -> list[RunFiles]:
   Raises:
     UserError: a folder is given twice or is not a run's, or a file is broken.
   """
-  names = unique_names(workdirs)
+  names = tables.unique_names(workdirs)
   return [_read(w, n) for w, n in zip(workdirs, names, strict=True)]
 
 
-def unique_names(workdirs: Sequence[str]) -> list[str]:
-  """Returns the shortest ends of the paths that tell them apart.
-
-  Raises:
-    UserError: a folder is given twice.
-  """
-  paths = [pathlib.Path(w).absolute().parts for w in workdirs]
-  for i, path in enumerate(paths):
-    if path in paths[:i]:
-      raise errors.UserError(f'{workdirs[i]} is given twice; expected it once')
-  for length in range(1, max(map(len, paths), default=0) + 1):
-    names = ['/'.join(path[-length:]) for path in paths]
-    if len(set(names)) == len(names):
-      break
-  return names
-
-
 def make_groups(runs: Sequence[RunFiles]) -> list[Group]:
-  """Parts runs by what must agree for their scores to stand side by side.
+  """Groups runs by what must agree for their scores to stand side by side.
 
   A run without scores joins the first group of its classes, dataset and split.
   """
   groups: list[tuple[Any, list[RunFiles]]] = []
-  # Those with scores first: only they know all of their protocol.
+  # Runs with scores first: only they know their whole protocol.
   for run in sorted(runs, key=lambda run: not run.scores):
     protocol = _protocol(run)
     for known, members in groups:
       # Both checkpoints must agree: the split may have changed in between.
-      if protocol == known or (not run.scores and _within(protocol, known)):
+      within = protocol[0].items() <= known[0].items()
+      if protocol == known or (not run.scores and within):
         members.append(run)
         break
     else:
@@ -116,20 +102,16 @@ def make_groups(runs: Sequence[RunFiles]) -> list[Group]:
   return sorted(result, key=lambda group: runs.index(group.runs[0]))
 
 
-def _within(protocol, known):
-  return protocol[0].items() <= known[0].items()
-
-
 def _protocol(run):
-  """Protocols of the last and the best checkpoint."""
+  """The protocols of the last and of the best checkpoint."""
   if run.scores:
     return [
-      comparison.read_protocol(run.scores[kind]['figures'])
+      tables.read_protocol(run.scores[kind]['figures'])
       for kind in ('last', 'best')
       if kind in run.scores
     ]
   classes = run.config.get('classes', '')
-  if workdir_lib.is_own(classes):
+  if class_tables.is_table(classes):
     classes = labels.identify(str(pathlib.Path(run.workdir, 'classes.json')))
   target = 'data.target.'
   return [
@@ -152,26 +134,85 @@ def _read(workdir, name):
   return RunFiles(
     workdir=workdir,
     name=name,
-    config=workdir_lib.flatten(config),
+    config=config_fields.flatten(config),
     scores=scores,
-    lines=_read_lines(pathlib.Path(workdir) / 'metrics.jsonl'),
+    lines=workdir_lib.read_lines(pathlib.Path(workdir) / 'metrics.jsonl'),
     parameters=_read_count(pathlib.Path(workdir) / 'parameters.txt'),
     code=provenance.read(workdir),
   )
 
 
-def _read_lines(path):
-  lines = []
-  for line in path.read_text().splitlines() if path.is_file() else ():
-    try:
-      lines.append(json.loads(line))
-    except ValueError:
-      continue  # The last line of a process that was killed.
-  return lines
-
-
 def _read_count(path):
-  """The total of parameters.txt, of all networks that it lists."""
+  """The sum of the totals of all networks in parameters.txt."""
   text = path.read_text() if path.is_file() else ''
   totals = re.findall(r'^Total: ([\d,]+)', text, re.MULTILINE)
   return sum(int(x.replace(',', '')) for x in totals) or None
+
+
+def differing_fields(
+  configs: Sequence[Mapping[str, Any]],
+) -> list[tuple[str, list[str]]]:
+  """Returns (field, its value in every config) of the fields that differ.
+
+  Args:
+    configs: for each run, dotted name of a field -> its value.
+  """
+  rows = []
+  for field in sorted({name for config in configs for name in config}):
+    shown = [config_fields.show(config, field) for config in configs]
+    if len(set(shown)) > 1:
+      rows.append((field, shown))
+  return rows
+
+
+def describe_cost(run: RunFiles) -> dict[str, str]:
+  """Returns what the training of a run took, and what it ran with."""
+  rate, steps = run.rate, run.step
+  known = {
+    'steps': f'{steps:,}' if steps else '',
+    'steps per second': f'{rate:.3g}' if rate else '',
+    'time of these steps': display.format_time(steps / rate) if rate else '',
+    'batch': str(run.config.get('batch_size', '')),
+    'parameters, all networks': f'{run.parameters:,}' if run.parameters else '',
+  }
+  code = '; '.join(run.code) or 'not recorded'
+  return {**{k: v or '–' for k, v in known.items()}, 'trained with': code}
+
+
+def list_curves(
+  runs: Sequence[RunFiles],
+) -> dict[str, list[tuple[int, list[float], list[float]]]]:
+  """Returns name of a quantity -> (number of the run, steps, values) of runs.
+
+  Scores come first, then the learning rate, then losses, then the rest. Values
+  that are missing or not finite are left out, and so are runs without any.
+  """
+  curves: dict[str, dict[int, tuple[list, list]]] = {}
+  for number, run in enumerate(runs):
+    for line in run.lines:
+      for name, value in line.items():
+        if name in ('kind', 'step', 'steps_per_second', 'depth_pixels'):
+          continue
+        if isinstance(value, int | float) and math.isfinite(value):
+          steps, values = curves.setdefault(name, {}).setdefault(
+            number, ([], [])
+          )
+          steps.append(line['step'])
+          values.append(value)
+  order = sorted(curves, key=lambda name: (_rank(name), name))
+  return {
+    name: [(number, *xy) for number, xy in curves[name].items()]
+    for name in order
+  }
+
+
+def _rank(name):
+  """The place of a quantity; of means, that over the most classes is first."""
+  if name.startswith('mIoU'):
+    count = name.removeprefix('mIoU')
+    return (0, -int(count) if count.isdigit() else 0)
+  groups = (('depth_',), ('learning_rate', 'lr'), ('loss',))
+  for place, prefixes in enumerate(groups, 1):
+    if name.startswith(prefixes):
+      return (place, 0)
+  return (len(groups) + 1, 0)

@@ -1,4 +1,4 @@
-"""What the template shows, as plain lists and names."""
+"""The sections of the page, as plain lists and names for the template."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -6,18 +6,26 @@ from typing import Any
 import numpy as np
 
 from jaxuda.data.classes import labels
-from jaxuda.evaluate import comparison
 from jaxuda.evaluate import scores as scores_lib
+from jaxuda.evaluate import tables
 from jaxuda.report import charts
 from jaxuda.report import images
 from jaxuda.report import predictions
 from jaxuda.report import runs as runs_lib
-from jaxuda.report import tables
 
 _HEADINGS = {
   'IoU': 'IoU per class, %',
   'mIoU': 'Mean IoU over sets of classes, %',
   'depth': 'Depth errors',
+}
+_DEPTH = {
+  'depth_abs_rel': '|Rel|',
+  'depth_sq_rel': 'Rel², m',
+  'depth_rms': 'RMS, m',
+  'depth_log_rms': 'log RMS',
+  'depth_delta1': 'δ < 1.25',
+  'depth_delta2': 'δ < 1.25²',
+  'depth_delta3': 'δ < 1.25³',
 }
 
 
@@ -32,7 +40,7 @@ def describe_run(number: int, run: runs_lib.RunFiles) -> dict[str, Any]:
     'method': config.get('name', '–'),
     'pair': config.get('pair', '–'),
     'seed': config.get('seed', '–'),
-    'cost': tables.describe_cost(run),
+    'cost': runs_lib.describe_cost(run),
     'protocols': _describe_protocols(run),
   }
 
@@ -41,9 +49,7 @@ def describe_protocol(protocol: Mapping[str, Any]) -> str:
   """Returns 'streets/target val, 150 images at 160x320, classes ...'."""
   text = f'{protocol["dataset"]} {protocol["split"]}'
   if 'images' in protocol:
-    sizes = np.ravel(protocol['label_resolution'])
-    text += f', {protocol["images"]} images at {sizes[0]}×{sizes[1]}'
-    text += ' and other sizes' if len(sizes) > 2 else ''
+    text = tables.describe_protocol(protocol, times='×')
   return f'{text}, classes {protocol["classes"]}'
 
 
@@ -65,7 +71,7 @@ def describe_scores(group: runs_lib.Group) -> list[dict[str, Any]]:
       result[0]['both'] = True
       continue
     main = scored[0]['main']
-    made = _make_tables(names, [s['figures'] for s in scored])
+    made = make_tables({run.name: run.scores[kind]['figures'] for run in runs})
     means = next(table for table in made if table['kind'] == 'mIoU')
     result.append(
       {
@@ -74,7 +80,7 @@ def describe_scores(group: runs_lib.Group) -> list[dict[str, Any]]:
         'names': names,
         'steps': steps,
         'main': main,
-        'main_row': next(r for r in means['rows'] if r.name == main),
+        'main_row': next(r for r in means['rows'] if r['name'] == main),
         'tables': made,
       }
     )
@@ -92,9 +98,9 @@ def describe_look(
 
   Args:
     group: the runs, of which `look` may miss some.
-    look: what was seen.
-    classes: the class set.
-    numbers: of the runs, for their colours.
+    look: the predictions.
+    classes: class set of the runs.
+    numbers: name of a run -> its number, for its colour.
   """
   class_set = labels.get_class_set(classes)
   names = list(look.scores)
@@ -126,10 +132,11 @@ def describe_confusion(
 
   Args:
     matrix: int64 [C, C], rows are the truth.
-    names: of the C classes.
+    names: names of the C classes.
 
   Returns:
-    Per class 'name', 'pixels' and 'shares', None where the class has no pixel.
+    For each class 'name', 'pixels' and 'shares' in percent, which are None
+    where the class has no pixel.
   """
   rows = []
   for name, row in zip(names, matrix, strict=True):
@@ -154,41 +161,91 @@ def describe_curves(
         for number, steps, values in curves
       ),
     }
-    for name, curves in tables.list_curves(runs).items()
+    for name, curves in runs_lib.list_curves(runs).items()
   ]
 
 
-def _make_tables(names, figures):
-  """A table of depth errors has the runs that predict depth, no others."""
-  made = tables.make_tables(names, figures)
-  shown = {kind: (names, rows) for kind, rows in made.items()}
-  with_depth = [
-    (name, figure)
-    for name, figure in zip(names, figures, strict=True)
-    if any(key.startswith('depth_') for key in figure)
-  ]
-  if with_depth:
-    deep, figures = zip(*with_depth, strict=True)
-    shown['depth'] = deep, tables.make_tables(deep, figures)['depth']
-  return [
-    {
-      'kind': kind,
-      'heading': _HEADINGS[kind],
-      'names': list(shown[kind][0]),
-      'rows': shown[kind][1],
-    }
-    for kind in _HEADINGS
-    if kind in shown
-  ]
+def make_tables(runs: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
+  """Returns the tables of classes, of means and of depth errors.
+
+  The table of depth errors has the runs that predict depth, no others.
+
+  Args:
+    runs: name of a run -> its figures, see `tables.read_figures`.
+
+  Returns:
+    Tables of at least one row: 'kind', 'heading', 'names' of the runs, and
+    'rows', each with 'name', 'note' (what it is taken over) and 'cells', one
+    for each run: 'value' (None where the run does not have it), 'text',
+    'difference' to the first run (None for that one, or if either is missing),
+    'change' (the difference as text), 'better' (whether the difference is for
+    the better, None if there is none) and 'best' (no run has a better value,
+    and some run has a worse one).
+
+  Raises:
+    UserError: the figures may not stand side by side.
+  """
+  tables.check_protocols(runs)
+  deep = {
+    name: figures
+    for name, figures in runs.items()
+    if any(key.startswith('depth_') for key in figures)
+  }
+  made = []
+  for kind, heading in _HEADINGS.items():
+    shown = deep if kind == 'depth' else runs
+    rows = tables.make_table({name: {0: f} for name, f in shown.items()})
+    rows = [_make_row(row) for row in rows if row.kind == kind]
+    if rows:
+      names = list(shown)
+      made.append(dict(kind=kind, heading=heading, names=names, rows=rows))
+  return made
+
+
+def _make_row(row):
+  lower = row.kind == 'depth' and 'delta' not in row.name
+  digits = 3 if row.kind == 'depth' else 2
+  values = {run: x.value for run, x in row.means.items() if x.count}
+  best = (min if lower else max)(values.values(), default=None)
+  cells = []
+  for run in row.means:
+    value, difference = values.get(run), None
+    if run in row.differences and row.differences[run].count:
+      difference = row.differences[run].value
+    cells.append(
+      {
+        'value': value,
+        'text': '–' if value is None else f'{value:.{digits}f}',
+        'difference': difference,
+        'change': '' if difference is None else _sign(difference, digits),
+        'best': value == best and len(set(values.values())) > 1,
+        'better': (difference < 0) == lower if difference else None,
+      }
+    )
+  name, note = row.name, ''
+  if row.kind == 'depth':
+    name = _DEPTH.get(name, name.removeprefix('depth_'))
+    note = 'lower is better' if lower else 'higher is better'
+  elif row.kind == 'mIoU':
+    note = ', '.join(row.subset)
+  return {'name': name, 'note': note, 'cells': cells}
+
+
+def _sign(x, digits):
+  """'+1.20', with a minus as wide as the plus; no sign before a 0."""
+  text = f'{abs(x):.{digits}f}'
+  if not float(text):
+    return text
+  return ('+' if x > 0 else '−') + text
 
 
 def _describe_protocols(run):
-  """Network, input and checkpoint of each kind: fields that may differ."""
+  """The network, its input and the step of each checkpoint that was scored."""
   rows = []
   for kind, scored in run.scores.items():
     figure = scored['figures'][scored['main']]
     size = '×'.join(map(str, figure.get('network_input', ())))
-    protocol = comparison.read_protocol(scored['figures'])
+    protocol = tables.read_protocol(scored['figures'])
     rows.append(
       {
         'kind': kind,
@@ -202,7 +259,7 @@ def _describe_protocols(run):
 
 
 def _check(run, look):
-  """The mean IoU of these predictions beside that of scores.json."""
+  """The mean IoU of these predictions beside that in scores.json."""
   seen = look.scores[run.name]
   here = seen['figures'][seen['main']]['value']
   step = seen['checkpoint_step']
@@ -211,7 +268,7 @@ def _check(run, look):
   )
   figure = stored['figures'].get(seen['main']) if stored else None
   there = figure['value'] if figure else None
-  # Only of all images: a part of them may well score otherwise.
+  # Only over all images: a part of them may well score otherwise.
   comparable = there is not None and here is not None
   comparable &= look.images == look.total
   return {

@@ -1,11 +1,11 @@
 """From a paper's table to runs, and from runs to a table.
 
-choices    what is asked for
-plan       the runs that a table needs
-folder     the folder that they lie in, and who works there
-progress   how far a run is
-running    processes, one per run
-overview   what is shown meanwhile
-results    means, deviations, differences, protocol
-writing    the table as text, Markdown and CSV
+arguments    the table, the seeds and the flags that are asked for
+plan         the runs that a table needs
+folder       the folder that they lie in, and who works there
+progress     how far a run is
+running      the processes of the runs
+overview     what is shown meanwhile
+results      means, deviations and differences, as text, Markdown and CSV
+reproducing  all of it in order
 """

@@ -1,4 +1,4 @@
-"""The folder of a reproduction: whose it is, and who works there.
+"""The folder of a reproduction: which table's it is, and who works in it.
 
 reproduction.json     table and pair
 lock                  held while runs are trained
@@ -16,16 +16,17 @@ from typing import Any
 
 from jaxuda import errors
 from jaxuda.reproduce import plan as plan_lib
+from jaxuda.run import config_fields
 from jaxuda.run import workdir as workdir_lib
 
 _RECORD = 'reproduction.json'
 
 
 class Folder:
-  """A context that holds the folder; what it starts can hold it, too.
+  """A context that holds the folder; processes started in it can hold it, too.
 
   Attributes:
-    path: of the folder.
+    path: the folder.
   """
 
   def __init__(self, path: str | os.PathLike, plan: plan_lib.Plan):
@@ -34,7 +35,7 @@ class Folder:
     self._lock = None
 
   def check(self) -> None:
-    """Checks that the folder is this table's, and its runs are these.
+    """Checks that the folder is this table's, and that its runs are the plan's.
 
     Raises:
       UserError: it is something else, or holds runs with another config.
@@ -100,7 +101,7 @@ def _check_run(run, workdir):
   if (workdir / 'config.json').is_file():
     old = workdir_lib.config_to_dict(workdir_lib.read_config(workdir))
     new = workdir_lib.config_to_dict(run.config)
-    workdir_lib.check_config(old, new, workdir=str(workdir))
+    config_fields.check_config(old, new, workdir=str(workdir))
   for part in run.parts:
     last = workdir_lib.read_scores(part.workdir).get('last', {})
     step = last.get('checkpoint_step', 0)

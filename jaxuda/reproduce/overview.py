@@ -14,18 +14,18 @@ import rich.console
 import rich.live
 import rich.table
 
-from jaxuda.reproduce import running
+from jaxuda.reproduce import progress as progress_lib
 from jaxuda.ui import display
 
-# What is most worth a line when there are more runs than lines.
+# Which states are shown first when there are more runs than lines.
 _ORDER = (
-  *(running.RUNNING, running.FAILED, running.STOPPED),
-  *(running.WAITING, running.DONE),
+  *(progress_lib.RUNNING, progress_lib.FAILED, progress_lib.STOPPED),
+  *(progress_lib.WAITING, progress_lib.DONE),
 )
 
 
 class Overview(contextlib.AbstractContextManager):
-  """A `running.Overview` on a stream."""
+  """A context that shows the states of all runs, and messages."""
 
   def __init__(
     self,
@@ -37,10 +37,10 @@ class Overview(contextlib.AbstractContextManager):
     """Shows nothing before the context is entered.
 
     Args:
-      stream: where to write, stderr if None.
+      stream: where to write; stderr if None.
       interval: seconds between lines; None for 1 on a terminal and 60
         elsewhere.
-      clock: seconds, for tests.
+      clock: returns seconds; another one in tests.
     """
     self._stream = stream or sys.stderr
     self._clock = clock
@@ -61,15 +61,15 @@ class Overview(contextlib.AbstractContextManager):
       self._live.stop()
 
   def update(
-    self, states: Mapping[str, running.State], left: float | None
+    self, states: Mapping[str, progress_lib.State], left: float | None
   ) -> None:
     """Shows all states, if it is time.
 
     Args:
-      states: by name.
+      states: name of a run -> its state.
       left: seconds until all are done, None if that is not known.
     """
-    ended = not any(x.status == running.RUNNING for x in states.values())
+    ended = not any(x.status == progress_lib.RUNNING for x in states.values())
     if not ended and self._clock() - self._shown < self._interval:
       return
     self._shown = self._clock()
@@ -79,7 +79,7 @@ class Overview(contextlib.AbstractContextManager):
     now = [
       f'{name} {describe(state)}'
       for name, state in states.items()
-      if state.status == running.RUNNING
+      if state.status == progress_lib.RUNNING
     ]
     print('; '.join([summarise(states, left), *now]), file=self._stream)
     self._stream.flush()
@@ -92,7 +92,7 @@ class Overview(contextlib.AbstractContextManager):
       print(text, file=self._stream, flush=True)
 
   def _draw(self, states, left):
-    # A line each, as far as they fit below the summary.
+    # A line for each, as far as they fit below the summary.
     room = max(1, self._console.height - 3)
     kept = sorted(states, key=lambda x: _ORDER.index(states[x].status))[:room]
     grid = rich.table.Table.grid(padding=(0, 2))
@@ -102,10 +102,10 @@ class Overview(contextlib.AbstractContextManager):
     return rich.console.Group(summarise(states, left), grid)
 
 
-def describe(state: running.State) -> str:
+def describe(state: progress_lib.State) -> str:
   """Returns '600/1500 steps, 2.66 steps/s', and why it failed."""
   parts = [f'{state.step}/{state.run.steps} steps']
-  if state.status == running.RUNNING and state.rate:
+  if state.status == progress_lib.RUNNING and state.rate:
     rate = state.rate
     parts.append(
       f'{rate:.2f} steps/s' if rate >= 0.1 else f'{1 / rate:.1f} s per step'
@@ -115,13 +115,15 @@ def describe(state: running.State) -> str:
   return ', '.join(parts)
 
 
-def summarise(states: Mapping[str, running.State], left: float | None) -> str:
+def summarise(
+  states: Mapping[str, progress_lib.State], left: float | None
+) -> str:
   """Returns '12 of 21 runs done, 1 failed, 1 h 02 min left'."""
   counts = collections.Counter(state.status for state in states.values())
-  parts = [f'{counts[running.DONE]} of {len(states)} runs done']
-  for status in (running.FAILED, running.STOPPED):
+  parts = [f'{counts[progress_lib.DONE]} of {len(states)} runs done']
+  for status in (progress_lib.FAILED, progress_lib.STOPPED):
     if counts[status]:
       parts.append(f'{counts[status]} {status}')
-  if left is not None and counts[running.RUNNING]:
+  if left is not None and counts[progress_lib.RUNNING]:
     parts.append(f'{display.format_time(left)} left')
   return ', '.join(parts)

@@ -1,7 +1,6 @@
 """The runs that a table needs."""
 
-from collections.abc import Sequence
-import contextlib
+from collections.abc import Mapping, Sequence
 import dataclasses
 import json
 import os
@@ -14,13 +13,14 @@ import ml_collections
 
 from jaxuda import errors
 from jaxuda import methods
-from jaxuda.reproduce import choices
+from jaxuda.reproduce import arguments
+from jaxuda.run import config_fields
 from jaxuda.run import own_classes
 from jaxuda.run import workdir as workdir_lib
 from jaxuda.ui import command
 
 _PIPELINE = 'jaxuda.depdis.run'
-# Not trained from scratch.
+# Backbones that are not trained from scratch.
 _PRETRAINED = ('resnet101', 'vgg16', 'vgg16_adaptsegnet')
 
 
@@ -29,8 +29,8 @@ class Part:
   """A training; most runs are one, a pipeline is several, one after another.
 
   Attributes:
-    workdir: its folder.
-    steps: where it ends.
+    workdir: folder of the training.
+    steps: step at which it ends.
     scored: whether there is anything to score.
   """
 
@@ -41,12 +41,12 @@ class Part:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Run:
-  """One process.
+  """A run: one process.
 
   Attributes:
-    name: e.g. 'S1/seed1', its folder in the reproduction's.
-    command: what follows `python`.
-    config: what it is called with.
+    name: its folder in that of the reproduction, e.g. 'S1/seed1'.
+    command: what follows `python` on the command line.
+    config: the config that it is called with.
     parts: its trainings in order; the last one is scored.
     before: name of the run that must be done before, or ''.
   """
@@ -68,17 +68,17 @@ class Run:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Row:
-  """A row with its runs.
+  """A row of the table with its runs.
 
   Attributes:
-    label: its name.
-    paper: pair -> figure -> percent.
+    label: the row's name.
+    paper: figure -> percent that the paper reports on `Plan.paper_pair`.
     runs: seed -> name of a run.
-    same_as: label of an earlier row that is the same run, or ''.
+    same_as: label of an earlier row with the same runs, or ''.
   """
 
   label: str
-  paper: dict[str, dict[str, float]]
+  paper: Mapping[str, float]
   runs: dict[int, str]
   same_as: str = ''
 
@@ -88,14 +88,14 @@ class Plan:
   """A table with its runs.
 
   Attributes:
-    table: its name.
-    title: what it is, and whose.
-    pair: that the runs are on.
-    paper_pair: that the paper's figures are on.
-    seeds: of the runs.
-    rows: in the paper's order.
-    runs: by name, in the order in which they are started: seed by seed, so that
-      what is done at any time is a table.
+    table: the table's name.
+    title: the paper, and what the table shows.
+    pair: domain pair of the runs.
+    paper_pair: domain pair of the paper's figures.
+    seeds: seeds of every row.
+    rows: the rows in the paper's order.
+    runs: name -> run, in the order in which they are started: seed by seed, so
+      that what is done at any time is a table.
   """
 
   table: str
@@ -127,22 +127,23 @@ def expand(
   """Returns the runs of a table.
 
   Args:
-    name: of the table.
-    table: see configs/tables.py.
-    folder: where the configs are.
-    workdir: where the runs will be.
-    pair: '' for the paper's own.
-    classes: a class set; '' for the table's.
-    seeds: a run of every row for each.
-    rows: labels; all if there are none.
-    overrides: see `choices.check_overrides`. A run before a row takes those
-      that its config has.
+    name: the table's name.
+    table: a table of configs/tables.py.
+    folder: folder of the configs.
+    workdir: folder of the reproduction.
+    pair: domain pair; '' for the paper's own.
+    classes: class set; '' for the table's.
+    seeds: seeds for each of which every row has a run.
+    rows: labels of the rows; none for all.
+    overrides: flags for every run, see `arguments.check_overrides`. A run
+      before a row takes those that its config has.
 
   Raises:
-    UserError: an unknown row or pair, a config that cannot be, or rows that
-      would not be scored in the same way.
+    UserError: an unknown row or pair, an impossible config, or rows that would
+      not be scored in the same way.
   """
   pair = pair or table.pairs[0]
+  paper_pair = pair if pair in table.pairs else table.pairs[0]
   chosen = _choose_rows(name, table, rows)
   expander = _Expander(
     table,
@@ -150,29 +151,32 @@ def expand(
     workdir=pathlib.Path(workdir),
     pair=pair,
     classes=classes or table.classes,
-    overrides=choices.check_overrides(overrides),
+    overrides=arguments.check_overrides(overrides),
   )
-  planned = {row.label: {} for row in chosen}
+  names = {row.label: {} for row in chosen}
   for seed in seeds:
     for row in chosen:
-      planned[row.label][seed] = expander.add(row, seed)
-  _check_alike(name, pair, chosen, planned, expander.runs)
-  owners = {}
+      names[row.label][seed] = expander.add(row, seed)
+  planned, owners = [], {}
+  for row in chosen:
+    runs = names[row.label]
+    owner = owners.setdefault(tuple(runs.values()), row.label)
+    planned.append(
+      Row(
+        label=row.label,
+        paper=row.paper.get(paper_pair, {}),
+        runs=runs,
+        same_as='' if owner == row.label else owner,
+      )
+    )
+  _check_alike(name, pair, planned, expander.runs)
   return Plan(
     table=name,
     title=f'{table.paper}: {table.what}',
     pair=pair,
-    paper_pair=pair if pair in table.pairs else table.pairs[0],
+    paper_pair=paper_pair,
     seeds=tuple(seeds),
-    rows=tuple(
-      Row(
-        label=row.label,
-        paper={k: dict(v) for k, v in row.paper.items()},
-        runs=planned[row.label],
-        same_as=_first_owner(owners, row.label, planned[row.label]),
-      )
-      for row in chosen
-    ),
+    rows=tuple(planned),
     runs=expander.runs,
   )
 
@@ -190,19 +194,14 @@ def _choose_rows(name, table, labels):
       raise errors.UserError(
         f'unknown row {label!r} of {name}; expected one of {", ".join(known)}'
       )
-  # In the table's order: the first is what the others are compared with.
+  # In the table's order: the others are compared with its first row.
   wanted = {(known.get(x) or by_slug[x]).label for x in labels} or set(known)
   return [row for row in table.rows if row.label in wanted]
 
 
-def _first_owner(owners, label, runs):
-  first = owners.setdefault(tuple(runs.values()), label)
-  return '' if first == label else first
-
-
 def _merge(overrides):
-  """The last of each field: tuples given twice would become longer."""
-  return list({choices.read_field(x): x for x in overrides}.values())
+  """Keeps the last override of each field: tuples given twice would grow."""
+  return list({arguments.read_field(x): x for x in overrides}.values())
 
 
 class _Expander:
@@ -214,33 +213,53 @@ class _Expander:
     self.runs: dict[str, Run] = {}
     self._names: dict[str, str] = {}
 
-  def add(self, row, seed) -> str:
-    """Returns the name of a row's run."""
-    return self._add(row, seed, self._overrides)
-
-  def _add(self, row, seed, overrides):
-    own, before = [*row.overrides], ''
+  def add(self, row, seed, overrides=None) -> str:
+    """Adds a row's run, and the one before it; returns the run's name."""
+    path, before, own = self._path(row), '', [*row.overrides]
     if row.before:
       before = self._add_before(row.before.row, seed)
       own.append(f'--config.{row.before.field}={self._workdir / before}')
-    path = self._path(row)
-    given = [*own, f'--config.seed={seed}', *overrides]
-    with _naming(f'row {row.label}'):
+    given = self._overrides if overrides is None else overrides
+    given = [*own, f'--config.seed={seed}', *given]
+    try:
       config = command.read_config(path, _merge(given))
       if config.network.backbone in _PRETRAINED and _is_scored(config):
         weights = row.weights or self._table.weights
         initial = f'--config.initial=pretrained/{weights.file}'
         given = [*weights.overrides, initial, *given]
-      return self._keep(
-        *(row.module, path, slug(row.label), seed, given), before=before
+      config = own_classes.count(command.read_config(path, _merge(given)))
+      scored = _is_scored(config)
+      if not 1 <= config.stop_step <= config.total_steps:
+        raise errors.UserError(
+          f'stop_step={config.stop_step}; expected at least 1 and at most'
+          f' total_steps={config.total_steps}'
+        )
+    except errors.UserError as e:
+      raise errors.UserError(f'row {row.label}: {e}') from e
+    tree = workdir_lib.config_to_dict(config)
+    identity = json.dumps([row.module, tree], sort_keys=True)
+    if identity not in self._names:
+      name = self._names[identity] = f'{slug(row.label)}/seed{seed}'
+      workdir = self._workdir / name
+      flags = (f'--config={path}', f'--workdir={workdir}', *_merge(given))
+      self.runs[name] = Run(
+        name=name,
+        command=('-m', row.module, *flags),
+        config=config,
+        parts=tuple(
+          Part(workdir=workdir / folder, steps=steps, scored=scored)
+          for folder, steps in _list_trainings(row.module, config).items()
+        ),
+        before=before,
       )
+    return self._names[identity]
 
   def _add_before(self, row, seed):
-    """It may be another method, without some of the fields."""
+    """The run before may be of another method, without some of the fields."""
     config = command.read_config(self._path(row)).to_dict()
-    fields = workdir_lib.flatten(config)
-    known = [x for x in self._overrides if choices.read_field(x) in fields]
-    return self._add(row, seed, known)
+    fields = config_fields.flatten(config)
+    known = [x for x in self._overrides if arguments.read_field(x) in fields]
+    return self.add(row, seed, known)
 
   def _path(self, row):
     classes = f'classes={self._classes}' if self._classes else ''
@@ -248,94 +267,45 @@ class _Expander:
     pieces = (f'pair={self._pair}', classes, *more)
     return f'{self._folder / row.config}:{",".join(filter(None, pieces))}'
 
-  def _keep(self, module, path, folder, seed, given, *, before=''):
-    given = _merge(given)
-    config = own_classes.count(command.read_config(path, given))
-    _check_steps(config)
-    tree = workdir_lib.config_to_dict(config)
-    identity = json.dumps([module, tree], sort_keys=True)
-    if identity in self._names:
-      return self._names[identity]
-    name = f'{folder}/seed{seed}'
-    workdir = self._workdir / name
-    self._names[identity] = name
-    self.runs[name] = Run(
-      name=name,
-      command=(
-        *('-m', module, f'--config={path}', f'--workdir={workdir}'),
-        *given,
-      ),
-      config=config,
-      parts=_parts(module, config, workdir),
-      before=before,
-    )
-    return name
-
-
-@contextlib.contextmanager
-def _naming(where):
-  """Adds to a user's mistake where it is."""
-  try:
-    yield
-  except errors.UserError as e:
-    raise errors.UserError(f'{where}: {e}') from e
-
-
-def _check_steps(config):
-  if not 1 <= config.stop_step <= config.total_steps:
-    raise errors.UserError(
-      f'stop_step={config.stop_step}; expected at least 1 and at most'
-      f' total_steps={config.total_steps}'
-    )
-
 
 def _is_scored(config):
-  """A CycleGAN segments nothing."""
-  return hasattr(methods.create(own_classes.count(config)), 'predict')
+  """Says whether the method segments; a CycleGAN does not."""
+  return methods.create(own_classes.count(config)).predict is not None
 
 
-def _parts(module, config, workdir):
-  scored = _is_scored(config)
+def _list_trainings(module, config):
+  """Folder -> steps of the trainings of a run."""
   if module != _PIPELINE:
-    return (Part(workdir=workdir, steps=config.stop_step, scored=scored),)
+    return {'': config.stop_step}
   training = config.self_training
-  folders = []
-  if not training.adversarial:
-    folders.append(('adversarial', config.stop_step))
+  folders = {} if training.adversarial else {'adversarial': config.stop_step}
   for number in range(1, training.rounds + 1):
-    folders.append((f'round{number}/training', training.stop_step))
-  return tuple(
-    Part(workdir=workdir / folder, steps=steps, scored=scored)
-    for folder, steps in folders
-  )
+    folders[f'round{number}/training'] = training.stop_step
+  return folders
 
 
-def _check_alike(name, pair, rows, planned, runs):
+def _check_alike(name, pair, rows, runs):
   """Rows that could not stand side by side are not worth the training."""
-  first = tuple(planned[rows[0].label].values())
-  if len(rows) > 1 and all(
-    tuple(planned[row.label].values()) == first for row in rows
-  ):
+  if len(rows) > 1 and len({tuple(row.runs.values()) for row in rows}) == 1:
     raise errors.UserError(
       f'all rows of {name} are the same run with pair={pair}; expected another'
       ' pair'
     )
-  protocols = [
-    scoring(runs[planned[row.label][min(planned[row.label])]].config)
-    for row in rows
-  ]
-  for row, protocol in zip(rows, protocols, strict=True):
+  protocols = {
+    row.label: scoring(runs[row.runs[min(row.runs)]].config) for row in rows
+  }
+  first = rows[0].label
+  for label, protocol in protocols.items():
     for field, value in protocol.items():
-      if value != protocols[0][field]:
+      if value != protocols[first][field]:
         raise errors.UserError(
-          f'row {row.label} would be scored with {field}={value},'
-          f' {rows[0].label} with {protocols[0][field]}; expected the same:'
-          ' choose --rows'
+          f'row {label} would be scored with {field}={value}, {first} with'
+          f' {protocols[first][field]}; expected the same: choose --rows'
         )
 
 
 def scoring(config: ml_collections.ConfigDict) -> dict[str, Any]:
-  """Returns what of a config decides how it is scored."""
+  """Returns what in a config decides how its run is scored."""
   target = config.data.target
   labels = target.get('eval_labels', 'native')
   return {
@@ -347,5 +317,5 @@ def scoring(config: ml_collections.ConfigDict) -> dict[str, Any]:
 
 
 def same_images(dataset: str) -> str:
-  """Returns a dataset's name without where its depth is from."""
+  """Returns a dataset's name without the source of its depth."""
   return re.sub(r'/(stereo|mono)$', '', dataset)

@@ -1,61 +1,79 @@
-"""How far a run is, read from its folder while another process writes it."""
+"""How far runs are, read from their folders while other processes write."""
 
 import dataclasses
 import json
 import os
 import pathlib
+from typing import Any
 
 from jaxuda.reproduce import plan as plan_lib
 from jaxuda.run import checkpoint
 from jaxuda.run import workdir as workdir_lib
 
-# The last lines of a log are in its last bytes.
+WAITING, RUNNING, DONE = 'waiting', 'running', 'done'
+FAILED, STOPPED = 'failed', 'stopped'
+# Bytes at the end of a log that hold its last lines.
 _TAIL = 16384
 
 
-@dataclasses.dataclass(frozen=True)
-class Progress:
-  """Where a run is.
+@dataclasses.dataclass(kw_only=True)
+class State:
+  """The state of a run.
 
   Attributes:
+    run: the run.
+    status: one of the words above.
     step: steps taken, over all parts.
     rate: steps per second, None where not known.
+    reason: why it failed.
+    began: clock in seconds at which it was started here, None if it was not.
+    first: steps that were taken before that.
+    seconds: how long it ran here.
+    process: its process, if it was started here.
+    log_start: size of its log in bytes before that.
   """
 
-  step: int
+  run: plan_lib.Run
+  status: str = WAITING
+  step: int = 0
   rate: float | None = None
+  reason: str = ''
+  began: float | None = None
+  first: int = 0
+  seconds: float = 0.0
+  process: Any = None
+  log_start: int = 0
 
 
 def is_done(run: plan_lib.Run) -> bool:
   """Says whether a run was trained to its end and scored there."""
-  return is_part_done(run.parts[-1])
-
-
-def is_part_done(part: plan_lib.Part) -> bool:
-  """Says whether a training is at its end and scored there."""
+  part = run.parts[-1]
   if part.scored:
     last = workdir_lib.read_scores(part.workdir).get('last', {})
     return last.get('checkpoint_step') == part.steps
   return (part.workdir / checkpoint.FOLDER / str(part.steps)).is_dir()
 
 
-def read(run: plan_lib.Run) -> Progress:
-  """Returns where a run is, by what it last logged."""
+def read(run: plan_lib.Run) -> tuple[int, float | None]:
+  """Returns (steps over all parts, steps per second) of what was last logged.
+
+  The rate is None where it is not known.
+  """
   step, rate = 0, None
   for part in run.parts:
     logged = _read_line(part.workdir / 'metrics.jsonl')
     step += min(logged.get('step', 0), part.steps)
     rate = logged.get('steps_per_second', rate)
-  return Progress(step, rate)
+  return step, rate
 
 
 def read_tail(path: pathlib.Path, *, start: int = 0, lines: int = 8) -> str:
-  """Returns the last lines of a log that say something.
+  """Returns the last lines of a log that are not empty.
 
   Args:
-    path: of the log.
+    path: the log.
     start: byte before which nothing is of interest.
-    lines: how many at most.
+    lines: number of lines, at most.
   """
   text = _read_end(path, start=start)
   return '\n'.join(
@@ -64,7 +82,7 @@ def read_tail(path: pathlib.Path, *, start: int = 0, lines: int = 8) -> str:
 
 
 def _read_line(path):
-  """The last whole line of a training step; {} if there is none."""
+  """The last whole line about a training step; {} if there is none."""
   for line in reversed(_read_end(path).split('\n')[:-1]):
     try:
       entry = json.loads(line)

@@ -1,17 +1,4 @@
-r"""Runs a table of a paper: all rows, several seeds, and prints it.
-
-    python -m jaxuda.reproduce --list
-    python -m jaxuda.reproduce --table=dada/3 --pair=streets --seeds=3 \
-        --workdir=DIR [--rows=S1,S7] [--jobs=2] [--checkpoint=best] \
-        [--dry_run] [-- --config.field=value ...]
-
-What follows `--` is passed on to every run. Killed at any moment, the same
-command goes on where it was: runs that are done are not repeated, others
-continue. More seeds or rows can be asked for later. A run that fails leaves a
-gap in the table; the others go on, and the exit status is 1.
-
-The tables, with the papers' figures, are in configs/tables.py.
-"""
+"""Runs a table of a paper and prints it, or says what that would take."""
 
 import collections
 from collections.abc import Callable, Mapping, Sequence
@@ -19,16 +6,13 @@ import pathlib
 import sys
 from typing import Any
 
-from absl import flags
-
 from jaxuda import errors
-from jaxuda.reproduce import choices
 from jaxuda.reproduce import folder as folder_lib
 from jaxuda.reproduce import overview as overview_lib
 from jaxuda.reproduce import plan as plan_lib
+from jaxuda.reproduce import progress as progress_lib
 from jaxuda.reproduce import results as results_lib
 from jaxuda.reproduce import running
-from jaxuda.reproduce import writing
 from jaxuda.run import signals
 
 
@@ -44,10 +28,10 @@ def reproduce(
 
   Args:
     plan: the runs.
-    workdir: see `folder`.
-    jobs: how many runs at a time.
-    checkpoint: 'last' or 'best'.
-    launch: see `running.Runner`.
+    workdir: folder of the reproduction.
+    jobs: number of runs at a time, at least 1.
+    checkpoint: checkpoint whose scores count, 'last' or 'best'.
+    launch: starts a run, see `running.Runner`.
 
   Returns:
     1 if a run is missing in the table, else 0.
@@ -58,25 +42,22 @@ def reproduce(
   _check_weights(plan)
   with folder_lib.Folder(workdir, plan) as folder:
     with signals.StopSignals() as stop, overview_lib.Overview() as overview:
-      runner = running.Runner(
-        plan,
-        folder,
-        overview=overview,
-        jobs=jobs,
-        launch=launch,
-      )
+      options = {'overview': overview, 'jobs': jobs, 'launch': launch}
+      runner = running.Runner(plan, folder, **options)
       runner.run(stop.poll)
     states = runner.states
     results = results_lib.collect(
       plan,
       checkpoint=checkpoint,
-      reasons=results_lib.read_reasons(states),
+      reasons={
+        name: state.reason or state.status for name, state in states.items()
+      },
     )
-    writing.write(results, folder.path)
-  writing.print_results(results)
+    results_lib.write(results, folder.path)
+  results_lib.print_results(results)
   print(f'wrote {folder.path}/table.txt, table.md, table.csv')
   counts = collections.Counter(state.status for state in states.values())
-  done = counts[running.DONE]
+  done = counts[progress_lib.DONE]
   if stop.requested:
     print(
       f'stopped by {stop.requested}, {done} of {len(states)} runs done; run the'
@@ -102,10 +83,10 @@ def print_list(
   """Prints the tables and what each needs.
 
   Args:
-    tables: by name.
-    folder: where the configs are.
-    pair: '' for each paper's own.
-    seeds: that are counted.
+    tables: name -> table.
+    folder: folder of the configs.
+    pair: domain pair; '' for each paper's own.
+    seeds: seeds for which runs and steps are counted.
   """
   for name, table in tables.items():
     print(f'{", ".join((name, *table.other_names))}\n  {table.paper}')
@@ -157,7 +138,7 @@ def _preparations(plan):
 
 
 def _check_weights(plan):
-  """Else every run would find out for itself."""
+  """Checks before anything is trained; else each run would find out itself."""
   for run in plan.runs.values():
     path = run.config.get('initial', '')
     if path and not pathlib.Path(path).exists():
@@ -165,51 +146,3 @@ def _check_weights(plan):
         f'{path} is missing, with which {run.name} begins; expected the file,'
         ' or -- --config.initial=FILE (nothing after = to begin from scratch)'
       )
-
-
-def main(*overrides: str) -> int:
-  """Runs the command line."""
-  given = flags.FLAGS
-  tables = choices.read_tables(given.tables)
-  folder = pathlib.Path(given.tables).parent
-  seeds = choices.parse_seeds(given.seeds)
-  if given.list:
-    print_list(tables, folder, pair=given.pair, seeds=seeds)
-    return 0
-  if not given.table or not given.workdir:
-    raise errors.UserError('expected --table and --workdir, or --list')
-  name = choices.find_table(tables, given.table)
-  plan = plan_lib.expand(
-    name,
-    tables[name],
-    folder=folder,
-    workdir=given.workdir,
-    pair=given.pair,
-    classes=given.classes,
-    seeds=seeds,
-    rows=given.rows,
-    overrides=overrides,
-  )
-  if given.dry_run:
-    folder_lib.Folder(given.workdir, plan).check()
-    for run in plan.runs.values():
-      print(run)
-    return 0
-  return reproduce(
-    plan, given.workdir, jobs=given.jobs, checkpoint=given.checkpoint
-  )
-
-
-def define_flags():
-  """Only when run as a program."""
-  flags.DEFINE_bool('list', False, 'Print the tables and what each needs.')
-  flags.DEFINE_string('table', None, 'Which one, e.g. dada/3.')
-  flags.DEFINE_string('tables', 'configs/tables.py', 'File of the tables.')
-  flags.DEFINE_string('pair', '', "Domain pair; the paper's own if unset.")
-  flags.DEFINE_string('classes', '', "Class set; the table's if unset.")
-  flags.DEFINE_string('seeds', '3', 'How many (1, 2, ...), or a list of them.')
-  flags.DEFINE_list('rows', [], 'Only these.')
-  flags.DEFINE_integer('jobs', 1, 'Runs at a time.', lower_bound=1)
-  flags.DEFINE_enum('checkpoint', 'last', ['last', 'best'], 'What is scored.')
-  flags.DEFINE_bool('dry_run', False, 'Print the commands of all runs.')
-  flags.DEFINE_string('workdir', None, 'Folder of the runs and the table.')

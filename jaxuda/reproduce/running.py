@@ -1,65 +1,29 @@
-"""Processes, one per run, a few at a time, until all have ended."""
+"""The processes of a plan's runs, a few at a time, until all have ended."""
 
+import collections
 from collections.abc import Callable
-import dataclasses
 import os
 import signal
 import subprocess
 import sys
 import time
-from typing import Any, Protocol
+from typing import Any
 
 from jaxuda.reproduce import folder as folder_lib
+from jaxuda.reproduce import overview as overview_lib
 from jaxuda.reproduce import plan as plan_lib
 from jaxuda.reproduce import progress as progress_lib
 
-WAITING, RUNNING, DONE = 'waiting', 'running', 'done'
-FAILED, STOPPED = 'failed', 'stopped'
 # Seconds between two looks at the processes.
 _PAUSE = 1.0
-
-
-@dataclasses.dataclass(kw_only=True)
-class State:
-  """Where a run is.
-
-  Attributes:
-    run: which.
-    status: one of the words above.
-    step: steps taken.
-    rate: steps per second, None where not known.
-    reason: why it failed.
-    began: clock at which it was started here, None if it was not.
-    first: steps that were taken before that.
-    seconds: how long it ran here.
-  """
-
-  run: plan_lib.Run
-  status: str = WAITING
-  step: int = 0
-  rate: float | None = None
-  reason: str = ''
-  began: float | None = None
-  first: int = 0
-  seconds: float = 0.0
-
-
-class Overview(Protocol):
-  """What is told of all runs. Documentation only."""
-
-  def update(self, states: dict[str, State], left: float | None) -> None:
-    """Gets all states, and the seconds that are left if that is known."""
-
-  def message(self, text: str) -> None:
-    """Gets lines that stay."""
 
 
 def launch(run: plan_lib.Run, folder: folder_lib.Folder) -> subprocess.Popen:
   """Starts the process of a run; what it prints goes to its log.
 
-  It is the head of a session of its own: Ctrl-C reaches it once, through the
-  runner, as a second one would not let it save. It holds the folder's lock, so
-  that nobody starts it a second time should the runner be killed alone.
+  It leads a session of its own, so that Ctrl-C reaches it once, through the
+  runner: a second signal would not let it save. It holds the folder's lock, so
+  that nobody starts it a second time should the runner alone be killed.
   """
   path = folder.log(run.name)
   path.parent.mkdir(parents=True, exist_ok=True)
@@ -76,14 +40,18 @@ def launch(run: plan_lib.Run, folder: folder_lib.Folder) -> subprocess.Popen:
 
 
 class Runner:
-  """Runs what a plan has."""
+  """Runs what is left of a plan.
+
+  Attributes:
+    states: name of a run -> its state.
+  """
 
   def __init__(
     self,
     plan: plan_lib.Plan,
     folder: folder_lib.Folder,
     *,
-    overview: Overview,
+    overview: overview_lib.Overview,
     jobs: int = 1,
     launch: Callable[..., Any] = launch,
     clock: Callable[[], float] = time.monotonic,
@@ -93,26 +61,25 @@ class Runner:
 
     Args:
       plan: the runs.
-      folder: that they lie in, held.
-      overview: what is told of them.
-      jobs: how many run at a time.
+      folder: their folder, which is held.
+      overview: what shows their states and messages.
+      jobs: number of runs at a time, at least 1.
       launch: (run, folder) -> a process with poll, send_signal, kill and wait.
-      clock: seconds, for tests.
-      sleep: waits some seconds, for tests.
+      clock: returns seconds; another one in tests.
+      sleep: waits some seconds; does not in tests.
     """
-    self.states = {name: State(run=run) for name, run in plan.runs.items()}
+    self.states = {
+      name: progress_lib.State(run=run) for name, run in plan.runs.items()
+    }
     self._folder, self._overview, self._jobs = folder, overview, jobs
-    self._launch = launch
-    self._clock, self._sleep = clock, sleep
-    self._processes: dict[str, Any] = {}
-    self._log_starts: dict[str, int] = {}
+    self._launch, self._clock, self._sleep = launch, clock, sleep
     for state in self.states.values():
-      state.step = progress_lib.read(state.run).step
+      state.step, _ = progress_lib.read(state.run)
       if progress_lib.is_done(state.run):
-        state.status, state.step = DONE, state.run.steps
+        state.status, state.step = progress_lib.DONE, state.run.steps
 
   def run(self, stop: Callable[[], bool] = lambda: False) -> None:
-    """Returns when all have ended, or when all were stopped.
+    """Returns when all have ended or were stopped.
 
     Args:
       stop: asked now and then; True has the processes save and end. A
@@ -124,108 +91,104 @@ class Runner:
         if stop() and not told:
           told = True
           self._tell_all()
-        self._look(stopping=told)
+        for state in self._running():
+          self._look(state, stopping=told)
         if not told:
           self._start_some()
         self._overview.update(self.states, self._time_left())
-        if not self._processes:
+        if not self._running():
           break
         self._sleep(_PAUSE)
     finally:
-      # None is left unless something went wrong here.
-      for process in self._processes.values():
-        process.kill()
-        process.wait()
+      # No process is left unless something went wrong here.
+      for state in self._running():
+        state.process.kill()
+        state.process.wait()
+
+  def _running(self):
+    return [
+      state
+      for state in self.states.values()
+      if state.status == progress_lib.RUNNING
+    ]
 
   def _start_some(self):
     for state in self.states.values():
-      if len(self._processes) >= self._jobs:
+      if len(self._running()) >= self._jobs:
         return
-      if state.status == WAITING and self._may_start(state):
+      if state.status != progress_lib.WAITING:
+        continue
+      before = self.states.get(state.run.before)
+      if before and before.status == progress_lib.FAILED:
+        self._fail(state, f'{state.run.before}, which it needs, failed')
+      elif not before or before.status == progress_lib.DONE:
         self._start(state)
 
-  def _may_start(self, state):
-    if not state.run.before:
-      return True
-    before = self.states[state.run.before].status
-    if before == FAILED:
-      self._fail(state, f'{state.run.before}, which it needs, failed')
-    return before == DONE
-
   def _start(self, state):
-    name = state.run.name
-    log = self._folder.log(name)
-    self._log_starts[name] = log.stat().st_size if log.exists() else 0
-    state.status, state.began = RUNNING, self._clock()
-    state.first = state.step
+    log = self._folder.log(state.run.name)
+    state.log_start = log.stat().st_size if log.exists() else 0
+    state.began, state.first = self._clock(), state.step
     try:
-      self._processes[name] = self._launch(state.run, self._folder)
+      state.process = self._launch(state.run, self._folder)
+      state.status = progress_lib.RUNNING
     except OSError as e:
       self._fail(state, f'cannot be started: {e}')
 
-  def _look(self, *, stopping):
-    for name, process in list(self._processes.items()):
-      state, code = self.states[name], process.poll()
-      seen = progress_lib.read(state.run)
-      state.step, state.rate = seen.step, seen.rate
-      state.seconds = self._clock() - state.began
-      if code is not None:
-        del self._processes[name]
-        self._end(state, code, stopping=stopping)
-
-  def _end(self, state, code, *, stopping):
+  def _look(self, state, *, stopping):
+    code = state.process.poll()
+    state.step, state.rate = progress_lib.read(state.run)
+    state.seconds = self._clock() - state.began
+    if code is None:
+      return
     if progress_lib.is_done(state.run):
-      state.status, state.step = DONE, state.run.steps
+      state.status, state.step = progress_lib.DONE, state.run.steps
       self._overview.message(f'{state.run.name} done')
     elif stopping:
-      state.status = STOPPED
-    elif code == 0:
-      # As after a signal that somebody else sent to it.
-      self._fail(state, f'ended at step {state.step} of {state.run.steps}')
+      state.status = progress_lib.STOPPED
+    elif code > 0:
+      self._fail(state, f'exit status {code}')
+    elif code < 0:
+      self._fail(state, f'killed by {signal.Signals(-code).name}')
     else:
-      self._fail(state, _say(code))
+      # So it ends after a signal that somebody else sent.
+      self._fail(state, f'ended at step {state.step} of {state.run.steps}')
 
   def _fail(self, state, reason):
     name = state.run.name
-    state.status, state.reason = FAILED, reason
+    state.status, state.reason = progress_lib.FAILED, reason
     text = f'{name} failed: {reason}'
-    if name in self._log_starts:
+    if state.began is not None:
       log = self._folder.log(name)
-      tail = progress_lib.read_tail(log, start=self._log_starts[name])
+      tail = progress_lib.read_tail(log, start=state.log_start)
       lines = ''.join(f'\n  | {line}' for line in tail.splitlines())
       text += f'; the end of {log}:{lines}'
     self._overview.message(text)
 
   def _tell_all(self):
-    """They save after their step, which may take a while."""
-    count = len(self._processes)
-    if count:
-      self._overview.message(
-        f'stopping: {count} run{"s" if count > 1 else ""} will save first'
-      )
-    for process in self._processes.values():
-      process.send_signal(signal.SIGTERM)
+    """Tells the processes to save after their step and to end."""
+    running = self._running()
+    if running:
+      runs = f'{len(running)} run{"s" if len(running) > 1 else ""}'
+      self._overview.message(f'stopping: {runs} will save first')
+    for state in running:
+      state.process.send_signal(signal.SIGTERM)
 
   def _time_left(self):
-    """Seconds, by what a step of a row has taken here with all around it."""
-    pace = {}
+    """Seconds until all are done, by the time that a step of each row took."""
+    seconds, steps = collections.Counter(), collections.Counter()
     for state in self.states.values():
-      steps = state.step - state.first
-      if state.began is not None and steps > 0:
+      taken = state.step - state.first
+      if state.began is not None and taken > 0:
         for group in (os.path.dirname(state.run.name), ''):
-          seconds, before = pace.get(group, (0.0, 0))
-          pace[group] = seconds + state.seconds, before + steps
-    if not pace:
+          seconds[group] += state.seconds
+          steps[group] += taken
+    if not steps:
       return None
     left = 0.0
     for state in self.states.values():
-      if state.status in (WAITING, RUNNING):
-        seconds, steps = pace.get(os.path.dirname(state.run.name), pace[''])
-        left += (state.run.steps - state.step) * seconds / steps
+      if state.status in (progress_lib.WAITING, progress_lib.RUNNING):
+        row = os.path.dirname(state.run.name)
+        group = row if row in steps else ''
+        missing = state.run.steps - state.step
+        left += missing * seconds[group] / steps[group]
     return left / self._jobs
-
-
-def _say(code):
-  if code < 0:
-    return f'killed by {signal.Signals(-code).name}'
-  return f'exit status {code}'

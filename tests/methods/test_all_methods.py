@@ -279,7 +279,7 @@ def test_mixtures_are_needed_for_what_uses_them():
 @pytest.mark.parametrize('name', VARIANTS)
 def test_prediction_shapes_and_tree(name):
   method = VARIANTS[name]
-  if not hasattr(method, 'predict'):
+  if method.predict is None:
     pytest.skip('it segments nothing')
   state = jax.eval_shape(method.init, rng.root(0), make_batch(method))
   image = jax.ShapeDtypeStruct((3, 40, 56, 3), jnp.uint8)
@@ -381,6 +381,7 @@ def test_create_names_what_it_does_not_know():
     ),
     (Config(name='dada', method={'statistics': 'x'}, **fields), 'statistics'),
     (Config(name='advent', method={'statistics': 'x'}, **fields), 'statistics'),
+    (Config(name='cyclegan', method={'gan': 'x'}, **fields), 'method.gan'),
     (
       Config(name='dada', method={'lambda_depth': 0}, **fields),
       'lambda_depth=0',

@@ -10,7 +10,6 @@ import tomllib
 import pytest
 
 from jaxuda import errors
-from jaxuda.report import page
 from jaxuda.report import reporting
 from jaxuda.train import segmentation
 from jaxuda.ui import command
@@ -39,7 +38,7 @@ def _runs(tmp_path_factory):
     content = reporting.collect(
       [str(folder / name) for name in configs], images=3
     )
-  return folder, content, hand.Page(page.render(content))
+  return folder, content, hand.Page(reporting.render(content))
 
 
 def _scores(folder, name, kind):
@@ -172,7 +171,7 @@ def test_hostile_names_are_text(tmp_path):
     ),
   ]
   content = reporting.collect(folders, predict=False)
-  text = page.render(content)
+  text = reporting.render(content)
   shown = hand.Page(text)
   assert [tag for tag, _ in shown.tags].count('script') == 1
   assert not any('onerror' in attributes for _, attributes in shown.tags)
@@ -187,7 +186,7 @@ def test_missing_checkpoint(runs, tmp_path):
     tmp_path / 'gone', name='tiny', num_classes=7, method={}
   )
   content = reporting.collect([str(folder / 'plain'), gone], images=1)
-  shown = hand.Page(page.render(content))
+  shown = hand.Page(reporting.render(content))
   assert 'gone has no pictures and no confusion matrix: ' in shown.text
   assert shown.rows('IoU')['flat'][1].startswith('50.00')
   look = content['groups'][0]['look']
@@ -195,7 +194,7 @@ def test_missing_checkpoint(runs, tmp_path):
   assert 'Chosen by pixel error' in shown.text
   # The other way round, the first run is the one that is gone.
   content = reporting.collect([gone, str(folder / 'plain')], images=1)
-  page.render(content)
+  reporting.render(content)
   assert content['groups'][0]['look']['names'] == ['plain']
 
 
@@ -204,7 +203,7 @@ def test_other_protocols_are_not_side_by_side(tmp_path):
     hand.write_run(tmp_path / 'a', road=11.0),
     hand.write_run(tmp_path / 'b', road=22.0, protocol={'split': 'train'}),
   ]
-  shown = hand.Page(page.render(reporting.collect(folders, predict=False)))
+  shown = hand.Page(reporting.render(reporting.collect(folders, predict=False)))
   tables = [
     rows for given, rows in shown.tables if given.get('class') == 'scores IoU'
   ]
@@ -224,12 +223,12 @@ def test_best_checkpoint_stands_apart(tmp_path):
     hand.write_run(tmp_path / 'a', road=50.0),
     hand.write_run(tmp_path / 'b', road=60.0),
   ]
-  shown = hand.Page(page.render(reporting.collect(folders, predict=False)))
+  shown = hand.Page(reporting.render(reporting.collect(folders, predict=False)))
   assert shown.rows('IoU')['flat'] == ['50.00', '60.00 (best)', '+10.00']
   best = shown.rows('IoU', 'best')['flat']
   assert best == ['51.00', '61.00 (best)', '+10.00']
   same = hand.write_run(tmp_path / 'c', steps=(12, 12))
-  shown = hand.Page(page.render(reporting.collect([same], predict=False)))
+  shown = hand.Page(reporting.render(reporting.collect([same], predict=False)))
   assert 'which is also the best' in shown.text
   assert shown.rows('IoU', 'best') == {}
 
@@ -237,7 +236,9 @@ def test_best_checkpoint_stands_apart(tmp_path):
 def test_never_evaluated(tmp_path):
   folder = hand.write_run(tmp_path / 'a')
   (tmp_path / 'a' / 'scores.json').unlink()
-  shown = hand.Page(page.render(reporting.collect([folder], predict=False)))
+  shown = hand.Page(
+    reporting.render(reporting.collect([folder], predict=False))
+  )
   assert 'a was never evaluated' in shown.text
   assert shown.rows('IoU') == {}
 
@@ -289,7 +290,7 @@ def test_templates_are_installed():
 def test_in_a_browser(runs, tmp_path):
   _, content, _ = runs
   file = tmp_path / 'report.html'
-  assert page.write(file, page.render(content)) == file.stat().st_size
+  assert reporting.write(file, reporting.render(content)) == file.stat().st_size
   with browser.Browser(tmp_path / 'profile') as opened:
     opened.open(file)
     sizes = opened.run("""Promise.all([...document.images].map(

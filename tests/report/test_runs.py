@@ -8,13 +8,6 @@ from jaxuda.run import provenance
 from tests.report import hand
 
 
-def test_names_are_as_short_as_they_can_be():
-  assert runs.unique_names(['x/a', 'x/b/']) == ['a', 'b']
-  assert runs.unique_names(['x/a/1', 'y/a/1']) == ['x/a/1', 'y/a/1']
-  with pytest.raises(errors.UserError, match='x/a/ is given twice'):
-    runs.unique_names(['x/a', 'x/a/'])
-
-
 def test_reads_what_there_is(tmp_path):
   folder = hand.write_run(tmp_path / 'a', rates=(2, 8))
   with (tmp_path / 'a' / 'metrics.jsonl').open('a') as file:
@@ -82,3 +75,42 @@ def test_code_is_what_the_run_noted(tmp_path):
   provenance.note(folder, 'commit 1234')
   provenance.note(folder, 'commit 5678')
   assert runs.read([folder])[0].code == ['commit 1234', 'commit 5678']
+
+
+def test_only_fields_that_differ():
+  one = {'seed': 1, 'optim.power': 0.9, 'size': [8, 16], 'scale': 1.0}
+  other = {'seed': 2, 'size': [8, 16], 'scale': 1}
+  assert runs.differing_fields([one, other]) == [
+    ('optim.power', ['0.9', 'absent']),
+    ('seed', ['1', '2']),
+  ]
+
+
+def test_cost(tmp_path):
+  (run,) = runs.read([hand.write_run(tmp_path / 'a', rates=(0.1, 0.3))])
+  cost = runs.describe_cost(run)
+  # 12 steps at 0.2 a second.
+  assert cost['time of these steps'] == '1 min 00 s'
+  assert cost['steps per second'] == '0.2'
+  assert cost['parameters, all networks'] == '–'
+  (tmp_path / 'a' / 'metrics.jsonl').write_text('')
+  cost = runs.describe_cost(*runs.read([str(tmp_path / 'a')]))
+  assert cost['steps'] == cost['time of these steps'] == '–'
+
+
+def test_curves_in_order(tmp_path):
+  folders = [hand.write_run(tmp_path / name) for name in 'ab']
+  lines = [
+    {'kind': 'train', 'step': 2, 'quality': 0.5, 'loss_adv': None},
+    {'kind': 'train', 'step': 4, 'learning_rate': 0.1, 'loss_adv': 3},
+    {'kind': 'eval', 'step': 4, 'mIoU7': 9, 'mIoU19': 5, 'depth_pixels': 7},
+  ]
+  path = tmp_path / 'b' / 'metrics.jsonl'
+  path.write_text('\n'.join(map(json.dumps, lines)))
+  curves = runs.list_curves(runs.read(folders))
+  assert list(curves) == [
+    *('mIoU19', 'mIoU7', 'learning_rate', 'loss_adv', 'loss_seg', 'quality'),
+  ]
+  assert curves['mIoU7'] == [(0, [12], [40.0]), (1, [4], [9])]
+  assert curves['loss_seg'] == [(0, [6, 12], [2.5, 1.5])]
+  assert curves['loss_adv'] == [(1, [4], [3])]

@@ -5,11 +5,11 @@ import pathlib
 import subprocess
 import sys
 
-from jaxuda.reproduce import choices
+from jaxuda.reproduce import arguments
 from jaxuda.reproduce import plan as plan_lib
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-TABLES = choices.read_tables(ROOT / 'configs' / 'tables.py')
+TABLES = arguments.read_tables(ROOT / 'configs' / 'tables.py')
 
 # Trains to argv[2] steps and writes the scores argv[3]; on SIGTERM it says so
 # in a file, and ends. argv[4] is a reason to fail, argv[5] how long it takes.

@@ -1,7 +1,7 @@
 import io
 
 from jaxuda.reproduce import overview as overview_lib
-from jaxuda.reproduce import running
+from jaxuda.reproduce import progress as progress_lib
 from tests.reproduce import fake_runs
 
 
@@ -13,13 +13,13 @@ class Terminal(io.StringIO):
 def _states(tmp_path):
   plan = fake_runs.make_plan(tmp_path, seeds=(1, 2))
   made = (
-    {'status': running.DONE, 'step': 1500},
-    {'status': running.RUNNING, 'step': 600, 'rate': 2.66},
-    {'status': running.FAILED, 'step': 7, 'reason': 'exit status 1'},
+    {'status': progress_lib.DONE, 'step': 1500},
+    {'status': progress_lib.RUNNING, 'step': 600, 'rate': 2.66},
+    {'status': progress_lib.FAILED, 'step': 7, 'reason': 'exit status 1'},
     {},
   )
   return {
-    name: running.State(run=run, **fields)
+    name: progress_lib.State(run=run, **fields)
     for (name, run), fields in zip(plan.runs.items(), made, strict=True)
   }
 

@@ -5,7 +5,7 @@ import pytest
 from jaxuda import errors
 from jaxuda import methods
 from jaxuda.data.classes import labels
-from jaxuda.reproduce import choices
+from jaxuda.reproduce import arguments
 from jaxuda.reproduce import plan as plan_lib
 from jaxuda.ui import command
 from tests.reproduce import fake_runs
@@ -15,7 +15,7 @@ ROWS = [(name, row) for name, table in TABLES.items() for row in table.rows]
 
 
 def test_dada_3_is_the_ablation_with_the_published_figures():
-  assert choices.find_table(TABLES, 'dada/3') == 'dada/ablation'
+  assert arguments.find_table(TABLES, 'dada/3') == 'dada/ablation'
   table = TABLES['dada/ablation']
   published = {
     row.label: row.paper['synthia2cityscapes']['mIoU16'] for row in table.rows
@@ -170,13 +170,13 @@ def test_the_last_override_of_a_field_counts():
   [('3', (1, 2, 3)), ('1,5,7', (1, 5, 7)), ('5,', (5,)), ('1', (1,))],
 )
 def test_seeds(text, seeds):
-  assert choices.parse_seeds(text) == seeds
+  assert arguments.parse_seeds(text) == seeds
 
 
 @pytest.mark.parametrize('text', ['0', '', 'x', '1,1', '-3', '1,,2', ','])
 def test_wrong_seeds(text):
   with pytest.raises(errors.UserError, match=f'--seeds={text}; expected how'):
-    choices.parse_seeds(text)
+    arguments.parse_seeds(text)
 
 
 @pytest.mark.parametrize(
@@ -206,7 +206,7 @@ def test_mistakes_are_named(options, message):
 
 def test_unknown_table():
   with pytest.raises(errors.UserError, match="unknown table 'dada/9'; expec"):
-    choices.find_table(TABLES, 'dada/9')
+    arguments.find_table(TABLES, 'dada/9')
 
 
 def test_rows_that_would_be_scored_differently_are_not_trained():

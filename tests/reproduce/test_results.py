@@ -7,8 +7,8 @@ import math
 import pytest
 
 from jaxuda import errors
+from jaxuda.evaluate import tables
 from jaxuda.reproduce import results as results_lib
-from jaxuda.reproduce import writing
 from jaxuda.run import provenance
 from tests.reproduce import fake_runs
 
@@ -31,22 +31,17 @@ def test_means_by_hand(tmp_path):
   plan = _write(tmp_path)
   provenance.note(tmp_path / 'S1' / 'seed1', 'commit a')
   results = results_lib.collect(plan)
-  first, last = results.rows
-  assert results.names == ('mIoU19', 'mIoU7')
-  assert first.figures['mIoU19'] == results_lib.Mean(20.0, 2.0, 3)
-  assert last.figures['mIoU19'] == results_lib.Mean(26.0, 3.0, 3)
-  assert last.figures['mIoU7'] == results_lib.Mean(52.0, 6.0, 3)
-  assert first.differences == {}
-  assert last.differences['mIoU19'] == results_lib.Mean(6.0, 1.0, 3)
-  assert last.paper == {'mIoU16': 42.6, 'mIoU13': 49.8}
+  main, coarse = results.figures
+  assert (main.name, coarse.name) == ('mIoU19', 'mIoU7')
+  assert main.means == {
+    'S1': tables.Mean(20.0, 2.0, 3),
+    'S7': tables.Mean(26.0, 3.0, 3),
+  }
+  assert coarse.means['S7'] == tables.Mean(52.0, 6.0, 3)
+  assert main.differences == {'S7': tables.Mean(6.0, 1.0, 3)}
+  assert results.paper_names == ['mIoU16', 'mIoU13']
   assert results.codes == ('commit a',)
-  assert last.protocol['steps'] == '1500'
-
-
-def test_average_of_few():
-  assert results_lib.average([3.0]).value == 3.0
-  assert math.isnan(results_lib.average([3.0]).deviation)
-  assert math.isnan(results_lib.average([]).value)
+  assert results.protocols['S7']['steps'] == '1500'
 
 
 def test_missing_seeds_are_named_and_left_out(tmp_path):
@@ -54,17 +49,19 @@ def test_missing_seeds_are_named_and_left_out(tmp_path):
   # The second seed of S7 is not at its end.
   fake_runs.write_scores(tmp_path / 'S7/seed2', {'mIoU19': 99.0}, step=1000)
   results = results_lib.collect(plan, reasons={'S7/seed2': 'exit status 1'})
-  last = results.rows[1]
-  assert last.missing == {2: 'exit status 1'}
+  main = results.figures[0]
+  assert results.missing == {'S1': {}, 'S7': {2: 'exit status 1'}}
   # Of 23 and 29: 18 / sqrt(18).
-  mean = last.figures['mIoU19']
+  mean = main.means['S7']
   assert (mean.value, mean.count) == (26.0, 2)
   assert mean.deviation == pytest.approx(math.sqrt(18))
   # Seeds that both have: 5 and 7.
-  assert last.differences['mIoU19'].value == 6.0
-  assert last.differences['mIoU19'].deviation == pytest.approx(math.sqrt(2))
-  assert writing.make_cells(results)[1][0] == 'S7 (incomplete)'
-  assert 'S7: seed 2 is missing: exit status 1.' in writing.make_notes(results)
+  assert main.differences['S7'].value == 6.0
+  assert main.differences['S7'].deviation == pytest.approx(math.sqrt(2))
+  assert results_lib.make_lines(results)[2][0] == 'S7 (incomplete)'
+  assert 'S7: seed 2 is missing: exit status 1.' in results_lib.make_notes(
+    results
+  )
 
 
 def test_best_checkpoint(tmp_path):
@@ -73,8 +70,8 @@ def test_best_checkpoint(tmp_path):
     best = fake_runs.make_scores({'mIoU19': 50.0}, step=1000)['last']
     fake_runs.write_scores(tmp_path / name, {'mIoU19': 10.0}, best=best)
   results = results_lib.collect(plan, checkpoint='best')
-  assert results.rows[0].figures['mIoU19'] == results_lib.Mean(50.0, 0.0, 3)
-  notes = ' '.join(writing.make_notes(results))
+  assert results.figures[0].means['S1'] == tables.Mean(50.0, 0.0, 3)
+  notes = ' '.join(results_lib.make_notes(results))
   assert 'the best checkpoint by the main mIoU on the split' in notes
 
 
@@ -96,7 +93,7 @@ def test_other_protocols_do_not_stand_side_by_side(tmp_path, protocol, message):
 
 def test_files(tmp_path):
   results = results_lib.collect(_write(tmp_path))
-  writing.write(results, tmp_path)
+  results_lib.write(results, tmp_path)
   header, first, last = (
     [cell.strip() for cell in line.strip('|').split('|')]
     for line in (tmp_path / 'table.md').read_text().splitlines()
@@ -140,7 +137,7 @@ def test_files(tmp_path):
 def test_nothing_done_yet(tmp_path):
   plan = fake_runs.make_plan(tmp_path, seeds=(1,))
   results = results_lib.collect(plan, reasons={'S1/seed1': 'stopped'})
-  writing.write(results, tmp_path)
+  results_lib.write(results, tmp_path)
   assert 'S1: seed 1 is missing: stopped.' in (
     (tmp_path / 'table.txt').read_text()
   )
@@ -152,11 +149,6 @@ def test_a_class_that_no_image_has_is_not_averaged(tmp_path):
   scores = json.loads(path.read_text())
   scores['last']['figures']['mIoU7']['value'] = None
   path.write_text(json.dumps(scores))
-  mean = results_lib.collect(plan).rows[1].figures['mIoU7']
+  _, coarse = results_lib.collect(plan).figures
+  mean = coarse.means['S7']
   assert (mean.value, mean.count) == (49.0, 2)
-
-
-def test_sizes():
-  assert results_lib.format_size([160, 320]) == '160x320'
-  sizes = [[1, 2], [3, 4], [5, 6]]
-  assert results_lib.format_size(sizes) == '1x2 and 2 other sizes'

@@ -38,7 +38,7 @@ def test_all_runs_then_none(tmp_path):
   launcher = fake_runs.Launcher()
   states, text = _run(tmp_path, plan, launcher)
   assert launcher.started == list(plan.runs)
-  assert set(_statuses(states).values()) == {running.DONE}
+  assert set(_statuses(states).values()) == {progress_lib.DONE}
   assert text.count('done\n') == 5
   assert 'S7/seed2 done' in text
   assert text.endswith('4 of 4 runs done\n')
@@ -67,10 +67,10 @@ def test_a_failing_run_is_told_and_the_others_go_on(tmp_path):
   launcher = fake_runs.Launcher(failing=('S7/seed1',))
   states, text = _run(tmp_path, plan, launcher, jobs=2)
   assert _statuses(states) == {
-    'S1/seed1': running.DONE,
-    'S7/seed1': running.FAILED,
-    'S1/seed2': running.DONE,
-    'S7/seed2': running.DONE,
+    'S1/seed1': progress_lib.DONE,
+    'S7/seed1': progress_lib.FAILED,
+    'S1/seed2': progress_lib.DONE,
+    'S7/seed2': progress_lib.DONE,
   }
   assert states['S7/seed1'].reason == 'exit status 1'
   log = tmp_path / 'logs' / 'S7-seed1.log'
@@ -88,7 +88,7 @@ def test_what_needs_a_failed_run_is_not_started(tmp_path):
   launcher = fake_runs.Launcher(failing=('cyclegan/seed1',))
   states, _ = _run(tmp_path, plan, launcher, jobs=3)
   assert launcher.started == ['na/seed1', 'cyclegan/seed1']
-  assert states['cg/seed1'].status == running.FAILED
+  assert states['cg/seed1'].status == progress_lib.FAILED
   assert states['cg/seed1'].reason == 'cyclegan/seed1, which it needs, failed'
 
 
@@ -105,10 +105,10 @@ def test_a_stop_is_passed_on_and_nothing_more_is_started(tmp_path):
   )
   assert launcher.started == ['S1/seed1', 'S7/seed1']
   assert _statuses(states) == {
-    'S1/seed1': running.STOPPED,
-    'S7/seed1': running.STOPPED,
-    'S1/seed2': running.WAITING,
-    'S7/seed2': running.WAITING,
+    'S1/seed1': progress_lib.STOPPED,
+    'S7/seed1': progress_lib.STOPPED,
+    'S1/seed2': progress_lib.WAITING,
+    'S7/seed2': progress_lib.WAITING,
   }
   # They had the signal, and time to save.
   assert all((path.parent / 'saved').exists() for path in both)
@@ -166,7 +166,7 @@ def test_progress_of_a_pipeline(tmp_path):
   (second / 'metrics.jsonl').write_text(
     f'{json.dumps(later)}\n{{"kind": "train", "step": 2'
   )
-  assert progress_lib.read(run) == progress_lib.Progress(1700, 4.0)
+  assert progress_lib.read(run) == (1700, 4.0)
   fake_runs.write_scores(second, {'mIoU19': 1.0}, step=500)
   assert not progress_lib.is_done(run)
   fake_runs.write_scores(third, {'mIoU19': 1.0}, step=500)

@@ -6,7 +6,10 @@ from typing import Any
 
 import numpy as np
 
+from jaxuda.data.pixels import resizing
 from jaxuda.ops import depth
+
+_MAPS = ('label', 'depth', 'depth_valid')
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -14,9 +17,9 @@ class Sample:
   """Pixels of the network's output grid.
 
   Attributes:
-    points: of each class float64 [n, 3]: column, row, inverse depth.
+    points: for each class float64 [n, 3]: column, row, inverse depth.
     counts: int64 [C], all labelled pixels of each class, with depth or not.
-    images: how many were read.
+    images: number of images that were read.
   """
 
   points: tuple[np.ndarray, ...]
@@ -35,34 +38,32 @@ def sample_pixels(
   """Draws up to `size` pixels of each class, all equally likely.
 
   Every pixel gets a random number, a function of (seed, image, pixel); those
-  with the smallest are kept. So memory does not grow with the dataset, and the
-  sample does not depend on how it is read.
+  with the smallest numbers are kept. So memory does not grow with the dataset,
+  and the sample does not depend on how the images are batched.
 
   Args:
-    batches: of 'label' int [B, H, W], 'depth' float32 [B, H, W] metres and
-      'depth_valid' bool [B, H, W]; the images in a fixed order.
-    classes: C.
-    size: pixels of a class.
-    grid: (h, w); labels and depths are brought to it by the nearest pixel.
-    seed: 0..2^64-1.
+    batches: 'label' int [B, H, W], 'depth' float32 [B, H, W] metres and
+      'depth_valid' bool [B, H, W] of images in a fixed order.
+    classes: number of classes C.
+    size: number of pixels of a class, at most.
+    grid: (h, w), to which labels and depths are brought by the nearest pixel.
+    seed: seed of the random numbers, 0..2^64-1.
   """
   kept = [_Smallest(size) for _ in range(classes)]
   counts = np.zeros(classes, np.int64)
   rows, columns = np.indices(grid)
   number = 0
   for batch in batches:
-    for label, metres, valid in zip(
-      batch['label'], batch['depth'], batch['depth_valid'], strict=True
-    ):
-      label = shrink(label, grid)
-      # In float32, so that it is the number that the network is trained with.
-      inverse = depth.invert_depth(shrink(metres, grid).astype(np.float32))
+    for maps in zip(*(batch[name] for name in _MAPS), strict=True):
+      label, metres, valid = (resizing.resize_label(x, grid) for x in maps)
+      # In float32, as the network is trained with it.
+      inverse = depth.invert_depth(metres.astype(np.float32))
       points = np.stack([columns, rows, inverse], -1)
       bits = np.random.Philox(key=np.array([seed, number], np.uint64))
       keys = bits.random_raw(label.size).reshape(grid)
       inside = (label >= 0) & (label < classes)
       counts += np.bincount(label[inside], minlength=classes)
-      inside &= shrink(valid, grid)
+      inside &= valid
       for c in np.unique(label[inside]):
         chosen = inside & (label == c)
         kept[c].add(keys[chosen], points[chosen])
@@ -70,15 +71,6 @@ def sample_pixels(
   return Sample(
     points=tuple(x.take() for x in kept), counts=counts, images=number
   )
-
-
-def shrink(x: np.ndarray, grid: tuple[int, int]) -> np.ndarray:
-  """Brings a map [H, W] to [h, w], as `ops.resize.resize_nearest`."""
-  taken = [
-    (2 * np.arange(new) + 1) * old // (2 * new)
-    for new, old in zip(grid, x.shape, strict=True)
-  ]
-  return np.asarray(x)[np.ix_(*taken)]
 
 
 class _Smallest:

@@ -1,11 +1,10 @@
-"""What is asked for: a table, seeds, flags for every run."""
+"""The arguments of the command: a table, seeds, flags for every run."""
 
 from collections.abc import Sequence
-import importlib.util
 import os
 import pathlib
 import re
-import sys
+import runpy
 from typing import Any
 
 from jaxuda import errors
@@ -23,29 +22,26 @@ def read_tables(path: str | os.PathLike) -> dict[str, Any]:
       f'no file {path}; expected configs/tables.py, from the root of the'
       ' repository, or --tables=FILE'
     )
-  spec = importlib.util.spec_from_file_location('tables_of_papers', path)
-  module = importlib.util.module_from_spec(spec)
-  # Dataclasses look for their module there.
-  sys.modules[spec.name] = module
-  spec.loader.exec_module(module)
-  if not hasattr(module, 'TABLES'):
+  tables = runpy.run_path(str(path)).get('TABLES')
+  if tables is None:
     raise errors.UserError(f'{path} has no TABLES; expected name -> table')
-  return module.TABLES
+  return tables
 
 
 def find_table(tables: dict[str, Any], name: str) -> str:
   """Returns the name of a table, given that or another name of it.
 
   Raises:
-    UserError: there is none.
+    UserError: no table has that name.
   """
-  for known, table in tables.items():
-    if name == known or name in table.other_names:
-      return known
-  names = [n for k, t in tables.items() for n in (k, *t.other_names)]
-  raise errors.UserError(
-    f'unknown table {name!r}; expected one of {", ".join(names)}'
-  )
+  owners = {
+    n: known for known, t in tables.items() for n in (known, *t.other_names)
+  }
+  if name not in owners:
+    raise errors.UserError(
+      f'unknown table {name!r}; expected one of {", ".join(owners)}'
+    )
+  return owners[name]
 
 
 def parse_seeds(text: str) -> tuple[int, ...]:
