@@ -58,7 +58,7 @@ ROOMS = {
     'data data.classes depdis.fit errors run ui',
     'absl cv2 jax numpy sklearn',
   ),
-  'depth': ('errors run', 'cv2 numpy scipy'),
+  'depth': ('errors run ui', 'cv2 numpy scipy'),
   'depth.mono': (
     'data data.files data.records depth errors losses models ops run step train'
     ' ui',
@@ -106,7 +106,8 @@ ROOMS = {
     'absl flax jax ml_collections numpy orbax',
   ),
   'step': ('errors', 'flax jax numpy optax'),
-  'streets': ('errors', 'cv2 numpy'),
+  'streets': ('errors streets.domains', 'cv2 numpy'),
+  'streets.domains': ('', 'numpy'),
   'train': (
     'data data.classes errors evaluate methods notebook run step ui weights',
     'absl clu jax ml_collections numpy',

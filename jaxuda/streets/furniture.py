@@ -2,9 +2,9 @@
 
 from jaxuda.streets import material
 from jaxuda.streets import mesh
-from jaxuda.streets import palette
 from jaxuda.streets import site as sites
 from jaxuda.streets import sprites
+from jaxuda.streets.domains import palette
 
 _LAMPS = ((0.95, 0.1, 0.08), (0.98, 0.65, 0.1), (0.1, 0.9, 0.45))
 

@@ -7,9 +7,9 @@ import numpy as np
 from jaxuda.streets import furniture
 from jaxuda.streets import ground
 from jaxuda.streets import mesh
-from jaxuda.streets import palette
 from jaxuda.streets import site as sites
 from jaxuda.streets import traffic
+from jaxuda.streets.domains import palette
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

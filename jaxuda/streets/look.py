@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from jaxuda.streets import material
-from jaxuda.streets import palette
+from jaxuda.streets.domains import palette
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -6,7 +6,7 @@ import math
 import numpy as np
 
 from jaxuda.streets import mesh
-from jaxuda.streets import palette
+from jaxuda.streets.domains import palette
 
 # Height of the sidewalk over the road, metres.
 KERB = 0.14

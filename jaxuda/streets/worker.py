@@ -45,15 +45,9 @@ def encode_scene(
   width: int,
   views: Sequence[str] = (),
 ) -> dict[str, Any]:
-  """Renders one scene; arguments as of `street.render`.
+  """Renders one scene, and its `views` besides the left one.
 
-  Args:
-    domain: the domain.
-    seed: seed of the collection.
-    index: which scene.
-    height: rows.
-    width: columns.
-    views: the views besides the left one.
+  The other arguments are those of `street.render`.
 
   Returns:
     index: the index;
@@ -90,16 +84,10 @@ def render_scenes(
   workers: int,
   views: Sequence[str] = (),
 ) -> Iterator[dict[str, Any]]:
-  """Renders scenes in several processes, in the order of their indices.
+  """Renders scenes in several processes, in the order of `indices`.
 
-  Args:
-    domain: the domain, see `street.render`.
-    indices: which scenes.
-    seed: seed of the collection.
-    height: rows.
-    width: columns.
-    workers: number of processes; the result does not depend on it.
-    views: the views besides the left one.
+  The result does not depend on the number of processes, `workers`. The other
+  arguments are those of `encode_scene`.
 
   Yields:
     What `encode_scene` returns.
@@ -107,8 +95,8 @@ def render_scenes(
   Raises:
     RuntimeError: a process died.
   """
-  request = {'domain': domain, 'seed': seed, 'height': height, 'width': width}
-  request['views'] = views
+  request = {'domain': domain, 'seed': seed, 'views': views}
+  request |= {'height': height, 'width': width}
   processes, queues, threads = [], [], []
   try:
     for k in range(workers):

@@ -11,12 +11,12 @@ from jaxuda.streets import furniture
 from jaxuda.streets import look as looks
 from jaxuda.streets import material
 from jaxuda.streets import mesh
-from jaxuda.streets import palette
 from jaxuda.streets import raster
 from jaxuda.streets import shadow
 from jaxuda.streets import site as sites
 from jaxuda.streets import sprites
 from jaxuda.streets import traffic
+from jaxuda.streets.domains import palette
 from jaxuda.streets.domains import target
 
 GREY = ((0.5, 0.5, 0.5),)

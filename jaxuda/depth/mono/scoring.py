@@ -73,13 +73,12 @@ def evaluate(
   Raises:
     UserError: no image has true depth between 0.001 and 80 m.
   """
-  results = []
+  results, numbers = [], range(len(scored))
   with display.Progress(
     'evaluate', total=len(scored), unit='images', parent=progress
   ) as shown:
-    for first in range(0, len(scored), batch_size):
-      numbers = range(first, min(first + batch_size, len(scored)))
-      rows = [scored.read(i) for i in numbers]
+    for first in numbers[::batch_size]:
+      rows = [scored.read(i) for i in numbers[first : first + batch_size]]
       inverse = predict_disparity(method, state, [x['image'] for x in rows])
       for row, one in zip(rows, inverse, strict=True):
         truth = row['depth'].astype(np.float64).squeeze() * scored.unit
@@ -152,8 +151,10 @@ def draw_panel(
   lines = []
   for row, inverse in zip(rows, predicted, strict=True):
     height, width = row['image'].shape[:2]
-    inverse = cv2.resize(inverse, (width, height))
-    cells = [row['image'], paint_disparity(inverse)]
+    cells = [
+      row['image'],
+      paint_disparity(cv2.resize(inverse, (width, height))),
+    ]
     if 'depth' in row:
       truth = row['depth'].squeeze()
       truth = cv2.resize(truth, (width, height), interpolation=0)

@@ -39,22 +39,6 @@ def create_method(config: Any) -> self_supervised.Method:
   )
 
 
-def check_config(config: ml_collections.ConfigDict) -> None:
-  """Checks what can be checked before anything is loaded.
-
-  Raises:
-    UserError: a number is out of range, the batch does not divide over the
-      devices, or the size not into the network's strides.
-  """
-  loop.check_config(config)
-  size = tuple(config.data.size)
-  if len(size) != 2 or any(x < 1 or x % monodepth.STRIDE for x in size):
-    raise errors.UserError(
-      f'config.data.size={size}; expected (height, width), multiples of'
-      f' {monodepth.STRIDE}'
-    )
-
-
 def train(config: ml_collections.ConfigDict, workdir: str | os.PathLike) -> Any:
   """Trains a depth network, see `loop.run`.
 
@@ -70,7 +54,13 @@ def train(config: ml_collections.ConfigDict, workdir: str | os.PathLike) -> Any:
       another run.
     window.NonFiniteError: a loss or a parameter became NaN or infinite.
   """
-  check_config(config)
+  loop.check_config(config)
+  size = tuple(config.data.size)
+  if len(size) != 2 or any(x < 1 or x % monodepth.STRIDE for x in size):
+    raise errors.UserError(
+      f'config.data.size={size}; expected (height, width), multiples of'
+      f' {monodepth.STRIDE}'
+    )
   method = create_method(config)
   return loop.run(config, workdir, functools.partial(_open, config, method))
 
@@ -91,7 +81,7 @@ def _open(config, method, workdir, step):
   return loop.Task(
     config=config,
     method=method,
-    init_args=(rng.for_init(config.seed), _example(config)),
+    init_args=_init_args(config),
     batches=batches,
     evaluate=functools.partial(_evaluate, config, method, scored)
     if scored
@@ -141,15 +131,12 @@ def load(workdir: str | os.PathLike, *, which: str = 'last') -> workdir_lib.Run:
   with checkpoint.Checkpoints(workdir, write=False) as checkpoints:
     scores = workdir_lib.read_scores(workdir)
     step = workdir_lib.choose_step(checkpoints, scores, which)
-    state = checkpoints.restore(step, _like(config, method), name=config.name)
+    like = jax.eval_shape(method.init, *_init_args(config))
+    state = checkpoints.restore(step, like, name=config.name)
   return workdir_lib.Run(config=config, method=method, state=state, step=step)
 
 
-def _example(config):
-  return {'image': np.zeros((1, *config.data.size, 3), np.uint8)}
-
-
-def _like(config, method):
-  return jax.eval_shape(
-    method.init, rng.for_init(config.seed), _example(config)
-  )
+def _init_args(config):
+  """A key and an example, for the method's `init`."""
+  image = np.zeros((1, *config.data.size, 3), np.uint8)
+  return rng.for_init(config.seed), {'image': image}

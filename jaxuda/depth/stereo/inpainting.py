@@ -36,8 +36,6 @@ def fill_background(disparity: np.ndarray) -> np.ndarray:
   Returns:
     float32 [H, W] without NaN; all NaN if nothing is known.
   """
-  if np.isnan(disparity).all():
-    return disparity.astype(np.float32)
   from_left = _carry(disparity)
   from_right = _carry(disparity[:, ::-1])[:, ::-1]
   filled = np.fmin(from_left, from_right)

@@ -111,30 +111,29 @@ def find_kitti(root: pathlib.Path, *, split: str = '') -> list[Pair]:
     ]
     for left, right, *matrices in cameras[:1]:
       for path in sorted((folder / left).glob('*_10.png')):
-        other, number = folder / right / path.name, path.stem[:6]
+        other, text = folder / right / path.name, f'{path.stem[:6]}.txt'
         _require(other, path)
-        calibrations = ('calib_cam_to_cam', 'calib')
-        calibration = _first(folder, calibrations, f'{number}.txt')
-        truth = _first(folder, ('disp_occ_0', 'disp_occ'), path.name)
-        pairs.append(
-          Pair(
-            place=f'{one}/{path.stem}',
-            read=_reader(path, other),
-            factor=calibration
-            and functools.partial(_read_kitti_factor, calibration, matrices),
-            truth=truth and functools.partial(read_kitti_disparity, truth),
-          )
+        factor = _first(
+          [folder / x / text for x in ('calib_cam_to_cam', 'calib')],
+          functools.partial(_read_kitti_factor, matrices=matrices),
         )
+        truth = _first(
+          [folder / x / path.name for x in ('disp_occ_0', 'disp_occ')],
+          read_kitti_disparity,
+        )
+        read = _reader(path, other)
+        place = f'{one}/{path.stem}'
+        pairs.append(Pair(place=place, read=read, factor=factor, truth=truth))
   return _check_found(pairs, root, 'training/image_2/000000_10.png and image_3')
 
 
-def _first(folder, kinds, name):
-  """The file of the first of the folders that has it, or None."""
-  found = [folder / kind / name for kind in kinds]
-  return next((file for file in found if file.is_file()), None)
+def _first(paths, read):
+  """A reader of the first file that is there, or None."""
+  found = [path for path in paths if path.is_file()]
+  return functools.partial(read, found[0]) if found else None
 
 
-def _read_kitti_factor(file, matrices):
+def _read_kitti_factor(file, *, matrices):
   """Baseline times focal length: the fourth number of P1 minus that of P0."""
   text, rows = file.read_text(), []
   for key in matrices:
@@ -184,26 +183,26 @@ def find_folders(
     if value is not None and not value > 0:
       raise errors.UserError(f'{name}={value}; expected more than 0')
   known = baseline is not None and focal is not None
-  others = {_name(x, right): x for x in image_files.list_images(right)}
-  pairs = []
-  for path in image_files.list_images(left):
-    name = _name(path, left)
+  ours, others = (
+    {
+      str(x.relative_to(folder).with_suffix('')): x
+      for x in image_files.list_images(folder)
+    }
+    for folder in (left, right)
+  )
+  for name, path in ours.items():
     if name not in others:
       raise errors.UserError(
         f'{path} has no right image; expected {right / name} with any suffix'
       )
-    pairs.append(
-      Pair(
-        place=name,
-        read=_reader(path, others[name]),
-        factor=(lambda: baseline * focal) if known else None,
-      )
+  return [
+    Pair(
+      place=name,
+      read=_reader(path, others[name]),
+      factor=(lambda: baseline * focal) if known else None,
     )
-  return pairs
-
-
-def _name(path, folder):
-  return str(path.relative_to(folder).with_suffix(''))
+    for name, path in ours.items()
+  ]
 
 
 def find_prepared(
@@ -221,30 +220,24 @@ def find_prepared(
   """
   fields = ('image', 'right', 'intrinsics', 'depth')
   rows = rows_lib.Rows(dataset, split=split, fields=fields, data_dir=data_dir)
-  unit = float(rows.metadata['depth_unit'])
-  baseline = float(rows.metadata['baseline'])
+  unit, baseline = (float(rows.metadata[x]) for x in ('depth_unit', 'baseline'))
 
-  def views(number):
-    row = rows.read(number)
-    return row['image'], row['right']
+  def describe(number):
+    def views():
+      row = rows.read(number)
+      return row['image'], row['right']
 
-  def factor(number):
-    return baseline * float(rows.read(number)['intrinsics'][0])
+    def factor():
+      return baseline * float(rows.read(number)['intrinsics'][0])
 
-  def truth(number):
-    raw = rows.read(number)['depth']
-    metres = np.where(raw == _FAR_RAW, np.nan, raw * unit)
-    return factor(number) / metres
+    def truth():
+      raw = rows.read(number)['depth']
+      return factor() / np.where(raw == _FAR_RAW, np.nan, raw * unit)
 
-  return [
-    Pair(
-      place=rows.read(number)['name'],
-      read=functools.partial(views, number),
-      factor=functools.partial(factor, number),
-      truth=functools.partial(truth, number),
-    )
-    for number in range(len(rows))
-  ]
+    name = rows.read(number)['name']
+    return Pair(place=name, read=views, factor=factor, truth=truth)
+
+  return [describe(number) for number in range(len(rows))]
 
 
 def _find_folder(root, name):

@@ -1,4 +1,4 @@
-"""The domains: one table of looks each, `STYLE`."""
+"""The domains, one file each: `STYLE`, all that is particular to it."""
 
 from jaxuda.streets.domains import source
 from jaxuda.streets.domains import target

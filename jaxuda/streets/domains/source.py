@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from jaxuda.streets import palette
+from jaxuda.streets.domains import palette
 
 TONES = {
   'road': [(58, 66, 4, 12, 26, 34), (8, 60, 0, 6, 32, 42)],

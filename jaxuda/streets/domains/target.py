@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from jaxuda.streets import palette
+from jaxuda.streets.domains import palette
 
 TONES = {
   'road': [(8, 14, 2, 10, 30, 46), (55, 65, 0, 6, 34, 48)],

@@ -7,8 +7,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jaxuda.streets import mesh
-
 Range = tuple[float, float]
 
 # Hue, saturation and value in percent, from and to: (0, 4, 50, 70, 55, 75).
@@ -92,8 +90,10 @@ class Style:
   chance: Mapping[str, float]
   car_shapes: tuple[float, float, float]
 
-  def color(self, rng: np.random.Generator, kind: str) -> mesh.Color:
-    """Draws a colour for a kind of thing."""
+  def color(
+    self, rng: np.random.Generator, kind: str
+  ) -> tuple[float, float, float]:
+    """Draws a colour for a kind of thing: red, green and blue in 0..1."""
     tones = self.tones[kind]
     tone = tones[rng.integers(len(tones))]
     h, s, v = (
