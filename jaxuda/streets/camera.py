@@ -41,13 +41,6 @@ class Camera:
   yaw: float
 
   @property
-  def matrix(self) -> np.ndarray:
-    """The intrinsic matrix, [3, 3]."""
-    return np.array(
-      [[self.focal, 0, self.cx], [0, self.focal, self.cy], [0, 0, 1.0]]
-    )
-
-  @property
   def rotation(self) -> np.ndarray:
     """[3, 3] with the camera's x, y and z axes in the world as its rows."""
     sin_p, cos_p = np.sin(self.pitch), np.cos(self.pitch)

@@ -17,7 +17,7 @@ class Layout:
   """A street and the camera's place on it.
 
   Attributes:
-    faces: its surfaces.
+    faces: surfaces of the street.
     fov: horizontal field of view, radians.
     position: X, Y, Z of the camera, metres.
     pitch: angle of the camera below the horizon, radians.

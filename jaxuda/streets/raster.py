@@ -149,7 +149,7 @@ def draw(
   """Draws polygons; the largest nearness wins.
 
   Args:
-    polygons: what to draw.
+    polygons: the polygons to draw.
     sprite: [P] index of the cut-out of each, -1 = none.
     uv: [P, 2, 3]: u and v of the cut-out as affine functions of (column, row),
       to be divided by the nearness if `perspective`.

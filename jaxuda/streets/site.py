@@ -44,7 +44,7 @@ class Site:
     style: the domain.
     out: the faces so far.
     half: half the width of the road, metres.
-    road: its bend.
+    road: bend of the road.
     walks: width of the sidewalk on the left (-1) and the right (1), metres.
     parking: whether there is room for parked cars.
     lanes: distances of the lanes of one direction from the middle, metres.

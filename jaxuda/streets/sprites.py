@@ -13,9 +13,6 @@ import numpy as np
 # that is lit, the others. Of crowns: leaves.
 TOP, TROUSERS, SKIN, HAIR = 1, 2, 3, 4
 
-# How many cut-outs there are of a kind: 'person0' to 'person5'.
-_COUNTS = {'person': 6, 'crown': 6, 'round_crown': 3}
-
 # Width and height, and what is drawn one over the other, in pixels:
 # ('disc', part, x, y, radius x, radius y[, degrees from, to]),
 # ('ring', part, x, y, radius, thickness), ('line', part, thickness, points...)
@@ -197,22 +194,26 @@ def _light(lit: int) -> np.ndarray:
 
 
 @functools.cache
-def _named() -> dict[str, np.ndarray]:
-  people = (
+def _kinds() -> dict[str, list[np.ndarray]]:
+  people = [
     _person(5, 0),
     _person(13, 3),
     _person(8, 1, bag=True),
     _person(7, 0, skirt=True),
     _person(17, 6),
     _person(4, 2, skirt=True, bag=True),
-  )
-  crowns = [_crown(k, ragged=True) for k in range(_COUNTS['crown'])]
-  rounds = [_crown(50 + k, ragged=False) for k in range(3)]
-  lights = [_light(k) for k in range(3)]
-  kinds = (
-    *(('person', people), ('crown', crowns)),
-    *(('round_crown', rounds), ('light', lights)),
-  )
+  ]
+  return {
+    'person': people,
+    'crown': [_crown(seed, ragged=True) for seed in range(6)],
+    'round_crown': [_crown(50 + seed, ragged=False) for seed in range(3)],
+    'light': [_light(lit) for lit in range(3)],
+  }
+
+
+@functools.cache
+def _named() -> dict[str, np.ndarray]:
+  kinds = _kinds().items()
   images = {f'{kind}{k}': p for kind, ps in kinds for k, p in enumerate(ps)}
   images |= {name: _draw(*drawing) for name, drawing in _DRAWINGS.items()}
   return images | {'hedge': _hedge(7)}
@@ -232,4 +233,4 @@ def find(name: str) -> int:
 
 def choose(rng: np.random.Generator, kind: str) -> int:
   """Draws the index of a cut-out of a kind: person, crown, round_crown."""
-  return find(f'{kind}{rng.integers(_COUNTS[kind])}')
+  return find(f'{kind}{rng.integers(len(_kinds()[kind]))}')

@@ -78,7 +78,9 @@ class Progress:
     self._stream = stream or (parent._stream if parent else sys.stderr)
     self._parent = parent
     self._live = self._stream.isatty()
-    self._interval = interval or (0.5 if self._live else 10.0)
+    if interval is None:
+      interval = 0.5 if self._live else 10.0
+    self._interval = interval
     self._marks = collections.deque([(clock(), start)])
     self._started, self._shown = False, float('-inf')
     self._values = {}
@@ -220,11 +222,11 @@ def print_table(
   """Prints a table on stdout.
 
   Args:
-    title: a line above it.
+    title: line above the table.
     header: a name for each column; the first is text, the others numbers.
     rows: cells; an empty row draws a line.
-    stream: elsewhere than to stdout.
-    width: in characters, where it is not a terminal, which has its own.
+    stream: file to print on instead of stdout.
+    width: width in characters where it is not a terminal, which has its own.
   """
   table = rich.table.Table()
   for i, name in enumerate(header):

@@ -27,10 +27,19 @@ def view(domain, index, name='left', **size):
   return street.render(domain, **request), street.camera(domain, **request)
 
 
+def intrinsics(camera):
+  """The matrix [3, 3] from camera points to pixels."""
+  return np.array(
+    [[camera.focal, 0, camera.cx], [0, camera.focal, camera.cy], [0, 0, 1.0]]
+  )
+
+
 def points(depth, camera):
   """World points of all pixels, [h, w, 3]."""
   y, x = np.mgrid[: depth.shape[0], : depth.shape[1]]
-  rays = np.stack([x, y, np.ones_like(x)], -1) @ np.linalg.inv(camera.matrix).T
+  rays = (
+    np.stack([x, y, np.ones_like(x)], -1) @ np.linalg.inv(intrinsics(camera)).T
+  )
   return (depth[..., None] * rays) @ camera.rotation + camera.position
 
 
@@ -211,7 +220,7 @@ def test_camera_axes():
   )
   # World X right, Y up, Z ahead; camera x right, y down, z ahead.
   np.testing.assert_allclose(eye.rotation, np.diag([1, -1, 1]), atol=1e-15)
-  point = eye.matrix @ (eye.extrinsic @ [0, 0, 10, 1])[:3]
+  point = intrinsics(eye) @ (eye.extrinsic @ [0, 0, 10, 1])[:3]
   np.testing.assert_allclose(point / point[2], [5, 4 + 100 * 1.5 / 10, 1])
   # Turned to the right, things ahead move to the left; pitched down, up.
   turned = cameras.Camera(

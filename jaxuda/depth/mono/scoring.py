@@ -157,7 +157,9 @@ def draw_panel(
     ]
     if 'depth' in row:
       truth = row['depth'].squeeze()
-      truth = cv2.resize(truth, (width, height), interpolation=0)
+      truth = cv2.resize(
+        truth, (width, height), interpolation=cv2.INTER_NEAREST
+      )
       metres = np.maximum(truth * shown.unit, 0.01)
       cells.append(paint_disparity(1 / metres))
     lines.append(np.concatenate(cells, 1))

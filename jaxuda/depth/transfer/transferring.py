@@ -1,7 +1,6 @@
 """Depth that a network learned on the source sees in a target's images."""
 
 from collections.abc import Mapping
-import functools
 import hashlib
 import json
 import os
@@ -124,7 +123,7 @@ def predict_depth(
   return np.asarray(depth_ops.restore_depth(np.asarray(full)))
 
 
-@functools.partial(jax.jit, static_argnames='method')
+@jax.jit(static_argnames='method')
 def _invert(state, image, *, method):
   return depth_ops.invert_depth(method.predict(state, image)['depth'])
 
