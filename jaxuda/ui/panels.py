@@ -97,7 +97,7 @@ def make_panel(
   columns = {
     'image': batch['image'],
     'ground truth': [
-      color_labels(_fit(x, size), colors) for x in batch['label']
+      color_labels(fit(x, size), colors) for x in batch['label']
     ],
     'prediction': color_labels(prediction['logits'].argmax(-1), colors),
   }
@@ -105,7 +105,7 @@ def make_panel(
     columns['depth'] = [color_depth(x) for x in prediction['depth']]
   if 'depth' in batch:
     columns['true depth'] = [
-      color_depth(_fit(depth, size), valid=_fit(valid, size))
+      color_depth(fit(depth, size), valid=fit(valid, size))
       for depth, valid in zip(batch['depth'], batch['depth_valid'], strict=True)
     ]
   columns['self-information'] = [
@@ -163,7 +163,7 @@ def make_comparison(
   size = images.shape[1:3]
   columns = {
     'image': images,
-    'ground truth': [color_labels(_fit(x, size), colors) for x in truth],
+    'ground truth': [color_labels(fit(x, size), colors) for x in truth],
   }
   for name, maps in predictions.items():
     columns[name] = [color_labels(x, colors) for x in maps]
@@ -257,8 +257,8 @@ def read_image(path: str | os.PathLike) -> np.ndarray:
   return np.ascontiguousarray(image[..., ::-1])
 
 
-def _fit(x, size):
-  """Resizes a map [h, w] to `size` by taking the nearest pixel."""
+def fit(x: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+  """Returns a map [h, w] at the size (H, W), of nearest pixels."""
   height, width = size
   rows = ((np.arange(height) + 0.5) * x.shape[0] / height).astype(int)
   columns = ((np.arange(width) + 0.5) * x.shape[1] / width).astype(int)
