@@ -1,4 +1,9 @@
-"""The one exception for mistakes that a user can mend."""
+"""The exception for mistakes that a user can mend, and checks of options."""
+
+from collections.abc import Mapping
+import dataclasses
+import typing
+from typing import Any
 
 
 class UserError(Exception):
@@ -8,3 +13,78 @@ class UserError(Exception):
   where there are few, lists the alternatives. Command-line tools print it and
   exit with 1; nothing else is caught.
   """
+
+
+def check_choices(options: Any, *, group: str = '') -> None:
+  """Checks the fields of a dataclass that are annotated with `Literal`.
+
+  Annotate a field as `align: Literal['none', 'seg'] = 'none'` and call
+  `errors.check_choices(self, group='method')` in `__post_init__`. The message
+  is then "method.align='x'; expected one of none, seg".
+
+  Args:
+    options: an instance of a dataclass.
+    group: what stands before the field's name in a config; '' for nothing.
+
+  Raises:
+    UserError: a value is none of its field's choices.
+  """
+  hints = typing.get_type_hints(type(options))
+  for field in dataclasses.fields(options):
+    kind, value = hints[field.name], getattr(options, field.name)
+    if typing.get_origin(kind) is not typing.Literal:
+      continue
+    choices = typing.get_args(kind)
+    if value not in choices:
+      name = f'{group}.{field.name}' if group else field.name
+      raise UserError(
+        f'{name}={value!r}; expected one of {", ".join(map(str, choices))}'
+      )
+
+
+def check_ranges(
+  options: Any,
+  ranges: Mapping[str, tuple[float, float | None]],
+  *,
+  group: str,
+) -> None:
+  """Checks numbers among the fields of a dataclass.
+
+  Args:
+    options: an instance of a dataclass.
+    ranges: field -> the lowest and the highest value that it may have; None for
+      no highest one.
+    group: what stands before the field's name in a config.
+
+  Raises:
+    UserError: a value is out of its range, such as "optim.hold=2; expected 0 to
+      1" or "mixtures.samples=0; expected at least 1".
+  """
+  for field, (low, high) in ranges.items():
+    value = getattr(options, field)
+    if not (low <= value and (high is None or value <= high)):
+      expected = f'at least {low}' if high is None else f'{low} to {high}'
+      raise UserError(f'{group}.{field}={value}; expected {expected}')
+
+
+def construct(
+  cls: type, fields: Mapping[str, Any], *, group: str, **given: Any
+) -> Any:
+  """Makes a dataclass of a config's group.
+
+  Args:
+    cls: the dataclass.
+    fields: the group: values by name.
+    group: name of the group, for the message.
+    **given: fields that are none of the config's.
+
+  Raises:
+    UserError: the dataclass has no such field, or refuses a value.
+  """
+  known = sorted({x.name for x in dataclasses.fields(cls)} - set(given))
+  unknown = sorted(set(fields) - set(known))
+  if unknown:
+    raise UserError(
+      f'unknown field {group}.{unknown[0]}; expected one of {", ".join(known)}'
+    )
+  return cls(**given, **dict(fields))

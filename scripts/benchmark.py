@@ -17,7 +17,6 @@ the forward alone of a teacher.
 
 import argparse
 import dataclasses
-import functools
 import json
 import math
 import resource
@@ -146,7 +145,7 @@ def necessary_flops(method, state, batch, sizes) -> float:
     method.network, **parse_rewrites('none'), remat=False
   )
   plain = dataclasses.replace(method, network=options)
-  if hasattr(plain, 'translator'):
+  if plain.translate is not None:
     return translation_flops(plain, state, batch)
   task = state.nets['task']
   total = 0.0
@@ -180,7 +179,7 @@ def necessary_flops(method, state, batch, sizes) -> float:
       channels = net.params['conv0']['kernel'].shape[2]
       rows = batch[domain]['image'].shape[0]
       maps = jax.ShapeDtypeStruct((rows, *size, channels), jnp.float32)
-      convs = conv_flops(plain.adversary.judge, net.params, maps)
+      convs = conv_flops(plain.adversary.learner.apply, net.params, maps)
       total += 3 * sum(convs) - convs[0]
       if domain == 'target':  # The gradient that reaches the task network.
         total += sum(convs)
@@ -191,9 +190,8 @@ def translation_flops(method, state, batch) -> float:
   """The floor of a step of GIO-Ada or CycleGAN."""
   nets = state.nets
 
-  def disc_flops(name, maps, *, fools, **kwargs):
-    judge = functools.partial(method.translator.judge, **kwargs)
-    convs = conv_flops(judge, nets[name].params, maps)
+  def disc_flops(name, critic, maps, *, fools):
+    convs = conv_flops(critic.learner.apply, nets[name].params, maps)
     # The gradient that reaches who is to fool it; a pool shows it other images.
     pooled = fools and bool(nets[name].batch_stats)
     return 3 * sum(convs) - convs[0] + (fools + pooled) * sum(convs)
@@ -206,12 +204,12 @@ def translation_flops(method, state, batch) -> float:
     ):
       start = 'target' if end == 'source' else 'source'
       images = {k: v['image'].astype(np.float32) for k, v in batch.items()}
-      run = method.translator.translate
+      run = method.generator.apply
       convs = conv_flops(run, nets[there].params, images[start])
       total += 3 * sum(convs) - convs[0]
       total += 3 * sum(conv_flops(run, nets[back].params, images[start]))
       for shown, fools in ((images[start], True), (images[end], False)):
-        total += disc_flops(f'disc_{end}', shown, fools=fools)
+        total += disc_flops(f'disc_{end}', method.critic, shown, fools=fools)
     return total
 
   def outputs(net, image):
@@ -233,8 +231,7 @@ def translation_flops(method, state, batch) -> float:
       fools = domain == ('source' if name == 'disc_input' else 'target')
       fools |= name != 'disc_input' and method.output_gradient == 'both'
       maps = jax.ShapeDtypeStruct(shape, jnp.float32)
-      disc = method.disc_kind(name)
-      total += disc_flops(name, maps, fools=fools, disc=disc)
+      total += disc_flops(name, method.critic(name), maps, fools=fools)
   return total
 
 

@@ -82,7 +82,10 @@ ROOMS = {
   'losses': ('errors ops', 'jax'),
   'main': ('', ''),
   'methods': ('errors losses methods.parts models ops step', 'jax'),
-  'methods.parts': ('errors losses models ops step', 'jax numpy'),
+  'methods.parts': (
+    'errors losses models ops step',
+    'flax jax numpy optax',
+  ),
   'models': ('errors ops step', 'flax jax numpy'),
   'notebook': (
     'data data.classes errors methods predict run ui',
@@ -100,7 +103,7 @@ ROOMS = {
   'reproduce': ('errors evaluate methods run ui', 'absl ml_collections rich'),
   'run': (
     'data.classes errors methods step ui',
-    'absl jax ml_collections numpy orbax',
+    'absl flax jax ml_collections numpy orbax',
   ),
   'step': ('errors', 'flax jax numpy optax'),
   'streets': ('errors', 'cv2 numpy'),
@@ -212,6 +215,16 @@ def test_methods_do_not_import_methods(path):
   others = {t for t in _imports(path) if t.startswith('jaxuda.methods')}
   parts = {t for t in others if t.startswith('jaxuda.methods.parts.')}
   assert others - parts <= {'jaxuda.methods.base'}
+
+
+@pytest.mark.parametrize('path', _files('jaxuda', 'scripts'), ids=_name)
+def test_methods_are_not_probed(path):
+  """Optional parts of a method are declared in `methods.base`."""
+  for node in ast.walk(ast.parse(path.read_text())):
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+      if node.func.id in ('hasattr', 'getattr'):
+        probed = ast.unparse(node.args[0])
+        assert 'method' not in probed.lower(), ast.unparse(node)
 
 
 @pytest.mark.parametrize('path', _files('configs'), ids=_name)

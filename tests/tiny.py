@@ -14,6 +14,7 @@ import optax
 from jaxuda import errors
 from jaxuda import methods
 from jaxuda.data import pipeline
+from jaxuda.methods import base
 from jaxuda.ops import resize
 from jaxuda.step import parallel
 from jaxuda.step import state as state_lib
@@ -23,11 +24,10 @@ CLASSES = 7
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Method:
+class Method(base.Method):
   """Fits a linear map of the colours, and depth 20 m where it is asked to.
 
   Attributes:
-    num_classes: C.
     learning_rate: of SGD.
     poison: step whose loss is NaN; -1 for none.
     poison_spare: step after which a parameter is NaN; -1 for none.
@@ -36,6 +36,7 @@ class Method:
   """
 
   num_classes: int = CLASSES
+  total_steps: int = 12
   learning_rate: float = 0.1
   poison: int = -1
   poison_spare: int = -1

@@ -120,7 +120,7 @@ def _define_flags():
   flags.DEFINE_bool(
     'distributed', False, 'One of several processes: docs/clusters.md.'
   )
-  cluster.define_flags()
+  command.define_cluster()
 
 
 if __name__ == '__main__':

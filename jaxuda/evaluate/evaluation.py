@@ -98,7 +98,7 @@ def run(
     'label_resolution': resolution,
     'network_input': list(target.size),
     'checkpoint_step': step,
-    'network': getattr(method, 'evaluated', 'task (student)'),
+    'network': 'teacher' if method.evaluate == 'teacher' else 'task (student)',
     'split': split,
     'dataset': target.dataset,
     'images': len(images),

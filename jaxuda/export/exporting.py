@@ -57,8 +57,7 @@ def serving_function(
     [B, H, W] in metres; and the arrays by path, in their order.
   """
   method, state = run.method, run.state
-  teacher = getattr(method, 'evaluate', 'student') == 'teacher'
-  net = state.teacher if teacher else state.nets['task']
+  net = state.teacher if method.evaluate == 'teacher' else state.nets['task']
   variables = {'params': net.params, 'batch_stats': net.batch_stats}
   structure = jax.tree.structure(variables)
 

@@ -1,26 +1,70 @@
-"""What a method is. Documentation only: methods do not inherit from it."""
+"""The contract of a method: what it must have, and what it may have."""
 
-from collections.abc import Mapping
-from typing import Protocol
+import abc
+from collections.abc import Callable, Mapping
+import dataclasses
+from typing import Any, ClassVar
 
 import jax
 
+from jaxuda import errors
+from jaxuda.methods.parts import learner as learner_lib
 from jaxuda.models import deeplab
+from jaxuda.step import optim as optim_lib
 from jaxuda.step import state as state_lib
 
 Batch = Mapping[str, Mapping[str, jax.Array]]
+Metrics = dict[str, jax.Array]
 
 
-class Method(Protocol):
-  """A frozen, keyword-only dataclass of hyper-parameters, and three functions.
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Method(abc.ABC):
+  """Hyper-parameters, and pure functions of a state.
 
-  An ablation is a field. Branch on it in Python, so that what is off is absent
-  from the compiled program. A method that needs something of the data as a
-  whole names the module that makes it, `preparation`, see
-  `jaxuda.train.preparation`.
+  A subclass is final. Its fields are its hyper-parameters, with the paper's
+  values as defaults; those annotated with `Literal` are checked. An ablation is
+  a field: branch on it in Python, so that what is off is absent from the
+  compiled program. The optional parts below are None (or empty) unless a method
+  has them: ask `if method.predict is None`.
+
+  Attributes:
+    num_classes: number of classes C.
+    total_steps: length of the schedules.
+    network: how the networks are built and run, see `deeplab.Options`.
+    optim: their optimizers, see `optim.Options`.
+    evaluate: which network `predict` runs: 'student', or its average,
+      'teacher'. A field in a method that has a teacher.
+    preparation: name of the module whose `prepare(method, config)` returns the
+      method with what it needs of the data as a whole; a name, so that methods
+      import none of it.
+    task: module of the task network, the one that is evaluated.
+    predict: (state, image, *, size=None) -> outputs, as `predict_task`. A
+      method without it is not evaluated.
+    translate: (state, source of a batch) -> float [B, H, W, 3] RGB in 0..255,
+      the transformed source images.
+    pictures: (state, batch, key) as of `train_step` -> kind -> heading -> maps
+      of what the method makes of a training batch. The kind says how they are
+      painted: 'image' [B, H, W, 3] RGB in 0..255, 'label' int [B, H, W],
+      'depth' [B, H, W] metres, 'share' [B, H, W] in 0..1.
   """
 
+  num_classes: int
+  total_steps: int
+  network: deeplab.Options = deeplab.Options()
+  optim: optim_lib.Options = optim_lib.Options()
+
+  evaluate: ClassVar[str] = 'student'
+  preparation: ClassVar[str] = ''
+  task: ClassVar[Any] = None
+  predict: ClassVar[Callable[..., Any] | None] = None
+  translate: ClassVar[Callable[..., Any] | None] = None
+  pictures: ClassVar[Callable[..., Any] | None] = None
+
+  def __post_init__(self):
+    errors.check_choices(self, group='method')
+
   @property
+  @abc.abstractmethod
   def needs(self) -> dict[str, tuple[str, ...]]:
     """What a training batch must hold: {'source': ('image', 'label', ...)}.
 
@@ -28,6 +72,7 @@ class Method(Protocol):
     'depth_valid' along.
     """
 
+  @abc.abstractmethod
   def init(self, key: jax.Array, example: Batch) -> state_lib.TrainState:
     """Returns the state before the first step. Runs under jit.
 
@@ -36,9 +81,10 @@ class Method(Protocol):
       example: a batch; only its shapes and dtypes matter.
     """
 
+  @abc.abstractmethod
   def train_step(
     self, state: state_lib.TrainState, batch: Batch, key: jax.Array
-  ) -> tuple[state_lib.TrainState, dict[str, jax.Array]]:
+  ) -> tuple[state_lib.TrainState, Metrics]:
     """Takes one step. Pure, per device, under a mapped axis.
 
     Args:
@@ -53,53 +99,39 @@ class Method(Protocol):
       device.
     """
 
-  def predict(
-    self,
-    state: state_lib.TrainState,
-    image: jax.Array,
-    *,
-    size: deeplab.Size = None,
-  ) -> dict[str, jax.Array]:
-    """Runs the evaluated network with running statistics.
+  @property
+  def learner(self) -> learner_lib.Learner:
+    """The task network with its optimizer."""
+    tx = optim_lib.task_optimizer(
+      self.optim, self.network, total_steps=self.total_steps
+    )
+    return learner_lib.Learner(self.task, tx)
 
-    Left out by a method without a segmentation, which is then not evaluated.
 
-    Args:
-      state: a training state.
-      image: uint8 [B, H, W, 3] RGB.
-      size: (h, w) of the outputs; that of the image if None; 'grid': as low as
-        the network gives them. Logits are upsampled once, straight to it.
+def predict_task(
+  method: Method,
+  state: state_lib.TrainState,
+  image: jax.Array,
+  *,
+  size: deeplab.Size = None,
+  **options: Any,
+) -> dict[str, jax.Array]:
+  """Runs the evaluated network with its running statistics.
 
-    Returns:
-      'logits' float32 [B, h, w, C], and 'depth' float32 [B, h, w] metres where
-      the network has a depth output.
-    """
+  A method with a task network says `predict = base.predict_task`.
 
-  def translate(
-    self, state: state_lib.TrainState, source: Mapping[str, jax.Array]
-  ) -> jax.Array:
-    """Transforms source images. Left out by methods that do no such thing.
+  Args:
+    method: whose `task` it is; its `evaluate` chooses student or teacher.
+    state: a training state.
+    image: uint8 [B, H, W, 3] RGB.
+    size: (h, w) of the outputs; that of the image if None; 'grid': as low as
+      the network gives them. Logits are upsampled once, straight to it.
+    **options: see `deeplab.predict`.
 
-    Args:
-      state: a training state.
-      source: a batch's.
-
-    Returns:
-      float [B, H, W, 3] RGB in 0..255.
-    """
-
-  def pictures(
-    self, state: state_lib.TrainState, batch: Batch, key: jax.Array
-  ) -> dict[str, dict[str, jax.Array]]:
-    """Shows what the method makes of a training batch. May be left out.
-
-    Args:
-      state: a training state.
-      batch: one device's share, as in `train_step`.
-      key: the root key of the run.
-
-    Returns:
-      kind -> heading -> maps, where the kind says how they are painted: 'image'
-      [B, H, W, 3] RGB in 0..255, 'label' int [B, H, W], 'depth' [B, H, W]
-      metres, 'share' [B, H, W] in 0..1.
-    """
+  Returns:
+    'logits' float32 [B, h, w, C], and 'depth' float32 [B, h, w] metres where
+    the network has a depth output.
+  """
+  teacher = method.evaluate == 'teacher'
+  net = state.teacher if teacher else state.nets['task']
+  return deeplab.predict(method.task, net, image, size=size, **options)

@@ -14,9 +14,9 @@ the batch (`difficulty`). Depth is compared as 655.36 / (m + 0.01).
 """
 
 import dataclasses
+from typing import Literal
 
 import jax
-from jax import lax
 import jax.numpy as jnp
 
 from jaxuda import errors
@@ -29,20 +29,16 @@ from jaxuda.ops import depth as depth_ops
 from jaxuda.ops import difficulty as difficulty_ops
 from jaxuda.ops import entropy
 from jaxuda.ops import mixing as mixing_ops
-from jaxuda.ops import resize
-from jaxuda.step import optim as optim_lib
 from jaxuda.step import parallel
 from jaxuda.step import state as state_lib
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Method:
+class Method(base.Method):
   """CorDA and the rows of its ablation.
 
   Attributes:
-    num_classes: C.
-    total_steps: length of the schedules.
-    network, optim, mixing: see their `Options`.
+    mixing: self-training on mixed images, see `mixing.Options`.
     structure, initial_semantic, width: of the network, see `models.corda`.
     lambda_seg: weight of the source cross entropies.
     lambda_depth: weight of the source berHu losses (eq. 8's alpha_S).
@@ -63,41 +59,29 @@ class Method:
     evaluate: 'student', as all published numbers, or 'teacher'.
   """
 
-  num_classes: int
-  total_steps: int
   network: deeplab.Options = deeplab.Options(active_rates=2)
-  optim: optim_lib.Options = optim_lib.Options()
   mixing: mixing_ops.Options = mixing_ops.Options(alpha=0.999)
-  structure: str = 'full'
-  initial_semantic: str = 'bottleneck'
+  structure: Literal['full', 'no_attention', 'simple_aux'] = 'full'
+  initial_semantic: Literal['bottleneck', 'backbone'] = 'bottleneck'
   width: int = 256
   lambda_seg: float = 1.0
   lambda_depth: float = 0.01
   lambda_mixed: float = 1.0
   lambda_mixed_depth: float = 0.001
-  difficulty: str = 'batch_mean'
+  difficulty: Literal['per_image', 'batch_mean', 'paper', 'none'] = 'batch_mean'
   difficulty_floor: float = 1e-3
   initial_steps: int = 0
   initial_fraction: float = 0.0
-  adversarial: str = 'none'
+  adversarial: Literal['none', 'advent', 'dada'] = 'none'
   lambda_adv: float = 1e-3
   disc_factor: float = 1.0
   disc_width: int = 64
-  evaluate: str = 'student'
+  evaluate: Literal['student', 'teacher'] = 'student'
+
+  predict = base.predict_task
 
   def __post_init__(self):
-    for field, choices in (
-      ('structure', corda.STRUCTURES),
-      ('initial_semantic', corda.INITIAL_SEMANTICS),
-      ('difficulty', difficulty_ops.MODES),
-      ('adversarial', ('none', 'advent', 'dada')),
-      ('evaluate', ('student', 'teacher')),
-    ):
-      value = getattr(self, field)
-      if value not in choices:
-        raise errors.UserError(
-          f'method.{field}={value!r}; expected one of {", ".join(choices)}'
-        )
+    super().__post_init__()
     if self.structure != 'full' and (
       self.difficulty != 'none' or self.initial_until
     ):
@@ -118,11 +102,6 @@ class Method:
     return {'source': ('image', 'label', 'depth'), 'target': ('image', 'depth')}
 
   @property
-  def evaluated(self) -> str:
-    """What `predict` runs, as the scores name it."""
-    return 'teacher' if self.evaluate == 'teacher' else 'task (student)'
-
-  @property
   def task(self) -> corda.CorDA:
     """The task network."""
     return corda.CorDA(
@@ -136,37 +115,17 @@ class Method:
   @property
   def adversary(self) -> adversary_lib.Adversary:
     """The discriminator."""
-    return adversary_lib.Adversary(
-      network=self.network,
-      optim=self.optim,
-      total_steps=self.total_steps,
-      width=self.disc_width,
-      factor=self.disc_factor,
-    )
-
-  @property
-  def task_tx(self):
-    """The task network's optimizer."""
-    return optim_lib.task_optimizer(
-      self.optim, self.network, total_steps=self.total_steps
-    )
+    return adversary_lib.of(self)
 
   def init(self, key: jax.Array, example: base.Batch) -> state_lib.TrainState:
     """See `base.Method.init`."""
     task_key, disc_key = jax.random.split(key)
     image = example['source']['image'][:1]
-    task = state_lib.create_net(self.task.init(task_key, image), self.task_tx)
+    task = self.learner.create(task_key, image)
     nets = {'task': task}
     if self.adversarial != 'none':
       nets['disc'] = self.adversary.create(disc_key, self.num_classes)
     return state_lib.create(nets, teacher=task.replace(opt_state=()))
-
-  def run(self, params, batch_stats, image):
-    """Full-resolution outputs in training mode, and running statistics."""
-    out, stats = deeplab.run(self.task, params, batch_stats, image, train=True)
-    size = image.shape[1:3]
-    full = {k: resize.resize_align_corners(v, size) for k, v in out.items()}
-    return full, stats
 
   def align_maps(self, full, depth):
     """The discriminator's input [B, H, W, C]."""
@@ -189,7 +148,9 @@ class Method:
       for k in ('source', 'target')
     )
     teacher = state.teacher
-    full, stats = self.run(teacher.params, teacher.batch_stats, target['image'])
+    full, stats = self.learner.run(
+      teacher.params, teacher.batch_stats, target['image']
+    )
     logits = full['logits']
     if self.initial_until:
       first = state.step < self.initial_until
@@ -215,18 +176,17 @@ class Method:
       options=self.mixing,
       axis=parallel.AXIS,
     )
-    return lax.stop_gradient(mixed), jnp.mean(target['weight']), stats
+    return mixed, jnp.mean(target['weight']), stats
 
   def source_loss(self, params, batch_stats, source):
-    """Supervised loss; returns the total and (terms, statistics, maps)."""
-    full, stats = self.run(params, batch_stats, source['image'])
+    """The supervised pass, see `learner.run_passes`."""
+    full, stats = self.learner.run(params, batch_stats, source['image'])
     inverse = depth_ops.invert_depth(source['depth'])
     terms = multitask.source_terms(full, {**source, 'depth': inverse})
     weights = {'loss_seg': self.lambda_seg, 'loss_depth': self.lambda_depth}
-    maps = None
-    if self.adversarial != 'none':
-      maps = lax.stop_gradient(self.align_maps(full, 'depth_source'))
-    return multitask.total(terms, weights), (terms, stats, maps)
+    aligns = self.adversarial != 'none'
+    maps = self.align_maps(full, 'depth_source') if aligns else None
+    return _weigh(terms, weights), stats, maps
 
   def weigh(self, full, mixed):
     """The weight of every pixel of mixed images (eq. 9)."""
@@ -244,61 +204,44 @@ class Method:
     )
 
   def mixed_loss(self, params, batch_stats, mixed):
-    """Loss on mixed images; returns the total and (terms, statistics)."""
-    full, stats = self.run(params, batch_stats, mixed['image'])
+    """The pass on mixed images, see `learner.run_passes`."""
+    full, stats = self.learner.run(params, batch_stats, mixed['image'])
     weight = self.weigh(full, mixed)
     terms = multitask.mixed_terms(full, mixed, weight=weight)
     weights = {
       'loss_mixed': self.lambda_mixed,
       'loss_mixed_depth': self.lambda_mixed_depth,
     }
-    return multitask.total(terms, weights), (terms, stats)
+    return _weigh(terms, weights), stats, None
 
   def align_loss(self, params, batch_stats, disc_params, image):
-    """The plain target shall look like the source to the discriminator."""
-    full, stats = self.run(params, batch_stats, image)
+    """The adversarial pass on plain target images."""
+    full, stats = self.learner.run(params, batch_stats, image)
     maps = self.align_maps(full, 'depth')
     loss = self.adversary.fool(disc_params, maps)
-    terms = {'loss_adv': loss}
-    return self.lambda_adv * loss, (terms, stats, lax.stop_gradient(maps))
+    return {'loss_adv': (self.lambda_adv, loss)}, stats, maps
 
   def train_step(
     self, state: state_lib.TrainState, batch: base.Batch, key: jax.Array
-  ) -> tuple[state_lib.TrainState, dict[str, jax.Array]]:
+  ) -> tuple[state_lib.TrainState, base.Metrics]:
     """See `base.Method.train_step`; all gradients at the old parameters."""
-    task, nets = state.nets['task'], {}
     mixed, quality, teacher_stats = self.mix(state, batch, key)
-    grads, (losses, stats, source_maps) = jax.grad(
-      self.source_loss, has_aux=True
-    )(task.params, task.batch_stats, batch['source'])
-    # One pass's activations are gone before the next one's are made.
-    params, grads = lax.optimization_barrier((task.params, grads))
-    more, (terms, stats) = jax.grad(self.mixed_loss, has_aux=True)(
-      params, stats, mixed
-    )
-    grads, losses = jax.tree.map(jnp.add, grads, more), losses | terms
-    if self.adversarial != 'none':
-      disc = state.nets['disc']
-      params, grads = lax.optimization_barrier((params, grads))
-      more, (terms, stats, target_maps) = jax.grad(
-        self.align_loss, has_aux=True
-      )(params, stats, disc.params, batch['target']['image'])
-      grads, losses = jax.tree.map(jnp.add, grads, more), losses | terms
-      nets['disc'], terms = self.adversary.update(
-        disc, source_maps, target_maps
-      )
+    nets, disc = {}, state.nets.get('disc')
+    passes = [(self.source_loss, batch['source']), (self.mixed_loss, mixed)]
+    if disc:
+      image = batch['target']['image']
+      passes.append((self.align_loss, disc.params, image))
+    nets['task'], losses, maps = self.learner.train(state.nets['task'], passes)
+    if disc:
+      nets['disc'], terms = self.adversary.update(disc, maps[0], maps[2])
       losses |= terms
-    task = state_lib.update(task, grads, self.task_tx, batch_stats=stats)
-    state = state.replace(
-      step=state.step + 1,
-      nets={'task': task, **nets},
-      teacher=state_lib.update_teacher(
-        state.teacher,
-        task,
-        decay=state_lib.ema_decay(state.step, limit=self.mixing.alpha),
-        batch_stats=teacher_stats,
-      ),
+    teacher = state_lib.update_teacher(
+      state.teacher,
+      nets['task'],
+      decay=state_lib.ema_decay(state.step, limit=self.mixing.alpha),
+      batch_stats=teacher_stats,
     )
+    state = state.advance(nets, teacher=teacher)
     return state, parallel.mean({**losses, 'quality': quality})
 
   def pictures(
@@ -307,7 +250,7 @@ class Method:
     """See `base.Method.pictures`."""
     mixed, _, _ = self.mix(state, batch, key)
     task = state.nets['task']
-    full, _ = self.run(task.params, task.batch_stats, mixed['image'])
+    full, _ = self.learner.run(task.params, task.batch_stats, mixed['image'])
     depth = {'mixed depth': mixed['depth'], 'target decoder': full['depth']}
     share = {'weight': mixed['weight']}
     if self.structure == 'full':
@@ -322,17 +265,10 @@ class Method:
       'share': share,
     }
 
-  def predict(
-    self,
-    state: state_lib.TrainState,
-    image: jax.Array,
-    *,
-    size: deeplab.Size = None,
-  ) -> dict[str, jax.Array]:
-    """Evaluates the student (or the teacher); see `base.Method.predict`.
 
-    Its final semantic head and the target's depth decoder.
-    """
-    teacher = self.evaluate == 'teacher'
-    net = state.teacher if teacher else state.nets['task']
-    return deeplab.predict(self.task, net, image, size=size)
+def _weigh(terms, weights):
+  """An initial head's loss weighs as much as the final one's."""
+  return {
+    name: (weights[name.removesuffix('_initial')], value)
+    for name, value in terms.items()
+  }

@@ -12,27 +12,31 @@ import dataclasses
 from typing import Any
 
 import jax
-from jax import lax
 
 from jaxuda.losses import translation
 from jaxuda.methods import base
+from jaxuda.methods.parts import learner as learner_lib
 from jaxuda.methods.parts import translator as translator_lib
-from jaxuda.models import deeplab
 from jaxuda.ops import image as image_ops
 from jaxuda.step import optim as optim_lib
 from jaxuda.step import parallel
 from jaxuda.step import rng
 from jaxuda.step import state as state_lib
 
+# Generator, the one back, the domain that it makes, the one it makes it of.
+_DIRECTIONS = (
+  ('gen', 'gen_back', 'target', 'source'),
+  ('gen_back', 'gen', 'source', 'target'),
+)
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Method:
+class Method(base.Method):
   """Generators 'gen' (source to target) and 'gen_back', a discriminator each.
 
   Attributes:
     num_classes: not used.
-    total_steps: length of the schedules.
-    network: what the networks compute in; the rest of it is not used.
+    network: of it the dtype and the rewrites alone are used.
     optim: its fields for discriminators count, for all four networks.
     lambda_cycle: weight of the cycle losses, 10.
     lambda_identity: weight of the identity losses (an image that is of the
@@ -44,13 +48,10 @@ class Method:
     pool_size: images that each discriminator is shown again; 0 for none.
   """
 
-  num_classes: int
-  total_steps: int
-  network: deeplab.Options = deeplab.Options()
   optim: optim_lib.Options = translator_lib.ADAM
   lambda_cycle: float = 10.0
   lambda_identity: float = 0.0
-  gan: str = 'least_squares'
+  gan: translator_lib.Gan = 'least_squares'
   gen_width: int = 64
   gen_blocks: int = 9
   gen_residual: float = 0.0
@@ -58,97 +59,81 @@ class Method:
   disc_factor: float = 0.5
   pool_size: int = 50
 
-  def __post_init__(self):
-    translation.check_kind(self.gan)
-
   @property
   def needs(self) -> dict[str, tuple[str, ...]]:
     """Images of both domains."""
     return {'source': ('image',), 'target': ('image',)}
 
   @property
-  def translator(self) -> translator_lib.Translator:
-    """All four networks."""
-    return translator_lib.Translator(
-      network=self.network,
-      optim=self.optim,
-      total_steps=self.total_steps,
-      gen_width=self.gen_width,
-      gen_blocks=self.gen_blocks,
-      gen_residual=self.gen_residual,
-      disc_width=self.disc_width,
-      gan=self.gan,
-      pool_size=self.pool_size,
-    )
+  def generator(self) -> learner_lib.Learner:
+    """Either generator."""
+    return translator_lib.generator_of(self)
+
+  @property
+  def critic(self) -> translator_lib.Critic:
+    """Either discriminator."""
+    return translator_lib.critic_of(self, gan=self.gan)
 
   def init(self, key: jax.Array, example: base.Batch) -> state_lib.TrainState:
     """See `base.Method.init`."""
-    keys = jax.random.split(key, 4)
+    keys = iter(jax.random.split(key, 4))
     nets = {}
-    for i, (name, domain) in enumerate(
-      (('gen', 'target'), ('gen_back', 'source'))
-    ):
-      size = example['source' if domain == 'target' else 'target'][
-        'image'
-      ].shape
-      nets[name] = self.translator.create_generator(keys[2 * i], 3)
-      nets[f'disc_{domain}'] = self.translator.create_discriminator(
-        keys[2 * i + 1], 3, pooled=size[1:3]
+    for name, _, domain, other in _DIRECTIONS:
+      nets[name] = translator_lib.create_generator(
+        next(keys), self.generator, 3
       )
+      size = example[other]['image'].shape[1:3]
+      nets[f'disc_{domain}'] = self.critic.create(next(keys), 3, pooled=size)
     return state_lib.create(nets)
 
-  def generator_loss(self, params, discs, images):
-    """Eq. 3 for both generators, and the identity losses.
+  def generator_loss(self, params, batch_stats, discs, images):
+    """The pass of eq. 3 for both generators, and of the identity losses.
 
     Args:
       params: of 'gen' and 'gen_back'.
+      batch_stats: none.
       discs: parameters of 'disc_source' and 'disc_target'.
       images: 'source' and 'target', [B, H, W, 3] in -1..1.
 
     Returns:
-      (total, (terms, made images by domain)).
+      As `learner.run_passes` wants it; the generated images by domain.
     """
-    total, terms, made = 0.0, {}, {}
-    for there, back, domain, other in (
-      ('gen', 'gen_back', 'target', 'source'),
-      ('gen_back', 'gen', 'source', 'target'),
-    ):
-      fake = self.translator.translate(params[there], images[other])
-      returned = self.translator.translate(params[back], fake)
-      adv = self.translator.fool(discs[f'disc_{domain}'], fake)
+    losses, made = {}, {}
+    for there, back, domain, other in _DIRECTIONS:
+      fake = self.generator.apply(params[there], images[other])
+      returned = self.generator.apply(params[back], fake)
+      adv = self.critic.fool(discs[f'disc_{domain}'], fake)
       cycle = translation.cycle_loss(images[other], returned)
-      terms |= {f'loss_adv_{domain}': adv, f'loss_cycle_{other}': cycle}
-      total = total + adv + self.lambda_cycle * cycle
+      losses[f'loss_adv_{domain}'] = 1.0, adv
+      losses[f'loss_cycle_{other}'] = self.lambda_cycle, cycle
       if self.lambda_identity:
-        same = self.translator.translate(params[there], images[domain])
+        same = self.generator.apply(params[there], images[domain])
         identity = translation.cycle_loss(images[domain], same)
-        terms[f'loss_identity_{domain}'] = identity
-        total = total + self.lambda_identity * identity
-      made[domain] = lax.stop_gradient(fake)
-    return total, (terms, made)
+        losses[f'loss_identity_{domain}'] = self.lambda_identity, identity
+      made[domain] = fake
+    return losses, batch_stats, made
 
   def train_step(
     self, state: state_lib.TrainState, batch: base.Batch, key: jax.Array
-  ) -> tuple[state_lib.TrainState, dict[str, jax.Array]]:
+  ) -> tuple[state_lib.TrainState, base.Metrics]:
     """See `base.Method.train_step`; all gradients at the old parameters."""
     nets = dict(state.nets)
     images = {k: image_ops.to_symmetric(v['image']) for k, v in batch.items()}
     params = {k: nets[k].params for k in ('gen', 'gen_back')}
     discs = {k: v.params for k, v in nets.items() if k not in params}
-    grads, (losses, made) = jax.grad(self.generator_loss, has_aux=True)(
-      params, discs, images
+    grads, _, losses, (made,) = learner_lib.run_passes(
+      params, {}, [(self.generator_loss, discs, images)]
     )
     for name, value in grads.items():
-      nets[name] = state_lib.update(nets[name], value, self.translator.gen_tx)
+      nets[name] = self.generator.update(nets[name], value)
     for domain, fake in made.items():
       name = f'disc_{domain}'
       pool_key = jax.random.fold_in(rng.stream(key, name), state.step)
-      disc, fake = self.translator.recall(pool_key, nets[name], fake)
-      nets[name], losses[f'loss_d_{domain}'] = self.translator.update(
+      disc, fake = self.critic.recall(pool_key, nets[name], fake)
+      nets[name], losses[f'loss_d_{domain}'] = self.critic.update(
         disc, images[domain], fake, factor=self.disc_factor
       )
-    state = state.replace(step=state.step + 1, nets=nets)
-    return state, parallel.mean(losses)
+    return state.advance(nets), parallel.mean(losses)
 
   def translate(self, state: state_lib.TrainState, source: Any) -> jax.Array:
     """Returns the transformed source, float [B, H, W, 3] in 0..255.
@@ -158,7 +143,7 @@ class Method:
       source: 'image', [B, H, W, 3] in 0..255.
     """
     image = image_ops.to_symmetric(source['image'])
-    made = self.translator.translate(state.nets['gen'].params, image)
+    made = self.generator.apply(state.nets['gen'].params, image)
     return image_ops.from_symmetric(made)
 
   def pictures(
@@ -167,14 +152,11 @@ class Method:
     """See `base.Method.pictures`."""
     del key
     shown = {}
-    for name, (first, second) in {
-      'source': ('gen', 'gen_back'),
-      'target': ('gen_back', 'gen'),
-    }.items():
+    params = {k: state.nets[k].params for k in ('gen', 'gen_back')}
+    for there, back, _, name in _DIRECTIONS:
       image = image_ops.to_symmetric(batch[name]['image'])
-      there, back = (state.nets[k].params for k in (first, second))
-      made = self.translator.translate(there, image)
-      returned = self.translator.translate(back, made)
+      made = self.generator.apply(params[there], image)
+      returned = self.generator.apply(params[back], made)
       for heading, x in (('', image), (' there', made), (' back', returned)):
         shown[f'{name}{heading}'] = image_ops.from_symmetric(x)
     return {'image': shown}

@@ -12,50 +12,38 @@ pixels, two of the ASPP's four rates act (`network.active_rates=2`).
 """
 
 import dataclasses
+from typing import Literal
 
 import jax
-from jax import lax
 import jax.numpy as jnp
 
-from jaxuda import errors
 from jaxuda.losses import segmentation
 from jaxuda.methods import base
 from jaxuda.models import deeplab
 from jaxuda.ops import mixing as mixing_ops
-from jaxuda.ops import resize
-from jaxuda.step import optim as optim_lib
 from jaxuda.step import parallel
 from jaxuda.step import state as state_lib
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Method:
+class Method(base.Method):
   """DACS.
 
   Attributes:
-    num_classes: C.
-    total_steps: length of the schedules.
-    network, optim, mixing: see their `Options`.
+    mixing: self-training on mixed images, see `mixing.Options`.
     lambda_seg: weight of the source cross entropy.
     lambda_mixed: weight of the cross entropy on mixed images.
     evaluate: 'student', as all published numbers, or 'teacher', whose running
       statistics are those of the target images alone.
   """
 
-  num_classes: int
-  total_steps: int
   network: deeplab.Options = deeplab.Options(active_rates=2)
-  optim: optim_lib.Options = optim_lib.Options()
   mixing: mixing_ops.Options = mixing_ops.Options()
   lambda_seg: float = 1.0
   lambda_mixed: float = 1.0
-  evaluate: str = 'student'
+  evaluate: Literal['student', 'teacher'] = 'student'
 
-  def __post_init__(self):
-    if self.evaluate not in ('student', 'teacher'):
-      raise errors.UserError(
-        f'method.evaluate={self.evaluate!r}; expected student or teacher'
-      )
+  predict = base.predict_task
 
   @property
   def needs(self) -> dict[str, tuple[str, ...]]:
@@ -63,26 +51,14 @@ class Method:
     return {'source': ('image', 'label'), 'target': ('image',)}
 
   @property
-  def evaluated(self) -> str:
-    """What `predict` runs, as the scores name it."""
-    return 'teacher' if self.evaluate == 'teacher' else 'task (student)'
-
-  @property
   def task(self) -> deeplab.DeepLab:
     """The task network."""
     return deeplab.DeepLab(classes=self.num_classes, options=self.network)
 
-  @property
-  def task_tx(self):
-    """Its optimizer."""
-    return optim_lib.task_optimizer(
-      self.optim, self.network, total_steps=self.total_steps
-    )
-
   def init(self, key: jax.Array, example: base.Batch) -> state_lib.TrainState:
     """See `base.Method.init`."""
     image = example['source']['image'][:1]
-    task = state_lib.create_net(self.task.init(key, image), self.task_tx)
+    task = self.learner.create(key, image)
     teacher = task.replace(opt_state=())
     return state_lib.create({'task': task}, teacher=teacher)
 
@@ -96,18 +72,10 @@ class Method:
       statistics).
     """
     source, image = batch['source'], batch['target']['image']
-    out, stats = deeplab.run(
-      self.task,
-      state.teacher.params,
-      state.teacher.batch_stats,
-      image,
-      train=True,
-    )
+    teacher = state.teacher
+    out, stats = self.learner.run(teacher.params, teacher.batch_stats, image)
     label, weight = mixing_ops.label_target(
-      resize.resize_align_corners(out['logits'], image.shape[1:3]),
-      step=state.step,
-      options=self.mixing,
-      axis=parallel.AXIS,
+      out['logits'], step=state.step, options=self.mixing, axis=parallel.AXIS
     )
     mixed = mixing_ops.mix(
       jax.random.fold_in(key, state.step),
@@ -117,51 +85,37 @@ class Method:
       options=self.mixing,
       axis=parallel.AXIS,
     )
-    return lax.stop_gradient(mixed), jnp.mean(weight), stats
+    return mixed, jnp.mean(weight), stats
 
-  def loss(self, params, batch_stats, batch):
-    """The source's or, with 'weight', the mixed images' cross entropy."""
-    out, stats = deeplab.run(
-      self.task, params, batch_stats, batch['image'], train=True
+  def source_loss(self, params, batch_stats, source):
+    """The supervised pass, see `learner.run_passes`."""
+    out, stats = self.learner.run(params, batch_stats, source['image'])
+    loss = segmentation.cross_entropy(out['logits'], source['label'])
+    return {'loss_seg': (self.lambda_seg, loss)}, stats, None
+
+  def mixed_loss(self, params, batch_stats, mixed):
+    """The pass on mixed images, see `learner.run_passes`."""
+    out, stats = self.learner.run(params, batch_stats, mixed['image'])
+    loss = segmentation.weighted_cross_entropy(
+      out['logits'], mixed['label'], mixed['weight']
     )
-    logits = resize.resize_align_corners(
-      out['logits'], batch['image'].shape[1:3]
-    )
-    if 'weight' in batch:
-      loss = segmentation.weighted_cross_entropy(
-        logits, batch['label'], batch['weight']
-      )
-      return self.lambda_mixed * loss, ({'loss_mixed': loss}, stats)
-    loss = segmentation.cross_entropy(logits, batch['label'])
-    return self.lambda_seg * loss, ({'loss_seg': loss}, stats)
+    return {'loss_mixed': (self.lambda_mixed, loss)}, stats, None
 
   def train_step(
     self, state: state_lib.TrainState, batch: base.Batch, key: jax.Array
-  ) -> tuple[state_lib.TrainState, dict[str, jax.Array]]:
+  ) -> tuple[state_lib.TrainState, base.Metrics]:
     """See `base.Method.train_step`."""
-    task = state.nets['task']
     mixed, quality, teacher_stats = self.mix(state, batch, key)
-    grads, (losses, stats) = jax.grad(self.loss, has_aux=True)(
-      task.params, task.batch_stats, batch['source']
+    passes = (self.source_loss, batch['source']), (self.mixed_loss, mixed)
+    task, losses, _ = self.learner.train(state.nets['task'], passes)
+    teacher = state_lib.update_teacher(
+      state.teacher,
+      task,
+      decay=state_lib.ema_decay(state.step, limit=self.mixing.alpha),
+      batch_stats=teacher_stats,
     )
-    # The source's activations are gone before the mixed images' are made.
-    params, grads = lax.optimization_barrier((task.params, grads))
-    more, (terms, stats) = jax.grad(self.loss, has_aux=True)(
-      params, stats, mixed
-    )
-    grads = jax.tree.map(lambda a, b: a + b, grads, more)
-    task = state_lib.update(task, grads, self.task_tx, batch_stats=stats)
-    state = state.replace(
-      step=state.step + 1,
-      nets={'task': task},
-      teacher=state_lib.update_teacher(
-        state.teacher,
-        task,
-        decay=state_lib.ema_decay(state.step, limit=self.mixing.alpha),
-        batch_stats=teacher_stats,
-      ),
-    )
-    return state, parallel.mean({**losses, **terms, 'quality': quality})
+    state = state.advance({'task': task}, teacher=teacher)
+    return state, parallel.mean({**losses, 'quality': quality})
 
   def pictures(
     self, state: state_lib.TrainState, batch: base.Batch, key: jax.Array
@@ -173,15 +127,3 @@ class Method:
       'label': {'mixed label': mixed['label']},
       'share': {'weight': mixed['weight']},
     }
-
-  def predict(
-    self,
-    state: state_lib.TrainState,
-    image: jax.Array,
-    *,
-    size: deeplab.Size = None,
-  ) -> dict[str, jax.Array]:
-    """Evaluates the student (or the teacher); see `base.Method.predict`."""
-    teacher = self.evaluate == 'teacher'
-    net = state.teacher if teacher else state.nets['task']
-    return deeplab.predict(self.task, net, image, size=size)

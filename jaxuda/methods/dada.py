@@ -10,37 +10,29 @@ published numbers: losses are means over pixels (paper: sums), self-information
 is in base 2 and divided by log2 C, the discriminator's two terms have weight 1.
 """
 
-from collections.abc import Sequence
 import dataclasses
+from typing import Literal
 
 import jax
-from jax import lax
 
 from jaxuda import errors
-from jaxuda.losses import adversarial
 from jaxuda.losses import depth as depth_losses
 from jaxuda.losses import segmentation
 from jaxuda.methods import base
 from jaxuda.methods.parts import adversary as adversary_lib
+from jaxuda.methods.parts import learner as learner_lib
 from jaxuda.models import deeplab
 from jaxuda.ops import depth as depth_ops
 from jaxuda.ops import entropy
-from jaxuda.ops import resize
-from jaxuda.step import optim as optim_lib
 from jaxuda.step import parallel
 from jaxuda.step import state as state_lib
 
-_ALIGNMENTS = ('none', 'seg', 'depth', 'dada')
-
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Method:
+class Method(base.Method):
   """DADA and the rows of its ablation.
 
   Attributes:
-    num_classes: C.
-    total_steps: length of the schedules.
-    network, optim: see their `Options`.
     lambda_seg: weight of the source cross entropy (eq. 1).
     lambda_depth: weight of the source berHu loss (eq. 2); 0: no depth block.
     lambda_adv: weight of the adversarial loss on the target (eq. 8).
@@ -50,33 +42,24 @@ class Method:
       alone; 'none': no adaptation, no discriminator.
     disc_factor: weight of each discriminator term: 1 in the official code; 1/2
       in ADVENT's, with which the paper compares.
-    statistics: which forward passes move the norms' running statistics, that
-      is what the evaluated network normalises with. 'both': source, then
-      target, as in the official code; the mean of two domains suits neither
-      when they look very different. 'target': the target's alone, as AdaBN
-      (Li et al., 2016).
     disc_width: first width of the discriminator, 64 in all papers.
+    statistics: which passes move the running statistics, 'both' in the official
+      code, or 'target', see `learner.run_passes`.
   """
 
-  num_classes: int
-  total_steps: int
-  network: deeplab.Options = deeplab.Options()
-  optim: optim_lib.Options = optim_lib.Options()
   lambda_seg: float = 1.0
   lambda_depth: float = 1e-3
   lambda_adv: float = 1e-3
   fuse: bool = True
-  align: str = 'dada'
+  align: Literal['none', 'seg', 'depth', 'dada'] = 'dada'
   disc_factor: float = 1.0
   disc_width: int = 64
-  statistics: str = 'both'
+  statistics: learner_lib.Statistics = 'both'
+
+  predict = base.predict_task
 
   def __post_init__(self):
-    if self.align not in _ALIGNMENTS:
-      raise errors.UserError(
-        f'method.align={self.align!r}; expected one of {", ".join(_ALIGNMENTS)}'
-      )
-    adversarial.check_statistics(self.statistics)
+    super().__post_init__()
     if not self.lambda_depth and (self.fuse or self.align in ('depth', 'dada')):
       raise errors.UserError(
         'method.lambda_depth=0 builds no depth output; expected fuse=False and'
@@ -103,40 +86,17 @@ class Method:
   @property
   def adversary(self) -> adversary_lib.Adversary:
     """The discriminator."""
-    return adversary_lib.Adversary(
-      network=self.network,
-      optim=self.optim,
-      total_steps=self.total_steps,
-      width=self.disc_width,
-      factor=self.disc_factor,
-    )
-
-  @property
-  def task_tx(self):
-    """The task network's optimizer."""
-    return optim_lib.task_optimizer(
-      self.optim, self.network, total_steps=self.total_steps
-    )
+    return adversary_lib.of(self)
 
   def init(self, key: jax.Array, example: base.Batch) -> state_lib.TrainState:
     """See `base.Method.init`."""
     task_key, disc_key = jax.random.split(key)
     image = example['source']['image'][:1]
-    nets = {
-      'task': state_lib.create_net(
-        self.task.init(task_key, image), self.task_tx
-      )
-    }
+    nets = {'task': self.learner.create(task_key, image)}
     if self.align != 'none':
       channels = 1 if self.align == 'depth' else self.num_classes
       nets['disc'] = self.adversary.create(disc_key, channels)
     return state_lib.create(nets)
-
-  def upsample(
-    self, out: dict[str, jax.Array], size: Sequence[int]
-  ) -> dict[str, jax.Array]:
-    """Brings every output of the network to full resolution, once."""
-    return {k: resize.resize_align_corners(v, size) for k, v in out.items()}
 
   def align_maps(self, full: dict[str, jax.Array]) -> jax.Array:
     """The discriminator's input [B, H, W, C], or [B, H, W, 1] for depth."""
@@ -147,47 +107,33 @@ class Method:
       maps = maps * full['depth'][..., None]
     return maps
 
-  def source_loss(
-    self, params, batch_stats, source
-  ) -> tuple[jax.Array, tuple[dict[str, jax.Array], object, jax.Array | None]]:
-    """Eqs. 1 and 2; returns the total and (terms, statistics, maps)."""
-    out, stats = deeplab.run(
-      self.task, params, batch_stats, source['image'], train=True
-    )
-    full = self.upsample(out, source['image'].shape[1:3])
-    terms = {
-      'loss_seg': segmentation.cross_entropy(full['logits'], source['label'])
-    }
-    total = self.lambda_seg * terms['loss_seg']
+  def source_loss(self, params, batch_stats, source):
+    """The pass of eqs. 1 and 2, see `learner.run_passes`."""
+    full, stats = self.learner.run(params, batch_stats, source['image'])
+    loss = segmentation.cross_entropy(full['logits'], source['label'])
+    losses = {'loss_seg': (self.lambda_seg, loss)}
     if self.lambda_depth:
       # The official loss has no mask; `depth_valid` is all True unless the
       # pipeline was asked to mask zero or saturated depth.
-      terms['loss_depth'] = depth_losses.berhu(
+      loss = depth_losses.berhu(
         full['depth'],
         depth_ops.invert_depth(source['depth']),
         mask=source['depth_valid'],
       )
-      total = total + self.lambda_depth * terms['loss_depth']
-    maps = None
-    if self.align != 'none':
-      maps = lax.stop_gradient(self.align_maps(full))
-    return total, (terms, stats, maps)
+      losses['loss_depth'] = self.lambda_depth, loss
+    maps = None if self.align == 'none' else self.align_maps(full)
+    return losses, stats, maps
 
-  def target_loss(
-    self, params, batch_stats, disc_params, target
-  ) -> tuple[jax.Array, tuple[dict[str, jax.Array], object, jax.Array]]:
-    """Eq. 8: the target shall look like the source to the discriminator."""
-    out, stats = deeplab.run(
-      self.task, params, batch_stats, target['image'], train=True
-    )
-    maps = self.align_maps(self.upsample(out, target['image'].shape[1:3]))
+  def target_loss(self, params, batch_stats, disc_params, target):
+    """The pass of eq. 8, see `learner.run_passes`."""
+    full, stats = self.learner.run(params, batch_stats, target['image'])
+    maps = self.align_maps(full)
     loss = self.adversary.fool(disc_params, maps)
-    terms = {'loss_adv': loss}
-    return self.lambda_adv * loss, (terms, stats, lax.stop_gradient(maps))
+    return {'loss_adv': (self.lambda_adv, loss)}, stats, maps
 
   def train_step(
     self, state: state_lib.TrainState, batch: base.Batch, key: jax.Array
-  ) -> tuple[state_lib.TrainState, dict[str, jax.Array]]:
+  ) -> tuple[state_lib.TrainState, base.Metrics]:
     """See `base.Method.train_step`.
 
     All gradients are taken at the old parameters, as the official loop's two
@@ -195,37 +141,14 @@ class Method:
     statistics pass from the source's forward to the target's.
     """
     del key  # Nothing here is random.
-    task = state.nets['task']
-    grads, (losses, stats, source_maps) = jax.grad(
-      self.source_loss, has_aux=True
-    )(task.params, task.batch_stats, batch['source'])
-    nets = {}
+    nets, passes = {}, [(self.source_loss, batch['source'])]
     if self.align != 'none':
       disc = state.nets['disc']
-      if self.statistics == 'target':
-        stats = task.batch_stats
-      # The source's activations are gone before the target's are made.
-      params, grads = lax.optimization_barrier((task.params, grads))
-      target_grads, (terms, stats, target_maps) = jax.grad(
-        self.target_loss, has_aux=True
-      )(params, stats, disc.params, batch['target'])
-      grads = jax.tree.map(lambda a, b: a + b, grads, target_grads)
-      nets['disc'], disc_terms = self.adversary.update(
-        disc, source_maps, target_maps
-      )
-      losses = losses | terms | disc_terms
-    nets['task'] = state_lib.update(
-      task, grads, self.task_tx, batch_stats=stats
+      passes.append((self.target_loss, disc.params, batch['target']))
+    nets['task'], losses, maps = self.learner.train(
+      state.nets['task'], passes, statistics=self.statistics
     )
-    state = state.replace(step=state.step + 1, nets=nets)
-    return state, parallel.mean(losses)
-
-  def predict(
-    self,
-    state: state_lib.TrainState,
-    image: jax.Array,
-    *,
-    size: deeplab.Size = None,
-  ) -> dict[str, jax.Array]:
-    """Evaluates the task network; see `base.Method.predict`."""
-    return deeplab.predict(self.task, state.nets['task'], image, size=size)
+    if self.align != 'none':
+      nets['disc'], terms = self.adversary.update(disc, *maps)
+      losses |= terms
+    return state.advance(nets), parallel.mean(losses)

@@ -17,19 +17,18 @@ into segmentation and depth, which the code does not have (`balance_transfer`).
 
 from collections.abc import Sequence
 import dataclasses
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import jax
-from jax import lax
 import jax.numpy as jnp
 
 from jaxuda import errors
-from jaxuda.losses import adversarial
 from jaxuda.losses import density as density_losses
 from jaxuda.losses import depth as depth_losses
 from jaxuda.losses import segmentation
 from jaxuda.methods import base
 from jaxuda.methods.parts import adversary as adversary_lib
+from jaxuda.methods.parts import learner as learner_lib
 from jaxuda.methods.parts import mixtures as mixtures_lib
 from jaxuda.models import deeplab
 from jaxuda.ops import density as density_ops
@@ -40,25 +39,12 @@ from jaxuda.step import optim as optim_lib
 from jaxuda.step import parallel
 from jaxuda.step import state as state_lib
 
-# What the discriminator sees -> the parts that are multiplied.
-ALIGNMENTS = {
-  'none': (),
-  'seg': ('seg',),
-  'depth': ('depth',),
-  'density': ('density',),
-  'seg_depth': ('seg', 'depth'),
-  'seg_density': ('seg', 'density'),
-}
-
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Method:
+class Method(base.Method):
   """The adversarial stage of Depth Distribution and its ablations.
 
   Attributes:
-    num_classes: C.
-    total_steps: length of the schedules.
-    network, optim: see their `Options`.
     mixtures: file of the source's mixtures (see `parts.mixtures`); '' fits them
       before training. Only training reads it.
     lambda_seg: weight of the source cross entropy.
@@ -67,7 +53,7 @@ class Method:
       density branch.
     lambda_balance_target: the same on the target.
     lambda_adv: weight of the adversarial loss on the target.
-    align: what the discriminator sees, a key of `ALIGNMENTS`.
+    align: what the discriminator sees: the named parts, multiplied.
     balance_transfer: let the balance loss reach the segmentation (through the
       mean density over the classes instead of the best one's) and, on the
       target, the depth.
@@ -81,15 +67,13 @@ class Method:
     class_weights: the weights themselves; empty takes f from the mixtures.
     disc_factor: weight of each discriminator term.
     disc_width: first width of the discriminator.
-    statistics: which passes move the running statistics, see `dada.Method`.
+    statistics: which passes move the running statistics, see
+      `learner.run_passes`.
   """
 
-  # The module that makes `mixtures`, see `jaxuda.train.preparation`.
+  # The module that makes `mixtures`, see `base.Method`.
   preparation: ClassVar[str] = 'jaxuda.depdis.fit.fitting'
 
-  num_classes: int
-  total_steps: int
-  network: deeplab.Options = deeplab.Options()
   optim: optim_lib.Options = optim_lib.Options(
     head_multiplier=1.0, repeats='plain', disc_learning_rate=1e-3
   )
@@ -99,36 +83,29 @@ class Method:
   lambda_balance: float = 0.01
   lambda_balance_target: float = 0.05
   lambda_adv: float = 0.05
-  align: str = 'seg_density'
+  align: Literal[
+    'none', 'seg', 'depth', 'density', 'seg_depth', 'seg_density'
+  ] = 'seg_density'
   balance_transfer: bool = False
   mask_wrong: bool = True
-  mapping: str = 'exponential'
-  grid: str = 'index'
+  mapping: Literal['exponential', 'plain'] = 'exponential'
+  grid: Literal['index', 'scaled'] = 'index'
   balance_classes: bool = True
   class_weights: Sequence[float] = ()
   disc_factor: float = 1.0
   disc_width: int = 64
-  statistics: str = 'both'
+  statistics: learner_lib.Statistics = 'both'
+
+  predict = base.predict_task
 
   def __post_init__(self):
     object.__setattr__(self, 'class_weights', tuple(self.class_weights))
-    for field, choices in (
-      ('align', tuple(ALIGNMENTS)),
-      ('mapping', density_ops.MAPPINGS),
-      ('grid', ('index', 'scaled')),
+    super().__post_init__()
+    for field, part, weight in (
+      ('lambda_depth', 'depth', self.lambda_depth),
+      ('lambda_balance', 'density', self.lambda_balance),
     ):
-      if getattr(self, field) not in choices:
-        raise errors.UserError(
-          f'method.{field}={getattr(self, field)!r}; expected one of'
-          f' {", ".join(choices)}'
-        )
-    adversarial.check_statistics(self.statistics)
-    parts = ALIGNMENTS[self.align]
-    for field, needed in (
-      ('lambda_depth', 'depth' in parts or self.lambda_balance_target),
-      ('lambda_balance', 'density' in parts or self.lambda_balance_target),
-    ):
-      if needed and not getattr(self, field):
+      if not weight and (part in self.parts or self.lambda_balance_target):
         raise errors.UserError(
           f'method.{field}=0 builds no such branch; expected more than 0 with'
           f' align={self.align},'
@@ -139,6 +116,11 @@ class Method:
         f'method.class_weights has {len(self.class_weights)} numbers; expected'
         f' {self.num_classes}, one for each class, or none'
       )
+
+  @property
+  def parts(self) -> tuple[str, ...]:
+    """What the discriminator sees the product of: seg, depth, density."""
+    return () if self.align == 'none' else tuple(self.align.split('_'))
 
   @property
   def needs_mixtures(self) -> bool:
@@ -175,28 +157,15 @@ class Method:
   @property
   def adversary(self) -> adversary_lib.Adversary:
     """The discriminator."""
-    return adversary_lib.Adversary(
-      network=self.network,
-      optim=self.optim,
-      total_steps=self.total_steps,
-      width=self.disc_width,
-      factor=self.disc_factor,
-    )
-
-  @property
-  def task_tx(self):
-    """The task network's optimizer."""
-    return optim_lib.task_optimizer(
-      self.optim, self.network, total_steps=self.total_steps
-    )
+    return adversary_lib.of(self)
 
   def init(self, key: jax.Array, example: base.Batch) -> state_lib.TrainState:
     """See `base.Method.init`."""
     task_key, disc_key = jax.random.split(key)
-    variables = self.task.init(task_key, example['source']['image'][:1])
-    nets = {'task': state_lib.create_net(variables, self.task_tx)}
+    image = example['source']['image'][:1]
+    nets = {'task': self.learner.create(task_key, image)}
     if self.align != 'none':
-      channels = self.num_classes if 'seg' in ALIGNMENTS[self.align] else 1
+      channels = self.num_classes if 'seg' in self.parts else 1
       nets['disc'] = self.adversary.create(disc_key, channels)
     return state_lib.create(nets)
 
@@ -206,7 +175,7 @@ class Method:
       entropy.self_information(full['logits'])
       if part == 'seg'
       else full[part][..., None]
-      for part in ALIGNMENTS[self.align]
+      for part in self.parts
     ]
     return maps[0] if len(maps) == 1 else maps[0] * maps[1] if maps else None
 
@@ -229,96 +198,73 @@ class Method:
       'transfer': self.balance_transfer,
     }
 
-  def _upsample(self, out, size):
-    used = {'logits', 'depth', *ALIGNMENTS[self.align]}
-    return {
-      k: resize.resize_align_corners(v, size)
-      for k, v in out.items()
-      if k in used
-    }
-
   def source_loss(self, params, batch_stats, source):
-    """Supervised losses; returns the total and (terms, statistics, maps)."""
-    out, stats = deeplab.run(
-      self.task, params, batch_stats, source['image'], train=True
+    """The supervised pass, see `learner.run_passes`."""
+    out, stats = self.learner.run(
+      params, batch_stats, source['image'], size='grid'
     )
-    full = self._upsample(out, source['image'].shape[1:3])
+    full = learner_lib.upsample(out, source['image'].shape[1:3])
     weights = None
     if self.balance_classes:
       weights = self.class_weights or self.read_mixtures().class_weights
-    terms = {
-      'loss_seg': segmentation.cross_entropy(
-        full['logits'], source['label'], class_weights=weights
-      )
-    }
-    total = self.lambda_seg * terms['loss_seg']
-    if self.lambda_depth or self.lambda_balance:
-      inverse = depth_ops.invert_depth(source['depth'])
+    loss = segmentation.cross_entropy(
+      full['logits'], source['label'], class_weights=weights
+    )
+    losses = {'loss_seg': (self.lambda_seg, loss)}
     if self.lambda_depth:
-      terms['loss_depth'] = depth_losses.berhu(
-        full['depth'], inverse, mask=source['depth_valid']
+      loss = depth_losses.berhu(
+        full['depth'],
+        depth_ops.invert_depth(source['depth']),
+        mask=source['depth_valid'],
       )
-      total = total + self.lambda_depth * terms['loss_depth']
+      losses['loss_depth'] = self.lambda_depth, loss
     if self.lambda_balance:
-      terms['loss_balance_source'] = density_losses.source_balance(
+      loss = density_losses.source_balance(
         out,
-        inverse,
+        depth_ops.invert_depth(source['depth']),
         source['label'],
         mask=source['depth_valid'],
         mask_wrong=self.mask_wrong,
         **self.balance_options(out['density'].shape),
       )
-      total = total + self.lambda_balance * terms['loss_balance_source']
-    return total, (terms, stats, lax.stop_gradient(self.align_maps(full)))
+      losses['loss_balance_source'] = self.lambda_balance, loss
+    return losses, stats, self.align_maps(full)
 
   def target_loss(self, params, batch_stats, disc_params, target):
-    """Adversarial and balance losses; returns as `source_loss` does."""
-    out, stats = deeplab.run(
-      self.task, params, batch_stats, target['image'], train=True
+    """The adversarial and balance pass, see `learner.run_passes`."""
+    out, stats = self.learner.run(
+      params, batch_stats, target['image'], size='grid'
     )
-    total, terms = 0.0, {}
-    maps = None
+    losses, maps = {}, None
     if self.align != 'none':
-      maps = self.align_maps(self._upsample(out, target['image'].shape[1:3]))
-      terms['loss_adv'] = self.adversary.fool(disc_params, maps)
-      total = total + self.lambda_adv * terms['loss_adv']
+      size = target['image'].shape[1:3]
+      maps = self.align_maps(learner_lib.upsample(out, size))
+      loss = self.adversary.fool(disc_params, maps)
+      losses['loss_adv'] = self.lambda_adv, loss
     if self.lambda_balance_target:
-      terms['loss_balance_target'] = density_losses.target_balance(
+      loss = density_losses.target_balance(
         out, **self.balance_options(out['density'].shape)
       )
-      total = total + self.lambda_balance_target * terms['loss_balance_target']
-    return total, (terms, stats, lax.stop_gradient(maps))
+      losses['loss_balance_target'] = self.lambda_balance_target, loss
+    return losses, stats, maps
 
   def train_step(
     self, state: state_lib.TrainState, batch: base.Batch, key: jax.Array
-  ) -> tuple[state_lib.TrainState, dict[str, jax.Array]]:
+  ) -> tuple[state_lib.TrainState, base.Metrics]:
     """See `base.Method.train_step`; all gradients at the old parameters."""
     del key  # Nothing here is random.
-    task, nets = state.nets['task'], {}
-    grads, (losses, stats, source_maps) = jax.grad(
-      self.source_loss, has_aux=True
-    )(task.params, task.batch_stats, batch['source'])
+    nets, disc = {}, state.nets.get('disc')
+    passes = [(self.source_loss, batch['source'])]
     if self._sees_target:
-      if self.statistics == 'target':
-        stats = task.batch_stats
-      disc = state.nets.get('disc')
-      # The source's activations are gone before the target's are made.
-      params, grads = lax.optimization_barrier((task.params, grads))
-      target_grads, (terms, stats, target_maps) = jax.grad(
-        self.target_loss, has_aux=True
-      )(params, stats, disc and disc.params, batch['target'])
-      grads = jax.tree.map(lambda a, b: a + b, grads, target_grads)
-      losses = losses | terms
-      if disc:
-        nets['disc'], terms = self.adversary.update(
-          disc, source_maps, target_maps
-        )
-        losses = losses | terms
-    nets['task'] = state_lib.update(
-      task, grads, self.task_tx, batch_stats=stats
+      params = disc and disc.params
+      passes.append((self.target_loss, params, batch['target']))
+    nets['task'], losses, maps = self.learner.train(
+      state.nets['task'], passes, statistics=self.statistics
     )
-    state = state.replace(step=state.step + 1, nets=nets)
-    return state, parallel.mean(losses)
+    if disc:
+      nets['disc'], terms = self.adversary.update(disc, *maps)
+      losses |= terms
+    return state.advance(nets), parallel.mean(losses)
 
   def pictures(
     self, state: state_lib.TrainState, batch: base.Batch, key: jax.Array
@@ -367,13 +313,3 @@ class Method:
     else:
       return {'density': density}
     return {'density': density, 'expected': expected}
-
-  def predict(
-    self,
-    state: state_lib.TrainState,
-    image: jax.Array,
-    *,
-    size: deeplab.Size = None,
-  ) -> dict[str, jax.Array]:
-    """Evaluates the task network; see `base.Method.predict`."""
-    return deeplab.predict(self.task, state.nets['task'], image, size=size)

@@ -13,18 +13,18 @@ What the paper leaves open is a field here, and its docstring says so.
 """
 
 import dataclasses
-from typing import Any
+from typing import Any, Literal
 
 import jax
 from jax import lax
 import jax.numpy as jnp
 
 from jaxuda import errors
-from jaxuda.losses import adversarial
 from jaxuda.losses import depth as depth_losses
 from jaxuda.losses import segmentation
 from jaxuda.losses import translation
 from jaxuda.methods import base
+from jaxuda.methods.parts import learner as learner_lib
 from jaxuda.methods.parts import translator as translator_lib
 from jaxuda.models import deeplab
 from jaxuda.models import gio_ada
@@ -36,27 +36,15 @@ from jaxuda.step import parallel
 from jaxuda.step import rng
 from jaxuda.step import state as state_lib
 
-_CHOICES = {
-  'transform': ('guided', 'frozen', 'none'),
-  'align': tuple(gio_ada.ALIGNMENTS),
-  'output_gradient': ('target_only', 'both'),
-  'input_disc': translator_lib.DISCRIMINATORS,
-  'output_disc': translator_lib.DISCRIMINATORS,
-  'depth_encoding': depth_ops.ENCODINGS,
-  'decoder': gio_ada.DECODERS,
-}
-
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Method:
+class Method(base.Method):
   """GIO-Ada and the rows of its ablation.
 
   Attributes:
-    num_classes: C.
-    total_steps: length of the schedules.
-    network, optim: see their `Options`. All networks: Adam, initial rate 2e-4.
-      Open: betas and schedule, CycleGAN's here: constant for one half, linear
-      to 0 in the other. `hold=1` is constant, `hold=0, power=0.9` DeepLab's.
+    optim: all networks: Adam, initial rate 2e-4. Open: betas and schedule,
+      CycleGAN's here: constant for one half, linear to 0 in the other. `hold=1`
+      is constant, `hold=0, power=0.9` DeepLab's.
     transform: 'guided': the image transform network is trained with the task's
       gradients; 'frozen': it is a CycleGAN's, trained before, and stays as it
       is (row cg); 'none': the task network sees source images as they are.
@@ -75,7 +63,7 @@ class Method:
       way round, which reaches the transform network, too.
     input_disc, output_disc: 'patch': the 70x70 PatchGAN, the paper's at the
       input; 'strided' (output: open): AdaptSegNet's, without norms; 'local':
-      the same, seeing less, see `translator.DISCRIMINATORS`.
+      the same, seeing less, see `translator.Architecture`.
     depth_encoding: open. How depth is brought to [0, 1], for the loss and as an
       input: 'linear' or 'inverse', see `ops.depth.Scale`.
     depth_near, depth_far: metres that this clips to.
@@ -86,30 +74,27 @@ class Method:
     disc_width: of the discriminators.
     pool_size: images that the input discriminator is shown again. Open: none
       here; CycleGAN has 50.
-    statistics: which forward passes move the running statistics of a network
-      with batch norms (VGG-16 has none): 'both' or 'target', see
-      `methods.dada`.
+    statistics: which passes move the running statistics of a network with batch
+      norms (VGG-16 has none), see `learner.run_passes`.
   """
 
-  num_classes: int
-  total_steps: int
   network: deeplab.Options = deeplab.Options(backbone='vgg16')
   optim: optim_lib.Options = translator_lib.ADAM
-  transform: str = 'guided'
+  transform: Literal['guided', 'frozen', 'none'] = 'guided'
   input_label: bool = True
   input_depth: bool = True
-  align: str = 'joint'
+  align: Literal['joint', 'separate', 'semantic', 'depth', 'none'] = 'joint'
   lambda_seg: float = 1.0
   lambda_depth: float = 0.1
   lambda_input: float = 0.1
   lambda_output: float = 0.001
-  output_gradient: str = 'target_only'
-  input_disc: str = 'patch'
-  output_disc: str = 'strided'
-  depth_encoding: str = 'linear'
+  output_gradient: Literal['target_only', 'both'] = 'target_only'
+  input_disc: translator_lib.Architecture = 'patch'
+  output_disc: translator_lib.Architecture = 'strided'
+  depth_encoding: Literal['linear', 'inverse'] = 'linear'
   depth_near: float = 0.0
   depth_far: float = 655.35
-  decoder: str = 'aspp_l'
+  decoder: Literal['aspp_l', 'aspp'] = 'aspp_l'
   decoder_width: int = 1024
   dropout: float = 0.5
   gen_width: int = 64
@@ -117,16 +102,10 @@ class Method:
   gen_residual: float = 0.0
   disc_width: int = 64
   pool_size: int = 0
-  statistics: str = 'both'
+  statistics: learner_lib.Statistics = 'both'
 
   def __post_init__(self):
-    for field, choices in _CHOICES.items():
-      value = getattr(self, field)
-      if value not in choices:
-        raise errors.UserError(
-          f'method.{field}={value!r}; expected one of {", ".join(choices)}'
-        )
-    adversarial.check_statistics(self.statistics)
+    super().__post_init__()
     if not self.lambda_depth and self.align not in ('semantic', 'none'):
       raise errors.UserError(
         'method.lambda_depth=0 builds no depth decoder; expected align=semantic'
@@ -160,25 +139,18 @@ class Method:
     )
 
   @property
-  def translator(self) -> translator_lib.Translator:
-    """The transform network and all discriminators."""
-    return translator_lib.Translator(
-      network=self.network,
-      optim=self.optim,
-      total_steps=self.total_steps,
-      gen_width=self.gen_width,
-      gen_blocks=self.gen_blocks,
-      gen_residual=self.gen_residual,
-      disc_width=self.disc_width,
-      pool_size=self.pool_size,
-    )
+  def generator(self) -> learner_lib.Learner:
+    """The transform network; a frozen one has no optimizer."""
+    learner = translator_lib.generator_of(self)
+    if self.transform == 'frozen':
+      learner = dataclasses.replace(learner, tx=None)
+    return learner
 
-  @property
-  def task_tx(self):
-    """The task network's optimizer."""
-    return optim_lib.task_optimizer(
-      self.optim, self.network, total_steps=self.total_steps
-    )
+  def critic(self, name: str) -> translator_lib.Critic:
+    """The discriminator called 'disc_input', ..."""
+    at_input = name == 'disc_input'
+    architecture = self.input_disc if at_input else self.output_disc
+    return translator_lib.critic_of(self, architecture=architecture)
 
   @property
   def disc_channels(self) -> dict[str, int]:
@@ -192,25 +164,17 @@ class Method:
       key, 2 + len(self.disc_channels)
     )
     image = example['source']['image'][:1]
-    nets = {
-      'task': state_lib.create_net(
-        self.task.init(task_key, image), self.task_tx
-      )
-    }
+    nets = {'task': self.learner.create(task_key, image)}
     if self.transform != 'none':
       extra = self.num_classes * self.input_label + self.input_depth
-      nets['gen'] = self.translator.create_generator(
-        gen_key, 3 + extra, trained=self.transform == 'guided'
+      nets['gen'] = translator_lib.create_generator(
+        gen_key, self.generator, 3 + extra
       )
     for (name, channels), disc_key in zip(
       self.disc_channels.items(), disc_keys, strict=True
     ):
-      nets[name] = self.translator.create_discriminator(
-        disc_key,
-        channels,
-        disc=self.disc_kind(name),
-        pooled=image.shape[1:3] if name == 'disc_input' else None,
-      )
+      pooled = image.shape[1:3] if name == 'disc_input' else None
+      nets[name] = self.critic(name).create(disc_key, channels, pooled=pooled)
     return state_lib.create(nets)
 
   @property
@@ -241,77 +205,71 @@ class Method:
     )
     if self.transform == 'frozen':
       params = lax.stop_gradient(params)
-    return image_ops.from_symmetric(self.translator.translate(params, maps))
+    return image_ops.from_symmetric(self.generator.apply(params, maps))
 
-  def disc_kind(self, name: str) -> str:
-    """What the discriminator 'disc_input', ... is."""
-    return self.input_disc if name == 'disc_input' else self.output_disc
-
-  def fool(self, discs, maps, value, suffix=''):
-    """The loss that makes each discriminator say `value`, by its name.
+  def fool(self, weight, discs, maps, value, suffix=''):
+    """The weighted losses that make each discriminator say `value`, by name.
 
     Real are target images, and the outputs for the source.
     """
-    return {
-      f'{name.replace("disc", "loss_adv")}{suffix}': self.translator.fool(
-        discs[name], x, value=value, disc=self.disc_kind(name)
-      )
+    losses = {
+      name: self.critic(name).fool(discs[name], x, value=value)
       for name, x in maps.items()
     }
+    return {
+      f'{name.replace("disc", "loss_adv")}{suffix}': (weight, loss)
+      for name, loss in losses.items()
+    }
 
-  def source_loss(self, params, discs, batch_stats, source, key):
-    """Supervised and adversarial losses of the task and transform network.
+  def source_loss(self, params, batch_stats, discs, source, key):
+    """The pass of the task and the transform network on the source.
 
     Args:
       params: {'task': ..., 'gen': ...}, the latter where there is one.
-      discs: parameters of the discriminators by name.
       batch_stats: running statistics of the task network.
+      discs: parameters of the discriminators by name.
       source: of the batch.
       key: of this step and device.
 
     Returns:
-      (total, (terms, running statistics, what the discriminators see)).
+      As `learner.run_passes` wants it; what the discriminators see.
     """
     image = self.transform_image(params.get('gen'), source)
-    full, stats = gio_ada.run(
-      self.task, params['task'], batch_stats, image, dropout_key=key
+    full, stats = self.learner.run(
+      params['task'], batch_stats, image, dropout_key=key
     )
-    terms = {
-      'loss_seg': segmentation.cross_entropy(full['logits'], source['label'])
-    }
-    total = self.lambda_seg * terms['loss_seg']
+    loss = segmentation.cross_entropy(full['logits'], source['label'])
+    losses = {'loss_seg': (self.lambda_seg, loss)}
     if self.lambda_depth:
-      terms['loss_depth'] = depth_losses.absolute(
+      loss = depth_losses.absolute(
         full['depth'],
         self.depth_scale.encode(source['depth']),
         mask=source['depth_valid'],
       )
-      total = total + self.lambda_depth * terms['loss_depth']
+      losses['loss_depth'] = self.lambda_depth, loss
     maps = gio_ada.align_maps(full, align=self.align)
     if self.output_gradient == 'both':
-      fooled = self.fool(discs, maps, translation.FAKE, '_source')
-      total = total + self.lambda_output * sum(fooled.values())
-      terms |= fooled
+      losses |= self.fool(
+        self.lambda_output, discs, maps, translation.FAKE, '_source'
+      )
     if self.transform == 'guided':
       made = {'disc_input': image_ops.to_symmetric(image)}
-      fooled = self.fool(discs, made, translation.REAL)
-      total = total + self.lambda_input * sum(fooled.values())
-      terms, maps = terms | fooled, maps | made
-    return total, (terms, stats, lax.stop_gradient(maps))
+      losses |= self.fool(self.lambda_input, discs, made, translation.REAL)
+      maps |= made
+    return losses, stats, maps
 
-  def target_loss(self, params, discs, batch_stats, target, key):
-    """Target outputs shall look like the source's; see `source_loss`."""
-    full, stats = gio_ada.run(
-      self.task, params, batch_stats, target['image'], dropout_key=key
+  def target_loss(self, params, batch_stats, discs, target, key):
+    """The pass that makes target outputs look like the source's."""
+    full, stats = self.learner.run(
+      params['task'], batch_stats, target['image'], dropout_key=key
     )
     maps = gio_ada.align_maps(full, align=self.align)
-    terms = self.fool(discs, maps, translation.REAL)
-    total = self.lambda_output * sum(terms.values())
-    return total, (terms, stats, lax.stop_gradient(maps))
+    losses = self.fool(self.lambda_output, discs, maps, translation.REAL)
+    return losses, stats, maps
 
   def train_step(
     self, state: state_lib.TrainState, batch: base.Batch, key: jax.Array
-  ) -> tuple[state_lib.TrainState, dict[str, jax.Array]]:
+  ) -> tuple[state_lib.TrainState, base.Metrics]:
     """See `base.Method.train_step`; all gradients at the old parameters."""
     source_key, target_key = jax.random.split(
       rng.for_step(key, state.step, parallel.device_index())
@@ -319,43 +277,27 @@ class Method:
     nets, task = dict(state.nets), state.nets['task']
     discs = {k: nets[k].params for k in self.disc_channels}
     params = {k: v.params for k, v in nets.items() if k in ('task', 'gen')}
-    grads, (losses, stats, source_maps) = jax.grad(
-      self.source_loss, has_aux=True
-    )(params, discs, task.batch_stats, batch['source'], source_key)
-    target_maps = {}
+    passes = [(self.source_loss, discs, batch['source'], source_key)]
     if self.align != 'none':
-      if self.statistics == 'target':
-        stats = task.batch_stats
-      # The source's activations are gone before the target's are made.
-      params, grads = lax.optimization_barrier((params, grads))
-      more, (terms, stats, target_maps) = jax.grad(
-        self.target_loss, has_aux=True
-      )(params['task'], discs, stats, batch['target'], target_key)
-      grads['task'] = jax.tree.map(jnp.add, grads['task'], more)
-      losses |= terms
-    nets['task'] = state_lib.update(
-      task, grads['task'], self.task_tx, batch_stats=stats
+      passes.append((self.target_loss, discs, batch['target'], target_key))
+    grads, stats, losses, maps = learner_lib.run_passes(
+      params, task.batch_stats, passes, statistics=self.statistics
     )
+    nets['task'] = self.learner.update(task, grads['task'], batch_stats=stats)
+    # Of every discriminator: what is real to it, and what is not.
+    pairs = {name: [x[name] for x in maps] for name in maps[-1]}
     if self.transform == 'guided':
-      nets['gen'] = state_lib.update(
-        nets['gen'], grads['gen'], self.translator.gen_tx
-      )
+      nets['gen'] = self.generator.update(nets['gen'], grads['gen'])
       pool_key = jax.random.fold_in(rng.stream(key, 'pool'), state.step)
-      nets['disc_input'], made = self.translator.recall(
-        pool_key, nets['disc_input'], source_maps['disc_input']
+      nets['disc_input'], made = self.critic('disc_input').recall(
+        pool_key, nets['disc_input'], maps[0]['disc_input']
       )
       target = image_ops.to_symmetric(batch['target']['image'])
-      source_maps['disc_input'], target_maps['disc_input'] = target, made
+      pairs['disc_input'] = target, made
     for name in discs:
-      nets[name], loss = self.translator.update(
-        nets[name],
-        source_maps[name],
-        target_maps[name],
-        disc=self.disc_kind(name),
-      )
+      nets[name], loss = self.critic(name).update(nets[name], *pairs[name])
       losses[name.replace('disc', 'loss_d')] = loss
-    state = state.replace(step=state.step + 1, nets=nets)
-    return state, parallel.mean(losses)
+    return state.advance(nets), parallel.mean(losses)
 
   def pictures(
     self, state: state_lib.TrainState, batch: base.Batch, key: jax.Array
@@ -394,6 +336,6 @@ class Method:
     *,
     size: deeplab.Size = None,
   ) -> dict[str, jax.Array]:
-    """Evaluates the task network; see `base.Method.predict`."""
-    net, restore = state.nets['task'], self.depth_scale.decode
-    return deeplab.predict(self.task, net, image, size=size, restore=restore)
+    """Runs the task network; see `base.predict_task`."""
+    restore = self.depth_scale.decode
+    return base.predict_task(self, state, image, size=size, restore=restore)

@@ -13,34 +13,29 @@ import jax
 from jaxuda.losses import segmentation
 from jaxuda.methods import base
 from jaxuda.models import deeplab
-from jaxuda.ops import resize
 from jaxuda.step import optim as optim_lib
 from jaxuda.step import parallel
 from jaxuda.step import state as state_lib
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Method:
+class Method(base.Method):
   """Cross entropy on the target.
 
   Attributes:
-    num_classes: C.
-    total_steps: length of the schedule.
-    network, optim: see their `Options`.
     depth: the network has a depth branch.
     density: it has a density branch.
     fuse: features are multiplied by what the depth branch decodes, as in DADA.
   """
 
-  num_classes: int
-  total_steps: int
-  network: deeplab.Options = deeplab.Options()
   optim: optim_lib.Options = optim_lib.Options(
     head_multiplier=1.0, repeats='plain'
   )
   depth: bool = False
   density: bool = False
   fuse: bool = False
+
+  predict = base.predict_task
 
   @property
   def needs(self) -> dict[str, tuple[str, ...]]:
@@ -58,53 +53,27 @@ class Method:
       fuse=self.fuse,
     )
 
-  @property
-  def task_tx(self):
-    """Its optimizer."""
-    return optim_lib.task_optimizer(
-      self.optim, self.network, total_steps=self.total_steps
-    )
-
   def init(self, key: jax.Array, example: base.Batch) -> state_lib.TrainState:
     """See `base.Method.init`."""
-    variables = self.task.init(key, example['target']['image'][:1])
-    return state_lib.create(
-      {'task': state_lib.create_net(variables, self.task_tx)}
-    )
+    image = example['target']['image'][:1]
+    return state_lib.create({'task': self.learner.create(key, image)})
+
+  def loss(self, params, batch_stats, target):
+    """The pass of a step, see `learner.run_passes`."""
+    out, stats = self.learner.run(params, batch_stats, target['image'])
+    loss = segmentation.cross_entropy(out['logits'], target['label'])
+    return {'loss_seg': (1.0, loss)}, stats, None
 
   def train_step(
     self, state: state_lib.TrainState, batch: base.Batch, key: jax.Array
-  ) -> tuple[state_lib.TrainState, dict[str, jax.Array]]:
+  ) -> tuple[state_lib.TrainState, base.Metrics]:
     """See `base.Method.train_step`."""
     del key  # Nothing here is random.
-    task, target = state.nets['task'], batch['target']
-
-    def loss(params):
-      out, stats = deeplab.run(
-        self.task, params, task.batch_stats, target['image'], train=True
-      )
-      logits = resize.resize_align_corners(
-        out['logits'], target['image'].shape[1:3]
-      )
-      value = segmentation.cross_entropy(logits, target['label'])
-      return value, ({'loss_seg': value}, stats)
-
-    grads, (losses, stats) = jax.grad(loss, has_aux=True)(task.params)
-    new = state_lib.update(task, grads, self.task_tx, batch_stats=stats)
+    task = state.nets['task']
+    new, losses, _ = self.learner.train(task, [(self.loss, batch['target'])])
     # Without a gradient PyTorch leaves a parameter alone; weight decay here
     # would not.
     kept = () if self.fuse else {'depth', 'density'} & set(new.params)
     params = {**new.params, **{k: task.params[k] for k in kept}}
-    task = new.replace(params=params)
-    state = state.replace(step=state.step + 1, nets={'task': task})
+    state = state.advance({'task': new.replace(params=params)})
     return state, parallel.mean(losses)
-
-  def predict(
-    self,
-    state: state_lib.TrainState,
-    image: jax.Array,
-    *,
-    size: deeplab.Size = None,
-  ) -> dict[str, jax.Array]:
-    """Evaluates the task network; see `base.Method.predict`."""
-    return deeplab.predict(self.task, state.nets['task'], image, size=size)

@@ -14,34 +14,28 @@ from jaxuda.losses import segmentation
 from jaxuda.methods import base
 from jaxuda.models import deeplab
 from jaxuda.ops import depth as depth_ops
-from jaxuda.ops import resize
-from jaxuda.step import optim as optim_lib
 from jaxuda.step import parallel
 from jaxuda.step import state as state_lib
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Method:
+class Method(base.Method):
   """Cross entropy, with DADA's depth regression beside it if asked for.
 
   Attributes:
-    num_classes: C.
-    total_steps: length of the schedules.
-    network, optim: see their `Options`.
     lambda_seg: weight of the cross entropy.
     lambda_depth: weight of the berHu loss; 0 builds no depth block.
     fuse: multiply the features by what the depth block decodes.
   """
 
-  num_classes: int
-  total_steps: int
-  network: deeplab.Options = deeplab.Options()
-  optim: optim_lib.Options = optim_lib.Options()
   lambda_seg: float = 1.0
   lambda_depth: float = 0.0
   fuse: bool = False
 
+  predict = base.predict_task
+
   def __post_init__(self):
+    super().__post_init__()
     if self.fuse and not self.lambda_depth:
       raise errors.UserError(
         'method.fuse=True needs the depth block; expected lambda_depth > 0'
@@ -63,57 +57,35 @@ class Method:
       fuse=self.fuse,
     )
 
-  @property
-  def task_tx(self):
-    """Its optimizer."""
-    return optim_lib.task_optimizer(
-      self.optim, self.network, total_steps=self.total_steps
-    )
-
   def init(self, key: jax.Array, example: base.Batch) -> state_lib.TrainState:
     """See `base.Method.init`."""
     image = example['source']['image'][:1]
-    task = state_lib.create_net(self.task.init(key, image), self.task_tx)
-    return state_lib.create({'task': task})
+    return state_lib.create({'task': self.learner.create(key, image)})
+
+  def loss(self, params, batch_stats, source):
+    """The pass of a step, see `learner.run_passes`."""
+    out, stats = self.learner.run(params, batch_stats, source['image'])
+    losses = {
+      'loss_seg': (
+        self.lambda_seg,
+        segmentation.cross_entropy(out['logits'], source['label']),
+      )
+    }
+    if self.lambda_depth:
+      berhu = depth_losses.berhu(
+        out['depth'],
+        depth_ops.invert_depth(source['depth']),
+        mask=source['depth_valid'],
+      )
+      losses['loss_depth'] = self.lambda_depth, berhu
+    return losses, stats, None
 
   def train_step(
-    self,
-    state: state_lib.TrainState,
-    batch: base.Batch,
-    key: jax.Array,
-  ) -> tuple[state_lib.TrainState, dict[str, jax.Array]]:
+    self, state: state_lib.TrainState, batch: base.Batch, key: jax.Array
+  ) -> tuple[state_lib.TrainState, base.Metrics]:
     """See `base.Method.train_step`."""
     del key  # Nothing here is random.
-    task, source = state.nets['task'], batch['source']
-    size = source['image'].shape[1:3]
-
-    def task_loss(params):
-      out, stats = deeplab.run(
-        self.task, params, task.batch_stats, source['image'], train=True
-      )
-      logits = resize.resize_align_corners(out['logits'], size)
-      losses = {'loss_seg': segmentation.cross_entropy(logits, source['label'])}
-      total = self.lambda_seg * losses['loss_seg']
-      if self.lambda_depth:
-        losses['loss_depth'] = depth_losses.berhu(
-          resize.resize_align_corners(out['depth'], size),
-          depth_ops.invert_depth(source['depth']),
-          mask=source['depth_valid'],
-        )
-        total = total + self.lambda_depth * losses['loss_depth']
-      return total, (losses, stats)
-
-    grads, (losses, stats) = jax.grad(task_loss, has_aux=True)(task.params)
-    task = state_lib.update(task, grads, self.task_tx, batch_stats=stats)
-    state = state.replace(step=state.step + 1, nets={'task': task})
-    return state, parallel.mean(losses)
-
-  def predict(
-    self,
-    state: state_lib.TrainState,
-    image: jax.Array,
-    *,
-    size: deeplab.Size = None,
-  ) -> dict[str, jax.Array]:
-    """Evaluates the task network; see `base.Method.predict`."""
-    return deeplab.predict(self.task, state.nets['task'], image, size=size)
+    task, losses, _ = self.learner.train(
+      state.nets['task'], [(self.loss, batch['source'])]
+    )
+    return state.advance({'task': task}), parallel.mean(losses)

@@ -9,9 +9,6 @@ from jaxuda.models import layers
 from jaxuda.models import resnet
 from jaxuda.models import rewrites as rewrites_lib
 
-STRUCTURES = ('full', 'no_attention', 'simple_aux')
-INITIAL_SEMANTICS = ('bottleneck', 'backbone')
-
 
 class Distillation(nn.Module):
   """What one task takes from the other's features (eqs. 6 and 7).

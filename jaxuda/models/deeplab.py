@@ -20,8 +20,6 @@ from jaxuda.ops import resize
 # Of outputs: (h, w), the image's if None, the network's own.
 Size = Sequence[int] | Literal['grid'] | None
 
-_DTYPES = ('float32', 'bfloat16', 'float64')
-
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Options:
@@ -54,17 +52,17 @@ class Options:
   """
 
   backbone: str = 'resnet101'
-  stride_at: str = 'conv1'
-  norm: str = 'batch'
+  stride_at: Literal['conv1', 'conv2'] = 'conv1'
+  norm: Literal['batch', 'sync', 'frozen'] = 'batch'
   train_affine: bool = False
-  init: str = 'reference'
+  init: Literal['reference', 'he', 'torch'] = 'reference'
   rates: Sequence[int] = (6, 12, 18, 24)
   active_rates: int = 0
   depth_scale: float = 1.0
-  image_order: str = 'bgr'
+  image_order: Literal['bgr', 'rgb'] = 'bgr'
   image_mean: Sequence[float] = image_ops.CAFFE_MEAN
   image_scale: Sequence[float] = (1.0, 1.0, 1.0)
-  dtype: str = 'float32'
+  dtype: Literal['float32', 'bfloat16', 'float64'] = 'float32'
   remat: bool = False
   dot_1x1: bool = True
   dot_wgrad: bool = True
@@ -77,18 +75,7 @@ class Options:
       object.__setattr__(self, field, tuple(getattr(self, field)))
     if self.backbone not in vgg.SIZES:
       resnet.size(self.backbone)
-    for field, choices in (
-      ('stride_at', ('conv1', 'conv2')),
-      ('norm', ('batch', 'sync', 'frozen')),
-      ('init', ('reference', 'he', 'torch')),
-      ('image_order', ('bgr', 'rgb')),
-      ('dtype', _DTYPES),
-    ):
-      value = getattr(self, field)
-      if value not in choices:
-        raise errors.UserError(
-          f'network.{field}={value!r}; expected one of {", ".join(choices)}'
-        )
+    errors.check_choices(self, group='network')
     if not 0 <= self.active_rates <= len(self.rates) or not self.rates:
       raise errors.UserError(
         f'network.active_rates={self.active_rates}; expected 0 (all) to'
@@ -239,21 +226,24 @@ def run(
   image: jax.Array,
   *,
   train: bool,
+  dropout_key: jax.Array | None = None,
 ) -> tuple[dict[str, jax.Array], Any]:
   """Applies a network and returns (outputs, running statistics after it).
 
   Args:
-    module: a `DeepLab`.
+    module: a network such as `DeepLab`.
     params: its parameters.
-    batch_stats: its running statistics before this pass.
+    batch_stats: its running statistics before this pass; {} without norms.
     image: [B, H, W, 3] RGB in 0..255.
     train: whether batch statistics are used and the running ones moved.
+    dropout_key: of a training pass of a network with dropout.
   """
   variables = {'params': params, 'batch_stats': batch_stats}
   if not train:
     return module.apply(variables, image, train=False), batch_stats
+  rngs = {} if dropout_key is None else {'dropout': dropout_key}
   outputs, moved = module.apply(
-    variables, image, train=True, mutable=['batch_stats']
+    variables, image, train=True, mutable=['batch_stats'], rngs=rngs
   )
   return outputs, moved.get('batch_stats', batch_stats)
 

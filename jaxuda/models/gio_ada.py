@@ -1,7 +1,6 @@
 """The task network of GIO-Ada (Chen et al., CVPR 2019): semantics and depth."""
 
 from collections.abc import Mapping
-from typing import Any
 
 from flax import linen as nn
 import jax
@@ -10,9 +9,7 @@ import jax.numpy as jnp
 from jaxuda.models import deeplab
 from jaxuda.models import layers
 from jaxuda.models import vgg
-from jaxuda.ops import resize
 
-DECODERS = ('aspp_l', 'aspp')
 # What is aligned -> the discriminators and which outputs each of them sees.
 ALIGNMENTS = {
   'joint': {'disc_output': ('semantic', 'depth')},
@@ -126,35 +123,6 @@ class GioAda(nn.Module):
       channels, options=o, width=self.width, dropout=self.dropout, name=name
     )(x, train=train)
     return y.astype(jnp.promote_types(y.dtype, jnp.float32))
-
-
-def run(
-  module: nn.Module,
-  params: Any,
-  batch_stats: Any,
-  image: jax.Array,
-  *,
-  dropout_key: jax.Array,
-) -> tuple[dict[str, jax.Array], Any]:
-  """Full-resolution outputs in training mode, and running statistics.
-
-  Args:
-    module: a `GioAda`.
-    params: its parameters.
-    batch_stats: its running statistics before this pass; {} for VGG-16.
-    image: [B, H, W, 3] RGB in 0..255.
-    dropout_key: of this pass.
-  """
-  out, moved = module.apply(
-    {'params': params, 'batch_stats': batch_stats},
-    image,
-    train=True,
-    mutable=['batch_stats'],
-    rngs={'dropout': dropout_key},
-  )
-  size = image.shape[1:3]
-  full = {k: resize.resize_align_corners(v, size) for k, v in out.items()}
-  return full, moved.get('batch_stats', batch_stats)
 
 
 def align_maps(

@@ -1,1 +1,1 @@
-"""What the notebooks show, and how much they compute."""
+"""Pictures and computing budgets of the notebooks."""

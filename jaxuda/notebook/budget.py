@@ -1,8 +1,8 @@
-"""How much the notebooks compute: the environment variable JAXUDA_BUDGET.
+"""Computing budgets of the notebooks: the environment variable JAXUDA_BUDGET.
 
-`full`, the default, takes minutes and gives results worth looking at; `test`
+`full`, the default, takes minutes and gives results worth looking at. `test`
 takes seconds and only shows that everything runs: two steps of a tiny network
-on a few pictures of 32x64.
+on a few pictures of 32x64 pixels.
 """
 
 import os
@@ -16,15 +16,15 @@ BUDGETS = ('full', 'test')
 
 _SIZE = (32, 64)
 _STEPS = 2
-# Fields of methods that say how wide or deep their other networks are.
+# Width and depth of the methods' other networks.
 _WIDTHS = {'disc_width': 4, 'gen_width': 4, 'gen_blocks': 1, 'width': 8}
 
 
 def read() -> str:
-  """Returns the budget, one of `BUDGETS`.
+  """Returns the budget.
 
   Raises:
-    UserError: the variable holds something else.
+    UserError: the variable holds none of `BUDGETS`.
   """
   value = os.environ.get(VARIABLE) or BUDGETS[0]
   if value not in BUDGETS:
@@ -35,7 +35,7 @@ def read() -> str:
 
 
 def choose(*, full: int, test: int) -> int:
-  """Returns the number of whatever it is that the budget allows."""
+  """Returns the number that belongs to the budget."""
   return full if read() == 'full' else test
 
 
@@ -43,18 +43,15 @@ def limit(config: ml_collections.ConfigDict, *, steps: int) -> None:
   """Fits a training of a small pair into the budget.
 
   Args:
-    config: changed in place.
-    steps: of the full budget. Scores and pictures are made after the last.
+    config: a run's config, changed in place.
+    steps: number of steps of the full budget. Scores and pictures are made
+      after the last.
   """
   steps = choose(full=steps, test=_STEPS)
   config.total_steps = config.stop_step = steps
   config.eval_every = config.checkpoint_every = config.picture_every = steps
-  if read() == 'test':
-    _shrink(config)
-
-
-def _shrink(config):
-  """Makes everything tiny."""
+  if read() == 'full':
+    return
   config.log_every = 1
   config.network.backbone = 'resnet_tiny'
   for side in (config.data.source, config.data.target):

@@ -1,4 +1,4 @@
-"""Pictures of data and of runs, side by side, to be shown anywhere."""
+"""Pictures of data and of runs, side by side."""
 
 from collections.abc import Mapping
 import itertools
@@ -22,17 +22,18 @@ from jaxuda.ui import panels as panels_lib
 def read_samples(
   config: ml_collections.ConfigDict, *, count: int = 3
 ) -> dict[str, Any]:
-  """Returns the first images of the evaluation split, with what is true.
+  """Returns the first images of the evaluation split, with the true maps.
 
   Args:
-    config: of a run.
-    count: how many.
+    config: a run's config.
+    count: number of images B.
 
   Returns:
-    'image' uint8 [B, H, W, 3] at the network's size; 'label' and, where there
-    is depth, 'depth' and 'depth_valid': B maps of their own sizes.
+    'image' uint8 [B, H, W, 3] RGB at the network's size; lists of B maps of
+    their own sizes: 'label' int32 [H0, W0] and, where there is depth, 'depth'
+    float32 [H0, W0] metres and 'depth_valid' bool [H0, W0].
   """
-  # One by one: labels and depths may differ in size.
+  # One by one, since labels and depths may differ in size.
   stream = pipeline.eval_stream(
     config.data, classes=config.classes, batch_size=1, with_depth=True
   )
@@ -45,15 +46,15 @@ def read_samples(
 def draw_domains(
   config: ml_collections.ConfigDict, *, count: int = 3
 ) -> np.ndarray:
-  """Draws what a method is given to train on: each domain, and the classes.
+  """Draws a training batch: each domain's maps, and the legend of the classes.
 
   Args:
-    config: of a run.
-    count: images of each domain.
+    config: a run's config.
+    count: number of images of each domain.
 
   Returns:
     uint8 [height, width, 3] RGB: image and, where the method reads them, labels
-    and depth of the source, those of the target below, and the legend.
+    and depth of the source, below those of the target, and the legend.
   """
   config = own_classes.count(config)
   stream = pipeline.train_stream(
@@ -74,21 +75,21 @@ def draw_domains(
     panels.append(
       panels_lib.make_training_panel(shown, colors=class_set.colors)
     )
-  return _add_legend(panels, class_set)
+  return panels_lib.stack_with_legend(panels, class_set.names, class_set.colors)
 
 
 def draw_predictions(
   runs: Mapping[str, workdir_lib.Run], *, count: int = 3
 ) -> np.ndarray:
-  """Draws what several runs make of the same pictures.
+  """Draws the predictions of several runs for the same images.
 
   Args:
     runs: name -> what `workdir.load` returned; at least one.
-    count: how many pictures, the first of the first run's evaluation split.
+    count: number of images, the first of the first run's evaluation split.
 
   Returns:
-    uint8 [height, width, 3] RGB: a row per picture with the image, the truth
-    and every run's prediction, and the legend below.
+    uint8 [height, width, 3] RGB: a row per image with the image, the truth and
+    every run's prediction, and the legend below.
 
   Raises:
     UserError: the runs have different classes.
@@ -103,22 +104,21 @@ def draw_predictions(
         f' first run, {first.config.classes}'
       )
   samples = read_samples(first.config, count=count)
+  images = samples['image']
+  predicted = {
+    name: [prediction.predict_labels(image, run) for image in images]
+    for name, run in runs.items()
+  }
   panel = panels_lib.make_comparison(
-    samples['image'],
-    samples['label'],
-    {
-      name: [
-        prediction.predict_labels(image, run) for image in samples['image']
-      ]
-      for name, run in runs.items()
-    },
-    colors=class_set.colors,
+    images, samples['label'], predicted, colors=class_set.colors
   )
-  return _add_legend([panel], class_set)
+  return panels_lib.stack_with_legend(
+    [panel], class_set.names, class_set.colors
+  )
 
 
 def read_picture(workdir: str | os.PathLike, name: str) -> np.ndarray:
-  """Reads the newest of a run's pictures.
+  """Reads the newest picture of a kind from a run, uint8 [H, W, 3] RGB.
 
   Args:
     workdir: the run's folder.
@@ -136,11 +136,3 @@ def read_picture(workdir: str | os.PathLike, name: str) -> np.ndarray:
       ' has been evaluated, of a method that makes one'
     )
   return panels_lib.read_image(found[-1])
-
-
-def _add_legend(panels, class_set):
-  width = max(panel.shape[1] for panel in panels)
-  legend = panels_lib.draw_legend(
-    class_set.names, class_set.colors, width=width
-  )
-  return panels_lib.stack([*panels, legend])

@@ -27,6 +27,7 @@ from jaxuda.evaluate import views as views_lib
 from jaxuda.ops import resize
 from jaxuda.run import workdir as workdir_lib
 from jaxuda.ui import display
+from jaxuda.ui import files
 from jaxuda.ui import image_files
 from jaxuda.ui import panels
 from jaxuda.ui import video
@@ -125,9 +126,7 @@ def run_folder(
   """
   colors = labels.get_class_set(run.config.classes).colors
   paths = image_files.list_images(folder)
-  out = pathlib.Path(out)
-  if out.exists() and not out.is_dir():
-    raise errors.UserError(f'{out} is a file; expected a folder to write to')
+  out = files.check_folder(out)
   bad, names = [], collections.deque()
 
   def write(name, label):

@@ -145,7 +145,7 @@ def draw_features(
   count = min(_TSNE_IMAGES, limit or _TSNE_IMAGES)
   for name, run in runs.items():
     try:
-      if not hasattr(run.method, 'task'):
+      if run.method.task is None:
         raise errors.UserError('its method has no task network')
       vectors, classes = tsne_lib.collect(
         run, space='features', images=count, pixels=_TSNE_PIXELS

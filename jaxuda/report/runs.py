@@ -1,9 +1,7 @@
 """The files of runs: what they say, and which runs can be compared."""
 
 from collections.abc import Mapping, Sequence
-import contextlib
 import dataclasses
-import json
 import math
 import pathlib
 import re
@@ -11,8 +9,10 @@ import statistics
 from typing import Any
 
 from jaxuda import errors
+from jaxuda.data.classes import class_tables
 from jaxuda.data.classes import labels
 from jaxuda.evaluate import tables
+from jaxuda.run import config_fields
 from jaxuda.run import provenance
 from jaxuda.run import workdir as workdir_lib
 from jaxuda.ui import display
@@ -111,7 +111,7 @@ def _protocols(run):
       if kind in run.scores
     ]
   classes = run.config.get('classes', '')
-  if workdir_lib.is_own(classes):
+  if class_tables.is_table(classes):
     classes = labels.identify(str(pathlib.Path(run.workdir, 'classes.json')))
   dataset, split = (
     run.config.get(f'data.target.{field}')
@@ -129,23 +129,15 @@ def _read(workdir, name):
     raise errors.UserError(
       f'{workdir}/scores.json is not JSON: {e}; expected what a training wrote'
     ) from e
-  lines, texts = [], {}
-  for file in ('metrics.jsonl', 'parameters.txt'):
-    path = folder / file
-    texts[file] = path.read_text() if path.is_file() else ''
-  for line in texts['metrics.jsonl'].splitlines():
-    # A process may have been killed while it wrote its last line.
-    with contextlib.suppress(ValueError):
-      lines.append(json.loads(line))
-  totals = re.findall(
-    r'^Total: ([\d,]+)', texts['parameters.txt'], re.MULTILINE
-  )
+  path = folder / 'parameters.txt'
+  text = path.read_text() if path.is_file() else ''
+  totals = re.findall(r'^Total: ([\d,]+)', text, re.MULTILINE)
   return RunFiles(
     workdir=workdir,
     name=name,
-    config=workdir_lib.flatten(config),
+    config=config_fields.flatten(config),
     scores=scores,
-    lines=lines,
+    lines=workdir_lib.read_lines(folder / 'metrics.jsonl'),
     # Of all networks.
     parameters=sum(int(x.replace(',', '')) for x in totals) or None,
     code=provenance.read(workdir),
@@ -164,7 +156,7 @@ def differing_fields(
   """
   rows = []
   for field in sorted({name for config in configs for name in config}):
-    shown = [workdir_lib.show(config, field) for config in configs]
+    shown = [config_fields.show(config, field) for config in configs]
     if len(set(shown)) > 1 or len(configs) == 1:
       rows.append((field, shown))
   return rows

@@ -16,7 +16,9 @@ from typing import Any
 
 from jaxuda import errors
 from jaxuda.reproduce import plan as plan_lib
+from jaxuda.run import config_fields
 from jaxuda.run import workdir as workdir_lib
+from jaxuda.ui import files
 
 _RECORD = 'reproduction.json'
 
@@ -39,8 +41,7 @@ class Folder:
     Raises:
       UserError: it is something else, or holds runs with another config.
     """
-    if self.path.exists() and not self.path.is_dir():
-      raise errors.UserError(f'{self.path} is a file; expected a folder')
+    files.check_folder(self.path)
     record = self._read()
     if not record and self.path.is_dir() and any(self.path.iterdir()):
       raise errors.UserError(
@@ -100,7 +101,7 @@ def _check_run(run, workdir):
   if (workdir / 'config.json').is_file():
     old = workdir_lib.config_to_dict(workdir_lib.read_config(workdir))
     new = workdir_lib.config_to_dict(run.config)
-    workdir_lib.check_config(old, new, workdir=str(workdir))
+    config_fields.check_config(old, new, workdir=str(workdir))
   for part in run.parts:
     last = workdir_lib.read_scores(part.workdir).get('last', {})
     step = last.get('checkpoint_step', 0)

@@ -14,6 +14,7 @@ import ml_collections
 from jaxuda import errors
 from jaxuda import methods
 from jaxuda.reproduce import arguments
+from jaxuda.run import config_fields
 from jaxuda.run import own_classes
 from jaxuda.run import workdir as workdir_lib
 from jaxuda.ui import command
@@ -256,7 +257,7 @@ class _Expander:
   def _add_before(self, row, seed):
     """The run before may be of another method, without some of the fields."""
     config = command.read_config(self._path(row)).to_dict()
-    fields = workdir_lib.flatten(config)
+    fields = config_fields.flatten(config)
     known = [x for x in self._overrides if arguments.read_field(x) in fields]
     return self.add(row, seed, known)
 
@@ -269,7 +270,7 @@ class _Expander:
 
 def _is_scored(config):
   """Says whether the method segments; a CycleGAN does not."""
-  return hasattr(methods.create(own_classes.count(config)), 'predict')
+  return methods.create(own_classes.count(config)).predict is not None
 
 
 def _list_trainings(module, config):

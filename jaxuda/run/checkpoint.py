@@ -1,16 +1,15 @@
 """Checkpoints of a run: the only file that knows orbax.
 
 A checkpoint appears under its final name by one rename, after everything in it
-has been written, so a process killed at any moment leaves the checkpoints that
-it had finished and a temporary folder that the next start sweeps away.
+has been written. So a process killed at any moment leaves the checkpoints that
+it had finished, and a temporary folder that the next start sweeps away.
 
-The score of a checkpoint is known only after its evaluation, which may be
-interrupted. So the state is saved first and the best checkpoint is named by the
-loop (`Checkpoints.best`) instead of being ranked by orbax from metrics that
-must be there at the save: nothing is lost when an evaluation is cut short.
+orbax can rank checkpoints by metrics only if these are there at the save. Here
+the state is saved first and scored afterwards, so that nothing is lost when an
+evaluation is cut short, and the loop names the best (`Checkpoints.best`).
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 import os
 import pathlib
 from typing import Any
@@ -34,6 +33,26 @@ def flatten(state: Any) -> dict[str, Any]:
   }
 
 
+def differing(here: Any, there: Any) -> Iterator[tuple[str, str, str]]:
+  """Yields the leaves of two trees that differ in type or shape.
+
+  Args:
+    here: a tree of arrays, or of their shapes.
+    there: another one.
+
+  Yields:
+    (path, leaf here, leaf there), such as 'float32[3]'; '' where it is missing.
+  """
+  trees = flatten(here), flatten(there)
+  for path in sorted({*trees[0], *trees[1]}):
+    shown = [
+      f'{x[path].dtype}{list(x[path].shape)}' if path in x else ''
+      for x in trees
+    ]
+    if shown[0] != shown[1]:
+      yield path, *shown
+
+
 class Checkpoints:
   """The checkpoints of one run: the last few, and the best.
 
@@ -52,9 +71,9 @@ class Checkpoints:
 
     Args:
       workdir: the run's folder; it may be relative.
-      keep_last: how many of the newest checkpoints stay, at least 1.
-      write: make the folder and sweep away what a killed process left half
-        written. False to read a run that may still be training.
+      keep_last: number of the newest checkpoints that stay, at least 1.
+      write: whether to make the folder and sweep away what a killed process
+        left half written. False to read a run that may still be training.
 
     Raises:
       UserError: keep_last < 1.
@@ -88,10 +107,12 @@ class Checkpoints:
     return self
 
   def __exit__(self, *unused: Any) -> None:
-    self.close()
+    # Waits for the saves that are under way.
+    if self._manager:
+      self._manager.close()
 
   def steps(self) -> list[int]:
-    """Returns the steps of all finished checkpoints, oldest first."""
+    """Returns the steps of all finished checkpoints, the oldest first."""
     return sorted(self._manager.all_steps()) if self._manager else []
 
   def latest(self) -> int | None:
@@ -102,9 +123,9 @@ class Checkpoints:
     """Saves in the background; the state may be donated right after.
 
     Args:
-      step: number of steps taken. Nothing happens if it is saved already.
+      step: steps taken so far. Nothing happens if it is saved already.
       state: the training state.
-      config: JSON types only; kept inside the checkpoint.
+      config: the run's config in JSON types, kept inside the checkpoint.
     """
     if step in self._manager.all_steps():
       return
@@ -118,13 +139,12 @@ class Checkpoints:
     )
 
   def prune(self) -> None:
-    """Removes the best of before, once `best` is another one.
+    """Removes an earlier best, once `best` is another one.
 
-    A save removes what is to go by then, but the last save of a run comes
+    A save removes what is superfluous by then, but the last save of a run comes
     before its last evaluation.
     """
-    steps = self.steps()
-    for step in steps[: -self._keep_last]:
+    for step in self.steps()[: -self._keep_last]:
       if step != self.best:
         self._manager.delete(step)
 
@@ -132,11 +152,6 @@ class Checkpoints:
     """Blocks until every save has finished, and raises what went wrong."""
     if self._manager:
       self._manager.wait_until_finished()
-
-  def close(self) -> None:
-    """Waits and lets go of the folder."""
-    if self._manager:
-      self._manager.close()
 
   def config(self, step: int) -> dict[str, Any]:
     """Returns the config inside a checkpoint."""
@@ -156,8 +171,8 @@ class Checkpoints:
     Args:
       step: one of `steps()`.
       like: the state, or its shapes (`jax.eval_shape`).
-      name: the method that `like` belongs to, for the message.
-      only: path (see `flatten`) -> whether to read that leaf; None for all.
+      name: name of the method that `like` belongs to, for the message.
+      only: path of a leaf (see `flatten`) -> whether to read it; None for all.
 
     Returns:
       A tree like `like` of fresh arrays, which may be donated; None for the
@@ -167,25 +182,25 @@ class Checkpoints:
       UserError: there is no such checkpoint, or it is of another model.
     """
     if step not in self.steps():
+      there = ', '.join(map(str, self.steps())) or 'none: the folder is empty'
       raise errors.UserError(
         f'no checkpoint of step {step} in {self.folder}; expected one of'
-        f' {_names(self.steps())}'
+        f' {there}'
       )
-    self._check_same(step, flatten(like), name)
+    leaves, treedef = flatten(like), jax.tree.structure(like)
+    self._check_same(step, leaves, name)
+    sharding = parallel.replicated()
     target = {
-      path: jax.ShapeDtypeStruct(
-        x.shape, x.dtype, sharding=parallel.replicated()
-      )
-      for path, x in flatten(like).items()
+      path: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding)
+      for path, x in leaves.items()
+      if only is None or only(path)
     }
-    treedef = jax.tree_util.tree_structure(like)
-    if only is not None:
-      flat = self._read_some(step, {k: v for k, v in target.items() if only(k)})
-      return jax.tree_util.tree_unflatten(treedef, map(flat.get, target))
-    flat = self._manager.restore(
-      step, args=ocp.args.Composite(state=ocp.args.StandardRestore(target))
-    )['state']
-    return jax.tree_util.tree_unflatten(treedef, [flat[p] for p in target])
+    if only is None:
+      args = ocp.args.Composite(state=ocp.args.StandardRestore(target))
+      read = self._manager.restore(step, args=args)['state']
+    else:
+      read = self._read_some(step, target)
+    return jax.tree.unflatten(treedef, map(read.get, leaves))
 
   def _read_some(self, step, target):
     """Reads some leaves of a state, which the manager cannot."""
@@ -199,26 +214,16 @@ class Checkpoints:
 
   def _check_same(self, step, expected, name):
     """Compares names, shapes and dtypes before anything is read."""
-    found = flatten(self._manager.item_metadata(step)['state'].tree)
-    there = self.config(step).get('name', 'an unknown method')
-    head = (
-      f'{self.folder / str(step)} is a checkpoint of another model (method'
-      f' {there} there, {name} here): '
-    )
-    for path, leaf in expected.items():
-      here = _describe(leaf)
-      if path not in found:
-        raise errors.UserError(f'{head}{path} is missing, expected {here}')
-      if _describe(found[path]) != here:
-        raise errors.UserError(
-          f'{head}{path} is {_describe(found[path])}, expected {here}'
-        )
-    for path in found:
-      if path not in expected:
-        raise errors.UserError(
-          f'{head}it has {path} {_describe(found[path])}, which this model'
-          ' lacks'
-        )
+    found = self._manager.item_metadata(step)['state'].tree
+    for path, here, there in differing(expected, found):
+      problem = f'{path} is {there or "missing"}, expected {here}'
+      if not here:
+        problem = f'it has {path} {there}, which this model lacks'
+      other = self.config(step).get('name', 'an unknown method')
+      raise errors.UserError(
+        f'{self.folder / str(step)} is a checkpoint of another model (method'
+        f' {other} there, {name} here): {problem}'
+      )
 
 
 class _KeepBest:
@@ -230,13 +235,6 @@ class _KeepBest:
   def should_preserve(
     self, checkpoints: Sequence[Any], *, context: Any
   ) -> list[bool]:
+    """Says of each checkpoint whether it stays."""
     del context
     return [c.step == self._checkpoints.best for c in checkpoints]
-
-
-def _describe(leaf: Any) -> str:
-  return f'{leaf.dtype}{list(leaf.shape)}'
-
-
-def _names(steps: Sequence[int]) -> str:
-  return ', '.join(map(str, steps)) or 'none: the folder is empty'

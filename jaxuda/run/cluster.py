@@ -1,8 +1,7 @@
 """Several processes that train one run: how they meet, agree and end.
 
-Each process runs the same command on its own devices. What is called here by
-one must be called by all, in the same order; with one process, nothing of it
-costs anything.
+Each process runs the same command on its own devices. What one calls here all
+must call, in the same order. With one process, nothing here costs anything.
 """
 
 import collections
@@ -26,68 +25,61 @@ from jaxuda import errors
 from jaxuda.step import parallel
 from jaxuda.ui import command
 
-# Which flags say who the others are: all of them, or none.
+# The flags that say who the others are: all of them are given, or none.
 _WHO = ('coordinator_address', 'num_processes', 'process_id')
-# Answers that may be under way. As many as steps, see `window`.
+# Answers that may be under way: as many as steps, see `window`.
 _IN_FLIGHT = 2
-# Seconds that the process which the others depend on lets them speak first.
+# Seconds in which the others may report before process 0 ends and takes them
+# along.
 _LAST_WORDS = 2.0
-
-
-def define_flags() -> None:
-  """Defines the flags that say how a command is launched."""
-  values = flags.FLAGS
-  flags.DEFINE_string(
-    'coordinator_address',
-    None,
-    'HOST:PORT of process 0, the same for all.',
-    flag_values=values,
-  )
-  for name, default, text in (
-    ('num_processes', None, 'How many processes there are.'),
-    ('process_id', None, 'Which one this is, from 0.'),
-    ('connect_timeout', 300, 'Seconds in which all must have started.'),
-    ('heartbeat_timeout', 100, 'Seconds of silence that mean it is dead.'),
-  ):
-    flags.DEFINE_integer(name, default, text, flag_values=values)
 
 
 @contextlib.contextmanager
 def joined(asked: bool, *, switch: str) -> Iterator[None]:
-  """A context in which this process is one of those of the same command.
+  """Joins the other processes of the same command for the time of a context.
 
-  Before anything else of JAX. A process that fails in it reports why and ends
-  at once: the usual end waits for the others, who wait for this one.
+  To be entered before JAX is used, where `command.define_cluster` defined the
+  flags. A process that fails inside reports why and ends at once: the usual end
+  would wait for the others, which wait for this one.
 
   Args:
     asked: whether there are others; False does nothing.
-    switch: the flag that asks, for messages.
+    switch: the flag that asks for them, for messages.
 
   Raises:
-    UserError: what the flags say is wrong or incomplete, or there is nobody.
+    UserError: the flags are wrong or incomplete, or there is no cluster.
   """
   who = _read_flags(asked, switch)
   if not asked:
     yield
     return
-  # It would take SIGTERM for itself and knows nothing of Ctrl-C; see
-  # `Agreement`.
+  # It would catch SIGTERM itself and does not know Ctrl-C; see `Agreement`.
   jax.config.update('jax_enable_preemption_service', False)
   _meet(who, switch)
-  with _ends_at_once():
-    if jax.process_index() == 0:
-      print(
-        f'{jax.process_count()} processes, {jax.device_count()} devices',
-        file=sys.stderr,
-      )
+  try:
+    if is_first():
+      size = f'{jax.process_count()} processes, {jax.device_count()} devices'
+      print(size, file=sys.stderr)
     yield
+  except BaseException as e:
+    if isinstance(e, SystemExit) and not e.code:
+      raise
+    if isinstance(e, errors.UserError):
+      command.report(str(e))
+    else:
+      traceback.print_exc()
+    if is_first():
+      time.sleep(_LAST_WORDS)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(1)
 
 
 def _read_flags(asked, switch):
-  """Returns what the flags say of the cluster, {} to discover it."""
+  """Returns what the flags say of the cluster; {} if it is to be discovered."""
   who = {name: flags.FLAGS[name].value for name in _WHO}
-  given = [f'--{name}' for name in _WHO if who[name] is not None]
-  missing = [f'--{name}' for name in _WHO if who[name] is None]
+  given = [f'--{name}' for name, value in who.items() if value is not None]
+  missing = [f'--{name}' for name, value in who.items() if value is None]
   if given and not asked:
     raise errors.UserError(f'{given[0]} without {switch}; expected both')
   if given and missing:
@@ -97,7 +89,7 @@ def _read_flags(asked, switch):
     )
   if not given:
     return {}
-  address, count, index = (who[name] for name in _WHO)
+  address, count, index = who.values()
   if not re.fullmatch(r'.+:\d+', address):
     raise errors.UserError(
       f'--coordinator_address={address}; expected HOST:PORT'
@@ -111,7 +103,7 @@ def _read_flags(asked, switch):
 
 
 def _meet(who, switch):
-  """Waits for the others; without them, this process ends with one line."""
+  """Waits for the others; if they do not come, ends with one line."""
   patience = flags.FLAGS.connect_timeout
   where = who.get('coordinator_address', 'process 0')
 
@@ -122,7 +114,7 @@ def _meet(who, switch):
     )
     os._exit(1)
 
-  # JAX would abort, with pages of its own.
+  # JAX itself would abort with pages of text.
   timer = threading.Timer(patience, give_up)
   timer.daemon = True
   timer.start()
@@ -144,40 +136,23 @@ def _meet(who, switch):
     timer.cancel()
 
 
-@contextlib.contextmanager
-def _ends_at_once():
-  try:
-    yield
-  except BaseException as e:
-    if isinstance(e, SystemExit) and not e.code:
-      raise
-    if isinstance(e, errors.UserError):
-      command.report(str(e))
-    else:
-      traceback.print_exc()
-    if jax.process_index() == 0:
-      time.sleep(_LAST_WORDS)
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(1)
-
-
 def is_first() -> bool:
   """Says whether this is the process that writes and reports."""
   return jax.process_index() == 0
 
 
 def gather(value: Any) -> list[Any]:
-  """Returns the values of all processes, process 0's first.
+  """Returns the values of all processes, that of process 0 first.
 
   Args:
-    value: JSON types; integers and float64 arrive as they are.
+    value: this process's value in JSON types; integers and float64 arrive
+      exactly.
   """
   if jax.process_count() == 1:
     return [value]
   text = np.frombuffer(json.dumps(value).encode(), np.uint8)
   sizes = multihost_utils.process_allgather(np.array(text.size, np.int32))
-  # Few different lengths: each is compiled.
+  # A power of two, for few different lengths: each is compiled.
   width = 1 << int(sizes.max()).bit_length()
   rows = multihost_utils.process_allgather(np.pad(text, (0, width - text.size)))
   pairs = zip(rows, sizes, strict=True)
@@ -186,9 +161,9 @@ def gather(value: Any) -> list[Any]:
 
 @contextlib.contextmanager
 def first_process_first() -> Iterator[None]:
-  """A context that the first process goes through before all others.
+  """Lets the first process go through a context before all others.
 
-  What it makes in it, on a file system that all share, the others find.
+  The others find what it makes there on a file system that all share.
   """
   if not is_first():
     _wait()
@@ -203,10 +178,10 @@ def _wait():
 
 
 class Agreement:
-  """Makes a number known to all processes, without making any of them wait.
+  """Makes a number known to all processes without making any of them wait.
 
-  Called at every step, or equally often; the answer is that of two calls
-  before, which is there by then. So all hear of it at the same call.
+  All call it equally often, as at every step. The answer is that to the call
+  before the last, which has arrived by then. So all learn it at the same call.
   """
 
   def __init__(self):
@@ -214,10 +189,10 @@ class Agreement:
     self._settled = 0
 
   def __call__(self, value: int) -> int:
-    """Returns the first value that was not 0, the largest of that call.
+    """Returns the first number that was not 0, the largest of that call.
 
     Args:
-      value: this process's; 0 for nothing.
+      value: this process's number; 0 for nothing.
     """
     if jax.process_count() == 1:
       return value

@@ -1,8 +1,7 @@
 """A run's class set: its size, and a copy of the user's own in the workdir.
 
-With the copy a checkpoint can be evaluated wherever its workdir is, and a table
-that was changed in the meantime does not give the network's outputs other
-names.
+With the copy, a checkpoint can be evaluated wherever its workdir lies, and a
+table that was changed meanwhile does not rename the network's outputs.
 """
 
 import json
@@ -32,16 +31,16 @@ def count(config: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
 def keep(
   config: ml_collections.ConfigDict, workdir: pathlib.Path, *, begun: bool
 ) -> ml_collections.ConfigDict:
-  """Copies a class table of the user's own to the workdir, and reads it there.
+  """Copies the user's own class table to the workdir, to be read from there.
 
   Args:
-    config: of the run.
-    workdir: its folder.
-    begun: whether there is a checkpoint, whose classes must be these.
+    config: the run's config.
+    workdir: the run's folder.
+    begun: whether there is a checkpoint, whose classes must be the same.
 
   Returns:
-    A config whose `classes` are the copy; the same one for a built-in class
-    set.
+    A config whose `classes` is the copy; with a built-in class set the config
+    itself.
 
   Raises:
     UserError: the run was begun with other classes.

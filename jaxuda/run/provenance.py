@@ -1,6 +1,6 @@
-"""Which code trained a run: versions and commits, in code.json of its folder.
+"""The code that trained a run: versions and commit, in code.json of its folder.
 
-A training that was continued with other code has a line for each.
+A run that was continued with other code has a line for each.
 """
 
 import importlib.metadata
@@ -22,7 +22,7 @@ def describe_code() -> str:
   version = importlib.metadata.version('jaxuda')
   parts = [f'jaxuda {version}', f'jax {jax.__version__}']
   top = _git('rev-parse', '--show-toplevel')
-  # A package that is installed somewhere inside another project is not its.
+  # The package may be installed inside another project's repository.
   if top and pathlib.Path(top).resolve() == _ROOT:
     commit = _git('rev-parse', '--short=12', 'HEAD')
     if commit:
@@ -32,11 +32,11 @@ def describe_code() -> str:
 
 
 def note(workdir: str | os.PathLike, code: str = '') -> None:
-  """Keeps with which code a run was started.
+  """Notes the code that a run is started with.
 
   Args:
-    workdir: of the run.
-    code: '' for this one.
+    workdir: the run's folder.
+    code: what `describe_code` returned; '' for the code that is running.
   """
   code, known = code or describe_code(), read(workdir)
   if code not in known:
@@ -44,7 +44,7 @@ def note(workdir: str | os.PathLike, code: str = '') -> None:
 
 
 def read(workdir: str | os.PathLike) -> list[str]:
-  """Returns with which code a run was started, in order; [] if nobody noted."""
+  """Returns the codes that a run was started with, in order; [] if unknown."""
   path = pathlib.Path(workdir) / _FILE
   return json.loads(path.read_text()) if path.is_file() else []
 

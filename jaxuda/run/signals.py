@@ -1,4 +1,4 @@
-"""A way to be asked to stop: SIGTERM of a scheduler, Ctrl-C of a person."""
+"""Requests to stop: SIGTERM from a scheduler, Ctrl-C from a person."""
 
 from collections.abc import Callable
 import signal
@@ -10,15 +10,15 @@ class StopSignals:
   """A context in which SIGTERM and SIGINT ask for a stop instead of killing.
 
   Attributes:
-    requested: name of the signal that `poll` told of, or ''.
+    requested: name of the signal that `poll` reported, or ''.
   """
 
   def __init__(self, agree: Callable[[int], int] = lambda number: number):
-    """Nothing is caught before the context is entered.
+    """Catches nothing before the context is entered.
 
     Args:
-      agree: number of the signal that came, or 0 -> the one that all processes
-        know of, or 0; see `cluster.Agreement`.
+      agree: number of the signal that this process got, or 0 -> that of the
+        signal that all processes know of, or 0; see `cluster.Agreement`.
     """
     self.requested = ''
     self._agree = agree

@@ -1,16 +1,17 @@
-"""What lies in the folder of a run, and how it is read back. Needs no TF.
+"""The folder of a run, and how it is read back. Needs no TensorFlow.
 
 config.json     the config of the run
-code.json       which code trained it, see `provenance`
+code.json       the code that trained it, see `provenance`
 classes.json    its class set, if that is the user's own
 checkpoints/    see `checkpoint`
-metrics.jsonl   one JSON object per logged step or evaluation
+metrics.jsonl   a JSON object per logged step or evaluation
 scores.json     the scores of the last and of the best checkpoint
 pictures/       panels
 events.*        TensorBoard
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+import contextlib
 import dataclasses
 import json
 import math
@@ -24,65 +25,44 @@ import numpy as np
 
 from jaxuda import errors
 from jaxuda import methods
+from jaxuda.data.classes import class_tables
 from jaxuda.run import checkpoint
 from jaxuda.step import rng
-
-# What may change between two starts of one run, because no parameter after any
-# given step depends on it.
-_FREE = (
-  'stop_step',
-  'log_every',
-  'eval_every',
-  'checkpoint_every',
-  'picture_every',
-  'keep_last',
-  'eval_batch_size',
-  'data.data_dir',
-  'data.source.manual_dir',
-  'data.target.manual_dir',
-  'data.source.depth_dir',
-  'data.target.depth_dir',
-  'data.target.eval_split',
-  # Of the depth tools.
-  'data.manual_dir',
-  'data.eval_split',
-  'data.workers',
-  'data.target.label_dir',
-  'initial',
-  'initial_checkpoint',
-  'generator',
-  # How it is launched.
-  'distributed',
-)
-# What may differ between the processes of one run: where they find things.
-_PLACES = (
-  'data.data_dir',
-  'data.manual_dir',
-  'data.source.manual_dir',
-  'data.target.manual_dir',
-  'data.source.depth_dir',
-  'data.target.depth_dir',
-  'data.target.label_dir',
-  'data.workers',
-  'initial',
-  'generator',
-)
+from jaxuda.ui import files
 
 # A copy of the user's own class table.
 CLASSES = 'classes.json'
+# Arrays of a batch: (channels, dtype) of a pixel.
+_PIXELS = {
+  'image': ((3,), np.uint8),
+  'label': ((), np.int32),
+  'depth': ((), np.float32),
+  'depth_valid': ((), bool),
+}
 
 
 def write_json(path: str | os.PathLike, tree: Any) -> None:
   """Writes a JSON file that is at any moment either the old or the new one."""
-  path = pathlib.Path(path)
-  path.parent.mkdir(parents=True, exist_ok=True)
-  part = path.with_name(path.name + '.part')
-  with part.open('w') as f:
+  with files.atomic(path) as part, part.open('w') as f:
     json.dump(jsonable(tree), f, indent=2, allow_nan=False)
     f.write('\n')
     f.flush()
     os.fsync(f.fileno())
-  part.rename(path)
+
+
+def read_lines(path: str | os.PathLike) -> list[Any]:
+  """Reads a file of JSON lines, but for one that a killed process left cut."""
+  path, entries = pathlib.Path(path), []
+  for line in path.read_text().splitlines() if path.is_file() else ():
+    with contextlib.suppress(ValueError):
+      entries.append(json.loads(line))
+  return entries
+
+
+def write_lines(path: str | os.PathLike, entries: Iterable[Any]) -> None:
+  """Writes a file of JSON lines, whole or not at all."""
+  with files.atomic(path) as part:
+    part.write_text(''.join(json.dumps(x) + '\n' for x in entries))
 
 
 def jsonable(tree: Any) -> Any:
@@ -104,7 +84,7 @@ def config_to_dict(config: ml_collections.ConfigDict) -> dict[str, Any]:
 
 
 def config_from_dict(tree: Mapping[str, Any]) -> ml_collections.ConfigDict:
-  """The inverse of `config_to_dict`; lists come back as tuples."""
+  """Inverts `config_to_dict`; lists come back as tuples."""
 
   def convert(x):
     if isinstance(x, Mapping):
@@ -137,63 +117,6 @@ def read_scores(workdir: str | os.PathLike) -> dict[str, Any]:
   return json.loads(path.read_text()) if path.is_file() else {}
 
 
-def check_config(
-  old: Mapping[str, Any], new: Mapping[str, Any], *, workdir: str
-) -> None:
-  """Checks that a run can go on under a config.
-
-  Args:
-    old: what the run was started with; JSON types.
-    new: what it is asked to go on with.
-    workdir: for the message.
-
-  Raises:
-    UserError: a field differs that changes the numbers; all are named.
-  """
-  old, new = flatten(old), flatten(new)
-  if all(is_own(x.get('classes')) for x in (old, new)):
-    # Where the file is says nothing: see `own_classes`.
-    new['classes'] = old['classes']
-  differ = _differing(old, new, _FREE)
-  if differ:
-    raise errors.UserError(
-      f'{workdir} holds a run with another config; differing:'
-      f' {", ".join(differ)}; expected the same fields or another --workdir'
-    )
-
-
-def check_command(first: Mapping[str, Any], mine: Mapping[str, Any]) -> None:
-  """Checks that this process was started as process 0 was.
-
-  Args:
-    first: the config of process 0; JSON types.
-    mine: of this process.
-
-  Raises:
-    UserError: a field differs that is not a place; all are named.
-  """
-  differ = _differing(flatten(first), flatten(mine), _PLACES)
-  if differ:
-    raise errors.UserError(
-      f'process {jax.process_index()} has another config than process 0;'
-      f' differing: {", ".join(differ)}; expected the same command for all'
-    )
-
-
-def _differing(old, new, free):
-  """Describes the fields that differ and are not free to."""
-  return [
-    f'{field} ({show(old, field)} there, {show(new, field)} here)'
-    for field in sorted({*old, *new})
-    if field not in free and show(old, field) != show(new, field)
-  ]
-
-
-def is_own(classes: Any) -> bool:
-  """Says whether a config's `classes` are a file, not a name."""
-  return str(classes).lower().endswith(('.yaml', '.yml', '.json'))
-
-
 def example_batch(
   config: ml_collections.ConfigDict, needs: Mapping[str, tuple[str, ...]]
 ) -> dict[str, dict[str, np.ndarray]]:
@@ -210,18 +133,13 @@ def example_batch(
   for domain, names in needs.items():
     options = config.data[domain]
     crop = tuple(options.get('crop', (0, 0)))
-    shape = (1, *(crop if all(crop) else options.size))
-    batch[domain] = arrays = {}
+    size = crop if all(crop) else options.size
+    if 'depth' in names:
+      names = (*names, 'depth_valid')
+    batch[domain] = {}
     for name in names:
-      if name == 'image':
-        arrays[name] = np.zeros((*shape, 3), np.uint8)
-      elif name == 'label':
-        arrays[name] = np.zeros(shape, np.int32)
-      elif name == 'depth':
-        arrays[name] = np.zeros(shape, np.float32)
-        arrays['depth_valid'] = np.zeros(shape, bool)
-      else:
-        raise ValueError(f'a method needs {name!r}, which no batch holds')
+      channels, dtype = _PIXELS[name]
+      batch[domain][name] = np.zeros((1, *size, *channels), dtype)
   return batch
 
 
@@ -237,9 +155,9 @@ class Run:
   """A trained run, read back.
 
   Attributes:
-    config: its config.
-    method: its method.
-    state: the state of one checkpoint.
+    config: the run's config.
+    method: the method that the config names.
+    state: the training state of one checkpoint.
     step: the step of that checkpoint.
   """
 
@@ -255,7 +173,7 @@ def predicts(path: str) -> bool:
   Task network and teacher, without optimizers; no generator, no discriminator.
 
   Args:
-    path: see `checkpoint.flatten`.
+    path: the leaf's path, see `checkpoint.flatten`.
   """
   return path.startswith(
     ('step', 'nets/task/params', 'nets/task/batch_stats', 'teacher')
@@ -273,8 +191,8 @@ def load(
   Args:
     workdir: the run's folder.
     which: 'last', 'best' (by the main mIoU) or a step.
-    only: which leaves of the state are read, e.g. `predicts`; None for all. The
-      others are None.
+    only: path of a leaf of the state -> whether it is read, e.g. `predicts`;
+      None for all. Other leaves are None.
 
   Raises:
     UserError: no run, no checkpoint, none of that step, or one that does not
@@ -282,10 +200,10 @@ def load(
   """
   config = read_config(workdir)
   own = pathlib.Path(workdir) / CLASSES
-  if is_own(config.classes) and own.is_file():
+  if class_tables.is_table(config.classes) and own.is_file():
     config.classes = str(own)
   method = methods.create(config)
-  if only is predicts and not hasattr(method, 'predict'):
+  if only is predicts and method.predict is None:
     raise errors.UserError(
       f'{workdir} is a run of {config.name}, which labels no pixels; expected a'
       ' run of another method, or jaxuda.translate'
@@ -312,48 +230,16 @@ def choose_step(
     )
   if which == 'last':
     return steps[-1]
+  known = f'a step of {", ".join(map(str, steps))}'
+  if which == 'best' and 'best' not in scores:
+    raise errors.UserError(
+      f'no checkpoint of {checkpoints.folder.parent} was evaluated yet, so none'
+      f' is the best; expected --checkpoint=last or {known}'
+    )
   if which == 'best':
-    if 'best' not in scores:
-      raise errors.UserError(
-        f'no checkpoint of {checkpoints.folder.parent} was evaluated yet, so'
-        ' none is the best; expected --checkpoint=last or a step of '
-        + ', '.join(map(str, steps))
-      )
     return scores['best']['checkpoint_step']
   if not which.isdigit():
     raise errors.UserError(
-      f'unknown checkpoint {which!r}; expected last, best or a step of '
-      + ', '.join(map(str, steps))
+      f'unknown checkpoint {which!r}; expected last, best or {known}'
     )
   return int(which)
-
-
-def flatten(tree: Mapping[str, Any], *, prefix: str = '') -> dict[str, Any]:
-  """Returns {'data.source.size': value, ...} of a nested config.
-
-  Args:
-    tree: the config.
-    prefix: of every name.
-  """
-  flat = {}
-  for name, value in tree.items():
-    if isinstance(value, Mapping):
-      flat.update(flatten(value, prefix=f'{prefix}{name}.'))
-    else:
-      flat[prefix + name] = value
-  return flat
-
-
-def show(flat: Mapping[str, Any], field: str) -> str:
-  """A value as JSON, so that 1 and 1.0, or a tuple and a list, are the same.
-
-  Args:
-    flat: what `flatten` returned.
-    field: one of its names, or another one, which is 'absent'.
-  """
-  if field not in flat:
-    return 'absent'
-  value = flat[field]
-  if isinstance(value, float) and value.is_integer():
-    value = int(value)
-  return json.dumps(value)

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 import dataclasses
 import re
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -44,14 +44,14 @@ class Options:
       discriminators' rate, as in CycleGAN.
   """
 
-  name: str = 'sgd'
+  name: Literal['sgd', 'adamw'] = 'sgd'
   learning_rate: float = 2.5e-4
   warmup_steps: int = 0
   betas: Sequence[float] = (0.9, 0.999)
   momentum: float = 0.9
   weight_decay: float = 5e-4
   head_multiplier: float = 10.0
-  repeats: str = 'reference'
+  repeats: Literal['reference', 'torch1.2', 'plain'] = 'reference'
   power: float = 0.9
   hold: float = 0.0
   disc_learning_rate: float = 1e-4
@@ -62,15 +62,7 @@ class Options:
     # Lists (from a config file) would make the options unhashable.
     for field in ('betas', 'disc_betas'):
       object.__setattr__(self, field, tuple(getattr(self, field)))
-    for field, choices in (
-      ('name', ('sgd', 'adamw')),
-      ('repeats', ('reference', 'torch1.2', 'plain')),
-    ):
-      value = getattr(self, field)
-      if value not in choices:
-        raise errors.UserError(
-          f'optim.{field}={value!r}; expected one of {", ".join(choices)}'
-        )
+    errors.check_choices(self, group='optim')
     if self.warmup_steps < 0:
       raise errors.UserError(
         f'optim.warmup_steps={self.warmup_steps}; expected 0 or more'

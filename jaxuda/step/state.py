@@ -42,6 +42,12 @@ class TrainState(flax.struct.PyTreeNode):
   nets: dict[str, Net]
   teacher: Net | None = None
 
+  def advance(
+    self, nets: dict[str, Net], *, teacher: Net | None = None
+  ) -> 'TrainState':
+    """Returns the state one step later, with its networks as they are then."""
+    return TrainState(step=self.step + 1, nets=nets, teacher=teacher)
+
 
 def create_net(variables: Any, tx: optax.GradientTransformation | None) -> Net:
   """Returns a network with a fresh optimizer state.

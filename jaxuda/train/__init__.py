@@ -1,1 +1,1 @@
-"""Training: the loop, and what a segmentation method does in it."""
+"""Training: the loop, and the trainings of segmentation methods."""

@@ -17,7 +17,7 @@ _CONFIG = config_flags.DEFINE_config_file(
   'config', None, 'configs/<method>.py:argument=value,...', lock_config=True
 )
 _WORKDIR = flags.DEFINE_string('workdir', None, 'Folder of the run.')
-cluster.define_flags()
+command.define_cluster()
 
 
 def main() -> None:

@@ -1,16 +1,16 @@
-"""The loop of every training: what happens before, after and between steps.
+"""The loop of every training.
 
-What differs between trainings, where batches come from, how a state is scored
-and drawn, is a `Task`.
+What differs between trainings, where batches come from and how a state is
+scored and drawn, is a `Task`.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 import contextlib
 import dataclasses
 import os
 import pathlib
 import time
-from typing import Any, Protocol
+from typing import Any
 
 from clu import parameter_overview
 import jax
@@ -19,6 +19,7 @@ import ml_collections
 from jaxuda import errors
 from jaxuda.run import checkpoint
 from jaxuda.run import cluster
+from jaxuda.run import config_fields
 from jaxuda.run import provenance
 from jaxuda.run import signals
 from jaxuda.run import workdir as workdir_lib
@@ -27,8 +28,9 @@ from jaxuda.step import rng
 from jaxuda.train import recorder
 from jaxuda.train import window
 from jaxuda.ui import display
+from jaxuda.ui import files
 
-# Seconds for which a file system may hide from some what others made.
+# Seconds that a shared file system may take to show a new folder to all.
 _PATIENCE = 60.0
 
 
@@ -38,8 +40,8 @@ class Evaluation:
 
   Attributes:
     result: JSON types with 'checkpoint_step', for scores.json.
-    scalars: what is logged.
-    shown: what the message says of it.
+    scalars: the numbers to log, by name.
+    shown: the numbers to print, by name.
   """
 
   result: dict[str, Any]
@@ -47,55 +49,36 @@ class Evaluation:
   shown: Mapping[str, float]
 
 
-class Task(Protocol):
-  """What is trained. Documentation only: tasks do not inherit from it.
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Task:
+  """What is trained, ready to go on from some step.
 
   Attributes:
-    config: of the run; `open` may replace it.
-    method: with `init` and `train_step`; `open` may replace it.
+    config: the run's config.
+    method: an object with `init` and `train_step`, see `methods.base.Method`.
+    init_args: the arguments of `method.init`.
+    batches: the batches of the steps ahead.
+    begin: (the method's first state, a function that prints a line) -> the
+      state that a new run begins with.
+    evaluate: (step, state, progress, stop) -> the scores of a state, or None if
+      `stop()` said so first. All processes call it, each with the state on its
+      own devices; all call `stop` equally often and return the same. None if
+      there is nothing to score.
+    value: an `Evaluation.result` -> the number that decides which checkpoint is
+      the best: the highest.
+    draw: (step, state, batch or None, recorder) -> None, draws a state, and
+      what it makes of the batch. The first process calls it alone: nothing in
+      it may need the others.
   """
 
   config: ml_collections.ConfigDict
   method: Any
-
-  def open(self, workdir: pathlib.Path, step: int) -> Iterator[Any]:
-    """Gets everything ready, before anything is shown.
-
-    Returns:
-      The batches from a step on.
-
-    Raises:
-      UserError: data are missing or wrong.
-    """
-
-  def init_args(self) -> tuple[Any, ...]:
-    """Returns the arguments of `method.init`."""
-
-  def begin(self, state: Any, progress: display.Progress) -> Any:
-    """Returns the state of a new run, of the method's initial one."""
-
-  def can_evaluate(self) -> bool:
-    """Whether there is anything to score."""
-
-  def value(self, result: Mapping[str, Any]) -> float:
-    """Returns what decides about the best checkpoint: higher is better."""
-
-  def evaluate(
-    self, step: int, state: Any, progress: display.Progress, stop: Any
-  ) -> Evaluation | None:
-    """Scores a state; None if a signal ended that early.
-
-    All processes do, each with the state on its own devices; all ask `stop`
-    equally often and return the same.
-    """
-
-  def draw(
-    self, step: int, state: Any, batch: Any, record: recorder.Recorder
-  ) -> None:
-    """Draws a state, and a batch if there is one (else None).
-
-    The first process does, alone: nothing in it may need the others.
-    """
+  init_args: tuple[Any, ...]
+  batches: Iterator[Any]
+  begin: Callable[..., Any] = lambda state, report: state
+  evaluate: Callable[..., Evaluation | None] | None
+  value: Callable[[Mapping[str, Any]], float]
+  draw: Callable[..., None]
 
 
 def check_config(config: ml_collections.ConfigDict) -> None:
@@ -116,16 +99,22 @@ def check_config(config: ml_collections.ConfigDict) -> None:
   parallel.check_batch_size(config.batch_size)
 
 
-def run(task: Task, workdir: str | os.PathLike) -> Any:
+def run(
+  config: ml_collections.ConfigDict,
+  workdir: str | os.PathLike,
+  open_task: Callable[[pathlib.Path, int], Task],
+) -> Any:
   """Trains until `config.stop_step`, going on from the last checkpoint.
 
   Killed at any moment and called again, it ends with the same parameters, bit
-  for bit, as without the interruption. SIGTERM and SIGINT save and return; of
-  several processes all do, after the same step, whichever of them got it.
+  for bit, as without the interruption. SIGTERM and SIGINT save and return; with
+  several processes all do so after the same step, whichever got the signal.
 
   Args:
-    task: what is trained; its config is checked.
+    config: the run's config, checked.
     workdir: the run's folder.
+    open_task: (workdir, steps taken so far) -> the task, whose data are there;
+      called before anything is shown.
 
   Returns:
     The state after the last step taken.
@@ -135,46 +124,63 @@ def run(task: Task, workdir: str | os.PathLike) -> Any:
       another run.
     window.NonFiniteError: a loss or a parameter became NaN or infinite.
   """
-  workdir = pathlib.Path(os.path.abspath(workdir))
-  if workdir.exists() and not workdir.is_dir():
-    raise errors.UserError(f'{workdir} is a file; expected a folder')
-  _check_shared(workdir)
+  workdir = _make_folder(workdir)
   with contextlib.ExitStack() as stack:
     stop = stack.enter_context(signals.StopSignals(cluster.Agreement()))
     checkpoints = stack.enter_context(
-      checkpoint.Checkpoints(workdir, keep_last=task.config.keep_last)
+      checkpoint.Checkpoints(workdir, keep_last=config.keep_last)
     )
-    step, scores = _claim(workdir, task.config, checkpoints)
-    # What the data need made is made once.
+    stack.enter_context(_explained(checkpoints))
+    step, scores = _claim(workdir, config, checkpoints)
+    # The first process makes what the data need, once.
     with cluster.first_process_first():
-      batches = parallel.prefetch(task.open(workdir, step))
-    config = task.config
-    stream = None
-    if not cluster.is_first():
-      stream = stack.enter_context(open(os.devnull, 'w'))
-    progress = stack.enter_context(
-      display.Progress(
-        'train', total=config.stop_step, start=step, stream=stream
-      )
-    )
+      task = open_task(workdir, step)
+      batches = parallel.prefetch(task.batches)
+    config, first = task.config, cluster.is_first()
+    progress = stack.enter_context(_progress(config.stop_step, step))
     state = _create_or_restore(task, checkpoints, step, progress)
     _describe(state, workdir, progress)
-    record = stack.enter_context(
-      recorder.Recorder(workdir, write=cluster.is_first())
-    )
+    record = stack.enter_context(recorder.Recorder(workdir, write=first))
     record.write_text(step, 'config', f'```\n{config}\n```')
-    after = _Afterwards(
-      task, workdir, checkpoints, record, progress, stop, scores
-    )
-    after.catch_up(step, state)
+    numbers = window.Window()
     train_step = parallel.pmap_step(task.method.train_step)
-    key = rng.root(config.seed)
-    while step < config.stop_step and not stop.poll():
+    key, batch = rng.root(config.seed), None
+
+    while True:
+      # First of all, so that what a kill cut short is made up for.
+      if _evaluation_due(task, step, scores):
+        done = task.evaluate(step, parallel.local(state), progress, stop.poll)
+        if done:
+          _draw(task, step, state, batch, record, progress)
+          record.write_scalars(step, 'eval', done.scalars)
+          scores = _rank(scores, done.result, task.value)
+          _keep_scores(workdir, scores, checkpoints)
+          shown = display.format_values(done.shown)
+          progress.message(f'step {step}: {shown}')
+      if step >= config.stop_step or stop.poll():
+        break
       batch = next(batches)
       state, metrics = train_step(state, batch, key)
       step += 1
-      after.step(step, state, metrics, batch)
-    after.finish(step, state)
+      numbers.add(step, metrics)
+      progress.update(step, numbers.newest() if progress.due() else None)
+      last = step == config.stop_step
+      evaluates = _evaluation_due(task, step, scores)
+      if last or is_due(step, config.log_every):
+        means = numbers.take_mean()
+        record.write_scalars(step, 'train', means | _timing(progress))
+      if last or evaluates or is_due(step, config.checkpoint_every):
+        _save(checkpoints, step, state, numbers, config)
+      if is_due(step, config.picture_every) and not evaluates:
+        _draw(task, step, state, batch, record, progress)
+    if step and step not in checkpoints.steps():
+      _save(checkpoints, step, state, numbers, config)
+    checkpoints.wait()
+    if stop.requested:
+      progress.message(
+        f'stopped by {stop.requested} and saved at step {step} of'
+        f' {config.stop_step}; run the same command again to continue'
+      )
   return state
 
 
@@ -183,121 +189,73 @@ def is_due(step: int, every: int) -> bool:
   return every > 0 and step % every == 0
 
 
-class _Afterwards:
-  """What follows a step: display, log, pictures, checkpoint, evaluation."""
+def _evaluation_due(task, step, scores):
+  """Says whether a state is to be scored that no earlier process scored."""
+  done = scores['last']['checkpoint_step'] if scores else 0
+  config = task.config
+  due = is_due(step, config.eval_every) or step == config.stop_step
+  return task.evaluate is not None and step > done and due
 
-  def __init__(
-    self, task, workdir, checkpoints, record, progress, stop, scores
-  ):
-    self._task, self._config, self._workdir = task, task.config, workdir
-    self._checkpoints, self._record = checkpoints, record
-    self._progress, self._stop = progress, stop
-    self._window = window.Window()
-    self._scores = scores
-    self._batch = None
 
-  def catch_up(self, step: int, state: Any) -> None:
-    """Does the evaluation before which an earlier process was stopped."""
-    if step and self._evaluation_due(step):
-      self._evaluate(step, state)
+def _timing(progress):
+  rate = progress.rate()
+  return {'steps_per_second': rate} if rate else {}
 
-  def step(self, step: int, state: Any, metrics: Any, batch: Any) -> None:
-    """Does what is due after a step."""
-    config = self._config
-    if hasattr(self._task.method, 'pictures'):
-      # Only for them: it keeps the batch's memory until the next step.
-      self._batch = batch
-    self._window.add(step, metrics)
-    values = self._window.newest() if self._progress.due() else None
-    self._progress.update(step, values or None)
-    last = step == config.stop_step
-    evaluation = self._evaluation_due(step)
-    with self._explained():
-      if is_due(step, config.log_every) or last:
-        means = self._window.take_mean()
-        rate = self._progress.rate()
-        timing = {'steps_per_second': rate} if rate else {}
-        self._record.write_scalars(step, 'train', {**means, **timing})
-      if evaluation or last or is_due(step, config.checkpoint_every):
-        self._save(step, state)
-      if is_due(step, config.picture_every) and not evaluation:
-        self._draw(step, state)
-      if evaluation:
-        self._evaluate(step, state)
 
-  def finish(self, step: int, state: Any) -> None:
-    """Saves what a signal interrupted, and says how the run ended."""
-    if step and step not in self._checkpoints.steps():
-      with self._explained():
-        self._save(step, state)
-    self._checkpoints.wait()
-    if self._stop.requested:
-      self._progress.message(
-        f'stopped by {self._stop.requested} and saved at step {step} of'
-        f' {self._config.stop_step}; run the same command again to continue'
-      )
-
-  def _evaluation_due(self, step):
-    done = self._scores.get('last', {}).get('checkpoint_step', -1)
-    due = is_due(step, self._config.eval_every)
-    due = due or step == self._config.stop_step
-    return self._task.can_evaluate() and step > done and due
-
-  @contextlib.contextmanager
-  def _explained(self):
-    """Adds to an error where the last good checkpoint is."""
-    try:
-      yield
-    except window.NonFiniteError as e:
-      self._checkpoints.wait()
-      latest = self._checkpoints.latest()
-      where = 'no checkpoint was written'
-      if latest is not None:
-        path = self._checkpoints.folder / str(latest)
-        where = f'the last good checkpoint is {path}'
-      raise window.NonFiniteError(f'{e}; {where}') from None
-
-  def _save(self, step, state):
-    self._window.check()
-    bad = window.find_non_finite(parallel.local(state))
-    if bad:
-      more = f' and {len(bad) - 3} more' if len(bad) > 3 else ''
-      raise window.NonFiniteError(
-        f'not finite in the state after step {step}: {", ".join(bad[:3])}{more}'
-      )
-    config = workdir_lib.config_to_dict(self._config)
-    self._checkpoints.save(step, state, config=config)
-
-  def _evaluate(self, step, state):
-    done = self._task.evaluate(
-      step, parallel.local(state), self._progress, self._stop
+def _save(checkpoints, step, state, numbers, config):
+  """Saves a state in which, and on the way to which, everything is finite."""
+  numbers.check()
+  bad = window.find_non_finite(parallel.local(state))
+  if bad:
+    more = f' and {len(bad) - 3} more' if len(bad) > 3 else ''
+    raise window.NonFiniteError(
+      f'not finite in the state after step {step}: {", ".join(bad[:3])}{more}'
     )
-    if done is None:
-      return
-    self._draw(step, state)
-    # scores.json must never name a checkpoint that a kill could still undo.
-    self._checkpoints.wait()
-    self._record.write_scalars(step, 'eval', done.scalars)
-    best = self._scores.get('best')
-    self._scores['last'] = done.result
-    value = self._task.value
-    if best is None or value(done.result) >= value(best):
-      self._scores['best'] = done.result
-    self._checkpoints.best = self._scores['best']['checkpoint_step']
-    if cluster.is_first():
-      workdir_lib.write_json(self._workdir / 'scores.json', self._scores)
-    self._checkpoints.prune()
-    self._progress.message(f'step {step}: {display.format_values(done.shown)}')
-
-  def _draw(self, step, state):
-    if not cluster.is_first():
-      return
-    with self._progress.pause():
-      self._task.draw(step, parallel.local(state), self._batch, self._record)
+  checkpoints.save(step, state, config=workdir_lib.config_to_dict(config))
 
 
-def _check_shared(workdir):
-  """Makes the folder, and checks that all processes see it."""
+def _draw(task, step, state, batch, record, progress):
+  if cluster.is_first():
+    with progress.pause():
+      task.draw(step, parallel.local(state), batch, record)
+
+
+def _rank(scores, result, value):
+  """Returns the scores with a new result, which wins over an equal best."""
+  best = scores.get('best')
+  if best is None or value(result) >= value(best):
+    best = result
+  return {'last': result, 'best': best}
+
+
+def _keep_scores(workdir, scores, checkpoints):
+  """Writes the scores, and keeps the best checkpoint and no earlier best."""
+  # scores.json must never name a checkpoint that a kill could still undo.
+  checkpoints.wait()
+  checkpoints.best = scores['best']['checkpoint_step']
+  if cluster.is_first():
+    workdir_lib.write_json(workdir / 'scores.json', scores)
+  checkpoints.prune()
+
+
+@contextlib.contextmanager
+def _explained(checkpoints):
+  """Adds to a NonFiniteError where the last good checkpoint is."""
+  try:
+    yield
+  except window.NonFiniteError as e:
+    checkpoints.wait()
+    latest = checkpoints.latest()
+    where = 'no checkpoint was written'
+    if latest is not None:
+      path = checkpoints.folder / str(latest)
+      where = f'the last good checkpoint is {path}'
+    raise window.NonFiniteError(f'{e}; {where}') from None
+
+
+def _make_folder(workdir):
+  """Makes the run's folder, checks that all processes see it, returns it."""
+  workdir = files.check_folder(os.path.abspath(workdir))
   with cluster.first_process_first():
     if cluster.is_first():
       workdir.mkdir(parents=True, exist_ok=True)
@@ -309,43 +267,60 @@ def _check_shared(workdir):
       f'process {jax.process_index()} does not see {workdir}, which process 0'
       ' made; expected a --workdir on a file system that all share'
     )
+  return workdir
 
 
 def _claim(workdir, config, checkpoints):
-  """Checks that the folder is this run's.
+  """Checks that the folder is this run's, and clears what will come again.
 
   Returns:
     The step that it is at, and the scores so far, for all processes as the
     first one found them.
   """
   new = workdir_lib.config_to_dict(config)
-  step, known, first = cluster.gather(
+  step, scores, first = cluster.gather(
     [checkpoints.latest() or 0, workdir_lib.read_scores(workdir), new]
   )[0]
-  workdir_lib.check_command(first, new)
+  config_fields.check_command(first, new)
   if step:
     old = checkpoints.config(step)
-    workdir_lib.check_config(old, new, workdir=str(workdir))
-  if known and known['best']['checkpoint_step'] not in checkpoints.steps():
-    known = {}  # Its checkpoint was removed by hand.
-  if known:
-    checkpoints.best = known['best']['checkpoint_step']
+    config_fields.check_config(old, new, workdir=str(workdir))
+  if scores and scores['best']['checkpoint_step'] not in checkpoints.steps():
+    scores = {}  # Its checkpoint was removed by hand.
+  if scores:
+    checkpoints.best = scores['best']['checkpoint_step']
   if cluster.is_first():
-    evaluated = known['last']['checkpoint_step'] if known else -1
+    evaluated = scores['last']['checkpoint_step'] if scores else 0
     recorder.cut_lines(workdir, step=step, evaluated=evaluated)
     workdir_lib.write_json(workdir / 'config.json', new)
     provenance.note(workdir)
-    if not known:
+    if not scores:
       (workdir / 'scores.json').unlink(missing_ok=True)
-  return step, known
+  return step, scores
+
+
+@contextlib.contextmanager
+def _progress(total, start):
+  """A progress line, which only the first process shows."""
+  with (
+    open(os.devnull, 'w') as nowhere,
+    display.Progress(
+      'train',
+      total=total,
+      start=start,
+      stream=None if cluster.is_first() else nowhere,
+    ) as progress,
+  ):
+    yield progress
 
 
 def _create_or_restore(task, checkpoints, step, progress):
-  """Returns the first state."""
-  config, args = task.config, task.init_args()
+  """Returns the state before the first step that is taken."""
+  method, config = task.method, task.config
   if not step:
-    return task.begin(parallel.init(task.method.init, *args), progress)
-  like = jax.eval_shape(task.method.init, *args)
+    state = parallel.init(method.init, *task.init_args)
+    return task.begin(state, progress.message)
+  like = jax.eval_shape(method.init, *task.init_args)
   state = checkpoints.restore(step, like, name=config.name)
   ahead = max(0, config.stop_step - step)
   progress.message(f'continuing after step {step}: {ahead} steps to go')

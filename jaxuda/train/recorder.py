@@ -1,4 +1,4 @@
-"""What a run writes down while it goes: JSON lines, TensorBoard, pictures.
+"""Records of a run: JSON lines, TensorBoard, pictures.
 
 Importing this loads TensorFlow, through clu's metric writers.
 """
@@ -20,15 +20,14 @@ class Recorder:
   """Writes the numbers and pictures of one run; a context manager."""
 
   def __init__(self, workdir: str | os.PathLike, *, write: bool = True):
-    """Opens the files.
+    """Opens no file before the context is entered.
 
     Args:
       workdir: the run's folder.
-      write: False to write nothing: all processes but the first.
+      write: False to write nothing, as in all processes but the first.
     """
     self._workdir = pathlib.Path(workdir)
     self._write = write
-    self._lines = self._events = None
 
   def __enter__(self) -> 'Recorder':
     if self._write:
@@ -66,7 +65,7 @@ class Recorder:
 
     Args:
       step: steps taken.
-      name: what is shown.
+      name: name of what is shown, such as 'target'.
       picture: uint8 [H, W, 3] RGB.
     """
     if not self._write:
@@ -82,27 +81,20 @@ class Recorder:
 
 
 def cut_lines(workdir: str | os.PathLike, *, step: int, evaluated: int) -> None:
-  """Removes from metrics.jsonl what a resumed run will write again.
+  """Removes from metrics.jsonl the lines that a resumed run writes again.
 
   Args:
     workdir: the run's folder.
-    step: the step that the run goes on from; later lines are removed, and with
-      them a last line that a killed process wrote in part.
-    evaluated: step of the last evaluation that was finished; lines of later
-      evaluations are removed.
+    step: the step that the run goes on from. Later lines are removed, and so is
+      a last line that a killed process wrote in part.
+    evaluated: the step of the last finished evaluation. Lines of later ones are
+      removed.
   """
   path = pathlib.Path(workdir) / 'metrics.jsonl'
   if not path.is_file():
     return
-  kept = []
-  for line in path.read_text().splitlines():
-    try:
-      entry = json.loads(line)
-    except ValueError:
-      continue
-    last = evaluated if entry['kind'] == 'eval' else step
-    if entry['step'] <= min(step, last):
-      kept.append(line + '\n')
-  part = path.with_name(path.name + '.part')
-  part.write_text(''.join(kept))
-  part.rename(path)
+  latest = {'train': step, 'eval': min(step, evaluated)}
+  lines = workdir_lib.read_lines(path)
+  workdir_lib.write_lines(
+    path, (x for x in lines if x['step'] <= latest[x['kind']])
+  )

@@ -1,8 +1,9 @@
 """Training of a segmentation method, the same for every method."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
+import functools
+import importlib
 import os
-import pathlib
 from typing import Any
 
 import jax
@@ -15,15 +16,11 @@ from jaxuda.evaluate import evaluation
 from jaxuda.evaluate import scores
 from jaxuda.notebook import gallery
 from jaxuda.run import own_classes
-from jaxuda.run import signals
 from jaxuda.run import workdir as workdir_lib
 from jaxuda.step import parallel
 from jaxuda.step import rng
 from jaxuda.train import loop
-from jaxuda.train import preparation
-from jaxuda.train import recorder
 from jaxuda.train import warm_start
-from jaxuda.ui import display
 from jaxuda.ui import panels
 
 # Rows of a panel.
@@ -46,7 +43,8 @@ def train(config: ml_collections.ConfigDict, workdir: str | os.PathLike) -> Any:
   """
   check_config(config)
   config = own_classes.count(config)
-  return loop.run(_Task(config, methods.create(config)), workdir)
+  method = methods.create(config)
+  return loop.run(config, workdir, functools.partial(_open, config, method))
 
 
 def check_config(config: ml_collections.ConfigDict) -> None:
@@ -60,117 +58,22 @@ def check_config(config: ml_collections.ConfigDict) -> None:
   labels.get_class_set(config.classes)
 
 
-class _Task:
-  """A `loop.Task`: batches of two domains, scored on the target."""
+def prepare(method: Any, config: ml_collections.ConfigDict) -> Any:
+  """Returns a method with what it needs of the data as a whole; most need none.
 
-  def __init__(self, config: ml_collections.ConfigDict, method: Any):
-    self.config, self.method = config, method
-    self._samples: dict[str, Any] | None = None
-
-  def open(self, workdir: pathlib.Path, step: int) -> Iterator[Any]:
-    """Data are prepared, or found missing, before anything else is shown."""
-    self.config = own_classes.keep(self.config, workdir, begun=bool(step))
-    self.method = preparation.run(self.method, self.config)
-    batches = _stream(self.config, self.method, step)
-    if self.can_evaluate():
-      _eval_stream(self.config, self.config.eval_batch_size)
-    return batches
-
-  def init_args(self) -> tuple[Any, ...]:
-    """See `workdir.init_args`."""
-    return workdir_lib.init_args(self.config, self.method)
-
-  def begin(self, state: Any, progress: display.Progress) -> Any:
-    """Takes over the weights that the config names."""
-    config = self.config
-    if 'generator' in config:
-      state = warm_start.load_generator(
-        state, config.generator, which=config.generator_checkpoint
-      )
-    if not config.get('initial'):
-      return state
-    return warm_start.load(
-      state,
-      config.initial,
-      which=config.initial_checkpoint,
-      options=getattr(self.method, 'network', None),
-      report=progress.message,
-    )
-
-  def can_evaluate(self) -> bool:
-    """Not without a segmentation, as in image translation."""
-    return hasattr(self.method, 'predict')
-
-  def value(self, result: Mapping[str, Any]) -> float:
-    """The mean IoU that decides."""
-    return scores.best(result)
-
-  def evaluate(
-    self,
-    step: int,
-    state: Any,
-    progress: display.Progress,
-    stop: signals.StopSignals,
-  ) -> loop.Evaluation | None:
-    """Scores the target's evaluation split."""
-    result = evaluation.run(
-      self.method,
-      state,
-      self.config,
-      step=step,
-      progress=progress,
-      stop=stop.poll,
-    )
-    if result is None:
-      return None
-    figures = {
-      name: figure['value']
-      for name, figure in result['figures'].items()
-      if not isinstance(figure['value'], dict)
-    }
-    del result['images']
-    return loop.Evaluation(
-      result=result,
-      scalars=figures,
-      shown={k: v for k, v in figures.items() if k.startswith('mIoU')},
-    )
-
-  def draw(
-    self, step: int, state: Any, batch: Any, record: recorder.Recorder
-  ) -> None:
-    """Draws the first images of the evaluation split, and a training batch."""
-    if self.can_evaluate():
-      self._draw_target(step, state, record)
-    if batch is None:
-      return
-    shown = _picture(
-      state,
-      parallel.first_share(batch),
-      rng.root(self.config.seed),
-      method=self.method,
-    )
-    class_set = labels.get_class_set(self.config.classes)
-    panel = panels.make_training_panel(
-      jax.device_get(shown), colors=class_set.colors
-    )
-    record.write_picture(step, 'training', panel)
-
-  def _draw_target(self, step, state, record):
-    if self._samples is None:
-      self._samples = gallery.read_samples(self.config, count=_PICTURES)
-    class_set = labels.get_class_set(self.config.classes)
-    out = _predict(state, self._samples['image'], method=self.method)
-    panel = panels.make_panel(
-      self._samples, jax.device_get(out), colors=class_set.colors
-    )
-    legend = panels.draw_legend(
-      class_set.names, class_set.colors, width=panel.shape[1]
-    )
-    record.write_picture(step, 'target', panels.stack([panel, legend]))
+  Raises:
+    UserError: what it needs is missing or does not fit.
+  """
+  if not method.preparation:
+    return method
+  return importlib.import_module(method.preparation).prepare(method, config)
 
 
-def _stream(config, method, step):
-  return pipeline.train_stream(
+def _open(config, method, workdir, step):
+  """Finishes config and method, and opens the data or finds them missing."""
+  config = own_classes.keep(config, workdir, begun=bool(step))
+  method = prepare(method, config)
+  batches = pipeline.train_stream(
     config.data,
     classes=config.classes,
     needs=method.needs,
@@ -180,15 +83,79 @@ def _stream(config, method, step):
     process_index=jax.process_index(),
     process_count=jax.process_count(),
   )
-
-
-def _eval_stream(config, batch_size):
-  return pipeline.eval_stream(
-    config.data,
-    classes=config.classes,
-    batch_size=batch_size,
-    with_depth=True,
+  evaluate = samples = None
+  if method.predict is not None:
+    # Missing images are found now, not after hours.
+    pipeline.eval_stream(
+      config.data,
+      classes=config.classes,
+      batch_size=config.eval_batch_size,
+      with_depth=True,
+    )
+    evaluate = functools.partial(_evaluate, config, method)
+    samples = functools.cache(
+      functools.partial(gallery.read_samples, config, count=_PICTURES)
+    )
+  return loop.Task(
+    config=config,
+    method=method,
+    init_args=workdir_lib.init_args(config, method),
+    batches=batches,
+    begin=functools.partial(_begin, config, method),
+    evaluate=evaluate,
+    value=scores.best,
+    draw=functools.partial(_draw, config, method, samples),
   )
+
+
+def _begin(config, method, state, report):
+  """Takes over the weights that the config names."""
+  if 'generator' in config:
+    state = warm_start.load_generator(
+      state, config.generator, which=config.generator_checkpoint
+    )
+  if not config.get('initial'):
+    return state
+  return warm_start.load(
+    state,
+    config.initial,
+    which=config.initial_checkpoint,
+    options=method.network,
+    report=report,
+  )
+
+
+def _evaluate(config, method, step, state, progress, stop):
+  """Scores the target's evaluation split."""
+  result = evaluation.run(
+    method, state, config, step=step, progress=progress, stop=stop
+  )
+  if result is None:
+    return None
+  del result['images']
+  figures = {
+    name: figure['value']
+    for name, figure in result['figures'].items()
+    if not isinstance(figure['value'], dict)
+  }
+  shown = {k: v for k, v in figures.items() if k.startswith('mIoU')}
+  return loop.Evaluation(result=result, scalars=figures, shown=shown)
+
+
+def _draw(config, method, samples, step, state, batch, record):
+  """Draws the first images of the evaluation split, and a training batch."""
+  class_set = labels.get_class_set(config.classes)
+  colors = class_set.colors
+  if samples:
+    out = _predict(state, samples()['image'], method=method)
+    panel = panels.make_panel(samples(), jax.device_get(out), colors=colors)
+    panel = panels.stack_with_legend([panel], class_set.names, colors)
+    record.write_picture(step, 'target', panel)
+  if batch is not None and method.pictures is not None:
+    share, key = parallel.first_share(batch), rng.root(config.seed)
+    shown = jax.device_get(_picture(state, share, key, method=method))
+    panel = panels.make_training_panel(shown, colors=colors)
+    record.write_picture(step, 'training', panel)
 
 
 _predict: Callable[..., Any] = jax.jit(

@@ -1,4 +1,4 @@
-"""The network that a training begins with."""
+"""Networks that a training begins with: of another run, or foreign weights."""
 
 from collections.abc import Callable
 import pathlib
@@ -23,17 +23,17 @@ def load(
   options: Any = None,
   report: Callable[[str], Any] = print,
 ) -> Any:
-  """Puts a network into a fresh state, of a run or of foreign weights.
+  """Puts the network of a run, or foreign weights, into a fresh state.
 
   Args:
     state: a training state before the first step.
-    initial: a run's folder, a conversion's, or a file of weights.
-    which: of a run, see `load_network`.
+    initial: folder of a run or of a conversion, or a file of weights.
+    which: checkpoint of the run, see `load_network`.
     options: `deeplab.Options` of the state's network, if it has any.
-    report: told in a line what was taken and what stays random.
+    report: takes a line that says what was taken and what stays random.
 
   Raises:
-    UserError: it is none of the three, or does not fit.
+    UserError: `initial` is none of the three, or does not fit.
   """
   if 'task' not in state.nets:
     raise errors.UserError(
@@ -52,7 +52,7 @@ def load(
 
 
 def _load_weights(state, path, options, report):
-  """Takes what fits; the backbone must."""
+  """Takes the weights that fit; those of the backbone must."""
   weights = converted.read(path)
   title = f'{weights.record["file"]} ({weights.record["title"]})'
   if options is not None:
@@ -83,41 +83,37 @@ def _load_weights(state, path, options, report):
 def load_network(state: Any, workdir: str, *, which: str = 'last') -> Any:
   """Puts the task network of another run into a fresh state.
 
-  Its parameters and running statistics, which a teacher gets a copy of; step,
+  Parameters and running statistics are taken, and copied to a teacher; step,
   optimizers and everything else stay as they are.
 
   Args:
     state: a training state before the first step.
     workdir: the other run's folder.
-    which: its checkpoint: 'last', 'best' or a step.
+    which: the other run's checkpoint: 'last', 'best' or a step.
 
   Raises:
     UserError: there is no such run or checkpoint, or it has another network.
   """
   run = workdir_lib.load(workdir, which=which)
   mine, theirs = state.nets['task'], run.state.nets['task']
-  for field in ('params', 'batch_stats'):
-    _check_equal(
-      getattr(mine, field),
-      getattr(theirs, field),
-      where=f'config.initial={workdir}',
-      hint='the network must be the same',
-    )
+  where, hint = f'config.initial={workdir}', 'the network must be the same'
+  _check_equal(mine.params, theirs.params, where=where, hint=hint)
+  _check_equal(mine.batch_stats, theirs.batch_stats, where=where, hint=hint)
   return _replace(state, theirs.params, theirs.batch_stats)
 
 
 def load_generator(
   state: Any, workdir: str | None, *, which: str = 'last'
 ) -> Any:
-  """Puts the generator of a CycleGAN's run into a fresh state.
+  """Puts the generator of a CycleGAN run into a fresh state.
 
   Args:
     state: a training state before the first step, with a frozen generator.
-    workdir: the run's folder.
-    which: its checkpoint: 'last' or a step.
+    workdir: the CycleGAN run's folder.
+    which: the CycleGAN run's checkpoint: 'last' or a step.
 
   Raises:
-    UserError: there is no such run or checkpoint, or its generator is another.
+    UserError: there is no such run or checkpoint, or its generator differs.
   """
   if not workdir:
     raise errors.UserError(
@@ -140,25 +136,20 @@ def load_generator(
 
 def _check_equal(mine, theirs, *, where, hint):
   """Checks that two trees have the same paths, types and shapes."""
-  expected, found = checkpoint.flatten(mine), checkpoint.flatten(theirs)
-  for path in sorted({*expected, *found}):
-    here, there = (
-      f'{x[path].dtype}{list(x[path].shape)}' if path in x else 'nothing'
-      for x in (expected, found)
+  for path, here, there in checkpoint.differing(mine, theirs):
+    raise errors.UserError(
+      f'{where} has {there or "nothing"} for {path}; expected'
+      f' {here or "nothing"}: {hint}'
     )
-    if here != there:
-      raise errors.UserError(
-        f'{where} has {there} for {path}; expected {here}: {hint}'
-      )
 
 
 def _replace(state, params, stats):
-  """Gives the task network, and a teacher, these parameters."""
+  """Gives these parameters to the task network, and to a teacher."""
   task = state.nets['task'].replace(params=params, batch_stats=stats)
   state = state.replace(nets={**state.nets, 'task': task})
   if state.teacher is None:
     return state
-  # A copy: the step gives its memory away, which no two leaves may share.
+  # Copied: the step donates its memory, which no two leaves may share.
   params, stats = jax.tree.map(jnp.copy, (params, stats))
   return state.replace(
     teacher=state.teacher.replace(params=params, batch_stats=stats)

@@ -10,8 +10,8 @@ import numpy as np
 from jaxuda import errors
 from jaxuda.run import checkpoint
 
-# Steps that may be under way on the devices. More would only pile up batches;
-# fewer would leave the devices waiting for the host.
+# Steps that may be under way on the devices. More would only pile up batches,
+# and with fewer the devices would wait for the host.
 _IN_FLIGHT = 2
 
 
@@ -20,7 +20,7 @@ class NonFiniteError(errors.UserError):
 
 
 class Window:
-  """The metrics since the last log line, on the devices until asked for."""
+  """The metrics since the last log line; on the devices until asked for."""
 
   def __init__(self):
     self._waiting = []
@@ -34,7 +34,7 @@ class Window:
       jax.block_until_ready(self._waiting[-1 - _IN_FLIGHT][1])
 
   def newest(self) -> dict[str, float]:
-    """Returns the newest metrics that need no waiting; {} if there are none."""
+    """Returns the newest metrics that are ready; {} if there are none yet."""
     ready = self._waiting[: max(0, len(self._waiting) - _IN_FLIGHT)]
     if ready:
       return _floats(jax.device_get(ready[-1][1]))
@@ -44,7 +44,8 @@ class Window:
     """Fetches what is waiting and checks the losses.
 
     Raises:
-      NonFiniteError: names the first step with a bad loss, and the terms.
+      NonFiniteError: a loss is not finite; names the first such step, and all
+        such losses of it.
     """
     for step, metrics in jax.device_get(self._waiting):
       values = _floats(metrics)

@@ -1,28 +1,12 @@
-r"""The source's training images as a run's image transform network sees them.
-
-    python -m jaxuda.translate --workdir=DIR --out=FOLDER \
-        [--checkpoint=last|best|STEP]
-
-Writes FOLDER in the layout of one's own pictures (docs/data.md), at the size
-that the run was trained at: images/train/NAME.png, labels/train/NAME.png,
-depth/train/NAME.png (where the source has depth) and classes.json. Any method
-trains on it with
-
-    --config.data.source.dataset=folder --config.data.source.manual_dir=FOLDER
-
-Runs of configs/gio_ada.py (rows with a transform network) and of
-configs/cyclegan.py have one. Killed, the same command goes on.
-"""
+"""Training sets made of the source's images by an image transform network."""
 
 from collections.abc import Iterator
-import functools
+import contextlib
 import hashlib
 import json
 import os
-import pathlib
 from typing import Any
 
-from absl import flags
 import jax
 import numpy as np
 
@@ -30,22 +14,22 @@ from jaxuda import errors
 from jaxuda.data.classes import labels
 from jaxuda.depth import formats
 from jaxuda.run import workdir as workdir_lib
-from jaxuda.ui import command
 from jaxuda.ui import display
+from jaxuda.ui import files
 from jaxuda.ui import panels
 
 _DESCRIPTION = 'translation.json'
-# The labels of most sources tell these classes apart, whatever a run's are.
+# The labels of most sources tell these classes apart, whichever the run has.
 _FINEST = 'cityscapes19'
 _CENTIMETRES = {'code': 'metres', 'unit': 0.01, 'missing': [0]}
 
 
 def encode_depth(metres: np.ndarray, valid: np.ndarray) -> np.ndarray:
-  """Returns centimetres, uint16: 1 to 65535, and 0 where there is no depth.
+  """Returns depth in centimetres, uint16 [H, W]: 1..65535, and 0 for none.
 
   Args:
-    metres: [H, W].
-    valid: bool [H, W].
+    metres: depth [H, W] in metres.
+    valid: bool [H, W], where there is depth.
   """
   raw = np.clip(np.round(100 * np.float64(metres)), 1, 65535)
   return np.where(valid, raw, 0).astype(np.uint16)
@@ -55,21 +39,21 @@ def write_set(run: workdir_lib.Run, out: str | os.PathLike[str]) -> int:
   """Writes the transformed source of a run.
 
   Args:
-    run: with the method's transform network.
+    run: a run whose method has an image transform network.
     out: a new folder, or one that was begun by the same run.
 
   Returns:
-    How many examples there are.
+    The number of examples.
 
   Raises:
     UserError: the run has no transform network, or `out` holds something else.
   """
-  if not hasattr(run.method, 'translate') or 'gen' not in run.state.nets:
+  if run.method.translate is None or 'gen' not in run.state.nets:
     raise errors.UserError(
       f'the run of {run.config.name} has no image transform network; expected'
       ' one of configs/cyclegan.py, or of configs/gio_ada.py in a row with one'
     )
-  out = pathlib.Path(out)
+  out = files.check_folder(out)
   classes, count, examples = _read_source(run.config)
   _claim(out, _describe(run), classes)
   table = labels.merge_map(classes, run.config.classes)
@@ -89,27 +73,24 @@ def _read_source(config: Any) -> tuple[str, int, Iterator[Any]]:
   """Returns (the labels' class set, number of examples, examples)."""
   from jaxuda.data import pipeline
 
-  own = config.classes
-  for classes in (_FINEST, own):
-    try:
-      labels.merge_map(classes, own)
-      examples, count = pipeline.image_stream(
-        config.data,
-        domain='source',
-        fields=('image', 'label', 'depth'),
-        optional=('depth',),
-        classes=classes,
-      )
-    except errors.UserError:
-      if classes == own:
-        raise
-    else:
-      return classes, count, examples
-  raise AssertionError('a class set merges to itself')
+  def read(classes):
+    labels.merge_map(classes, config.classes)
+    examples, count = pipeline.image_stream(
+      config.data,
+      domain='source',
+      fields=('image', 'label', 'depth'),
+      optional=('depth',),
+      classes=classes,
+    )
+    return classes, count, examples
+
+  with contextlib.suppress(errors.UserError):
+    return read(_FINEST)
+  return read(config.classes)
 
 
 def _describe(run):
-  """What the transform network is: its config and its step."""
+  """Returns what identifies the transform network, in JSON types."""
   text = json.dumps(workdir_lib.config_to_dict(run.config), sort_keys=True)
   return {
     'made_by': 'jaxuda.translate',
@@ -121,9 +102,7 @@ def _describe(run):
 
 
 def _claim(out, description, classes):
-  """Begins the folder, or checks that it was begun by the same run."""
-  if out.exists() and not out.is_dir():
-    raise errors.UserError(f'{out} is a file; expected a folder to write to')
+  """Begins the folder, or checks that the same run began it."""
   file = out / _DESCRIPTION
   if file.is_file() and json.loads(file.read_text()) == description:
     return
@@ -143,7 +122,7 @@ def _claim(out, description, classes):
 
 
 def _write(out, name, example):
-  """Writes label and depth."""
+  """Writes the label and the depth of an example."""
   label = np.asarray(example['label']).astype(np.uint8)
   panels.write_png(out / 'labels' / 'train' / f'{name}.png', label)
   if 'depth' in example:
@@ -154,43 +133,14 @@ def _write(out, name, example):
 
 
 def _translate(run, example, table):
-  """Returns uint8 [H, W, 3] of one example, whose label is mapped first."""
+  """Returns the image uint8 [H, W, 3] of an example; maps its label first."""
   label = table[np.asarray(example['label'])].astype(np.int32)
   source = {k: v[None] for k, v in {**example, 'label': label}.items()}
   image = np.asarray(_run(run.state, source, method=run.method))[0]
   return np.clip(np.round(image), 0, 255).astype(np.uint8)
 
 
-@functools.partial(jax.jit, static_argnames='method')
-def _run(state, source, *, method):
-  return method.translate(state, source)
-
-
-def main() -> None:
-  """Runs the command line."""
-  command.hide_accelerators()
-  run = workdir_lib.load(
-    flags.FLAGS.workdir,
-    which=flags.FLAGS.checkpoint,
-    only=lambda path: path.startswith(('step', 'nets/gen/params')),
-  )
-  for field in ('data_dir', 'manual_dir'):
-    value = getattr(flags.FLAGS, field)
-    if value:
-      data = run.config.data
-      (data if field == 'data_dir' else data.source)[field] = value
-  count = write_set(run, flags.FLAGS.out)
-  print(f'wrote {count} examples to {flags.FLAGS.out}')
-
-
-def define_flags():
-  """Only when run as a program: `main` has flags of its own."""
-  flags.DEFINE_string('workdir', None, 'Folder of the run.', required=True)
-  flags.DEFINE_string('out', None, 'Folder to write to.', required=True)
-  flags.DEFINE_string(
-    'checkpoint', 'last', 'last, best (by the main mIoU) or a step.'
-  )
-  flags.DEFINE_string('data_dir', None, 'Where TFDS keeps its data.')
-  flags.DEFINE_string(
-    'manual_dir', None, 'Where the source dataset was downloaded to.'
-  )
+_run = jax.jit(
+  lambda state, source, method: method.translate(state, source),
+  static_argnames='method',
+)

@@ -61,6 +61,27 @@ def hide_accelerators() -> None:
     tf.config.set_visible_devices([], kind)
 
 
+def define_cluster() -> None:
+  """Defines the flags that say which of several processes this is.
+
+  See `run.cluster`.
+  """
+  values = flags.FLAGS
+  flags.DEFINE_string(
+    'coordinator_address',
+    None,
+    'HOST:PORT of process 0, the same for all.',
+    flag_values=values,
+  )
+  for name, default, text in (
+    ('num_processes', None, 'Number of processes.'),
+    ('process_id', None, 'Number of this process, from 0.'),
+    ('connect_timeout', 300, 'Seconds within which all must have started.'),
+    ('heartbeat_timeout', 100, 'Seconds of silence after which one is dead.'),
+  ):
+    flags.DEFINE_integer(name, default, text, flag_values=values)
+
+
 def fail(message: str) -> None:
   """Prints one line on stderr and exits with 1."""
   report(message)

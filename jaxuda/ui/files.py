@@ -1,9 +1,11 @@
-"""Files that appear whole or not at all."""
+"""Files that appear whole or not at all, and folders to write them to."""
 
 from collections.abc import Iterator
 import contextlib
 import os
 import pathlib
+
+from jaxuda import errors
 
 
 @contextlib.contextmanager
@@ -28,3 +30,15 @@ def atomic(path: str | os.PathLike) -> Iterator[pathlib.Path]:
     os.replace(part, path)
   finally:
     part.unlink(missing_ok=True)
+
+
+def check_folder(path: str | os.PathLike) -> pathlib.Path:
+  """Returns the path of a folder to write to, which may not exist yet.
+
+  Raises:
+    UserError: there is a file of that name.
+  """
+  path = pathlib.Path(path)
+  if path.exists() and not path.is_dir():
+    raise errors.UserError(f'{path} is a file; expected a folder to write to')
+  return path

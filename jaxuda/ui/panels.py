@@ -204,6 +204,23 @@ def stack(pictures: Sequence[np.ndarray]) -> np.ndarray:
   )
 
 
+def stack_with_legend(
+  pictures: Sequence[np.ndarray], names: Sequence[str], colors: np.ndarray
+) -> np.ndarray:
+  """Puts RGB pictures below one another, and the classes' colours below them.
+
+  Args:
+    pictures: each uint8 [H, W, 3] RGB.
+    names: the C classes.
+    colors: uint8 [C, 3] RGB.
+
+  Returns:
+    uint8 [H, W, 3] RGB.
+  """
+  width = max(p.shape[1] for p in pictures)
+  return stack([*pictures, draw_legend(names, colors, width=width)])
+
+
 def write_png(
   path: str | os.PathLike,
   picture: np.ndarray,

@@ -102,11 +102,7 @@ def _describe(method, name, network):
       ' expected student, teacher or disc'
     )
   module = method.task
-  options = {
-    field: getattr(module.options, field)
-    for field in _OPTIONS
-    if hasattr(module.options, field)
-  }
+  options = {field: getattr(module.options, field) for field in _OPTIONS}
   fields = {
     f.name: getattr(module, f.name)
     for f in dataclasses.fields(module)

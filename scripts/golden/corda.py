@@ -13,6 +13,7 @@ import numpy as np
 from golden import recipe
 from jaxuda.losses import multitask
 from jaxuda.methods import corda
+from jaxuda.methods.parts import learner
 from jaxuda.models import deeplab
 from jaxuda.models import pretrained
 from jaxuda.ops import classmix
@@ -130,7 +131,8 @@ def _weigh(mask, confidence, threshold):
 def _step(method, task, teacher, batch, chosen):
   """One step without jitter, blur and update; returns our entries."""
   source, target = batch['source'], dict(batch['target'])
-  full, _ = method.run(teacher.params, teacher.batch_stats, target['image'])
+  run = method.learner.run
+  full, _ = run(teacher.params, teacher.batch_stats, target['image'])
   ours = {'teacher_logits': full['logits'][:, ::4, ::4]}
   target['label'], confidence = pseudo_label.pseudo_label(full['logits'])
   for name, threshold in _THRESHOLDS.items():
@@ -142,15 +144,22 @@ def _step(method, task, teacher, batch, chosen):
   ours['mixed_labels'] = mixed['label']
   # The methods read metres.
   metres = {**source, 'depth': 655.36 / source['depth'] - 0.01}
-  (total, (terms, stats, _)), grads = jax.value_and_grad(
-    method.source_loss, has_aux=True
-  )(task.params, task.batch_stats, metres)
-  (more, (mixed_terms, stats)), mixed_grads = jax.value_and_grad(
-    method.mixed_loss, has_aux=True
-  )(task.params, stats, mixed)
-  ours |= terms | {k: v for k, v in mixed_terms.items() if 'depth' in k}
-  ours['loss_total_010'] = total + more
-  full, _ = method.run(task.params, task.batch_stats, mixed['image'])
+  passes = (method.source_loss, metres), (method.mixed_loss, mixed)
+  grads, stats, terms, _ = learner.run_passes(
+    task.params, task.batch_stats, passes
+  )
+  weights = {
+    'loss_seg': method.lambda_seg,
+    'loss_depth': method.lambda_depth,
+    'loss_mixed': method.lambda_mixed,
+    'loss_mixed_depth': method.lambda_mixed_depth,
+  }
+  ours['loss_total_010'] = multitask.total(terms, weights)
+  # `_mixed_losses` has these, under every threshold.
+  for name in ('loss_mixed', 'loss_mixed_initial'):
+    del terms[name]
+  ours |= terms
+  full, _ = run(task.params, task.batch_stats, mixed['image'])
   agreement = difficulty.depth_agreement(
     full['depth_source'],
     full['depth'],
@@ -159,7 +168,7 @@ def _step(method, task, teacher, batch, chosen):
   )
   ours['depth_weight_mean'] = jnp.mean(agreement)
   ours |= _mixed_losses(method, full, mixed, confidence)
-  return ours, jax.tree.map(jnp.add, grads, mixed_grads), stats
+  return ours, grads, stats
 
 
 def measure(

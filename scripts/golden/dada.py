@@ -10,6 +10,7 @@ import numpy as np
 
 from golden import recipe
 from jaxuda.methods import dada
+from jaxuda.methods.parts import learner
 from jaxuda.models import deeplab
 from jaxuda.models import pretrained
 from jaxuda.step import parallel
@@ -55,7 +56,7 @@ def _state(method, batch, shapes, salt):
   """The state with the recipe's weights in it."""
   weights = {k: recipe.tensor(k, s, salt=salt) for k, s in shapes.items()}
   empty = jax.eval_shape(method.init, jax.random.key(0), batch)
-  optimizers = {'task': method.task_tx, 'disc': method.adversary.tx}
+  learners = {'task': method.learner, 'disc': method.adversary.learner}
   nets = {}
   for name, net in empty.nets.items():
     disc = name == 'disc'
@@ -67,7 +68,7 @@ def _state(method, batch, shapes, salt):
     }
     filled = pretrained.from_torch(chosen, variables)
     filled = jax.tree.map(jnp.asarray, filled)
-    nets[name] = state_lib.create_net(filled, optimizers[name])
+    nets[name] = state_lib.create_net(filled, learners[name].tx)
   return state_lib.create(nets)
 
 
@@ -77,20 +78,18 @@ def _norms(tree, prefix=''):
 
 
 def _gradients(method, state, batch):
-  """The whole step's gradients, by network, and the source's train outputs."""
+  """The gradients of a whole step, of the task network and discriminator."""
   task, disc = state.nets['task'], state.nets['disc']
-  source_grads, (_, stats, source_maps) = jax.grad(
-    method.source_loss, has_aux=True
-  )(task.params, task.batch_stats, batch[_SOURCE])
-  target_grads, (_, _, target_maps) = jax.grad(
-    method.target_loss, has_aux=True
-  )(task.params, stats, disc.params, batch[_TARGET])
+  passes = (
+    (method.source_loss, batch[_SOURCE]),
+    (method.target_loss, disc.params, batch[_TARGET]),
+  )
+  grads, _, _, maps = learner.run_passes(task.params, task.batch_stats, passes)
 
   def disc_loss(params):
-    return method.adversary.loss(params, source_maps, target_maps)[0]
+    return method.adversary.loss(params, *maps)[0]
 
-  total = jax.tree.map(lambda a, b: a + b, source_grads, target_grads)
-  return total, jax.grad(disc_loss)(disc.params)
+  return grads, jax.grad(disc_loss)(disc.params)
 
 
 def measure(

@@ -13,6 +13,7 @@ import numpy as np
 from golden import recipe
 from jaxuda.losses import segmentation
 from jaxuda.methods import depdis
+from jaxuda.methods.parts import learner
 from jaxuda.methods.parts import mixtures
 from jaxuda.models import deeplab
 from jaxuda.models import pretrained
@@ -126,18 +127,17 @@ def _step(method, state, batch):
     outs[domain], stats = deeplab.run(
       method.task, task.params, stats, batch[domain]['image'], train=True
     )
-  source_grads, (losses, stats, source_maps) = jax.grad(
-    method.source_loss, has_aux=True
-  )(task.params, task.batch_stats, batch['source'])
-  target_grads, (terms, _, target_maps) = jax.grad(
-    method.target_loss, has_aux=True
-  )(task.params, stats, disc.params, batch['target'])
-  disc_grads, disc_terms = jax.grad(
-    lambda params: method.adversary.loss(params, source_maps, target_maps),
-    has_aux=True,
+  passes = (
+    (method.source_loss, batch['source']),
+    (method.target_loss, disc.params, batch['target']),
+  )
+  grads, _, losses, maps = learner.run_passes(
+    task.params, task.batch_stats, passes
+  )
+  disc_grads, terms = jax.grad(
+    lambda params: method.adversary.loss(params, *maps), has_aux=True
   )(disc.params)
-  grads = jax.tree.map(lambda a, b: a + b, source_grads, target_grads)
-  return outs, losses | terms | disc_terms, (grads, disc_grads)
+  return outs, losses | terms, (grads, disc_grads)
 
 
 def _maps(method, outs, source):

@@ -16,6 +16,7 @@ import numpy as np
 
 from golden import recipe
 from jaxuda.methods import gio_ada
+from jaxuda.methods.parts import learner
 from jaxuda.models import deeplab
 from jaxuda.models import pretrained
 from jaxuda.ops import image as image_ops
@@ -117,14 +118,13 @@ def _step(method, params, batch):
   key = jax.random.key(0)
   discs = {k: v for k, v in params.items() if k.startswith('disc')}
   trained = {k: params[k] for k in ('task', 'gen')}
-  grads, (losses, _, source_maps) = jax.grad(method.source_loss, has_aux=True)(
-    trained, discs, {}, batch['source'], key
+  passes = (
+    (method.source_loss, discs, batch['source'], key),
+    (method.target_loss, discs, batch['target'], key),
   )
-  more, (terms, _, target_maps) = jax.grad(method.target_loss, has_aux=True)(
-    params['task'], discs, {}, batch['target'], key
+  grads, _, losses, (source_maps, target_maps) = learner.run_passes(
+    trained, {}, passes
   )
-  grads['task'] = jax.tree.map(jnp.add, grads['task'], more)
-  losses |= terms
   target = image_ops.to_symmetric(batch['target']['image'])
   sides = {
     'disc_input': (target, source_maps['disc_input']),
@@ -133,7 +133,7 @@ def _step(method, params, batch):
   for name, (real, fake) in sides.items():
 
     def loss(p, name=name, real=real, fake=fake):
-      return method.translator.loss(p, real, fake)
+      return method.critic(name).loss(p, real, fake)
 
     value, grads[name] = jax.value_and_grad(loss)(params[name])
     losses[name.replace('disc', 'loss_d')] = value
@@ -171,7 +171,7 @@ def measure(
   ours['target_logits'] = first(out['logits'])
   ours['generated'] = first(maps['image'])[..., ::2, ::2]
   for entry, name in (('image', 'disc_input'), ('joint', 'disc_output')):
-    judge = jax.jit(method.translator.judge)
+    judge = jax.jit(method.critic(name).learner.apply)
     ours[f'patch_{entry}'] = first(judge(params[name], maps[entry]))
   ours['grad_norms'] = {
     prefix + key: np.linalg.norm(value)

@@ -11,6 +11,7 @@ from jaxuda import errors
 from jaxuda.losses import translation
 from jaxuda.methods import cyclegan
 from jaxuda.methods import gio_ada
+from jaxuda.methods.parts import learner
 from jaxuda.models import deeplab
 from jaxuda.models import discriminators
 from jaxuda.ops import image as image_ops
@@ -171,9 +172,10 @@ def test_literal_output_loss_reaches_the_transform_network():
     state = jax.jit(method.init)(rng.for_init(0), batch)
     params = {k: state.nets[k].params for k in ('task', 'gen')}
     discs = {k: state.nets[k].params for k in method.disc_channels}
-    grads, (terms, _, _) = jax.jit(jax.grad(method.source_loss, has_aux=True))(
-      params, discs, {}, batch['source'], rng.root(0)
-    )
+    one_pass = (method.source_loss, discs, batch['source'], rng.root(0))
+    grads, _, terms, _ = jax.jit(
+      lambda x, one_pass=one_pass: learner.run_passes(x, {}, [one_pass])
+    )(params)
     leaves = jax.tree.leaves(grads['gen'])
     norms[choice] = float(sum(jnp.sum(x**2) for x in leaves))
     assert ('loss_adv_output_source' in terms) == (choice == 'both')
@@ -215,12 +217,15 @@ def test_cyclegan_trains_both_ways_and_shows_pools():
   shown = method.pictures(before, batch, rng.root(0))['image']
   images = {k: image_ops.to_symmetric(v) for k, v in shown.items()}
   cycle = translation.cycle_loss(images['source'], images['source back'])
-  _, (terms, _) = method.generator_loss(
+  losses, _, _ = method.generator_loss(
     {k: before.nets[k].params for k in ('gen', 'gen_back')},
+    {},
     {k: before.nets[k].params for k in ('disc_source', 'disc_target')},
     {k: images[k] for k in ('source', 'target')},
   )
-  np.testing.assert_allclose(terms['loss_cycle_source'], cycle, rtol=1e-3)
+  weight, loss = losses['loss_cycle_source']
+  assert weight == 10
+  np.testing.assert_allclose(loss, cycle, rtol=1e-3)
 
 
 @pytest.mark.parametrize(

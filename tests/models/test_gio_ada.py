@@ -5,6 +5,7 @@ import pytest
 
 from jaxuda import errors
 from jaxuda.methods import dada
+from jaxuda.methods.parts import learner
 from jaxuda.models import deeplab
 from jaxuda.models import gio_ada
 from jaxuda.models import pretrained
@@ -65,14 +66,16 @@ def test_dropout_in_training_alone():
   image = jax.random.uniform(jax.random.key(0), (1, 33, 41, 3)) * 255
   params = module.init(jax.random.key(1), image)['params']
   first, second = (
-    gio_ada.run(module, params, {}, image, dropout_key=jax.random.key(i))[0]
+    learner.Learner(module).run(
+      params, {}, image, dropout_key=jax.random.key(i)
+    )[0]
     for i in (2, 3)
   )
   assert first['logits'].shape == (1, 33, 41, 3)
   assert np.any(first['logits'] != second['logits'])
   # Without dropout a training pass is a test pass, upsampled.
-  still, _ = gio_ada.run(
-    module.clone(dropout=0.0), params, {}, image, dropout_key=jax.random.key(4)
+  still, _ = learner.Learner(module.clone(dropout=0.0)).run(
+    params, {}, image, dropout_key=jax.random.key(4)
   )
   net = state_lib.Net(params=params, batch_stats={}, opt_state=())
   tested = deeplab.predict(module, net, image, restore=lambda x: x)

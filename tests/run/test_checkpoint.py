@@ -51,6 +51,16 @@ def test_flatten_names_every_leaf():
   assert len(names) == len(jax.tree.leaves(_init()))
 
 
+def test_leaves_that_differ_are_shown():
+  here = {'a': jnp.zeros(3), 'b': {'c': jnp.zeros((2, 1))}, 'd': jnp.int32(0)}
+  there = {'a': jnp.ones(3), 'b': {'c': jnp.zeros(2)}, 'e': jnp.int8(0)}
+  assert list(checkpoint.differing(here, there)) == [
+    ('b/c', 'float32[2, 1]', 'float32[2]'),
+    ('d', 'int32[]', ''),
+    ('e', '', 'int8[]'),
+  ]
+
+
 def test_keeps_the_last_and_the_best(run):
   with checkpoint.Checkpoints(run, write=False) as checkpoints:
     assert checkpoints.steps() == [2, 4, 5]

@@ -16,8 +16,10 @@ from jaxuda import errors
 from jaxuda.depdis.run import stages
 from jaxuda.evaluate import evaluation
 from jaxuda.run import cluster
+from jaxuda.run import config_fields
 from jaxuda.run import workdir as workdir_lib
 from jaxuda.step import parallel
+from jaxuda.ui import command
 from tests import tiny
 
 SWITCH = '--config.distributed=True'
@@ -47,7 +49,7 @@ SWITCH = '--config.distributed=True'
 def test_flags_that_do_not_fit_are_refused(given, asked, message, monkeypatch):
   values = flags.FlagValues()
   monkeypatch.setattr(flags, 'FLAGS', values)
-  cluster.define_flags()
+  command.define_cluster()
   values(['program', *(f'--{k}={v}' for k, v in given.items())])
   with (
     pytest.raises(errors.UserError, match=message),
@@ -126,12 +128,12 @@ def test_agreement_is_what_the_others_sent_two_calls_ago(monkeypatch):
 
 def test_processes_started_in_different_ways_are_refused():
   first = {'seed': 1, 'eval_every': 5, 'data': {'data_dir': 'a'}}
-  workdir_lib.check_command(first, {**first, 'data': {'data_dir': 'b'}})
+  config_fields.check_command(first, {**first, 'data': {'data_dir': 'b'}})
   # Where the run may change it, the processes still may not differ.
   with pytest.raises(
     errors.UserError, match=r'process 0; differing: eval_every \(5 there, 6 he'
   ):
-    workdir_lib.check_command(first, {**first, 'eval_every': 6})
+    config_fields.check_command(first, {**first, 'eval_every': 6})
 
 
 @pytest.mark.parametrize('processes', [2, 3])

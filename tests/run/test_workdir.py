@@ -34,6 +34,18 @@ def test_write_json_replaces_the_file(tmp_path):
   assert [p.name for p in path.parent.iterdir()] == ['scores.json']
 
 
+def test_lines_are_read_but_for_one_that_was_cut(tmp_path):
+  path = tmp_path / 'a' / 'lines.jsonl'
+  assert workdir_lib.read_lines(path) == []
+  entries = [{'step': 1, 'loss': 0.1}, {'name': 'ä', 'x': None}]
+  workdir_lib.write_lines(path, entries)
+  with path.open('a') as f:
+    f.write('{"step": 2, "lo')
+  assert workdir_lib.read_lines(path) == entries
+  workdir_lib.write_lines(path, entries[1:])
+  assert path.read_text() == json.dumps(entries[1]) + '\n'
+
+
 def test_jsonable():
   tree = {1: (np.int64(2), np.array([1.5, np.inf])), 'a': None, 'b': True}
   assert workdir_lib.jsonable(tree) == {
@@ -65,33 +77,6 @@ def test_read_scores(tmp_path):
   assert workdir_lib.read_scores(tmp_path) == {}
   workdir_lib.write_json(tmp_path / 'scores.json', {'last': {}})
   assert workdir_lib.read_scores(tmp_path) == {'last': {}}
-
-
-def test_check_config_lets_pass_what_changes_no_number():
-  old = workdir_lib.config_to_dict(_config())
-  new = _config()
-  new.log_every, new.stop_step = 5, 70
-  new.data.data_dir = '/elsewhere'
-  new.data.source.manual_dir = '/there'
-  new = workdir_lib.config_to_dict(new)
-  workdir_lib.check_config(old, new, workdir='run')
-  # Written as 1.0, read back as 1 by another JSON library.
-  new['optim']['learning_rate'] = 1
-  workdir_lib.check_config(old, new, workdir='run')
-
-
-def test_check_config_names_every_field_that_does():
-  old = workdir_lib.config_to_dict(_config())
-  new = workdir_lib.config_to_dict(_config())
-  new['optim'] = {'learning_rate': 0.5, 'betas': [0.9, 0.999], 'power': 2}
-  with pytest.raises(errors.UserError) as caught:
-    workdir_lib.check_config(old, new, workdir='run')
-  assert str(caught.value) == (
-    'run holds a run with another config; differing: optim.betas ([0.9, 0.99]'
-    ' there, [0.9, 0.999] here), optim.learning_rate (1 there, 0.5 here),'
-    ' optim.power (absent there, 2 here); expected the same fields or another'
-    ' --workdir'
-  )
 
 
 def test_example_batch_has_the_shapes_of_a_batch():

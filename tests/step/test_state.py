@@ -96,3 +96,12 @@ def test_created_state_holds_arrays_only():
   state = state_lib.create({'task': net})
   assert state.step == 0
   assert all(isinstance(x, jax.Array) for x in jax.tree.leaves(state))
+
+
+def test_a_state_advances():
+  net = state_lib.create_net({'params': jnp.zeros(1)}, None)
+  state = state_lib.create({'task': net}, teacher=net)
+  later = state.advance({'disc': net}, teacher=net)
+  assert (int(later.step), set(later.nets)) == (1, {'disc'})
+  assert later.teacher is net
+  assert state.advance({}).teacher is None

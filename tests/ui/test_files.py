@@ -1,5 +1,6 @@
 import pytest
 
+from jaxuda import errors
 from jaxuda.ui import files
 
 
@@ -26,3 +27,12 @@ def test_an_error_leaves_the_old_file(tmp_path):
     fail()
   assert path.read_text() == 'old'
   assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_folder_to_write_to_may_be_new_but_no_file(tmp_path):
+  assert files.check_folder(str(tmp_path)) == tmp_path
+  assert files.check_folder(tmp_path / 'new') == tmp_path / 'new'
+  assert not (tmp_path / 'new').exists()
+  (tmp_path / 'file').touch()
+  with pytest.raises(errors.UserError, match='file is a file; expected a fold'):
+    files.check_folder(tmp_path / 'file')

@@ -96,6 +96,14 @@ def test_legend_has_every_color():
     assert (legend == color).all(-1).any()
 
 
+def test_the_legend_is_as_wide_as_the_widest_picture():
+  pictures = [np.zeros((5, n, 3), np.uint8) for n in (100, 260)]
+  stacked = panels.stack_with_legend(pictures, ('a', 'b', 'c'), COLORS)
+  legend = panels.draw_legend(('a', 'b', 'c'), COLORS, width=260)
+  np.testing.assert_array_equal(stacked[10:], legend)
+  np.testing.assert_array_equal(stacked[5:10], pictures[1])
+
+
 def test_stack_pads_with_white():
   stacked = panels.stack(
     [np.zeros((1, 2, 3), np.uint8), np.zeros((2, 1, 3), np.uint8)]

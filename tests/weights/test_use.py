@@ -16,7 +16,7 @@ from jaxuda import errors
 from jaxuda import methods
 from jaxuda.methods import source_only
 from jaxuda.models import deeplab
-from jaxuda.run import workdir as workdir_lib
+from jaxuda.run import config_fields
 from jaxuda.step import parallel
 from jaxuda.train import warm_start
 from jaxuda.weights import converted
@@ -217,4 +217,4 @@ def test_init_argument():
   assert corda_config.get_config('').initial == ''
   with pytest.raises(ValueError, match='unknown init'):
     corda_config.get_config('init=imagenet21k')
-  assert 'initial_checkpoint' in workdir_lib._FREE
+  assert 'initial_checkpoint' in config_fields._FREE

@@ -1,8 +1,40 @@
-"""The command `python -m jaxuda.depdis.fit`."""
+r"""Fits the class-wise mixtures of the source, once, and draws them.
 
+    python -m jaxuda.depdis.fit --config=configs/depdis.py:pair=streets \
+        [--out=FILE.npz] [--config.field=value ...]
+
+Training with configs/depdis.py does it by itself. The file is kept beside the
+datasets, see `fitting`; --out writes it, and its picture, elsewhere besides.
+"""
+
+import pathlib
+
+from absl import flags
+from ml_collections import config_flags
+
+from jaxuda import errors
 from jaxuda.depdis.fit import fitting
+from jaxuda.methods.parts import mixtures
 from jaxuda.ui import command
 
+
+def main() -> None:
+  """Runs the command line."""
+  out = flags.FLAGS.out and pathlib.Path(flags.FLAGS.out)
+  if out and out.suffix != '.npz':
+    raise errors.UserError(f'--out={out}; expected a name ending in .npz')
+  command.hide_accelerators()
+  kept = fitting.find_or_fit(flags.FLAGS.config)
+  if out:
+    fitting.write(out, mixtures.read(kept))
+  fitting.show(out or kept)
+  print(out or kept)
+
+
 if __name__ == '__main__':
-  fitting.define_flags()
-  command.run(fitting.main)
+  config_flags.DEFINE_config_file(
+    'config', None, 'configs/depdis.py:argument=value,...', lock_config=True
+  )
+  flags.DEFINE_string('out', None, 'File to write besides; ends in .npz.')
+  flags.mark_flags_as_required(['config'])
+  command.run(main)

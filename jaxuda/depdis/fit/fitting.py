@@ -1,20 +1,15 @@
-r"""Fits the class-wise mixtures of the source, once, and draws them.
+"""Class-wise mixtures of the source's pixels: fitted once, kept in a file.
 
-    python -m jaxuda.depdis.fit --config=configs/depdis.py:pair=streets \
-        [--out=FILE.npz] [--config.field=value ...]
+A mixture of K Gaussians over (x, y, inverse depth) on the network's output grid
+is fitted to a sample of each class's pixels, by scikit-learn in float64. The
+name of the file is made of everything that it depends on, so that it is fitted
+once for all runs. A picture of the densities lies beside it.
 
-Training with configs/depdis.py does it by itself. A mixture of K Gaussians over
-(x, y, inverse depth) on the network's output grid is fitted to a sample of each
-class's pixels, by scikit-learn in float64. The file is kept under a name made
-of everything that it depends on, so that it is fitted once for all runs; with
-it, or with --out, goes a picture of the densities.
-
-The official code has its mixtures as numbers and not how they were found: K,
-diagonal covariances, raw units and the variance floor are known, everything
-else is a choice, and recorded in the file.
+The official code has its mixtures as numbers and does not say how they were
+found. K, diagonal covariances, raw units and the variance floor are known;
+everything else is a choice, and recorded in the file.
 """
 
-from collections.abc import Mapping
 import dataclasses
 import hashlib
 import itertools
@@ -22,12 +17,10 @@ import json
 import os
 import pathlib
 import sys
-from typing import Any
+from typing import Any, Literal
 import warnings
 
-from absl import flags
 import ml_collections
-from ml_collections import config_flags
 import numpy as np
 import sklearn
 from sklearn import exceptions
@@ -41,11 +34,10 @@ from jaxuda.depdis.fit import picture
 from jaxuda.depdis.fit import sampling
 from jaxuda.methods.parts import mixtures as mixtures_lib
 from jaxuda.models import resnet
-from jaxuda.ui import command
 from jaxuda.ui import display
 from jaxuda.ui import panels
 
-# A part of the files' names: higher when the same options give other numbers.
+# Part of the files' names; higher when the same options give other numbers.
 _VERSION = 1
 _NEEDS = {'source': ('label', 'depth')}
 
@@ -55,20 +47,20 @@ class Options:
   """`config.mixtures`.
 
   Attributes:
-    components: K, 5 in the paper.
-    covariance: 'diag' as in the official code, or 'full'.
-    samples: pixels that a class is fitted to, at most.
-    images: of the source that are read, in a random order; 0 for all.
-    least: a class with fewer pixels gets no mixture: density 0.
-    floor: added to the variances; 1e-6 in the official numbers.
-    iterations: of expectation maximisation, at most.
-    tolerance: gain of the mean log likelihood below which it ends.
-    seed: of images, pixels and the first guess.
+    components: number K of Gaussians of a class; 5 in the paper.
+    covariance: kind of the covariances; 'diag' in the official code.
+    samples: number of pixels that a class is fitted to, at most.
+    images: number of source images that are read, in a random order; 0 for all.
+    least: number of pixels below which a class gets no mixture but density 0.
+    floor: number that is added to the variances; 1e-6 in the official numbers.
+    iterations: number of steps of expectation maximisation, at most.
+    tolerance: gain of the mean log likelihood below which the fit ends.
+    seed: seed of the order of images, the choice of pixels and the first guess.
     folder: where files are kept; '' for depdis_mixtures beside the datasets.
   """
 
   components: int = 5
-  covariance: str = 'diag'
+  covariance: Literal['diag', 'full'] = 'diag'
   samples: int = 50000
   images: int = 0
   least: int = 500
@@ -79,22 +71,16 @@ class Options:
   folder: str = ''
 
   def __post_init__(self):
-    if self.covariance not in ('diag', 'full'):
-      raise errors.UserError(
-        f'mixtures.covariance={self.covariance!r}; expected diag or full'
-      )
-    for field, least in (
-      ('components', 1),
-      ('samples', 1),
-      ('images', 0),
-      ('least', self.components),
-      ('iterations', 1),
-      ('seed', 0),
-    ):
-      if getattr(self, field) < least:
-        raise errors.UserError(
-          f'mixtures.{field}={getattr(self, field)}; expected at least {least}'
-        )
+    errors.check_choices(self, group='mixtures')
+    ranges = {
+      'components': (1, None),
+      'samples': (1, None),
+      'images': (0, None),
+      'least': (self.components, None),
+      'iterations': (1, None),
+      'seed': (0, None),
+    }
+    errors.check_ranges(self, ranges, group='mixtures')
     if self.floor <= 0:
       raise errors.UserError(f'mixtures.floor={self.floor}; expected above 0')
 
@@ -105,18 +91,15 @@ def read_options(config: ml_collections.ConfigDict) -> Options:
   Raises:
     UserError: a value is out of range, or there is no such field.
   """
-  fields = dict(config.get('mixtures', {}))
-  known = [f.name for f in dataclasses.fields(Options)]
-  for name in fields:
-    if name not in known:
-      raise errors.UserError(
-        f'unknown field mixtures.{name}; expected one of {", ".join(known)}'
-      )
-  return Options(**fields)
+  return errors.construct(Options, config.get('mixtures', {}), group='mixtures')
 
 
 def prepare(method: Any, config: ml_collections.ConfigDict) -> Any:
   """Returns the method `depdis` with the file of its mixtures.
+
+  Args:
+    method: the method as the config names it.
+    config: the whole config.
 
   Raises:
     UserError: the given file is missing or does not fit, or the source has no
@@ -133,15 +116,20 @@ def prepare(method: Any, config: ml_collections.ConfigDict) -> Any:
 def find_or_fit(config: ml_collections.ConfigDict) -> pathlib.Path:
   """Returns the file of a config's mixtures, fitting them on first use."""
   options = read_options(config)
-  source = _open_source(config)
+  source = records_lib.Records(
+    records_lib.read_domain(config.data, 'source'),
+    classes=config.classes,
+    fields=_NEEDS['source'],
+  )
   depends = _describe(config, options, source)
   digest = hashlib.sha256(json.dumps(depends, sort_keys=True).encode())
   folder = options.folder or os.path.join(source.root, 'depdis_mixtures')
   path = pathlib.Path(folder).expanduser() / f'{digest.hexdigest()[:16]}.npz'
   if not path.is_file():
-    fitted = fit(config, options, images=_count(options, source))
+    images = min(options.images or len(source), len(source))
+    fitted = fit(config, options, images=images)
     fitted.info['depends'] = depends
-    _write(path, fitted, config)
+    write(path, fitted)
   return path
 
 
@@ -151,9 +139,9 @@ def fit(
   """Reads the source and fits every class.
 
   Args:
-    config: its data, classes and network are used.
+    config: the whole config; its data and classes are used.
     options: see `Options`.
-    images: how many are read.
+    images: number of images that are read.
   """
   names = labels.get_class_set(config.classes).names
   data = config.data
@@ -200,13 +188,13 @@ def fit_class(
   """Fits one class.
 
   Args:
-    points: float64 [n, 3].
+    points: float64 [n, 3]: column, row, inverse depth.
     options: see `Options`.
 
   Returns:
     (weights [K], means [K, 3], covariances [K, 3] or [K, 3, 3], {'samples': n,
-    'log_likelihood': mean over the sample, 'converged': ..., 'iterations':
-    ...}). With fewer than `options.least` points the weights are 0.
+    'log_likelihood': mean over the sample, 'converged': bool, 'iterations':
+    int}). With fewer than `options.least` points the weights are 0.
   """
   k = options.components
   info = {'samples': len(points)}
@@ -224,7 +212,7 @@ def fit_class(
     random_state=options.seed % 2**32,
   )
   with warnings.catch_warnings():
-    # Said in the file and in the table instead.
+    # The file and the table say so instead.
     warnings.simplefilter('ignore', exceptions.ConvergenceWarning)
     model.fit(points)
   info |= {
@@ -235,25 +223,13 @@ def fit_class(
   return model.weights_, model.means_, model.covariances_, info
 
 
-def _open_source(config):
-  return records_lib.Records(
-    records_lib.read_domain(config.data, 'source'),
-    classes=config.classes,
-    fields=_NEEDS['source'],
-  )
-
-
-def _count(options, source):
-  return min(options.images or len(source), len(source))
-
-
-def _describe(config, options, source) -> Mapping[str, Any]:
-  """Everything that the numbers depend on; JSON types."""
+def _describe(config, options, source):
+  """Returns everything that the numbers depend on, in JSON types."""
   domain = dataclasses.asdict(source.domain)
   for field in ('side', 'data_dir', 'manual_dir', 'image_resize'):
     domain.pop(field)
   if not domain['first']:
-    # As it was before there was this field.
+    # Files of a time without this field keep their names.
     domain.pop('first')
   fitting = dataclasses.asdict(options)
   fitting.pop('folder')
@@ -268,27 +244,25 @@ def _describe(config, options, source) -> Mapping[str, Any]:
   }
 
 
-def _write(path, fitted, config):
-  """Writes the file, its picture beside it, and says what is in it."""
-  class_set = labels.get_class_set(config.classes)
-  panels.write_png(
-    path.with_suffix('.png'), picture.draw(fitted, class_set.names)
-  )
-  mixtures_lib.write(path, fitted)
+def write(path: pathlib.Path, mixtures: mixtures_lib.Mixtures) -> None:
+  """Writes a file and its picture, and names the classes without a mixture.
+
+  Args:
+    path: file to write, ending in .npz; the picture's ends in .png.
+    mixtures: what `fit` returned.
+  """
+  names = mixtures.info['classes']
+  panels.write_png(path.with_suffix('.png'), picture.draw(mixtures, names))
+  mixtures_lib.write(path, mixtures)
   print(f'wrote {path} and {path.with_suffix(".png").name}', file=sys.stderr)
   few = [
     f'{name} ({info["samples"]})'
-    for name, info in zip(
-      class_set.names, fitted.info['per_class'], strict=True
-    )
+    for name, info in zip(names, mixtures.info['per_class'], strict=True)
     if 'log_likelihood' not in info
   ]
   if few:
-    print(
-      'too few pixels for a mixture, so density 0 everywhere: '
-      + ', '.join(few),
-      file=sys.stderr,
-    )
+    text = 'too few pixels for a mixture, so density 0 everywhere: '
+    print(text + ', '.join(few), file=sys.stderr)
 
 
 def show(path: str | os.PathLike) -> None:
@@ -298,40 +272,16 @@ def show(path: str | os.PathLike) -> None:
   for name, count, info in zip(
     m.info['classes'], m.counts, m.info['per_class'], strict=True
   ):
+    fitted = ('-', '-', 'too few')
     if 'log_likelihood' in info:
-      quality = (f'{info["log_likelihood"]:.3f}', str(info['iterations']))
-      end = 'yes' if info['converged'] else 'no'
-    else:
-      quality, end = ('-', '-'), 'too few'
-    rows.append((name, f'{count:,}', f'{info["samples"]:,}', *quality, end))
+      fitted = (
+        f'{info["log_likelihood"]:.3f}',
+        str(info['iterations']),
+        'yes' if info['converged'] else 'no',
+      )
+    rows.append((name, f'{count:,}', f'{info["samples"]:,}', *fitted))
   display.print_table(
     f'{m.info["images"]} images on a grid of {m.grid[0]}x{m.grid[1]}',
     ('class', 'pixels', 'sample', 'log likelihood', 'iterations', 'converged'),
     rows,
   )
-
-
-def main() -> None:
-  """Runs the command line."""
-  command.hide_accelerators()
-  config, out = flags.FLAGS.config, flags.FLAGS.out
-  if out:
-    out = pathlib.Path(out)
-    if out.suffix != '.npz':
-      raise errors.UserError(f'--out={out}; expected a name ending in .npz')
-    kept = find_or_fit(config)
-    fitted = mixtures_lib.read(kept)
-    _write(out, fitted, config)
-  else:
-    out = find_or_fit(config)
-  show(out)
-  print(out)
-
-
-def define_flags():
-  """Only when run as a program: `main` of training has flags of its own."""
-  config_flags.DEFINE_config_file(
-    'config', None, 'configs/depdis.py:argument=value,...', lock_config=True
-  )
-  flags.DEFINE_string('out', None, 'File to write besides; ends in .npz.')
-  flags.mark_flags_as_required(['config'])

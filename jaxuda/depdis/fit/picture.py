@@ -10,17 +10,17 @@ from jaxuda.methods.parts import mixtures as mixtures_lib
 from jaxuda.ops import depth
 from jaxuda.ui import panels
 
-# The depth axis, metres; its first and last bin hold what is beyond.
+# The depth axis in metres; its first and last bins hold what lies beyond.
 _NEAR, _FAR = 2.0, 500.0
 _WIDTH = 160
 
 
 def draw(mixtures: mixtures_lib.Mixtures, names: Sequence[str]) -> np.ndarray:
-  """Draws every class's density, each map on its own scale, bright is dense.
+  """Draws every class's density, each map on its own scale; bright is dense.
 
   Args:
-    mixtures: of C classes.
-    names: of the classes.
+    mixtures: mixtures of C classes.
+    names: names of the C classes.
 
   Returns:
     uint8 [height, width, 3] RGB, a row per class: its name, the density over
@@ -57,8 +57,13 @@ def depth_profile(
 ) -> np.ndarray:
   """Returns a class's mass over rows and bins of depth, [h, bins].
 
-  Whole bins and not densities: a class at one depth alone, as the sky, would
-  fall between two samples.
+  Bins are integrated, since a class at one depth alone, such as the sky, would
+  fall between two samples of the density.
+
+  Args:
+    mixtures: mixtures of C classes.
+    label: the class, 0..C-1.
+    bins: number of bins of depth.
   """
   rows = np.arange(mixtures.grid[0])[:, None]
   metres = np.geomspace(_NEAR, _FAR, bins - 1)
@@ -88,7 +93,7 @@ def _components(mixtures, label):
 
 
 def _paint(density, size):
-  """Colours a map; the root shows what is thin too."""
+  """Colours a map; the square root makes thin places visible, too."""
   share = np.sqrt(density / (density.max() or 1.0))
   level = cv2.resize(np.round(255 * share).astype(np.uint8), size)
   return np.ascontiguousarray(

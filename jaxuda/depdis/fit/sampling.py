@@ -14,9 +14,9 @@ class Sample:
   """Pixels of the network's output grid.
 
   Attributes:
-    points: of each class float64 [n, 3]: column, row, inverse depth.
+    points: for each class float64 [n, 3]: column, row, inverse depth.
     counts: int64 [C], all labelled pixels of each class, with depth or not.
-    images: how many were read.
+    images: number of images that were read.
   """
 
   points: tuple[np.ndarray, ...]
@@ -35,16 +35,16 @@ def sample_pixels(
   """Draws up to `size` pixels of each class, all equally likely.
 
   Every pixel gets a random number, a function of (seed, image, pixel); those
-  with the smallest are kept. So memory does not grow with the dataset, and the
-  sample does not depend on how it is read.
+  with the smallest numbers are kept. So memory does not grow with the dataset,
+  and the sample does not depend on how the images are batched.
 
   Args:
-    batches: of 'label' int [B, H, W], 'depth' float32 [B, H, W] metres and
-      'depth_valid' bool [B, H, W]; the images in a fixed order.
-    classes: C.
-    size: pixels of a class.
-    grid: (h, w); labels and depths are brought to it by the nearest pixel.
-    seed: 0..2^64-1.
+    batches: 'label' int [B, H, W], 'depth' float32 [B, H, W] metres and
+      'depth_valid' bool [B, H, W] of images in a fixed order.
+    classes: number of classes C.
+    size: number of pixels of a class, at most.
+    grid: (h, w), to which labels and depths are brought by the nearest pixel.
+    seed: seed of the random numbers, 0..2^64-1.
   """
   kept = [_Smallest(size) for _ in range(classes)]
   counts = np.zeros(classes, np.int64)
@@ -55,7 +55,7 @@ def sample_pixels(
       batch['label'], batch['depth'], batch['depth_valid'], strict=True
     ):
       label = shrink(label, grid)
-      # In float32, so that it is the number that the network is trained with.
+      # In float32, as the network is trained with it.
       inverse = depth.invert_depth(shrink(metres, grid).astype(np.float32))
       points = np.stack([columns, rows, inverse], -1)
       bits = np.random.Philox(key=np.array([seed, number], np.uint64))
@@ -73,7 +73,7 @@ def sample_pixels(
 
 
 def shrink(x: np.ndarray, grid: tuple[int, int]) -> np.ndarray:
-  """Brings a map [H, W] to [h, w], as `ops.resize.resize_nearest`."""
+  """Brings a map [H, W] to a grid (h, w), as `ops.resize.resize_nearest`."""
   taken = [
     (2 * np.arange(new) + 1) * old // (2 * new)
     for new, old in zip(grid, x.shape, strict=True)

@@ -1,8 +1,46 @@
-"""The command `python -m jaxuda.depdis.pseudo`."""
+r"""Writes pseudo-labels of the target's training images.
+
+    python -m jaxuda.depdis.pseudo --workdir=RUN --out=FOLDER \
+        [--checkpoint=last|best|STEP] [--confidence=0.9] [--[no]spatial_prior]
+
+Writes FOLDER/NAME.png for every image (class ids at the network's size, 255 =
+not believed), FOLDER/summary.json with the pixels that were kept of each class,
+and, while it works, FOLDER/images.jsonl. Killed and called again it goes on
+with the first image that is not done. `config.data.target.label_dir=FOLDER`
+trains on them, see configs/self_training.py.
+"""
+
+import dataclasses
+import pathlib
+
+from absl import flags
 
 from jaxuda.depdis.pseudo import labelling
+from jaxuda.run import workdir as workdir_lib
 from jaxuda.ui import command
 
+
+def main() -> None:
+  """Runs the command line."""
+  given = flags.FLAGS
+  command.hide_accelerators()
+  run = workdir_lib.load(given.workdir, which=given.checkpoint)
+  changes = {k: given[k].value for k in ('confidence', 'spatial_prior')}
+  options = dataclasses.replace(
+    labelling.read_options(run.config),
+    **{k: v for k, v in changes.items() if v is not None},
+  )
+  out = pathlib.Path(given.out)
+  labelling.show(labelling.write_labels(run, out, options))
+  print(f'wrote {out}')
+
+
 if __name__ == '__main__':
-  labelling.define_flags()
-  command.run(labelling.main)
+  flags.DEFINE_string('workdir', None, 'Folder of the run.', required=True)
+  flags.DEFINE_string('out', None, 'Folder to write to.', required=True)
+  flags.DEFINE_string(
+    'checkpoint', 'best', 'last, best (by the main mIoU) or a step.'
+  )
+  flags.DEFINE_float('confidence', None, "The run's if unset.")
+  flags.DEFINE_bool('spatial_prior', None, "The run's if unset.")
+  command.run(main)

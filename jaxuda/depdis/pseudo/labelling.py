@@ -1,16 +1,7 @@
-r"""Pseudo-labels of the target's training images, refined by the spatial prior.
-
-    python -m jaxuda.depdis.pseudo --workdir=RUN --out=FOLDER \
-        [--checkpoint=last|best|STEP] [--confidence=0.9] [--[no]spatial_prior]
-
-Writes FOLDER/NAME.png for every image (class ids at the network's size, 255 =
-not believed), FOLDER/summary.json with the pixels that were kept of each class,
-and, while it works, FOLDER/images.jsonl. Killed and called again it goes on
-with the first image that is not done. `config.data.target.label_dir=FOLDER`
-trains on them, see configs/self_training.py.
+"""Pseudo-labels of the target's training images, refined by the spatial prior.
 
 A pixel is believed where the largest probability is at least 0.9 and the patch
-of its class is large enough (see `prior`). The official code does the same for
+of its class is large enough (see `prior`). The official code does the same, for
 all classes alike.
 """
 
@@ -19,9 +10,8 @@ import functools
 import hashlib
 import json
 import pathlib
-from typing import Any
+from typing import Any, Literal
 
-from absl import flags
 import jax
 import numpy as np
 
@@ -34,11 +24,11 @@ from jaxuda.depdis.pseudo import prior
 from jaxuda.methods.parts import mixtures as mixtures_lib
 from jaxuda.ops import pseudo_label
 from jaxuda.run import workdir as workdir_lib
-from jaxuda.ui import command
 from jaxuda.ui import display
+from jaxuda.ui import files
 from jaxuda.ui import panels
 
-# What the official thresholds are for, in pixels.
+# Area of the images that the official thresholds are for, in pixels.
 _AREA = 760 * 1280
 _DONE = 'images.jsonl'
 _ORIGIN = 'origin.json'
@@ -49,35 +39,37 @@ class Options:
   """`config.self_training`.
 
   Attributes:
-    rounds: of pseudo-labels and training on them; 2 in the paper.
-    checkpoint: whose network labels and goes on: 'best' on the evaluation
-      split, as in the official code, or 'last'.
-    total_steps, stop_step: of a training: 90000 and 30000 officially (10000 for
-      Cityscapes' 7 classes at full size).
-    learning_rate: of a training; 0 for `config.optim`'s, as in the official
-      code.
-    norm: likewise the statistics of the batch norms, see `deeplab.Options`; ''
-      for `config.network`'s.
-    confidence: the least probability, 0.9 officially.
+    rounds: number of rounds of pseudo-labels and training; 2 in the paper.
+    checkpoint: checkpoint whose network labels and is trained on: 'best' on the
+      evaluation split, as in the official code, or 'last'.
+    total_steps: length of a training's schedules; officially 90000.
+    stop_step: steps of a training; officially 30000 (10000 for Cityscapes' 7
+      classes at full size).
+    learning_rate: learning rate of a training; 0 for that of `config.optim`, as
+      in the official code.
+    norm: statistics of the batch norms in a training, see `deeplab.Options`; ''
+      for those of `config.network`, as in the official code.
+    confidence: the least probability that is believed; officially 0.9.
     spatial_prior: whether small patches are dropped.
-    base, range: of the prior's thresholds, see `prior.thresholds`.
-    scale_area: scale the thresholds with the image's area. The official code
-      uses those of 1280x760 for 640x320 too.
-    first: how many of the target's training images are labelled, the first by
-      name; 0 for all. 9000 of 18000 on Mapillary officially, which the paper
+    base: base of the prior's thresholds, see `prior.thresholds`.
+    range: extent of the prior's thresholds, see there.
+    scale_area: whether to scale the thresholds with the image's area. The
+      official code uses those of 1280x760 for 640x320, too.
+    first: number of the target's training images that are labelled, the first
+      by name; 0 for all. Officially 9000 of 18000 on Mapillary, which the paper
       does not mention.
-    share: of these images that is labelled.
+    share: share of these images that is labelled.
     adversarial: folder of a run that was trained to its end with the same
       config (`jaxuda.main`): the first stage of `jaxuda.depdis.run`, which
       otherwise trains its own.
   """
 
   rounds: int = 2
-  checkpoint: str = 'best'
+  checkpoint: Literal['best', 'last'] = 'best'
   total_steps: int = 90000
   stop_step: int = 30000
   learning_rate: float = 0.0
-  norm: str = ''
+  norm: Literal['', 'batch', 'sync', 'frozen'] = ''
   confidence: float = 0.9
   spatial_prior: bool = True
   base: float = 50
@@ -88,30 +80,20 @@ class Options:
   adversarial: str = ''
 
   def __post_init__(self):
-    for field, good, expected in (
-      ('rounds', self.rounds >= 0, 'at least 0'),
-      ('checkpoint', self.checkpoint in ('best', 'last'), 'best or last'),
-      (
-        'stop_step',
-        1 <= self.stop_step <= self.total_steps,
-        f'1 to total_steps={self.total_steps}',
-      ),
-      ('learning_rate', self.learning_rate >= 0, 'at least 0'),
-      (
-        'norm',
-        self.norm in ('', 'batch', 'sync', 'frozen'),
-        "batch, sync, frozen or ''",
-      ),
-      ('confidence', 0 <= self.confidence <= 1, '0 to 1'),
-      ('base', self.base >= 0, 'at least 0'),
-      ('range', self.range >= 0, 'at least 0'),
-      ('first', self.first >= 0, 'at least 0'),
-      ('share', 0 < self.share <= 1, 'more than 0, at most 1'),
-    ):
-      if not good:
-        raise errors.UserError(
-          f'self_training.{field}={getattr(self, field)!r}; expected {expected}'
-        )
+    errors.check_choices(self, group='self_training')
+    ranges = {
+      'rounds': (0, None),
+      'stop_step': (1, self.total_steps),
+      'learning_rate': (0, None),
+      'confidence': (0, 1),
+      'base': (0, None),
+      'range': (0, None),
+      'first': (0, None),
+      'share': (0, 1),
+    }
+    errors.check_ranges(self, ranges, group='self_training')
+    if self.share == 0:
+      raise errors.UserError('self_training.share=0; expected more than 0')
 
 
 def read_options(config: Any) -> Options:
@@ -120,21 +102,17 @@ def read_options(config: Any) -> Options:
   Raises:
     UserError: a value is out of range, or there is no such field.
   """
-  fields = dict(config.get('self_training', {}))
-  known = [f.name for f in dataclasses.fields(Options)]
-  for name in fields:
-    if name not in known:
-      raise errors.UserError(
-        f'unknown field self_training.{name}; expected one of'
-        f' {", ".join(known)}'
-      )
-  return Options(**fields)
+  fields = config.get('self_training', {})
+  return errors.construct(Options, fields, group='self_training')
 
 
 def write_labels(
   run: workdir_lib.Run, out: pathlib.Path, options: Options
 ) -> dict[str, Any]:
-  """Labels every image, but for those that an earlier call has labelled.
+  """Labels every image that no earlier call has labelled.
+
+  Writes NAME.png for every image (class ids at the network's size, 255 = not
+  believed), summary.json and, while it works, images.jsonl.
 
   Args:
     run: what `workdir.load` returned.
@@ -142,7 +120,8 @@ def write_labels(
     options: see `Options`.
 
   Returns:
-    What summary.json holds.
+    The content of summary.json: above all the number of pixels of each class,
+    the confident ones and those that were kept.
 
   Raises:
     UserError: the folder holds labels of another network or with other options.
@@ -195,7 +174,7 @@ def _predict(state, image, *, method):
 
 
 def _thresholds(config, options, classes):
-  """The prior's thresholds int [C], or None without it."""
+  """Returns the prior's thresholds int [C], or None without the prior."""
   if not options.spatial_prior:
     return None
   given = config.method.get('mixtures') or config.get('mixtures_file')
@@ -211,7 +190,7 @@ def _thresholds(config, options, classes):
 
 
 def _origin(run, options, least):
-  """What the labels depend on; JSON types."""
+  """Returns what the labels depend on, in JSON types."""
   digest = hashlib.sha256()
   net = run.state.nets['task']
   for leaf in jax.tree.leaves((net.params, net.batch_stats)):
@@ -231,10 +210,8 @@ def _origin(run, options, least):
 
 
 def _claim(out, origin):
-  """Returns {name: counts} of what is done; a new folder is begun."""
-  if out.exists() and not out.is_dir():
-    raise errors.UserError(f'{out} is a file; expected a folder to write to')
-  path = out / _ORIGIN
+  """Begins a new folder, or returns {name: counts} of what is done in it."""
+  path = files.check_folder(out) / _ORIGIN
   if not path.is_file():
     if out.exists() and any(out.iterdir()):
       raise errors.UserError(f'{out} is not empty; expected a new folder')
@@ -246,27 +223,15 @@ def _claim(out, origin):
       f'{out} has labels with {wrong[0]}={found.get(wrong[0])}; expected'
       f' {origin[wrong[0]]}, or a new folder'
     )
-  done = {}
-  log = out / _DONE
-  if log.is_file():
-    for line in log.read_text().splitlines():
-      try:
-        entry = json.loads(line)
-      except ValueError:
-        continue  # Cut by a kill; the image is labelled again.
-      name = entry.pop('name')
-      if _path(out, name).is_file():
-        done[name] = entry
-    # Whole lines only, so that the next one starts on its own.
-    lines = [json.dumps({'name': k, **v}) + '\n' for k, v in done.items()]
-    part = log.with_name(log.name + '.part')
-    part.write_text(''.join(lines))
-    part.rename(log)
-  return done
+  # Lines that a kill cut or whose file is gone are labelled again.
+  lines = workdir_lib.read_lines(out / _DONE)
+  lines = [x for x in lines if _path(out, x['name']).is_file()]
+  workdir_lib.write_lines(out / _DONE, lines)
+  return {x.pop('name'): x for x in lines}
 
 
 def _path(out, name):
-  """The label's file, never outside of the folder."""
+  """Returns an image's file, which never lies outside of the folder."""
   path = out / f'{name}.png'
   if not path.resolve().is_relative_to(out.resolve()):
     raise errors.UserError(f'image name {name!r} leaves {out}')
@@ -279,19 +244,18 @@ def _count(label, classes):
 
 def _summarize(config, options, least, done, names):
   height, width = config.data.target.size
-  confident = np.sum([x['confident'] for x in done.values()], axis=0)
-  kept = np.sum([x['kept'] for x in done.values()], axis=0)
+  confident, kept = (
+    np.sum([x[key] for x in done.values()], axis=0).tolist()
+    for key in ('confident', 'kept')
+  )
+  least = [None] * len(names) if least is None else least.tolist()
   return {
     'classes': labels.identify(config.classes),
     'images': len(done),
     'pixels': len(done) * height * width,
     'confidence': options.confidence,
     'per_class': {
-      name: {
-        'confident': int(confident[i]),
-        'kept': int(kept[i]),
-        'threshold': None if least is None else int(least[i]),
-      }
+      name: {'confident': confident[i], 'kept': kept[i], 'threshold': least[i]}
       for i, name in enumerate(names)
     },
   }
@@ -315,29 +279,3 @@ def show(summary: dict[str, Any]) -> None:
     ('class', 'confident', 'kept', 'smallest patch'),
     rows,
   )
-
-
-def main() -> None:
-  """Runs the command line."""
-  command.hide_accelerators()
-  run = workdir_lib.load(flags.FLAGS.workdir, which=flags.FLAGS.checkpoint)
-  options = read_options(run.config)
-  given = {
-    k: flags.FLAGS[k].value
-    for k in ('confidence', 'spatial_prior')
-    if flags.FLAGS[k].value is not None
-  }
-  out = pathlib.Path(flags.FLAGS.out)
-  show(write_labels(run, out, dataclasses.replace(options, **given)))
-  print(f'wrote {out}')
-
-
-def define_flags():
-  """Only when run as a program."""
-  flags.DEFINE_string('workdir', None, 'Folder of the run.', required=True)
-  flags.DEFINE_string('out', None, 'Folder to write to.', required=True)
-  flags.DEFINE_string(
-    'checkpoint', 'best', 'last, best (by the main mIoU) or a step.'
-  )
-  flags.DEFINE_float('confidence', None, "The run's if unset.")
-  flags.DEFINE_bool('spatial_prior', None, "The run's if unset.")

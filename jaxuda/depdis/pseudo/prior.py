@@ -14,17 +14,17 @@ IGNORE = 255
 def thresholds(
   counts: np.ndarray, *, base: float, extent: float, scale: float = 1.0
 ) -> np.ndarray:
-  """Smallest patch of each class that is kept, in pixels (eq. 12).
+  """Returns the smallest patch of each class that is kept, in pixels (eq. 12).
 
   base + (N_i - N_min) / (N_max - N_min) * extent, rounded. The official numbers
   (50 to 5000 for 16 classes, 100 to 1000 for 7 on Cityscapes, 50 to 100 on
   Mapillary) are for images of 1280x760, and are used at 640x320 unchanged.
 
   Args:
-    counts: [C], N_i, the source's pixels of each class.
-    base: of the rarest class.
-    extent: what is added for the most common one.
-    scale: of everything, for images of another area.
+    counts: [C], N_i, the source's number of pixels of each class.
+    base: threshold of the rarest class, in pixels.
+    extent: pixels that are added for the most common class.
+    scale: factor of all thresholds, for images of another area.
 
   Returns:
     int64 [C]. Equal counts all give `base`.
@@ -42,10 +42,10 @@ def keep_patches(label: np.ndarray, least: np.ndarray) -> np.ndarray:
 
   Args:
     label: uint8 [H, W], 0..C-1, 255 = ignored.
-    least: int [C].
+    least: int [C], the thresholds in pixels.
 
   Returns:
-    uint8 [H, W].
+    uint8 [H, W], in which small patches are 255.
   """
   # cc3d takes 0 as background and keeps different labels apart.
   shifted = np.ascontiguousarray(label.astype(np.uint16) + 1)

@@ -1,8 +1,29 @@
-"""The command `python -m jaxuda.depdis.run`."""
+r"""Runs all stages of Depth Distribution, see `stages`.
+
+    python -m jaxuda.depdis.run --config=configs/depdis.py:pair=streets \
+        --workdir=DIR [--config.field=value ...]
+
+Killed at any moment, the same command goes on at the stage where it was. Each
+run in DIR is an ordinary one: `jaxuda.evaluate --workdir=DIR/round1/training`.
+"""
+
+from absl import flags
+from ml_collections import config_flags
 
 from jaxuda.depdis.run import stages
 from jaxuda.ui import command
 
+
+def main() -> int:
+  """Runs the command line; returns 1 if it was stopped before the end."""
+  command.hide_accelerators()
+  return 0 if stages.run(flags.FLAGS.config, flags.FLAGS.workdir) else 1
+
+
 if __name__ == '__main__':
-  stages.define_flags()
-  command.run(stages.main)
+  config_flags.DEFINE_config_file(
+    'config', None, 'configs/depdis.py:argument=value,...', lock_config=True
+  )
+  flags.DEFINE_string('workdir', None, 'Folder of all stages.')
+  flags.mark_flags_as_required(['config', 'workdir'])
+  command.run(main)

@@ -1,7 +1,4 @@
-r"""All stages of Depth Distribution in one command.
-
-    python -m jaxuda.depdis.run --config=configs/depdis.py:pair=streets \
-        --workdir=DIR [--config.field=value ...]
+"""All stages of Depth Distribution, one after another.
 
   mixtures       fitted to the source, kept beside the datasets (`fit`)
   adversarial    DIR/adversarial, a run of the method `depdis`; or another such
@@ -10,34 +7,32 @@ r"""All stages of Depth Distribution in one command.
   self-training  DIR/round1/training, a run of `self_training` that begins with
                  the network of the run before
 
-and the last two again for every round. Killed at any moment, the same command
-goes on at the stage where it was. Each run in DIR is an ordinary one:
-`jaxuda.evaluate --workdir=DIR/round1/training`.
+and the last two again for every round.
 """
 
 import os
 import pathlib
-from typing import Any
 
-from absl import flags
 import jax
 import ml_collections
-from ml_collections import config_flags
 
 from jaxuda import errors
 from jaxuda.data.files import label_files
 from jaxuda.depdis.pseudo import labelling
+from jaxuda.run import config_fields
 from jaxuda.run import workdir as workdir_lib
 from jaxuda.train import segmentation
-from jaxuda.ui import command
 from jaxuda.ui import display
+from jaxuda.ui import files
 
 
 def run(config: ml_collections.ConfigDict, workdir: str | os.PathLike) -> bool:
   """Goes through the stages that are not done.
 
+  Killed at any moment and called again, it goes on at the stage where it was.
+
   Args:
-    config: of configs/depdis.py.
+    config: a config of configs/depdis.py.
     workdir: the folder of all stages.
 
   Returns:
@@ -85,50 +80,54 @@ def derive(
   """Returns the config of a self-training stage.
 
   Args:
-    config: of the adversarial stage.
+    config: the config of the adversarial stage.
     options: its `config.self_training`, checked.
-    initial: folder of the run whose network it begins with.
-    label_dir: its pseudo-labels.
+    initial: folder of the run whose network the stage begins with.
+    label_dir: folder of the stage's pseudo-labels.
   """
   tree = workdir_lib.config_to_dict(config)
   method = tree['method']
-  tree['name'] = 'self_training'
-  tree['method'] = {
-    'depth': method['lambda_depth'] > 0,
-    'density': method['lambda_balance'] > 0,
-    'fuse': False,
+  tree |= {
+    'name': 'self_training',
+    'method': {
+      'depth': method['lambda_depth'] > 0,
+      'density': method['lambda_balance'] > 0,
+      'fuse': False,
+    },
+    'mixtures_file': method['mixtures'],
+    'total_steps': options.total_steps,
+    'stop_step': options.stop_step,
+    'initial': str(initial),
+    'initial_checkpoint': options.checkpoint,
   }
-  tree['mixtures_file'] = method['mixtures']
-  tree['total_steps'] = options.total_steps
-  tree['stop_step'] = options.stop_step
   if options.learning_rate:
     tree['optim']['learning_rate'] = options.learning_rate
   if options.norm:
     tree['network']['norm'] = options.norm
-  tree['initial'] = str(initial)
-  tree['initial_checkpoint'] = options.checkpoint
-  tree['data']['target']['label_dir'] = str(label_dir)
-  tree['data']['target']['fraction'] = options.share
-  tree['data']['target']['first'] = options.first
+  tree['data']['target'] |= {
+    'label_dir': str(label_dir),
+    'fraction': options.share,
+    'first': options.first,
+  }
   return workdir_lib.config_from_dict(tree)
 
 
 def _claim(workdir, config):
   """Checks that the folder is of this config, or makes it so."""
-  if workdir.exists() and not workdir.is_dir():
-    raise errors.UserError(f'{workdir} is a file; expected a folder')
+  files.check_folder(workdir)
   new = workdir_lib.config_to_dict(config)
   path = workdir / 'config.json'
   if path.is_file():
     old = workdir_lib.config_to_dict(workdir_lib.read_config(workdir))
-    workdir_lib.check_config(_strict(old), _strict(new), workdir=str(workdir))
+    config_fields.check_config(_strict(old), _strict(new), workdir=str(workdir))
   workdir_lib.write_json(path, new)
 
 
 def _strict(tree):
-  """More rounds may be asked for later; another length may not.
+  """Returns a config of which, in another start, only the rounds may differ.
 
-  Later stages begin with what came out of the earlier ones.
+  Later stages begin with what came out of the earlier ones, so that no other
+  length will do.
   """
   training = {k: v for k, v in tree['self_training'].items() if k != 'rounds'}
   return {
@@ -139,7 +138,7 @@ def _strict(tree):
 
 
 def _check_stage(folder, config):
-  """Checks that a run is what the adversarial stage would have been."""
+  """Checks that a run is what the adversarial stage would have become."""
   where = f'self_training.adversarial={folder}'
   if not (folder / 'config.json').is_file():
     raise errors.UserError(f'{where} has no config.json; expected a run')
@@ -147,10 +146,10 @@ def _check_stage(folder, config):
     workdir_lib.config_to_dict(x)
     for x in (workdir_lib.read_config(folder), config)
   )
-  # Of later stages, which a run of the first alone does not have.
+  # The first stage does not depend on it.
   old['self_training'] = new['self_training']
   try:
-    workdir_lib.check_config(old, new, workdir=str(folder))
+    config_fields.check_config(old, new, workdir=str(folder))
   except errors.UserError as e:
     raise errors.UserError(f'{where}: {e}') from e
   if old['stop_step'] != config.stop_step or not is_done(
@@ -169,7 +168,7 @@ def is_done(workdir: pathlib.Path, stop_step: int) -> bool:
 
 
 def _train(config, folder):
-  """Trains a stage; False if a signal stopped it."""
+  """Trains a stage; returns False if a signal stopped it."""
   if is_done(folder, config.stop_step):
     return True
   print(f'stage {folder}', flush=True)
@@ -185,9 +184,9 @@ def _label(before, out, options):
   labelling.show(labelling.write_labels(loaded, out, options))
 
 
-def _show(workdir, before, rounds):
+def _show(workdir, first, rounds):
   """Prints the scores of every stage."""
-  folders = {'adversarial': before}
+  folders = {'adversarial': first}
   for number in range(1, rounds + 1):
     name = f'round{number}/training'
     folders[name] = workdir / name
@@ -200,24 +199,7 @@ def _show(workdir, before, rounds):
   )
 
 
-def _figure(scores: dict[str, Any], which: str) -> str:
+def _figure(scores, which):
   result = scores.get(which)
-  if not result:
-    return '-'
-  value = result['figures'][result['main']]['value']
+  value = result['figures'][result['main']]['value'] if result else None
   return '-' if value is None else f'{value:.2f}'
-
-
-def main() -> int:
-  """Runs the command line; 1 if it was stopped before the end."""
-  command.hide_accelerators()
-  return 0 if run(flags.FLAGS.config, flags.FLAGS.workdir) else 1
-
-
-def define_flags():
-  """Only when run as a program: `main` of training has flags of its own."""
-  config_flags.DEFINE_config_file(
-    'config', None, 'configs/depdis.py:argument=value,...', lock_config=True
-  )
-  flags.DEFINE_string('workdir', None, 'Folder of all stages.')
-  flags.mark_flags_as_required(['config', 'workdir'])

@@ -1,8 +1,48 @@
-"""The command `python -m jaxuda.depdis.tsne`."""
+r"""Draws how well networks keep the target's classes apart, by t-SNE.
+
+    python -m jaxuda.depdis.tsne --workdirs=RUN,RUN --out=FILE.png \
+        [--checkpoint=last|best|STEP] [--space=features|output] \
+        [--images=30] [--pixels=100] [--split=val] [--seed=0]
+
+A panel for each run, see `embedding`. Runs may be of different methods, but of
+the same target and classes. `features` are what the backbone puts out, `output`
+the probabilities. The silhouette of the classes in that space, before it is
+flattened, is printed besides.
+"""
+
+import pathlib
+
+from absl import flags
 
 from jaxuda.depdis.tsne import embedding
 from jaxuda.ui import command
 
+
+def main() -> None:
+  """Runs the command line."""
+  given = flags.FLAGS
+  command.hide_accelerators()
+  embedding.run(
+    given.workdirs,
+    pathlib.Path(given.out),
+    which=given.checkpoint,
+    space=given.space,
+    images=given.images,
+    pixels=given.pixels,
+    split=given.split,
+    seed=given.seed,
+  )
+
+
 if __name__ == '__main__':
-  embedding.define_flags()
-  command.run(embedding.main)
+  flags.DEFINE_list('workdirs', None, 'Folders of the runs.', required=True)
+  flags.DEFINE_string('out', None, 'PNG to write.', required=True)
+  flags.DEFINE_string(
+    'checkpoint', 'best', 'last, best (by the main mIoU) or a step.'
+  )
+  flags.DEFINE_enum('space', 'features', embedding.SPACES, 'What is drawn.')
+  flags.DEFINE_integer('images', 30, 'Images that are read.', lower_bound=1)
+  flags.DEFINE_integer('pixels', 100, 'Pixels of each class.', lower_bound=1)
+  flags.DEFINE_string('split', None, "The config's eval_split if unset.")
+  flags.DEFINE_integer('seed', 0, 'Of the pixels and of t-SNE.', lower_bound=0)
+  command.run(main)

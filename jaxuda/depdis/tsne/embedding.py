@@ -1,15 +1,8 @@
-r"""Draws how well networks keep the target's classes apart, by t-SNE.
+"""Feature spaces of networks, drawn in the plane by t-SNE.
 
-    python -m jaxuda.depdis.tsne --workdirs=RUN,RUN --out=FILE.png \
-        [--checkpoint=last|best|STEP] [--space=features|output] \
-        [--images=30] [--pixels=100] [--split=val] [--seed=0]
-
-A panel for each run, as in figure 4 of Depth Distribution: the same pixels of
-the target's evaluation images, as many of each class, as points in the plane
-(van der Maaten and Hinton, 2008), coloured by their true class. Runs may be of
-different methods, but of the same target and classes. `features` are what the
-backbone puts out, `output` the probabilities. The silhouette (Rousseeuw, 1987)
-of the classes in that space, before it is flattened, is printed beside.
+As in figure 4 of Depth Distribution, the same pixels of the target's evaluation
+images, as many of each class, become points in the plane (van der Maaten and
+Hinton, 2008) in the colour of their true class.
 """
 
 from collections.abc import Sequence
@@ -18,7 +11,6 @@ import itertools
 import pathlib
 from typing import Any
 
-from absl import flags
 import cv2
 import jax
 import jax.numpy as jnp
@@ -32,13 +24,13 @@ from jaxuda.data import pipeline
 from jaxuda.data.classes import labels
 from jaxuda.depdis.fit import sampling
 from jaxuda.run import workdir as workdir_lib
-from jaxuda.ui import command
 from jaxuda.ui import display
 from jaxuda.ui import panels
 
 SPACES = ('features', 'output')
+# Width and height of a panel.
 _SIDE = 480
-# Before t-SNE, as its authors do.
+# Dimensions that PCA leaves for t-SNE, as its authors do.
 _COMPONENTS = 50
 
 
@@ -51,16 +43,16 @@ def collect(
   split: str | None = None,
   seed: int = 0,
 ) -> tuple[np.ndarray, np.ndarray]:
-  """Reads the same pixels of the target for every run.
+  """Collects features of the same pixels of the target for every run.
 
   Args:
     run: what `workdir.load` returned.
     space: 'features', K channels of the backbone, or 'output', C
       probabilities.
-    images: how many of the evaluation split, from the first.
-    pixels: of each class, at most; spread over the images.
-    split: `eval_split` if None.
-    seed: of the choice of pixels.
+    images: number of images of the evaluation split, from the first.
+    pixels: number of pixels of each class, at most, spread over the images.
+    split: the split; None for the config's `eval_split`.
+    seed: seed of the choice of pixels.
 
   Returns:
     (float32 [N, K or C], int [N] true classes).
@@ -70,8 +62,7 @@ def collect(
   stream = pipeline.eval_stream(
     run.config.data, classes=run.config.classes, batch_size=1, split=split
   )
-  total = pipeline.eval_size(run.config.data, split=split)
-  total = min(images, total)
+  total = min(images, pipeline.eval_size(run.config.data, split=split))
   vectors, classes = [], []
   left = np.full(count, pixels)
   shown = display.track(
@@ -82,7 +73,7 @@ def collect(
       _features(run.state, batch['image'], task=run.method.task, space=space)[0]
     )
     label = sampling.shrink(batch['label'][0], maps.shape[:2])
-    # What is left, evenly over the images that are left.
+    # The pixels that are missing, evenly over the images that are left.
     quota = -(-left // (total - number))
     for c in range(count):
       places = np.flatnonzero(label == c)
@@ -109,10 +100,10 @@ def _features(state, image, *, task, space):
 
 
 def embed(vectors: np.ndarray, *, seed: int = 0) -> np.ndarray:
-  """Flattens [N, K] to the plane [N, 2] by PCA and t-SNE.
+  """Flattens vectors [N, K] to points [N, 2] of the plane by PCA and t-SNE.
 
   Raises:
-    UserError: fewer than 10 points.
+    UserError: there are fewer than 10 vectors.
   """
   if len(vectors) < 10:
     raise errors.UserError(
@@ -127,7 +118,15 @@ def embed(vectors: np.ndarray, *, seed: int = 0) -> np.ndarray:
 
 
 def separation(vectors: np.ndarray, classes: np.ndarray) -> float:
-  """Returns the mean silhouette in -1..1; NaN with fewer than two classes."""
+  """Returns how far apart classes lie: their mean silhouette (Rousseeuw, 1987).
+
+  Args:
+    vectors: [N, K].
+    classes: int [N].
+
+  Returns:
+    -1..1, the higher the better; NaN with fewer than two classes.
+  """
   if not 1 < len(np.unique(classes)) < len(classes):
     return float('nan')
   return float(metrics.silhouette_score(vectors, classes))
@@ -136,7 +135,16 @@ def separation(vectors: np.ndarray, classes: np.ndarray) -> float:
 def draw(
   points: np.ndarray, classes: np.ndarray, colors: np.ndarray
 ) -> np.ndarray:
-  """Draws points [N, 2] in the colours of their classes: uint8 [H, W, 3]."""
+  """Draws points in the colours of their classes.
+
+  Args:
+    points: [N, 2].
+    classes: int [N], 0..C-1.
+    colors: uint8 [C, 3] RGB.
+
+  Returns:
+    uint8 [480, 480, 3] RGB.
+  """
   low, span = points.min(0), np.ptp(points, axis=0).max() or 1.0
   places = 8 + (points - low) / span * (_SIDE - 16)
   canvas = np.full((_SIDE, _SIDE, 3), 255, np.uint8)
@@ -151,7 +159,17 @@ def draw(
 def run(
   workdirs: Sequence[str], out: pathlib.Path, *, which: str, **options: Any
 ) -> None:
-  """Draws a panel for every run; see the top of this file."""
+  """Writes a picture with a panel for every run, and prints silhouettes.
+
+  Args:
+    workdirs: the runs' folders; of any methods, but with the same classes.
+    out: the PNG to write.
+    which: 'last', 'best' or a step.
+    **options: those of `collect`.
+
+  Raises:
+    UserError: there is no such run, or the classes differ.
+  """
   runs = {name: workdir_lib.load(name, which=which) for name in workdirs}
   sets = {labels.identify(r.config.classes): r for r in runs.values()}
   if len(sets) > 1:
@@ -167,38 +185,8 @@ def run(
     flat = embed(vectors, seed=options['seed'])
     columns[name] = [draw(flat, classes, class_set.colors)]
   panel = panels.lay_out(columns)
-  legend = panels.draw_legend(
-    class_set.names, class_set.colors, width=panel.shape[1]
+  panels.write_png(
+    out,
+    panels.stack_with_legend([panel], class_set.names, class_set.colors),
   )
-  panels.write_png(out, panels.stack([panel, legend]))
   print(f'wrote {out}')
-
-
-def main() -> None:
-  """Runs the command line."""
-  command.hide_accelerators()
-  given = flags.FLAGS
-  run(
-    given.workdirs,
-    pathlib.Path(given.out),
-    which=given.checkpoint,
-    space=given.space,
-    images=given.images,
-    pixels=given.pixels,
-    split=given.split,
-    seed=given.seed,
-  )
-
-
-def define_flags():
-  """Only when run as a program."""
-  flags.DEFINE_list('workdirs', None, 'Folders of the runs.', required=True)
-  flags.DEFINE_string('out', None, 'PNG to write.', required=True)
-  flags.DEFINE_string(
-    'checkpoint', 'best', 'last, best (by the main mIoU) or a step.'
-  )
-  flags.DEFINE_enum('space', 'features', SPACES, 'What is drawn.')
-  flags.DEFINE_integer('images', 30, 'Images that are read.', lower_bound=1)
-  flags.DEFINE_integer('pixels', 100, 'Pixels of each class.', lower_bound=1)
-  flags.DEFINE_string('split', None, "The config's eval_split if unset.")
-  flags.DEFINE_integer('seed', 0, 'Of the pixels and of t-SNE.', lower_bound=0)

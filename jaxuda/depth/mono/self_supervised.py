@@ -11,6 +11,7 @@ scales for small networks.
 
 from collections.abc import Mapping, Sequence
 import dataclasses
+from typing import ClassVar
 
 from flax import linen as nn
 import jax
@@ -57,6 +58,9 @@ class Method:
       in the paper.
     warmup_steps: over which the rate rises; none in the paper.
   """
+
+  # None are drawn of a training batch.
+  pictures: ClassVar[None] = None
 
   total_steps: int
   network: str = 'resnet18'

@@ -1,9 +1,7 @@
 """Trains a self-supervised depth network; the same call again goes on."""
 
-from collections.abc import Iterator, Mapping
-import dataclasses
+import functools
 import os
-import pathlib
 from typing import Any
 
 import jax
@@ -19,8 +17,6 @@ from jaxuda.run import checkpoint
 from jaxuda.run import workdir as workdir_lib
 from jaxuda.step import rng
 from jaxuda.train import loop
-from jaxuda.train import recorder
-from jaxuda.ui import display
 
 
 def create_method(config: Any) -> self_supervised.Method:
@@ -35,15 +31,11 @@ def create_method(config: Any) -> self_supervised.Method:
       f'config.name={config.name!r}; expected monodepth, as in'
       ' configs/monodepth.py'
     )
-  known = {f.name for f in dataclasses.fields(self_supervised.Method)}
-  unknown = sorted(set(config.method) - known)
-  if unknown:
-    raise errors.UserError(
-      f'unknown field method.{unknown[0]}; expected one of'
-      f' {", ".join(sorted(known))}'
-    )
-  return self_supervised.Method(
-    total_steps=config.total_steps, **dict(config.method)
+  return errors.construct(
+    self_supervised.Method,
+    config.method,
+    group='method',
+    total_steps=config.total_steps,
   )
 
 
@@ -79,75 +71,59 @@ def train(config: ml_collections.ConfigDict, workdir: str | os.PathLike) -> Any:
     window.NonFiniteError: a loss or a parameter became NaN or infinite.
   """
   check_config(config)
-  return loop.run(_Task(config, create_method(config)), workdir)
+  method = create_method(config)
+  return loop.run(config, workdir, functools.partial(_open, config, method))
 
 
-class _Task:
-  """A `loop.Task`: frames of drives, scored where there is true depth."""
+def _open(config, method, workdir, step):
+  """Opens the data, or finds them missing; scores where there is true depth."""
+  del workdir
+  data = config.data
+  batches = sequences_lib.train_stream(
+    sequences_lib.Sequences(data, data.split, needs=method.needs),
+    batch_size=config.batch_size,
+    seed=config.seed,
+    start_step=step,
+    flip=data.flip,
+    workers=data.workers,
+  )
+  scored = scoring.open_scored(config)
+  return loop.Task(
+    config=config,
+    method=method,
+    init_args=(rng.for_init(config.seed), _example(config)),
+    batches=batches,
+    evaluate=functools.partial(_evaluate, config, method, scored)
+    if scored
+    else None,
+    # The smaller the error, the better.
+    value=lambda result: -result['abs_rel'],
+    draw=functools.partial(_draw, config, method, scored),
+  )
 
-  def __init__(
-    self, config: ml_collections.ConfigDict, method: self_supervised.Method
-  ):
-    self.config, self.method = config, method
-    self._scored: Any = None
 
-  def open(self, workdir: pathlib.Path, step: int) -> Iterator[Any]:
-    """Opens the data, or finds them missing."""
-    del workdir
-    data = self.config.data
-    batches = sequences_lib.train_stream(
-      sequences_lib.Sequences(data, data.split, needs=self.method.needs),
-      batch_size=self.config.batch_size,
-      seed=self.config.seed,
-      start_step=step,
-      flip=data.flip,
-      workers=data.workers,
-    )
-    self._scored = scoring.open_scored(self.config)
-    return batches
+def _evaluate(config, method, scored, step, state, progress, stop):
+  """Compares with the true depth."""
+  del stop
+  figures = scoring.evaluate(
+    method,
+    state,
+    scored,
+    batch_size=config.eval_batch_size,
+    progress=progress,
+  )
+  result = {**figures, 'checkpoint_step': step}
+  return loop.Evaluation(result=result, scalars=figures, shown=result)
 
-  def init_args(self) -> tuple[Any, ...]:
-    """A key and an example."""
-    return rng.for_init(self.config.seed), _example(self.config)
 
-  def begin(self, state: Any, progress: display.Progress) -> Any:
-    """As the method makes it."""
-    del progress
-    return state
-
-  def can_evaluate(self) -> bool:
-    """Whether the data have true depth."""
-    return bool(self._scored)
-
-  def value(self, result: Mapping[str, Any]) -> float:
-    """The smaller the error, the better."""
-    return -result['abs_rel']
-
-  def evaluate(
-    self, step: int, state: Any, progress: display.Progress, stop: Any
-  ) -> loop.Evaluation:
-    """Compares with the true depth."""
-    del stop
-    figures = scoring.evaluate(
-      self.method,
-      state,
-      self._scored,
-      batch_size=self.config.eval_batch_size,
-      progress=progress,
-    )
-    result = {**figures, 'checkpoint_step': step}
-    return loop.Evaluation(result=result, scalars=figures, shown=result)
-
-  def draw(
-    self, step: int, state: Any, batch: Any, record: recorder.Recorder
-  ) -> None:
-    """Draws images and their depth."""
-    del batch
-    shown = self._scored or sequences_lib.Sequences(
-      self.config.data, self.config.data.split, needs=('image',)
-    )
-    panel = scoring.draw_panel(self.method, state, shown)
-    record.write_picture(step, 'depth', panel)
+def _draw(config, method, scored, step, state, batch, record):
+  """Draws images and their depth."""
+  del batch
+  shown = scored or sequences_lib.Sequences(
+    config.data, config.data.split, needs=('image',)
+  )
+  panel = scoring.draw_panel(method, state, shown)
+  record.write_picture(step, 'depth', panel)
 
 
 def load(workdir: str | os.PathLike, *, which: str = 'last') -> workdir_lib.Run:

@@ -1,13 +1,13 @@
-"""Generators and discriminators with their optimizer."""
+"""Image translation: generators, and the critics of what they make."""
 
 import dataclasses
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
 
 from jaxuda.losses import translation
-from jaxuda.models import deeplab
+from jaxuda.methods.parts import learner as learner_lib
 from jaxuda.models import discriminators
 from jaxuda.models import generators
 from jaxuda.ops import image_pool
@@ -30,131 +30,58 @@ ADAM = optim_lib.Options(
 
 # The 70x70 PatchGAN; AdaptSegNet's, without norms; and of that the first two
 # convolutions and the last, which sees 22x22 pixels: for small images.
-DISCRIMINATORS = ('patch', 'strided', 'local')
+Architecture = Literal['patch', 'strided', 'local']
+Gan = Literal['cross_entropy', 'least_squares']
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Translator:
-  """What makes images of another domain, and what tells them apart.
+class Critic:
+  """A discriminator that tells real maps from generated ones.
 
   Attributes:
-    network, optim: see their `Options`; of the network, what it computes in.
-    total_steps: length of the schedule.
-    gen_width, gen_blocks, gen_residual: see `models.generators.Generator`.
-    disc_width: first width of the discriminators.
-    gan: adversarial loss, see `losses.translation`.
-    pool_size: images that a discriminator is shown again; 0 for none.
+    learner: the discriminator with its optimizer; it says high for real maps.
+    gan: its loss, see `losses.translation`.
+    pool_size: number of generated images that it is shown again; 0 for none.
   """
 
-  network: deeplab.Options
-  optim: optim_lib.Options
-  total_steps: int
-  gen_width: int
-  gen_blocks: int
-  disc_width: int
-  gan: str = 'cross_entropy'
-  pool_size: int = 0
-  gen_residual: float = 0.0
+  learner: learner_lib.Learner
+  gan: Gan
+  pool_size: int
 
-  @property
-  def generator(self) -> generators.Generator:
-    """The architecture of a generator."""
-    return generators.Generator(
-      width=self.gen_width,
-      blocks=self.gen_blocks,
-      residual=self.gen_residual,
-      rewrites=self.network.rewrites,
-      **self.network.types,
-    )
-
-  def discriminator(self, disc: str = 'patch') -> Any:
-    """The architecture of a discriminator, one of DISCRIMINATORS."""
-    fields = {'width': self.disc_width, **self.network.types}
-    if disc == 'patch':
-      return discriminators.PatchDiscriminator(**fields)
-    return discriminators.FcDiscriminator(
-      depth=3 if disc == 'local' else 5, **fields
-    )
-
-  @property
-  def tx(self):
-    """The optimizer of every discriminator."""
-    return optim_lib.disc_optimizer(self.optim, total_steps=self.total_steps)
-
-  @property
-  def gen_tx(self):
-    """The optimizer of every generator."""
-    return optim_lib.gen_optimizer(self.optim, total_steps=self.total_steps)
-
-  def create_generator(
-    self, key: jax.Array, channels: int, *, trained: bool = True
-  ) -> state_lib.Net:
-    """Returns a new generator of maps [B, H, W, channels]."""
-    # Weights do not depend on the size, and small maps are quicker to trace.
-    maps = jnp.zeros((1, 16, 16, channels), self.network.types['dtype'])
-    tx = self.gen_tx if trained else None
-    return state_lib.create_net(self.generator.init(key, maps), tx)
-
-  def create_discriminator(
+  def create(
     self,
     key: jax.Array,
     channels: int,
     *,
-    disc: str = 'patch',
-    pooled: Any = None,
+    pooled: tuple[int, int] | None = None,
   ) -> state_lib.Net:
     """Returns a new discriminator of maps [B, H, W, channels].
 
     Args:
       key: typed key.
-      channels: of its input.
-      disc: see `discriminator`.
-      pooled: (height, width) of the images that its pool holds, which is kept
-        where other networks have running statistics; None for no pool.
+      channels: number of channels of its input.
+      pooled: (height, width) of the images in its pool, which is kept where
+        other networks have running statistics; None for no pool.
     """
-    maps = jnp.zeros((1, 32, 32, channels), self.network.types['dtype'])
-    module = self.discriminator(disc)
-    net = state_lib.create_net(module.init(key, maps), self.tx)
+    module = self.learner.module
+    maps = jnp.zeros((1, 32, 32, channels), module.dtype)
+    net = self.learner.create(key, maps)
     if not self.pool_size or pooled is None:
       return net
-    image = jnp.zeros((*pooled, channels), self.network.types['param_dtype'])
+    image = jnp.zeros((*pooled, channels), module.param_dtype)
     return net.replace(batch_stats=image_pool.empty(self.pool_size, image))
 
-  def translate(self, params: Any, maps: jax.Array) -> jax.Array:
-    """Returns images [B, H, W, 3] in -1..1 of maps [B, H, W, channels]."""
-    return self.generator.apply({'params': params}, maps)
-
-  def judge(
-    self, params: Any, maps: jax.Array, *, disc: str = 'patch'
-  ) -> jax.Array:
-    """A discriminator's logits for maps, high for what is real."""
-    return self.discriminator(disc).apply({'params': params}, maps)
-
   def fool(
-    self,
-    params: Any,
-    maps: jax.Array,
-    *,
-    value: float = translation.REAL,
-    disc: str = 'patch',
+    self, params: Any, maps: jax.Array, *, value: float = translation.REAL
   ) -> jax.Array:
-    """The loss that makes a discriminator take maps for what they are not."""
-    logits = self.judge(params, maps, disc=disc)
+    """The loss that makes the discriminator take maps for `value`."""
+    logits = self.learner.apply(params, maps)
     return translation.judge_as(logits, value, kind=self.gan)
 
-  def loss(
-    self,
-    params: Any,
-    real: jax.Array,
-    fake: jax.Array,
-    *,
-    disc: str = 'patch',
-  ) -> jax.Array:
-    """What a discriminator minimises: its losses on real and fake, summed."""
-    return translation.discriminator_loss(
-      *(self.judge(params, maps, disc=disc) for maps in (real, fake)),
-      kind=self.gan,
-    )
+  def loss(self, params: Any, real: jax.Array, fake: jax.Array) -> jax.Array:
+    """What the discriminator minimises: its losses on real and fake, summed."""
+    logits = (self.learner.apply(params, maps) for maps in (real, fake))
+    return translation.discriminator_loss(*logits, kind=self.gan)
 
   def update(
     self,
@@ -162,21 +89,20 @@ class Translator:
     real: jax.Array,
     fake: jax.Array,
     *,
-    disc: str = 'patch',
     factor: float = 1.0,
   ) -> tuple[state_lib.Net, jax.Array]:
-    """One step of a discriminator; returns it and its loss before `factor`."""
+    """Takes one step down `factor` times its loss; returns it and its loss."""
 
     def loss(params):
-      value = self.loss(params, real, fake, disc=disc)
+      value = self.loss(params, real, fake)
       return factor * value, value
 
-    return state_lib.minimize(net, loss, self.tx)
+    return self.learner.minimize(net, loss)
 
   def recall(
     self, key: jax.Array, net: state_lib.Net, images: jax.Array
   ) -> tuple[state_lib.Net, jax.Array]:
-    """Exchanges images with a discriminator's pool, if it has one.
+    """Exchanges images with the discriminator's pool, if it has one.
 
     Inside a mapped step only.
 
@@ -186,7 +112,7 @@ class Translator:
       images: this device's, [B, H, W, C].
 
     Returns:
-      (the discriminator with its pool after, what it is to be shown).
+      (the discriminator with its pool after it, the images to show it).
     """
     if not self.pool_size:
       return net, images
@@ -194,3 +120,56 @@ class Translator:
       key, net.batch_stats, images, axis=parallel.AXIS
     )
     return net.replace(batch_stats=pool), images
+
+
+def critic_of(
+  method: Any,
+  *,
+  architecture: Architecture = 'patch',
+  gan: Gan = 'cross_entropy',
+) -> Critic:
+  """Returns a discriminator of a method.
+
+  Args:
+    method: a `base.Method` with the fields `disc_width`, the first width of the
+      discriminator, and `pool_size`.
+    architecture: see `Architecture`.
+    gan: see `Critic`.
+  """
+  fields = {'width': method.disc_width, **method.network.types}
+  if architecture == 'patch':
+    module = discriminators.PatchDiscriminator(**fields)
+  else:
+    depth = 3 if architecture == 'local' else 5
+    module = discriminators.FcDiscriminator(depth=depth, **fields)
+  tx = optim_lib.disc_optimizer(method.optim, total_steps=method.total_steps)
+  learner = learner_lib.Learner(module, tx)
+  return Critic(learner=learner, gan=gan, pool_size=method.pool_size)
+
+
+def generator_of(method: Any) -> learner_lib.Learner:
+  """Returns the generator of a method: maps to images [B, H, W, 3] in -1..1.
+
+  Args:
+    method: a `base.Method` with the fields `gen_width`, `gen_blocks` and
+      `gen_residual`, see `models.generators.Generator`.
+  """
+  module = generators.Generator(
+    width=method.gen_width,
+    blocks=method.gen_blocks,
+    residual=method.gen_residual,
+    rewrites=method.network.rewrites,
+    **method.network.types,
+  )
+  tx = optim_lib.gen_optimizer(method.optim, total_steps=method.total_steps)
+  return learner_lib.Learner(module, tx)
+
+
+def create_generator(
+  key: jax.Array, learner: learner_lib.Learner, channels: int
+) -> state_lib.Net:
+  """Returns a new generator of maps [B, H, W, channels]."""
+  # Weights do not depend on the size, and small maps are quicker to trace.
+  return learner.create(
+    key, jnp.zeros((1, 16, 16, channels), learner.module.dtype)
+  )

@@ -1,4 +1,5 @@
 import dataclasses
+import types
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from jaxuda.depdis.fit import fitting
 from jaxuda.methods.parts import mixtures
 from jaxuda.ops import density
 from jaxuda.ops import depth
-from jaxuda.train import preparation
+from jaxuda.train import segmentation
 
 OPTIONS = fitting.Options(components=2, least=10)
 ROAD, SKY, CAR = 0, 10, 13
@@ -73,7 +74,7 @@ def test_a_file_is_fitted_once_and_again_when_it_must(
 ):
   config.mixtures.folder = str(tmp_path)
   method = methods.create(config)
-  ready = preparation.run(method, config)
+  ready = segmentation.prepare(method, config)
   path = fitting.find_or_fit(config)
   assert ready.mixtures == str(path)
   assert path.parent == tmp_path
@@ -104,7 +105,7 @@ def test_a_file_is_fitted_once_and_again_when_it_must(
   with pytest.raises(AssertionError, match='fitted again'):
     fitting.find_or_fit(config)
   given = dataclasses.replace(method, mixtures=str(path))
-  assert preparation.run(given, config) is given
+  assert segmentation.prepare(given, config) is given
 
 
 def test_the_same_numbers_every_time(config, tmp_path):
@@ -119,14 +120,14 @@ def test_the_same_numbers_every_time(config, tmp_path):
 
 def test_other_methods_need_no_preparation(config):
   config.name = 'dada'
-  method = object()
-  assert preparation.run(method, config) is method
+  method = types.SimpleNamespace(preparation='')
+  assert segmentation.prepare(method, config) is method
 
 
 @pytest.mark.parametrize(
   ('fields', 'message'),
   [
-    ({'covariance': 'tied'}, 'expected diag or full'),
+    ({'covariance': 'tied'}, 'expected one of diag, full'),
     ({'components': 0}, 'mixtures.components=0'),
     ({'least': 1}, 'mixtures.least=1; expected at least 5'),
     ({'floor': 0.0}, 'above 0'),

@@ -160,10 +160,11 @@ def test_names_cannot_leave_the_folder(tmp_path):
   ('fields', 'message'),
   [
     ({'rounds': -1}, 'rounds=-1'),
-    ({'checkpoint': 'first'}, 'expected best or last'),
+    ({'checkpoint': 'first'}, 'expected one of best, last'),
     ({'stop_step': 10, 'total_steps': 5}, 'stop_step=10'),
     ({'confidence': 1.5}, 'confidence'),
-    ({'share': 0.0}, 'share'),
+    ({'share': 0.0}, 'share=0; expected more than 0'),
+    ({'share': 1.5}, r'share=1\.5; expected 0 to 1'),
     ({'learning_rate': -1e-4}, 'learning_rate'),
     ({'norm': 'instance'}, 'norm'),
     ({'first': -1}, 'first'),

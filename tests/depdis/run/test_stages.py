@@ -42,12 +42,12 @@ def stages(monkeypatch):
       raise KeyboardInterrupt
     workdir_lib.write_json(out / 'summary.json', {})
 
-  monkeypatch.setattr(stages_lib.train, 'train', train)
+  monkeypatch.setattr(stages_lib.segmentation, 'train', train)
   monkeypatch.setattr(
     stages_lib.workdir_lib, 'load', lambda folder, which: folder
   )
-  monkeypatch.setattr(stages_lib.pseudo, 'write_labels', write_labels)
-  monkeypatch.setattr(stages_lib.pseudo, 'show', lambda summary: None)
+  monkeypatch.setattr(stages_lib.labelling, 'write_labels', write_labels)
+  monkeypatch.setattr(stages_lib.labelling, 'show', lambda summary: None)
   return calls
 
 
@@ -88,7 +88,7 @@ def test_the_first_stage_of_another_run_is_taken(config, stages, tmp_path):
   workdir_lib.write_json(first / 'config.json', workdir_lib.config_to_dict(row))
   with pytest.raises(errors.UserError, match='M2 is not done; expected a run'):
     stages_lib.run(config, tmp_path / 'x')
-  stages_lib.train.train(row, first)
+  stages_lib.segmentation.train(row, first)
   stages.made.clear()
   assert stages_lib.run(config, tmp_path / 'x')
   assert stages.made == [

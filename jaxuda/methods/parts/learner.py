@@ -1,0 +1,170 @@
+"""A network with its optimizer, and the passes of a step through it."""
+
+from collections.abc import Callable, Sequence
+import dataclasses
+from typing import Any, Literal
+
+from flax import linen as nn
+import jax
+from jax import lax
+import jax.numpy as jnp
+import optax
+
+from jaxuda.models import deeplab
+from jaxuda.ops import resize
+from jaxuda.step import state as state_lib
+
+Statistics = Literal['both', 'target']
+Terms = dict[str, jax.Array]
+# name -> (weight, value), what a pass minimises the weighted sum of.
+Losses = dict[str, tuple[float, jax.Array]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Learner:
+  """A network and what trains it.
+
+  Attributes:
+    module: its architecture.
+    tx: its optimizer; None for a network that is never updated.
+  """
+
+  module: nn.Module
+  tx: optax.GradientTransformation | None = None
+
+  def create(self, key: jax.Array, example: jax.Array) -> state_lib.Net:
+    """Returns a new network.
+
+    Args:
+      key: typed key.
+      example: an input; its shape and dtype alone matter.
+    """
+    return state_lib.create_net(self.module.init(key, example), self.tx)
+
+  def apply(self, params: Any, maps: jax.Array) -> jax.Array:
+    """Returns the output of a network without running statistics."""
+    return self.module.apply({'params': params}, maps)
+
+  def run(
+    self,
+    params: Any,
+    batch_stats: Any,
+    image: jax.Array,
+    *,
+    size: deeplab.Size = None,
+    dropout_key: jax.Array | None = None,
+  ) -> tuple[Terms, Any]:
+    """Runs a task network in training mode.
+
+    Args:
+      params: of the network.
+      batch_stats: running statistics before this pass.
+      image: [B, H, W, 3] RGB in 0..255.
+      size: (h, w) of the outputs; that of the image if None; 'grid': they stay
+        at the network's resolution.
+      dropout_key: of this pass, for a network with dropout.
+
+    Returns:
+      (the outputs by name, running statistics after this pass).
+    """
+    out, batch_stats = deeplab.run(
+      self.module,
+      params,
+      batch_stats,
+      image,
+      train=True,
+      dropout_key=dropout_key,
+    )
+    if size != 'grid':
+      out = upsample(out, image.shape[1:3] if size is None else size)
+    return out, batch_stats
+
+  def train(
+    self,
+    net: state_lib.Net,
+    passes: Sequence[Sequence[Any]],
+    *,
+    statistics: Statistics = 'both',
+  ) -> tuple[state_lib.Net, Terms, list[Any]]:
+    """Takes one step down the sum of the losses of passes, see `run_passes`.
+
+    Returns:
+      (the network after the step, all losses by name, what each pass handed
+      on).
+    """
+    grads, batch_stats, terms, handed = run_passes(
+      net.params, net.batch_stats, passes, statistics=statistics
+    )
+    return self.update(net, grads, batch_stats=batch_stats), terms, handed
+
+  def update(
+    self, net: state_lib.Net, grads: Any, *, batch_stats: Any = None
+  ) -> state_lib.Net:
+    """Takes one optimizer step, see `state.update`."""
+    return state_lib.update(net, grads, self.tx, batch_stats=batch_stats)
+
+  def minimize(
+    self, net: state_lib.Net, loss: Callable[[Any], tuple[jax.Array, Any]]
+  ) -> tuple[state_lib.Net, Any]:
+    """Takes one step down a loss of the parameters, see `state.minimize`."""
+    return state_lib.minimize(net, loss, self.tx)
+
+
+def upsample(outputs: Terms, size: Sequence[int]) -> Terms:
+  """Brings low-resolution outputs to (height, width), once."""
+  return {k: resize.resize_align_corners(v, size) for k, v in outputs.items()}
+
+
+def run_passes(
+  params: Any,
+  batch_stats: Any,
+  passes: Sequence[Sequence[Any]],
+  *,
+  statistics: Statistics = 'both',
+) -> tuple[Any, Any, Terms, list[Any]]:
+  """Takes the gradients of several losses at the same parameters, in order.
+
+  The activations of a pass are gone before those of the next one are made, as
+  with the references' backward passes one after the other.
+
+  Args:
+    params: what the gradients are taken of.
+    batch_stats: running statistics before the first pass.
+    passes: (loss, *arguments) each. `loss(params, batch_stats, *arguments)`
+      returns the losses by name, each with its weight: {'loss_seg': (1.0,
+      value)}; the running statistics after the pass; and anything to hand on,
+      such as what a discriminator is to see.
+    statistics: which passes move the running statistics, that is what the
+      evaluated network normalises with. 'both': each goes on from those that
+      the one before left, as in the official codes; the mean of two domains
+      suits neither when they look very different. 'target': each starts from
+      `batch_stats`, so that the last one, the target's, alone moves them, as in
+      AdaBN (Li et al., 2016).
+
+  Returns:
+    (the sum of the gradients, running statistics after the last pass, all
+    losses by name, what each pass handed on).
+  """
+  grads, terms, handed, moved = None, {}, [], batch_stats
+  for loss, *arguments in passes:
+    if grads is not None:
+      params, grads = lax.optimization_barrier((params, grads))
+    start = moved if statistics == 'both' else batch_stats
+    more, (losses, moved, on) = jax.grad(_add_up(loss), has_aux=True)(
+      params, start, *arguments
+    )
+    grads = more if grads is None else jax.tree.map(jnp.add, grads, more)
+    terms |= losses
+    handed.append(on)
+  return grads, moved, terms, handed
+
+
+def _add_up(loss):
+  """A pass's loss as `jax.grad` wants it: the weighted sum, and the rest."""
+
+  def weighted(*args):
+    losses, *rest = loss(*args)
+    total = sum(weight * value for weight, value in losses.values())
+    return total, ({k: value for k, (_, value) in losses.items()}, *rest)
+
+  return weighted

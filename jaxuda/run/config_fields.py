@@ -1,0 +1,97 @@
+"""Fields of configs: flat, shown, and which may differ within one run."""
+
+from collections.abc import Mapping
+import json
+from typing import Any
+
+from flax import traverse_util
+import jax
+
+from jaxuda import errors
+from jaxuda.data.classes import class_tables
+
+# Where things lie. This may differ between the processes of one run.
+_PLACES = (
+  *('data.data_dir', 'data.manual_dir', 'data.workers'),
+  *('data.source.manual_dir', 'data.source.depth_dir'),
+  *('data.target.manual_dir', 'data.target.depth_dir', 'data.target.label_dir'),
+  *('initial', 'generator'),
+)
+# What may change between two starts of one run: no parameter after any given
+# step depends on it.
+_FREE = (
+  *_PLACES,
+  *('log_every', 'eval_every', 'checkpoint_every', 'picture_every'),
+  *('data.eval_split', 'data.target.eval_split', 'eval_batch_size'),
+  *('stop_step', 'keep_last', 'initial_checkpoint', 'distributed'),
+)
+
+
+def flatten(tree: Mapping[str, Any]) -> dict[str, Any]:
+  """Returns {'data.source.size': value, ...} of a nested config."""
+  return traverse_util.flatten_dict(tree, sep='.')
+
+
+def show(flat: Mapping[str, Any], field: str) -> str:
+  """Returns a field of a flat config as JSON, or 'absent'.
+
+  1 and 1.0 look the same, as do a tuple and a list.
+  """
+  if field not in flat:
+    return 'absent'
+  value = flat[field]
+  if isinstance(value, float) and value.is_integer():
+    value = int(value)
+  return json.dumps(value)
+
+
+def check_config(
+  old: Mapping[str, Any], new: Mapping[str, Any], *, workdir: str
+) -> None:
+  """Checks that a run can go on under a config.
+
+  Args:
+    old: the config that the run was started with, in JSON types.
+    new: the config that it is to go on with, in JSON types.
+    workdir: the run's folder, for the message.
+
+  Raises:
+    UserError: a field differs that changes the numbers; all are named.
+  """
+  old, new = flatten(old), flatten(new)
+  if all(class_tables.is_table(x.get('classes')) for x in (old, new)):
+    # Where the file lies says nothing: see `own_classes`.
+    new['classes'] = old['classes']
+  differ = _differing(old, new, _FREE)
+  if differ:
+    raise errors.UserError(
+      f'{workdir} holds a run with another config; differing:'
+      f' {differ}; expected the same fields or another --workdir'
+    )
+
+
+def check_command(first: Mapping[str, Any], mine: Mapping[str, Any]) -> None:
+  """Checks that this process was started as process 0 was.
+
+  Args:
+    first: the config of process 0, in JSON types.
+    mine: the config of this process, in JSON types.
+
+  Raises:
+    UserError: a field differs that is not a place; all are named.
+  """
+  differ = _differing(flatten(first), flatten(mine), _PLACES)
+  if differ:
+    raise errors.UserError(
+      f'process {jax.process_index()} has another config than process 0;'
+      f' differing: {differ}; expected the same command for all'
+    )
+
+
+def _differing(old, new, free):
+  """Lists the fields that differ and are not free to; '' if none does."""
+  return ', '.join(
+    f'{field} ({show(old, field)} there, {show(new, field)} here)'
+    for field in sorted({*old, *new})
+    if field not in free and show(old, field) != show(new, field)
+  )

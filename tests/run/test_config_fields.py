@@ -1,0 +1,53 @@
+from ml_collections import config_dict
+import pytest
+
+from jaxuda import errors
+from jaxuda.run import config_fields
+from jaxuda.run import workdir as workdir_lib
+
+
+def _config():
+  return config_dict.create(
+    name='dada',
+    log_every=10,
+    stop_step=50,
+    optim={'learning_rate': 1.0, 'betas': (0.9, 0.99)},
+    data={
+      'data_dir': config_dict.placeholder(str),
+      'source': {'size': (32, 64), 'manual_dir': None},
+    },
+  )
+
+
+def test_check_config_lets_pass_what_changes_no_number():
+  old = workdir_lib.config_to_dict(_config())
+  new = _config()
+  new.log_every, new.stop_step = 5, 70
+  new.data.data_dir = '/elsewhere'
+  new.data.source.manual_dir = '/there'
+  new = workdir_lib.config_to_dict(new)
+  config_fields.check_config(old, new, workdir='run')
+  # Written as 1.0, read back as 1 by another JSON library.
+  new['optim']['learning_rate'] = 1
+  config_fields.check_config(old, new, workdir='run')
+
+
+def test_check_config_names_every_field_that_does():
+  old = workdir_lib.config_to_dict(_config())
+  new = workdir_lib.config_to_dict(_config())
+  new['optim'] = {'learning_rate': 0.5, 'betas': [0.9, 0.999], 'power': 2}
+  with pytest.raises(errors.UserError) as caught:
+    config_fields.check_config(old, new, workdir='run')
+  assert str(caught.value) == (
+    'run holds a run with another config; differing: optim.betas ([0.9, 0.99]'
+    ' there, [0.9, 0.999] here), optim.learning_rate (1 there, 0.5 here),'
+    ' optim.power (absent there, 2 here); expected the same fields or another'
+    ' --workdir'
+  )
+
+
+def test_flat_fields_are_shown_as_json():
+  flat = config_fields.flatten({'a': {'b': {'c': 2.0}, 'd': (1, 2)}, 'e': None})
+  assert flat == {'a.b.c': 2.0, 'a.d': (1, 2), 'e': None}
+  shown = [config_fields.show(flat, x) for x in (*flat, 'f')]
+  assert shown == ['2', '[1, 2]', 'null', 'absent']
