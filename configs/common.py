@@ -12,8 +12,6 @@ INITIAL = {
   'coco': 'resnet101COCO-41f33a49.pth',
   'imagenet': 'DeepLab_resnet_pretrained_init-f81d91e8.pth',
 }
-# The BGR mean of the Caffe models.
-CAFFE_MEAN = (104.00698793, 116.66876762, 122.67891434)
 
 # Of a class table of one's own (see docs/data.md) it is found by training.
 NUM_CLASSES = {
@@ -198,46 +196,6 @@ def _domain(dataset, size, other=(), **more):
   return config_dict.create(**{**fields, **more, **dict(other)})
 
 
-def _network():
-  return {
-    'backbone': 'resnet101',
-    'stride_at': 'conv1',
-    'norm': 'batch',
-    'train_affine': False,
-    'init': 'reference',
-    'rates': (6, 12, 18, 24),
-    'active_rates': 0,
-    'depth_scale': 1.0,
-    'image_order': 'bgr',
-    'image_mean': CAFFE_MEAN,
-    'image_scale': (1.0, 1.0, 1.0),
-    'dtype': 'float32',
-    'remat': False,
-    'dot_1x1': True,
-    'dot_wgrad': True,
-    'barriers': True,
-    'aspp_dot': True,
-  }
-
-
-def _optim():
-  return {
-    'name': 'sgd',
-    'learning_rate': 2.5e-4,
-    'warmup_steps': 0,
-    'betas': (0.9, 0.999),
-    'momentum': 0.9,
-    'weight_decay': 5e-4,
-    'head_multiplier': 10.0,
-    'repeats': 'reference',
-    'power': 0.9,
-    'hold': 0.0,
-    'disc_learning_rate': 1e-4,
-    'gen_learning_rate': 0.0,
-    'disc_betas': (0.9, 0.99),
-  }
-
-
 def base(name: str, pair: str, classes: str = '') -> config_dict.ConfigDict:
   """Returns a config for a method on a pair, in the references' settings.
 
@@ -282,12 +240,15 @@ def base(name: str, pair: str, classes: str = '') -> config_dict.ConfigDict:
         *spec['target'], eval_split='val', eval_labels='native'
       ),
     },
-    network=_network(),
-    optim=_optim(),
+    # What differs from the defaults of the method's classes; the commands fill
+    # in the others.
+    method={},
+    network={},
+    optim={},
   )
   for side, fields in spec.get('methods', {}).get(name, {}).items():
     config.data[side].update(fields)
-  if pair in _SMALL:
+  if is_small(config):
     _shrink(config)
   if pair == 'folder':
     # Labels may differ in size.
@@ -295,35 +256,20 @@ def base(name: str, pair: str, classes: str = '') -> config_dict.ConfigDict:
   return config
 
 
-def self_training(config: config_dict.ConfigDict, *, alpha: float) -> None:
-  """Adds what DACS and CorDA share: teacher, pseudo-labels, mixed images.
+def self_training(config: config_dict.ConfigDict) -> None:
+  """Sets what DACS and CorDA share: schedule, sizes and crops.
 
   Args:
     config: changed in place.
-    alpha: largest decay of the teacher's average.
   """
-  config.mixing = {
-    'alpha': alpha,
-    'weight': 'batch',
-    'threshold': 0.968,
-    'start_step': 0,
-    'with_void': True,
-    'jitter': 'kornia0.4',
-    'jitter_strength': 0.25,
-    'jitter_probability': 0.8,
-    'blur_sigma': (0.15, 1.15),
-    'blur_probability': 0.5,
-  }
-  # The official code returns inside the loop over its four rates.
-  config.network.active_rates = 2
-  if config.network.backbone == 'resnet_small':
-    config.mixing.alpha = 0.99
+  if is_small(config):
+    config.mixing = {'alpha': 0.99}
     # The student's running statistics are half of the source's.
     config.method.evaluate = 'teacher'
     return
   config.total_steps = config.stop_step = 250000
   config.batch_size = 2
-  config.eval_every = config.checkpoint_every = config.picture_every = 5000
+  set_intervals(config, 5000)
   source, target = config.data.source, config.data.target
   if config.pair in ('synthia2cityscapes', 'gta2cityscapes'):
     source.size, target.size = (720, 1280), (512, 1024)
@@ -334,29 +280,20 @@ def self_training(config: config_dict.ConfigDict, *, alpha: float) -> None:
 
 
 def adversarial(config: config_dict.ConfigDict) -> None:
-  """Sets what the adversarial methods need to train the small network."""
-  if config.network.backbone == 'resnet_small':
+  """Sets what discriminators need beside the small network."""
+  if is_small(config):
     config.method.disc_width = 16
     config.method.statistics = 'target'
-    for field in ('lambda_adv', 'lambda_depth'):
-      if config.method.get(field):
-        config.method[field] = 1e-2
 
 
-def translation(config: config_dict.ConfigDict) -> None:
-  """Sets the optimizers of GIO-Ada and CycleGAN: Adam, and CycleGAN's schedule.
+def is_small(config: config_dict.ConfigDict) -> bool:
+  """Returns whether the small network is trained, from scratch."""
+  return config.pair in _SMALL
 
-  Constant for half of the steps, then linearly to 0.
-  """
-  optim = config.optim
-  optim.name = 'adamw'
-  optim.learning_rate = optim.disc_learning_rate = 2e-4
-  optim.betas = optim.disc_betas = (0.5, 0.999)
-  optim.weight_decay = 0.0
-  optim.head_multiplier = 1.0
-  optim.repeats = 'plain'
-  optim.power, optim.hold = 1.0, 0.5
-  config.eval_every = config.checkpoint_every = config.picture_every = 5000
+
+def set_intervals(config: config_dict.ConfigDict, steps: int) -> None:
+  """Sets how often is evaluated, saved and drawn: every so many steps."""
+  config.eval_every = config.checkpoint_every = config.picture_every = steps
 
 
 def _shrink(config):
@@ -365,15 +302,18 @@ def _shrink(config):
   config.batch_size = 2
   config.eval_batch_size = 10
   config.log_every = 20
-  config.eval_every = config.checkpoint_every = config.picture_every = 500
-  network, optim = config.network, config.optim
-  network.backbone = 'resnet_small'
-  network.init = 'torch'
-  network.train_affine = True
-  network.image_scale = (1 / 58.0,) * 3
-  network.depth_scale = 100.0
-  optim.name = 'adamw'
-  optim.learning_rate = 1e-3
-  optim.warmup_steps = 50
-  optim.head_multiplier = 1.0
-  optim.repeats = 'plain'
+  set_intervals(config, 500)
+  config.network = {
+    'backbone': 'resnet_small',
+    'init': 'torch',
+    'train_affine': True,
+    'image_scale': (1 / 58.0,) * 3,
+    'depth_scale': 100.0,
+  }
+  config.optim = {
+    'name': 'adamw',
+    'learning_rate': 1e-3,
+    'warmup_steps': 50,
+    'head_multiplier': 1.0,
+    'repeats': 'plain',
+  }

@@ -77,31 +77,22 @@ def get_config(arguments: str = ''):
   config.method = {
     'structure': structure,
     'initial_semantic': NETWORKS[args['network']],
-    'width': 256,
-    'lambda_seg': 1.0,
-    'lambda_depth': 0.01,
-    'lambda_mixed': 1.0,
-    'lambda_mixed_depth': 0.001,
     'difficulty': args['difficulty'] if difficulty else 'none',
-    'difficulty_floor': 1e-3,
-    'initial_steps': 25001 if labelled_first else 0,
-    'initial_fraction': 0.0,
     'adversarial': args['adversarial'],
-    'lambda_adv': 1e-3,
-    'disc_factor': 1.0,
-    'disc_width': 64,
-    'evaluate': 'student',
   }
-  common.self_training(config, alpha=0.999)
+  common.self_training(config)
   # 655.35 m and beyond is the depth of nothing: it is masked by its value.
   config.data.far_depth = 'mask'
-  if config.network.backbone == 'resnet_small':
+  if common.is_small(config):
     config.method.width = 128
-    # A tenth of the steps, as the paper says it.
-    config.method.initial_steps = 0
-    config.method.initial_fraction = 0.1 if labelled_first else 0.0
+    if labelled_first:
+      # A tenth of the steps, as the paper says it.
+      config.method.initial_fraction = 0.1
     if args['adversarial'] != 'none':
       config.method.disc_width = 16
+      # Ten times DADA's.
       config.method.lambda_adv = 1e-2
       config.optim.disc_learning_rate = 3e-4
+  elif labelled_first:
+    config.method.initial_steps = 25001
   return config

@@ -21,26 +21,15 @@ def get_config(arguments: str = ''):
   args = common.parse(arguments, pair='streets', classes='', identity='0')
   config = common.base('cyclegan', args['pair'], args['classes'])
   identity = common.choose('identity', args['identity'], ('0', '1'))
-  config.method = {
-    'lambda_cycle': 10.0,
-    'lambda_identity': 5.0 * int(identity),
-    'gan': 'least_squares',
-    'gen_width': 64,
-    'gen_blocks': 9,
-    'gen_residual': 0.0,
-    'disc_width': 64,
-    'disc_factor': 0.5,
-    'pool_size': 50,
-  }
-  small = config.network.backbone == 'resnet_small'
-  steps = config.total_steps if small else 100000
-  common.translation(config)
-  config.total_steps = config.stop_step = steps
-  if small:
+  config.method.lambda_identity = 5.0 * int(identity)
+  if common.is_small(config):
     config.method.gen_width = config.method.disc_width = 16
     config.method.gen_blocks = 6
     config.method.gen_residual = 10.0
+    config.optim.learning_rate = 2e-4
     config.optim.disc_learning_rate = 1e-3
-    config.eval_every = config.checkpoint_every = config.picture_every = 500
+  else:
+    config.total_steps = config.stop_step = 100000
+    common.set_intervals(config, 5000)
   config.data.source.flip = config.data.target.flip = True
   return config

@@ -28,12 +28,6 @@ def get_config(arguments: str = ''):
   common.choose('weight', args['weight'], ('batch', 'pixel', 'none'))
   common.choose('jitter', args['jitter'], ('kornia0.4', 'standard', 'none'))
   config.initial = common.initial(args['init'])
-  config.method = {
-    'lambda_seg': 1.0,
-    'lambda_mixed': 1.0,
-    'evaluate': 'student',
-  }
-  common.self_training(config, alpha=0.99)
-  config.mixing.weight = args['weight']
-  config.mixing.jitter = args['jitter']
+  common.self_training(config)
+  config.mixing = {'weight': args['weight'], 'jitter': args['jitter']}
   return config

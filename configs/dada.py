@@ -42,15 +42,13 @@ def get_config(arguments: str = ''):
   row = common.choose('ablation', args['ablation'], ABLATIONS)
   align, depth, fuse = ABLATIONS[row]
   config.data.source.fraction = common.fraction(args['fraction'])
+  # Small pairs: ten times the paper's.
+  weight = 1e-2 if common.is_small(config) else 1e-3
   config.method = {
     'align': align,
     'fuse': fuse,
-    'lambda_seg': 1.0,
-    'lambda_depth': 1e-3 if depth else 0.0,
-    'lambda_adv': 1e-3,
-    'disc_factor': 1.0,
-    'disc_width': 64,
-    'statistics': 'both',
+    'lambda_depth': weight if depth else 0.0,
+    'lambda_adv': weight,
   }
   common.adversarial(config)
   return config

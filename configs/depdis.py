@@ -80,6 +80,16 @@ SETTINGS = {
     weights=None, base=50, range=50, steps=30000, first=9000,
   ),
 }  # fmt: skip
+# Other pairs take the weights of the first setting, with class weights from
+# their own source.
+_OTHER = {**SETTINGS['synthia2cityscapes', 'synthia16'], 'weights': ()}
+# Small ones have a tenth of the source's balance loss: at 1e-2 density is
+# learned at the cost of the classes.
+_SMALL = {
+  **_OTHER,
+  **dict(depth=1e-2, balance=1e-3, balance_target=1e-3, adv=1e-2),
+  'disc_rate': 1e-4,
+}
 
 
 def get_config(arguments: str = ''):
@@ -92,10 +102,8 @@ def get_config(arguments: str = ''):
     rounds='2',
   )
   config = common.base('depdis', args['pair'], args['classes'])
-  # A pair of one's own takes the weights of the first setting, with class
-  # weights from its own source.
-  first = {**SETTINGS['synthia2cityscapes', 'synthia16'], 'weights': ()}
-  setting = SETTINGS.get((config.pair, config.classes), first)
+  other = _SMALL if common.is_small(config) else _OTHER
+  setting = SETTINGS.get((config.pair, config.classes), other)
   row = common.choose('ablation', args['ablation'], ABLATIONS)
   rounds = common.choose('rounds', args['rounds'], ('0', '1', '2', '3', '4'))
   *parts, training, prior = ABLATIONS[row]
@@ -117,13 +125,10 @@ def get_config(arguments: str = ''):
     'share': 1.0,
     'adversarial': '',
   }
-  optim = config.optim
-  optim.head_multiplier = 1.0
-  optim.repeats = 'plain'
-  if config.network.backbone == 'resnet_small':
+  config.optim.disc_learning_rate = setting['disc_rate']
+  if common.is_small(config):
     _shrink(config)
   else:
-    optim.disc_learning_rate = setting['disc_rate']
     # Source and target have one size, whatever the images' aspect.
     config.data.target.size = config.data.source.size
   if config.pair.startswith('synthia2mapillary'):
@@ -134,8 +139,6 @@ def get_config(arguments: str = ''):
 
 def _method(setting, align, balance, balance_target):
   return {
-    'mixtures': '',
-    'lambda_seg': 1.0,
     'lambda_depth': setting['depth'],
     'lambda_balance': setting['balance'] if balance else 0.0,
     'lambda_balance_target': (
@@ -143,15 +146,8 @@ def _method(setting, align, balance, balance_target):
     ),
     'lambda_adv': setting['adv'],
     'align': align,
-    'balance_transfer': False,
-    'mask_wrong': True,
-    'mapping': 'exponential',
-    'grid': 'index',
     'balance_classes': setting['weights'] is not None,
     'class_weights': setting['weights'] or (),
-    'disc_factor': 1.0,
-    'disc_width': 64,
-    'statistics': 'both',
   }
 
 
@@ -173,11 +169,6 @@ def _mixtures():
 def _shrink(config):
   """The settings of the small network."""
   common.adversarial(config)
-  # A tenth of the source's usual one: at 1e-2 density is learned at the cost of
-  # the classes.
-  for field in ('lambda_balance', 'lambda_balance_target'):
-    if config.method[field]:
-      config.method[field] = 1e-3
   training = config.self_training
   training.total_steps = config.total_steps
   training.stop_step = config.total_steps // 3

@@ -86,7 +86,7 @@ def get_config(arguments: str = ''):
   row = common.choose('ablation', _NAMES.get(row, row), ABLATIONS)
   common.choose('depth', args['depth'], ('', 'linear', 'inverse'))
   transform, label, depth, align = ABLATIONS[row]
-  small = config.network.backbone == 'resnet_small'
+  small = common.is_small(config)
   inverse = (args['depth'] or ('inverse' if small else 'linear')) == 'inverse'
   common.choose(
     'output_gradient', args['output_gradient'], ('target_only', 'both')
@@ -97,26 +97,11 @@ def get_config(arguments: str = ''):
     'input_label': label,
     'input_depth': depth,
     'align': align,
-    'lambda_seg': 1.0,
-    'lambda_depth': 0.1,
-    'lambda_input': 0.1,
-    'lambda_output': 0.001,
     'output_gradient': args['output_gradient'],
-    'input_disc': 'patch',
-    'output_disc': 'strided',
-    'depth_encoding': 'inverse' if inverse else 'linear',
-    'depth_near': 2.0 if inverse else 0.0,
-    'depth_far': 655.35,
-    'decoder': NETWORKS[args['network']][1],
-    'decoder_width': 1024,
-    'dropout': 0.5,
-    'gen_width': 64,
-    'gen_blocks': 9,
-    'gen_residual': 0.0,
-    'disc_width': 64,
-    'pool_size': 0,
-    'statistics': 'both',
   }
+  if inverse:
+    config.method.depth_encoding = 'inverse'
+    config.method.depth_near = 2.0
   if row == 'cg':
     # Workdir of the CycleGAN, and which of its checkpoints.
     config.generator = config_dict.placeholder(str)
@@ -131,8 +116,9 @@ def get_config(arguments: str = ''):
 
 def _publish(config, pair, network):
   """The settings of the paper's network and schedule."""
-  config.network.backbone, _, config.network.active_rates = NETWORKS[network]
-  common.translation(config)
+  backbone, config.method.decoder, active_rates = NETWORKS[network]
+  config.network = {'backbone': backbone, 'active_rates': active_rates}
+  common.set_intervals(config, 5000)
   config.total_steps = config.stop_step = _STEPS.get(pair, 94000)
 
 
@@ -149,9 +135,12 @@ def _shrink(config):
   method.input_disc = 'strided'
   method.lambda_input = 1.0
   method.lambda_output = 1e-2
-  method.lambda_depth = 0.1
-  config.optim.disc_betas = (0.5, 0.999)
-  config.optim.disc_learning_rate = 5e-4
+  optim = config.optim
+  # The task network is trained as in the other methods.
+  optim.betas = (0.9, 0.999)
+  optim.weight_decay = 5e-4
+  optim.power, optim.hold = 0.9, 0.0
+  optim.disc_learning_rate = 5e-4
   # A faster one leaves the discriminators behind: images go dark for hundreds
   # of steps.
-  config.optim.gen_learning_rate = 2e-4
+  optim.gen_learning_rate = 2e-4

@@ -22,14 +22,11 @@ def get_config(arguments: str = ''):
   parts = common.choose('branches', args['branches'], BRANCHES).split('+')
   config = common.base('self_training', args['pair'], args['classes'])
   config.method = {x: x in parts for x in ('depth', 'density', 'fuse')}
-  config.initial = ''
   config.initial_checkpoint = 'best'
   config.data.target.label_dir = ''
-  config.optim.head_multiplier = 1.0
-  config.optim.repeats = 'plain'
   # The schedule of the adversarial stage, begun anew and cut short.
   config.stop_step = config.total_steps // 3
-  if config.network.backbone == 'resnet_small':
+  if common.is_small(config):
     # As configs/depdis.py has it.
     config.optim.learning_rate = 3e-5
     config.network.norm = 'frozen'

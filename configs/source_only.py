@@ -19,5 +19,4 @@ def get_config(arguments: str = ''):
     target = config.data.target.to_dict()
     target.pop('eval_split')
     config.data.source.update(target)
-  config.method = {'lambda_seg': 1.0, 'lambda_depth': 0.0, 'fuse': False}
   return config
