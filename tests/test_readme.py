@@ -14,6 +14,7 @@ import pytest
 
 from jaxuda.models import deeplab
 from jaxuda.step import parallel
+from jaxuda.ui import command
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 README = (ROOT / 'README.md').read_text()
@@ -67,13 +68,10 @@ def test_the_method_fits(tmp_path):
   'config', sorted(set(re.findall(r'configs/\w+\.py(?::[\w.,=]+)?', ALL)))
 )
 def test_configs_exist(config):
-  path, _, arguments = config.partition(':')
+  path = config.partition(':')[0]
   if path == 'configs/pseudo_label.py':
     return
-  spec = importlib.util.spec_from_file_location('config', ROOT / path)
-  module = importlib.util.module_from_spec(spec)
-  spec.loader.exec_module(module)
-  assert module.get_config(arguments).name == pathlib.Path(path).stem
+  assert command.read_config(config).name == pathlib.Path(path).stem
 
 
 def test_files_exist():

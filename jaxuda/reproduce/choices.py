@@ -1,14 +1,13 @@
 """What is asked for: a table, seeds, flags for every run."""
 
 from collections.abc import Sequence
-import importlib.util
 import os
 import pathlib
 import re
-import sys
 from typing import Any
 
 from jaxuda import errors
+from jaxuda.ui import config_files
 
 
 def read_tables(path: str | os.PathLike) -> dict[str, Any]:
@@ -19,18 +18,11 @@ def read_tables(path: str | os.PathLike) -> dict[str, Any]:
   """
   path = pathlib.Path(path)
   if not path.is_file():
-    raise errors.UserError(
-      f'no file {path}; expected configs/tables.py, from the root of the'
-      ' repository, or --tables=FILE'
-    )
-  spec = importlib.util.spec_from_file_location('tables_of_papers', path)
-  module = importlib.util.module_from_spec(spec)
-  # Dataclasses look for their module there.
-  sys.modules[spec.name] = module
-  spec.loader.exec_module(module)
-  if not hasattr(module, 'TABLES'):
+    raise errors.UserError(f'no file {path}; expected one such as tables.py')
+  found = vars(config_files.load(path))
+  if 'TABLES' not in found:
     raise errors.UserError(f'{path} has no TABLES; expected name -> table')
-  return module.TABLES
+  return found['TABLES']
 
 
 def find_table(tables: dict[str, Any], name: str) -> str:

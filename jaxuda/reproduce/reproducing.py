@@ -30,6 +30,7 @@ from jaxuda.reproduce import results as results_lib
 from jaxuda.reproduce import running
 from jaxuda.reproduce import writing
 from jaxuda.run import signals
+from jaxuda.ui import config_files
 
 
 def reproduce(
@@ -170,8 +171,8 @@ def _check_weights(plan):
 def main(*overrides: str) -> int:
   """Runs the command line."""
   given = flags.FLAGS
-  tables = choices.read_tables(given.tables)
-  folder = pathlib.Path(given.tables).parent
+  path = config_files.find(given.tables)
+  tables, folder = choices.read_tables(path), path.parent
   seeds = choices.parse_seeds(given.seeds)
   if given.list:
     print_list(tables, folder, pair=given.pair, seeds=seeds)

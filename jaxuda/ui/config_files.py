@@ -32,10 +32,11 @@ def find(name: str) -> pathlib.Path:
   if inside and shipped.is_file():
     return shipped
   beside = _list(path.parent) if path.suffix == '.py' else []
-  own = ', '.join(x.stem for x in _list(_shipped()))
+  names = [str(x) for x in beside] or [x.stem for x in _list(_shipped())]
   raise errors.UserError(
-    f'no config file {name}; expected one of '
-    + (', '.join(map(str, beside)) or f'configs/<method>.py, or of {own}')
+    f'no config file {name}; expected '
+    + ('' if beside else 'configs/<method>.py, or ')
+    + f'one of {", ".join(names)}'
   )
 
 
