@@ -1,6 +1,6 @@
 """AdvEnt, MinEnt (Vu et al., CVPR 2019) and AdaptSegNet (Tsai et al., 2018).
 
-  python -m jaxuda.main --config=configs/advent.py:pair=streets --workdir=DIR
+  jaxuda train --config=advent:pair=streets --workdir=DIR
 
 Arguments: pair; classes; ablation=advent (default), minent, output (AdaptSegNet
 aligns the softmax); multi_level=0 (as DADA compares) or 1 (as the GTA configs).

@@ -1,19 +1,21 @@
-"""What the configurations share: arguments, domain pairs, network sizes.
+"""Common parts of the configs: arguments, domain pairs, the small network.
 
-A config file is called with a string of arguments, `--config=configs/dada.py:
-pair=streets,ablation=S5`. Every field can then be overridden on the command
-line: `--config.method.lambda_adv=0.01`.
+A config is called with arguments, `--config=dada:pair=streets,ablation=S5`. It
+names what differs from the defaults of the method's classes, for which see
+`jaxuda/methods/`, `jaxuda/models/deeplab.py` (`network`), `jaxuda/step/optim.py`
+(`optim`) and `jaxuda/ops/mixing.py` (`mixing`). Every field, named here or not,
+can be overridden on the command line: `--config.method.lambda_adv=0.01`.
 """
 
 from ml_collections import config_dict
 
-# The files that the official code begins with.
+# The files with which the official code begins.
 INITIAL = {
   'coco': 'resnet101COCO-41f33a49.pth',
   'imagenet': 'DeepLab_resnet_pretrained_init-f81d91e8.pth',
 }
 
-# Of a class table of one's own (see docs/data.md) it is found by training.
+# Training counts the classes of a table of your own (see docs/data.md).
 NUM_CLASSES = {
   'cityscapes19': 19,
   'synthia16': 16,
@@ -99,7 +101,7 @@ PAIRS = {
     'target': ('camvid/dusk', (180, 240)),
     'classes': ('camvid11',),
   },
-  # Two folders of one's own, and a class table: classes=FILE.
+  # Two folders of your own, and a class table: classes=FILE.
   'folder': {
     'source': ('folder/source', (192, 256)),
     'target': ('folder/target', (192, 256)),
@@ -112,11 +114,11 @@ _TABLES = ('.yaml', '.yml', '.json')
 
 
 def parse(text: str, **defaults: str) -> dict[str, str]:
-  """Reads 'name=value,name=value' over defaults.
+  """Reads the arguments of a config, 'name=value,name=value'.
 
   Args:
-    text: what follows the colon on the command line; may be empty.
-    **defaults: the known names and their defaults.
+    text: the part after the colon on the command line; may be empty.
+    **defaults: every known name, and its value if the text does not give one.
 
   Raises:
     ValueError: a name that is not among the defaults, or a piece without '='.
@@ -181,12 +183,13 @@ def _domain(dataset, size, other=(), **more):
     'size': size,
     'crop': (0, 0),
     'flip': False,
-    # The first images by name, 0 for all; and a random share of these.
+    # Only so many images, in the order of their names, 0 for all; and a random
+    # share of them.
     'first': 0,
     'fraction': 1.0,
     'image_resize': 'bicubic',
     'depth_resize': 'default',
-    # 'stretch', or 'pad' to keep the aspect.
+    # 'stretch', or 'pad' to keep the aspect ratio.
     'fit': 'stretch',
     # 'raw', or prepared at `size` as 'png' or (quality 95) 'jpeg'.
     'store': 'raw',
@@ -197,12 +200,12 @@ def _domain(dataset, size, other=(), **more):
 
 
 def base(name: str, pair: str, classes: str = '') -> config_dict.ConfigDict:
-  """Returns a config for a method on a pair, in the references' settings.
+  """Returns the config of a method on a pair, with the references' settings.
 
   Args:
-    name: the method.
+    name: module of the method in `jaxuda/methods/`.
     pair: a key of `PAIRS`.
-    classes: a class set of the pair, or the file of a class table; '' for the
+    classes: a class set of the pair, or the path of a class table; '' for the
       pair's default.
   """
   choose('pair', pair, PAIRS)
@@ -225,9 +228,9 @@ def base(name: str, pair: str, classes: str = '') -> config_dict.ConfigDict:
     checkpoint_every=2000,
     picture_every=2000,
     keep_last=2,
-    # One of several processes, see docs/clusters.md.
+    # Whether several processes train the run, see docs/clusters.md.
     distributed=False,
-    # What training begins with: a file of weights, a conversion, or a run.
+    # Training begins with a file of weights, a conversion or a run.
     initial='',
     initial_checkpoint='last',
     data={
@@ -240,8 +243,7 @@ def base(name: str, pair: str, classes: str = '') -> config_dict.ConfigDict:
         *spec['target'], eval_split='val', eval_labels='native'
       ),
     },
-    # What differs from the defaults of the method's classes; the commands fill
-    # in the others.
+    # What differs from the defaults.
     method={},
     network={},
     optim={},
@@ -257,11 +259,7 @@ def base(name: str, pair: str, classes: str = '') -> config_dict.ConfigDict:
 
 
 def self_training(config: config_dict.ConfigDict) -> None:
-  """Sets what DACS and CorDA share: schedule, sizes and crops.
-
-  Args:
-    config: changed in place.
-  """
+  """Sets the schedule, sizes and crops of DACS and CorDA, in place."""
   if is_small(config):
     config.mixing = {'alpha': 0.99}
     # The student's running statistics are half of the source's.
@@ -280,24 +278,24 @@ def self_training(config: config_dict.ConfigDict) -> None:
 
 
 def adversarial(config: config_dict.ConfigDict) -> None:
-  """Sets what discriminators need beside the small network."""
+  """Fits the discriminators to the small network, in place."""
   if is_small(config):
     config.method.disc_width = 16
     config.method.statistics = 'target'
 
 
 def is_small(config: config_dict.ConfigDict) -> bool:
-  """Returns whether the small network is trained, from scratch."""
+  """Returns whether the config's pair is for the small network."""
   return config.pair in _SMALL
 
 
 def set_intervals(config: config_dict.ConfigDict, steps: int) -> None:
-  """Sets how often is evaluated, saved and drawn: every so many steps."""
+  """Sets the steps between evaluations, checkpoints and pictures."""
   config.eval_every = config.checkpoint_every = config.picture_every = steps
 
 
 def _shrink(config):
-  """The small network, trained from scratch: minutes on two cores."""
+  """Sets the small network, which trains from scratch in minutes."""
   config.total_steps = config.stop_step = 1500
   config.batch_size = 2
   config.eval_batch_size = 10

@@ -1,6 +1,6 @@
-r"""CorDA (Wang et al., ICCV 2021).
+"""CorDA (Wang et al., ICCV 2021).
 
-  python -m jaxuda.main --config=configs/corda.py:pair=streets --workdir=DIR
+  jaxuda train --config=corda:pair=streets --workdir=DIR
 
 Arguments: pair; classes; ablation, see below; network=synthia (default) or gta
 (the initial semantic head sits on the backbone, and the teacher labels with it
@@ -10,10 +10,9 @@ on top of it; depth=stereo or mono, of the target (default: stereo with SYNTHIA
 and mono with GTA, as published, and elsewhere what the dataset has: exact in
 `streets`); init=coco or imagenet: begin with the file of that name in
 `pretrained/` (`common.INITIAL`; another place: --config.initial=FILE). Depth
-that a dataset does not have is made first:
+that a dataset lacks is estimated first:
 
-  python -m jaxuda.depth.stereo --dataset=streets/target_stereo \
-      --out=depth/streets_stereo
+  jaxuda depth stereo --dataset=streets/target_stereo --out=depth/streets_stereo
 
 Rows, with the paper's mIoU on SYNTHIA -> Cityscapes, 16 and 13 classes, from
 COCO weights and with stereo depth of the target (monocular: 54.5, 62.0; GTA:
@@ -86,7 +85,7 @@ def get_config(arguments: str = ''):
   if common.is_small(config):
     config.method.width = 128
     if labelled_first:
-      # A tenth of the steps, as the paper says it.
+      # A tenth of the steps, as in the paper.
       config.method.initial_fraction = 0.1
     if args['adversarial'] != 'none':
       config.method.disc_width = 16

@@ -1,16 +1,17 @@
-r"""CycleGAN (Zhu et al., ICCV 2017) on the images of a pair.
+"""CycleGAN (Zhu et al., ICCV 2017) on the images of a pair.
 
-  python -m jaxuda.main --config=configs/cyclegan.py:pair=streets --workdir=DIR
+  jaxuda train --config=cyclegan:pair=streets --workdir=DIR
 
-Arguments: pair; classes (for those that train on what it makes); identity=0
-(default) or 1: the identity loss of the code's default. There is no task
-network, so nothing is evaluated; the pictures show what is made of either
-domain, and the way back. It serves GIO-Ada's row cg (configs/gio_ada.py), whose
-published mIoU on Virtual KITTI -> KITTI is 39.8, and
+Arguments: pair; classes (for later trainings on the translated images);
+identity=0 (default) or 1, the identity loss that the official code has by
+default. There is no task network, so nothing is evaluated; the pictures show
+images of either domain, translated and translated back. The generators serve
+GIO-Ada's row cg (configs/gio_ada.py), whose published mIoU on Virtual KITTI ->
+KITTI is 39.8, and
 
-  python -m jaxuda.translate --workdir=DIR --out=FOLDER
+  jaxuda translate --workdir=DIR --out=FOLDER
 
-Steps are those of GIO-Ada, the paper's own are 200 epochs.
+The number of steps is that of GIO-Ada; the paper trains for 200 epochs.
 """
 
 from configs import common

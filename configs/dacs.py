@@ -1,6 +1,6 @@
 """DACS (Tranheden et al., WACV 2021).
 
-  python -m jaxuda.main --config=configs/dacs.py:pair=streets --workdir=DIR
+  jaxuda train --config=dacs:pair=streets --workdir=DIR
 
 Arguments: pair; classes; weight=batch (default; pseudo-labels weigh as the
 batch's share of sure pixels), pixel (sure pixels weigh 1, the others 0) or

@@ -1,6 +1,6 @@
 """DADA (Vu et al., ICCV 2019).
 
-  python -m jaxuda.main --config=configs/dada.py:pair=streets --workdir=DIR
+  jaxuda train --config=dada:pair=streets --workdir=DIR
 
 Arguments: pair; classes; ablation=S1..S7 (default S7, the full method);
 fraction=0.1 .. 1.0 of the source images (the paper's Table 4 has 10, 30, 50, 70

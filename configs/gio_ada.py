@@ -1,6 +1,6 @@
 r"""GIO-Ada (Chen et al., CVPR 2019).
 
-  python -m jaxuda.main --config=configs/gio_ada.py:pair=streets --workdir=DIR
+  jaxuda train --config=gio_ada:pair=streets --workdir=DIR
 
 Arguments: pair; classes; ablation, see below (default full); depth=linear
 (default; the paper's [0, 1] to the letter) or inverse, how depth is normalised;
@@ -10,11 +10,10 @@ ResNet-101); on small pairs it is always the small ResNet. Depth as `linear` is
 metres over 655.35, so that all but the sky is below 0.15; CorDA says that it
 adopts inverse depth "following" this paper, which does not mention it.
 
-Row cg translates by a CycleGAN that was trained before on the same pair:
+Row cg translates with a CycleGAN that was trained before on the same pair:
 
-  python -m jaxuda.main --config=configs/cyclegan.py:pair=streets \
-      --workdir=runs/cyclegan
-  python -m jaxuda.main --config=configs/gio_ada.py:pair=streets,ablation=cg \
+  jaxuda train --config=cyclegan:pair=streets --workdir=runs/cyclegan
+  jaxuda train --config=gio_ada:pair=streets,ablation=cg \
       --config.generator=runs/cyclegan --workdir=DIR
 
 Rows, with the paper's mIoU on Virtual KITTI -> KITTI (10 classes) and on
@@ -103,7 +102,7 @@ def get_config(arguments: str = ''):
     config.method.depth_encoding = 'inverse'
     config.method.depth_near = 2.0
   if row == 'cg':
-    # Workdir of the CycleGAN, and which of its checkpoints.
+    # The CycleGAN's workdir, and the checkpoint of it.
     config.generator = config_dict.placeholder(str)
     config.generator_checkpoint = 'last'
   if small:
@@ -128,9 +127,10 @@ def _shrink(config):
   method = config.method
   method.decoder = 'aspp'
   method.gen_width, method.gen_blocks = 16, 6
-  # Not the paper's: from scratch it would paint labels, not images; and what
-  # differs most, the light, a discriminator with instance norms does not see.
-  # Within these bounds; a frozen generator is as configs/cyclegan.py has it.
+  # Not the paper's: a generator from scratch would paint labels, not images, so
+  # its changes are bounded; and a discriminator with instance norms is blind to
+  # the light, which differs most. A frozen generator is that of
+  # configs/cyclegan.py.
   method.gen_residual = 10.0 if method.transform == 'frozen' else 0.5
   method.input_disc = 'strided'
   method.lambda_input = 1.0
@@ -141,6 +141,6 @@ def _shrink(config):
   optim.weight_decay = 5e-4
   optim.power, optim.hold = 0.9, 0.0
   optim.disc_learning_rate = 5e-4
-  # A faster one leaves the discriminators behind: images go dark for hundreds
-  # of steps.
+  # A faster generator outruns the discriminators: images go dark for hundreds of
+  # steps.
   optim.gen_learning_rate = 2e-4

@@ -1,7 +1,6 @@
 """Source-only training, and the oracle.
 
-  python -m jaxuda.main --config=configs/source_only.py:pair=streets \
-      --workdir=DIR
+  jaxuda train --config=source_only:pair=streets --workdir=DIR
 
 Arguments: pair; classes; train_on=source (the lower bound) or target (the
 oracle, the upper bound: it reads the target's training labels).

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jaxuda import __main__ as verbs
 from jaxuda.models import deeplab
 from jaxuda.step import parallel
 from jaxuda.ui import command
@@ -99,6 +100,15 @@ def test_modules_of_the_commands_exist():
     'jaxuda.data.prepare',
   }
   assert all(importlib.util.find_spec(name) for name in modules)
+
+
+def test_verbs_are_verbs():
+  fenced = re.findall(r'^```\n(.*?)^```$', ALL, re.DOTALL | re.MULTILINE)
+  lines = [x for block in fenced for x in block.splitlines()]
+  commands = [x.split()[1:3] for x in lines if x.startswith('jaxuda ')]
+  assert ['train', '--config=dada:pair=streets'] in commands
+  for words in commands:
+    assert {words[0], ' '.join(words)} & set(verbs._VERBS)
 
 
 def test_links_lead_somewhere():

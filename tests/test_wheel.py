@@ -37,9 +37,12 @@ def _wheel(tmp_path_factory):
   for name in ('jaxuda', 'configs'):
     no_caches = shutil.ignore_patterns('__pycache__')
     shutil.copytree(ROOT / name, source / name, ignore=no_caches)
-  major = importlib.metadata.version('setuptools').partition('.')[0]
+  try:
+    major = int(importlib.metadata.version('setuptools').partition('.')[0])
+  except importlib.metadata.PackageNotFoundError:
+    major = 0
   # An older one is of no use: pip fetches another.
-  here = ['--no-build-isolation'] if int(major) >= 77 else []
+  here = ['--no-build-isolation'] if major >= 77 else []
   pip = [sys.executable, '-m', 'pip', 'wheel', '--no-deps', '--quiet', *here]
   subprocess.run([*pip, '-w', out, source], check=True)
   (wheel,) = out.iterdir()

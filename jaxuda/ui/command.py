@@ -1,4 +1,4 @@
-"""What the command-line tools share: how they start and how they fail."""
+"""The start of every command: its flags, its config, and its errors."""
 
 from collections.abc import Callable, Sequence
 import difflib
@@ -27,10 +27,10 @@ def run(
   """Parses the flags and calls `main()`; a user's mistake is one line.
 
   Args:
-    main: what to call.
-    argument: what the one argument beside the flags is called, which `main`
-      then gets; '' for none, 'RUN...' for one or more.
-    pass_on: whether `main` also gets what follows `--`, for other commands.
+    main: the function to call.
+    argument: name of the one argument beside the flags, which `main` gets; ''
+      if there is none, 'RUN...' for one or more.
+    pass_on: whether `main` also gets the arguments after `--`.
 
   Raises:
     SystemExit: 1 and a line on stderr for a UserError or a mistake in a flag.
