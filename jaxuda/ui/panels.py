@@ -103,7 +103,7 @@ def make_panel(
     than 640 wide are shown at a half, a third, ... of their size.
   """
   size = batch['image'].shape[1:3]
-  truth = [color_labels(_fit(x, size), colors) for x in batch['label']]
+  truth = [color_labels(fit(x, size), colors) for x in batch['label']]
   columns = {
     'image': batch['image'],
     'ground truth': truth,
@@ -113,7 +113,7 @@ def make_panel(
     columns['depth'] = [color_depth(x) for x in prediction['depth']]
   if 'depth' in batch:
     columns['true depth'] = [
-      color_depth(_fit(depth, size), valid=_fit(valid, size))
+      color_depth(fit(depth, size), valid=fit(valid, size))
       for depth, valid in zip(batch['depth'], batch['depth_valid'], strict=True)
     ]
   columns['self-information'] = [
@@ -171,7 +171,7 @@ def make_comparison(
   size = images.shape[1:3]
   columns = {
     'image': images,
-    'ground truth': [color_labels(_fit(x, size), colors) for x in truth],
+    'ground truth': [color_labels(fit(x, size), colors) for x in truth],
   }
   columns |= {
     k: color_labels(np.stack(v), colors) for k, v in predictions.items()
@@ -279,8 +279,8 @@ def read_image(path: str | os.PathLike) -> np.ndarray:
   return np.ascontiguousarray(image[..., ::-1])
 
 
-def _fit(x, size):
-  """Resizes a map [h, w] to `size` by taking the nearest pixel."""
+def fit(x: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+  """Returns a map [h, w] at the size (H, W), of nearest pixels."""
   height, width = size
   rows = ((np.arange(height) + 0.5) * x.shape[0] / height).astype(int)
   columns = ((np.arange(width) + 0.5) * x.shape[1] / width).astype(int)

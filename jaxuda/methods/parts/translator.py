@@ -22,6 +22,7 @@ ADAM = optim_lib.Options(
   betas=(0.5, 0.999),
   weight_decay=0.0,
   head_multiplier=1.0,
+  repeats='plain',
   power=1.0,
   hold=0.5,
   disc_learning_rate=2e-4,
