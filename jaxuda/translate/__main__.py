@@ -1,6 +1,6 @@
 r"""Writes the source's training images as a run's transform network sees them.
 
-    python -m jaxuda.translate --workdir=DIR --out=FOLDER \
+    jaxuda translate --workdir=DIR --out=FOLDER \
         [--checkpoint=last|best|STEP]
 
 Writes FOLDER in the layout of one's own pictures (docs/data.md), at the size

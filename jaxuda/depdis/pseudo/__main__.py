@@ -1,6 +1,6 @@
 r"""Writes pseudo-labels of the target's training images.
 
-    python -m jaxuda.depdis.pseudo --workdir=RUN --out=FOLDER \
+    jaxuda depdis pseudo --workdir=RUN --out=FOLDER \
         [--checkpoint=last|best|STEP] [--confidence=0.9] [--[no]spatial_prior]
 
 Writes FOLDER/NAME.png for every image (class ids at the network's size, 255 =

@@ -1,6 +1,6 @@
 r"""Draws how well networks keep the target's classes apart, by t-SNE.
 
-    python -m jaxuda.depdis.tsne --workdirs=RUN,RUN --out=FILE.png \
+    jaxuda depdis tsne --workdirs=RUN,RUN --out=FILE.png \
         [--checkpoint=last|best|STEP] [--space=features|output] \
         [--images=30] [--pixels=100] [--split=val] [--seed=0]
 
