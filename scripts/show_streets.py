@@ -62,9 +62,7 @@ def draw_sheet(
     source, target = (draw_row(d, index=index, **size) for d in streets.DOMAINS)
     sheet.append(np.concatenate([source, gap, target], axis=1))
   classes = labels.get_class_set('cityscapes19')
-  across = sheet[0].shape[1]
-  legend = panels.draw_legend(classes.names, classes.colors, width=across)
-  return panels.stack([*sheet, legend])
+  return panels.stack_with_legend(sheet, classes.names, classes.colors)
 
 
 def main() -> None:

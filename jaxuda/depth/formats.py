@@ -107,18 +107,6 @@ def write_png16(path: str | os.PathLike[str], raw: np.ndarray) -> None:
     part.write_bytes(data.tobytes())
 
 
-def check_folder(out: str | os.PathLike[str]) -> pathlib.Path:
-  """Returns a folder to write to.
-
-  Raises:
-    UserError: it is a file.
-  """
-  out = pathlib.Path(out)
-  if out.exists() and not out.is_dir():
-    raise errors.UserError(f'{out} is a file; expected a folder to write to')
-  return out
-
-
 def write_disparity(
   folder: pathlib.Path,
   place: str,

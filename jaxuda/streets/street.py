@@ -159,29 +159,19 @@ class _Drawing:
     self.faces, self.look = current.plan.faces, current.look
     self.scene, self.eye = current, eye
     # One sample more than the pixels on every border.
-    self.height, self.width = _GRID * height + 1, _GRID * width + 1
-    self.focal = _GRID * eye.focal
-    self.cx, self.cy = _GRID * eye.cx + 1, _GRID * eye.cy + 1
-    self.polygons = raster.project(
-      self.faces,
-      extrinsic=eye.extrinsic,
-      focal=self.focal,
-      cx=self.cx,
-      cy=self.cy,
-      height=self.height,
-      width=self.width,
+    shape = {'height': _GRID * height + 1, 'width': _GRID * width + 1}
+    self.grid = dataclasses.replace(
+      eye, focal=_GRID * eye.focal, cx=_GRID * eye.cx + 1, cy=_GRID * eye.cy + 1
     )
+    self.polygons = raster.project(self.faces, self.grid, **shape)
     corners = self.faces.corners[self.polygons.face]
-    edges = np.stack(
-      [corners[:, 1] - corners[:, 0], corners[:, 3] - corners[:, 0]], 1
-    )
+    edges = corners[:, [1, 3]] - corners[:, :1]
     self.axes = self._surface_axes(corners, edges)
     self.buffers = raster.draw(
       self.polygons,
       sprite=self.faces.sprite[self.polygons.face],
       uv=self._sprite_axes(edges),
-      height=self.height,
-      width=self.width,
+      **shape,
       empty=0.0,
     )
 
@@ -202,8 +192,8 @@ class _Drawing:
     length = np.linalg.norm(edges, axis=2).clip(1e-9)[..., None]
     a, b, c, shift = np.moveaxis(self.axes, 2, 0)
     # (x, y, z) coefficients as those of (column, row, 1).
-    a, b = a / self.focal, b / self.focal
-    grid = np.stack([a, b, c - a * self.cx - b * self.cy], -1)
+    a, b = a / self.grid.focal, b / self.grid.focal
+    grid = np.stack([a, b, c - a * self.grid.cx - b * self.grid.cy], -1)
     plane = self.polygons.plane[:, None]
     return grid / length + (shift[..., None] / length) * plane
 
@@ -217,8 +207,7 @@ class _Drawing:
     """Metres at the pixel centres."""
     polygon = self.buffers.polygon[1::_GRID, 1::_GRID]
     plane = np.append(self.polygons.plane, [[0, 0, 1 / FAR]], 0)[polygon]
-    x = np.arange(1, self.width, _GRID)
-    y = np.arange(1, self.height, _GRID)
+    y, x = (np.arange(1, n, _GRID) for n in self.buffers.polygon.shape)
     near = plane[..., 0] * x + plane[..., 1] * y[:, None] + plane[..., 2]
     return np.minimum(1 / near, FAR).astype(np.float32)
 
@@ -229,9 +218,10 @@ class _Drawing:
 
   def light(self) -> np.ndarray:
     """Light that reaches the camera at every sample, [3, h, w] float32."""
-    look, solid = self.look, self.buffers.polygon >= 0
-    x = ((np.arange(self.width) - self.cx) / self.focal).astype(np.float32)
-    y = ((np.arange(self.height) - self.cy) / self.focal).astype(np.float32)
+    look, grid, solid = self.look, self.grid, self.buffers.polygon >= 0
+    height, width = solid.shape
+    x = ((np.arange(width) - grid.cx) / grid.focal).astype(np.float32)
+    y = ((np.arange(height) - grid.cy) / grid.focal).astype(np.float32)
     x, y = np.broadcast_arrays(x, y[:, None])
     z = 1 / np.where(solid, self.buffers.nearness, np.float32(1 / FAR))
     rotation = self.eye.rotation.astype(np.float32)
@@ -262,10 +252,10 @@ class _Drawing:
     u = z * (axes[0] * x + axes[1] * y + axes[2]) + axes[3]
     v = z * (axes[4] * x + axes[5] * y + axes[6]) + axes[7]
     # Metres per sample, from the distance of the surface's plane.
-    a, b, c = self.polygons.plane.T
-    normal = [a * self.focal, b * self.focal, c + a * self.cx + b * self.cy]
+    (a, b, c), grid = self.polygons.plane.T, self.grid
+    normal = [a * grid.focal, b * grid.focal, c + a * grid.cx + b * grid.cy]
     slant = np.linalg.norm(np.stack(normal, -1), axis=1)
-    slant = np.minimum(np.append(slant, 1.0), 20.0) / self.focal
+    slant = np.minimum(np.append(slant, 1.0), 20.0) / grid.focal
     blur = z * z * slant.astype(np.float32)[polygon]
     # No two surfaces have the same noise, but all pieces of the ground do.
     ground = np.ptp(faces.corners[..., 1], axis=1) < 1e-6

@@ -54,15 +54,15 @@ def color_depth(
 
   Args:
     depth: [H, W] metres, > 0.
-    valid: bool [H, W]; what is not valid is painted black.
+    valid: bool [H, W]; what is not valid is painted black. None where all is
+      that is not NaN.
 
   Returns:
     uint8 [H, W, 3] RGB. 4 m and nearer is the bright end, infinity the dark.
   """
-  inverse = 4.0 / np.maximum(np.asarray(depth, np.float32), 4.0)
-  picture = apply_colormap(inverse, cv2.COLORMAP_INFERNO)
-  if valid is not None:
-    picture[~valid] = IGNORED
+  depth = np.asarray(depth, np.float32)
+  picture = apply_colormap(4.0 / np.maximum(depth, 4.0), cv2.COLORMAP_INFERNO)
+  picture[np.isnan(depth) if valid is None else ~valid] = IGNORED
   return picture
 
 
@@ -99,27 +99,27 @@ def make_panel(
     colors: uint8 [C, 3].
 
   Returns:
-    uint8 [height, width, 3] RGB with a heading over every column. Images more
-    than 640 wide are shown at a half, a third, ... of their size.
+    What `make_training_panel` returns.
   """
   size = batch['image'].shape[1:3]
-  truth = [color_labels(fit(x, size), colors) for x in batch['label']]
-  columns = {
-    'image': batch['image'],
-    'ground truth': truth,
-    'prediction': color_labels(prediction['logits'].argmax(-1), colors),
-  }
+  logits, depths = prediction['logits'], {}
   if 'depth' in prediction:
-    columns['depth'] = [color_depth(x) for x in prediction['depth']]
+    depths['depth'] = prediction['depth']
   if 'depth' in batch:
-    columns['true depth'] = [
-      color_depth(fit(depth, size), valid=fit(valid, size))
+    depths['true depth'] = [
+      np.where(fit(valid, size), fit(depth, size), np.nan)
       for depth, valid in zip(batch['depth'], batch['depth_valid'], strict=True)
     ]
-  columns['self-information'] = [
-    color_information(x) for x in self_information(prediction['logits'])
-  ]
-  return lay_out(_thin_out(columns))
+  shown = {
+    'image': {'image': batch['image']},
+    'label': {
+      'ground truth': [fit(x, size) for x in batch['label']],
+      'prediction': logits.argmax(-1),
+    },
+    'depth': depths,
+    'share': {'self-information': self_information(logits)},
+  }
+  return make_training_panel(shown, colors=colors)
 
 
 def make_training_panel(
@@ -130,11 +130,12 @@ def make_training_panel(
   Args:
     shown: kind -> heading -> maps of the batch. The kind says how they are
       painted: 'image' [B, H, W, 3] RGB in 0..255; 'label' int [B, H, W];
-      'depth' [B, H, W] metres; 'share' [B, H, W] in 0..1.
+      'depth' [B, H, W] metres, NaN = none; 'share' [B, H, W] in 0..1.
     colors: uint8 [C, 3].
 
   Returns:
-    uint8 [height, width, 3] RGB with a heading over every column.
+    uint8 [height, width, 3] RGB with a heading over every column. Images more
+    than 640 wide are shown at a half, a third, ... of their size.
   """
   paint = {
     'image': lambda x: np.clip(np.round(x), 0, 255).astype(np.uint8),
@@ -147,7 +148,10 @@ def make_training_panel(
     for kind in paint  # A jitted function returns its keys sorted.
     for heading, maps in shown.get(kind, {}).items()
   }
-  return lay_out(_thin_out(columns))
+  # A panel is looked at, not measured.
+  every = -(-next(iter(columns.values()))[0].shape[1] // _WIDEST)
+  thin = {k: [x[::every, ::every] for x in v] for k, v in columns.items()}
+  return lay_out(thin)
 
 
 def make_comparison(
@@ -166,24 +170,14 @@ def make_comparison(
     colors: uint8 [C, 3].
 
   Returns:
-    uint8 [height, width, 3] RGB with a heading over every column.
+    What `make_training_panel` returns.
   """
-  size = images.shape[1:3]
-  columns = {
-    'image': images,
-    'ground truth': [color_labels(fit(x, size), colors) for x in truth],
+  truth = [fit(x, images.shape[1:3]) for x in truth]
+  shown = {
+    'image': {'image': images},
+    'label': {'ground truth': truth, **predictions},
   }
-  columns |= {
-    k: color_labels(np.stack(v), colors) for k, v in predictions.items()
-  }
-  return lay_out(_thin_out(columns))
-
-
-def _thin_out(columns):
-  """Makes large images smaller: a panel is looked at, not measured."""
-  width = next(iter(columns.values()))[0].shape[1]
-  every = -(-width // _WIDEST)
-  return {k: [x[::every, ::every] for x in v] for k, v in columns.items()}
+  return make_training_panel(shown, colors=colors)
 
 
 def draw_legend(

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from jaxuda.streets import camera
 from jaxuda.streets import material
 from jaxuda.streets import mesh
 from jaxuda.streets import raster
@@ -13,6 +14,7 @@ GRID = {'height': 40, 'width': 60}
 LENS = {'focal': 50.0, 'cx': 29.5, 'cy': 19.5}
 # From a world of Y up to a camera at its origin that looks along Z.
 FLIP = np.diag([1.0, -1.0, 1.0, 1.0])
+CAMERA = camera.Camera(**LENS, position=(0, 0, 0), pitch=0.0, yaw=0.0)
 
 
 def grey(label, **more):
@@ -25,7 +27,7 @@ def wall(out, z, x=(-1.0, 1.0), y=(-1.0, 1.0), label=1, **more):
 
 def draw(out, *, sprite=None, uv=None):
   faces = out.finish()
-  polygons = raster.project(faces, extrinsic=FLIP, **LENS, **GRID)
+  polygons = raster.project(faces, CAMERA, **GRID)
   number = len(polygons.face)
   if sprite is None:
     sprite, uv = np.full(number, -1), np.zeros((number, 2, 3))

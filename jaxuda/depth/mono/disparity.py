@@ -13,6 +13,7 @@ from jaxuda.depth import formats
 from jaxuda.depth.mono import scoring
 from jaxuda.run import workdir as workdir_lib
 from jaxuda.ui import display
+from jaxuda.ui import files
 from jaxuda.ui import image_files
 from jaxuda.ui import panels
 
@@ -71,7 +72,7 @@ def write_disparities(
       f'normalization={normalization!r}; expected one of'
       f' {", ".join(NORMALIZATIONS)}'
     )
-  out = formats.check_folder(out)
+  out = files.check_folder(out)
   greatest = 1 / run.method.min_depth
   if normalization == 'all':
     sample = range(0, len(images), -(-len(images) // _SAMPLE))

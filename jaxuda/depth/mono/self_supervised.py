@@ -11,7 +11,7 @@ scales for small networks.
 
 from collections.abc import Mapping, Sequence
 import dataclasses
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from flax import linen as nn
 import jax
@@ -71,9 +71,9 @@ class Method:
   max_depth: float = 100.0
   ssim_weight: float = 0.85
   lambda_smooth: float = 1e-3
-  reprojection: str = 'minimum'
+  reprojection: Literal['minimum', 'mean'] = 'minimum'
   auto_mask: bool = True
-  motion: str = 'learned'
+  motion: Literal['learned', 'known'] = 'learned'
   rotation_scale: float = 0.01
   jitter: float = 0.2
   learning_rate: float = 1e-4
@@ -83,14 +83,7 @@ class Method:
   def __post_init__(self):
     object.__setattr__(self, 'scales', tuple(self.scales))
     monodepth.size(self.network)
-    for field, value, choices in (
-      ('reprojection', self.reprojection, ('minimum', 'mean')),
-      ('motion', self.motion, ('learned', 'known')),
-    ):
-      if value not in choices:
-        raise errors.UserError(
-          f'method.{field}={value!r}; expected one of {", ".join(choices)}'
-        )
+    errors.check_choices(self, group='method')
     if not self.scales or not set(self.scales) <= {0, 1, 2, 3}:
       raise errors.UserError(
         f'method.scales={self.scales}; expected some of 0, 1, 2, 3'

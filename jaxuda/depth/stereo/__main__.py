@@ -94,13 +94,12 @@ if __name__ == '__main__':
   flags.DEFINE_enum('format', 'depth', formats.STEREO, 'See depth.formats.')
   flags.DEFINE_bool('evaluate', False, 'Compare with the true depth.')
   flags.DEFINE_integer('workers', 0, 'Threads; 0 for one for each core.')
-  define = {
-    int: flags.DEFINE_integer,
-    float: flags.DEFINE_float,
-    str: flags.DEFINE_string,
+  define = {int: flags.DEFINE_integer, float: flags.DEFINE_float}
+  texts = {
+    'paths': '3way, 5way or 8way.',
+    'fill': 'none, background or planes.',
   }
-  texts = {'paths': '3way, 5way or 8way.', 'fill': ', '.join(matching.FILLS)}
   for field in dataclasses.fields(matching.Options):
     text = texts.get(field.name, 'See depth.stereo.matching.')
-    define[field.type](field.name, field.default, text)
+    define.get(field.type, string)(field.name, field.default, text)
   command.run(main)

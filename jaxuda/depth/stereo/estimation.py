@@ -12,6 +12,7 @@ from jaxuda.depth import formats
 from jaxuda.depth.stereo import matching
 from jaxuda.depth.stereo import pairs as pairs_lib
 from jaxuda.ui import display
+from jaxuda.ui import files
 
 # Absolute errors of the disparities that have a truth, float32 [N] pixels, and
 # the number of pixels with a truth that have no disparity.
@@ -49,7 +50,7 @@ def run(
     raise errors.UserError(
       f'format={form!r}; expected one of {", ".join(formats.STEREO)}'
     )
-  out = formats.check_folder(out) if out else None
+  out = files.check_folder(out) if out else None
   if evaluate and not any(x.truth for x in pairs):
     raise errors.UserError(
       'there is no true depth to evaluate against; expected a prepared dataset'

@@ -6,6 +6,7 @@ and what the two do not agree on is thrown away. NumPy and OpenCV only.
 """
 
 import dataclasses
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -18,7 +19,6 @@ _MODES = {
   '5way': cv2.STEREO_SGBM_MODE_SGBM,
   '8way': cv2.STEREO_SGBM_MODE_HH,
 }
-FILLS = ('none', 'background', 'planes')
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -44,22 +44,15 @@ class Options:
 
   max_disparity: int = 0
   block: int = 5
-  paths: str = '3way'
+  paths: Literal['3way', '5way', '8way'] = '3way'
   uniqueness: int = 10
   speckle_size: int = 100
   speckle_range: float = 1.0
   check: float = 1.0
-  fill: str = 'none'
+  fill: Literal['none', 'background', 'planes'] = 'none'
 
   def __post_init__(self):
-    for name, value, choices in (
-      ('paths', self.paths, _MODES),
-      ('fill', self.fill, FILLS),
-    ):
-      if value not in choices:
-        raise errors.UserError(
-          f'{name}={value!r}; expected one of {", ".join(choices)}'
-        )
+    errors.check_choices(self)
     if self.block < 1 or self.block % 2 == 0:
       raise errors.UserError(
         f'block={self.block}; expected an odd number of pixels'

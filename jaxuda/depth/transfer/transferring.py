@@ -19,6 +19,7 @@ from jaxuda.evaluate import views
 from jaxuda.ops import depth as depth_ops
 from jaxuda.run import workdir as workdir_lib
 from jaxuda.ui import display
+from jaxuda.ui import files
 
 
 def set_depth_loss(config: ml_collections.ConfigDict) -> None:
@@ -69,7 +70,7 @@ def write_depths(
   Raises:
     UserError: a file at `out`.
   """
-  out = formats.check_folder(out)
+  out = files.check_folder(out)
   wanted = workdir_lib.jsonable({**formats.METRES, **(description or {})})
   file = out / formats.FILE
   keep = file.is_file() and json.loads(file.read_text()) == wanted
