@@ -147,7 +147,7 @@ def run(
     key, batch = rng.root(config.seed), None
 
     while True:
-      # First of all, so that what a kill cut short is made up for.
+      # Due after the last step, or left undone by a process that was killed.
       if _evaluation_due(task, step, scores):
         done = task.evaluate(step, parallel.local(state), progress, stop.poll)
         if done:
