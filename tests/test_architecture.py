@@ -16,6 +16,7 @@ PACKAGE = ROOT / 'jaxuda'
 # room: (rooms of jaxuda, packages of others) that it imports: exactly these. A
 # room is a folder, or a module directly under jaxuda.
 ROOMS = {
+  '__main__': ('', ''),
   'convert': ('errors run ui weights', 'absl'),
   'data': (
     'data.classes data.files data.pixels data.records errors',
@@ -113,7 +114,7 @@ ROOMS = {
     'absl clu jax ml_collections numpy',
   ),
   'translate': ('data data.classes depth errors run ui', 'absl jax numpy'),
-  'ui': ('errors', 'PIL absl cv2 ml_collections numpy rich tensorflow'),
+  'ui': ('errors methods', 'PIL absl cv2 ml_collections numpy rich tensorflow'),
   'weights': (
     'errors methods models run step ui',
     'flax jax ml_collections ml_dtypes numpy safetensors',

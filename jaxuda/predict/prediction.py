@@ -5,7 +5,7 @@ brought back to the picture's.
 """
 
 import collections
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from concurrent import futures
 import dataclasses
 import functools
@@ -27,6 +27,7 @@ from jaxuda.evaluate import views as views_lib
 from jaxuda.ops import resize
 from jaxuda.run import workdir as workdir_lib
 from jaxuda.ui import display
+from jaxuda.ui import files
 from jaxuda.ui import image_files
 from jaxuda.ui import panels
 from jaxuda.ui import video
@@ -36,22 +37,14 @@ _THREADS = 4
 
 
 def predict_labels(
-  image: np.ndarray,
-  run: workdir_lib.Run,
-  *,
-  views: views_lib.Views = views_lib.ONCE,
+  image: np.ndarray, run: workdir_lib.Run, **options: Any
 ) -> np.ndarray:
-  """Segments one image of any size.
-
-  Args:
-    image: uint8 [H, W, 3] RGB.
-    run: run whose network segments.
-    views: how the picture is looked at.
+  """Segments one image, uint8 [H, W, 3] RGB; see `label_images`.
 
   Returns:
     uint8 [H, W], places in the class set.
   """
-  ((_, label),) = label_images([image], run, views=views)
+  ((_, label),) = label_images([image], run, **options)
   return label
 
 
@@ -115,9 +108,7 @@ def run_folder(
   run: workdir_lib.Run,
   folder: str | os.PathLike,
   out: str | os.PathLike,
-  *,
-  views: views_lib.Views = views_lib.ONCE,
-  batch_size: int = 1,
+  **options: Any,
 ) -> list[str]:
   """Segments every picture of a folder.
 
@@ -125,21 +116,18 @@ def run_folder(
     run: run whose network segments.
     folder: folder of the pictures.
     out: folder in which `ids` and `colors` are made.
-    views: how the pictures are looked at.
-    batch_size: number of pictures that the network sees at once.
+    **options: 'views' and 'batch_size' of `label_images`.
 
   Returns:
     One line for every picture that could not be read.
 
   Raises:
-    UserError: no folder, no picture in it, or an unknown file at `out`.
+    UserError: no folder, no picture in it, or a file at `out`.
   """
   colors = labels.get_class_set(run.config.classes).colors
   paths = image_files.list_images(folder)
-  out = pathlib.Path(out)
-  if out.exists() and not out.is_dir():
-    raise errors.UserError(f'{out} is a file; expected a folder to write to')
-  bad, good = [], collections.deque()
+  out = files.check_folder(out)
+  bad, names = [], collections.deque()
 
   def write(name, label):
     panels.write_png(out / 'ids' / name, label)
@@ -156,16 +144,14 @@ def run_folder(
         bad.append(str(e))
         progress.message(f'skipped: {e}')
         continue
-      good.append(name)
+      names.append(name)
       yield image
 
   with display.Progress('predict', total=len(paths), unit='images') as progress:
 
     def writes():
-      for _, label in label_images(
-        read(), run, views=views, batch_size=batch_size
-      ):
-        yield functools.partial(write, good.popleft(), label)
+      for _, label in label_images(read(), run, **options):
+        yield functools.partial(write, names.popleft(), label)
 
     for done, written in enumerate(_ahead(writes()), 1):
       written.result()
@@ -174,9 +160,7 @@ def run_folder(
   return bad
 
 
-def _ahead(
-  calls: Iterable[Callable[[], Any]],
-) -> Iterator[futures.Future]:
+def _ahead(calls):
   """Yields calls in their order, made in threads a few ahead of their use."""
   with futures.ThreadPoolExecutor(_THREADS) as pool:
     waiting = collections.deque()
@@ -189,9 +173,7 @@ def _ahead(
 
 
 @functools.partial(jax.jit, static_argnames='size')
-def _label(
-  logits: jax.Array, index: int, *, size: tuple[int, int]
-) -> jax.Array:
+def _label(logits, index, *, size):
   """Labels the image at `index` of a batch."""
   one = jax.lax.dynamic_slice_in_dim(logits, index, 1)
   full = resize.resize_align_corners(one, size)
@@ -202,9 +184,7 @@ def run_video(
   run: workdir_lib.Run,
   source: str | os.PathLike,
   out: str | os.PathLike,
-  *,
-  views: views_lib.Views = views_lib.ONCE,
-  batch_size: int = 1,
+  **options: Any,
 ) -> int:
   """Writes a video with the label maps over its frames.
 
@@ -212,8 +192,7 @@ def run_video(
     run: run whose network segments.
     source: a video, or a folder of frames, which are sorted by name.
     out: video to write.
-    views: how the frames are looked at.
-    batch_size: number of frames that the network sees at once.
+    **options: 'views' and 'batch_size' of `label_images`.
 
   Returns:
     The number of frames.
@@ -228,7 +207,7 @@ def run_video(
     frames, rate = video.read_video(source), video.frame_rate(source)
   return video.write_video(
     out,
-    label_images(frames, run, views=views, batch_size=batch_size),
+    label_images(frames, run, **options),
     colors=labels.get_class_set(run.config.classes).colors,
     rate=rate,
   )

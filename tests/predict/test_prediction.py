@@ -6,7 +6,6 @@ import numpy as np
 from PIL import Image
 import pytest
 
-from configs import source_only
 from jaxuda import errors
 from jaxuda import methods
 from jaxuda.data.classes import labels
@@ -14,6 +13,7 @@ from jaxuda.evaluate import views
 from jaxuda.ops import resize
 from jaxuda.predict import prediction
 from jaxuda.run import workdir as workdir_lib
+from jaxuda.ui import command
 from jaxuda.ui import panels
 from jaxuda.ui import video
 from tests import tiny
@@ -116,7 +116,7 @@ def test_batches_give_what_single_pictures_do(run, folder, tmp_path):
 
 
 def test_another_type_of_number():
-  config = source_only.get_config('pair=streets,classes=coarse7')
+  config = command.read_config('source_only:pair=streets,classes=coarse7')
   config.network.backbone = 'resnet_tiny'
   method = methods.create(config)
   run = workdir_lib.Run(config=config, method=method, state=None, step=0)
@@ -129,7 +129,7 @@ def test_another_type_of_number():
 
 def test_labels_are_those_that_are_scored():
   """Logits of an eighth of the size are upsampled once, not in two steps."""
-  config = source_only.get_config('pair=streets,classes=coarse7')
+  config = command.read_config('source_only:pair=streets,classes=coarse7')
   config.network.backbone = 'resnet_tiny'
   config.data.target.size = (40, 56)
   method = methods.create(config)
