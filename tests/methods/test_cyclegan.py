@@ -5,5 +5,5 @@ from jaxuda.methods import cyclegan
 
 
 def test_an_unknown_loss_is_named():
-  with pytest.raises(errors.UserError, match='method.gan=.wasserstein.'):
+  with pytest.raises(errors.UserError, match=r'method.gan=.wasserstein.'):
     cyclegan.Method(num_classes=2, total_steps=1, gan='wasserstein')
