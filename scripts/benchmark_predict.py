@@ -63,6 +63,7 @@ def as_exported(
   path = folder / f'run_{name}.py'
   spec = importlib.util.spec_from_file_location(f'run_{name}', path)
   module = importlib.util.module_from_spec(spec)
+  sys.path.insert(0, str(folder))  # For what the script imports from there.
   spec.loader.exec_module(module)
   call, size = module.load(folder), tuple(run.config.data.target.size)
 

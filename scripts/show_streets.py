@@ -10,9 +10,8 @@ from absl import flags
 import numpy as np
 
 from jaxuda import errors
+from jaxuda import streets
 from jaxuda.data.classes import labels
-from jaxuda.streets import camera
-from jaxuda.streets import street
 from jaxuda.ui import command
 from jaxuda.ui import display
 from jaxuda.ui import panels
@@ -27,18 +26,18 @@ def draw_row(
   """Image, labels, depth and right view side by side.
 
   Args:
-    domain: 'source' or 'target'.
-    seed: of the scenes.
-    index: of the scene.
-    height: rows.
+    domain: one of `streets.DOMAINS`.
+    seed: seed of the scenes.
+    index: which scene, from 0.
+    height: rows of each picture.
     width: columns of each picture.
 
   Returns:
     uint8 [height, 4 * width, 3] RGB.
   """
   arguments = {'seed': seed, 'index': index, 'height': height, 'width': width}
-  left = street.render(domain, **arguments)
-  right = street.render(domain, view='right', **arguments)
+  left = streets.render(domain, **arguments)
+  right = streets.render(domain, view='right', **arguments)
   colors = labels.get_class_set('cityscapes19').colors
   return np.concatenate(
     [
@@ -60,12 +59,10 @@ def draw_sheet(
   sheet = []
   indices = range(first, first + rows)
   for index in display.track(indices, name='streets', total=rows, unit='rows'):
-    source, target = (draw_row(d, index=index, **size) for d in camera.DOMAINS)
+    source, target = (draw_row(d, index=index, **size) for d in streets.DOMAINS)
     sheet.append(np.concatenate([source, gap, target], axis=1))
   classes = labels.get_class_set('cityscapes19')
-  across = sheet[0].shape[1]
-  legend = panels.draw_legend(classes.names, classes.colors, width=across)
-  return panels.stack([*sheet, legend])
+  return panels.stack_with_legend(sheet, classes.names, classes.colors)
 
 
 def main() -> None:

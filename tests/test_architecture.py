@@ -79,8 +79,8 @@ ROOMS = {
     'data.classes errors run step ui weights',
     'absl jax ml_collections numpy tensorflow',
   ),
-  'export.runners': ('', 'PIL jax numpy tensorflow'),
-  'losses': ('errors ops', 'jax'),
+  'export.runners': ('', 'PIL jax numpy picture tensorflow'),
+  'losses': ('ops', 'jax'),
   'main': ('', ''),
   'methods': ('errors losses methods.parts models ops step', 'jax'),
   'methods.parts': (
@@ -115,7 +115,7 @@ ROOMS = {
   'translate': ('data data.classes depth errors run ui', 'absl jax numpy'),
   'ui': ('errors methods', 'PIL absl cv2 ml_collections numpy rich tensorflow'),
   'weights': (
-    'errors methods models run step',
+    'errors methods models run step ui',
     'flax jax ml_collections ml_dtypes numpy safetensors',
   ),
 }

@@ -1,8 +1,74 @@
-"""The command `python -m jaxuda.convert`."""
+r"""Weights of other frameworks in, and ours out. Needs no TF and no PyTorch.
+
+    python -m jaxuda.convert FILE --to=DIR [--network=student|teacher|disc] \
+        [--partial] [--family=init|dacs|torchvision]
+    python -m jaxuda.convert RUN --to=FILE.pth [--checkpoint=last|best|STEP]
+
+FILE is a .pth (zip or legacy) or .safetensors of ImageNet or COCO weights, of
+DADA, ADVENT, Depth Distribution, CTRL (its backbone), DACS, CorDA, a
+discriminator or a CycleGAN generator; its keys say which. RUN is the folder of
+a run, or one of an earlier conversion. DIR goes wherever a file of weights
+does: --config.initial=DIR, evaluate --weights=DIR. Every key is accounted for;
+one that does not fit is an error without --partial.
+"""
+
+import pathlib
+
+from absl import flags
 
 from jaxuda.convert import converting
+from jaxuda.run import workdir as workdir_lib
 from jaxuda.ui import command
+from jaxuda.weights import conversion
+from jaxuda.weights import reading
+from jaxuda.weights import writing
+
+
+def define_flags() -> None:
+  """Defines the flags of the command."""
+  flags.DEFINE_string(
+    'to', None, 'Folder, FILE.pth or FILE.safetensors.', required=True
+  )
+  flags.DEFINE_enum(
+    'network', 'student', reading.NETWORKS, 'Which network of the source.'
+  )
+  flags.DEFINE_bool('partial', False, 'Take what fits.')
+  flags.DEFINE_string(
+    'family', '', 'init, dacs or torchvision, where the keys do not tell.'
+  )
+  command.define_checkpoint()
+
+
+def main(source: str) -> None:
+  """Converts, and prints what became of every key."""
+  f = flags.FLAGS
+  to = pathlib.Path(f.to)
+  if to.suffix:
+    writing.check_path(to)
+  options = dict(family=f.family, partial=f.partial, checkpoint=f.checkpoint)
+  networks = {f.network: converting.read(source, network=f.network, **options)}
+  config = pathlib.Path(source) / 'config.json'
+  if to.suffix and f.network == 'student' and config.is_file():
+    if workdir_lib.read_config(source).name in ('dacs', 'corda'):
+      networks['teacher'] = converting.read(
+        source, network='teacher', **options
+      )
+  for network in converting.write(networks, f.to):
+    record = network.record
+    print(f'{record["file"]}: {record["title"]}')
+    for row in network.report:
+      print('  ' + conversion.describe(row))
+    asked = ', '.join(f'{k}={v}' for k, v in record['network'].items())
+    if asked:
+      print(f'  asks for {asked}')
+    if record['of'] == 'teacher':
+      print(
+        '  note: the official teachers hold running statistics of the target'
+        ' alone, which are not averaged; published numbers are of the student'
+      )
+  print(f'wrote {f.to}')
+
 
 if __name__ == '__main__':
-  converting.define_flags()
-  command.run(converting.main, argument='FILE or RUN')
+  define_flags()
+  command.run(main, argument='FILE or RUN')

@@ -1,4 +1,4 @@
-"""Batches: deterministic, resumable at once, split over processes.
+"""Deterministic batches, resumable at once, split over processes.
 
 Training batch, NumPy, [B, ...] with B the rows of this process:
 
@@ -9,22 +9,22 @@ Training batch, NumPy, [B, ...] with B the rows of this process:
      'target': {'image': uint8 [B, h, w, 3], ...}}
 
 with exactly the domains and fields that the method needs; 'depth' brings
-'depth_valid'. What is not needed is not decoded: the target's labels can be
-absent, or wrong, and nothing changes. A size is the crop's where there is one.
-Raw depth 0 is 0 m and raw 65535 (SYNTHIA's sky) 655.35 m, valid unless the
-config masks them.
+'depth_valid'. Fields that are not needed are not decoded: the target's labels
+can be absent, or wrong, and nothing changes. H and W are those of the crop if
+there is one. Raw depth 0 is 0 m and raw 65535 (SYNTHIA's sky) 655.35 m, valid
+unless the config masks them.
 
 Evaluation batch: 'image' uint8 [B, H, W, 3] at the network's size, 'label'
-int32 [B, H0, W0] at its own resolution, 'depth' and 'depth_valid' [B, H0, W0]
-when asked for and there, 'name' the list of the images' names. Every image
-comes once; the last batch is filled up with black images whose labels are 255
-and whose depth is nowhere valid; 'name' has only real images.
+int32 [B, H0, W0] at its own size, 'depth' and 'depth_valid' [B, H0, W0] when
+they are asked for and there, and 'name', a list. Every image comes once; the
+last batch is filled up with black images without labels and valid depth, and
+'name' leaves them out.
 
 A training batch is a function of (seed, step) alone. Sample i of a domain is
 record i % n of the permutation that (seed, domain, epoch i // n) gives, and its
 crop and mirroring are drawn from (seed, domain, i). Records are read by their
-number, so a stream starts at any step at once: no shuffle buffer that would
-have to be filled again, and no iterator state to save.
+number, so a stream starts at any step at once: there is no shuffle buffer to
+fill again, and no state of an iterator to save.
 """
 
 import atexit
@@ -43,7 +43,8 @@ import tensorflow as tf
 from jaxuda import errors
 from jaxuda.data.classes import labels
 from jaxuda.data.pixels import transforms
-from jaxuda.data.records import access as records_lib
+from jaxuda.data.records import access
+from jaxuda.data.records import domain as domain_lib
 
 Batch = dict[str, Any]
 
@@ -62,11 +63,10 @@ def permute(seed: int, epoch: int, count: int) -> np.ndarray:
 
   Args:
     seed: 0..2^64-1.
-    epoch: 0, 1, ...
+    epoch: number of the epoch, from 0 on.
     count: number of records.
   """
-  # Raw bits of Philox, which NumPy keeps as they are, and no shuffle of NumPy,
-  # which it may change.
+  # NumPy keeps the raw bits of Philox as they are, but may change its shuffle.
   key = np.array([seed, epoch], np.uint64)
   order = np.random.Philox(key=key).random_raw(count).argsort(kind='stable')
   order.flags.writeable = False
@@ -91,8 +91,8 @@ def train_stream(
     classes: class set that labels are mapped to.
     needs: fields of each domain, e.g. {'source': ('image', 'label', 'depth'),
       'target': ('image',)}; exactly these are loaded.
-    batch_size: over all processes, for each domain.
-    seed: of shuffling, crops and mirroring.
+    batch_size: number of samples of each domain, over all processes.
+    seed: seed of the order, the crops and the mirroring.
     start_step: number of the first batch.
     process_index: 0..process_count - 1; this process gets its run of rows of
       every batch.
@@ -117,10 +117,8 @@ def train_stream(
       raise errors.UserError(
         f'{side} needs {unknown[0]!r}; expected fields of {", ".join(_FIELDS)}'
       )
-    records = records_lib.Records(
-      records_lib.read_domain(data_config, side),
-      classes=classes,
-      fields=fields,
+    records = access.Records(
+      domain_lib.read_domain(data_config, side), classes=classes, fields=fields
     )
     sources.append(records)
     streams[side] = _stream_domain(
@@ -130,18 +128,16 @@ def train_stream(
 
 
 class _Arrays(Iterator[dict[str, Any]]):
-  """Goes through a dataset as NumPy arrays, and ends before Python does.
+  """An iterator over NumPy arrays that ends before Python does.
 
-  TensorFlow's threads read the records through Python: one that does so while
+  TensorFlow's threads read the records through Python; one that does so while
   the interpreter is taken down aborts the process.
   """
 
   _open: ClassVar[weakref.WeakSet] = weakref.WeakSet()
 
   def __init__(
-    self,
-    dataset: tf.data.Dataset,
-    sources: Iterable[records_lib.Records],
+    self, dataset: tf.data.Dataset, sources: Iterable[access.Records]
   ):
     self._iterator = dataset.as_numpy_iterator()
     self._sources = list(sources)
@@ -182,16 +178,22 @@ def _share(batch_size: int, process_index: int, process_count: int) -> range:
 
 
 def _stream_domain(records, seed, batch_size, rows, start_step):
-  def read_sample(sample):
+  def find(sample):
     epoch, place = divmod(int(sample), len(records))
-    return records.read(permute(seed, epoch, len(records))[place])
+    return permute(seed, epoch, len(records))[place]
 
   def load(i):
     # Sample i of this process -> sample of the whole stream.
     sample = i // len(rows) * batch_size + rows.start + i % len(rows)
-    record = tf.numpy_function(read_sample, [sample], tf.string, stateful=False)
-    record = tf.ensure_shape(record, [])
-    return _transform(records, records.decode(record), [seed, sample])
+    example = records.size_for_training(records.load(sample, find=find))
+    domain = records.domain
+    window = transforms.draw_window(
+      tf.stack([tf.constant(seed, tf.int64), sample]),
+      domain.size,
+      crop=domain.crop,
+      flip=domain.flip,
+    )
+    return {k: transforms.cut_window(v, window) for k, v in example.items()}
 
   first = start_step * len(rows)
   return (
@@ -199,19 +201,6 @@ def _stream_domain(records, seed, batch_size, rows, start_step):
     .map(load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
     .batch(len(rows), drop_remainder=True)
   )
-
-
-def _transform(records, example, seed):
-  """Brings an example to the network's size: resize, crop, mirror."""
-  domain = records.domain
-  window = transforms.draw_window(
-    tf.stack([tf.cast(x, tf.int64) for x in seed]),
-    domain.size,
-    crop=domain.crop,
-    flip=domain.flip,
-  )
-  out = records.size_for_training(example)
-  return {k: transforms.cut_window(v, window) for k, v in out.items()}
 
 
 def eval_stream(
@@ -231,15 +220,16 @@ def eval_stream(
   Args:
     data_config: `config.data`.
     classes: class set that labels are mapped to.
-    batch_size: over all processes. Labels of different sizes need 1.
-    split: default: `eval_split` of the domain.
-    with_depth: also give depth, if the dataset has it.
+    batch_size: number of images, over all processes. Labels of different sizes
+      need 1.
+    split: name of the split; default: `eval_split` of the domain.
+    with_depth: whether to give depth, too, if the dataset has it.
     domain: 'source' or 'target'.
     process_index: 0..process_count - 1; this process gets its run of rows of
       every batch. All get as many batches.
     process_count: number of processes.
-    whole_images: images are as large as they are, and not brought to the
-      network's size; of different sizes they need a `batch_size` of 1.
+    whole_images: whether images keep their own size instead of the network's;
+      different sizes need a `batch_size` of 1.
 
   Returns:
     An iterator over the evaluation batches described at the top of this file.
@@ -277,28 +267,27 @@ def image_stream(
   Args:
     data_config: `config.data`.
     domain: 'source' or 'target'.
-    fields: what is read: 'image', and 'label' and 'depth' if asked for.
-    optional: which of them may be absent.
+    fields: fields to read, of 'image', 'label' and 'depth'.
+    optional: those of them that may be missing.
     classes: class set that labels are mapped to.
 
   Returns:
     (an iterator over 'image' uint8 [H, W, 3] at the network's size, not
-    cropped, the other fields as in a training batch, and 'name' bytes; how many
-    there are).
+    cropped, the other fields as in a training batch, and 'name' bytes; number
+    of images).
 
   Raises:
     UserError: a config value, dataset or split is wrong.
   """
-  records = records_lib.Records(
-    records_lib.read_domain(data_config, domain),
+  records = access.Records(
+    domain_lib.read_domain(data_config, domain),
     classes=classes,
     fields=tuple(fields),
     optional=tuple(optional),
   )
 
   def load(number):
-    record = tf.numpy_function(records.read, [number], tf.string)
-    example = records.decode(tf.ensure_shape(record, []))
+    example = records.load(number)
     return {'name': example['name'], **records.size_for_training(example)}
 
   dataset = tf.data.Dataset.range(len(records)).map(
@@ -323,7 +312,7 @@ def eval_size(
   Args:
     data_config: `config.data`.
     classes: class set that labels will be mapped to, if it is to be checked.
-    split: default: `eval_split` of the domain.
+    split: name of the split; default: `eval_split` of the domain.
     domain: 'source' or 'target'.
 
   Raises:
@@ -341,23 +330,23 @@ def eval_size(
 
 def _eval_records(data_config, *, split, domain, fields, classes):
   split = split or data_config[domain].get('eval_split') or 'val'
-  checked = records_lib.read_domain(data_config, domain, split=split)
-  # A fraction is about training.
+  checked = domain_lib.read_domain(data_config, domain, split=split)
+  # A fraction is one of training.
   checked = dataclasses.replace(checked, fraction=1.0)
-  return records_lib.Records(
+  return access.Records(
     checked, classes=classes, fields=fields, optional=('depth',)
   )
 
 
 def _stack_examples(
-  records: records_lib.Records, numbers: np.ndarray, whole_images: bool
+  records: access.Records, numbers: np.ndarray, whole_images: bool
 ) -> Iterator[Batch]:
   def load(number):
-    record = tf.numpy_function(records.read, [number], tf.string)
-    example = records.decode(tf.ensure_shape(record, []))
-    return records.size_for_score(example, whole_images=whole_images)
+    return records.size_for_score(
+      records.load(number), whole_images=whole_images
+    )
 
-  # What is filled up is a real image, so that it has a size, and blanked.
+  # Batches are filled up with a real image, which has a size, and is blanked.
   examples = _Arrays(
     tf.data.Dataset.from_tensor_slices(
       numbers.clip(max=len(records) - 1).ravel()
@@ -373,7 +362,7 @@ def _stack_examples(
 def _stack(
   examples: Sequence[Mapping[str, Any]],
   real: np.ndarray,
-  records: records_lib.Records,
+  records: access.Records,
 ) -> Batch:
   """Makes a batch of examples, and blanks those that are not real."""
   first = examples[0]

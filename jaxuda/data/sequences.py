@@ -1,14 +1,15 @@
 """Frames with the one before and the one after, for self-supervised depth.
 
-Of a prepared dataset that has them ('streets/target_sequence'), or of a folder
-of frames (dataset 'folder', see `frames`), read as it is, without preparation.
-Where no camera is found beside the frames, `focal` must be given.
+They come from a prepared dataset that has them ('streets/target_sequence'), or
+from a folder of frames (dataset 'folder', see `frames`), which is read as it
+is, without preparation. If no camera is found beside the frames, `focal` must
+be given.
 
-Pixel centres have whole numbers, (0, 0) at the top left.
+Pixel centres have whole coordinates, (0, 0) at the top left.
 """
 
 from collections.abc import Iterator, Sequence
-from concurrent import futures
+import contextlib
 import itertools
 from typing import Any
 
@@ -16,8 +17,10 @@ import numpy as np
 
 from jaxuda import errors
 from jaxuda.data import pipeline
+from jaxuda.data.files import decoding
 from jaxuda.data.files import frames
 from jaxuda.data.records import rows as rows_lib
+from jaxuda.data.store import ahead
 
 NEIGHBOURS = ('previous', 'next')
 _VIEWS = ('image', *NEIGHBOURS)
@@ -29,7 +32,7 @@ class Sequences:
   """Random access to triplets of frames at the network's size.
 
   Attributes:
-    needs: what is read.
+    needs: names of the fields that are read.
     unit: metres in one raw unit of a prepared dataset's depth.
   """
 
@@ -38,13 +41,13 @@ class Sequences:
 
     Args:
       data_config: `config.data` of `configs/monodepth.py`.
-      split: of the dataset.
-      needs: 'image', 'previous', 'next', 'intrinsics', 'motion_previous',
-        'motion_next', 'depth'.
+      split: name of the split.
+      needs: fields to read, of 'image', 'previous', 'next', 'intrinsics',
+        'motion_previous', 'motion_next' and 'depth'.
 
     Raises:
       UserError: a value is out of range, a file or the camera is missing, or
-        the dataset lacks what is needed.
+        the dataset lacks a field.
     """
     self._size = tuple(data_config.size)
     self._cut = float(data_config.crop_bottom)
@@ -66,12 +69,14 @@ class Sequences:
 
     Args:
       number: 0..len - 1.
-      mirrored: left and right exchanged: pictures, camera and motions.
+      mirrored: whether left and right are exchanged in pictures, camera and
+        motions.
 
     Returns:
-      What is needed of 'image', 'previous', 'next' uint8 [H, W, 3] at the
-      network's size, 'intrinsics' float32 [4] for that size (fx, fy, cx, cy),
-      motions float32 [4, 4]; 'depth' uint16 [h, w] as it is stored; and 'name'.
+      The fields of `needs`: 'image', 'previous', 'next' uint8 [H, W, 3] at the
+      network's size, 'intrinsics' float32 [4] for that size (fx, fy, cx, cy) in
+      pixels, motions float32 [4, 4], 'depth' uint16 [h, w] as it is stored; and
+      'name'.
     """
     raw = self._read(int(number))
     height, width = raw['image'].shape[:2]
@@ -96,7 +101,7 @@ class Sequences:
     return out
 
   def resize(self, picture: np.ndarray) -> np.ndarray:
-    """Cuts the bottom off and resizes with Pillow's LANCZOS, as Monodepth2."""
+    """Cuts the bottom off and resizes with LANCZOS, as Monodepth2 does."""
     return frames.resize_frame(picture, self._size, crop_bottom=self._cut)
 
   def _open_folder(self, config, split):
@@ -123,7 +128,7 @@ class Sequences:
 
     def read(number):
       triplet = found[number]
-      raw = {x: frames.read_frame(getattr(triplet, x)) for x in _VIEWS}
+      raw = {x: decoding.read_frame(getattr(triplet, x)) for x in _VIEWS}
       height, width = raw['image'].shape[:2]
       middle = ((width - 1) / 2, (height - 1) / 2)
       own = triplet.intrinsics or (config.focal, *middle)
@@ -151,7 +156,7 @@ def scale_intrinsics(
 
   Args:
     intrinsics: focal length, cx, cy in pixels.
-    size: (height, width) that they belong to.
+    size: (height, width) of their picture.
     new: (height, width) of the resized picture.
   """
   focal, cx, cy = (float(x) for x in intrinsics)
@@ -176,15 +181,16 @@ def train_stream(
   A batch is a function of (seed, step), as those of `pipeline.train_stream`.
 
   Args:
-    sequences: what is read.
-    batch_size: over all devices of this process.
-    seed: of shuffling and mirroring.
+    sequences: examples to read.
+    batch_size: number of examples, over all devices of this process.
+    seed: seed of the order and the mirroring.
     start_step: number of the first batch.
-    flip: mirror half of the examples.
-    workers: threads that read and decode; the batches do not depend on it.
+    flip: whether half of the examples are mirrored.
+    workers: number of threads that read and decode; the batches do not depend
+      on it.
 
-  Yields:
-    Arrays [B, ...] of what `sequences` needs.
+  Returns:
+    An iterator over {field: array [B, ...]}, without 'name'.
 
   Raises:
     UserError: batch_size or workers below 1.
@@ -192,40 +198,28 @@ def train_stream(
   for name, value in (('batch_size', batch_size), ('workers', workers)):
     if value < 1:
       raise errors.UserError(f'{name}={value}; expected at least 1')
-  return _stream(
-    sequences,
-    batch_size=batch_size,
-    seed=pipeline.domain_seed(seed, 'sequences'),
-    step=start_step,
-    flip=flip,
-    workers=workers,
-  )
+  key = pipeline.domain_seed(seed, 'sequences')
 
-
-def _stream(sequences, *, batch_size, seed, step, flip, workers):
   def load(sample):
     epoch, place = divmod(sample, len(sequences))
-    number = pipeline.permute(seed, epoch, len(sequences))[place]
-    key = np.array([seed, sample], np.uint64)
-    side = np.random.Philox(key=key).random_raw(1)[0] & np.uint64(1)
+    number = pipeline.permute(key, epoch, len(sequences))[place]
+    bits = np.random.Philox(key=np.array([key, sample], np.uint64))
+    side = bits.random_raw(1)[0] & np.uint64(1)
     return sequences.read(number, mirrored=flip and bool(side))
 
-  with futures.ThreadPoolExecutor(workers) as pool:
+  rows = ahead.map_ahead(
+    load,
+    itertools.count(start_step * batch_size),
+    workers=workers,
+    ahead=_AHEAD * batch_size,
+  )
+  return _stack(rows, batch_size)
 
-    def start(number):
-      first = number * batch_size
-      return [pool.submit(load, first + i) for i in range(batch_size)]
 
-    waiting = [start(step + i) for i in range(_AHEAD)]
-    step += _AHEAD
-    try:
-      while True:
-        rows = [x.result() for x in waiting.pop(0)]
-        waiting.append(start(step))
-        step += 1
-        yield {
-          k: np.stack([row[k] for row in rows]) for k in rows[0] if k != 'name'
-        }
-    finally:
-      for future in itertools.chain(*waiting):
-        future.cancel()
+def _stack(rows, batch_size):
+  with contextlib.closing(rows):
+    while True:
+      batch = list(itertools.islice(rows, batch_size))
+      yield {
+        k: np.stack([row[k] for row in batch]) for k in batch[0] if k != 'name'
+      }

@@ -1,4 +1,4 @@
-"""The files in which datasets and papers keep depth, written.
+"""Files in which datasets and papers keep depth.
 
 * 'depth': 16-bit PNG of centimetres, 65535 = none, with `depth.json`; the one
   that `config.data.target.depth_dir` reads;
@@ -8,8 +8,6 @@
   CorDA's own format for 'stereo' (Sakaridis et al., IJCV 2018);
 * 'cityscapes': <stem>_disparity.png, 16 bits, 256 * pixels + 1, 0 = none;
 * 'kitti': <name>.png, 16 bits, 256 * pixels, 0 = none.
-
-Files appear whole or not at all.
 """
 
 from collections.abc import Mapping
@@ -23,8 +21,16 @@ import scipy.io
 
 from jaxuda import errors
 from jaxuda.run import workdir as workdir_lib
+from jaxuda.ui import files
 
-STEREO = ('depth', 'mat', 'cityscapes', 'kitti')
+# How the files of stereo depth end.
+_ENDINGS = {
+  'depth': '.png',
+  'mat': '_depth_stereoscopic.mat',
+  'cityscapes': '_disparity.png',
+  'kitti': '.png',
+}
+STEREO = tuple(_ENDINGS)
 FILE = 'depth.json'
 NO_DEPTH = 65535
 
@@ -37,44 +43,40 @@ METRES = {
 INVERSE = {'depth_code': 'inverse'}
 
 
-def encode_depth(disparity: np.ndarray, *, factor: float) -> np.ndarray:
+def encode_metres(metres: np.ndarray) -> np.ndarray:
   """Returns centimetres.
 
   Args:
-    disparity: [H, W] pixels; NaN where unknown.
-    factor: baseline times focal length, metres times pixels.
+    metres: [H, W], NaN where unknown.
 
   Returns:
-    uint16 [H, W]; 65535 where depth is unknown or beyond 655.34 m.
+    uint16 [H, W], at least 1; 65535 where depth is unknown or beyond 655.34 m.
   """
-  raw = np.round(100 * measure_disparity(disparity, factor=factor))
+  raw = np.round(100 * np.asarray(metres, np.float64))
   raw = np.where(np.isnan(raw) | (raw > NO_DEPTH - 1), NO_DEPTH, raw)
   return np.maximum(raw, 1).astype(np.uint16)
 
 
 def measure_disparity(disparity: np.ndarray, *, factor: float) -> np.ndarray:
-  """Returns metres, float64 [H, W]: factor / disparity; NaN where unknown."""
+  """Returns metres, float64 [H, W]: factor / disparity; NaN where unknown.
+
+  Args:
+    disparity: [H, W] pixels; NaN where unknown.
+    factor: baseline times focal length, metres times pixels.
+  """
   wide = np.asarray(disparity, np.float64)
   return np.where(wide > 0, factor / np.where(wide > 0, wide, 1), np.nan)
 
 
 def encode_cityscapes(disparity: np.ndarray) -> np.ndarray:
   """Returns Cityscapes' uint16 [H, W]: 256 * pixels + 1, 0 = none."""
-  return _encode_disparity(disparity, offset=1)
+  return _encode(np.round(256 * np.asarray(disparity)) + 1, least=0)
 
 
 def encode_kitti(disparity: np.ndarray) -> np.ndarray:
   """Returns KITTI's uint16 [H, W]: 256 * pixels, 0 = none."""
   # A disparity of 0 would be none.
-  return _encode_disparity(
-    np.fmax(disparity, 1 / 256), offset=0, known=disparity
-  )
-
-
-def _encode_disparity(disparity, *, offset, known=None):
-  known = ~np.isnan(disparity if known is None else known)
-  raw = np.round(256 * np.where(known, disparity, 0)) + offset
-  return np.where(known, np.clip(raw, 0, 65535), 0).astype(np.uint16)
+  return _encode(np.round(256 * np.asarray(disparity)), least=1)
 
 
 def encode_inverse(inverse: np.ndarray, *, greatest: float) -> np.ndarray:
@@ -82,15 +84,18 @@ def encode_inverse(inverse: np.ndarray, *, greatest: float) -> np.ndarray:
 
   Args:
     inverse: [H, W], 1 / depth in any unit, > 0; NaN where there is none.
-    greatest: what becomes 65535.
+    greatest: inverse depth that becomes 65535.
 
   Returns:
     uint16 [H, W], at least 1, for 0 is none.
   """
   level = np.round(65535 * np.asarray(inverse, np.float64) / greatest)
-  known = ~np.isnan(level)
-  level = np.clip(np.where(known, level, 0), 1, 65535)
-  return np.where(known, level, 0).astype(np.uint16)
+  return _encode(level, least=1)
+
+
+def _encode(level: np.ndarray, *, least: int) -> np.ndarray:
+  """uint16 from `least` on; 0 where the level is NaN."""
+  return np.nan_to_num(np.clip(level, least, 65535), nan=0).astype(np.uint16)
 
 
 def write_png16(path: str | os.PathLike[str], raw: np.ndarray) -> None:
@@ -98,29 +103,8 @@ def write_png16(path: str | os.PathLike[str], raw: np.ndarray) -> None:
   done, data = cv2.imencode('.png', raw)
   if raw.dtype != np.uint16 or not done:
     raise ValueError(f'{raw.dtype} {raw.shape} is no 16-bit picture')
-  _write(path, data.tobytes())
-
-
-def write_mat(path: str | os.PathLike[str], metres: np.ndarray) -> None:
-  """Writes `depth_map`: [H, W] metres, NaN becomes 0."""
-  path = pathlib.Path(path)
-  path.parent.mkdir(parents=True, exist_ok=True)
-  part = path.with_name(path.name + '.part')
-  with part.open('wb') as file:
-    scipy.io.savemat(
-      file,
-      {'depth_map': np.nan_to_num(metres, nan=0.0)},
-      do_compression=True,
-    )
-  part.rename(path)
-
-
-def _write(path, data):
-  path = pathlib.Path(path)
-  path.parent.mkdir(parents=True, exist_ok=True)
-  part = path.with_name(path.name + '.part')
-  part.write_bytes(data)
-  part.rename(path)
+  with files.atomic(path) as part:
+    part.write_bytes(data.tobytes())
 
 
 def write_disparity(
@@ -134,39 +118,38 @@ def write_disparity(
   """Writes one map of disparities.
 
   Args:
-    folder: where to.
+    folder: folder to write to.
     place: path in it, without ending, see `pairs.Pair`.
     disparity: [H, W] pixels; NaN where unknown.
     form: one of `STEREO`.
-    factor: baseline times focal length; needed by 'depth' and 'mat'.
+    factor: baseline times focal length, metres times pixels; needed by 'depth'
+      and 'mat'.
 
   Raises:
     UserError: the factor is needed and not known.
   """
   path = place_of(folder, place, form=form)
-  if form in ('depth', 'mat') and factor is None:
+  if form in ('cityscapes', 'kitti'):
+    encode = encode_kitti if form == 'kitti' else encode_cityscapes
+    write_png16(path, encode(disparity))
+    return
+  if factor is None:
     raise errors.UserError(
       f'{place}: baseline and focal length are not known; expected --baseline'
       ' and --focal, calibration files, or --format=kitti'
     )
+  metres = measure_disparity(disparity, factor=factor)
   if form == 'depth':
-    write_png16(path, encode_depth(disparity, factor=factor))
-  elif form == 'mat':
-    write_mat(path, measure_disparity(disparity, factor=factor))
-  elif form == 'cityscapes':
-    write_png16(path, encode_cityscapes(disparity))
-  else:
-    write_png16(path, encode_kitti(disparity))
+    write_png16(path, encode_metres(metres))
+    return
+  with files.atomic(path) as part:
+    tree = {'depth_map': np.nan_to_num(metres, nan=0.0)}
+    scipy.io.savemat(part, tree, do_compression=True)
 
 
 def place_of(folder: pathlib.Path, place: str, *, form: str) -> pathlib.Path:
   """Returns the file of a map, see `write_disparity`."""
-  ending = {
-    'mat': '_depth_stereoscopic.mat',
-    'cityscapes': '_disparity.png',
-  }.get(form, '.png')
-  path = folder / place
-  return path.with_name(path.name + ending)
+  return folder / f'{place}{_ENDINGS[form]}'
 
 
 def write_description(

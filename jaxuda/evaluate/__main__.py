@@ -99,9 +99,7 @@ def _define_flags():
   flags.DEFINE_enum(
     'network', 'student', reading.NETWORKS, 'Which network of a file.'
   )
-  flags.DEFINE_string(
-    'checkpoint', 'last', 'last, best (by the main mIoU) or a step.'
-  )
+  command.define_checkpoint()
   flags.DEFINE_string(
     'against', None, 'Folder of another run, for the negative-transfer rate.'
   )

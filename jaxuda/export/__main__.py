@@ -1,8 +1,63 @@
-"""The command `python -m jaxuda.export`."""
+r"""A trained network for use without this package.
 
+    python -m jaxuda.export RUN --to=DIR [--formats=stablehlo,savedmodel] \
+        [--size=512x1024] [--checkpoint=last|best|STEP]
+    python -m jaxuda.export FILE --to=DIR --config=configs/dada.py:...
+
+FILE is a published checkpoint or the folder of a conversion. DIR gets, with
+normalisation and upsampling inside, for any number of images:
+
+  network.stablehlo, weights.npz, run_stablehlo.py   for jax, on CPU, GPU or TPU
+  savedmodel/, run_savedmodel.py                     for TensorFlow alone
+  picture.py, export.json                            for both: size, colours
+
+The size is fixed: the dilated heads are compiled for it.
+"""
+
+import pathlib
+
+from absl import flags
+from ml_collections import config_flags
+
+from jaxuda import errors
 from jaxuda.export import exporting
+from jaxuda.run import workdir as workdir_lib
 from jaxuda.ui import command
+from jaxuda.weights import converted
+from jaxuda.weights import runs
+
+
+def define_flags() -> None:
+  """Defines the flags of the command."""
+  config_flags.DEFINE_config_file(
+    'config', None, 'Of a file of weights: configs/<method>.py:...'
+  )
+  flags.DEFINE_string('to', None, 'Folder to write to.', required=True)
+  flags.DEFINE_list('formats', list(exporting.FORMATS), 'Some of the two.')
+  flags.DEFINE_string('size', None, "512x1024; the config's if unset.")
+  command.define_checkpoint()
+
+
+def main(source: str) -> None:
+  """Exports a run, or weights under a config."""
+  f = flags.FLAGS
+  size = exporting.read_size(f.size)
+  path = pathlib.Path(source)
+  if path.is_file() or converted.is_stored(path):
+    if f.config is None:
+      raise errors.UserError(
+        f'{source} holds weights alone; expected --config of its method, too'
+      )
+    run = runs.from_weights(converted.read(path), f.config)
+  else:
+    run = workdir_lib.load(
+      source, which=f.checkpoint, only=workdir_lib.predicts
+    )
+  command.hide_accelerators()
+  exporting.export(run, f.to, formats=f.formats, size=size)
+  print(f'wrote {", ".join(f.formats)} to {f.to}')
+
 
 if __name__ == '__main__':
-  exporting.define_flags()
-  command.run(exporting.main, argument='RUN or FILE')
+  define_flags()
+  command.run(main, argument='RUN or FILE')

@@ -1,32 +1,15 @@
-r"""A trained network for use without this package.
+"""Writing of a trained network and of the scripts that run it."""
 
-    python -m jaxuda.export RUN --to=DIR [--formats=stablehlo,savedmodel] \
-        [--size=512x1024] [--checkpoint=last|best|STEP]
-    python -m jaxuda.export FILE --to=DIR --config=configs/dada.py:...
-
-FILE is a published checkpoint or the folder of a conversion. DIR gets, with
-normalisation and upsampling inside, for any number of images:
-
-  network.stablehlo, weights.npz, run_stablehlo.py   for jax, on CPU, GPU or TPU
-  savedmodel/, run_savedmodel.py                     for TensorFlow alone
-  export.json                                        size, classes, colours
-
-The size is fixed: the dilated heads are compiled for it.
-"""
-
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 import json
 import os
 import pathlib
 import re
 import shutil
-from typing import Any
 
-from absl import flags
 import jax
 import jax.export
 import jax.numpy as jnp
-from ml_collections import config_flags
 import numpy as np
 
 from jaxuda import errors
@@ -34,27 +17,19 @@ from jaxuda.data.classes import labels
 from jaxuda.run import checkpoint
 from jaxuda.run import workdir as workdir_lib
 from jaxuda.step import state as state_lib
-from jaxuda.ui import command
-from jaxuda.weights import converted
-from jaxuda.weights import runs
+from jaxuda.ui import files
 
 FORMATS = ('stablehlo', 'savedmodel')
 PLATFORMS = ('cpu', 'cuda', 'tpu')
 _RUNNERS = pathlib.Path(__file__).parent / 'runners'
 
 
-def serving_function(
-  run: workdir_lib.Run,
-) -> tuple[Callable[..., dict[str, jax.Array]], dict[str, np.ndarray]]:
-  """Returns a function of weights and images, and the weights.
+def _serving_function(run):
+  """Returns a function of weights and images, and the weights by path.
 
-  Args:
-    run: a method and its state.
-
-  Returns:
-    (list of arrays, uint8 [B, H, W, 3]) -> 'logits' float32 [B, H, W, C],
-    'label' uint8 [B, H, W] and, where there is a depth output, 'depth' float32
-    [B, H, W] in metres; and the arrays by path, in their order.
+  The function takes the arrays as a list and images uint8 [B, H, W, 3]; it
+  returns 'logits' float32 [B, H, W, C], 'label' uint8 [B, H, W] and, where
+  there is a depth output, 'depth' float32 [B, H, W] in metres.
   """
   method, state = run.method, run.state
   net = state.teacher if method.evaluate == 'teacher' else state.nets['task']
@@ -81,36 +56,35 @@ def export(
   formats: Sequence[str] = FORMATS,
   size: Sequence[int] | None = None,
 ) -> None:
-  """Writes a network and what runs it.
+  """Writes a network and the scripts that run it.
 
   Args:
     run: a method and its state.
-    folder: where to.
-    formats: of `FORMATS`.
-    size: (height, width) of the images; the config's of the target if None.
+    folder: the folder to write to.
+    formats: one or more of `FORMATS`.
+    size: (height, width) of the images in pixels; if None the config's for the
+      target.
 
   Raises:
-    UserError: an unknown format, or a file of that name.
+    UserError: an unknown format, or a file of the folder's name.
   """
   unknown = set(formats) - set(FORMATS)
   if unknown or not formats:
     raise errors.UserError(
       f'formats={",".join(formats)}; expected some of {", ".join(FORMATS)}'
     )
-  folder = pathlib.Path(folder)
-  if folder.exists() and not folder.is_dir():
-    raise errors.UserError(f'{folder} is a file; expected a folder')
+  folder = files.check_folder(folder)
   folder.mkdir(parents=True, exist_ok=True)
   size = tuple(size or run.config.data.target.size)
-  serve, weights = serving_function(run)
+  serve, weights = _serving_function(run)
   if 'stablehlo' in formats:
     np.savez(folder / 'weights.npz', **weights)
-    data = to_stablehlo(serve, weights, size)
+    data = _to_stablehlo(serve, weights, size)
     (folder / 'network.stablehlo').write_bytes(data)
   if 'savedmodel' in formats:
     _write_savedmodel(serve, weights, size, folder / 'savedmodel')
-  for name in formats:
-    shutil.copy(_RUNNERS / f'run_{name}.py', folder)
+  for name in ('picture', *(f'run_{name}' for name in formats)):
+    shutil.copy(_RUNNERS / f'{name}.py', folder)
   class_set = labels.get_class_set(run.config.classes)
   info = {
     'method': run.config.name,
@@ -124,12 +98,8 @@ def export(
   (folder / 'export.json').write_text(json.dumps(info, indent=2) + '\n')
 
 
-def to_stablehlo(
-  serve: Callable[..., Any],
-  weights: dict[str, np.ndarray],
-  size: Sequence[int],
-) -> bytes:
-  """Returns the program for images of a size, for any number of them."""
+def _to_stablehlo(serve, weights, size):
+  """Returns the serialised program for any number of images of one size."""
   shape = jax.export.symbolic_shape(f'b, {size[0]}, {size[1]}, 3')
   shapes = [jax.ShapeDtypeStruct(x.shape, x.dtype) for x in weights.values()]
   exported = jax.export.export(jax.jit(serve), platforms=PLATFORMS)(
@@ -187,36 +157,3 @@ def read_size(text: str | None) -> tuple[int, int] | None:
   if not match:
     raise errors.UserError(f'size={text!r}; expected HEIGHTxWIDTH')
   return int(match[1]), int(match[2])
-
-
-def main(source: str) -> None:
-  """Runs the command line."""
-  f = flags.FLAGS
-  size = read_size(f.size)
-  path = pathlib.Path(source)
-  if path.is_file() or converted.is_stored(path):
-    if f.config is None:
-      raise errors.UserError(
-        f'{source} holds weights alone; expected --config of its method, too'
-      )
-    run = runs.from_weights(converted.read(path), f.config)
-  else:
-    run = workdir_lib.load(
-      source, which=f.checkpoint, only=workdir_lib.predicts
-    )
-  command.hide_accelerators()
-  export(run, f.to, formats=f.formats, size=size)
-  print(f'wrote {", ".join(f.formats)} to {f.to}')
-
-
-def define_flags() -> None:
-  """Defines the flags of the command."""
-  config_flags.DEFINE_config_file(
-    'config', None, 'Of a file of weights: configs/<method>.py:...'
-  )
-  flags.DEFINE_string('to', None, 'Folder to write to.', required=True)
-  flags.DEFINE_list('formats', list(FORMATS), 'Some of the two.')
-  flags.DEFINE_string('size', None, "512x1024; the config's if unset.")
-  flags.DEFINE_string(
-    'checkpoint', 'last', 'Of a run: last, best (by the main mIoU) or a step.'
-  )

@@ -1,7 +1,7 @@
 """The branch-balance loss of Depth Distribution (Wu & Liu, NeurIPS 2022).
 
-It holds what the density branch predicts against the density that segmentation
-and depth give: berHu, mean over the pixels of the network's output grid.
+It compares the output of the density branch with the density that segmentation
+and depth imply: berHu, mean over the pixels of the network's output grid.
 """
 
 from collections.abc import Mapping, Sequence
@@ -26,20 +26,37 @@ def source_balance(
   mapping: str = 'exponential',
   scale: Sequence[float] = (1.0, 1.0),
 ) -> jax.Array:
-  """On the source: the predicted class at the true depth.
+  """Branch balance on the source: the predicted class at the true depth.
 
   Args:
-    out: 'logits' [B, h, w, C] and 'density' [B, h, w] of the network.
+    out: 'logits' [B, h, w, C] and 'density' [B, h, w], outputs of the network.
     inverse: [B, H, W], true inverse depth.
-    label: int [B, H, W], 255 is no class.
-    table: the mixtures of C classes.
+    label: int [B, H, W], true class; 255 for none.
+    table: mixtures of C classes.
     mask: bool [B, H, W], where the depth counts; None for everywhere, as in the
       official code.
     mask_wrong: see `ops.density.source_density`.
-    transfer: let the gradient through the density into the segmentation, as the
-      paper's text implies. The official code has none.
+    transfer: pass the gradient through the density into the segmentation, as
+      the paper's text implies; the official code does not.
     mapping: see `ops.density.map_density`.
     scale: see `ops.density.grid_points`.
+
+  Returns:
+    A scalar.
+
+  Example:
+    The density at (0, 0, 5) is 1, and 3 is predicted; c is 2 / 5, and the loss
+    (2^2 + c^2) / (2 c):
+
+    >>> import jax.numpy as jnp
+    >>> variance = [[[0.5 / jnp.pi] * 3]]
+    >>> table = density_ops.tabulate([[1]], [[[0, 0, 5]]], variance)
+    >>> ones = jnp.ones((1, 1, 1))
+    >>> out = {'logits': ones[..., None], 'density': 3 * ones}
+    >>> args = out, 5 * ones, jnp.zeros((1, 1, 1), jnp.int32)
+    >>> loss = source_balance(*args, table=table, mapping='plain')
+    >>> print(f'{loss:.3f}')
+    5.200
   """
   low = out['density'].shape[1:3]
   density = density_ops.source_density(
@@ -65,14 +82,27 @@ def target_balance(
   mapping: str = 'exponential',
   scale: Sequence[float] = (1.0, 1.0),
 ) -> jax.Array:
-  """On the target: the predicted class at the predicted depth.
+  """Branch balance on the target: the predicted class at the predicted depth.
 
   Args:
-    out: 'logits' [B, h, w, C], 'depth' and 'density' [B, h, w].
-    table: the mixtures of C classes.
-    transfer: let the gradient into segmentation and depth.
+    out: 'logits' [B, h, w, C], 'depth' (inverse) and 'density' [B, h, w].
+    table: mixtures of C classes.
+    transfer: pass the gradient into segmentation and depth.
     mapping: see `ops.density.map_density`.
     scale: see `ops.density.grid_points`.
+
+  Returns:
+    A scalar.
+
+  Example:
+    >>> import jax.numpy as jnp
+    >>> variance = [[[0.5 / jnp.pi] * 3]]
+    >>> table = density_ops.tabulate([[1]], [[[0, 0, 5]]], variance)
+    >>> ones = jnp.ones((1, 1, 1))
+    >>> out = {'logits': ones[..., None], 'density': 3 * ones}
+    >>> out['depth'] = 5 * ones
+    >>> print(f'{target_balance(out, table=table, mapping="plain"):.3f}')
+    5.200
   """
   density = density_ops.target_density(
     table,

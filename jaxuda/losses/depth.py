@@ -1,4 +1,4 @@
-"""Depth regression."""
+"""Losses of depth regression."""
 
 import jax
 from jax import lax
@@ -13,17 +13,27 @@ def berhu(
 ) -> jax.Array:
   """Reverse Huber loss (DADA eq. 2, Laina et al. 2016), mean over pixels.
 
-  |e| where |e| <= c, (e^2 + c^2) / (2 c) beyond, c = max |e| / 5 over the whole
-  batch and without gradient, as in the official code. The paper writes a sum
-  over pixels. All residuals zero, and no valid pixel, give 0 (the references
-  give NaN and fail). Always float32 or better: an inverse depth of 65536
-  overflows half precision.
+  |e| where |e| <= c, (e^2 + c^2) / (2 c) beyond, with c = max |e| / 5 over the
+  whole batch and without gradient, as in the official code. The paper writes a
+  sum over pixels. All residuals zero, and no valid pixel, give 0 (the
+  references give NaN and fail). Always float32 or better: an inverse depth of
+  65536 overflows half precision.
 
   Args:
     prediction: [B, H, W], inverse depth.
     target: [B, H, W], inverse depth.
-    mask: [B, H, W] bool, the pixels that count, or None for all of them. The
+    mask: bool [B, H, W], the pixels that count, or None for all of them. The
       official DADA has none; CorDA's is `target != 1`.
+
+  Returns:
+    A scalar, float32 or better.
+
+  Example:
+    Here c is 2: (0.5 + 1 + 2 + (10^2 + 2^2) / 4) / 4.
+
+    >>> prediction = jnp.array([[[0.5, 1, 2, 10]]])
+    >>> print(berhu(prediction, jnp.zeros((1, 1, 4))))
+    7.375
   """
   wide = jnp.promote_types(prediction.dtype, jnp.float32)
   error = prediction.astype(wide) - target.astype(wide)
@@ -45,14 +55,20 @@ def absolute(
   *,
   mask: jax.Array | None = None,
 ) -> jax.Array:
-  """Mean absolute error (GIO-Ada's L1), over the pixels that count.
-
-  No valid pixel gives 0.
+  """Mean absolute error over the pixels that count (GIO-Ada's L1).
 
   Args:
     prediction: [B, H, W].
-    target: [B, H, W], in the same units.
-    mask: [B, H, W] bool, the pixels that count, or None for all of them.
+    target: [B, H, W], in the same unit.
+    mask: bool [B, H, W], the pixels that count, or None for all of them.
+
+  Returns:
+    A scalar, float32 or better; 0 if no pixel counts.
+
+  Example:
+    >>> prediction, target = jnp.array([[[1.0, 9.0]]]), jnp.zeros((1, 1, 2))
+    >>> print(absolute(prediction, target, mask=prediction < 5))
+    1.0
   """
   wide = jnp.promote_types(prediction.dtype, jnp.float32)
   error = prediction.astype(wide) - target.astype(wide)

@@ -21,10 +21,21 @@ def source_terms(
     outputs: 'logits' [B, H, W, C], 'depth_source' [B, H, W] (inverse depth), or
       'depth' where one decoder serves both domains, and the same of initial
       heads ('initial_...') if there are any.
-    source: 'label' int [B, H, W]; 'depth' [B, H, W], inverse; 'depth_valid'.
+    source: 'label' int [B, H, W]; 'depth' [B, H, W], inverse; 'depth_valid'
+      bool [B, H, W].
 
   Returns:
-    'loss_seg', 'loss_depth' and, of the initial heads, '..._initial'.
+    Scalars 'loss_seg', 'loss_depth' and, of initial heads, '..._initial'.
+
+  Example:
+    log 2 of two equal logits, |5 - 4| in depth's c of 1 / 5: (1 + c^2) / (2 c).
+
+    >>> ones = jnp.ones((1, 1, 1))
+    >>> outputs = {'logits': jnp.zeros((1, 1, 1, 2)), 'depth': 5 * ones}
+    >>> source = {'label': jnp.array([[[1]]]), 'depth': 4 * ones}
+    >>> terms = source_terms(outputs, {**source, 'depth_valid': ones > 0})
+    >>> print(f'{terms["loss_seg"]:.3f} {terms["loss_depth"]:.3f}')
+    0.693 2.600
   """
   terms = {}
   for prefix, suffix in _levels(outputs):
@@ -46,17 +57,27 @@ def mixed_terms(
 ) -> dict[str, jax.Array]:
   """Losses on mixed images: weighted cross entropy, berHu of both decoders.
 
-  Pasted pixels are the source decoder's, the others the target decoder's, as in
+  Pasted pixels train the source decoder, the others the target decoder, as in
   the official code: its target decoder learns from nothing else.
 
   Args:
     outputs: see `source_terms`.
-    mixed: 'label', 'depth', 'depth_valid', and 'mask' bool [B, H, W]: what is
-      of the source.
-    weight: [B, H, W], of the cross entropy.
+    mixed: 'label', 'depth', 'depth_valid' and 'mask', all [B, H, W]; the mask
+      is True for the source's pixels.
+    weight: [B, H, W], weight of the cross entropy, 0..1.
 
   Returns:
-    'loss_mixed', 'loss_mixed_depth' and, of the initial heads, '..._initial'.
+    Scalars 'loss_mixed', 'loss_mixed_depth' and, of initial heads,
+    '..._initial'.
+
+  Example:
+    >>> ones = jnp.ones((1, 1, 1))
+    >>> outputs = {'logits': jnp.zeros((1, 1, 1, 2)), 'depth': 5 * ones}
+    >>> mixed = {'label': jnp.array([[[1]]]), 'depth': 5 * ones}
+    >>> mixed |= {'depth_valid': ones > 0, 'mask': ones > 0}
+    >>> terms = mixed_terms(outputs, mixed, weight=0.5 * ones)
+    >>> print(f'{terms["loss_mixed"]:.3f} {terms["loss_mixed_depth"]:.3f}')
+    0.347 0.000
   """
   terms = {}
   for prefix, suffix in _levels(outputs):
@@ -80,8 +101,12 @@ def total(
   """Returns the weighted sum; an initial head's loss weighs as the final one's.
 
   Args:
-    terms: losses by name.
-    weights: by name without '_initial'.
+    terms: scalar losses by name.
+    weights: their weights, by name without '_initial'.
+
+  Example:
+    >>> total({'loss_seg': 1.0, 'loss_seg_initial': 3.0}, {'loss_seg': 0.5})
+    2.0
   """
   return sum(
     weights[name.removesuffix('_initial')] * value

@@ -1,4 +1,4 @@
-"""Self-supervised depth: how well one view predicts another (Monodepth2).
+"""Photometric losses of self-supervised depth (Monodepth2).
 
 Godard, Mac Aodha, Firman and Brostow, "Digging into self-supervised monocular
 depth estimation", ICCV 2019. Images are float [B, H, W, 3] in 0..1.
@@ -25,11 +25,18 @@ def ssim_distance(x: jax.Array, y: jax.Array) -> jax.Array:
   Wang et al. 2004 with C1 = 0.01^2 and C2 = 0.03^2, plain means as windows.
 
   Args:
-    x: [B, H, W, C].
+    x: [B, H, W, C], H and W > 1.
     y: [B, H, W, C].
 
   Returns:
     [B, H, W, C].
+
+  Example:
+    Black and white have SSIM C1 / (1 + C1):
+
+    >>> black = jnp.zeros((1, 2, 2, 1))
+    >>> print(f'{ssim_distance(black, black + 1).mean():.3f}')
+    0.500
   """
   mean_x, mean_y = _mean_3x3(x), _mean_3x3(y)
   var_x = _mean_3x3(x * x) - mean_x * mean_x
@@ -47,12 +54,19 @@ def photometric_error(
   """The photometric error of eq. 2: 0.85 SSIM + 0.15 L1, mean over channels.
 
   Args:
-    prediction: [B, H, W, 3], a neighbour seen from here.
-    image: [B, H, W, 3], what is there.
-    ssim_weight: weight of the SSIM term; the L1 term has the rest.
+    prediction: [B, H, W, 3], a neighbour warped to this view.
+    image: [B, H, W, 3], the view itself.
+    ssim_weight: weight of the SSIM term, 0..1; the L1 term has the rest.
 
   Returns:
-    [B, H, W].
+    [B, H, W] in 0..1.
+
+  Example:
+    0.85 / 2 + 0.15:
+
+    >>> black = jnp.zeros((1, 2, 2, 3))
+    >>> print(f'{photometric_error(black, black + 1).mean():.3f}')
+    0.575
   """
   error = (1 - ssim_weight) * jnp.abs(prediction - image)
   if ssim_weight:
@@ -66,21 +80,29 @@ def minimum_reprojection(
   *,
   noise: jax.Array | None = None,
 ) -> tuple[jax.Array, jax.Array]:
-  """Mean of the smallest error of each pixel (eqs. 4 and 5).
+  """Mean over the pixels of each one's smallest error (eqs. 4 and 5).
 
-  Occluded in one neighbour, a pixel is mostly seen in the other. A pixel that
-  the unwarped neighbour predicts better than the warped one (an object that
-  moves along, or a car that stands) counts with that error, which has no
+  A pixel that is occluded in one neighbour is mostly seen in the other. A pixel
+  that the unwarped neighbour predicts better than the warped one (an object
+  that moves along, or a car that stands) counts with that error, which has no
   gradient: it is masked.
 
   Args:
-    errors: of the warped neighbours, each [B, H, W].
-    still: of the neighbours as they are, each [B, H, W]; none for no mask.
+    errors: errors of the warped neighbours, each [B, H, W].
+    still: errors of the neighbours as they are, each [B, H, W]; empty for no
+      mask.
     noise: [B, H, W], added to the errors in `still` to break ties; the official
       code draws it from N(0, 1e-5^2).
 
   Returns:
     (scalar, share of the pixels that count with a warped error).
+
+  Example:
+    Smallest errors 1 and 3, of which the second stands still at 2:
+
+    >>> warped = jnp.array([[[1.0, 5]]]), jnp.array([[[4.0, 3]]])
+    >>> print(*minimum_reprojection(warped, [jnp.array([[[2.0, 2]]])]))
+    1.5 0.5
   """
   best = _minimum(errors)
   if not still:
@@ -104,11 +126,21 @@ def edge_aware_smoothness(disparity: jax.Array, image: jax.Array) -> jax.Array:
   """First-order smoothness, less where the image has an edge (eq. 3).
 
   |dx d*| exp(-|dx I|) + |dy d*| exp(-|dy I|), means over the pixels, with d*
-  the disparity over its mean: shrinking all depths does not pay.
+  the disparity divided by its mean: shrinking all depths does not pay.
 
   Args:
-    disparity: [B, h, w], > 0.
+    disparity: [B, h, w], > 0, h and w > 1.
     image: [B, h, w, 3].
+
+  Returns:
+    A scalar.
+
+  Example:
+    d* is 0.5 and 1.5, the image is flat:
+
+    >>> disparity = jnp.array([[[1.0, 3], [1, 3]]])
+    >>> print(edge_aware_smoothness(disparity, jnp.zeros((1, 2, 2, 3))))
+    1.0
   """
   mean = jnp.mean(disparity, (1, 2), keepdims=True)
   normal = disparity / (mean + 1e-7)

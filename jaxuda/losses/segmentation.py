@@ -21,11 +21,18 @@ def cross_entropy(
 
   Args:
     logits: [B, H, W, C].
-    label: [B, H, W] int; whatever is not in 0..C-1 (255) is ignored.
-    class_weights: C weights, or None for all 1.
+    label: int [B, H, W]; every value outside 0..C-1 (255) is ignored.
+    class_weights: C weights >= 0, or None for all 1.
 
   Returns:
     A scalar, float32 or better.
+
+  Example:
+    -log 1/4 of the first pixel alone:
+
+    >>> logits = jnp.log(jnp.array([[[[0.75, 0.25], [0.5, 0.5]]]]))
+    >>> print(f'{cross_entropy(logits, jnp.array([[[1, 255]]])):.3f}')
+    1.386
   """
   nll, one_hot, labelled = _log_likelihood(logits, label)
   weight = labelled.astype(nll.dtype)
@@ -41,16 +48,24 @@ def weighted_cross_entropy(
 ) -> jax.Array:
   """Negative log likelihood times a weight, mean over all pixels.
 
-  Over all of them: ignored pixels and small weights make the loss smaller, as
-  in the official DACS and CorDA.
+  Ignored pixels and small weights make the loss smaller, as in the official
+  DACS and CorDA.
 
   Args:
     logits: [B, H, W, C].
-    label: [B, H, W] int; whatever is not in 0..C-1 (255) counts as 0.
+    label: int [B, H, W]; pixels outside 0..C-1 (255) contribute 0.
     weight: [B, H, W] >= 0.
 
   Returns:
     A scalar, float32 or better.
+
+  Example:
+    (0.5 log 4 + 0) / 2:
+
+    >>> logits = jnp.log(jnp.array([[[[0.75, 0.25], [0.5, 0.5]]]]))
+    >>> label, weight = jnp.array([[[1, 255]]]), jnp.array([[[0.5, 1.0]]])
+    >>> print(f'{weighted_cross_entropy(logits, label, weight):.3f}')
+    0.347
   """
   nll, _, labelled = _log_likelihood(logits, label)
   return jnp.mean(nll * jnp.where(labelled, weight, 0))

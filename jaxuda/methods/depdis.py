@@ -182,7 +182,7 @@ class Method(base.Method):
   def balance_options(self, shape):
     """What both balance losses are told, for outputs [B, h, w]."""
     m = self.read_mixtures()
-    dtype = jnp.promote_types(self.network.types['dtype'], jnp.float32)
+    dtype = jnp.promote_types(self.network.style.dtype, jnp.float32)
     scale = (1.0, 1.0)
     if self.grid == 'scaled':
       scale = tuple(

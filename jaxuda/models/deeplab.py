@@ -10,6 +10,7 @@ import jax.numpy as jnp
 
 from jaxuda import errors
 from jaxuda.models import heads
+from jaxuda.models import layers
 from jaxuda.models import resnet
 from jaxuda.models import rewrites as rewrites_lib
 from jaxuda.models import vgg
@@ -83,24 +84,18 @@ class Options:
       )
 
   @property
-  def types(self) -> dict[str, Any]:
-    """Keyword arguments dtype and param_dtype of a module."""
-    param = jnp.float64 if self.dtype == 'float64' else jnp.float32
-    return {'dtype': jnp.dtype(self.dtype), 'param_dtype': param}
-
-  @property
-  def common(self) -> dict[str, Any]:
-    """What every part of a network is told: `types`, rewrites, initialiser."""
-    return {'initializer': self.init, 'rewrites': self.rewrites, **self.types}
-
-  @property
-  def rewrites(self) -> rewrites_lib.Rewrites:
-    """The switched-on rewrites."""
-    return rewrites_lib.Rewrites(
-      **{
-        field.name: getattr(self, field.name)
-        for field in dataclasses.fields(rewrites_lib.Rewrites)
-      }
+  def style(self) -> layers.Style:
+    """How all layers start and compute."""
+    return layers.Style(
+      initializer=self.init,
+      dtype=jnp.dtype(self.dtype),
+      param_dtype=jnp.float64 if self.dtype == 'float64' else jnp.float32,
+      rewrites=rewrites_lib.Rewrites(
+        dot_1x1=self.dot_1x1,
+        dot_wgrad=self.dot_wgrad,
+        barriers=self.barriers,
+        aspp_dot=self.aspp_dot,
+      ),
     )
 
 
@@ -111,7 +106,7 @@ def normalize(options: Options, image: jax.Array) -> jax.Array:
     order=options.image_order,
     mean=options.image_mean,
     scale=options.image_scale,
-    dtype=options.types['dtype'],
+    dtype=options.style.dtype,
   )
 
 
@@ -137,8 +132,8 @@ def run_backbone(
     train_affine=o.train_affine,
     stride_at=o.stride_at,
     remat=o.remat,
+    style=o.style,
     name='backbone',
-    **o.common,
   )(normalize(o, image), train=train)
 
 
@@ -153,10 +148,10 @@ def run_aspp(
     channels,
     rates=options.rates,
     active=options.active_rates or None,
+    style=options.style,
     name=name,
-    **options.common,
   )(features)
-  return y.astype(jnp.promote_types(y.dtype, jnp.float32))
+  return layers.widen(y)
 
 
 class DeepLab(nn.Module):
@@ -206,12 +201,12 @@ class DeepLab(nn.Module):
         decode=self.fuse,
         scale=o.depth_scale,
         prefix='enc5' if self.density else 'enc4',
+        style=o.style,
         name='depth',
-        **o.common,
       )(stage4)
     if self.density:
       outputs['density'], _ = heads.DepthBlock(
-        decode=False, scale=o.depth_scale, name='density', **o.common
+        decode=False, scale=o.depth_scale, style=o.style, name='density'
       )(stage4)
     if self.fuse:
       stage4 = stage4 * factor

@@ -1,6 +1,7 @@
 """The task network of GIO-Ada (Chen et al., CVPR 2019): semantics and depth."""
 
 from collections.abc import Mapping
+import dataclasses
 
 from flax import linen as nn
 import jax
@@ -51,13 +52,13 @@ class AsppL(nn.Module):
           kernel,
           dilation=dilation,
           use_bias=True,
+          style=o.style,
           name=f'{name}_{i}',
-          **o.common,
         )(y)
         y = nn.Dropout(self.dropout, deterministic=not train)(nn.relu(y))
-      score = {**o.common, 'initializer': 'reference'}
+      style = dataclasses.replace(o.style, initializer='reference')
       total = total + layers.Conv(
-        self.features, 1, use_bias=True, name=f'fc8_{i}', **score
+        self.features, 1, use_bias=True, style=style, name=f'fc8_{i}'
       )(y)
     return total
 
@@ -111,7 +112,7 @@ class GioAda(nn.Module):
     if o.backbone not in vgg.SIZES:
       return deeplab.run_backbone(o, image, train=train)[1]
     network = vgg.Vgg(
-      size=o.backbone, remat=o.remat, name='backbone', **o.common
+      size=o.backbone, remat=o.remat, style=o.style, name='backbone'
     )
     return network(deeplab.normalize(o, image))
 
@@ -122,7 +123,7 @@ class GioAda(nn.Module):
     y = AsppL(
       channels, options=o, width=self.width, dropout=self.dropout, name=name
     )(x, train=train)
-    return y.astype(jnp.promote_types(y.dtype, jnp.float32))
+    return layers.widen(y)
 
 
 def align_maps(

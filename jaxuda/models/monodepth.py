@@ -80,8 +80,12 @@ def size(name: str) -> Size:
   return SIZES[name]
 
 
+_HE = layers.Style(initializer='he')
+_TORCH = layers.Style(initializer='torch')
+
+
 def _conv(features, kernel, **kwargs):
-  return layers.Conv(features, kernel, initializer='he', **kwargs)
+  return layers.Conv(features, kernel, style=_HE, **kwargs)
 
 
 def _norm(name):
@@ -141,9 +145,7 @@ class MirroredConv(nn.Module):
   def __call__(self, x: jax.Array) -> jax.Array:
     mode = 'reflect' if min(x.shape[1:3]) > 1 else 'edge'
     x = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)), mode=mode)
-    conv = layers.Conv(
-      self.features, 3, padding=0, use_bias=True, initializer='torch'
-    )
+    conv = layers.Conv(self.features, 3, padding=0, use_bias=True, style=_TORCH)
     return conv(x)
 
 
@@ -230,7 +232,7 @@ class PoseNet(nn.Module):
 
     def conv(features, kernel, name):
       return layers.Conv(
-        features, kernel, use_bias=True, initializer='torch', name=name
+        features, kernel, use_bias=True, style=_TORCH, name=name
       )
 
     x = nn.relu(conv(widths.pose, 1, 'squeeze')(x))

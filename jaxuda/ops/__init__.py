@@ -1,1 +1,4 @@
-"""Pure array functions that run on the device."""
+"""Pure array functions that run on the device.
+
+The examples in the docstrings are tests; they use their module's names.
+"""

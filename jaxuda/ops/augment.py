@@ -11,22 +11,27 @@ import jax
 from jax import lax
 import jax.numpy as jnp
 
-JITTERS = ('kornia0.4', 'standard', 'none')
 _GREY = (0.299, 0.587, 0.114)
 
 
 def draw_jitter(
   key: jax.Array, *, strength: float = 0.25
 ) -> dict[str, jax.Array]:
-  """Draws the four factors of one image, uniformly.
+  """Draws the four colour factors of one image, uniformly.
 
   Args:
     key: typed key.
-    strength: 0.25 in DACS and CorDA.
+    strength: how far a factor may be from its neutral value, 0..1; 0.25 in DACS
+      and CorDA.
 
   Returns:
-    'brightness', 'contrast', 'saturation' in 1 - strength .. 1 + strength, and
-    'hue' in -strength .. strength turns.
+    Scalars 'brightness', 'contrast' and 'saturation' in 1 - strength .. 1 +
+    strength, and 'hue' in -strength .. strength turns.
+
+  Example:
+    >>> factors = draw_jitter(jax.random.key(0), strength=0.0)
+    >>> {name: float(x) for name, x in factors.items()}
+    {'brightness': 1.0, 'contrast': 1.0, 'saturation': 1.0, 'hue': 0.0}
   """
   draws = jax.random.uniform(key, (4,), minval=-strength, maxval=strength)
   return {
@@ -48,17 +53,27 @@ def apply_jitter(
 
   Args:
     image: float [B, H, W, 3] RGB in 0..255.
-    factors: [B] each, see `draw_jitter`.
-    order: int [4], a permutation: 0 brightness, 1 contrast, 2 saturation, 3
-      hue; one for the whole batch.
-    mode: 'kornia0.4': of kornia 0.4.1, which the published numbers were made
-      with: brightness adds f - 1 (of 1), contrast multiplies by f, saturation
-      multiplies that of HSV. 'standard': of torchvision and later kornias:
-      brightness multiplies by f, contrast moves away from the image's mean
-      grey, saturation from the pixel's grey. Hue turns that of HSV in both.
+    factors: four arrays [B], see `draw_jitter`.
+    order: int [4], the order of the operations for the whole batch, a
+      permutation of 0 brightness, 1 contrast, 2 saturation and 3 hue.
+    mode: 'kornia0.4', with which the published numbers were made: brightness
+      adds f - 1 (in units of 255), contrast multiplies by f, saturation
+      multiplies the S of HSV. 'standard', as torchvision and later kornias:
+      brightness multiplies by f, contrast scales the distance from the image's
+      mean grey, saturation the distance from the pixel's grey. Both turn the H
+      of HSV.
 
   Returns:
-    The same, in 0..255: clipped after every operation.
+    float [B, H, W, 3] in 0..255; every operation clips.
+
+  Example:
+    (0.5 + 0.25) * 0.5 * 255:
+
+    >>> factors = dict(brightness=1.25, contrast=0.5, saturation=1.0, hue=0.0)
+    >>> factors = {k: jnp.array([v]) for k, v in factors.items()}
+    >>> image = jnp.full((1, 1, 1, 3), 127.5)
+    >>> print(apply_jitter(image, factors, order=jnp.arange(4)))
+    [[[[95.625 95.625 95.625]]]]
   """
   f = {k: v.reshape(-1, 1, 1, 1) for k, v in factors.items()}
   grey = jnp.asarray(_GREY, image.dtype).reshape(1, 1, 1, 3)
@@ -91,11 +106,18 @@ def apply_jitter(
 
 
 def scale_saturation(x: jax.Array, factor: jax.Array) -> jax.Array:
-  """Multiplies the saturation of HSV, at most to 1.
+  """Multiplies the saturation S of HSV, at most up to 1.
 
   Args:
-    x: [..., 3] in 0..1.
-    factor: >= 0, broadcast against [..., 1].
+    x: [..., 3] RGB in 0..1.
+    factor: the factor, >= 0, of a shape that broadcasts against [..., 1].
+
+  Returns:
+    [..., 3] RGB in 0..1.
+
+  Example:
+    >>> print(scale_saturation(jnp.array([0.8, 0.4, 0.4]), jnp.array([0.5])))
+    [0.8 0.6 0.6]
   """
   value = jnp.max(x, -1, keepdims=True)
   spread = value - jnp.min(x, -1, keepdims=True)
@@ -105,11 +127,21 @@ def scale_saturation(x: jax.Array, factor: jax.Array) -> jax.Array:
 
 
 def rotate_hue(x: jax.Array, turns: jax.Array) -> jax.Array:
-  """Turns the hue of HSV; saturation and value stay.
+  """Turns the hue H of HSV; saturation and value stay.
 
   Args:
     x: [..., 3] RGB in 0..1.
-    turns: 1 is the whole circle; broadcast against [..., 1].
+    turns: the angle, 1 for the whole circle, of a shape that broadcasts against
+      [..., 1].
+
+  Returns:
+    [..., 3] RGB in 0..1.
+
+  Example:
+    Opposite red is cyan:
+
+    >>> print(rotate_hue(jnp.array([1.0, 0.0, 0.0]), jnp.array([0.5])))
+    [0. 1. 1.]
   """
   value = jnp.max(x, -1, keepdims=True)
   spread = value - jnp.min(x, -1, keepdims=True)
@@ -130,13 +162,22 @@ def rotate_hue(x: jax.Array, turns: jax.Array) -> jax.Array:
   return value - spread * jnp.clip(jnp.minimum(place, 4 - place), 0, 1)
 
 
-def blur_radius(size: int, *, share: float = 0.1) -> int:
-  """Returns the kernel's radius for an image side, as DACS chooses it.
+def blur_radius(size: int) -> int:
+  """Returns the radius in pixels of DACS's blur kernel for an image side.
 
   The kernel is the largest odd number of pixels up to a tenth of the side,
-  rounded up: 51 (radius 25) for 512, and 9 (radius 4) for 96.
+  which is rounded up.
+
+  Args:
+    size: the image's side in pixels.
+
+  Example:
+    Kernels of 51 and 9 pixels:
+
+    >>> blur_radius(512), blur_radius(96)
+    (25, 4)
   """
-  pixels = math.ceil(share * size)
+  pixels = math.ceil(0.1 * size)
   return (pixels - 1 + pixels % 2) // 2
 
 
@@ -147,8 +188,18 @@ def gaussian_blur(
 
   Args:
     image: float [B, H, W, C].
-    sigma: [B] pixels, > 0, the same in both directions.
-    radii: of the kernel in y and x; at most H - 1 and W - 1.
+    sigma: [B] standard deviations in pixels, > 0, the same in both directions.
+    radii: the kernel's radius in pixels in y and in x, at most H - 1 and W - 1.
+
+  Returns:
+    float [B, H, W, C].
+
+  Example:
+    So wide a Gaussian is a plain mean, here of 3 0 3, 0 3 0 and 3 0 3:
+
+    >>> row = jnp.array([0.0, 3.0, 0.0]).reshape(1, 1, 3, 1)
+    >>> print(gaussian_blur(row, jnp.array([1e4]), radii=(0, 1)).ravel())
+    [2. 1. 2.]
   """
   for axis, radius in zip((1, 2), radii, strict=True):
     offsets = jnp.arange(-radius, radius + 1, dtype=image.dtype)

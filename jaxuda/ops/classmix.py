@@ -11,17 +11,25 @@ import jax.numpy as jnp
 def draw_classes(
   key: jax.Array, label: jax.Array, *, classes: int, with_void: bool = True
 ) -> jax.Array:
-  """Draws half of the classes that an image has, n / 2 rounded up.
+  """Draws half of the n classes that an image has, n / 2 rounded up.
 
   Args:
     key: typed key.
-    label: int [H, W]; whatever is not in 0..C-1 is void.
-    classes: C.
-    with_void: void is one of the n classes, if the image has any. So in the
-      official DACS and CorDA: unlabelled pixels are pasted, too.
+    label: int [H, W]; every value outside 0..C-1 is void.
+    classes: the number of classes C.
+    with_void: count void among the n classes where the image has any, as the
+      official DACS and CorDA do: unlabelled pixels are pasted, too.
 
   Returns:
-    bool [C + 1], which ones are pasted; the last entry is void.
+    bool [C + 1], True for the classes to paste; the last entry is void.
+
+  Example:
+    The image has classes 0 and 2 and void:
+
+    >>> label = jnp.array([[0, 0, 2, 255]])
+    >>> chosen = draw_classes(jax.random.key(0), label, classes=3)
+    >>> chosen.shape, int(chosen.sum())
+    ((4,), 2)
   """
   present = _one_hot(label, classes).any((0, 1))
   if not with_void:
@@ -33,14 +41,19 @@ def draw_classes(
 
 
 def paste_mask(chosen: jax.Array, label: jax.Array) -> jax.Array:
-  """Says which pixels are pasted.
+  """Marks the pixels of the chosen classes.
 
   Args:
     chosen: bool [C + 1], see `draw_classes`.
     label: int [H, W].
 
   Returns:
-    bool [H, W].
+    bool [H, W], True where a pixel is to be pasted.
+
+  Example:
+    >>> chosen = jnp.array([False, True, False])
+    >>> print(paste_mask(chosen, jnp.array([[0, 1, 255, 1]])))
+    [[False  True False  True]]
   """
   one_hot = _one_hot(label, len(chosen) - 1)
   return (one_hot & chosen.reshape(1, 1, -1)).any(-1)

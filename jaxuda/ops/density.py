@@ -13,19 +13,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-MAPPINGS = ('exponential', 'plain')
-
 # The log of a weight of 0: finite, so that gradients are 0 and not NaN.
 _NEVER = -1e30
 
 
 class Table(NamedTuple):
-  """Mixtures as the device wants them, made by `tabulate`.
+  """Mixtures in the form that the device evaluates, made by `tabulate`.
 
   Attributes:
-    high, low: [C, K, 3], their sum is the mean of a component.
+    high, low: [C, K, 3]; their sum is the mean of a component.
     whiten: [C, K, 3, 3]; (v - mean) @ whiten has unit covariance.
-    offset: [C, K], log of weight times the normaliser.
+    offset: [C, K], the log of a component's weight times its normaliser.
   """
 
   high: np.ndarray
@@ -43,14 +41,19 @@ def tabulate(
 ) -> Table:
   """Prepares mixtures on the host, in float64, for use in `dtype`.
 
-  A mean is kept as two numbers: next to 655.36 a float32 is 6e-5 wide, and a
+  A mean is kept as two numbers: next to 655.36 float32 has steps of 6e-5, and a
   component may be 1e-3 wide.
 
   Args:
     weights: [C, K], >= 0. A class whose weights are all 0 has density 0.
-    means: [C, K, 3], of x, y, z.
-    covariances: [C, K, 3] variances, or [C, K, 3, 3]; positive (definite).
-    dtype: of the table.
+    means: [C, K, 3] of x, y, z.
+    covariances: variances [C, K, 3] > 0, or positive definite [C, K, 3, 3].
+    dtype: type of the table's entries.
+
+  Example:
+    >>> table = tabulate([[1.0]], [[[0, 0, 5]]], [[[1, 1, 4]]])
+    >>> print(table.high[0, 0], np.diag(table.whiten[0, 0]))
+    [0. 0. 5.] [1.  1.  0.5]
   """
   means = np.asarray(means, np.float64)
   covariances = np.asarray(covariances, np.float64)
@@ -76,12 +79,20 @@ def tabulate(
 def grid_points(
   inverse: jax.Array, *, scale: Sequence[float] = (1.0, 1.0)
 ) -> jax.Array:
-  """Puts inverse depth on its grid: [B, h, w] -> [B, h, w, 3] of x, y, z.
+  """Puts inverse depth on its pixel grid.
 
   Args:
     inverse: [B, h, w], inverse depth.
-    scale: what the row and the column index are multiplied by: 1 in the
-      official code, whose grids all have one size.
+    scale: factors of the row and of the column index; 1 in the official code,
+      whose grids all have one size.
+
+  Returns:
+    [B, h, w, 3] of x, y, z.
+
+  Example:
+    >>> print(grid_points(jnp.array([[[7.0, 8.0]]])))
+    [[[[0. 0. 7.]
+       [1. 0. 8.]]]]
   """
   shape, dtype = inverse.shape, inverse.dtype
   y = scale[0] * jax.lax.broadcasted_iota(dtype, shape, 1)
@@ -92,28 +103,47 @@ def grid_points(
 def log_density(table: Table, points: jax.Array, label: jax.Array) -> jax.Array:
   """Log density of each point under the mixture of its own class.
 
+  log sum_k w_k N(v; mean_k, covariance_k).
+
   Args:
-    table: of C classes.
+    table: mixtures of C classes.
     points: [..., 3], float32 or better.
-    label: int [...], 0..C-1.
+    label: int [...] in 0..C-1.
 
   Returns:
     [...]; about -1e30 for a class without a mixture.
+
+  Example:
+    A Gaussian of variance 1 / (2 pi) has density exp(-pi r^2) at distance r:
+
+    >>> table = tabulate([[1]], [[[0, 0, 0]]], np.full((1, 1, 3), 0.5 / np.pi))
+    >>> points = jnp.array([[0.0, 0, 0], [0, 1, 0]])
+    >>> log_p = log_density(table, points, jnp.array([0, 0]))
+    >>> print([f'{x:.2f}' for x in log_p])
+    ['0.00', '-3.14']
   """
   chosen = Table(*(jnp.asarray(x, points.dtype)[label] for x in table))
   return _log_density(chosen, points)
 
 
 def log_densities(table: Table, points: jax.Array) -> jax.Array:
-  """Log density under every class.
+  """Log density under every class, see `log_density`.
 
   Args:
-    table: of C classes.
-    points: [..., C, 3], the point as each class sees it (or [..., 1, 3], the
-      same for all).
+    table: mixtures of C classes.
+    points: [..., C, 3], the point as each class sees it, or [..., 1, 3], one
+      for all classes.
 
   Returns:
     [..., C].
+
+  Example:
+    The second class lies one to the right of the first:
+
+    >>> means = [[[0, 0, 0]], [[1, 0, 0]]]
+    >>> table = tabulate([[1], [1]], means, np.full((2, 1, 3), 0.5 / np.pi))
+    >>> print([f'{x:.2f}' for x in log_densities(table, jnp.zeros((1, 3)))])
+    ['0.00', '-3.14']
   """
   lead = (1,) * (points.ndim - 2)
   every = Table(
@@ -134,31 +164,39 @@ def _log_density(table, points):
   return jax.nn.logsumexp(table.offset - square / 2, -1)
 
 
-def map_density(
-  log_p: jax.Array, *, mapping: str = 'exponential', sharpness: float = 1e6
-) -> jax.Array:
-  """Turns log densities into what the density branch regresses.
+def map_density(log_p: jax.Array, *, mapping: str = 'exponential') -> jax.Array:
+  """Turns log densities into the values that the density branch regresses.
 
   Args:
-    log_p: [...].
-    mapping: 'exponential': 255 (1 - exp(-1e6 p)), in 0..255, which the official
+    log_p: [...], log densities.
+    mapping: 'exponential': 255 (1 - exp(-1e6 p)) in 0..255, which the official
       code has and the paper does not mention; 'plain': p itself, of the order
       of 1e-6.
-    sharpness: the 1e6.
 
   Returns:
     [...], >= 0.
+
+  Example:
+    >>> print(map_density(jnp.array([-jnp.inf, 0.0])))
+    [  0. 255.]
   """
   if mapping == 'plain':
     return jnp.exp(log_p)
-  return -255.0 * jnp.expm1(-jnp.exp(log_p + np.log(sharpness)))
+  return -255.0 * jnp.expm1(-jnp.exp(log_p + np.log(1e6)))
 
 
 def greatest_density(mapping: str) -> float:
-  """Returns what a mapped density is drawn in shares of.
+  """Returns the mapped density that a picture shows as 1.
 
-  The bound of 'exponential', and of 'plain' 1e-6, where the other has reached
-  1 - 1/e of its own.
+  For 'exponential' its bound; for 'plain' the 1e-6 at which the exponential
+  mapping has reached 1 - 1/e of its bound.
+
+  Args:
+    mapping: see `map_density`.
+
+  Example:
+    >>> greatest_density('exponential'), greatest_density('plain')
+    (255.0, 1e-06)
   """
   return 255.0 if mapping == 'exponential' else 1e-6
 
@@ -177,20 +215,31 @@ def source_density(
   """Density of the predicted class at the true depth.
 
   Args:
-    table: of C classes.
+    table: mixtures of C classes.
     logits: [B, h, w, C].
     inverse: [B, h, w], true inverse depth.
-    label: int [B, h, w], the truth; 255 is no class.
+    label: int [B, h, w], true class; 255 for none.
     mask_wrong: take 0 for the depth where the prediction is wrong, as the
       official code does (it stores each class's maps with the depth of that
-      class's pixels only); False: the true depth everywhere, the paper's text.
-    soft: instead of the predicted class the mean over all of them, weighted by
-      their probabilities: it has a gradient into the logits.
+      class's pixels only); False takes the true depth everywhere, as in the
+      paper's text.
+    soft: instead of the predicted class, average over all classes weighted by
+      their probabilities, which passes a gradient into the logits.
     mapping: see `map_density`.
     scale: see `grid_points`.
 
   Returns:
     [B, h, w].
+
+  Example:
+    One class, whose density at (0, 0, 5) is 1; the second pixel has no class,
+    so its depth counts as 0:
+
+    >>> table = tabulate([[1]], [[[0, 0, 5]]], np.full((1, 1, 3), 0.5 / np.pi))
+    >>> inverse, label = jnp.full((1, 2, 1), 5.0), jnp.array([[[0], [255]]])
+    >>> args = table, jnp.zeros((1, 2, 1, 1)), inverse, label
+    >>> print(source_density(*args, mapping='plain').ravel().round())
+    [1. 0.]
   """
   if soft:
     # What each class sees, [B, h, w, C].
@@ -219,10 +268,10 @@ def target_density(
   mapping: str = 'exponential',
   scale: Sequence[float] = (1.0, 1.0),
 ) -> jax.Array:
-  """Density of the predicted class at the predicted depth; 0 where z <= 0.
+  """Density of the predicted class at the predicted depth.
 
   Args:
-    table: of C classes.
+    table: mixtures of C classes.
     logits: [B, h, w, C].
     inverse: [B, h, w], predicted inverse depth.
     soft: see `source_density`.
@@ -230,7 +279,13 @@ def target_density(
     scale: see `grid_points`.
 
   Returns:
-    [B, h, w].
+    [B, h, w]; 0 where the depth is not positive.
+
+  Example:
+    >>> table = tabulate([[1]], [[[0, 0, 5]]], np.full((1, 1, 3), 0.5 / np.pi))
+    >>> args = table, jnp.zeros((1, 2, 1, 1)), jnp.array([[[5.0], [-5.0]]])
+    >>> print(target_density(*args, mapping='plain').ravel().round())
+    [1. 0.]
   """
   points = grid_points(inverse, scale=scale)
   if soft:

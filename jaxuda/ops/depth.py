@@ -1,4 +1,4 @@
-"""Metric depth and the inverse depth that the references regress."""
+"""Metric depth and the inverse depth that networks regress."""
 
 import dataclasses
 
@@ -7,38 +7,57 @@ import jax.numpy as jnp
 
 from jaxuda import errors
 
-ENCODINGS = ('linear', 'inverse')
-
 
 def invert_depth(metres: jax.Array) -> jax.Array:
-  """Inverse depth 655.36 / (m + 0.01).
+  """Returns inverse depth 655.36 / (m + 0.01).
 
-  The same number as DADA's 65536 / (cm + 1): 0 m -> 65536, 1 m -> 648.87,
-  10 m -> 65.47, 100 m -> 6.553, 655.35 m (the largest 16-bit value, sky) -> 1.
+  The same number as DADA's 65536 / (cm + 1).
 
   Args:
-    metres: [...], >= 0.
+    metres: [...], in 0..655.35, the largest 16-bit value, which means sky.
+
+  Returns:
+    [...], in 65536..1.
+
+  Example:
+    >>> [round(invert_depth(metres), 3) for metres in (0.0, 9.99, 655.35)]
+    [65536.0, 65.536, 1.0]
   """
   return 655.36 / (metres + 0.01)
 
 
 def restore_depth(inverse: jax.Array) -> jax.Array:
-  """Metres from inverse depth: 655.36 / z - 0.01.
+  """Returns metres of inverse depth, 655.36 / z - 0.01.
 
-  Predictions are linear and can be anything; they are clipped to what a 16-bit
-  centimetre can mean, 1 <= z <= 65536, so the result is in [0, 655.35] metres.
+  Predictions are linear and can be anything; they are clipped to the range of a
+  16-bit centimetre, 1 <= z <= 65536.
+
+  Args:
+    inverse: [...], inverse depth.
+
+  Returns:
+    [...], metres in 0..655.35.
+
+  Example:
+    >>> print([f'{restore_depth(inverse):.2f}' for inverse in (65.536, -3.0)])
+    ['9.99', '655.35']
   """
   return 655.36 / jnp.clip(inverse, 1.0, 65536.0) - 0.01
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Scale:
-  """Depth of a whole dataset brought to [0, 1], as GIO-Ada has it.
+  """Depth of a whole dataset brought to 0..1, as in GIO-Ada.
 
   Attributes:
     encoding: 'linear': near is 0 and far is 1; 'inverse': far is 0 and near is
       1, linear in `invert_depth`.
-    near, far: metres, what is nearer or farther is clipped to.
+    near, far: limits in metres, to which depths outside are clipped.
+
+  Example:
+    >>> scale = Scale(encoding='linear', near=0.0, far=100.0)
+    >>> print(scale.encode(jnp.array([25.0, 200.0])), scale.decode(0.5))
+    [0.25 1.  ] 50.0
   """
 
   encoding: str
@@ -58,7 +77,7 @@ class Scale:
       )
 
   def encode(self, metres: jax.Array) -> jax.Array:
-    """Returns values in 0..1 of metres [...]."""
+    """Returns values in 0..1 for metres, both [...]."""
     metres = jnp.clip(metres, self.near, self.far)
     if self.encoding == 'linear':
       return (metres - self.near) / (self.far - self.near)
@@ -66,7 +85,7 @@ class Scale:
     return (invert_depth(metres) - first) / (last - first)
 
   def decode(self, values: jax.Array) -> jax.Array:
-    """Returns metres in near..far; values outside 0..1 are clipped."""
+    """Returns metres in near..far for values in 0..1, else clipped, [...]."""
     values = jnp.clip(values, 0.0, 1.0)
     if self.encoding == 'linear':
       return self.near + values * (self.far - self.near)

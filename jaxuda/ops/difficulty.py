@@ -1,4 +1,4 @@
-"""How hard a pixel is to adapt, seen from depth (CorDA, section 3.3, eq. 9).
+"""Adaptation difficulty of pixels, from depth (CorDA, section 3.3, eq. 9).
 
 Where the depth decoders of both domains agree, the pixel looks the same to
 either, and its pseudo-label is believed.
@@ -7,8 +7,6 @@ either, and its pseudo-label is believed.
 import jax
 from jax import lax
 import jax.numpy as jnp
-
-MODES = ('per_image', 'batch_mean', 'paper', 'none')
 
 
 def depth_agreement(
@@ -21,14 +19,23 @@ def depth_agreement(
 ) -> jax.Array:
   """Returns relu(1 - |source - target| / depth) + floor, at most 1.
 
-  No gradient passes: it is a weight.
+  It is a weight: no gradient passes.
 
   Args:
-    source: [B, H, W], the source's depth decoder, inverse depth.
-    target: [B, H, W], the target's depth decoder on the same image.
-    depth: [B, H, W] > 0, what both should say: the (pseudo) inverse depth.
-    valid: bool [B, H, W]; where there is no depth, the result is 1.
-    floor: 1e-3 in the official code, 0 in the paper.
+    source: [B, H, W], output of the source's depth decoder, inverse depth.
+    target: [B, H, W], output of the target's depth decoder on the same image.
+    depth: [B, H, W] > 0, the (pseudo) inverse depth that both should give.
+    valid: bool [B, H, W]; the result is 1 where it is False.
+    floor: smallest agreement; 1e-3 in the official code, 0 in the paper.
+
+  Returns:
+    [B, H, W] in floor..1.
+
+  Example:
+    >>> source, target = jnp.array([[[8.0, 30, 8]]]), jnp.full((1, 1, 3), 10.0)
+    >>> valid = jnp.array([[[True, True, False]]])
+    >>> print(depth_agreement(source, target, target, valid=valid, floor=0.0))
+    [[[0.8 0.  1. ]]]
   """
   score = jax.nn.relu(1 - jnp.abs(source - target) / depth) + floor
   weight = jnp.where(valid, jnp.minimum(score, 1), 1)
@@ -45,20 +52,25 @@ def apply_difficulty(
   """Weighs the pixels of mixed images by the agreement of the depth decoders.
 
   Args:
-    weight: [B, H, W], 1 where the source was pasted, the pseudo-labels' weight
-      elsewhere.
+    weight: [B, H, W], 1 where the source was pasted and the weight of the
+      pseudo-labels elsewhere.
     agreement: [B, H, W], see `depth_agreement`. For 'paper' that of the target
       image, 1 where the source was pasted.
-    mode: 'batch_mean': weight times the mean of the agreement over the images
-      of the batch, pixel by pixel, over its mean. The official code does that:
-      shapes (B, H, W) and (B, 1, H, W) are broadcast against each other. The
-      published numbers come from it. 'per_image': weight times agreement over
-      its mean, what the code seems to mean. 'paper': weight times agreement.
-      'none': weight.
+    mode: 'batch_mean': weight times the agreement's mean over the batch, pixel
+      by pixel, divided by its mean over everything. The official code does
+      this, by broadcasting shapes (B, H, W) and (B, 1, H, W) against each
+      other, and the published numbers come from it. 'per_image': weight times
+      agreement divided by its mean, which the code seems to intend. 'paper':
+      weight times agreement. 'none': weight.
     axis: name of the mapped axis over which the batch extends, or None.
 
   Returns:
     [B, H, W].
+
+  Example:
+    >>> weight, agreement = jnp.ones((1, 1, 2)), jnp.array([[[0.75, 0.25]]])
+    >>> print(apply_difficulty(weight, agreement, mode='per_image'))
+    [[[1.5 0.5]]]
   """
   if mode == 'none':
     return weight

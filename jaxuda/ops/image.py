@@ -1,4 +1,4 @@
-"""From stored pixels to what a network reads."""
+"""Normalisation of images, as networks read them."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -23,9 +23,17 @@ def normalize_image(
   Args:
     image: [B, H, W, 3] RGB, uint8 or float in 0..255.
     order: 'bgr' (reverses the channels) or 'rgb'.
-    mean: per channel, in the order of `order`.
-    scale: per channel factor; 1 in the Caffe convention.
-    dtype: of the result; the arithmetic is in float32 or better.
+    mean: mean of each channel in 0..255, in the order of `order`.
+    scale: factor of each channel; 1 in the Caffe convention.
+    dtype: type of the result; the arithmetic is in float32 or better.
+
+  Returns:
+    [B, H, W, 3] of `dtype`.
+
+  Example:
+    >>> image = jnp.array([[[[10, 20, 30]]]], jnp.uint8)
+    >>> print(normalize_image(image, mean=(5, 5, 5)))
+    [[[[25. 15.  5.]]]]
   """
   wide = jnp.promote_types(image.dtype, jnp.float32)
   image = image.astype(wide)
@@ -37,17 +45,26 @@ def normalize_image(
 
 
 def to_symmetric(image: jax.Array) -> jax.Array:
-  """Brings an image from 0..255 to -1..1, which generators read and write.
+  """Brings an image from 0..255 to -1..1, the range of generators.
 
   Args:
     image: [...] uint8 or float.
 
   Returns:
-    float32 or better.
+    [...], float32 or better.
+
+  Example:
+    >>> print(to_symmetric(jnp.array([0.0, 127.5, 255.0])))
+    [-1.  0.  1.]
   """
   return image.astype(jnp.promote_types(image.dtype, jnp.float32)) / 127.5 - 1
 
 
 def from_symmetric(image: jax.Array) -> jax.Array:
-  """Brings an image from -1..1 to 0..255, not rounded."""
+  """Brings an image [...] from -1..1 to 0..255, without rounding.
+
+  Example:
+    >>> print(from_symmetric(jnp.array([-1.0, 0.0, 1.0])))
+    [  0.  127.5 255. ]
+  """
   return (image + 1) * 127.5

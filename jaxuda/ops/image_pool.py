@@ -1,6 +1,6 @@
-"""A history of generated images, which discriminators are shown (CycleGAN).
+"""A pool of past generated images that discriminators are shown (CycleGAN).
 
-Shrivastava et al., CVPR 2017, keep discriminators from forgetting with it.
+It keeps them from forgetting (Shrivastava et al., CVPR 2017).
 """
 
 from typing import NamedTuple
@@ -17,7 +17,17 @@ class Pool(NamedTuple):
 
 
 def empty(size: int, like: jax.Array) -> Pool:
-  """Returns a pool of `size` images like one, [H, W, C]."""
+  """Returns an empty pool.
+
+  Args:
+    size: the number of images N that it can hold.
+    like: [H, W, C], an image of the shape and type that it is to hold.
+
+  Example:
+    >>> pool = empty(2, jnp.zeros((1, 1, 3)))
+    >>> pool.images.shape, int(pool.count)
+    ((2, 1, 1, 3), 0)
+  """
   return Pool(
     jnp.zeros((size, *like.shape), like.dtype), jnp.zeros((), jnp.int32)
   )
@@ -28,17 +38,24 @@ def exchange(
 ) -> tuple[Pool, jax.Array]:
   """Puts images into a pool and takes as many out.
 
-  One after the other: as long as there is room, an image is stored and comes
-  out itself; then with probability 1/2 it does too, else a random stored one
-  comes out, whose place it takes.
+  One after the other: as long as there is room, an image is stored and also
+  returned. In a full pool it is returned with probability 1/2; otherwise a
+  random stored image is, whose place it takes.
 
   Args:
     key: typed key.
-    pool: before.
+    pool: the pool before.
     images: [B, H, W, C].
 
   Returns:
     (the pool after, [B, H, W, C]).
+
+  Example:
+    >>> images = jnp.arange(2.0).reshape(2, 1, 1, 1)
+    >>> pool = empty(3, images[0])
+    >>> pool, out = exchange(jax.random.key(0), pool, images)
+    >>> print(int(pool.count), out.ravel())
+    2 [0. 1.]
   """
   size = pool.images.shape[0]
 
@@ -60,16 +77,26 @@ def exchange(
 def exchange_over_devices(
   key: jax.Array, pool: Pool, images: jax.Array, *, axis: str
 ) -> tuple[Pool, jax.Array]:
-  """`exchange` under a mapped axis: one pool for all devices' images.
+  """Exchanges under a mapped axis: one pool for all devices' images.
 
   Args:
-    key: the same on every device.
-    pool: the same on every device, before and after.
-    images: this device's, [B, H, W, C].
+    key: typed key, the same on every device.
+    pool: the pool before, the same on every device.
+    images: [B, H, W, C], those of this device.
     axis: name of the mapped axis.
 
   Returns:
-    (the pool after, this device's share of what came out).
+    (the pool after, the same on every device; [B, H, W, C] for this device).
+
+  Example:
+    >>> images = jnp.arange(2.0).reshape(2, 1, 1, 1, 1)  # two devices, B = 1
+    >>> key, pool = jax.random.key(0), empty(3, images[0, 0])
+    >>> pools, out = jax.vmap(
+    ...   lambda x: exchange_over_devices(key, pool, x, axis='device'),
+    ...   axis_name='device',
+    ... )(images)
+    >>> print(pools.count, out.ravel())
+    [2 2] [0. 1.]
   """
   every = jax.lax.all_gather(images, axis)
   pool, out = exchange(key, pool, every.reshape(-1, *images.shape[1:]))

@@ -1,8 +1,9 @@
-"""Self-training on mixed images, as DACS does it and CorDA takes over."""
+"""Self-training on mixed images, introduced by DACS and adopted by CorDA."""
 
 from collections.abc import Mapping, Sequence
 import dataclasses
 import math
+from typing import Literal
 
 import jax
 from jax import lax
@@ -19,26 +20,28 @@ class Options:
   """Teacher, pseudo-labels, ClassMix and augmentation (`config.mixing`).
 
   Attributes:
-    alpha: largest decay of the teacher's average: 0.99 in DACS, 0.999 in CorDA.
-    weight: of pseudo-labels: 'batch', 'pixel' or 'none', see
+    alpha: largest decay of the teacher's average, 0..1; 0.99 in DACS, 0.999 in
+      CorDA.
+    weight: weighting of pseudo-labels: 'batch', 'pixel' or 'none', see
       `pseudo_label.pseudo_weight`.
-    threshold: of the probability that the weight asks for.
-    start_step: pseudo-labels weigh nothing before that step; 0 in the papers,
-      which start from ImageNet or COCO. A network from scratch has first to see
-      something.
+    threshold: probability from which a pseudo-label counts as sure, 0..1.
+    start_step: first step at which pseudo-labels have a weight; 0 in the
+      papers, which start from ImageNet or COCO. A network from scratch has to
+      learn something first.
     with_void: unlabelled pixels count as a class of ClassMix.
     jitter: 'kornia0.4', 'standard' or 'none', see `augment.apply_jitter`.
-    jitter_strength, jitter_probability: of all four factors; of a batch.
-    blur_sigma: range in pixels.
-    blur_probability: of a batch to be blurred.
+    jitter_strength: see `augment.draw_jitter`, 0..1.
+    jitter_probability: probability that a batch is jittered, 0..1.
+    blur_sigma: lowest and highest standard deviation of the blur, pixels, > 0.
+    blur_probability: probability that a batch is blurred, 0..1.
   """
 
   alpha: float = 0.99
-  weight: str = 'batch'
+  weight: Literal['batch', 'pixel', 'none'] = 'batch'
   threshold: float = 0.968
   start_step: int = 0
   with_void: bool = True
-  jitter: str = 'kornia0.4'
+  jitter: Literal['kornia0.4', 'standard', 'none'] = 'kornia0.4'
   jitter_strength: float = 0.25
   jitter_probability: float = 0.8
   blur_sigma: Sequence[float] = (0.15, 1.15)
@@ -47,22 +50,12 @@ class Options:
   def __post_init__(self):
     # A list (from a config file) would make the options unhashable.
     object.__setattr__(self, 'blur_sigma', tuple(self.blur_sigma))
-    for field, choices in (
-      ('weight', pseudo_label.WEIGHTINGS),
-      ('jitter', augment.JITTERS),
-    ):
-      value = getattr(self, field)
-      if value not in choices:
-        raise errors.UserError(
-          f'mixing.{field}={value!r}; expected one of {", ".join(choices)}'
-        )
-    for field in (
+    errors.check_choices(self, group='mixing')
+    shares = (
       *('alpha', 'threshold', 'jitter_strength', 'jitter_probability'),
       'blur_probability',
-    ):
-      value = getattr(self, field)
-      if not 0 <= value <= 1:
-        raise errors.UserError(f'mixing.{field}={value}; expected 0..1')
+    )
+    errors.check_ranges(self, dict.fromkeys(shares, (0, 1)), group='mixing')
     low, *high = self.blur_sigma
     if len(high) != 1 or not 0 < low <= high[0]:
       raise errors.UserError(
@@ -80,13 +73,20 @@ def label_target(
   """Makes pseudo-labels and their weights.
 
   Args:
-    logits: [B, H, W, C] of the teacher.
+    logits: [B, H, W, C], the teacher's output.
     step: scalar int, the number of steps taken.
     options: see `Options`.
     axis: name of the mapped axis over which the batch extends, or None.
 
   Returns:
     (int32 [B, H, W], weights [B, H, W] in 0..1).
+
+  Example:
+    One pixel of two reaches the threshold:
+
+    >>> logits = jnp.log(jnp.array([[[[0.1, 0.9], [0.6, 0.4]]]]))
+    >>> print(*label_target(logits, step=0, options=Options(threshold=0.8)))
+    [[[1 0]]] [[[0.5 0.5]]]
   """
   label, confidence = pseudo_label.pseudo_label(logits)
   weight = pseudo_label.pseudo_weight(
@@ -108,24 +108,35 @@ def mix(
 ) -> dict[str, jax.Array]:
   """Pastes half the classes of source image i onto target image i; augments.
 
-  What is drawn for an image depends on its number in the batch over all
-  devices, so that a batch is mixed alike on any number of them.
+  The draws for an image depend on its number in the batch over all devices, so
+  a batch is mixed alike on any number of them.
 
   Args:
     key: typed key of the step, the same on every device.
     source: 'image' [B, H, W, 3] RGB in 0..255, 'label' int [B, H, W], and
       whatever else the target has.
-    target: the same fields, 'label' being pseudo-labels.
-    classes: C.
+    target: the same fields; its 'label' holds pseudo-labels.
+    classes: the number of classes C.
     options: see `Options`.
     axis: name of the mapped axis over which the batch extends, or None.
 
   Returns:
-    The fields of the target, mixed, and 'mask' bool [B, H, W]: what is of the
-    source. The image is float, jittered and blurred.
+    The target's fields, mixed, and 'mask' bool [B, H, W], True for the source's
+    pixels. The image is float, jittered and blurred.
 
   Raises:
     UserError: the two sizes differ.
+
+  Example:
+    One of the source's two classes is pasted:
+
+    >>> label, image = jnp.array([[[0, 0, 1, 1]]]), jnp.ones((1, 1, 4, 3))
+    >>> source = {'label': label, 'image': image}
+    >>> target = {'label': 0 * label, 'image': 0 * image}
+    >>> plain = Options(jitter='none', blur_probability=0.0)
+    >>> mixed = mix(jax.random.key(0), source, target, classes=2, options=plain)
+    >>> print(mixed['mask'].mean(), mixed['image'].mean())
+    0.5 0.5
   """
   sizes = source['image'].shape, target['image'].shape
   if sizes[0] != sizes[1]:
@@ -167,6 +178,12 @@ def paste(
 
   Returns:
     The target's fields, mixed, and 'mask'. The image is float32 or better.
+
+  Example:
+    >>> mask = jnp.array([[[True, False]]])
+    >>> source, target = jnp.array([[[1, 2]]]), jnp.array([[[3, 4]]])
+    >>> print(paste(mask, {'label': source}, {'label': target})['label'])
+    [[[1 4]]]
   """
   mixed = {'mask': mask}
   for name, onto in target.items():

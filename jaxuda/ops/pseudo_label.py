@@ -1,10 +1,8 @@
-"""Pseudo-labels and how much they are believed."""
+"""Pseudo-labels and their weights."""
 
 import jax
 from jax import lax
 import jax.numpy as jnp
-
-WEIGHTINGS = ('batch', 'pixel', 'none')
 
 
 def pseudo_label(logits: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -15,6 +13,10 @@ def pseudo_label(logits: jax.Array) -> tuple[jax.Array, jax.Array]:
 
   Returns:
     (int32 [...], [...] in 1/C..1, float32 or better).
+
+  Example:
+    >>> print(*pseudo_label(jnp.log(jnp.array([[0.25, 0.75], [0.5, 0.5]]))))
+    [1 0] [0.75 0.5 ]
   """
   logits = logits.astype(jnp.promote_types(logits.dtype, jnp.float32))
   highest = jnp.max(logits, -1)
@@ -33,14 +35,19 @@ def pseudo_weight(
 
   Args:
     confidence: [B, H, W] in 0..1.
-    mode: 'batch': every pixel weighs the share of the batch's pixels that reach
-      the threshold (DACS and CorDA); 'pixel': those pixels weigh 1, the others
-      0 (a field of DACS' code); 'none': all weigh 1.
-    threshold: 0.968 in DACS and CorDA.
+    mode: 'batch': every pixel gets the share of the batch's pixels that reach
+      the threshold (DACS and CorDA); 'pixel': those pixels get 1, the others 0
+      (an option in DACS's code); 'none': all get 1.
+    threshold: smallest probability of a sure pixel; 0.968 in DACS and CorDA.
     axis: name of the mapped axis over which the batch extends, or None.
 
   Returns:
-    [B, H, W].
+    [B, H, W] in 0..1.
+
+  Example:
+    >>> confidence = jnp.array([[[0.97, 0.9]]])
+    >>> print(pseudo_weight(confidence))
+    [[[0.5 0.5]]]
   """
   if mode == 'none':
     return jnp.ones_like(confidence)

@@ -1,4 +1,4 @@
-"""Bilinear resizing with aligned corners, as every reference upsamples."""
+"""Resizing of maps: bilinear with aligned corners, and nearest."""
 
 from collections.abc import Sequence
 
@@ -8,10 +8,21 @@ import numpy as np
 
 
 def interpolation_matrix(source: int, target: int) -> np.ndarray:
-  """Returns the [target, source] matrix of a 1-D resize, aligned corners.
+  """Returns the [target, source] matrix of a 1-D resize with aligned corners.
 
-  Row i has the weights of output i, at position i (source - 1) / (target - 1)
-  of the input; a single output is the first input (PyTorch's rule).
+  Row i holds the weights of output i, which lies at position i (source - 1) /
+  (target - 1) of the input; a single output is the first input (PyTorch's
+  rule).
+
+  Args:
+    source: number of inputs, >= 1.
+    target: number of outputs, >= 1.
+
+  Example:
+    >>> print(interpolation_matrix(2, 3))
+    [[1.  0. ]
+     [0.5 0.5]
+     [0.  1. ]]
   """
   if target == 1:
     position = np.zeros(1)
@@ -27,19 +38,23 @@ def interpolation_matrix(source: int, target: int) -> np.ndarray:
 
 
 def resize_align_corners(x: jax.Array, size: Sequence[int]) -> jax.Array:
-  """Resizes maps bilinearly with aligned corners.
+  """Resizes maps bilinearly with aligned corners, as every reference upsamples.
 
-  `jax.image.resize` has half-pixel centres instead: 4 -> 7 of a ramp gives
-  [0, .36, .93, ...] there and [0, .5, 1, ...] here. Two small matrix products,
-  the narrow one first: on a CPU their transposes are far faster than the
-  scatter of a gathered interpolation.
+  `jax.image.resize` has half-pixel centres instead: a ramp from 4 to 7 pixels
+  becomes 0, 0.36, 0.93, ... there. Two small matrix products, the narrow one
+  first: on a CPU their transposes are far faster than the scatter of a gathered
+  interpolation.
 
   Args:
-    x: [B, h, w, C] or [B, h, w], float.
-    size: (H, W).
+    x: float [B, h, w, C] or [B, h, w].
+    size: (H, W) of the result.
 
   Returns:
     [B, H, W, C] or [B, H, W], in x's dtype.
+
+  Example:
+    >>> print(resize_align_corners(jnp.array([[[0.0, 1, 2, 3]]]), (1, 7)))
+    [[[0.  0.5 1.  1.5 2.  2.5 3. ]]]
   """
   height, width = size
   shape = x.shape
@@ -58,14 +73,23 @@ def resize_align_corners(x: jax.Array, size: Sequence[int]) -> jax.Array:
 
 
 def resize_nearest(x: jax.Array, size: Sequence[int]) -> jax.Array:
-  """Takes the pixels under the new pixels' centres, as Pillow's NEAREST.
+  """Takes the pixels under the new pixels' centres: Pillow's NEAREST.
+
+  The rule by which the data resize labels. OpenCV's INTER_NEAREST, by which
+  they resize depth, takes those under the corners.
 
   Args:
     x: [B, H, W, ...] of any type.
-    size: (h, w).
+    size: (h, w) of the result.
 
   Returns:
-    [B, h, w, ...]: pixel floor((i + 1/2) H / h) of the rows, and so on.
+    [B, h, w, ...]; row i is row floor((i + 1/2) H / h), columns alike.
+
+  Example:
+    The centres lie at 1.25 and 3.75 of 5:
+
+    >>> print(resize_nearest(jnp.array([[[0, 1, 2, 3, 4]]]), (1, 2)))
+    [[[1 3]]]
   """
   for axis, new in zip((1, 2), size, strict=True):
     old = x.shape[axis]

@@ -83,9 +83,7 @@ def _define_flags():
     ['float32', 'bfloat16'],
     "What the network computes in; the training's if not given.",
   )
-  flags.DEFINE_string(
-    'checkpoint', 'last', 'last, best (by the main mIoU) or a step.'
-  )
+  command.define_checkpoint()
 
 
 if __name__ == '__main__':

@@ -9,8 +9,6 @@ import dataclasses
 
 import numpy as np
 
-from jaxuda import errors
-
 # Distance between the left and the right camera, metres. Wider than the 0.22 m
 # of Cityscapes, so that small pictures still have useful disparities.
 BASELINE = 0.4
@@ -19,8 +17,6 @@ BASELINE = 0.4
 STEP = 0.5
 
 VIEWS = ('left', 'right', 'previous', 'next')
-
-DOMAINS = ('source', 'target')
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -70,7 +66,7 @@ class Camera:
     return matrix
 
   def seen_from(self, view: str, turn: float = 0.0) -> 'Camera':
-    """The camera of another view.
+    """Returns the camera of another view.
 
     Args:
       view: one of `VIEWS`.
@@ -83,36 +79,17 @@ class Camera:
     if view == 'left':
       return self
     if view == 'right':
-      shift = BASELINE * self.rotation[0]
-      return dataclasses.replace(
-        self, position=tuple(float(x) for x in self.position + shift)
-      )
-    sign = {'previous': -1.0, 'next': 1.0}[view]
-    x, y, z = self.position
-    heading = self.yaw + sign * turn / 2
-    return dataclasses.replace(
-      self,
-      position=(
-        float(x + sign * STEP * np.sin(heading)),
-        y,
-        float(z + sign * STEP * np.cos(heading)),
-      ),
-      yaw=self.yaw + sign * turn,
-    )
-
-
-def check_view(domain: str, view: str) -> None:
-  """Raises a UserError when there is no such domain or view."""
-  if domain not in DOMAINS:
-    raise errors.UserError(
-      f'streets: no domain {domain!r}, expected one of {", ".join(DOMAINS)}'
-    )
-  if view not in VIEWS:
-    raise errors.UserError(
-      f'streets: no view {view!r}, expected one of {", ".join(VIEWS)}'
-    )
+      place, yaw = self.position + BASELINE * self.rotation[0], self.yaw
+    else:
+      sign = {'previous': -1.0, 'next': 1.0}[view]
+      heading, yaw = self.yaw + sign * turn / 2, self.yaw + sign * turn
+      x, y, z = self.position
+      step = sign * STEP
+      place = (x + step * np.sin(heading), y, z + step * np.cos(heading))
+    position = tuple(float(p) for p in place)
+    return dataclasses.replace(self, position=position, yaw=yaw)
 
 
 def motion(current: Camera, other: Camera) -> np.ndarray:
-  """[4, 4] that takes points of one camera's frame to another camera's."""
+  """Returns [4, 4] that takes points of one camera's frame to another's."""
   return other.extrinsic @ np.linalg.inv(current.extrinsic)

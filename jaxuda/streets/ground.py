@@ -1,61 +1,66 @@
 """The road, the sidewalks and what stands behind them."""
 
+from collections.abc import Callable
 import dataclasses
 import itertools
-import math
 
 import numpy as np
 
-from jaxuda.streets import classes
 from jaxuda.streets import furniture
 from jaxuda.streets import material
 from jaxuda.streets import mesh
-from jaxuda.streets import palette
+from jaxuda.streets import site as sites
 from jaxuda.streets import sprites
-from jaxuda.streets import vehicles
-
-# Height of the sidewalk over the road, metres.
-KERB = 0.14
+from jaxuda.streets import traffic
 
 # The street, along it and to both sides, metres.
 _START, _END, _EDGE = -12.0, 150.0, 46.0
 
-
-@dataclasses.dataclass(frozen=True)
-class Road:
-  """A gentle bend.
-
-  Attributes:
-    bend: curvature to the right, 1/metres.
-  """
-
-  bend: float
-
-  def frame(
-    self, s: float, t: float, *, turn: float = 0.0, y: float = 0.0
-  ) -> mesh.Frame:
-    """The place s metres along the road and t metres to the right."""
-    angle = math.atan(self.bend * s)
-    return mesh.Frame(
-      x=self.bend * s * s / 2 + t * math.cos(angle),
-      z=s - t * math.sin(angle),
-      heading=angle + turn,
-      y=y,
-    )
-
-  def point(self, s: float, t: float, y: float = 0.0) -> list[float]:
-    """The same place as X, Y, Z."""
-    frame = self.frame(s, t)
-    return [frame.x, y, frame.z]
+# Label, material, height, kinds of the colours, and the two sizes of the
+# pattern, None where it is the height.
+_BARRIERS = {
+  'fence': (
+    *(mesh.FENCE, material.BARS, (1.4, 2.5)),
+    *(('fence', 'behind'), (0.18, 0.35), None),
+  ),
+  'wall': (
+    *(mesh.WALL, material.BLOCKS, (1.8, 3.4)),
+    *(('wall',), (0.4, 0.9), (0.2, 0.4)),
+  ),
+}
 
 
 @dataclasses.dataclass(frozen=True)
 class Segment:
-  """A stretch of one side of the street."""
+  """A stretch of one side of the street.
+
+  Attributes:
+    kind: one of the kinds in `palette.Style.segments`.
+    side: -1 on the left, 1 on the right.
+    start: where it begins, metres along the road.
+    stop: where it ends.
+    kerb: from the middle of the road to the far side of the sidewalk, metres.
+  """
 
   kind: str
+  side: int
   start: float
   stop: float
+  kerb: float
+
+  @property
+  def stretch(self) -> tuple[float, float]:
+    """Start and stop."""
+    return self.start, self.stop
+
+  @property
+  def middle(self) -> float:
+    """The middle of the stretch."""
+    return (self.start + self.stop) / 2
+
+  def span(self, near: float, far: float) -> tuple[float, float]:
+    """Two distances to its side, from left to right."""
+    return (near, far) if self.side > 0 else (-far, -near)
 
 
 def _cuts(start: float, stop: float) -> np.ndarray:
@@ -64,330 +69,238 @@ def _cuts(start: float, stop: float) -> np.ndarray:
   return np.linspace(start, stop, max(int((stop - start) / near), 1) + 1)
 
 
-def _flat(out, road, s, t, *, y=0.0, **surface) -> None:
+def _add_flat(site, s, t, surface, *, y=0.0) -> None:
   """Adds a flat strip from s[0] to s[1] and t[0] to t[1]."""
-  cuts = _cuts(*s)
+  point = site.road.point
   pieces = [
-    [
-      road.point(a, t[0], y),
-      road.point(a, t[1], y),
-      road.point(b, t[1], y),
-      road.point(b, t[0], y),
-    ]
-    for a, b in itertools.pairwise(cuts)
+    [point(a, t[0], y), point(a, t[1], y), point(b, t[1], y), point(b, t[0], y)]
+    for a, b in itertools.pairwise(_cuts(*s))
   ]
-  out.add(np.array(pieces), shadow=False, **surface)
+  site.out.add(np.array(pieces), surface._replace(shadow=False))
 
 
-def _upright(out, road, s, t, y, *, side, **surface) -> None:
+def _add_upright(site, segment, t, y, surface) -> None:
   """Adds upright faces along the road at t, seen from the road."""
-  cuts = _cuts(*s)
-  if side > 0:
+  point, cuts = site.road.point, _cuts(*segment.stretch)
+  if segment.side > 0:
     cuts = cuts[::-1]
   pieces = [
-    [
-      road.point(a, t, y[0]),
-      road.point(b, t, y[0]),
-      road.point(b, t, y[1]),
-      road.point(a, t, y[1]),
-    ]
+    [point(a, t, y[0]), point(b, t, y[0]), point(b, t, y[1]), point(a, t, y[1])]
     for a, b in itertools.pairwise(cuts)
   ]
-  out.add(np.array(pieces), **surface)
+  site.out.add(np.array(pieces), surface)
 
 
-def add_ground(
-  out: mesh.Mesh,
-  rng: np.random.Generator,
-  *,
-  style: palette.Style,
-  road: Road,
-  half: float,
-  walks: dict[int, float],
-) -> dict[int, list[Segment]]:
+def add_ground(site: sites.Site) -> dict[int, list[Segment]]:
   """Adds everything that does not stand on the road or at the kerb.
 
-  Args:
-    out: the scene.
-    rng: source of it all.
-    style: the domain.
-    road: its bend.
-    half: half the width of the road, metres.
-    walks: width of the sidewalk on the left (-1) and the right (1), metres.
-
   Returns:
-    What stands on both sides.
+    What stands on both sides, -1 and 1.
   """
-  asphalt = {
-    'label': classes.ROAD,
-    'material': material.ASPHALT,
-    'colors': (style.color(rng, 'road'),),
-  }
+  rng, half = site.rng, site.half
+  asphalt = mesh.Surface(mesh.ROAD, material.ASPHALT, (site.color('road'),))
   # A little under the sidewalks, which are cut in other places.
   edge = half + 0.06
-  _flat(out, road, (_START, _END), (-edge, edge), **asphalt)
-  _add_markings(out, rng, style, road, half)
-  paving = {
-    'label': classes.SIDEWALK,
-    'material': material.PAVING,
-    'colors': (style.color(rng, 'sidewalk'),),
-    'size': (float(rng.uniform(0.5, 1.0)), float(rng.uniform(0.5, 1.0))),
-  }
-  grass = {
-    'label': classes.TERRAIN,
-    'material': material.GRASS,
-    'colors': tuple(style.color(rng, 'terrain') for _ in range(2)),
-  }
+  _add_flat(site, (_START, _END), (-edge, edge), asphalt)
+  _add_markings(site)
+  color = site.color('sidewalk')
+  size = tuple(float(rng.uniform(0.5, 1.0)) for _ in range(2))
+  paving = mesh.Surface(mesh.SIDEWALK, material.PAVING, (color,), size=size)
+  colors = tuple(site.color('terrain') for _ in range(2))
+  grass = mesh.Surface(mesh.TERRAIN, material.GRASS, colors)
   sides = {}
   for side in (-1, 1):
-    sides[side] = _sample_segments(rng, style)
-    verge = (
-      rng.uniform(0.35, 0.65) * walks[side] if rng.random() < 0.35 else 0.0
-    )
+    sides[side] = _sample_segments(site, side)
+    verge = 0.0
+    if rng.random() < 0.35:
+      verge = rng.uniform(0.35, 0.65) * site.walks[side]
     for segment in sides[side]:
-      kerb = half + walks[side]
-      _add_strips(out, road, segment, side, half, kerb, verge, paving, grass)
       if segment.kind == 'crossing':
-        stretch = (segment.start, segment.stop)
-        _flat(out, road, stretch, _span(side, half, _EDGE), **asphalt)
+        across = segment.span(half, _EDGE)
+        _add_flat(site, segment.stretch, across, asphalt)
       else:
-        _BESIDE[segment.kind](out, rng, style, road, segment, side, kerb)
-      _add_backdrop(out, rng, style, road, segment, side)
-  _add_end(out, rng, style, road, asphalt)
+        _add_strips(site, segment, verge, paving, grass)
+        _BESIDE[segment.kind](site, segment)
+      _add_backdrop(site, segment)
+  _add_end(site, asphalt)
   return sides
 
 
-def _add_end(out, rng, style, road, asphalt) -> None:
+def _add_end(site, asphalt) -> None:
   """Closes the view at the far end: a cross street, houses, a wood."""
+  rng = site.rng
   for _ in range(9):
     s, t = rng.uniform(_END - 8, _END - 1), rng.uniform(-70, 70)
-    _add_block(out, rng, style, road.frame(s, t), rng.uniform(14, 30))
-  _flat(out, road, (_END - 9, _END), (-_EDGE * 2, _EDGE * 2), **asphalt)
-  color = style.color(rng, 'vegetation')
-  _add_hedge_row(out, color, road.frame(_END, 0.0), 110.0, rng.uniform(4, 8))
+    _add_block(site, site.road.frame(s, t), rng.uniform(14, 30))
+  _add_flat(site, (_END - 9, _END), (-_EDGE * 2, _EDGE * 2), asphalt)
+  _add_hedge(site, site.road.frame(_END, 0.0), 110.0, (4, 8))
 
 
-def _span(side: int, near: float, far: float) -> tuple[float, float]:
-  return (near, far) if side > 0 else (-far, -near)
-
-
-def _sample_segments(rng, style) -> list[Segment]:
+def _sample_segments(site, side) -> list[Segment]:
+  rng, style = site.rng, site.style
   kinds, weights = zip(*style.segments.items(), strict=True)
   weights = np.array(weights) / sum(weights)
   segments, s = [], _START
   while s < _END:
     kind = str(rng.choice(kinds, p=weights))
     length = rng.uniform(*style.segment_length)
-    if kind == 'crossing':
-      # Not under the camera, and no wider than a street.
-      kind = 'building' if s < 5 else kind
-      length = rng.uniform(7, 11) if s >= 5 else length
+    if kind == 'crossing' and s < 5:
+      kind = 'building'  # Not under the camera.
+    elif kind == 'crossing':
+      length = rng.uniform(7, 11)  # No wider than a street.
     if kind == 'rail':
       length = 60.0
     stop = min(s + length, _END)
-    segments.append(Segment(kind, s, stop))
+    kerb = site.half + site.walks[side]
+    segments.append(Segment(kind, side, s, stop, kerb))
     s = stop
   return segments
 
 
-def _add_markings(out, rng, style, road, half) -> None:
-  """Centre line, edge lines and perhaps a zebra crossing: labelled road."""
-  line = {
-    'label': classes.ROAD,
-    'material': material.PLAIN,
-    'colors': (style.color(rng, 'marking'),),
-  }
+def _add_markings(site) -> None:
+  """Adds centre line, edge lines and perhaps a zebra crossing, all road."""
+  rng, half = site.rng, site.half
+  line = mesh.Surface(mesh.ROAD, material.PLAIN, (site.color('marking'),))
   wide, gap = 0.09, rng.uniform(4, 7)
   for s in np.arange(-4, 80, 3 + gap):
-    _flat(out, road, (s, s + 3), (-wide, wide), **line)
+    _add_flat(site, (s, s + 3), (-wide, wide), line)
   if rng.random() < 0.6:
     for t in (-half + 0.3, half - 0.3):
-      _flat(out, road, (_START, 90), (t - 0.07, t + 0.07), **line)
+      _add_flat(site, (_START, 90), (t - 0.07, t + 0.07), line)
   if rng.random() < 0.35:
     s = rng.uniform(7, 30)
     for t in np.arange(-half + 0.7, half - 0.6, 1.0):
-      _flat(out, road, (s, s + 3), (t - 0.25, t + 0.25), **line)
+      _add_flat(site, (s, s + 3), (t - 0.25, t + 0.25), line)
 
 
-def _add_strips(
-  out, road, segment, side, half, kerb, verge, paving, grass
-) -> None:
-  """The sidewalk with its kerb, and the land behind it."""
-  stretch = (segment.start, segment.stop)
-  if segment.kind == 'crossing':
-    return
-  _flat(out, road, stretch, _span(side, half, kerb), y=KERB, **paving)
+def _add_strips(site, segment, verge, paving, grass) -> None:
+  """Adds the sidewalk with its kerb, and the land behind it."""
+  half, side, high = site.half, segment.side, sites.KERB
+  stretch, point = segment.stretch, site.road.point
+  _add_flat(site, stretch, segment.span(half, segment.kerb), paving, y=high)
   if verge > 0:
-    strip = _span(side, half + 0.25, half + 0.25 + verge)
-    _flat(out, road, stretch, strip, y=KERB, **grass)
-  _upright(out, road, stretch, side * half, (0.0, KERB), side=side, **paving)
+    strip = segment.span(half + 0.25, half + 0.25 + verge)
+    _add_flat(site, stretch, strip, grass, y=high)
+  _add_upright(site, segment, side * half, (0.0, high), paving)
   for s in stretch:
     # Kerbs of the crossing streets, seen along the road.
-    ends = road.point(s, side * half), road.point(s, side * _EDGE)
+    ends = point(s, side * half), point(s, side * _EDGE)
     left, right = ends if side > 0 else ends[::-1]
-    top = [[x, KERB, z] for x, _, z in (right, left)]
-    out.add(np.array([[left, right, *top]]), double=True, **paving)
-  beyond = _span(side, kerb, _EDGE)
-  if segment.kind == 'building':
-    _flat(out, road, stretch, beyond, y=KERB, **paving)
-  else:
-    _flat(out, road, stretch, beyond, y=KERB, **grass)
+    top = [[x, high, z] for x, _, z in (right, left)]
+    site.out.add(np.array([[left, right, *top]]), paving, double=True)
+  land = paving if segment.kind == 'building' else grass
+  _add_flat(site, stretch, segment.span(segment.kerb, _EDGE), land, y=high)
 
 
-def _house_colors(rng, style) -> tuple[mesh.Color, ...]:
-  wall, window = style.color(rng, 'building'), style.color(rng, 'window')
+def _add_block(site, frame, width, depth=12.0) -> None:
+  """Adds a building whose front is in the middle of its frame's -z side."""
+  out, rng = site.out, site.rng
+  height = rng.uniform(*site.style.building_height)
+  storey = rng.uniform(2.9, 3.6)
+  height = max(round(height / storey), 2) * storey
+  wall, window = site.color('building'), site.color('window')
   light = rng.uniform(0.75, 1.25)
   trim = tuple(min(light * c + 0.06, 1.0) for c in wall)
   curtain = tuple(0.5 * c + 0.35 for c in wall)
-  return wall, window, trim, curtain
-
-
-def _add_block(out, rng, style, frame, width, depth=12.0) -> None:
-  """Adds a building whose front is in the middle of its frame's -z side."""
-  height = rng.uniform(*style.building_height)
-  storey = rng.uniform(2.9, 3.6)
-  height = max(round(height / storey), 2) * storey
-  house = {
-    'label': classes.BUILDING,
-    'material': material.FACADE,
-    'colors': _house_colors(rng, style),
-    'size': (float(rng.uniform(2.0, 3.4)), float(storey)),
-  }
+  size = (float(rng.uniform(2.0, 3.4)), float(storey))
+  colors = (wall, window, trim, curtain)
+  front = mesh.Surface(mesh.BUILDING, material.FACADE, colors, size=size)
   low, high = (-width / 2, 0.0, 0.0), (width / 2, height, depth)
-  out.box(frame, low, high, faces=mesh.WALLS, **house)
-  roof = {
-    'label': classes.BUILDING,
-    'material': material.PLAIN,
-    'colors': (style.color(rng, 'roof'),),
-  }
+  out.box(frame, low, high, front, faces=mesh.WALLS)
+  roof = mesh.Surface(mesh.BUILDING, material.PLAIN, (site.color('roof'),))
   if rng.random() < 0.5:
     low = (-width / 2 - 0.3, height, -0.3)
     high = (width / 2 + 0.3, height + rng.uniform(1.5, 3.5), depth + 0.3)
-    out.box(frame, low, high, taper=(0.5, depth * 0.35), **roof)
+    out.box(frame, low, high, roof, taper=(0.5, depth * 0.35))
   else:
     low, high = (-width / 2, height, -0.1), (width / 2, height + 0.5, depth)
-    out.box(frame, low, high, **roof)
+    out.box(frame, low, high, roof)
 
 
-def _add_buildings(out, rng, style, road, segment, side, kerb) -> None:
-  s = segment.start
+def _add_buildings(site, segment) -> None:
+  rng, s = site.rng, segment.start
   while s < segment.stop - 3:
-    width = min(rng.uniform(*style.building_width), segment.stop - s)
-    t = side * (kerb + rng.choice((0.0, 0.0, rng.uniform(0.3, 2.5))))
-    frame = road.frame(s + width / 2, t, turn=side * np.pi / 2)
-    _add_block(out, rng, style, frame, width)
+    width = min(rng.uniform(*site.style.building_width), segment.stop - s)
+    back = (0.0, 0.0, rng.uniform(0.3, 2.5))[rng.integers(3)]
+    t = segment.side * (segment.kerb + back)
+    _add_block(site, site.facing(s + width / 2, t), width)
     s += width
 
 
-def _add_trees(out, rng, style, road, segment, t, number) -> None:
+def _add_trees(site, segment, near, number) -> None:
   if segment.start > 100:
     # Hidden by what is nearer.
     return
+  rng, t = site.rng, segment.side * (segment.kerb + near)
   for _ in range(number):
     s = rng.uniform(segment.start + 1, segment.stop - 1)
-    place = road.frame(
-      s, t * rng.uniform(1.0, 1.6), turn=rng.uniform(-0.4, 0.4)
-    )
-    height = rng.uniform(4.5, 10.0)
-    furniture.add_tree(out, place, rng, style=style, height=height)
+    t_tree, turn = t * rng.uniform(1.0, 1.6), rng.uniform(-0.4, 0.4)
+    place = site.road.frame(s, t_tree, turn=turn)
+    furniture.add_tree(site, place, height=rng.uniform(4.5, 10.0))
 
 
-def _add_green(out, rng, style, road, segment, side, kerb) -> None:
-  number = int((segment.stop - segment.start) / 4.5)
-  _add_trees(out, rng, style, road, segment, side * (kerb + 3), number)
+def _add_green(site, segment) -> None:
+  rng, length = site.rng, segment.stop - segment.start
+  number = int(length / 4.5)
+  _add_trees(site, segment, 3, number)
   for _ in range(number // 2):
     s = rng.uniform(segment.start, segment.stop)
-    t = side * (kerb + rng.uniform(0.8, 6))
-    furniture.add_bush(out, road.frame(s, t, y=KERB), rng, style=style)
+    t = segment.side * (segment.kerb + rng.uniform(0.8, 6))
+    furniture.add_bush(site, site.road.frame(s, t, y=sites.KERB))
   if rng.random() < 0.4:
-    middle = road.frame(
-      (segment.start + segment.stop) / 2,
-      side * (kerb + 0.5),
-      turn=side * np.pi / 2,
-      y=KERB,
-    )
-    length = segment.stop - segment.start
-    color = style.color(rng, 'vegetation')
-    _add_hedge_row(out, color, middle, length, rng.uniform(1.0, 1.8))
+    t = segment.side * (segment.kerb + 0.5)
+    place = site.facing(segment.middle, t, y=sites.KERB)
+    _add_hedge(site, place, length, (1.0, 1.8))
 
 
-def _add_hedge_row(out, color, frame, length, height) -> None:
-  out.panel(
-    frame,
-    (-length / 2, length / 2),
-    (0.0, height),
-    label=classes.VEGETATION,
-    material=material.FOLIAGE,
-    colors=(color,),
-    sprite=sprites.find('hedge'),
+def _add_hedge(site, frame, length, heights) -> None:
+  color, height = site.color('vegetation'), site.rng.uniform(*heights)
+  leaves = mesh.Surface(
+    *(mesh.VEGETATION, material.FOLIAGE, (color,), sprites.find('hedge')),
     size=(1.0, height),
   )
+  site.out.panel(frame, (-length / 2, length / 2), (0.0, height), leaves)
 
 
-def _add_barrier(
-  out, rng, style, road, segment, side, kerb, *, fence: bool
-) -> None:
-  height = rng.uniform(1.4, 2.5) if fence else rng.uniform(1.8, 3.4)
-  t, stretch = side * (kerb + 0.1), (segment.start, segment.stop)
-  y = (KERB, KERB + height)
-  if fence:
-    colors = (style.color(rng, 'fence'), style.color(rng, 'behind'))
-    surface = {
-      'label': classes.FENCE,
-      'material': material.BARS,
-      'colors': colors,
-      'size': (float(rng.uniform(0.18, 0.35)), height),
-    }
-  else:
-    surface = {
-      'label': classes.WALL,
-      'material': material.BLOCKS,
-      'colors': (style.color(rng, 'wall'),),
-      'size': (float(rng.uniform(0.4, 0.9)), float(rng.uniform(0.2, 0.4))),
-    }
-  _upright(out, road, stretch, t, y, side=side, **surface)
+def _add_barrier(site, segment) -> None:
+  """Adds a wall or a fence, and trees behind it."""
+  rng = site.rng
+  label, pattern, heights, kinds, *sizes = _BARRIERS[segment.kind]
+  height = rng.uniform(*heights)
+  colors = tuple(site.color(kind) for kind in kinds)
+  size = tuple(float(rng.uniform(*x)) if x else height for x in sizes)
+  surface = mesh.Surface(label, pattern, colors, size=size)
+  near, y = segment.kerb + 0.1, (sites.KERB, sites.KERB + height)
+  _add_upright(site, segment, segment.side * near, y, surface)
   # Round the corner, seen where the segment before is open.
-  across = _span(side, abs(t), _EDGE)
-  out.panel(road.frame(segment.start, 0.0), across, y, **surface)
-  if not fence:
-    _flat(
-      out, road, stretch, _span(side, abs(t), abs(t) + 0.3), y=y[1], **surface
-    )
-  number = int((segment.stop - segment.start) / 8)
-  _add_trees(out, rng, style, road, segment, side * (kerb + 4), number)
+  corner = site.road.frame(segment.start, 0.0)
+  site.out.panel(corner, segment.span(near, _EDGE), y, surface)
+  if segment.kind == 'wall':
+    top = segment.span(near, near + 0.3)
+    _add_flat(site, segment.stretch, top, surface, y=y[1])
+  _add_trees(site, segment, 4, int((segment.stop - segment.start) / 8))
 
 
-def _add_wall(out, rng, style, road, segment, side, kerb) -> None:
-  _add_barrier(out, rng, style, road, segment, side, kerb, fence=False)
+def _add_rail(site, segment) -> None:
+  s = segment.start + site.rng.uniform(0, 18)
+  t = segment.side * (segment.kerb + 2.2)
+  traffic.add_train(site, site.road.frame(s, t, y=sites.KERB))
 
 
-def _add_fence(out, rng, style, road, segment, side, kerb) -> None:
-  _add_barrier(out, rng, style, road, segment, side, kerb, fence=True)
-
-
-def _add_rail(out, rng, style, road, segment, side, kerb) -> None:
-  start = segment.start + rng.uniform(0, 18)
-  frame = road.frame(start, side * (kerb + 2.2), y=KERB)
-  vehicles.add_train(out, frame, rng, style=style)
-
-
-_BESIDE = {
+_BESIDE: dict[str, Callable[[sites.Site, Segment], None]] = {
   'building': _add_buildings,
   'green': _add_green,
-  'wall': _add_wall,
-  'fence': _add_fence,
+  'wall': _add_barrier,
+  'fence': _add_barrier,
   'rail': _add_rail,
 }
 
 
-def _add_backdrop(out, rng, style, road, segment, side) -> None:
+def _add_backdrop(site, segment) -> None:
   """Closes the view to the side: houses or a wood."""
-  length = segment.stop - segment.start
-  middle = (segment.start + segment.stop) / 2
-  near = rng.uniform(20, 34)
-  frame = road.frame(middle, side * near, turn=side * np.pi / 2)
+  rng, length = site.rng, segment.stop - segment.start
+  frame = site.facing(segment.middle, segment.side * rng.uniform(20, 34))
   if segment.kind != 'crossing' and rng.random() < 0.5:
-    _add_block(out, rng, style, frame, length * rng.uniform(0.4, 0.9))
-  frame = road.frame(middle, side * (_EDGE - 0.5), turn=side * np.pi / 2)
-  color = style.color(rng, 'vegetation')
-  _add_hedge_row(out, color, frame, length * 1.1, rng.uniform(4, 9))
+    _add_block(site, frame, length * rng.uniform(0.4, 0.9))
+  frame = site.facing(segment.middle, segment.side * (_EDGE - 0.5))
+  _add_hedge(site, frame, length * 1.1, (4, 9))

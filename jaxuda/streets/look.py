@@ -1,4 +1,4 @@
-"""Light, weather and the camera's own marks, per domain."""
+"""The light of a scene, its weather, and the marks of the camera."""
 
 import dataclasses
 
@@ -14,24 +14,24 @@ class Look:
   """The light of a scene and the habits of its camera.
 
   Attributes:
-    sun: [3] direction to the sun, world.
-    sunlight: [3] its colour and strength.
-    skylight: [3] the same of the sky.
+    sun: [3] direction to the sun in the world, of length 1.
+    sunlight: [3] colour and strength of the sunlight.
+    skylight: [3] colour and strength of the light of the sky.
     softness: blur of cast shadows as a share of the picture's width.
     darkness: share of the sunlight that they take, 0 = no cast shadows.
-    zenith: [3] sky overhead.
-    horizon: [3] sky at the horizon.
+    zenith: [3] colour of the sky overhead.
+    horizon: [3] colour of the sky at the horizon.
     clouds: contrast of the clouds.
     haze: share of the light lost per metre.
-    haze_color: [3] what replaces it.
+    haze_color: [3] colour that replaces it.
     gain: [3] exposure and white balance.
     gamma: tone curve, value ** gamma.
-    lift: [3] what is added to black.
-    saturation: 1 = as it is.
+    lift: [3] light that is added to black.
+    saturation: factor of the saturation, 1 = as it is.
     vignette: darkening in the corners, 0..1.
     blur: standard deviation as a share of the picture's width.
-    noise: standard deviation of sensor noise at white.
-    quality: of the JPEG that the picture has been through, 0 = none.
+    noise: standard deviation of the sensor noise at white.
+    quality: JPEG quality that the picture has been through, 0 = none.
   """
 
   sun: np.ndarray
@@ -54,108 +54,66 @@ class Look:
   quality: int
 
 
-def _direction(azimuth: float, elevation: float) -> np.ndarray:
-  return np.array(
-    [
-      np.sin(azimuth) * np.cos(elevation),
-      np.sin(elevation),
-      np.cos(azimuth) * np.cos(elevation),
-    ]
+# A table of weather without these has no clouds, cast shadows or milk in the
+# sky, and a camera that leaves no mark.
+_NEUTRAL = {
+  **dict.fromkeys(('softness', 'darkness', 'clouds', 'milk', 'milky'), 0.0),
+  **dict.fromkeys(('horizon_light', 'haze_light', 'exposure'), 1.0),
+  **dict.fromkeys(('red', 'green', 'blue', 'gamma', 'saturation'), 1.0),
+  **dict.fromkeys(('lift', 'vignette', 'blur', 'noise'), 0.0),
+  'horizon_share': 0.0,
+  'quality': 0,
+}
+# What white milk would make of the blue of the sky.
+_MILK = np.array([0.82, 0.88, 0.96])
+
+
+def sample(rng: np.random.Generator, style: palette.Style) -> Look:
+  """Samples the look of a scene.
+
+  A table of weather has distributions for `palette.draw`, drawn in the order
+  of the table: those of `Look`, where sun is azimuth and elevation in radians;
+  zenith and horizon are colours, times zenith_light, and times horizon_light +
+  horizon_share * zenith_light; milk (0..1) times milky whitens both; haze_color
+  is that of the horizon times haze_light; gain is red, green and blue times
+  exposure; lift is one number.
+
+  Args:
+    rng: source of randomness.
+    style: the domain, with `weather`.
+  """
+  chances, tables = zip(*style.weather, strict=True)
+  # The only weather needs no draw.
+  pick = rng.choice(len(tables), p=chances) if len(tables) > 1 else 0
+  table = tables[pick].items()
+  drawn = _NEUTRAL | {k: palette.draw(rng, spread) for k, spread in table}
+  azimuth, height = drawn['azimuth'], drawn['elevation']
+  across, up = np.cos(height), np.sin(height)
+  light = (
+    drawn['horizon_light'] + drawn['horizon_share'] * drawn['zenith_light']
   )
-
-
-def sample(
-  rng: np.random.Generator, domain: str, *, style: palette.Style
-) -> Look:
-  """Samples the look of a scene."""
-  if domain == 'source':
-    return _sample_clean(rng)
-  return _sample_photo(rng, overcast=rng.random() < style.chance['overcast'])
-
-
-def _sample_clean(rng: np.random.Generator) -> Look:
-  """A game engine by day: some exposures, a clear or a milky sky."""
-  milk = rng.choice((0.0, rng.uniform(0.2, 0.8)))
-  zenith = np.array([0.22, 0.46, 0.90]) * rng.uniform(0.9, 1.1)
-  zenith += milk * (np.array([0.82, 0.88, 0.96]) - zenith)
-  return Look(
-    sun=_direction(rng.uniform(0, 6.28), rng.uniform(0.8, 1.2)),
-    sunlight=np.array([0.50, 0.48, 0.44]),
-    skylight=np.array([0.60, 0.62, 0.66]),
-    softness=0.0,
-    darkness=0.0,
-    zenith=zenith,
-    horizon=np.array([0.62, 0.80, 0.98]) + 0.25 * milk,
-    clouds=0.0,
-    haze=0.0006,
-    haze_color=np.array([0.62, 0.80, 0.98]),
-    gain=np.full(3, rng.uniform(0.75, 1.1)),
-    gamma=1.0,
-    lift=np.zeros(3),
-    saturation=1.0,
-    vignette=0.0,
-    blur=0.0,
-    noise=0.0,
-    quality=0,
-  )
-
-
-def _sample_photo(rng: np.random.Generator, *, overcast: bool) -> Look:
-  """A camera behind a windscreen in some weather."""
-  grey = rng.uniform(0.72, 0.95)
-  if overcast:
-    sun, strength, sky = _direction(rng.uniform(0, 6.28), 1.35), 0.38, 0.62
-    zenith = grey * np.array([0.92, 0.97, 1.03])
-    horizon = (grey + 0.08) * np.array([0.99, 0.99, 0.98])
-    softness, darkness, clouds = 0.006, 0.75, rng.uniform(0.04, 0.16)
-    warm = np.array([1.0, 1.0, 1.0])
-  else:
-    azimuth = rng.uniform(0, 6.28)
-    sun, strength, sky = (
-      _direction(azimuth, rng.uniform(0.45, 0.95)),
-      0.92,
-      0.46,
-    )
-    zenith = np.array([0.46, 0.64, 0.88]) * rng.uniform(0.8, 1.1)
-    horizon = np.array([0.84, 0.89, 0.92])
-    softness, darkness, clouds = 0.0, 1.0, rng.uniform(0.0, 0.35)
-    warm = np.array([1.06, 1.0, 0.88])
-  # Dearer in one direction than in the other: most cameras are a bit yellow
-  # or green.
-  balance = np.array(
-    [rng.uniform(0.88, 1.12), rng.uniform(0.96, 1.07), rng.uniform(0.76, 1.02)]
-  )
-  return Look(
-    sun=sun,
-    sunlight=strength * warm,
-    skylight=sky * np.array([0.92, 1.0, 1.08]),
-    softness=softness,
-    darkness=darkness,
-    zenith=zenith,
-    horizon=horizon,
-    clouds=clouds,
-    haze=float(np.exp(rng.uniform(np.log(0.0015), np.log(0.011)))),
-    haze_color=horizon * rng.uniform(0.85, 1.0),
-    gain=balance * np.exp(rng.uniform(-0.28, 0.30)),
-    gamma=rng.uniform(0.82, 1.2),
-    lift=rng.uniform(0.0, 0.05) * np.array([0.9, 1.0, 1.05]),
-    saturation=rng.uniform(0.6, 0.95),
-    vignette=rng.uniform(0.05, 0.35),
-    blur=rng.uniform(0.001, 0.0022),
-    noise=rng.uniform(0.006, 0.02),
-    quality=int(rng.integers(55, 90)),
-  )
+  zenith, horizon = drawn['zenith_light'] * drawn['zenith'], drawn['horizon']
+  horizon = light * horizon
+  milk = drawn['milky'] * drawn['milk']
+  made = {
+    'sun': np.array([np.sin(azimuth) * across, up, np.cos(azimuth) * across]),
+    'zenith': zenith + milk * (_MILK - zenith),
+    'horizon': horizon + 0.25 * milk,
+    'haze_color': horizon * drawn['haze_light'],
+    'gain': np.array([drawn[k] for k in ('red', 'green', 'blue')])
+    * drawn['exposure'],
+    'lift': drawn['lift'] * np.array([0.9, 1.0, 1.05]),
+  }
+  fields = [field.name for field in dataclasses.fields(Look)]
+  return Look(**{k: made[k] if k in made else drawn[k] for k in fields})
 
 
 def paint_sky(look: Look, directions: list[np.ndarray]) -> np.ndarray:
-  """Colours of the sky.
+  """Returns the colours of the sky, float32 [3, h, w].
 
   Args:
     look: the weather.
     directions: X, Y and Z of world directions of any length, each [h, w].
-
-  Returns:
-    [3, h, w] float32.
   """
   x, y, z = directions
   up = y / np.sqrt(x * x + y * y + z * z)
@@ -177,7 +135,7 @@ def paint_sky(look: Look, directions: list[np.ndarray]) -> np.ndarray:
 def expose(
   look: Look, color: np.ndarray, *, rng: np.random.Generator
 ) -> np.ndarray:
-  """The camera: from light to the bytes of a picture.
+  """Takes a photograph: from light to the bytes of a picture.
 
   Args:
     look: the camera's habits.
@@ -189,8 +147,7 @@ def expose(
   """
   height, width = color.shape[:2]
   if look.blur:
-    sigma = look.blur * width
-    color = cv2.GaussianBlur(color, (0, 0), sigma)
+    color = cv2.GaussianBlur(color, (0, 0), look.blur * width)
   color = color * look.gain.astype(np.float32)
   if look.vignette:
     y = np.linspace(-1, 1, height, dtype=np.float32)
@@ -207,8 +164,7 @@ def expose(
   color = lift + (1 - lift) * color
   if look.noise:
     grain = rng.standard_normal(color.shape, np.float32)
-    strength = look.noise * np.sqrt(np.clip(color, 0.05, 1))
-    color = color + strength * grain
+    color = color + look.noise * np.sqrt(np.clip(color, 0.05, 1)) * grain
   picture = np.clip(color * 255 + 0.5, 0, 255).astype(np.uint8)
   if look.quality:
     flags = [cv2.IMWRITE_JPEG_QUALITY, look.quality]

@@ -11,6 +11,7 @@ import functools
 import cv2
 import numpy as np
 
+# Indices into `PATTERNS`.
 PLAIN, ASPHALT, PAVING, FACADE, FOLIAGE, GRASS, BARS = range(7)
 BLOCKS, PAINT, PARTS, GLASS, PANES, CARGO, BARK = range(7, 14)
 
@@ -110,12 +111,12 @@ def _hash(*numbers: np.ndarray) -> np.ndarray:
   return (key & np.uint32(0xFFFF)).astype(np.float32) / 0xFFFF
 
 
-def _tint(color: np.ndarray, factor: np.ndarray) -> np.ndarray:
-  return color * factor
-
-
 def _mix(a: np.ndarray, b: np.ndarray, weight: np.ndarray) -> np.ndarray:
   return a + (b - a) * weight
+
+
+def _fraction(x: np.ndarray) -> np.ndarray:
+  return x - np.floor(x)
 
 
 def _resolved(p: Points, size: float | np.ndarray) -> np.ndarray:
@@ -124,40 +125,37 @@ def _resolved(p: Points, size: float | np.ndarray) -> np.ndarray:
 
 
 def _plain(p: Points) -> np.ndarray:
-  return _tint(p.color(0), 1 + 0.08 * p.fine + 0.14 * p.medium)
+  return p.color(0) * (1 + 0.08 * p.fine + 0.14 * p.medium)
 
 
 def _asphalt(p: Points) -> np.ndarray:
   patch = np.where(p.coarse > 0.28, 0.12, 0.0)
   shade = 1 + 0.13 * p.fine + 0.12 * p.medium + 0.16 * p.coarse - patch
-  return _tint(p.color(0), shade)
+  return p.color(0) * shade
 
 
 def _paving(p: Points) -> np.ndarray:
   x, y = p.u / p.size(0), p.v / p.size(1)
-  joint = (x - np.floor(x) < 0.06) | (y - np.floor(y) < 0.06)
+  joint = (_fraction(x) < 0.06) | (_fraction(y) < 0.06)
   clear = _resolved(p, p.size(0))
   tile = _hash(np.floor(x), np.floor(y)) - 0.5
   shade = 1 + 0.09 * p.fine + 0.14 * p.coarse + 0.1 * p.medium
+  # In place, which keeps float32.
   shade += clear * (0.14 * tile - 0.22 * joint)
-  return _tint(p.color(0), shade)
+  return p.color(0) * shade
 
 
 def _facade(p: Points) -> np.ndarray:
   """Storeys of windows over a ground floor of shops; bricks or plaster."""
   x, y = p.u / p.size(0), p.v / p.size(1)
   column, storey = np.floor(x), np.floor(y)
-  x, y = x - column, y - storey
+  x, y = abs(x - column - 0.5), y - storey
   shop = storey < 1
   inside = np.where(
-    shop,
-    (abs(x - 0.5) < 0.42) & (y < 0.78),
-    (abs(x - 0.5) < 0.27) & (y > 0.24) & (y < 0.82),
+    shop, (x < 0.42) & (y < 0.78), (x < 0.27) & (y > 0.24) & (y < 0.82)
   )
   frame = np.where(
-    shop,
-    (abs(x - 0.5) < 0.46) & (y < 0.84),
-    (abs(x - 0.5) < 0.32) & (y > 0.18) & (y < 0.87),
+    shop, (x < 0.46) & (y < 0.84), (x < 0.32) & (y > 0.18) & (y < 0.87)
   )
   kind = _hash(column, storey, p.face)
   brick = np.floor(p.v / 0.12)
@@ -165,89 +163,80 @@ def _facade(p: Points) -> np.ndarray:
   shade = 1 + 0.07 * p.fine + 0.10 * p.medium + 0.16 * p.coarse
   shade += 0.5 * course * p.size(0) % 0.2 * _resolved(p, 0.2)
   shade -= 0.12 * (y > 0.94)
-  wall = _tint(p.color(0), shade)
+  wall = p.color(0) * shade
   # Curtains, lit rooms, and the sky mirrored in the upper part of a pane.
-  pane = _tint(p.color(1), 0.75 + 0.5 * kind + 0.35 * y)
+  pane = p.color(1) * (0.75 + 0.5 * kind + 0.35 * y)
   pane = _mix(pane, p.color(3), 0.75 * (kind > 0.86))
-  near = _resolved(p, p.size(0))
-  wall = _mix(wall, p.color(2), near * frame)
+  wall = _mix(wall, p.color(2), _resolved(p, p.size(0)) * frame)
   return _mix(wall, pane, inside.astype(np.float32))
 
 
 def _foliage(p: Points) -> np.ndarray:
   depth = np.clip(p.v / p.size(1), 0, 1)
   shade = 0.80 + 0.35 * depth + 0.42 * p.medium + 0.30 * p.fine
-  return _tint(p.color(0), np.clip(shade, 0.25, None))
+  return p.color(0) * np.clip(shade, 0.25, None)
 
 
 def _grass(p: Points) -> np.ndarray:
-  shade = 1 + 0.24 * p.fine + 0.18 * p.medium
-  dry = np.clip(0.5 * p.coarse, 0, 1)
-  return _tint(_mix(p.color(0), p.color(1), dry), shade)
+  color = _mix(p.color(0), p.color(1), np.clip(0.5 * p.coarse, 0, 1))
+  return color * (1 + 0.24 * p.fine + 0.18 * p.medium)
 
 
 def _bars(p: Points) -> np.ndarray:
-  x = p.u / p.size(0)
-  bar = (x - np.floor(x) < 0.5).astype(np.float32)
+  bar = (_fraction(p.u / p.size(0)) < 0.5).astype(np.float32)
   bar = 0.5 + (bar - 0.5) * _resolved(p, 0.1)
   rail = (p.v > 0.88 * p.size(1)) | (abs(p.v - 0.2) < 0.07)
-  cover = np.maximum(bar, rail)
-  shade = 1 + 0.1 * p.fine + 0.1 * p.medium
-  return _mix(p.color(1), _tint(p.color(0), shade), cover)
+  paint = p.color(0) * (1 + 0.1 * p.fine + 0.1 * p.medium)
+  return _mix(p.color(1), paint, np.maximum(bar, rail))
 
 
 def _blocks(p: Points) -> np.ndarray:
   row = np.floor(p.v / p.size(1))
   x = p.u / p.size(0) + 0.5 * (row % 2)
-  y = p.v / p.size(1) - row
-  joint = (x - np.floor(x) < 0.06) | (y < 0.12)
+  joint = (_fraction(x) < 0.06) | (p.v / p.size(1) - row < 0.12)
   block = _hash(np.floor(x), row, p.face) - 0.5
   shade = 1 + 0.1 * p.fine + 0.12 * p.medium + 0.14 * p.coarse
   shade += _resolved(p, p.size(1)) * (0.24 * block - 0.25 * joint)
-  return _tint(p.color(0), shade)
+  return p.color(0) * shade
 
 
 def _paint(p: Points) -> np.ndarray:
   shade = 0.82 + 0.22 * np.clip(p.v / 0.6, 0, 1)
-  return _tint(p.color(0), shade + 0.05 * p.medium + 0.03 * p.fine)
+  return p.color(0) * (shade + 0.05 * p.medium + 0.03 * p.fine)
 
 
 def _parts(p: Points) -> np.ndarray:
   every = np.ascontiguousarray(p.colors.reshape(-1, 3).T)
   color = every.take(4 * p.face + np.maximum(p.part, 1) - 1, 1)
-  return _tint(color, 1 + 0.14 * p.fine + 0.05 * p.medium)
+  return color * (1 + 0.14 * p.fine + 0.05 * p.medium)
 
 
 def _glass(p: Points) -> np.ndarray:
-  shade = 0.75 + 0.9 * np.clip(p.v, 0, 1) + 0.15 * p.medium
-  return _tint(p.color(0), shade)
+  return p.color(0) * (0.75 + 0.9 * np.clip(p.v, 0, 1) + 0.15 * p.medium)
 
 
 def _panes(p: Points) -> np.ndarray:
-  x = p.u / p.size(0)
-  x = x - np.floor(x)
+  x = _fraction(p.u / p.size(0))
   pane = ((x > 0.06) & (x < 0.94)).astype(np.float32)
-  glass = _tint(p.color(0), 0.8 + 0.5 * np.clip(p.v, 0, 1))
+  glass = p.color(0) * (0.8 + 0.5 * np.clip(p.v, 0, 1))
   return _mix(p.color(1), glass, pane)
 
 
 def _cargo(p: Points) -> np.ndarray:
-  x = p.u / p.size(0)
-  rib = (x - np.floor(x) < 0.08) * _resolved(p, p.size(0))
-  shade = 1 + 0.05 * p.fine + 0.12 * p.coarse - 0.18 * rib
-  return _tint(p.color(0), shade)
+  rib = (_fraction(p.u / p.size(0)) < 0.08) * _resolved(p, p.size(0))
+  return p.color(0) * (1 + 0.05 * p.fine + 0.12 * p.coarse - 0.18 * rib)
 
 
 def _bark(p: Points) -> np.ndarray:
-  return _tint(p.color(0), 1 + 0.3 * p.fine + 0.2 * p.medium)
+  return p.color(0) * (1 + 0.3 * p.fine + 0.2 * p.medium)
 
 
-_PATTERNS: tuple[Callable[[Points], np.ndarray], ...] = (
+PATTERNS: tuple[Callable[[Points], np.ndarray], ...] = (
   *(_plain, _asphalt, _paving, _facade, _foliage, _grass, _bars),
   *(_blocks, _paint, _parts, _glass, _panes, _cargo, _bark),
 )
 
 
 def evaluate(kind: int, points: Points) -> np.ndarray:
-  """Albedo [3, N] of points of the material `kind`."""
-  return _PATTERNS[kind](points)
+  """Returns the albedo, float32 [3, N], of points of the material `kind`."""
+  return PATTERNS[kind](points)

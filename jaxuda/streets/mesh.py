@@ -1,9 +1,18 @@
-"""A scene as plane quadrilaterals, with what is needed to colour them."""
+"""A scene as labelled plane quadrilaterals, with all that colours them."""
 
 from collections.abc import Sequence
 import dataclasses
+from typing import NamedTuple
 
 import numpy as np
+
+# The train ids of Cityscapes that faces are labelled with.
+ROAD, SIDEWALK, BUILDING, WALL, FENCE = 0, 1, 2, 3, 4
+POLE, LIGHT, SIGN, VEGETATION, TERRAIN = 5, 6, 7, 8, 9
+SKY, PERSON, RIDER, CAR, TRUCK = 10, 11, 12, 13, 14
+BUS, TRAIN, MOTORCYCLE, BICYCLE = 15, 16, 17, 18
+# Street clutter that is none of the classes.
+IGNORE = 255
 
 # Corners of the five visible faces of a box: -x, +x, -z, +z, +y. Coordinates
 # are (x, y, z) in -1, 1; y = -1 is the bottom. Seen from outside, the corners
@@ -25,8 +34,7 @@ WALLS = (0, 1, 2, 3)
 Color = tuple[float, float, float]
 
 
-@dataclasses.dataclass(frozen=True)
-class Frame:
+class Frame(NamedTuple):
   """Where an object stands.
 
   Attributes:
@@ -42,6 +50,27 @@ class Frame:
   y: float = 0.0
 
 
+class Surface(NamedTuple):
+  """What a face has besides its corners.
+
+  Attributes:
+    label: train id.
+    material: index of the pattern in `material.PATTERNS`.
+    colors: one to four albedos in 0..1; the last stands for those left out.
+      What each is for, the material knows.
+    sprite: index of the cut-out stretched over the face, -1 = none.
+    size: two sizes of the material's pattern, metres.
+    shadow: whether it casts one.
+  """
+
+  label: int
+  material: int
+  colors: Sequence[Color]
+  sprite: int = -1
+  size: tuple[float, float] = (1.0, 1.0)
+  shadow: bool = True
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Faces:
   """The quadrilaterals of a scene, in drawing order (a later one wins a tie).
@@ -49,13 +78,13 @@ class Faces:
   Attributes:
     corners: [F, 4, 3] world metres. Corner 0 is the origin of the surface
       coordinates (u, v), corner 1 lies along u, corner 3 along v.
-    label: [F] train ids.
-    material: [F] indices of `material.KINDS`.
-    colors: [F, 4, 3] albedos in 0..1; what each is for, the material knows.
-    sprite: [F] index of the cut-out stretched over the face, -1 = none.
-    size: [F, 2] sizes of the material's pattern, metres.
-    double: [F] bool, seen from both sides.
-    shadow: [F] bool, casts a shadow.
+    label: uint8 [F], see `Surface`, as the next ones.
+    material: uint8 [F].
+    colors: float32 [F, 4, 3].
+    sprite: int64 [F].
+    size: float32 [F, 2].
+    shadow: bool [F].
+    double: bool [F], whether it is seen from both sides.
   """
 
   corners: np.ndarray
@@ -64,37 +93,33 @@ class Faces:
   colors: np.ndarray
   sprite: np.ndarray
   size: np.ndarray
-  double: np.ndarray
   shadow: np.ndarray
+  double: np.ndarray
 
 
 class Mesh:
   """Collects faces; `finish` computes them all at once, which is fast."""
 
   def __init__(self):
-    self._quads, self._quad_looks = [], []
-    self._boxes, self._box_faces, self._box_looks = [], [], []
+    self._quads, self._boxes = [], []
 
-  def add(self, corners: np.ndarray, **look) -> None:
-    """Adds faces by their corners in the world, [n, 4, 3].
-
-    Args:
-      corners: see `Faces`.
-      **look: see `_row`.
-    """
-    self._quads.append(corners)
-    self._quad_looks.extend([_row(**look)] * len(corners))
+  def add(
+    self, corners: np.ndarray, surface: Surface, *, double: bool = False
+  ) -> None:
+    """Adds faces by their corners in the world, [n, 4, 3]; see `Faces`."""
+    self._quads.append((len(corners), surface, double, corners))
 
   def box(
     self,
     frame: Frame,
     low: tuple[float, float, float],
     high: tuple[float, float, float],
+    surface: Surface,
     *,
     taper: tuple[float, float] = (0.0, 0.0),
     faces: tuple[int, ...] = (0, 1, 2, 3, 4),
     inset: tuple[float, float, float] = (0.0, 0.0, 0.0),
-    **look,
+    double: bool = False,
   ) -> None:
     """Adds a box without its bottom.
 
@@ -102,82 +127,69 @@ class Mesh:
       frame: where the object stands.
       low: smallest x, y, z, in the object's frame.
       high: largest x, y, z.
+      surface: look of all its faces.
       taper: how much further in the top is than the bottom at x and z, metres.
       faces: which of -x, +x, -z, +z, +y to add: 0 to 4.
       inset: add only the middle of every face: the shares cut off at either
         side, at the bottom and at the top. It lies in the plane of the face,
         so it shows when it is added after it.
-      **look: see `_row`.
+      double: whether the faces are seen from both sides.
     """
     place = (frame.x, frame.y, frame.z, frame.heading)
-    self._boxes.append((*low, *high, *taper, *inset, *place))
-    self._box_faces.append(faces)
-    self._box_looks.append(_row(**look))
+    numbers = (*low, *high, *taper, *inset, *place)
+    self._boxes.append((len(faces), surface, double, faces, numbers))
 
   def panel(
     self,
     frame: Frame,
     x: tuple[float, float],
     y: tuple[float, float],
+    surface: Surface,
     *,
     z: float = 0.0,
-    double: bool = True,
-    **look,
   ) -> None:
-    """Adds an upright rectangle across the object's z axis."""
+    """Adds an upright rectangle across the object's z axis, seen from both."""
     low, high = (x[0], y[0], z), (x[1], y[1], z)
-    self.box(frame, low, high, faces=(2,), double=double, **look)
+    self.box(frame, low, high, surface, faces=(2,), double=True)
 
   def side(
     self,
     frame: Frame,
     z: tuple[float, float],
     y: tuple[float, float],
+    surface: Surface,
     *,
     x: float = 0.0,
-    double: bool = True,
-    **look,
   ) -> None:
-    """Adds an upright rectangle along the object's z axis."""
+    """Adds an upright rectangle along the object's z axis, seen from both."""
     low, high = (x, y[0], z[0]), (x, y[1], z[1])
-    self.box(frame, low, high, faces=(1,), double=double, **look)
+    self.box(frame, low, high, surface, faces=(1,), double=True)
 
   def finish(self) -> Faces:
-    """All the faces: those by corners first, else in the order of adding."""
-    counts = [len(f) for f in self._box_faces]
-    box = np.repeat(np.arange(len(counts)), counts)
-    number = [f for faces in self._box_faces for f in faces]
-    unit = _BOX[np.array(number, int)]
+    """Returns all faces: those added by corners first, in order of adding."""
+    unit = _BOX[np.array([f for box in self._boxes for f in box[3]], int)]
     # The shape holds without any box, too.
-    boxes = np.array(self._boxes, float).reshape(-1, 15)[box.astype(int)]
-    corners = _place(unit, boxes)
-    looks = self._quad_looks + [self._box_looks[k] for k in box.tolist()]
-    rows = np.array([row for row, _ in looks])
+    boxes = np.array([box[4] for box in self._boxes]).reshape(-1, 15)
+    counts = np.array([box[0] for box in self._boxes], int)
+    corners = _place(unit, np.repeat(boxes, counts, axis=0))
+    added = [item[:3] for item in (*self._quads, *self._boxes)]
+    counts, surfaces, double = zip(*added, strict=True)
+    label, material, colors, sprite, size, shadow = zip(*surfaces, strict=True)
+    colors = [(*c, *(c[-1:] * (4 - len(c)))) for c in map(tuple, colors)]
+
+    def spread(values, dtype):
+      return np.repeat(np.array(values, dtype), counts, axis=0)
+
     return Faces(
-      corners=np.concatenate([*self._quads, corners]),
-      label=rows[:, 0].astype(np.uint8),
-      material=rows[:, 1].astype(np.uint8),
-      colors=np.array([colors for _, colors in looks], np.float32),
-      sprite=rows[:, 2].astype(np.int64),
-      size=rows[:, 3:5].astype(np.float32),
-      double=rows[:, 5] > 0,
-      shadow=rows[:, 6] > 0,
+      corners=np.concatenate([*(quads[3] for quads in self._quads), corners]),
+      label=spread(label, np.uint8),
+      material=spread(material, np.uint8),
+      colors=spread(colors, np.float32),
+      sprite=spread(sprite, np.int64),
+      size=spread(size, np.float32),
+      shadow=spread(shadow, bool),
+      double=spread(double, bool),
     )
-
-
-def _row(
-  *,
-  label: int,
-  material: int,
-  colors: Sequence[Color],
-  sprite: int = -1,
-  size: tuple[float, float] = (1.0, 1.0),
-  double: bool = False,
-  shadow: bool = True,
-):
-  """What a face has besides its corners; see `Faces`."""
-  colors = (*colors, *((colors[-1],) * (4 - len(colors))))
-  return (label, material, sprite, *size, double, shadow), colors
 
 
 def _place(unit: np.ndarray, boxes: np.ndarray) -> np.ndarray:
@@ -195,12 +207,6 @@ def _place(unit: np.ndarray, boxes: np.ndarray) -> np.ndarray:
   x, y, z = np.moveaxis(
     (1 - v) * ((1 - u) * a + u * b) + v * ((1 - u) * d + u * c), 2, 0
   )
-  cos, sin = np.cos(frame[:, 3:]), np.sin(frame[:, 3:])
-  return np.stack(
-    [
-      frame[:, :1] + cos * x + sin * z,
-      frame[:, 1:2] + y,
-      frame[:, 2:3] - sin * x + cos * z,
-    ],
-    2,
-  )
+  x0, y0, z0, heading = (frame[:, k, None] for k in range(4))
+  cos, sin = np.cos(heading), np.sin(heading)
+  return np.stack([x0 + cos * x + sin * z, y0 + y, z0 - sin * x + cos * z], 2)

@@ -1,15 +1,16 @@
 """Draws faces into a z-buffer, exactly at the sample points.
 
-No anti-aliasing and no approximation here: a sample belongs to a face when its
+Without anti-aliasing or approximation: a sample belongs to a face when its
 point lies inside the projected polygon, and its depth is that of the face's
 plane there.
 """
 
-import dataclasses
+from typing import NamedTuple
 
 import cv2
 import numpy as np
 
+from jaxuda.streets import camera as cameras
 from jaxuda.streets import mesh
 from jaxuda.streets import sprites
 
@@ -21,8 +22,7 @@ NEAR = 0.3
 _TIE = 1e-5
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Polygons:
+class Polygons(NamedTuple):
   """Convex polygons on the sample grid.
 
   Attributes:
@@ -39,30 +39,21 @@ class Polygons:
 
 
 def project(
-  faces: mesh.Faces,
-  *,
-  extrinsic: np.ndarray,
-  focal: float,
-  cx: float,
-  cy: float,
-  height: int,
-  width: int,
+  faces: mesh.Faces, camera: cameras.Camera, *, height: int, width: int
 ) -> Polygons:
-  """The faces that a pinhole camera may see; nearness is 1 / z, 1/metres.
+  """Returns the faces that a camera may see; nearness is 1 / z, 1/metres.
 
   Args:
     faces: the scene.
-    extrinsic: [4, 4] from the world to the camera.
-    focal: focal length, samples.
-    cx: column of the principal point.
-    cy: row of the principal point.
+    camera: the camera, in samples of the grid.
     height: rows of the sample grid.
     width: columns of the sample grid.
 
   Returns:
     Front sides within the picture, cut at `NEAR`, in the order of the faces.
   """
-  points = faces.corners @ extrinsic[:3, :3].T + extrinsic[:3, 3]
+  focal, cx, cy, matrix = camera.focal, camera.cx, camera.cy, camera.extrinsic
+  points = faces.corners @ matrix[:3, :3].T + matrix[:3, 3]
   normal, offset = planes(points)
   facing = np.where(faces.double, abs(offset) > 1e-6, offset < -1e-6)
   z = points[..., 2]
@@ -80,20 +71,14 @@ def project(
   plane = normal[index] / offset[index, None]
   plane[:, :2] /= focal
   plane[:, 2] -= plane[:, 0] * cx + plane[:, 1] * cy
-  points = np.stack([x, y], -1)[inside]
-  return Polygons(face=index, points=points, plane=plane)
+  return Polygons(index, np.stack([x, y], -1)[inside], plane)
 
 
 def planes(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-  """Planes of quadrilaterals.
+  """Returns the planes of quadrilaterals [F, 4, 3].
 
-  Args:
-    points: [F, 4, 3].
-
-  Returns:
-    Unit normals [F, 3], outwards where the corners run anticlockwise as seen
-    from outside, and normal . point [F], negative for a camera at the origin
-    outside.
+  Unit normals [F, 3], outwards where the corners run anticlockwise as seen from
+  outside, and normal . point [F], negative for a camera at the origin outside.
   """
   # Diagonals, so that a quadrilateral with two equal corners has one too.
   a, b = points[:, 2] - points[:, 0], points[:, 3] - points[:, 1]
@@ -115,12 +100,10 @@ def _clip(points: np.ndarray) -> np.ndarray:
 
 
 def _edges(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-  """Bounds of a row inside polygons [P, V, 2].
+  """Bounds of a row inside polygons [P, V, 2]: two [P, V, 2] of lines.
 
-  Returns:
-    Two [P, V, 2] of (slope, intercept): a row is inside from the largest of
-    the first to the smallest of the second, as column = slope * row +
-    intercept.
+  A row is inside from the largest of the first to the smallest of the second,
+  as column = slope * row + intercept.
   """
   x, y = points[..., 0], points[..., 1]
   next_x, next_y = np.roll(x, -1, 1), np.roll(y, -1, 1)
@@ -133,17 +116,13 @@ def _edges(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
   # on the left.
   left = slanted & ((dy < 0) == (area > 0)[:, None])
   right = slanted & ~left
-  far = 1e9
-  bounds = []
-  for side, sign in ((left, -1), (right, 1)):
-    m = np.where(side, slope, 0.0)
-    c = np.where(side, intercept, sign * far)
-    bounds.append(np.stack([m, c], -1))
-  return bounds[0], bounds[1]
+  return tuple(
+    np.stack([np.where(side, slope, 0.0), np.where(side, intercept, far)], -1)
+    for side, far in ((left, -1e9), (right, 1e9))
+  )
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Buffers:
+class Buffers(NamedTuple):
   """What a drawing leaves at every sample.
 
   Attributes:
@@ -174,8 +153,8 @@ def draw(
     sprite: [P] index of the cut-out of each, -1 = none.
     uv: [P, 2, 3]: u and v of the cut-out as affine functions of (column, row),
       to be divided by the nearness if `perspective`.
-    height: rows.
-    width: columns.
+    height: rows of the sample grid.
+    width: columns of the sample grid.
     empty: nearness of nothing.
     perspective: whether the polygons come from a perspective projection.
 
@@ -187,18 +166,18 @@ def draw(
     nearness=np.full((height, width), empty, np.float32),
     part=np.zeros((height, width), np.uint8),
   )
-  spans = _find_spans(polygons, height, width)
+  boxes, start, stop, first_near = _find_spans(polygons, height, width)
   warps = _find_warps(polygons, sprite, uv, perspective)
   columns = np.arange(width, dtype=np.float32)
   slopes = polygons.plane[:, 0].tolist()
   keep = np.float32(1 - _TIE)
   # One turn per polygon, so every call counts.
-  for k, x0, x1, y0, y1, i0, i1 in spans.boxes:
+  for k, x0, x1, y0, y1, i0, i1 in boxes:
     column = columns[x0:x1]
-    near = spans.near[i0:i1] + np.float32(slopes[k]) * column
+    near = first_near[i0:i1] + np.float32(slopes[k]) * column
     old = buffers.nearness[y0:y1, x0:x1]
-    mask = column >= spans.start[i0:i1]
-    mask &= column <= spans.stop[i0:i1]
+    mask = column >= start[i0:i1]
+    mask &= column <= stop[i0:i1]
     mask &= near >= old * keep
     if k in warps:
       cut = _cut_out(*warps[k], x0, x1, y0, y1)
@@ -209,25 +188,14 @@ def draw(
   return buffers
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class _Spans:
-  """Rows of polygons, one polygon after the other.
+def _find_spans(polygons: Polygons, height: int, width: int):
+  """Finds the rows of polygons, one polygon after the other.
 
-  Attributes:
-    boxes: (polygon, x0, x1, y0, y1, i0, i1): what it covers, at most, and
-      where its rows are in the arrays below.
-    start: [N, 1] first column, not rounded.
-    stop: [N, 1] last column.
-    near: [N, 1] nearness at column 0.
+  Returns:
+    (polygon, x0, x1, y0, y1, i0, i1) of every polygon: what it covers, at most,
+    and where its rows are in the arrays that follow: [N, 1] first column, not
+    rounded; last column; and nearness at column 0.
   """
-
-  boxes: list[tuple[int, ...]]
-  start: np.ndarray
-  stop: np.ndarray
-  near: np.ndarray
-
-
-def _find_spans(polygons: Polygons, height: int, width: int) -> _Spans:
   points = polygons.points
   top = np.ceil(points[..., 1].min(1)).clip(0, height).astype(int)
   bottom = np.floor(points[..., 1].max(1)).clip(-1, height - 1).astype(int) + 1
@@ -241,29 +209,15 @@ def _find_spans(polygons: Polygons, height: int, width: int) -> _Spans:
   near = polygons.plane[index, 1] * row + polygons.plane[index, 2]
   # Bounding boxes from the rows: tighter than those of the corners where a
   # polygon leaves the picture.
-  seen = np.flatnonzero(number > 0)
-  left = np.full(len(number), width)
-  right = np.full(len(number), -1)
-  if len(seen):
-    offsets = first[seen]
-    left[seen] = np.ceil(np.minimum.reduceat(start, offsets)).clip(0, width)
-    right[seen] = np.floor(np.maximum.reduceat(stop, offsets)).clip(
-      -1, width - 1
-    )
+  seen = np.flatnonzero(number)
+  left = np.ceil(np.minimum.reduceat(start, first[seen])).clip(0, width)
+  right = np.floor(np.maximum.reduceat(stop, first[seen])).clip(-1, width - 1)
+  last = first + number
   boxes = np.stack(
-    [
-      *(np.arange(len(number)), left, right + 1, top, bottom),
-      *(first, first + number),
-    ],
-    1,
-  )
-  boxes = boxes[(number > 0) & (right >= left)]
-  return _Spans(
-    boxes=[tuple(b) for b in boxes.tolist()],
-    start=start.astype(np.float32)[:, None],
-    stop=stop.astype(np.float32)[:, None],
-    near=near.astype(np.float32)[:, None],
-  )
+    [seen, left, right + 1, *(x[seen] for x in (top, bottom, first, last))], 1
+  ).astype(int)
+  boxes = [tuple(b) for b in boxes[right >= left].tolist()]
+  return boxes, *(x.astype(np.float32)[:, None] for x in (start, stop, near))
 
 
 def _find_warps(
@@ -285,9 +239,5 @@ def _cut_out(image, warp, x0, x1, y0, y1) -> np.ndarray:
   """The part of a cut-out at every sample of a box."""
   warp = warp.copy()
   warp[:, 2] += warp[:, 0] * x0 + warp[:, 1] * y0
-  return cv2.warpPerspective(
-    image,
-    warp,
-    (x1 - x0, y1 - y0),
-    flags=cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP,
-  )
+  flags = cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP
+  return cv2.warpPerspective(image, warp, (x1 - x0, y1 - y0), flags=flags)

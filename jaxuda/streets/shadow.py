@@ -1,6 +1,6 @@
 """Shadows: how the faces lie to the sun, and what stands in its way."""
 
-import dataclasses
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -39,9 +39,8 @@ def facing(
   return np.where(faces.sprite >= 0, 0.62, lit)
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Map:
-  """A scene from the sun.
+class Map(NamedTuple):
+  """A scene as the sun sees it.
 
   Attributes:
     nearness: [h, w] float32, of the backs of things to the sun, metres.
@@ -53,14 +52,11 @@ class Map:
 
 
 def draw_map(faces: mesh.Faces, sun: np.ndarray) -> Map:
-  """Draws the scene as the sun sees it.
+  """Draws the street between `_X` and `_Z` as the sun sees it.
 
   Args:
     faces: the scene.
     sun: [3] unit vector to the sun.
-
-  Returns:
-    The map of the street between `_X` and `_Z`.
   """
   across = np.cross(sun, (0.0, 0.0, 1.0))
   across /= np.linalg.norm(across)
@@ -69,9 +65,8 @@ def draw_map(faces: mesh.Faces, sun: np.ndarray) -> Map:
   flat = rim @ axes[:2].T
   low, high = flat.min(0), flat.max(0)
   width, height = np.ceil((high - low) / _TEXEL).astype(int) + 1
-  matrix = np.concatenate([axes, -np.append(low, 0.0)[:, None]], 1) / np.array(
-    [[_TEXEL], [_TEXEL], [1.0]]
-  )
+  matrix = np.column_stack([axes, -np.append(low, 0.0)])
+  matrix /= np.array([[_TEXEL], [_TEXEL], [1.0]])
   points = faces.corners @ matrix[:, :3].T + matrix[:, 3]
   a, b = points[:, 1] - points[:, 0], points[:, 3] - points[:, 0]
   normal = np.cross(points[:, 2] - points[:, 0], points[:, 3] - points[:, 1])
@@ -85,17 +80,13 @@ def draw_map(faces: mesh.Faces, sun: np.ndarray) -> Map:
   index = np.flatnonzero(keep)
   points, normal = points[index], normal[index]
   slope = -normal[:, :2] / normal[:, 2:]
-  plane = np.column_stack(
-    [slope, points[:, 0, 2] - (slope * points[:, 0, :2]).sum(1)]
-  )
+  origin = points[:, 0, :2]
+  plane = np.column_stack([slope, points[:, 0, 2] - (slope * origin).sum(1)])
   # u and v solve point - corner 0 = u * a + v * b in the map.
-  a, b, area = a[index], b[index], area[index]
-  u = np.stack([b[:, 1], -b[:, 0]], 1) / area[:, None]
-  v = np.stack([-a[:, 1], a[:, 0]], 1) / area[:, None]
-  uv = np.stack(
-    [np.column_stack([k, -(k * points[:, 0, :2]).sum(1)]) for k in (u, v)],
-    1,
-  )
+  a, b, area = a[index], b[index], area[index, None]
+  u = np.stack([b[:, 1], -b[:, 0]], 1) / area
+  v = np.stack([-a[:, 1], a[:, 0]], 1) / area
+  axes = [np.column_stack([k, -(k * origin).sum(1)]) for k in (u, v)]
   polygons = raster.Polygons(
     face=index,
     points=np.concatenate([points, points[:, -1:]], 1)[..., :2],
@@ -104,13 +95,13 @@ def draw_map(faces: mesh.Faces, sun: np.ndarray) -> Map:
   drawn = raster.draw(
     polygons,
     sprite=faces.sprite[index],
-    uv=uv,
+    uv=np.stack(axes, 1),
     height=int(height),
     width=int(width),
     empty=-1e3,
     perspective=False,
   )
-  return Map(nearness=drawn.nearness, matrix=matrix)
+  return Map(drawn.nearness, matrix)
 
 
 def cast(

@@ -1,14 +1,11 @@
-"""Renders scenes in processes of their own, as encoded pictures.
+"""Scenes as encoded pictures, rendered in processes of their own.
 
-`python -m jaxuda.streets.worker '<request as JSON>'` writes one pickle
-per scene to its standard output. Processes are started by hand rather than
-with `multiprocessing`, whose children import the main program again, and with
-it TensorFlow and JAX.
+Processes are started by hand rather than with `multiprocessing`, whose children
+import the main program again, and with it TensorFlow and JAX.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 import contextlib
-import dataclasses
 import json
 import os
 import pathlib
@@ -17,6 +14,7 @@ import queue
 import subprocess
 import sys
 import threading
+from typing import Any
 
 import cv2
 import numpy as np
@@ -26,31 +24,7 @@ from jaxuda.streets import street
 
 # Scenes that a worker may be ahead.
 _AHEAD = 8
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Request:
-  """Scenes to render: `start`, `start + step`, ... below `stop`.
-
-  Attributes:
-    domain: 'source' or 'target'.
-    seed: of the collection.
-    height: rows.
-    width: columns.
-    views: the views besides the left one.
-    start: first index.
-    stop: where the indices end.
-    step: between indices.
-  """
-
-  domain: str
-  seed: int
-  height: int
-  width: int
-  views: tuple[str, ...] = ()
-  start: int
-  stop: int
-  step: int = 1
+_COMMAND = 'from jaxuda.streets import worker; worker.serve()'
 
 
 def _encode(picture: np.ndarray) -> bytes:
@@ -62,12 +36,24 @@ def _encode(picture: np.ndarray) -> bytes:
   return data.tobytes()
 
 
-def encode_scene(request: Request, index: int) -> dict[str, object]:
-  """Renders one scene.
+def encode_scene(
+  domain: str,
+  *,
+  seed: int,
+  index: int,
+  height: int,
+  width: int,
+  views: Sequence[str] = (),
+) -> dict[str, Any]:
+  """Renders one scene; arguments as of `street.render`.
 
   Args:
-    request: what to render of it.
+    domain: the domain.
+    seed: seed of the collection.
     index: which scene.
+    height: rows.
+    width: columns.
+    views: the views besides the left one.
 
   Returns:
     index: the index;
@@ -76,15 +62,10 @@ def encode_scene(request: Request, index: int) -> dict[str, object]:
     intrinsics: focal length, cx, cy in pixels, float32 [3];
     motion_<view>: float32 [4, 4], from the left camera's frame to the view's.
   """
-  size = {
-    'seed': request.seed,
-    'index': index,
-    'height': request.height,
-    'width': request.width,
-  }
-  drawn = street.render(request.domain, **size)
+  which = {'seed': seed, 'index': index, 'height': height, 'width': width}
+  drawn = street.render(domain, **which)
   centimetres = np.round(drawn['depth'].astype(np.float64) * 100)
-  camera = street.camera(request.domain, **size)
+  camera = street.camera(domain, **which)
   scene = {
     'index': index,
     'image': _encode(drawn['image']),
@@ -92,42 +73,52 @@ def encode_scene(request: Request, index: int) -> dict[str, object]:
     'depth': _encode(centimetres.astype(np.uint16)),
     'intrinsics': np.array([camera.focal, camera.cx, camera.cy], np.float32),
   }
-  for view in request.views:
-    other = street.render(request.domain, view=view, **size)
-    eye = street.camera(request.domain, view=view, **size)
-    scene[view] = _encode(other['image'])
+  for view in views:
+    eye = street.camera(domain, **which, view=view)
+    scene[view] = _encode(street.render(domain, **which, view=view)['image'])
     scene[f'motion_{view}'] = cameras.motion(camera, eye).astype(np.float32)
   return scene
 
 
 def render_scenes(
-  request: Request, *, workers: int
-) -> Iterator[dict[str, object]]:
+  domain: str,
+  indices: range,
+  *,
+  seed: int,
+  height: int,
+  width: int,
+  workers: int,
+  views: Sequence[str] = (),
+) -> Iterator[dict[str, Any]]:
   """Renders scenes in several processes, in the order of their indices.
 
   Args:
-    request: which scenes; its `step` is ignored.
+    domain: the domain, see `street.render`.
+    indices: which scenes.
+    seed: seed of the collection.
+    height: rows.
+    width: columns.
     workers: number of processes; the result does not depend on it.
+    views: the views besides the left one.
 
   Yields:
     What `encode_scene` returns.
+
+  Raises:
+    RuntimeError: a process died.
   """
+  request = {'domain': domain, 'seed': seed, 'height': height, 'width': width}
+  request['views'] = views
   processes, queues, threads = [], [], []
   try:
     for k in range(workers):
-      share = dataclasses.replace(
-        request, start=request.start + k, step=workers
-      )
-      processes.append(_start(share))
+      processes.append(_start(indices[k::workers], request))
       queues.append(queue.Queue(_AHEAD))
-      threads.append(
-        threading.Thread(
-          target=_receive, args=(processes[-1], queues[-1]), daemon=True
-        )
-      )
-      threads[-1].start()
-    for index in range(request.start, request.stop):
-      scene = queues[(index - request.start) % workers].get()
+      pair = processes[k], queues[k]
+      threads.append(threading.Thread(target=_receive, args=pair, daemon=True))
+      threads[k].start()
+    for place, index in enumerate(indices):
+      scene = queues[place % workers].get()
       if scene is None:
         raise RuntimeError(f'a process that renders streets died at {index}')
       yield scene
@@ -144,7 +135,7 @@ def render_scenes(
       process.stdout.close()
 
 
-def _start(request: Request) -> subprocess.Popen:
+def _start(indices: range, request: dict[str, Any]) -> subprocess.Popen:
   root = pathlib.Path(__file__).resolve().parents[2]
   paths = [str(root), os.environ.get('PYTHONPATH', '')]
   environment = os.environ | {
@@ -156,32 +147,27 @@ def _start(request: Request) -> subprocess.Popen:
     'MALLOC_MMAP_THRESHOLD_': '1000000000',
     'MALLOC_TRIM_THRESHOLD_': '1000000000',
   }
+  places = indices.start, indices.stop, indices.step
   return subprocess.Popen(
-    [sys.executable, '-m', __name__, json.dumps(dataclasses.asdict(request))],
+    [sys.executable, '-c', _COMMAND, json.dumps([places, request])],
     stdin=subprocess.DEVNULL,
     stdout=subprocess.PIPE,
     env=environment,
   )
 
 
-def _receive(process: subprocess.Popen, scenes: queue.Queue) -> None:
-  """Puts what a process sends into a queue, and None at its end."""
-  while True:
-    try:
-      scenes.put(pickle.load(process.stdout))
-    except (EOFError, pickle.UnpicklingError):
-      scenes.put(None)
-      return
-
-
-def _main() -> None:
+def serve() -> None:
+  """Writes the scenes of a request in `sys.argv` to stdout, one pickle each."""
   cv2.setNumThreads(1)
-  request = json.loads(sys.argv[1])
-  request = Request(**request | {'views': tuple(request['views'])})
-  for index in range(request.start, request.stop, request.step):
-    pickle.dump(encode_scene(request, index), sys.stdout.buffer)
+  places, request = json.loads(sys.argv[1])
+  for index in range(*places):
+    pickle.dump(encode_scene(index=index, **request), sys.stdout.buffer)
     sys.stdout.buffer.flush()
 
 
-if __name__ == '__main__':
-  _main()
+def _receive(process: subprocess.Popen, scenes: queue.Queue) -> None:
+  """Puts what a process sends into a queue, and None at its end."""
+  with contextlib.suppress(EOFError, pickle.UnpicklingError):
+    while True:
+      scenes.put(pickle.load(process.stdout))
+  scenes.put(None)

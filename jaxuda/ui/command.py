@@ -225,9 +225,16 @@ def define_views() -> None:
   flags.DEFINE_bool('window', False, 'Overlapping pieces at full resolution.')
 
 
-def define_data() -> None:
+def define_data(side: str = 'target') -> None:
   """Defines the flags that say where the data of a run lie."""
   flags.DEFINE_string('data_dir', None, 'Where TFDS keeps its data.')
   flags.DEFINE_string(
-    'manual_dir', None, 'Where the target dataset was downloaded to.'
+    'manual_dir', None, f'Where the {side} dataset was downloaded to.'
+  )
+
+
+def define_checkpoint(default: str = 'last') -> None:
+  """Defines the flag that chooses a checkpoint of a run."""
+  flags.DEFINE_string(
+    'checkpoint', default, 'Of a run: last, best (by the main mIoU) or a step.'
   )

@@ -71,57 +71,50 @@ class Progress:
         line is redrawn, and 10 elsewhere.
       parent: the loop inside which this one runs, now and then; its rate does
         not count the time spent here.
-      clock: seconds, for tests.
+      clock: returns seconds; another one is for tests.
     """
     self.done, self.total = start, total
     self._name, self._unit, self._clock = name, unit, clock
     self._stream = stream or (parent._stream if parent else sys.stderr)
     self._parent = parent
     self._live = self._stream.isatty()
-    if interval is None:
-      interval = 0.5 if self._live else 10.0
-    self._interval = interval
+    self._interval = interval or (0.5 if self._live else 10.0)
     self._marks = collections.deque([(clock(), start)])
-    self._started = False
-    self._shown = float('-inf')
+    self._started, self._shown = False, float('-inf')
     self._values = {}
     self._bar = self._task = None
+    self._stack = contextlib.ExitStack()
 
   def __enter__(self) -> 'Progress':
     if self._parent:
-      self._pause = self._parent.pause()
-      self._pause.__enter__()
+      self._stack.enter_context(self._parent.pause())
     if not self._live:
       return self
-    if self._parent:
-      # Only one live display may run at a time.
-      self._bar = self._parent._bar
-    else:
-      self._bar = rich.progress.Progress(
-        rich.progress.TextColumn('{task.description}'),
-        rich.progress.BarColumn(bar_width=10),
-        # Many losses take a second line.
-        rich.progress.TextColumn(
-          '{task.fields[text]}', table_column=rich.table.Column(ratio=1)
-        ),
-        expand=True,
-        console=rich.console.Console(file=self._stream),
-      )
-      self._bar.start()
+    # Only one live display may run at a time.
+    self._bar = self._parent._bar if self._parent else self._open_bar()
     self._task = self._bar.add_task(
       self._name, total=self.total, completed=self.done, text=''
     )
+    if self._parent:
+      self._stack.callback(self._bar.remove_task, self._task)
     return self
+
+  def _open_bar(self) -> rich.progress.Progress:
+    # Many losses take a second line.
+    wide = rich.table.Column(ratio=1)
+    bar = rich.progress.Progress(
+      rich.progress.TextColumn('{task.description}'),
+      rich.progress.BarColumn(bar_width=10),
+      rich.progress.TextColumn('{task.fields[text]}', table_column=wide),
+      expand=True,
+      console=rich.console.Console(file=self._stream),
+    )
+    return self._stack.enter_context(bar)
 
   def __exit__(self, *unused: Any) -> None:
     if self._shown > float('-inf'):
       self._show()
-    if self._parent:
-      self._pause.__exit__(None, None, None)
-      if self._bar:
-        self._bar.remove_task(self._task)
-    elif self._bar:
-      self._bar.stop()
+    self._stack.close()
 
   @contextlib.contextmanager
   def pause(self) -> Iterator[None]:

@@ -1,4 +1,4 @@
-"""Folders of pictures: which files are one, how results are named."""
+"""Folders of pictures: their files, and the names of results."""
 
 from collections.abc import Sequence
 import os
@@ -9,24 +9,8 @@ from jaxuda import errors
 # What a camera, a phone or a data set brings; anything else in the folder (a
 # README, a list of files) is not an image that failed.
 SUFFIXES = (
-  '.png',
-  '.jpg',
-  '.jpeg',
-  '.jpe',
-  '.jp2',
-  '.bmp',
-  '.dib',
-  '.gif',
-  '.webp',
-  '.avif',
-  '.tif',
-  '.tiff',
-  '.ppm',
-  '.pgm',
-  '.pbm',
-  '.pnm',
-  '.tga',
-  '.exr',
+  *('.png', '.jpg', '.jpeg', '.jpe', '.jp2', '.bmp', '.dib', '.gif', '.webp'),
+  *('.avif', '.tif', '.tiff', '.ppm', '.pgm', '.pbm', '.pnm', '.tga', '.exr'),
   '.hdr',
 )
 

@@ -1,8 +1,7 @@
-"""Panels of what a network sees and says, and PNG files. Needs no TF."""
+"""Panels of what a network sees and says, and picture files. Needs no TF."""
 
 from collections.abc import Mapping, Sequence
 import os
-import pathlib
 from typing import Any
 
 import cv2
@@ -12,10 +11,13 @@ from PIL import ImageOps
 from PIL import UnidentifiedImageError
 
 from jaxuda import errors
+from jaxuda.ui import files
 
+# Pixels between cells, of a heading's height, and of the widest cell.
 _MARGIN = 4
 _HEADING = 18
 _WIDEST = 640
+# Colour of what is none of the classes.
 IGNORED = (0, 0, 0)
 
 
@@ -29,10 +31,20 @@ def color_labels(label: np.ndarray, colors: np.ndarray) -> np.ndarray:
   Returns:
     uint8 [..., 3] RGB.
   """
-  table = np.empty((len(colors) + 1, 3), np.uint8)
-  table[:-1], table[-1] = colors, IGNORED
+  table = np.array([*colors, IGNORED], np.uint8)
   inside = (label >= 0) & (label < len(colors))
   return table[np.where(inside, label, len(colors))]
+
+
+def apply_colormap(share: np.ndarray, colormap: int) -> np.ndarray:
+  """Paints numbers in 0..1 [H, W], NaN as 0, by a colormap of OpenCV.
+
+  Returns:
+    uint8 [H, W, 3] RGB.
+  """
+  level = np.round(255 * np.clip(np.nan_to_num(share), 0, 1)).astype(np.uint8)
+  picture = cv2.applyColorMap(level, colormap)
+  return np.ascontiguousarray(picture[..., ::-1])
 
 
 def color_depth(
@@ -42,17 +54,16 @@ def color_depth(
 
   Args:
     depth: [H, W] metres, > 0.
-    valid: bool [H, W]; what is not valid is painted black.
+    valid: bool [H, W]; what is not valid is painted black. None where all is
+      that is not NaN.
 
   Returns:
     uint8 [H, W, 3] RGB. 4 m and nearer is the bright end, infinity the dark.
   """
-  inverse = 4.0 / np.maximum(np.asarray(depth, np.float32), 4.0)
-  level = np.round(255 * np.nan_to_num(inverse)).astype(np.uint8)
-  picture = cv2.applyColorMap(level, cv2.COLORMAP_INFERNO)[..., ::-1]
-  if valid is not None:
-    picture = np.where(valid[..., None], picture, np.uint8(0))
-  return np.ascontiguousarray(picture)
+  depth = np.asarray(depth, np.float32)
+  picture = apply_colormap(4.0 / np.maximum(depth, 4.0), cv2.COLORMAP_INFERNO)
+  picture[np.isnan(depth) if valid is None else ~valid] = IGNORED
+  return picture
 
 
 def self_information(logits: np.ndarray) -> np.ndarray:
@@ -68,10 +79,8 @@ def self_information(logits: np.ndarray) -> np.ndarray:
 
 
 def color_information(information: np.ndarray) -> np.ndarray:
-  """Paints self-information [H, W] in [0, 1]: dark is sure, bright is not."""
-  level = np.round(255 * np.clip(information, 0, 1)).astype(np.uint8)
-  picture = cv2.applyColorMap(level, cv2.COLORMAP_VIRIDIS)[..., ::-1]
-  return np.ascontiguousarray(picture)
+  """Paints self-information [H, W] in 0..1: dark is sure, bright is not."""
+  return apply_colormap(information, cv2.COLORMAP_VIRIDIS)
 
 
 def make_panel(
@@ -90,28 +99,27 @@ def make_panel(
     colors: uint8 [C, 3].
 
   Returns:
-    uint8 [height, width, 3] RGB with a heading over every column. Images more
-    than 640 wide are shown at a half, a third, ... of their size.
+    What `make_training_panel` returns.
   """
   size = batch['image'].shape[1:3]
-  columns = {
-    'image': batch['image'],
-    'ground truth': [
-      color_labels(fit(x, size), colors) for x in batch['label']
-    ],
-    'prediction': color_labels(prediction['logits'].argmax(-1), colors),
-  }
+  logits, depths = prediction['logits'], {}
   if 'depth' in prediction:
-    columns['depth'] = [color_depth(x) for x in prediction['depth']]
+    depths['depth'] = prediction['depth']
   if 'depth' in batch:
-    columns['true depth'] = [
-      color_depth(fit(depth, size), valid=fit(valid, size))
+    depths['true depth'] = [
+      np.where(fit(valid, size), fit(depth, size), np.nan)
       for depth, valid in zip(batch['depth'], batch['depth_valid'], strict=True)
     ]
-  columns['self-information'] = [
-    color_information(x) for x in self_information(prediction['logits'])
-  ]
-  return lay_out(_thin_out(columns))
+  shown = {
+    'image': {'image': batch['image']},
+    'label': {
+      'ground truth': [fit(x, size) for x in batch['label']],
+      'prediction': logits.argmax(-1),
+    },
+    'depth': depths,
+    'share': {'self-information': self_information(logits)},
+  }
+  return make_training_panel(shown, colors=colors)
 
 
 def make_training_panel(
@@ -122,11 +130,12 @@ def make_training_panel(
   Args:
     shown: kind -> heading -> maps of the batch. The kind says how they are
       painted: 'image' [B, H, W, 3] RGB in 0..255; 'label' int [B, H, W];
-      'depth' [B, H, W] metres; 'share' [B, H, W] in 0..1.
+      'depth' [B, H, W] metres, NaN = none; 'share' [B, H, W] in 0..1.
     colors: uint8 [C, 3].
 
   Returns:
-    uint8 [height, width, 3] RGB with a heading over every column.
+    uint8 [height, width, 3] RGB with a heading over every column. Images more
+    than 640 wide are shown at a half, a third, ... of their size.
   """
   paint = {
     'image': lambda x: np.clip(np.round(x), 0, 255).astype(np.uint8),
@@ -139,7 +148,10 @@ def make_training_panel(
     for kind in paint  # A jitted function returns its keys sorted.
     for heading, maps in shown.get(kind, {}).items()
   }
-  return lay_out(_thin_out(columns))
+  # A panel is looked at, not measured.
+  every = -(-next(iter(columns.values()))[0].shape[1] // _WIDEST)
+  thin = {k: [x[::every, ::every] for x in v] for k, v in columns.items()}
+  return lay_out(thin)
 
 
 def make_comparison(
@@ -158,23 +170,14 @@ def make_comparison(
     colors: uint8 [C, 3].
 
   Returns:
-    uint8 [height, width, 3] RGB with a heading over every column.
+    What `make_training_panel` returns.
   """
-  size = images.shape[1:3]
-  columns = {
-    'image': images,
-    'ground truth': [color_labels(fit(x, size), colors) for x in truth],
+  truth = [fit(x, images.shape[1:3]) for x in truth]
+  shown = {
+    'image': {'image': images},
+    'label': {'ground truth': truth, **predictions},
   }
-  for name, maps in predictions.items():
-    columns[name] = [color_labels(x, colors) for x in maps]
-  return lay_out(_thin_out(columns))
-
-
-def _thin_out(columns):
-  """Makes large images smaller: a panel is looked at, not measured."""
-  width = next(iter(columns.values()))[0].shape[1]
-  every = -(-width // _WIDEST)
-  return {k: [x[::every, ::every] for x in v] for k, v in columns.items()}
+  return make_training_panel(shown, colors=colors)
 
 
 def draw_legend(
@@ -195,11 +198,10 @@ def draw_legend(
 def stack(pictures: Sequence[np.ndarray]) -> np.ndarray:
   """Puts RGB pictures below one another, left-aligned on white."""
   width = max(p.shape[1] for p in pictures)
-  pad = [((0, 0), (0, width - p.shape[1]), (0, 0)) for p in pictures]
   return np.concatenate(
     [
-      np.pad(p, w, constant_values=255)
-      for p, w in zip(pictures, pad, strict=True)
+      np.pad(p, ((0, 0), (0, width - p.shape[1]), (0, 0)), constant_values=255)
+      for p in pictures
     ]
   )
 
@@ -235,17 +237,14 @@ def write_png(
     colors: uint8 [C, 3]; ids are then written as an indexed colour picture
       whose index 255 (ignored) is black.
   """
-  path = pathlib.Path(path)
-  path.parent.mkdir(parents=True, exist_ok=True)
   image = Image.fromarray(np.ascontiguousarray(picture))
   if colors is not None:
     image = image.convert('P') if image.mode != 'L' else image
     palette = np.zeros((256, 3), np.uint8)
     palette[: len(colors)] = colors
     image.putpalette(palette.ravel().tolist())
-  part = path.with_name(path.name + '.part')
-  image.save(part, format='PNG')
-  part.rename(path)
+  with files.atomic(path) as part:
+    image.save(part, format='PNG')
 
 
 def read_image(path: str | os.PathLike) -> np.ndarray:
@@ -293,15 +292,9 @@ def lay_out(columns: Mapping[str, Sequence[np.ndarray]]) -> np.ndarray:
   """
   first = next(iter(columns.values()))
   count, (height, width) = len(first), first[0].shape[:2]
-  picture = np.full(
-    (
-      _HEADING + count * (height + _MARGIN),
-      len(columns) * (width + _MARGIN) - _MARGIN,
-      3,
-    ),
-    255,
-    np.uint8,
-  )
+  total = _HEADING + count * (height + _MARGIN)
+  across = len(columns) * (width + _MARGIN) - _MARGIN
+  picture = np.full((total, across, 3), 255, np.uint8)
   for i, (name, cells) in enumerate(columns.items()):
     x = i * (width + _MARGIN)
     write_text(picture[:, x : x + width], name, (2, 13))
@@ -316,15 +309,6 @@ def write_text(
 ) -> None:
   """Writes black text whose base line starts at (x, y), in place."""
   # OpenCV draws only into contiguous arrays; a slice is drawn on a copy.
-  canvas = np.ascontiguousarray(picture)
-  cv2.putText(
-    canvas,
-    text,
-    position,
-    cv2.FONT_HERSHEY_SIMPLEX,
-    0.4,
-    (0, 0, 0),
-    1,
-    cv2.LINE_AA,
-  )
+  canvas, font = np.ascontiguousarray(picture), cv2.FONT_HERSHEY_SIMPLEX
+  cv2.putText(canvas, text, position, font, 0.4, (0, 0, 0), 1, cv2.LINE_AA)
   picture[...] = canvas

@@ -1,6 +1,7 @@
 """Label maps over the pictures that they are of, as a video. Needs no TF."""
 
 from collections.abc import Iterable, Iterator
+import itertools
 import os
 import pathlib
 
@@ -8,10 +9,11 @@ import cv2
 import numpy as np
 
 from jaxuda import errors
+from jaxuda.ui import files
 from jaxuda.ui import panels
 
-VIDEOS = ('.mp4', '.avi')
 _CODECS = {'.mp4': 'mp4v', '.avi': 'MJPG'}
+VIDEOS = tuple(_CODECS)
 
 
 def read_video(path: str | os.PathLike) -> Iterator[np.ndarray]:
@@ -22,34 +24,26 @@ def read_video(path: str | os.PathLike) -> Iterator[np.ndarray]:
   """
   if not pathlib.Path(path).is_file():
     raise errors.UserError(f'no file {path}; expected a video')
-  capture = cv2.VideoCapture(str(path))
+  capture, count = cv2.VideoCapture(str(path)), 0
   try:
-    count = 0
-    while True:
-      found, frame = capture.read()
-      if not found:
-        break
+    while (read := capture.read())[0]:
       count += 1
-      yield np.ascontiguousarray(frame[..., ::-1])
-    if not count:
-      raise errors.UserError(f'{path} has no frame that OpenCV reads')
+      yield np.ascontiguousarray(read[1][..., ::-1])
   finally:
     capture.release()
+  if not count:
+    raise errors.UserError(f'{path} has no frame that OpenCV reads')
 
 
 def frame_rate(path: str | os.PathLike) -> float:
   """Returns the frames a second of a video; 25 where it does not say."""
-  capture = cv2.VideoCapture(str(path))
-  try:
-    return capture.get(cv2.CAP_PROP_FPS) or 25.0
-  finally:
-    capture.release()
+  return cv2.VideoCapture(str(path)).get(cv2.CAP_PROP_FPS) or 25.0
 
 
 def blend(
   image: np.ndarray, label: np.ndarray, colors: np.ndarray
 ) -> np.ndarray:
-  """Returns picture and colours in equal parts.
+  """Returns picture and colours in equal parts, uint8 [H, W, 3] RGB.
 
   Args:
     image: uint8 [H, W, 3] RGB.
@@ -87,25 +81,23 @@ def write_video(
     raise errors.UserError(
       f'{path} is no video; expected a name ending in {" or ".join(VIDEOS)}'
     )
-  path.parent.mkdir(parents=True, exist_ok=True)
-  part = path.with_name('part.' + path.name)
-  writer, size, count = None, None, 0
+  labelled = iter(labelled)
+  first = next(labelled, None)
+  if first is None:
+    return 0
+  size, count = first[0].shape[1::-1], 0
   codec = cv2.VideoWriter_fourcc(*_CODECS[path.suffix])
-  try:
-    for frame, label in labelled:
-      if writer is None:
-        size = frame.shape[1::-1]
-        writer = cv2.VideoWriter(str(part), codec, rate, size)
-        if not writer.isOpened():
-          raise errors.UserError(f'OpenCV cannot write {path}')
-      shown = blend(frame, label, colors)
-      if shown.shape[1::-1] != size:
-        shown = cv2.resize(shown, size)
-      writer.write(np.ascontiguousarray(shown[..., ::-1]))
-      count += 1
-  finally:
-    if writer is not None:
+  with files.atomic(path) as part:
+    writer = cv2.VideoWriter(str(part), codec, rate, size)
+    try:
+      if not writer.isOpened():
+        raise errors.UserError(f'OpenCV cannot write {path}')
+      for frame, label in itertools.chain([first], labelled):
+        shown = blend(frame, label, colors)
+        if shown.shape[1::-1] != size:
+          shown = cv2.resize(shown, size)
+        writer.write(np.ascontiguousarray(shown[..., ::-1]))
+        count += 1
+    finally:
       writer.release()
-  if count:
-    part.rename(path)
   return count

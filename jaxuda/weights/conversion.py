@@ -1,8 +1,8 @@
-"""A foreign file as a network of ours, with every key accounted for."""
+"""Conversion of a foreign file to a network of ours, all keys accounted for."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 import dataclasses
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -11,22 +11,19 @@ from jaxuda.models import pretrained
 from jaxuda.weights import families
 from jaxuda.weights import reading
 
-Flat = dict[str, np.ndarray]
 
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Row:
+class Row(NamedTuple):
   """A line of the report.
 
   Attributes:
     status: 'matched', 'dropped', 'unexpected', 'missing', 'mismatched' or
       'random'.
-    keys: of the file; for 'missing' those that it lacks.
-    note: why, or what follows.
+    keys: keys of the file; for 'missing' those that it lacks.
+    note: the reason, or what follows.
   """
 
   status: str
-  keys: tuple[str, ...]
+  keys: Sequence[str]
   note: str = ''
 
 
@@ -41,9 +38,9 @@ class Network:
     report: every key of the file, accounted for.
   """
 
-  arrays: Flat
+  arrays: dict[str, np.ndarray]
   record: dict[str, Any]
-  report: tuple[Row, ...] = ()
+  report: Sequence[Row] = ()
 
 
 def convert(
@@ -56,15 +53,15 @@ def convert(
   """Recognises a file's network and brings it to our layout.
 
   Args:
-    file: what `reading.read` returned.
-    network: which of the file's networks.
+    file: the file, from `reading.read`.
+    network: which of its networks: 'student', 'teacher' or 'disc'.
     family: see `families.recognise`.
-    partial: take what fits; else a key that is unexpected, missing or of
+    partial: take what fits; otherwise a key that is unexpected, missing or of
       another shape is an error.
 
   Raises:
-    UserError: no such network in the file, none that is known, or one that
-      does not fit.
+    UserError: the file has no such network, or an unknown one, or one that does
+      not fit.
   """
   stored = file.arrays(network)
   prefix = families.strip_prefix(list(stored))
@@ -88,9 +85,14 @@ def convert(
   report = _report(file, network, prefix, match, dropped)
   if not found.whole:
     note = 'all but the backbone, in whatever network begins with it'
-    report = (*report, Row(status='random', keys=(), note=note))
-  if not partial:
-    _check(file, report)
+    report.append(Row('random', (), note))
+  fitting = ('matched', 'dropped', 'random')
+  bad = [row for row in report if row.status not in fitting]
+  if bad and not partial:
+    raise errors.UserError(
+      f'{file.path} does not fit: {"; ".join(map(describe, bad[:4]))};'
+      ' --partial takes what fits'
+    )
   return Network(
     arrays={'/'.join(path): array for path, array in match.filled.items()},
     record={
@@ -105,59 +107,38 @@ def convert(
         '/'.join(path) for path in (*match.missing, *match.mismatched)
       ),
       'batches_tracked': any(k.endswith('num_batches_tracked') for k in stored),
-      'unused': {
-        k: list(state_dict[k].shape)
-        for k in dropped.get(families.UNUSED_REASON, ())
-      },
     },
     report=report,
   )
 
 
 def _report(file, network, prefix, match, dropped):
-  taken = len(match.filled)
   note = f'{file.kind} file, {network}'
   if prefix:
     note += f', prefix {prefix!r} taken off'
-  rows = [Row(status='matched', keys=('',) * taken, note=note)]
-  for reason, keys in dropped.items():
-    rows.append(Row(status='dropped', keys=tuple(keys), note=reason))
-  others = [name for name in file.networks if name != network]
-  if file.other or others:
-    rows.append(
-      Row(
-        status='dropped',
-        keys=(*others, *file.other),
-        note='entries of the file beside the network',
-      )
-    )
-  if match.unexpected:
-    rows.append(Row(status='unexpected', keys=match.unexpected))
-  if match.missing:
-    keys = tuple(match.missing.values())
-    rows.append(Row(status='missing', keys=keys, note='stays random'))
-  for key, there, here in match.mismatched.values():
-    rows.append(
-      Row(
-        status='mismatched',
-        keys=(key,),
-        note=f'{there} there, {here} here (HWIO); stays random',
-      )
-    )
-  return tuple(rows)
-
-
-def _check(file, report):
-  bad = [r for r in report if r.status not in ('matched', 'dropped', 'random')]
-  if bad:
-    raise errors.UserError(
-      f'{file.path} does not fit: {"; ".join(map(describe, bad[:4]))};'
-      ' --partial takes what fits'
-    )
+  beside = [*(name for name in file.networks if name != network), *file.other]
+  mismatched = {
+    key: f'{there} there, {here} here (HWIO); stays random'
+    for key, there, here in match.mismatched.values()
+  }
+  rows = [
+    *(Row('dropped', keys, reason) for reason, keys in dropped.items()),
+    Row('dropped', beside, 'entries of the file beside the network'),
+    Row('unexpected', match.unexpected),
+    Row('missing', tuple(match.missing.values()), 'stays random'),
+    *(Row('mismatched', (key,), note) for key, note in mismatched.items()),
+  ]
+  matched = Row('matched', ('',) * len(match.filled), note)
+  return [matched, *(row for row in rows if row.keys)]
 
 
 def describe(row: Row, *, shown: int = 4) -> str:
-  """Returns a row of a report as one line."""
+  """Returns a row of a report as one line.
+
+  Args:
+    row: the row.
+    shown: the most keys that are named.
+  """
   keys = [k for k in row.keys if k]
   text = f'{row.status:<10} {len(row.keys):>4}'
   if keys:
@@ -171,14 +152,14 @@ class Fit:
   """Weights laid into a network.
 
   Attributes:
-    arrays: for every leaf of the network, by path; None where it stays random.
-    random: the paths that stay random.
-    unused: paths of the weights that the network has no place for.
+    arrays: path of every leaf of the network -> array; None if it stays random.
+    random: paths of the leaves that stay random.
+    unused: paths of the weights for which the network has no place.
   """
 
   arrays: dict[str, np.ndarray | None]
-  random: tuple[str, ...]
-  unused: tuple[str, ...]
+  random: list[str]
+  unused: list[str]
 
 
 def fit(
@@ -190,70 +171,61 @@ def fit(
   number of classes, or a branch that the weights do not have.
 
   Args:
-    weights: what `convert` or `prepared.read` returned.
-    expected: 'params/...' -> array or ShapeDtypeStruct, the whole network.
-    whole: nothing may stay random.
+    weights: weights from `convert` or `converted.read`.
+    expected: path 'params/...' -> array or ShapeDtypeStruct, the whole network.
+    whole: whether nothing may stay random.
 
   Raises:
     UserError: the backbone does not fit, or with `whole` anything.
   """
   file = weights.record['file']
-  arrays, random = {}, []
+  arrays = {}
   for path, leaf in expected.items():
     array = weights.arrays.get(path)
-    there = 'nothing' if array is None else f'{list(array.shape)}'
-    if array is not None and array.shape == tuple(leaf.shape):
-      arrays[path] = array.astype(leaf.dtype)
-      continue
-    if whole or path.split('/')[1] == 'backbone':
+    fits = array is not None and array.shape == tuple(leaf.shape)
+    if not fits and (whole or path.split('/')[1] == 'backbone'):
+      there = 'nothing' if array is None else f'{list(array.shape)}'
       raise errors.UserError(
         f'{file} ({weights.record["title"]}) has {there} for {path}; the'
         f' network of the config expects {list(leaf.shape)}'
       )
-    arrays[path] = None
-    random.append(path)
-  if not any(path.split('/')[1] == 'backbone' for path in arrays):
+    arrays[path] = array.astype(leaf.dtype) if fits else None
+  if 'backbone' not in modules(expected):
     raise errors.UserError(f'{file} has no network for a config to begin with')
-  unused = [
-    path
-    for path in weights.arrays
-    if path not in expected or arrays[path] is None
-  ]
-  return Fit(arrays=arrays, random=tuple(random), unused=tuple(unused))
+  return Fit(
+    arrays=arrays,
+    random=[path for path, array in arrays.items() if array is None],
+    unused=[path for path in weights.arrays if arrays.get(path) is None],
+  )
 
 
-# What a network does before and inside its backbone.
+# Options that a backbone's weights depend on.
 INPUT = ('stride_at', 'image_order', 'image_mean', 'image_scale')
 
 
 def differing(
   weights: Network, options: Any, fields: Sequence[str] | None = None
 ) -> dict[str, Any]:
-  """Returns the options that weights ask for and a network does not have.
+  """Returns the options in which a network differs from what weights ask for.
 
   Args:
     weights: see `Network`.
     options: the network's `deeplab.Options`.
-    fields: which of them; all if None.
+    fields: the fields to compare; all if None.
 
   Returns:
     field -> the value that the weights ask for.
   """
   result = {}
   for field, value in weights.record['network'].items():
-    if fields is not None and field not in fields:
-      continue
     here = getattr(options, field)
-    if isinstance(value, list | tuple):
-      same = np.allclose(np.asarray(value), np.asarray(here), rtol=1e-4)
-      value = tuple(value)
-    else:
-      same = value == here
-    if not same:
-      result[field] = value
+    several = isinstance(value, list | tuple)
+    same = np.allclose(value, here, rtol=1e-4) if several else value == here
+    if not same and (fields is None or field in fields):
+      result[field] = tuple(value) if several else value
   return result
 
 
-def modules(paths: Sequence[str]) -> list[str]:
-  """Returns the modules that paths are of: 'layer6' for its eight leaves."""
+def modules(paths: Iterable[str]) -> list[str]:
+  """Returns the modules of paths: 'layer6' once for its eight leaves."""
   return sorted({path.split('/')[1] for path in paths})

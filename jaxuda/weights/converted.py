@@ -1,6 +1,6 @@
 """The folder that a conversion leaves: one network in our layout.
 
-weights.json         where it is from, what it asks for, what became of each key
+weights.json         its origin, what it asks for, what became of each key
 weights.safetensors  'params/backbone/conv1/kernel' -> array
 """
 
@@ -12,6 +12,7 @@ import safetensors
 from safetensors import numpy as safetensors_numpy
 
 from jaxuda import errors
+from jaxuda.ui import files
 from jaxuda.weights import conversion
 from jaxuda.weights import reading
 from jaxuda.weights import writing
@@ -30,20 +31,13 @@ def write(folder: str | os.PathLike, network: conversion.Network) -> None:
   Raises:
     UserError: there is a file of that name.
   """
-  folder = pathlib.Path(folder)
-  if folder.exists() and not folder.is_dir():
-    raise errors.UserError(f'{folder} is a file; expected a folder')
-  folder.mkdir(parents=True, exist_ok=True)
+  folder = files.check_folder(folder)
   rows = [conversion.describe(row, shown=1000) for row in network.report]
   record = {**network.record, 'report': rows}
   # The record last: it makes the folder a conversion.
-  for name, write_to in (
-    (_ARRAYS, lambda p: writing.write_arrays(p, network.arrays)),
-    (_RECORD, lambda p: p.write_text(json.dumps(record, indent=2) + '\n')),
-  ):
-    part = folder / f'{name}.part'
-    write_to(part)
-    part.rename(folder / name)
+  writing.write_arrays(folder / _ARRAYS, network.arrays)
+  with files.atomic(folder / _RECORD) as part:
+    part.write_text(json.dumps(record, indent=2) + '\n')
 
 
 def read(
@@ -52,8 +46,8 @@ def read(
   """Reads a conversion's folder, or a foreign file by converting it.
 
   Args:
-    path: a folder that `write` wrote, or a file that `reading.read` reads.
-    network: which network of a file.
+    path: a folder from `write`, or a file for `reading.read`.
+    network: which network of a file: 'student', 'teacher' or 'disc'.
 
   Raises:
     UserError: neither of the two, or a damaged one.

@@ -1,4 +1,4 @@
-"""Which network a state dict is of, by its keys and shapes."""
+"""Recognition of published networks by the keys and shapes of a state dict."""
 
 from collections.abc import Callable, Mapping, Sequence
 import dataclasses
@@ -19,9 +19,7 @@ from jaxuda.models import gio_ada
 from jaxuda.models import pretrained
 from jaxuda.models import resnet
 
-Shapes = Mapping[str, tuple[int, ...]]
-
-# What torchvision's networks were trained on, in our units (RGB, 0..255).
+# The input of torchvision's networks in our units (RGB, 0..255).
 _TORCHVISION_INPUT = {
   'image_order': 'rgb',
   'image_mean': (123.675, 116.28, 103.53),
@@ -33,35 +31,31 @@ _CAFFE_INPUT = {
   'image_scale': (1.0, 1.0, 1.0),
 }
 
-_BATCHES = 'running statistics have a constant momentum here'
+# Why keys are left out on purpose.
+_UNUSED = 'saved by the official code, used by nothing'
 _HEAD = 'a head of the classes that it was pretrained on'
-_CTRL = 'the decoders of CTRL, of which there is none here'
-UNUSED_REASON = 'saved by the official code, used by nothing'
-_INSTANCE = 'running statistics of instance norms, which use none'
-# What the official code saves and does not use; keys -> shapes at full size.
-UNUSED = {
-  'depdis': {
-    'enc4_4.weight': (16, 128, 1, 1),
-    'enc4_4.bias': (16,),
-    'dec4.weight': (2048, 128, 1, 1),
-    'dec4.bias': (2048,),
-  }
+_BATCHES = {
+  r'.*num_batches_tracked$': 'running statistics have a constant momentum here'
+}
+_INSTANCE = {
+  r'.*\.(running_mean|running_var|num_batches_tracked)$': (
+    'running statistics of instance norms, which use none'
+  )
 }
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Family:
-  """What a state dict was recognised as.
+  """A published network that a state dict was recognised as.
 
   Attributes:
     name: 'dada', 'corda', ...
-    title: in words.
-    module: the network of ours that it fills.
-    example: shape of its input, channels last.
-    key: our path (without the collection) -> the key in the state dict.
-    whole: False where only the backbone of `module` is filled.
-    network: options of `deeplab.Options` that the weights ask for.
-    structure: what else says which network it is, for the record.
+    title: the same in words.
+    module: the network of ours that the state dict fills.
+    example: shape of the module's input, channels last.
+    whole: False if only the module's backbone is filled.
+    network: fields of `deeplab.Options` that the weights ask for.
+    structure: further fields that say which network it is, for the record.
     drops: pattern of keys -> why they are left out.
   """
 
@@ -69,14 +63,18 @@ class Family:
   title: str
   module: nn.Module
   example: Sequence[int] = (1, 64, 64, 3)
-  key: Callable[[Sequence[str]], str] = pretrained.torch_key
   whole: bool = True
   network: Mapping[str, Any] = dataclasses.field(default_factory=dict)
   structure: Mapping[str, Any] = dataclasses.field(default_factory=dict)
   drops: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
+  @property
+  def key(self) -> Callable[[Sequence[str]], str]:
+    """The map from our paths, without the collection, to official keys."""
+    return key_of(self.name, self.structure)
+
   def variables(self) -> dict[str, Any]:
-    """Returns the shapes of what the state dict is to fill."""
+    """Returns the shapes of all arrays that the state dict is to fill."""
     example = jax.ShapeDtypeStruct(tuple(self.example), jnp.float32)
     variables = jax.eval_shape(self.module.init, jax.random.key(0), example)
     if self.whole:
@@ -87,10 +85,40 @@ class Family:
 
   def reason(self, key: str) -> str | None:
     """Returns why a key is left out on purpose; None if it is not."""
-    for pattern, reason in self.drops.items():
+    for pattern, reason in (*self.drops.items(), *_BATCHES.items()):
       if re.match(pattern, key):
         return reason
     return None
+
+
+def key_of(
+  family: str, structure: Mapping[str, Any]
+) -> Callable[[Sequence[str]], str]:
+  """Returns the map from our paths to the keys of a family.
+
+  Args:
+    family: see `Family.name`.
+    structure: see `Family.structure`; of a CycleGAN generator its 'blocks'.
+  """
+  if family == 'cyclegan':
+    return functools.partial(
+      pretrained.generator_key, blocks=structure['blocks']
+    )
+  return {
+    # The only head of DACS has the name of ADVENT's other one.
+    'dacs': lambda p: pretrained.torch_key(p).replace('layer6.', 'layer5.'),
+    'ctrl': lambda p: f'backbone.{pretrained.torch_key(p)}',
+    'patch_discriminator': pretrained.patch_key,
+    'vgg16': lambda p: pretrained.vgg_key(p[1:]),
+    'adaptsegnet_vgg': _adaptsegnet_key,
+  }.get(family, pretrained.torch_key)
+
+
+def _adaptsegnet_key(path):
+  if path[0] == 'semantic':
+    key = pretrained.torch_key(('layer6', *path[1:]))
+    return key.replace('layer6.', 'classifier.')
+  return pretrained.vgg_key(path[1:], adaptsegnet=True)
 
 
 def strip_prefix(keys: Sequence[str]) -> str:
@@ -98,30 +126,30 @@ def strip_prefix(keys: Sequence[str]) -> str:
 
   DataParallel writes 'module.', the Caffe converter 'Scale.'.
   """
-  prefix = ''
-  while True:
-    rest = [k[len(prefix) :] for k in keys]
-    heads = {k.partition('.')[0] for k in rest}
-    head = next(iter(heads)) if len(heads) == 1 else ''
-    inner = {k.partition('.')[2] for k in rest}
-    known = {'conv1.weight', 'features.0.weight'} & inner
-    if head != 'module' and not (head and known and head != 'features'):
-      return prefix
-    prefix += f'{head}.'
+  heads = {key.partition('.')[0] for key in keys}
+  inner = [key.partition('.')[2] for key in keys]
+  head = heads.pop() if len(heads) == 1 else 'features'
+  known = {'conv1.weight', 'features.0.weight'} & set(inner)
+  if head == 'module' or (known and head != 'features'):
+    return f'{head}.{strip_prefix(inner)}'
+  return ''
 
 
 def recognise(
-  shapes: Shapes, *, wrapped: bool = False, family: str = ''
+  shapes: Mapping[str, tuple[int, ...]],
+  *,
+  wrapped: bool = False,
+  family: str = '',
 ) -> Family:
-  """Says which network the entries of a state dict are.
+  """Finds the network that a state dict holds.
 
   Args:
     shapes: PyTorch key, without prefix, -> shape.
     wrapped: the state dict was one entry of a training's checkpoint.
-    family: the answer, where keys do not tell: 'init', 'dacs', 'torchvision'.
+    family: the answer where keys do not tell: 'init', 'dacs', 'torchvision'.
 
   Raises:
-    UserError: no network that is known, or none called `family`.
+    UserError: no known network, or none called `family`.
   """
   if family and family not in ('init', 'dacs', 'torchvision'):
     raise errors.UserError(
@@ -129,15 +157,25 @@ def recognise(
       ' that keys alone may not tell apart'
     )
   if 'model.10.conv_block.1.weight' in shapes:
-    return _generator(shapes)
+    blocks = len({k.split('.')[1] for k in shapes if '.conv_block.1.' in k})
+    title = f'CycleGAN generator, {blocks} blocks, {{channels}} channels in'
+    module, kernel = generators.Generator, shapes['model.1.weight']
+    return _plain('cyclegan', title, module, kernel, _INSTANCE, blocks=blocks)
   if 'features.0.weight' in shapes:
     return _vgg(shapes)
   if {'0.weight', '2.weight', '8.weight'} <= shapes.keys():
-    return _discriminator(shapes)
+    title = 'discriminator of {channels} channels'
+    module, kernel = discriminators.FcDiscriminator, shapes['0.weight']
+    return _plain('discriminator', title, module, kernel)
   if {'model.0.weight', 'model.11.weight'} <= shapes.keys():
-    return _patch_discriminator(shapes)
+    title = 'PatchGAN discriminator of {channels} channels'
+    module, kernel = discriminators.PatchDiscriminator, shapes['model.0.weight']
+    return _plain('patch_discriminator', title, module, kernel, _INSTANCE)
   if 'backbone.layer1.0.conv1.weight' in shapes:
-    return _ctrl(shapes)
+    inner = {k.removeprefix('backbone.'): v for k, v in shapes.items()}
+    reason = 'the decoders of CTRL, of which there is none here'
+    network, drops = _caffe(_backbone(inner)), {r'(decoder|head_\w+)\.': reason}
+    return _backbone_only('ctrl', 'CTRL, its backbone', network, drops)
   if 'layer1.0.conv1.weight' in shapes:
     return _resnet(shapes, wrapped, family)
   some = ', '.join(sorted(shapes)[:3])
@@ -150,81 +188,50 @@ def recognise(
 
 def _resnet(shapes, wrapped, family):
   backbone = _backbone(shapes)
-  caffe = _asked(backbone)
-  drops = {r'.*num_batches_tracked$': _BATCHES}
   if 'heads.S.conv2d_list.0.weight' in shapes:
-    return _corda(shapes, caffe, drops)
+    return _corda(shapes, backbone)
   if 'layer6.conv2d_list.0.bias' in shapes:
-    return _two_branches(shapes, caffe, drops)
+    return _two_branches(shapes, backbone)
   if family == 'torchvision' or ('fc.weight' in shapes and family != 'init'):
-    return Family(
-      name='torchvision',
-      title=f'torchvision {backbone}, ImageNet',
-      module=_deeplab(2, caffe),
-      whole=False,
-      network={
-        'backbone': backbone,
-        'stride_at': 'conv2',
-        **_TORCHVISION_INPUT,
-      },
-      drops={**drops, r'fc\.': _HEAD},
-    )
+    network = {'backbone': backbone, 'stride_at': 'conv2', **_TORCHVISION_INPUT}
+    title = f'torchvision {backbone}, ImageNet'
+    return _backbone_only('torchvision', title, network, {r'fc\.': _HEAD})
   single = 'layer5.conv2d_list.0.bias' in shapes
   if single and (family == 'dacs' or (wrapped and family != 'init')):
-    network = _asked(backbone, active_rates=2)
     classes = shapes['layer5.conv2d_list.0.bias'][0]
-    return Family(
-      name='dacs',
-      title=f'DACS, {classes} classes',
-      module=_deeplab(classes, network),
-      key=as_layer5,
-      network=network,
-      structure={'classes': classes},
-      drops=drops,
-    )
-  return Family(
-    name='init',
-    title=f'DeepLab-v2 {backbone} initialisation (Caffe)',
-    module=_deeplab(2, caffe),
-    whole=False,
-    network=caffe,
-    drops={**drops, r'(layer5|fc)\.': _HEAD},
-  )
+    network = _caffe(backbone, active_rates=2)
+    return _whole('dacs', 'DACS', network, classes=classes)
+  title = f'DeepLab-v2 {backbone} initialisation (Caffe)'
+  drops = {r'(layer5|fc)\.': _HEAD}
+  return _backbone_only('init', title, _caffe(backbone), drops)
 
 
-def _asked(backbone, **heads):
+def _caffe(backbone, **heads):
   """What published weights ask for; smaller networks are ours, and vary."""
   if backbone not in ('resnet101', 'resnet50'):
     return {'backbone': backbone}
-  caffe = {'stride_at': 'conv1', **_CAFFE_INPUT}
-  return {'backbone': backbone, **caffe, **heads}
+  return {'backbone': backbone, 'stride_at': 'conv1', **_CAFFE_INPUT, **heads}
 
 
-def _two_branches(shapes, network, drops):
+def _two_branches(shapes, backbone):
   """ADVENT, DADA and Depth Distribution."""
-  classes = shapes['layer6.conv2d_list.0.bias'][0]
+  drops = {}
   if 'enc5_1.weight' in shapes:
-    name, structure = 'depdis', {'depth': True, 'density': True}
-    drops = {**drops, r'(enc4_4|dec4)\.': UNUSED_REASON}
+    name, title = 'depdis', 'Depth Distribution'
+    structure = {'depth': True, 'density': True}
+    drops = {r'(enc4_4|dec4)\.': _UNUSED}
   elif 'enc4_1.weight' in shapes:
-    name = 'dada'
+    name, title = 'dada', 'DADA'
     structure = {'depth': True, 'fuse': 'dec4.weight' in shapes}
   else:
-    name = 'advent'
+    name, title = 'advent', 'ADVENT'
     structure = {'multi_level': 'layer5.conv2d_list.0.bias' in shapes}
-  titles = {'depdis': 'Depth Distribution', 'dada': 'DADA', 'advent': 'ADVENT'}
-  return Family(
-    name=name,
-    title=f'{titles[name]}, {classes} classes',
-    module=_deeplab(classes, network, **structure),
-    network=_asked(network['backbone'], active_rates=0, depth_scale=1.0),
-    structure={'classes': classes, **structure},
-    drops=drops,
-  )
+  network = _caffe(backbone, active_rates=0, depth_scale=1.0)
+  classes = shapes['layer6.conv2d_list.0.bias'][0]
+  return _whole(name, title, network, drops, classes=classes, **structure)
 
 
-def _corda(shapes, network, drops):
-  classes = shapes['heads.S.conv2d_list.0.bias'][0]
+def _corda(shapes, backbone):
   prefix = 'initial_task_prediction_heads.'
   structure = {'structure': 'simple_aux'}
   if f'{prefix}layers.S.0.conv1.weight' in shapes:
@@ -234,153 +241,96 @@ def _corda(shapes, network, drops):
       structure |= {'structure': 'full', 'initial_semantic': 'bottleneck'}
     elif f'{prefix}conv_out.S.conv2d_list.0.weight' in shapes:
       structure |= {'structure': 'full', 'initial_semantic': 'backbone'}
-  network = _asked(network['backbone'], active_rates=2)
-  return Family(
-    name='corda',
-    title=f'CorDA ({", ".join(map(str, structure.values()))}), {classes}'
-    ' classes',
-    module=corda.CorDA(
-      classes=classes, options=deeplab.Options(**network), **structure
-    ),
-    network=network,
-    structure={'classes': classes, **structure},
-    drops=drops,
-  )
-
-
-def _ctrl(shapes):
-  inner = {
-    k.removeprefix('backbone.'): v
-    for k, v in shapes.items()
-    if k.startswith('backbone.')
-  }
-  network = _asked(_backbone(inner))
-  return Family(
-    name='ctrl',
-    title='CTRL, its backbone',
-    module=_deeplab(2, network),
-    key=lambda path: f'backbone.{pretrained.torch_key(path)}',
-    whole=False,
-    network=network,
-    drops={
-      r'.*num_batches_tracked$': _BATCHES,
-      r'(decoder|head_\w+)\.': _CTRL,
-    },
+  return _whole(
+    'corda',
+    f'CorDA ({", ".join(map(str, structure.values()))})',
+    _caffe(backbone, active_rates=2),
+    classes=shapes['heads.S.conv2d_list.0.bias'][0],
+    module=corda.CorDA,
+    **structure,
   )
 
 
 def _vgg(shapes):
-  pattern = re.compile(r'features\.\d+\.weight')
-  count = sum(bool(pattern.fullmatch(k)) for k in shapes)
   if 'classifier.conv2d_list.0.bias' in shapes:
-    classes = shapes['classifier.conv2d_list.0.bias'][0]
-    network = {'backbone': 'vgg16_adaptsegnet', **_CAFFE_INPUT}
-    return Family(
-      name='adaptsegnet_vgg',
-      title=f'AdaptSegNet VGG-16, {classes} classes',
-      module=_gio_ada(classes, network, depth=False, decoder='aspp'),
-      key=functools.partial(vgg_path, adaptsegnet=True),
-      network=network,
-      structure={'classes': classes, 'decoder': 'aspp', 'depth': False},
+    return _whole(
+      'adaptsegnet_vgg',
+      'AdaptSegNet VGG-16',
+      {'backbone': 'vgg16_adaptsegnet', **_CAFFE_INPUT},
+      classes=shapes['classifier.conv2d_list.0.bias'][0],
+      module=gio_ada.GioAda,
+      decoder='aspp',
+      depth=False,
     )
+  count = sum(bool(re.fullmatch(r'features\.\d+\.weight', k)) for k in shapes)
   if count != 13 or 'features.28.weight' not in shapes:
     raise errors.UserError(
       f'a VGG of {count} convolutions; expected VGG-16 (13, without norms) or'
       " AdaptSegNet's"
     )
-  network = {'backbone': 'vgg16', **_TORCHVISION_INPUT}
+  return _backbone_only(
+    'vgg16',
+    'torchvision VGG-16, ImageNet',
+    {'backbone': 'vgg16', **_TORCHVISION_INPUT},
+    {r'classifier\.': _HEAD},
+    module=gio_ada.GioAda,
+  )
+
+
+def _whole(
+  name, title, network, drops=(), *, classes, module=deeplab.DeepLab, **fields
+):
+  """A network all of which is filled; `fields` are the module's."""
+  structure = {'classes': classes, **fields}
   return Family(
-    name='vgg16',
-    title='torchvision VGG-16, ImageNet',
-    module=_gio_ada(2, network),
-    key=vgg_path,
+    name=name,
+    title=f'{title}, {classes} classes',
+    module=module(options=deeplab.Options(**network), **structure),
+    network=network,
+    structure=structure,
+    drops=dict(drops),
+  )
+
+
+def _backbone_only(name, title, network, drops, *, module=deeplab.DeepLab):
+  return Family(
+    name=name,
+    title=title,
+    module=module(classes=2, options=deeplab.Options(**network)),
     whole=False,
     network=network,
-    drops={r'classifier\.': _HEAD},
+    drops=drops,
   )
 
 
-def vgg_path(path: Sequence[str], *, adaptsegnet: bool = False) -> str:
-  """Returns the key of a parameter of a network on VGG-16."""
-  if path[0] == 'semantic':  # AdaptSegNet's head.
-    key = pretrained.torch_key(('layer6', *path[1:]))
-    return key.replace('layer6.', 'classifier.')
-  return pretrained.vgg_key(path[1:], adaptsegnet=adaptsegnet)
-
-
-def _discriminator(shapes):
-  width, channels = shapes['0.weight'][:2]
+def _plain(name, title, module, kernel, drops=(), **fields):
+  """A network without a backbone; `kernel` is the shape of its first one."""
+  width, channels = kernel[:2]
   return Family(
-    name='discriminator',
-    title=f'discriminator of {channels} channels',
-    module=discriminators.FcDiscriminator(width=width),
+    name=name,
+    title=title.format(channels=channels),
+    module=module(width=width, **fields),
     example=(1, 32, 32, channels),
-    structure={'channels': channels, 'width': width},
+    structure={'channels': channels, 'width': width, **fields},
+    drops=dict(drops),
   )
-
-
-def _patch_discriminator(shapes):
-  width, channels = shapes['model.0.weight'][:2]
-  return Family(
-    name='patch_discriminator',
-    title=f'PatchGAN discriminator of {channels} channels',
-    module=discriminators.PatchDiscriminator(width=width),
-    example=(1, 32, 32, channels),
-    key=pretrained.patch_key,
-    structure={'channels': channels, 'width': width},
-    drops={r'.*\.(running_mean|running_var|num_batches_tracked)$': _INSTANCE},
-  )
-
-
-def _generator(shapes):
-  blocks = len({k.split('.')[1] for k in shapes if '.conv_block.1.' in k})
-  width, channels = shapes['model.1.weight'][:2]
-  return Family(
-    name='cyclegan',
-    title=f'CycleGAN generator, {blocks} blocks, {channels} channels in',
-    module=generators.Generator(width=width, blocks=blocks),
-    example=(1, 16, 16, channels),
-    key=functools.partial(pretrained.generator_key, blocks=blocks),
-    structure={'channels': channels, 'width': width, 'blocks': blocks},
-    drops={r'.*\.(running_mean|running_var|num_batches_tracked)$': _INSTANCE},
-  )
-
-
-def _deeplab(classes, network, **structure):
-  return deeplab.DeepLab(
-    classes=classes, options=deeplab.Options(**network), **structure
-  )
-
-
-def _gio_ada(classes, network, **structure):
-  return gio_ada.GioAda(
-    classes=classes, options=deeplab.Options(**network), **structure
-  )
-
-
-def as_layer5(path: Sequence[str]) -> str:
-  """Returns DACS's key: its only head has the name of ADVENT's other one."""
-  return pretrained.torch_key(path).replace('layer6.', 'layer5.')
 
 
 def _backbone(shapes):
   """Returns the name of the ResNet that the entries are of."""
-  first = [f'layer{i + 1}.0.conv1.weight' for i in range(4)]
-  third = 'layer1.0.conv3.weight'
-  if third not in shapes or not all(k in shapes for k in first):
+  third = shapes.get('layer1.0.conv3.weight')
+  if third is None:
     raise errors.UserError(
       'a ResNet without bottlenecks, such as ResNet-18 or 34; expected'
       ' ResNet-101 or 50'
     )
+  stages = [f'layer{i}.' for i in range(1, 5)]
   blocks = tuple(
-    len(
-      {k.split('.')[1] for k in shapes if re.match(rf'layer{i + 1}\.\d+\.', k)}
-    )
-    for i in range(4)
+    len({k.split('.')[1] for k in shapes if k.startswith(stage)})
+    for stage in stages
   )
-  planes = tuple(shapes[k][0] for k in first)
-  stem = shapes['conv1.weight'][0]
-  expansion = shapes[third][0] // planes[0]
+  planes = tuple(shapes.get(f'{s}0.conv1.weight', (0,))[0] for s in stages)
+  stem, expansion = shapes['conv1.weight'][0], third[0] // planes[0]
   for name, size in resnet.SIZES.items():
     there = tuple(size.blocks), tuple(size.planes), size.stem, size.expansion
     if there == (blocks, planes, stem, expansion):

@@ -8,11 +8,11 @@ storages one after the other, each behind its number of elements.
 
 from collections.abc import Callable, Mapping
 import dataclasses
+import functools
 import hashlib
 import os
 import pathlib
 import pickle
-from typing import Any, BinaryIO
 import zipfile
 
 import numpy as np
@@ -22,7 +22,7 @@ from jaxuda import errors
 from jaxuda.weights import unpickle
 
 _MAGIC = 0x1950A86A20F9469CFC6C
-# Where a training's checkpoint keeps networks, and what they are.
+# Entry of a training's checkpoint -> the network that it holds.
 WRAPPERS = {
   'model': 'student',
   'model_state_dict': 'student',
@@ -42,7 +42,7 @@ class File:
     kind: 'zip', 'legacy' or 'safetensors'.
     networks: network ('student', 'teacher', 'disc') -> key -> a function that
       reads the array.
-    other: what else the file holds, by name; it is not read.
+    other: names of the file's other entries, which are not read.
     wrapped: whether the networks are entries of a training's checkpoint.
   """
 
@@ -78,7 +78,7 @@ def read(path: str | os.PathLike) -> File:
   """Reads the structure of a file; arrays are read when they are asked for.
 
   Args:
-    path: a .pth, .pt, .pkl or .safetensors file; what counts is the content.
+    path: a .pth, .pt, .pkl or .safetensors file; the content decides.
 
   Raises:
     UserError: no such file, not a checkpoint, a damaged one, or one whose
@@ -145,54 +145,21 @@ def _read_zip(path):
     return unpickle.load(f, find_storage=find)
 
 
-class _Tail:
-  """The storages at the end of a legacy file, found once they are counted."""
-
-  def __init__(self, path: pathlib.Path):
-    self._path = path
-    self._kinds: dict[str, tuple[np.dtype, int]] = {}
-    self._starts: dict[str, int] = {}
-
-  def find(
-    self, key: str, dtype: np.dtype, size: int, view: Any
-  ) -> unpickle.Storage:
-    """Returns a storage, or the part of it that a view of old times is."""
-    self._kinds.setdefault(key, (dtype, size))
-    start, count = 0, size
-    if view is not None:
-      _, start, count = view
-      if not 0 <= start <= start + count <= size:
-        raise ValueError('a view reaches beyond its storage')
-    width = dtype.itemsize
-
-    def load():
-      with self._path.open('rb') as f:
-        f.seek(self._starts[key] + start * width)
-        return f.read(count * width)
-
-    return unpickle.Storage(dtype, count, load)
-
-  def locate(self, file: BinaryIO, keys: list[Any], end: int) -> None:
-    """Finds where each storage is, from the file's position on."""
-    for key in map(str, keys):
-      if key not in self._kinds:
-        raise ValueError(f'storage {key} has no tensor')
-      dtype, size = self._kinds[key]
-      count = int.from_bytes(file.read(8), 'little', signed=True)
-      self._starts[key] = file.tell()
-      if count != size or file.tell() + count * dtype.itemsize > end:
-        raise ValueError(f'storage {key} is cut short')
-      file.seek(count * dtype.itemsize, os.SEEK_CUR)
-    missing = self._kinds.keys() - self._starts.keys()
-    if missing:
-      raise ValueError(f'storage {min(missing)} is missing')
-
-
 def _read_legacy(path):
-  tail = _Tail(path)
+  kinds: dict[str, tuple[np.dtype, int]] = {}
+  data: dict[str, memoryview] = {}
+
+  def find(key, dtype, size, view):
+    # In old files a storage may be a view, a part of another one.
+    kinds.setdefault(key, (dtype, size))
+    _, first, count = (key, 0, size) if view is None else view
+    if not 0 <= first <= first + count <= size:
+      raise ValueError('a view reaches beyond its storage')
+    part = slice(first * dtype.itemsize, (first + count) * dtype.itemsize)
+    return unpickle.Storage(dtype, count, lambda: data[key][part])
+
   with path.open('rb') as f:
-    magic = unpickle.load(f)
-    if magic != _MAGIC:
+    if unpickle.load(f) != _MAGIC:
       raise errors.UserError(
         'it is a pickle, but not of torch.save; expected a state dict'
       )
@@ -200,16 +167,23 @@ def _read_legacy(path):
     system = unpickle.load(f)
     if isinstance(system, dict) and not system.get('little_endian', True):
       raise errors.UserError('it is big-endian; expected little-endian')
-    tree = unpickle.load(f, find_storage=tail.find)
+    tree = unpickle.load(f, find_storage=find)
     keys = unpickle.load(f)
-    if not isinstance(keys, list):
-      raise ValueError('no list of storages')
-    tail.locate(f, keys, path.stat().st_size)
+    rest = memoryview(f.read())
+  for key in map(str, keys):
+    dtype, size = kinds[key]
+    count = int.from_bytes(rest[:8], 'little', signed=True)
+    end = 8 + size * dtype.itemsize
+    data[key], rest = rest[8:end], rest[end:]
+    if count != size or len(data[key]) != end - 8:
+      raise ValueError(f'storage {key} is cut short')
+  if kinds.keys() != data.keys():
+    raise ValueError(f'storage {min(kinds.keys() - data.keys())} is missing')
   return tree
 
 
 def _from_tree(path, kind, tree) -> File:
-  """Finds the networks in what was unpickled."""
+  """Finds the networks in an unpickled tree."""
   if unpickle.is_state_dict(tree):
     networks = {'student': _readers(tree)}
     return File(path=path, kind=kind, networks=networks, wrapped=False)
@@ -236,31 +210,17 @@ def _readers(state_dict):
 
 
 def _read_safetensors(path) -> File:
-  with safetensors.safe_open(path, framework='numpy') as f:
-    keys = list(f.keys())
+  file = safetensors.safe_open(path, framework='numpy')
+  keys = file.keys()
   if not keys:
     raise errors.UserError('it holds no tensor; expected a state dict')
-
-  def reader(key):
-    def read_one():
-      with safetensors.safe_open(path, framework='numpy') as f:
-        return f.get_tensor(key)
-
-    return read_one
-
-  prefixed: dict[str, dict[str, Callable[[], np.ndarray]]] = {}
-  for key in keys:
-    head, _, rest = key.partition('.')
-    network = WRAPPERS.get(head)
-    prefixed.setdefault(network or '', {})[rest if network else key] = reader(
-      key
-    )
+  readers = {key: functools.partial(file.get_tensor, key) for key in keys}
+  networks: dict[str, dict[str, Callable[[], np.ndarray]]] = {}
+  for key, reader in readers.items():
+    wrapper, _, rest = key.partition('.')
+    networks.setdefault(WRAPPERS.get(wrapper, ''), {})[rest] = reader
   # A CycleGAN's keys begin with 'model.' too, as all of one network.
-  if '' in prefixed or set(prefixed) == {'student'}:
-    return File(
-      path=path,
-      kind='safetensors',
-      networks={'student': {key: reader(key) for key in keys}},
-      wrapped='' not in prefixed,
-    )
-  return File(path=path, kind='safetensors', networks=prefixed)
+  wrapped = '' not in networks
+  if not wrapped or networks.keys() == {'student'}:
+    networks = {'student': readers}
+  return File(path=path, kind='safetensors', networks=networks, wrapped=wrapped)

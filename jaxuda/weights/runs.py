@@ -1,4 +1,4 @@
-"""Runs as weights and weights as runs."""
+"""Runs as weights, and weights as runs."""
 
 from collections.abc import Callable
 import dataclasses
@@ -35,88 +35,79 @@ def read(
 
   Args:
     workdir: the run's folder.
-    which: 'last', 'best' or a step.
-    network: 'student', 'teacher' or 'disc' (or another name in the state).
+    which: its checkpoint: 'last', 'best' or a step.
+    network: 'student', 'teacher', 'disc' or another name in the state.
 
   Raises:
     UserError: no such run, checkpoint or network.
   """
   run = workdir_lib.load(workdir, which=which)
-  nets = {**run.state.nets, 'student': run.state.nets['task']}
-  if run.state.teacher is not None:
-    nets['teacher'] = run.state.teacher
-  if network not in nets:
-    raise errors.UserError(
-      f'{workdir} has no {network}; expected one of {", ".join(sorted(nets))}'
-    )
-  net = nets[network]
-  return of_state(
-    run.method,
-    net,
-    name=run.config.name,
-    file=f'{pathlib.Path(workdir).name} (step {run.step})',
-    network=network,
-  )
+  file = f'{pathlib.Path(workdir).name} (step {run.step})'
+  return of_run(run, network=network, file=file)
 
 
-def of_state(
-  method: Any, net: Any, *, name: str, file: str, network: str
+def of_run(
+  run: workdir_lib.Run, *, network: str = 'student', file: str = ''
 ) -> conversion.Network:
-  """Describes a network of a state.
+  """Describes one network of a run in memory.
 
   Args:
-    method: the state's method.
-    net: the `state.Net`.
-    name: of the method.
-    file: where it is from, for messages.
-    network: which network of the method it is.
+    run: the run.
+    network: see `read`.
+    file: the run's origin, for messages.
+
+  Raises:
+    UserError: the run has no such network, or no other framework has.
   """
+  nets = {**run.state.nets, 'teacher': run.state.teacher}
+  nets['student'] = nets.get('task')
+  net = nets.get(network)
+  if net is None:
+    known = sorted(name for name, net in nets.items() if net is not None)
+    raise errors.UserError(
+      f'{file} has no {network}; expected one of {", ".join(known)}'
+    )
   tree = {'params': net.params, 'batch_stats': net.batch_stats}
-  arrays = {
-    path: np.asarray(x)
-    for path, x in checkpoint.flatten(jax.device_get(tree)).items()
+  arrays = checkpoint.flatten(jax.device_get(tree))
+  name = run.config.name
+  record = {
+    'title': f'{name}, {network}',
+    'file': file,
+    'sha256': None,
+    'of': network,
+    **_describe(run.method, name, network),
+    'random': [],
   }
-  family, structure, options = _describe(method, name, network)
   return conversion.Network(
-    arrays=arrays,
-    record={
-      'family': family,
-      'title': f'{name}, {network}',
-      'file': file,
-      'sha256': None,
-      'of': network,
-      'network': options,
-      'structure': structure,
-      'random': [],
-    },
+    arrays={path: np.asarray(x) for path, x in arrays.items()}, record=record
   )
 
 
 def _describe(method, name, network):
-  """Returns (family, structure, options) of a method's network."""
+  """Returns the fields 'family', 'structure' and 'network' of a record."""
   if network in ('disc', 'disc_output', 'disc_aux', 'disc_main'):
-    return 'discriminator', {}, {}
+    return {'family': 'discriminator', 'structure': {}, 'network': {}}
   if network not in ('student', 'teacher', 'task'):
     raise errors.UserError(
       f'no names of another framework for the network {network} of {name};'
       ' expected student, teacher or disc'
     )
   module = method.task
-  options = {field: getattr(module.options, field) for field in _OPTIONS}
-  fields = {
-    f.name: getattr(module, f.name)
-    for f in dataclasses.fields(module)
-    if f.name not in ('options', 'parent', 'name')
-  }
   if isinstance(module, corda.CorDA):
-    return 'corda', fields, options
-  if not isinstance(module, deeplab.DeepLab):
-    return name, fields, options
-  if name == 'dacs':
-    return 'dacs', fields, options
-  if module.density:
-    return 'depdis', fields, options
-  return ('dada' if module.depth else 'advent'), fields, options
+    family = 'corda'
+  elif not isinstance(module, deeplab.DeepLab) or name == 'dacs':
+    family = name
+  elif module.density:
+    family = 'depdis'
+  else:
+    family = 'dada' if module.depth else 'advent'
+  fields = {f.name for f in dataclasses.fields(module)}
+  fields -= {'options', 'parent', 'name'}
+  return {
+    'family': family,
+    'structure': {field: getattr(module, field) for field in sorted(fields)},
+    'network': {field: getattr(module.options, field) for field in _OPTIONS},
+  }
 
 
 def from_weights(
@@ -127,16 +118,16 @@ def from_weights(
 ) -> workdir_lib.Run:
   """Puts weights into the network of a config, ready to be evaluated.
 
-  What the weights ask for (input normalisation, place of the strides, heads)
-  replaces the config's options.
+  Options that the weights ask for (input normalisation, place of the strides,
+  heads) replace the config's.
 
   Args:
-    weights: what `prepared.read` returned.
-    config: a copy of it becomes the run's.
-    report: told in a line what was replaced.
+    weights: weights from `converted.read`.
+    config: the config, a copy of which becomes the run's.
+    report: called with a line that says which options were replaced.
 
   Raises:
-    UserError: something of the network is not in the weights, or the reverse.
+    UserError: the weights lack a part of the network, or have another one.
   """
   config = ml_collections.ConfigDict(config.to_dict())
   options = methods.create(config).network

@@ -17,7 +17,7 @@ import numpy as np
 from jaxuda import errors
 
 # PyTorch's storage classes and dtypes by name.
-_DTYPES = {
+DTYPES = {
   'Float': np.dtype('<f4'),
   'Double': np.dtype('<f8'),
   'Half': np.dtype('<f2'),
@@ -29,8 +29,18 @@ _DTYPES = {
   'Byte': np.dtype('u1'),
   'Bool': np.dtype('?'),
 }
-# Python 2 spells them otherwise.
-_BUILTINS = ('builtins', '__builtin__')
+
+
+# A pickle can set the state of any object that it has in hand, so every class
+# below says what becomes of that.
+
+
+def _refuse_state(self, state):
+  raise pickle.UnpicklingError(f'a {type(self).__name__} has no state')
+
+
+def _ignore_state(self, state):
+  del self, state
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -38,17 +48,16 @@ class Storage:
   """The memory that tensors are views of, read when it is asked for.
 
   Attributes:
-    dtype: of its elements.
+    dtype: type of the elements.
     size: number of elements.
-    read: returns its bytes.
+    read: function that returns the bytes.
   """
 
   dtype: np.dtype
   size: int
   read: Callable[[], Any]
 
-  def __setstate__(self, state: Any) -> None:
-    raise pickle.UnpicklingError('a storage has no state')
+  __setstate__ = _refuse_state
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -57,9 +66,9 @@ class Tensor:
 
   Attributes:
     storage: see `Storage`.
-    offset: of the first element, in elements.
-    shape: of the array.
-    strides: in elements.
+    offset: place of the first element in the storage, in elements.
+    shape: shape of the array.
+    strides: steps between neighbours along each axis, in elements.
   """
 
   storage: Storage
@@ -67,8 +76,7 @@ class Tensor:
   shape: tuple[int, ...]
   strides: tuple[int, ...]
 
-  def __setstate__(self, state: Any) -> None:
-    raise pickle.UnpicklingError('a tensor has no state')
+  __setstate__ = _refuse_state
 
   def array(self) -> np.ndarray:
     """Reads the tensor.
@@ -98,21 +106,17 @@ class _Inert:
   """Stands for an object that is not looked at; keeps nothing of it."""
 
   __slots__ = ()
+  __setstate__ = _ignore_state
 
   def __new__(cls, *unused_args, **unused_kwargs):
     return super().__new__(cls)
-
-  def __setstate__(self, state):
-    del state
 
 
 class _Dict(dict):
   """OrderedDict and defaultdict; attributes such as `_metadata` are dropped."""
 
   __slots__ = ()
-
-  def __setstate__(self, state):
-    del state
+  __setstate__ = _ignore_state
 
 
 class _DefaultDict(_Dict):
@@ -127,30 +131,30 @@ class _Type:
   """The class of a storage, or a dtype."""
 
   __slots__ = ('dtype',)
+  __setstate__ = _refuse_state
 
   def __init__(self, dtype):
     self.dtype = dtype
 
-  def __setstate__(self, state):
-    raise pickle.UnpicklingError('a type has no state')
+
+class _NumberType(_Type):
+  """A NumPy dtype, whose state is a byte order: the machine's in all files."""
+
+  __slots__ = ()
+  __setstate__ = _ignore_state
 
 
 class _Function:
-  """A function that a pickle may call; unlike a plain one it can't be changed.
-
-  A pickle can set attributes of what it has in hand.
-  """
+  """A function that a pickle may call."""
 
   __slots__ = ('_call',)
+  __setstate__ = _refuse_state
 
   def __init__(self, call):
     self._call = call
 
   def __call__(self, *args):
     return self._call(*args)
-
-  def __setstate__(self, state):
-    raise pickle.UnpicklingError('a function has no state')
 
 
 def _rebuild(storage, offset, shape, strides, *unused):
@@ -162,15 +166,6 @@ def _rebuild(storage, offset, shape, strides, *unused):
   if len(shape) != len(strides) or any(type(n) is not int for n in numbers):
     raise pickle.UnpicklingError('a tensor with a malformed shape')
   return Tensor(storage, offset, shape, strides)
-
-
-def _rebuild_typed(storage, offset, shape, strides, grad, hooks, kind, *unused):
-  """A tensor whose storage has no type of its own."""
-  del grad, hooks
-  tensor = _rebuild(storage, offset, shape, strides)
-  count = storage.size * storage.dtype.itemsize // kind.dtype.itemsize
-  storage = dataclasses.replace(storage, dtype=kind.dtype, size=count)
-  return dataclasses.replace(tensor, storage=storage)
 
 
 def _number(kind, data=b''):
@@ -185,85 +180,52 @@ def _number_type(code, *unused):
   return _NumberType(np.dtype(code))
 
 
-class _NumberType(_Type):
-  __slots__ = ()
-
-  def __setstate__(self, state):
-    """The byte order, which is the machine's on all that is in use."""
-    del state
-
-
-_FUNCTIONS = {
-  ('torch._utils', '_rebuild_tensor'): _rebuild,
-  ('torch._utils', '_rebuild_tensor_v2'): _rebuild,
-  ('torch._utils', '_rebuild_tensor_v3'): _rebuild_typed,
-  ('torch._utils', '_rebuild_parameter'): lambda tensor, *unused: tensor,
-  ('numpy.core.multiarray', 'scalar'): _number,
-  ('numpy._core.multiarray', 'scalar'): _number,
-  ('numpy', 'dtype'): _number_type,
-  ('_codecs', 'encode'): lambda text, *unused: text.encode('latin1'),
-}
-_CLASSES = {
-  ('collections', 'OrderedDict'): _Dict,
-  ('collections', 'defaultdict'): _DefaultDict,
-  ('torch', 'Size'): tuple,
-  ('torch', 'device'): _Inert,
-  ('argparse', 'Namespace'): _Inert,
-}
-_PLAIN = {
-  x.__name__: x
-  for x in (bool, int, float, complex, str, list, tuple, dict, set, frozenset)
-}
+def _allowed() -> dict[tuple[str, str], Any]:
+  """Returns (module, name) -> its stand-in, for all that a pickle may name."""
+  allowed = {
+    ('torch._utils', '_rebuild_tensor'): _Function(_rebuild),
+    ('torch._utils', '_rebuild_tensor_v2'): _Function(_rebuild),
+    ('torch._utils', '_rebuild_parameter'): _Function(lambda x, *unused: x),
+    ('numpy.core.multiarray', 'scalar'): _Function(_number),
+    ('numpy._core.multiarray', 'scalar'): _Function(_number),
+    ('numpy', 'dtype'): _Function(_number_type),
+    ('_codecs', 'encode'): _Function(lambda x, *unused: x.encode('latin1')),
+    ('collections', 'OrderedDict'): _Dict,
+    ('collections', 'defaultdict'): _DefaultDict,
+    ('torch', 'Size'): tuple,
+    ('torch', 'device'): _Inert,
+    ('argparse', 'Namespace'): _Inert,
+  }
+  plain = (bool, int, float, complex, str, list, tuple, dict, set, frozenset)
+  for kind in plain:
+    for module in ('builtins', '__builtin__'):  # The latter in Python 2.
+      allowed[module, kind.__name__] = kind
+  for module in ('torch', 'torch.storage', 'torch.cuda'):
+    for name, dtype in DTYPES.items():
+      allowed[module, f'{name}Storage'] = _Type(dtype)
+      allowed[module, dtype.name] = _Type(dtype)
+  return allowed
 
 
-class Unpickler(pickle.Unpickler):
+_ALLOWED = _allowed()
+
+
+class _Unpickler(pickle.Unpickler):
   """Reads a pickle; whatever it may not name is refused by name."""
 
-  def __init__(
-    self, file: BinaryIO, *, find_storage: Callable[..., Storage] | None = None
-  ):
-    """Begins at the file's position.
-
-    Args:
-      file: binary; it is left behind the pickle.
-      find_storage: (key, dtype, size, view or None) -> the storage; None where
-        no tensor may be named.
-    """
+  def __init__(self, file, find_storage):
     super().__init__(file, encoding='utf-8')
     self._find_storage = find_storage
 
-  def find_class(self, module: str, name: str) -> Any:
-    """Returns what a name stands for.
-
-    Raises:
-      UserError: it is not one of the known harmless names.
-    """
-    if (module, name) in _FUNCTIONS:
-      return _Function(_FUNCTIONS[module, name])
-    if (module, name) in _CLASSES:
-      return _CLASSES[module, name]
-    if module in _BUILTINS and name in _PLAIN:
-      return _PLAIN[name]
-    if module in ('torch', 'torch.storage', 'torch.cuda'):
-      if name in ('UntypedStorage', '_UntypedStorage'):
-        return _Type(_DTYPES['Byte'])
-      kind = name.removesuffix('Storage')
-      if kind != name and kind in _DTYPES:
-        return _Type(_DTYPES[kind])
-      dtype = _dtype(name)
-      if dtype is not None:
-        return _Type(dtype)
+  def find_class(self, module, name):
+    if (module, name) in _ALLOWED:
+      return _ALLOWED[module, name]
     raise errors.UserError(
       f'its pickle asks for {module}.{name}; expected tensors, numbers, strings'
       ' and containers only, so nothing of it was run'
     )
 
-  def persistent_load(self, pid: Any) -> Storage:
-    """Returns the storage that a persistent id names.
-
-    Raises:
-      UserError: it names something else.
-    """
+  def persistent_load(self, pid):
     if not isinstance(pid, tuple) or len(pid) < 5 or pid[0] != 'storage':
       what = pid[0] if isinstance(pid, tuple) and pid else pid
       raise errors.UserError(
@@ -277,19 +239,15 @@ class Unpickler(pickle.Unpickler):
     )
 
 
-def _dtype(name: str) -> np.dtype | None:
-  if name == 'bfloat16':
-    return _DTYPES['BFloat16']
-  known = {x.name: x for x in _DTYPES.values()}
-  return known.get(name)
-
-
-def load(file: BinaryIO, **options: Any) -> Any:
-  """Reads one pickle.
+def load(
+  file: BinaryIO, *, find_storage: Callable[..., Storage] | None = None
+) -> Any:
+  """Reads one pickle, from the file's position on.
 
   Args:
-    file: binary; it is left behind the pickle.
-    **options: of `Unpickler`.
+    file: binary file; it is left behind the pickle.
+    find_storage: function of key, dtype, size and view (or None) that returns
+      the storage; None where no tensor may be named.
 
   Returns:
     Containers, numbers, strings and `Tensor`s.
@@ -299,7 +257,7 @@ def load(file: BinaryIO, **options: Any) -> Any:
     pickle.UnpicklingError: it is not a pickle, or a damaged one.
   """
   try:
-    return Unpickler(file, **options).load()
+    return _Unpickler(file, find_storage).load()
   except (errors.UserError, pickle.UnpicklingError):
     raise
   except Exception as e:
@@ -309,9 +267,7 @@ def load(file: BinaryIO, **options: Any) -> Any:
 
 def is_state_dict(tree: Any) -> bool:
   """Whether a tree is a mapping of strings to tensors, and has some."""
-  return (
-    isinstance(tree, dict)
-    and bool(tree)
-    and all(isinstance(k, str) for k in tree)
-    and all(isinstance(v, Tensor) for v in tree.values())
-  )
+  if not isinstance(tree, dict) or not tree:
+    return False
+  pairs = tree.items()
+  return all(isinstance(k, str) and isinstance(v, Tensor) for k, v in pairs)

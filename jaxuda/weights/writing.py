@@ -1,26 +1,24 @@
-"""Arrays by name as a file that PyTorch or safetensors reads."""
+"""Files of arrays by name that PyTorch or safetensors reads."""
 
+from collections import OrderedDict
 from collections.abc import Mapping
-import io
 import os
 import pathlib
 import pickle
 import struct
+from typing import Any
 import zipfile
 
 import numpy as np
 from safetensors import numpy as safetensors_numpy
 
 from jaxuda import errors
+from jaxuda.ui import files
+from jaxuda.weights import unpickle
 
 SUFFIXES = ('.pth', '.pt', '.safetensors')
 _STORAGES = {
-  'float32': 'FloatStorage',
-  'float64': 'DoubleStorage',
-  'float16': 'HalfStorage',
-  'int64': 'LongStorage',
-  'int32': 'IntStorage',
-  'uint8': 'ByteStorage',
+  dtype.name: f'{name}Storage' for name, dtype in unpickle.DTYPES.items()
 }
 # The only date that does not change with the clock.
 _DATE = (1980, 1, 1, 0, 0, 0)
@@ -57,18 +55,33 @@ def write(
     UserError: an unknown suffix.
   """
   path = check_path(path)
-  path.parent.mkdir(parents=True, exist_ok=True)
-  part = path.with_name(path.name + '.part')
   if path.suffix == '.safetensors':
     flat = {
       f'{name}.{key}' if name else key: x
-      for name, entries in networks.items()
-      for key, x in entries.items()
+      for name, arrays in networks.items()
+      for key, x in arrays.items()
     }
-    write_arrays(part, flat)
-  else:
-    _write_zip(part, networks)
-  part.rename(path)
+    return write_arrays(path, flat)
+  storages: list[np.ndarray] = []
+  tree = {
+    name: OrderedDict((key, np.asarray(x)) for key, x in arrays.items())
+    for name, arrays in networks.items()
+  }
+  data = _encode(tree[''] if set(tree) == {''} else tree, storages)
+  entries = {
+    'data.pkl': pickle.PROTO + b'\x02' + data + pickle.STOP,
+    'byteorder': b'little',
+    **{f'data/{i}': _little_endian(x) for i, x in enumerate(storages)},
+    'version': b'3\n',
+  }
+  with files.atomic(path) as part, zipfile.ZipFile(part, 'w') as archive:
+    for name, entry in entries.items():
+      archive.writestr(zipfile.ZipInfo(f'archive/{name}', _DATE), entry)
+
+
+def _little_endian(array):
+  little = array.astype(array.dtype.newbyteorder('<'), copy=False)
+  return memoryview(np.atleast_1d(little)).cast('B')
 
 
 def write_arrays(
@@ -78,47 +91,8 @@ def write_arrays(
   # The library takes the memory as it is, and a transposed array for a row of
   # numbers in the wrong order.
   flat = {name: _contiguous(x) for name, x in arrays.items()}
-  pathlib.Path(path).write_bytes(safetensors_numpy.save(flat))
-
-
-def _write_zip(path, networks):
-  storages: list[np.ndarray] = []
-  out = io.BytesIO()
-  out.write(pickle.PROTO + b'\x02')
-  if set(networks) == {''}:
-    _state_dict(out, networks[''], storages)
-  else:
-    out.write(pickle.EMPTY_DICT + pickle.MARK)
-    for name, entries in networks.items():
-      _string(out, name)
-      _state_dict(out, entries, storages)
-    out.write(pickle.SETITEMS)
-  out.write(pickle.STOP)
-  with zipfile.ZipFile(path, 'w', zipfile.ZIP_STORED) as archive:
-
-    def add(name, data):
-      archive.writestr(zipfile.ZipInfo(f'archive/{name}', _DATE), data)
-
-    add('data.pkl', out.getvalue())
-    add('byteorder', b'little')
-    for index, array in enumerate(storages):
-      little = array.astype(array.dtype.newbyteorder('<'), copy=False)
-      add(f'data/{index}', memoryview(np.atleast_1d(little)).cast('B'))
-    add('version', b'3\n')
-
-
-# Opcodes by hand: a pickler would look the names up in PyTorch.
-
-
-def _state_dict(out, entries, storages):
-  out.write(_global('collections', 'OrderedDict'))
-  out.write(pickle.EMPTY_TUPLE + pickle.REDUCE + pickle.MARK)
-  for key, value in entries.items():
-    array = _contiguous(value)
-    _string(out, key)
-    _tensor(out, array, str(len(storages)))
-    storages.append(array)
-  out.write(pickle.SETITEMS)
+  with files.atomic(path) as part:
+    part.write_bytes(safetensors_numpy.save(flat))
 
 
 def _contiguous(array):
@@ -126,35 +100,51 @@ def _contiguous(array):
   return np.ascontiguousarray(array).reshape(np.shape(array))
 
 
-def _tensor(out, array, key):
+def _encode(x: Any, storages: list[np.ndarray]) -> bytes:
+  """Returns a value's opcodes, and appends the arrays in it to `storages`.
+
+  By hand: a pickler would look the names up in PyTorch.
+  """
+  if isinstance(x, np.ndarray):
+    return _encode_tensor(_contiguous(x), storages)
+  if isinstance(x, bool):
+    return pickle.NEWTRUE if x else pickle.NEWFALSE
+  if isinstance(x, int):
+    return pickle.BININT + struct.pack('<i', x)
+  if isinstance(x, str):
+    data = x.encode()
+    return pickle.BINUNICODE + struct.pack('<I', len(data)) + data
+  if isinstance(x, tuple):
+    inside = b''.join(_encode(item, storages) for item in x)
+    return pickle.MARK + inside + pickle.TUPLE
+  inside = b''.join(
+    _encode(item, storages) for pair in x.items() for item in pair
+  )
+  start = pickle.EMPTY_DICT
+  if isinstance(x, OrderedDict):
+    start = _name('collections', 'OrderedDict')
+    start += pickle.EMPTY_TUPLE + pickle.REDUCE
+  return start + pickle.MARK + inside + pickle.SETITEMS
+
+
+def _encode_tensor(array, storages):
   """_rebuild_tensor_v2(storage, 0, shape, strides, False, OrderedDict())."""
   if array.dtype.name not in _STORAGES:
     raise ValueError(f'no storage of {array.dtype}')
-  strides = [s // array.dtype.itemsize for s in array.strides]
-  out.write(_global('torch._utils', '_rebuild_tensor_v2') + pickle.MARK)
-  out.write(pickle.MARK)
-  _string(out, 'storage')
-  out.write(_global('torch', _STORAGES[array.dtype.name]))
-  _string(out, key)
-  _string(out, 'cpu')
-  out.write(_int(array.size) + pickle.TUPLE + pickle.BINPERSID)
-  out.write(_int(0) + _ints(array.shape) + _ints(strides) + pickle.NEWFALSE)
-  out.write(_global('collections', 'OrderedDict') + pickle.EMPTY_TUPLE)
-  out.write(pickle.REDUCE + pickle.TUPLE + pickle.REDUCE)
+  storages.append(array)
+  strides = tuple(s // array.dtype.itemsize for s in array.strides)
+
+  def encode(*items):
+    return b''.join(_encode(item, storages) for item in items)
+
+  storage = pickle.MARK + encode('storage')
+  storage += _name('torch', _STORAGES[array.dtype.name])
+  storage += encode(str(len(storages) - 1), 'cpu', array.size)
+  storage += pickle.TUPLE + pickle.BINPERSID
+  view = encode(0, array.shape, strides, False, OrderedDict())
+  function = _name('torch._utils', '_rebuild_tensor_v2')
+  return function + pickle.MARK + storage + view + pickle.TUPLE + pickle.REDUCE
 
 
-def _global(module, name):
+def _name(module, name):
   return pickle.GLOBAL + f'{module}\n{name}\n'.encode()
-
-
-def _string(out, text):
-  data = text.encode()
-  out.write(pickle.BINUNICODE + struct.pack('<I', len(data)) + data)
-
-
-def _int(value):
-  return pickle.BININT + struct.pack('<i', value)
-
-
-def _ints(values):
-  return pickle.MARK + b''.join(map(_int, values)) + pickle.TUPLE

@@ -6,23 +6,28 @@ import cv2
 import numpy as np
 import pytest
 
-from jaxuda.streets import classes
+from jaxuda.streets import domains
 from jaxuda.streets import furniture
 from jaxuda.streets import look as looks
 from jaxuda.streets import material
 from jaxuda.streets import mesh
 from jaxuda.streets import palette
-from jaxuda.streets import people
 from jaxuda.streets import raster
 from jaxuda.streets import shadow
+from jaxuda.streets import site as sites
 from jaxuda.streets import sprites
-from jaxuda.streets import vehicles
+from jaxuda.streets import traffic
+from jaxuda.streets.domains import target
 
-SURFACE = {'material': material.PLAIN, 'colors': ((0.5, 0.5, 0.5),)}
+GREY = ((0.5, 0.5, 0.5),)
+
+
+def grey(label, **more):
+  return mesh.Surface(label, material.PLAIN, GREY, **more)
 
 
 def wall(out, z, x=(-1.0, 1.0), y=(-1.0, 1.0), label=1, **more):
-  out.panel(mesh.Frame(z=z), x, y, label=label, **{**SURFACE, **more})
+  out.panel(mesh.Frame(z=z), x, y, grey(label, **more))
 
 
 def make_look(**more):
@@ -41,8 +46,8 @@ def test_a_pillar_casts_its_shadow():
   ground = np.array(
     [[[-20, 0, 0], [20, 0, 0], [20, 0, 60], [-20, 0, 60]]], float
   )
-  out.add(ground, label=0, shadow=False, **SURFACE)
-  out.box(mesh.Frame(z=20), (-1, 0, -1), (1, 8, 1), label=2, **SURFACE)
+  out.add(ground, grey(0, shadow=False))
+  out.box(mesh.Frame(z=20), (-1, 0, -1), (1, 8, 1), grey(2))
   # 45 degrees up, to the left: the shadow is as long as the pillar is high.
   sun = np.array([-1.0, 1.0, 0.0]) / np.sqrt(2)
   shadows = shadow.draw_map(out.finish(), sun)
@@ -59,7 +64,7 @@ def test_a_pillar_casts_its_shadow():
 
 def test_facing_is_the_cosine():
   out = mesh.Mesh()
-  out.box(mesh.Frame(), (-1, 0, -1), (1, 8, 1), label=2, **SURFACE)
+  out.box(mesh.Frame(), (-1, 0, -1), (1, 8, 1), grey(2))
   wall(out, 3.0)
   wall(out, 3.0, sprite=sprites.find('wheel'))
   sun = np.array([0.6, 0.64, 0.48])
@@ -177,74 +182,97 @@ def test_marks_of_the_lens():
 
 @pytest.mark.parametrize('overcast', [True, False])
 def test_looks_are_in_range(overcast):
-  style = dataclasses.replace(
-    palette.STYLES['target'], chance={'overcast': float(overcast)}
-  )
+  table = target.OVERCAST if overcast else target.CLEAR
+  style = dataclasses.replace(target.STYLE, weather=((1.0, table),))
   for seed in range(5):
-    look = looks.sample(np.random.default_rng(seed), 'target', style=style)
+    look = looks.sample(np.random.default_rng(seed), style)
     np.testing.assert_allclose(np.linalg.norm(look.sun), 1)
     assert (look.softness > 0) == overcast
     assert look.noise > 0
     assert look.haze > 0.001
 
 
+def test_draw_by_kind():
+  draw = lambda spread: palette.draw(np.random.default_rng(0), spread)
+  rng = np.random.default_rng(0)
+  uniform = rng.uniform(2.0, 3.0)
+  assert draw((2.0, 3.0)) == uniform
+  assert draw(palette.Exp(2.0, 3.0)) == np.exp(uniform)
+  assert draw([7.0]) == 7.0
+  assert draw(range(5, 9)) in (5, 6, 7, 8)
+  # What is always the same takes nothing.
+  assert palette.draw(rng, 1.5) == 1.5
+  assert rng.random() == np.random.default_rng(0).random(2)[1]
+
+
+def test_every_weather_comes_as_often_as_it_should():
+  one, two = ({**target.CLEAR, 'clouds': float(k)} for k in (1, 2))
+  style = dataclasses.replace(target.STYLE, weather=((0.3, one), (0.7, two)))
+  rng = np.random.default_rng(0)
+  clouds = [looks.sample(rng, style).clouds for _ in range(400)]
+  assert set(clouds) == {1.0, 2.0}
+  assert np.mean(clouds) == pytest.approx(1.7, abs=0.08)
+
+
 def test_tones():
-  tone = palette.Tone((0.0, 0.0), (1.0, 1.0), (0.5, 0.5))
-  assert tone.draw(np.random.default_rng(0)) == (0.5, 0.0, 0.0)
-  source, target = (palette.STYLES[d] for d in ('source', 'target'))
-  assert source.tones.keys() == target.tones.keys()
-  assert source.chance.keys() == target.chance.keys()
+  red = dataclasses.replace(
+    target.STYLE, tones={'sign': [(0, 0, 100, 100, 50, 50)]}
+  )
+  assert red.color(np.random.default_rng(0), 'sign') == (0.5, 0.0, 0.0)
+  source, worn = (domains.STYLES[d] for d in ('source', 'target'))
+  assert source.tones.keys() == worn.tones.keys()
+  assert source.chance.keys() == worn.chance.keys()
   rng = np.random.default_rng(0)
   for kind in source.tones:
-    color = np.array([target.color(rng, kind) for _ in range(20)])
+    color = np.array([worn.color(rng, kind) for _ in range(20)])
     assert (color >= 0).all()
     assert (color <= 1).all()
 
 
 THINGS = {
-  'car': (vehicles.add_car, {}, {classes.CAR}, (2.0, 2.1, 5.0)),
-  'truck': (vehicles.add_truck, {}, {classes.TRUCK}, (2.5, 3.8, 9.6)),
-  'bus': (vehicles.add_bus, {}, {classes.BUS}, (2.6, 4.3, 12.1)),
-  'train': (vehicles.add_train, {}, {classes.TRAIN}, (2.7, 3.7, 46.0)),
-  'person': (people.add_person, {}, {classes.PERSON}, (1.3, 2.0, 0.1)),
+  'car': (traffic.add_car, {}, {mesh.CAR}, (2.0, 2.1, 5.0)),
+  'truck': (traffic.add_truck, {}, {mesh.TRUCK}, (2.5, 3.8, 9.6)),
+  'bus': (traffic.add_bus, {}, {mesh.BUS}, (2.6, 4.3, 12.1)),
+  'train': (traffic.add_train, {}, {mesh.TRAIN}, (2.7, 3.7, 46.0)),
+  'person': (traffic.add_person, {}, {mesh.PERSON}, (1.3, 2.0, 0.1)),
   'cyclist': (
-    people.add_two_wheeler,
+    traffic.add_two_wheeler,
     {'motor': False, 'ridden': True, 'across': True},
-    {classes.BICYCLE, classes.RIDER},
+    {mesh.BICYCLE, mesh.RIDER},
     (2.0, 2.0, 0.1),
   ),
   'motorcycle': (
-    people.add_two_wheeler,
+    traffic.add_two_wheeler,
     {'motor': True, 'ridden': False, 'across': False},
-    {classes.MOTORCYCLE},
+    {mesh.MOTORCYCLE},
     (1.0, 2.0, 0.1),
   ),
   'tree': (
     furniture.add_tree,
     {'height': 6.0},
-    {classes.VEGETATION},
+    {mesh.VEGETATION},
     (6.0, 7.0, 3.0),
   ),
-  'bush': (furniture.add_bush, {}, {classes.VEGETATION}, (2.7, 2.2, 0.1)),
+  'bush': (furniture.add_bush, {}, {mesh.VEGETATION}, (2.7, 2.2, 0.1)),
   'lamp': (
     furniture.add_lamp_post,
     {'inwards': 1},
-    {classes.POLE},
+    {mesh.POLE},
     (2.5, 8.1, 0.4),
   ),
   'light': (
     furniture.add_traffic_light,
     {'inwards': -1},
-    {classes.POLE, classes.LIGHT},
+    {mesh.POLE, mesh.LIGHT},
     (4.6, 6.0, 0.7),
   ),
   'sign': (
     furniture.add_sign,
     {},
-    {classes.POLE, classes.SIGN},
+    {mesh.POLE, mesh.SIGN},
     (1.8, 3.7, 0.2),
   ),
-  'clutter': (furniture.add_clutter, {}, {classes.IGNORE}, (1.3, 1.3, 1.3)),
+  'clutter': (furniture.add_clutter, {}, {mesh.IGNORE}, (1.3, 1.3, 1.3)),
 }
 
 
@@ -253,10 +281,9 @@ THINGS = {
 def test_things_have_their_labels_and_sizes(name, domain):
   add, options, labels, size = THINGS[name]
   for seed in range(4):
-    out = mesh.Mesh()
-    rng = np.random.default_rng(seed)
-    add(out, mesh.Frame(), rng, style=palette.STYLES[domain], **options)
-    faces = out.finish()
+    site = sites.Site(np.random.default_rng(seed), domains.STYLES[domain])
+    add(site, mesh.Frame(), **options)
+    faces = site.out.finish()
     assert set(faces.label) == labels
     corners = faces.corners.reshape(-1, 3)
     assert (np.ptp(corners, axis=0) <= size).all(), np.ptp(corners, axis=0)

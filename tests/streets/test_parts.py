@@ -3,31 +3,36 @@
 import numpy as np
 import pytest
 
-from jaxuda.streets import classes
+from jaxuda.streets import camera
 from jaxuda.streets import material
 from jaxuda.streets import mesh
 from jaxuda.streets import raster
 from jaxuda.streets import sprites
 
-SURFACE = {'material': material.PLAIN, 'colors': ((0.5, 0.5, 0.5),)}
+GREY = ((0.5, 0.5, 0.5),)
 GRID = {'height': 40, 'width': 60}
 LENS = {'focal': 50.0, 'cx': 29.5, 'cy': 19.5}
 # From a world of Y up to a camera at its origin that looks along Z.
 FLIP = np.diag([1.0, -1.0, 1.0, 1.0])
+CAMERA = camera.Camera(**LENS, position=(0, 0, 0), pitch=0.0, yaw=0.0)
+
+
+def grey(label, **more):
+  return mesh.Surface(label, material.PLAIN, GREY, **more)
 
 
 def wall(out, z, x=(-1.0, 1.0), y=(-1.0, 1.0), label=1, **more):
-  out.panel(mesh.Frame(z=z), x, y, label=label, **{**SURFACE, **more})
+  out.panel(mesh.Frame(z=z), x, y, grey(label, **more))
 
 
 def draw(out, *, sprite=None, uv=None):
   faces = out.finish()
-  polygons = raster.project(faces, extrinsic=FLIP, **LENS, **GRID)
+  polygons = raster.project(faces, CAMERA, **GRID)
   number = len(polygons.face)
   if sprite is None:
     sprite, uv = np.full(number, -1), np.zeros((number, 2, 3))
   buffers = raster.draw(polygons, sprite=sprite, uv=uv, empty=0.0, **GRID)
-  label = np.append(faces.label[polygons.face], classes.SKY)[buffers.polygon]
+  label = np.append(faces.label[polygons.face], mesh.SKY)[buffers.polygon]
   with np.errstate(divide='ignore'):
     return label, 1 / buffers.nearness
 
@@ -40,7 +45,7 @@ def rays():
 def test_box_corners():
   out = mesh.Mesh()
   frame = mesh.Frame(x=10, z=20, heading=np.pi / 2, y=1)
-  out.box(frame, (-1, 0, -2), (1, 3, 2), label=4, **SURFACE)
+  out.box(frame, (-1, 0, -2), (1, 3, 2), grey(4))
   faces = out.finish()
   assert faces.corners.shape == (5, 4, 3)
   # Its z axis points along X, its x axis against Z.
@@ -60,12 +65,12 @@ def test_box_corners():
 def test_taper_and_inset():
   out = mesh.Mesh()
   low, high = (-2, 0, -2), (2, 1, 2)
-  out.box(mesh.Frame(), low, high, taper=(0.5, 0.25), label=1, **SURFACE)
+  out.box(mesh.Frame(), low, high, grey(1), taper=(0.5, 0.25))
   top = out.finish().corners[4]
   np.testing.assert_allclose(top.max(0), [1.5, 1, 1.75])
   out = mesh.Mesh()
   inset = (0.1, 0.2, 0.4)
-  out.box(mesh.Frame(), low, high, inset=inset, faces=(2,), label=1, **SURFACE)
+  out.box(mesh.Frame(), low, high, grey(1), inset=inset, faces=(2,))
   window = out.finish().corners[0]
   np.testing.assert_allclose(window.min(0), [-1.6, 0.2, -2])
   np.testing.assert_allclose(window.max(0), [1.6, 0.6, -2])
@@ -73,8 +78,8 @@ def test_taper_and_inset():
 
 def test_side_and_panel():
   out = mesh.Mesh()
-  out.panel(mesh.Frame(), (0, 2), (0, 1), z=3, label=1, **SURFACE)
-  out.side(mesh.Frame(), (0, 2), (0, 1), x=3, label=1, **SURFACE)
+  out.panel(mesh.Frame(), (0, 2), (0, 1), grey(1), z=3)
+  out.side(mesh.Frame(), (0, 2), (0, 1), grey(1), x=3)
   panel, side = out.finish().corners
   np.testing.assert_allclose(
     panel, [[0, 0, 3], [2, 0, 3], [2, 1, 3], [0, 1, 3]]
@@ -97,7 +102,7 @@ def test_the_nearer_face_hides_the_farther(order):
   np.testing.assert_array_equal(label == 8, far)
   np.testing.assert_allclose(depth[near], 4, rtol=1e-6)
   np.testing.assert_allclose(depth[far], 8, rtol=1e-6)
-  assert (label[~near & ~far] == classes.SKY).all()
+  assert (label[~near & ~far] == mesh.SKY).all()
 
 
 def test_of_two_faces_in_a_plane_the_later_wins():
@@ -114,13 +119,13 @@ def test_crossing_faces_hide_each_other_pixel_by_pixel():
   out = mesh.Mesh()
   for k, heading in enumerate((0.5, -0.5)):
     frame = mesh.Frame(z=6, heading=heading)
-    out.panel(frame, (-1, 1), (-1, 1), label=k + 1, **SURFACE)
+    out.panel(frame, (-1, 1), (-1, 1), grey(k + 1))
   label, depth = draw(out)
   x, _ = rays()
   # Heading to the right brings the left half of a panel... away: z falls with
   # x as tan(heading).
   z = [6 / (1 + np.tan(h) * x) for h in (0.5, -0.5)]
-  seen = label != classes.SKY
+  seen = label != mesh.SKY
   np.testing.assert_allclose(depth[seen], np.minimum(*z)[seen], rtol=1e-5)
   np.testing.assert_array_equal(label[seen] == 1, (z[0] < z[1])[seen])
 
@@ -139,7 +144,7 @@ def test_coverage_and_depth_of_slanted_faces(seed):
     corners[..., 2] += max(0, 1 - corners[..., 2].min())
   a, b = corners[1] - corners[0], corners[3] - corners[0]
   out = mesh.Mesh()
-  out.add(corners[None] * [1, -1, 1], label=3, double=True, **SURFACE)
+  out.add(corners[None] * [1, -1, 1], grey(3), double=True)
   label, depth = draw(out)
   x, y = rays()
   ray = np.stack([x, y, np.ones_like(x)], -1)
@@ -157,7 +162,7 @@ def test_back_sides_are_left_out():
   for heading, seen in ((0.0, True), (np.pi, False)):
     out = mesh.Mesh()
     frame = mesh.Frame(z=5, heading=heading)
-    out.panel(frame, (-1, 1), (-1, 1), double=False, label=1, **SURFACE)
+    out.box(frame, (-1, -1, 0), (1, 1, 0), grey(1), faces=(2,))
     label, _ = draw(out)
     assert (label == 1).any() == seen
 

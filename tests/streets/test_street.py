@@ -8,16 +8,17 @@ import numpy as np
 import pytest
 
 from jaxuda import errors
+from jaxuda import streets
 from jaxuda.streets import camera as cameras
-from jaxuda.streets import classes
-from jaxuda.streets import ground
+from jaxuda.streets import domains
 from jaxuda.streets import layout
-from jaxuda.streets import palette
+from jaxuda.streets import mesh
+from jaxuda.streets import site as sites
 from jaxuda.streets import street
 from jaxuda.streets import worker
 
 SIZE = {'height': 96, 'width': 192}
-DOMAINS = cameras.DOMAINS
+DOMAINS = streets.DOMAINS
 
 
 def view(domain, index, name='left', **size):
@@ -84,7 +85,7 @@ def test_render_shapes_and_ranges(domain, size):
   assert drawn['label'].dtype == np.uint8
   assert drawn['depth'].dtype == np.float32
   assert set(np.unique(drawn['label'])) <= {*range(19), 255}
-  sky = drawn['label'] == classes.SKY
+  sky = drawn['label'] == mesh.SKY
   np.testing.assert_array_equal(drawn['depth'] == np.float32(street.FAR), sky)
   assert drawn['depth'].min() > 0.3
   assert drawn['image'].std() > 10
@@ -97,9 +98,9 @@ def test_every_class_appears(domain):
   for index in range(30):
     label = street.render(domain, seed=0, index=index, **size)['label']
     counts += np.bincount(label.ravel(), minlength=256) >= 5
-  assert (counts[: classes.TRAIN] >= 5).all(), counts[:19]
-  assert (counts[[classes.MOTORCYCLE, classes.BICYCLE]] >= 5).all()
-  assert counts[classes.TRAIN] >= 1
+  assert (counts[: mesh.TRAIN] >= 5).all(), counts[:19]
+  assert (counts[[mesh.MOTORCYCLE, mesh.BICYCLE]] >= 5).all()
+  assert counts[mesh.TRAIN] >= 1
 
 
 @pytest.mark.parametrize('domain', DOMAINS)
@@ -111,7 +112,7 @@ def test_road_depth_is_the_closed_form(domain, index):
   with np.errstate(divide='ignore'):
     z = eye.position[1] / (y * np.cos(eye.pitch) + np.sin(eye.pitch))
   expected = np.broadcast_to(z[:, None], drawn['depth'].shape)
-  road = drawn['label'] == classes.ROAD
+  road = drawn['label'] == mesh.ROAD
   assert road.mean() > 0.1
   np.testing.assert_allclose(drawn['depth'][road], expected[road], rtol=1e-5)
 
@@ -124,9 +125,9 @@ def test_things_stand_at_their_height(domain):
     height = points(drawn['depth'].astype(np.float64), eye)[..., 1]
     label = drawn['label']
     assert height.min() > -1e-3
-    walk = height[(label == classes.SIDEWALK) | (label == classes.TERRAIN)]
-    assert walk.max() < ground.KERB + 1e-3
-    people = height[label == classes.PERSON]
+    walk = height[(label == mesh.SIDEWALK) | (label == mesh.TERRAIN)]
+    assert walk.max() < sites.KERB + 1e-3
+    people = height[label == mesh.PERSON]
     assert people.max(initial=0) < 2.2
 
 
@@ -158,7 +159,7 @@ def test_target_textures_can_be_matched():
   """The true disparity fits the road better than one a pixel off."""
   left, right = view('target', 2), view('target', 2, 'right')
   x, y, _, _, seen = transfer(left, right)
-  near = seen & (left[0]['label'] == classes.ROAD)
+  near = seen & (left[0]['label'] == mesh.ROAD)
   fits = []
   for off in (-2, -1, 0, 1, 2):
     moved = look_up(right[0]['image'].astype(np.float32), x + off, y)
@@ -245,11 +246,11 @@ def test_domains_differ_in_look_and_layout():
       shares += np.bincount(drawn['label'].ravel(), minlength=256)
     colour[domain], counts[domain] = np.mean(saturation), shares / shares.sum()
   assert colour['source'] > 1.3 * colour['target']
-  assert counts['target'][classes.CAR] > 1.2 * counts['source'][classes.CAR]
+  assert counts['target'][mesh.CAR] > 1.2 * counts['source'][mesh.CAR]
 
 
 def test_layout_is_in_the_range_of_its_style():
-  style = palette.STYLES['target']
+  style = domains.STYLES['target']
   for seed in range(5):
     plan = layout.sample(np.random.default_rng(seed), style)
     assert style.fov[0] <= np.degrees(plan.fov) <= style.fov[1]
@@ -263,7 +264,7 @@ def test_layout_is_in_the_range_of_its_style():
 
 def test_road_bends():
   bend = 0.004
-  road = ground.Road(bend)
+  road = sites.Road(bend)
   # A parabola: offset s^2 bend / 2, and sideways is across the road.
   assert road.point(50.0, 0.0) == [pytest.approx(5.0), 0.0, 50.0]
   middle, side = np.array(road.point(30, 0)), np.array(road.point(30, 2, 0.1))
@@ -293,21 +294,18 @@ def decode(data):
   return cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
 
 
-@pytest.fixture(scope='module')
-def request_of_three():
-  return worker.Request(
-    domain='target',
-    seed=3,
-    height=24,
-    width=40,
-    views=('right', 'next'),
-    start=10,
-    stop=13,
-  )
+REQUEST = {
+  'domain': 'target',
+  'seed': 3,
+  'height': 24,
+  'width': 40,
+  'views': ('right', 'next'),
+}
+THREE = range(10, 13)
 
 
-def test_encoded_scenes_are_the_rendered_ones(request_of_three):
-  scene = worker.encode_scene(request_of_three, 11)
+def test_encoded_scenes_are_the_rendered_ones():
+  scene = worker.encode_scene(**REQUEST, index=11)
   size = {'height': 24, 'width': 40}
   drawn, eye = view('target', 11, **size)
   assert scene['index'] == 11
@@ -317,7 +315,7 @@ def test_encoded_scenes_are_the_rendered_ones(request_of_three):
   depth = decode(scene['depth'])
   assert depth.dtype == np.uint16
   np.testing.assert_allclose(depth / 100, drawn['depth'], atol=0.00501)
-  assert (depth[drawn['label'] == classes.SKY] == 65535).all()
+  assert (depth[drawn['label'] == mesh.SKY] == 65535).all()
   np.testing.assert_allclose(scene['intrinsics'], [eye.focal, eye.cx, eye.cy])
   for name in ('right', 'next'):
     other, other_eye = view('target', 11, name, **size)
@@ -329,29 +327,29 @@ def test_encoded_scenes_are_the_rendered_ones(request_of_three):
     )
 
 
-def test_the_number_of_workers_changes_nothing(request_of_three):
-  alone = list(worker.render_scenes(request_of_three, workers=1))
+def test_the_number_of_workers_changes_nothing():
+  alone = list(streets.render_scenes(**REQUEST, indices=THREE, workers=1))
   assert [scene['index'] for scene in alone] == [10, 11, 12]
-  both = list(worker.render_scenes(request_of_three, workers=2))
+  both = list(streets.render_scenes(**REQUEST, indices=THREE, workers=2))
   for a, b in zip(alone, both, strict=True):
     assert a.keys() == b.keys()
     for key in a:
       np.testing.assert_array_equal(a[key], b[key])
   # Here and not there is the same, too.
-  here = worker.encode_scene(request_of_three, 12)
+  here = worker.encode_scene(**REQUEST, index=12)
   assert here['image'] == alone[2]['image']
 
 
-def test_workers_stop_when_nobody_listens(request_of_three):
-  scenes = worker.render_scenes(request_of_three, workers=2)
+def test_workers_stop_when_nobody_listens():
+  scenes = streets.render_scenes(**REQUEST, indices=THREE, workers=2)
   next(scenes)
   scenes.close()
 
 
-def test_a_dead_worker_is_noticed(request_of_three, monkeypatch):
+def test_a_dead_worker_is_noticed(monkeypatch):
   monkeypatch.setattr(sys, 'executable', 'false')
   with pytest.raises(RuntimeError, match='died at 10'):
-    list(worker.render_scenes(request_of_three, workers=1))
+    list(streets.render_scenes(**REQUEST, indices=THREE, workers=1))
 
 
 def test_workers_load_neither_tensorflow_nor_jax():

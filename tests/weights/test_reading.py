@@ -131,6 +131,12 @@ def test_what_may_be_named_cannot_be_changed(name):
     unpickle.load(io.BytesIO(code))
 
 
+@pytest.mark.parametrize('kind', [unpickle.Storage, unpickle.Tensor])
+def test_what_a_pickle_made_cannot_be_changed(kind):
+  with pytest.raises(pickle.UnpicklingError, match='has no state'):
+    kind.__new__(kind).__setstate__((None, {'size': 1}))
+
+
 def test_a_tensor_stays_inside_its_storage():
   storage = unpickle.Storage(np.dtype('<f4'), 4, lambda: bytes(16))
   inside = unpickle.Tensor(storage, 1, (3,), (1,))

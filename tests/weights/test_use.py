@@ -4,6 +4,7 @@ import pathlib
 
 import jax
 import jax.numpy as jnp
+import ml_collections
 import numpy as np
 import pytest
 
@@ -14,13 +15,14 @@ from jaxuda import methods
 from jaxuda.methods import source_only
 from jaxuda.models import deeplab
 from jaxuda.run import config_fields
+from jaxuda.run import workdir as workdir_lib
 from jaxuda.step import parallel
 from jaxuda.train import warm_start
 from jaxuda.ui import command
 from jaxuda.weights import converted
-from jaxuda.weights import names
 from jaxuda.weights import reading
 from jaxuda.weights import runs
+from jaxuda.weights import state_dict
 from jaxuda.weights import writing
 from tests.weights import official
 
@@ -62,23 +64,24 @@ def file(tmp_path, shapes, name='a.pth', wrapper=''):
   return path, arrays
 
 
+def as_run(state):
+  config = ml_collections.ConfigDict({'name': 'source_only'})
+  return workdir_lib.Run(config=config, method=method(), state=state, step=0)
+
+
 def test_a_training_in_between(tmp_path, fresh):
   """From a file, one step, and back: the same names and shapes."""
   path, arrays = file(tmp_path, official.dada(classes=5))
   state = warm_start.load(fresh, str(path), options=OPTIONS, report=str)
-  before = runs.of_state(
-    method(), state.nets['task'], name='source_only', file='', network='task'
-  )
-  for key, value in names.to_state_dict(before).items():
+  before = runs.of_run(as_run(state))
+  for key, value in state_dict.from_network(before).items():
     expected = 0 if key.endswith('tracked') else arrays[key]
     np.testing.assert_array_equal(value, expected, err_msg=key)
   state = jax.tree.map(jnp.copy, state)
   step = parallel.pmap_step(method().train_step)
   state, _ = step(state, parallel.shard(example()), jax.random.key(0))
-  after = runs.of_state(
-    method(), state.nets['task'], name='source_only', file='', network='task'
-  )
-  writing.write(tmp_path / 'b.pth', {'': names.to_state_dict(after)})
+  after = runs.of_run(as_run(state))
+  writing.write(tmp_path / 'b.pth', {'': state_dict.from_network(after)})
   found = reading.read(tmp_path / 'b.pth').arrays()
   assert {k: v.shape for k, v in found.items()} == {
     k: v.shape for k, v in arrays.items()

@@ -1,24 +1,24 @@
-"""Cityscapes (Cordts et al., CVPR 2016): 2975 / 500 / 1525 images, 2048x1024.
+"""Cityscapes (Cordts et al., CVPR 2016), 2975 / 500 / 1525 images of 2048x1024.
 
-Download from https://www.cityscapes-dataset.com; read are
+Download from https://www.cityscapes-dataset.com. These files are read:
 
     leftImg8bit/train/aachen/<stem>_leftImg8bit.png  leftImg8bit_trainvaltest
     gtFine/train/aachen/<stem>_gtFine_labelIds.png   gtFine_trainvaltest
 
-and, by the name of the dataset, as depth
+and as depth, by the name of the dataset:
 
 * 'cityscapes': nothing;
 * 'cityscapes/disparity': disparity/train/aachen/<stem>_disparity.png with
   camera/train/aachen/<stem>_camera.json (disparity_trainvaltest and
   camera_trainvaltest);
 * 'cityscapes/stereo': depth/train/aachen/<stem>_depth_stereoscopic.mat, metres
-  (Sakaridis et al., IJCV 2018), kept as centimetres: a value below 0.1 m or
-  beyond 655.35 m is none, as CorDA reads it;
+  (Sakaridis et al., IJCV 2018), kept as centimetres; below 0.1 m and from
+  655.35 m on there is no depth, as in CorDA;
 * 'cityscapes/mono': disparity/train/aachen/<stem>_leftImg8bit.png, 16-bit
   disparity of a monocular network.
 
-A folder above them (leftImg8bit_trainvaltest/leftImg8bit/..., or another) makes
-no difference. Test labels are withheld. Train labels may be absent.
+Folders above them (leftImg8bit_trainvaltest/leftImg8bit/..., or others) make no
+difference. Test labels are withheld. Train labels may be absent.
 """
 
 import io
@@ -29,46 +29,39 @@ import numpy as np
 import scipy.io
 
 from jaxuda import errors
-from jaxuda.data.files import layout as layout_lib
+from jaxuda.data.files import specs
 from jaxuda.data.files import tree as tree_lib
 
 _NAMES = tuple(f'cityscapes{x}' for x in ('', '/disparity', '/stereo', '/mono'))
 _METRES = {'depth_code': 'metres', 'depth_unit': 0.01, 'depth_missing': [65535]}
 
 
-def describe(name: str, manual_dir: str | None = None) -> layout_lib.Spec:
+def describe(name: str) -> specs.Spec:
   """Returns 'cityscapes' or one of its variants with depth.
 
   Raises:
     UserError: another name.
   """
-  del manual_dir
-  if name not in _NAMES:
-    raise errors.UserError(
-      f'unknown dataset {name!r}; expected one of {", ".join(_NAMES)}'
-    )
+  specs.check_name(name, _NAMES)
   variant = name.partition('/')[2]
   depth = {
     'disparity': _spell('disparity', 'disparity.png'),
     'stereo': _spell('depth', 'depth_stereoscopic.mat'),
     'mono': _spell('disparity', 'leftImg8bit.png'),
   }
+  more = ', disparity_trainvaltest.zip and camera_trainvaltest.zip'
   official = variant == 'disparity'
-  return layout_lib.Spec(
+  return specs.Spec(
     dataset=name,
     ids='cityscapes',
     homepage='https://www.cityscapes-dataset.com',
     get='leftImg8bit_trainvaltest.zip and gtFine_trainvaltest.zip'
-    + (
-      ', disparity_trainvaltest.zip and camera_trainvaltest.zip'
-      if official
-      else ''
-    ),
+    + (more if official else ''),
     spellings={
-      'image': (_spell('leftImg8bit', 'leftImg8bit.png'),),
-      'label': (_spell('gtFine', 'gtFine_labelIds.png'),),
-      'depth': (depth[variant],) if variant else (),
-      'extra': (_spell('camera', 'camera.json'),) if official else (),
+      'image': _spell('leftImg8bit', 'leftImg8bit.png'),
+      'label': _spell('gtFine', 'gtFine_labelIds.png'),
+      'depth': depth.get(variant, ()),
+      'extra': _spell('camera', 'camera.json') if official else (),
     },
     splits={'train': 'train', 'val': 'val', 'test': 'test'},
     # Vegetation, sky, car.
@@ -86,15 +79,12 @@ def describe(name: str, manual_dir: str | None = None) -> layout_lib.Spec:
   )
 
 
-def _spell(folder: str, ending: str) -> layout_lib.Spelling:
-  end = ending.replace('.', r'\.')
-  return layout_lib.Spelling(
-    shown=f'{folder}/<split>/<city>/<stem>_{ending}',
-    pattern=rf'{folder}/(?P<split>train|val|test)/[^/]+/(?P<key>[^/]+)_{end}',
-  )
+def _spell(folder: str, ending: str) -> tuple[specs.Spelling]:
+  shown = f'{folder}/<split>/<city>/<stem>_{ending}'
+  return (specs.Spelling(shown=shown),)
 
 
-def read_factor(tree: tree_lib.Tree, item: layout_lib.Item) -> float:
+def read_factor(tree: tree_lib.Tree, item: specs.Item) -> float:
   """Returns baseline times focal length, in metres times pixels.
 
   Raises:
@@ -116,10 +106,10 @@ def read_factor(tree: tree_lib.Tree, item: layout_lib.Item) -> float:
   return float(factor)
 
 
-def _read_stereo(tree: tree_lib.Tree, item: layout_lib.Item) -> np.ndarray:
+def _read_stereo(tree: tree_lib.Tree, item: specs.Item) -> np.ndarray:
   where = tree.where(item.depth)
   metres = read_mat(tree.read(item.depth), where)
-  # NaN is below nothing: put so that it is missing too.
+  # NaN is neither, so it is missing, too.
   known = (metres >= 0.1) & (metres < 655.35)
   raw = np.full(metres.shape, 65535, np.uint16)
   raw[known] = np.round(metres[known] * 100).astype(np.uint16)
@@ -130,8 +120,8 @@ def read_mat(encoded: bytes, where: str) -> np.ndarray:
   """Reads `depth_map` of a MATLAB file, of version 5 or 7.3.
 
   Args:
-    encoded: the file's bytes.
-    where: named in the error.
+    encoded: bytes of the file.
+    where: name of the file for the error.
 
   Returns:
     float64 [H, W] metres.

@@ -1,16 +1,16 @@
-"""A user's own pictures, with a table of what their labels mean.
+"""Pictures of the user's own, with a table of the classes in their labels.
 
-The dataset 'folder', or 'folder/NAME' to tell several apart, with `manual_dir`
+The dataset 'folder', or 'folder/NAME' to tell several apart, has a `manual_dir`
 like this:
 
-    classes.yaml (or .yml, .json)      what the labels mean
+    classes.yaml (or .yml, .json)      the meaning of the labels
     images/[train/|val/|test/]<name>   PNG or JPEG
     labels/[train/|val/|test/]<name>   PNG of the same name, ids or colours
     depth/[train/|val/|test/]<name>    16-bit PNG of the same name
 
 Labels and depth may be absent; without folders for the splits, all is 'train'.
 Names may have folders of their own. The table (see `class_tables`) says which
-ids or colours of the labels are which class, and how depth is to be read (see
+ids or colours of the labels are which class, and how to read depth (see
 `depth_codes`):
 
     classes:
@@ -24,7 +24,7 @@ fit every class set. Otherwise they are stored as places in the table, from 1
 on, and are mapped to class sets by name.
 
 An id or colour that the table does not have is an error, unless `ignore` is
-'rest'. Depth by 'disparity' needs a `factor`, baseline times focal length.
+'rest'. The code 'disparity' needs a `factor`, baseline times focal length.
 """
 
 from collections.abc import Mapping
@@ -43,19 +43,19 @@ from jaxuda.data.classes import class_tables
 from jaxuda.data.classes import label_tables
 from jaxuda.data.classes import labels
 from jaxuda.data.files import decoding
-from jaxuda.data.files import layout as layout_lib
+from jaxuda.data.files import specs
 from jaxuda.data.files import tree as tree_lib
 from jaxuda.data.pixels import depth_codes
 
 _TABLES = ('classes.yaml', 'classes.yml', 'classes.json')
-# What is ignored gets a raw id that every table ignores.
+# The raw id of what is ignored; every table ignores it.
 _VOID = 0
 _RAW_IDS = {
   class_names.NAMES_19[i]: raw for raw, i in label_tables.LABEL_IDS_19.items()
 } | {name: ids[0] for name, ids in label_tables.LABEL_IDS_MORE.items()}
 
 
-def describe(name: str, manual_dir: str | None = None) -> layout_lib.Spec:
+def describe(name: str, manual_dir: str | None = None) -> specs.Spec:
   """Returns the dataset 'folder' of the table in `manual_dir`.
 
   Raises:
@@ -74,15 +74,19 @@ def describe(name: str, manual_dir: str | None = None) -> layout_lib.Spec:
   depth = dict(table.depth) if table and table.depth else None
   factor = depth.pop('factor') if depth else None
   splits = {'': 'train', 'train': 'train', 'val': 'val', 'test': 'test'}
-  return layout_lib.Spec(
+  return specs.Spec(
     dataset=name,
     ids='folder',
     homepage='',
     get='classes.yaml, images/, labels/ and depth/',
     spellings={
-      'image': (_spell('images', r'(?:png|jpg|jpeg|PNG|JPG|JPEG)'),),
-      'label': (_spell('labels', 'png'),),
-      'depth': (_spell('depth', 'png'),) if depth else (),
+      'image': (
+        specs.Spelling(shown='images/[<split>/]<name>.(png|jpg|jpeg)'),
+      ),
+      'label': (specs.Spelling(shown='labels/[<split>/]<name>.png'),),
+      'depth': (
+        (specs.Spelling(shown='depth/[<split>/]<name>.png'),) if depth else ()
+      ),
     },
     splits=splits,
     depth=depth,
@@ -90,13 +94,6 @@ def describe(name: str, manual_dir: str | None = None) -> layout_lib.Spec:
     read_label=functools.partial(_read_label, table),
     factor=(lambda tree, item: factor) if factor else None,
     token=hashlib.sha256(text.encode()).hexdigest(),
-  )
-
-
-def _spell(folder: str, ending: str) -> layout_lib.Spelling:
-  return layout_lib.Spelling(
-    shown=f'{folder}/[train|val|test/]<name>',
-    pattern=rf'{folder}/(?:(?P<split>train|val|test)/)?(?P<key>.+)\.{ending}',
   )
 
 
@@ -112,14 +109,13 @@ def _find_table(root: pathlib.Path) -> pathlib.Path:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Table:
-  """What the table of a folder says.
+  """Contents of the table of a folder.
 
   Attributes:
-    codes: id or colour (r, g, b) of the labels -> raw id; all ids or all
+    codes: id or colour (r, g, b) in the labels -> raw id; either all ids or all
       colours.
-    rest: whether others are ignored.
-    own: the classes of the raw ids 1, 2, ... if there are others than those of
-      Cityscapes.
+    rest: whether ids and colours that are not listed are ignored.
+    own: the classes of the raw ids 1, 2, ... if some are not of Cityscapes.
     depth: metadata of depth, and 'factor'; None without depth.
   """
 
@@ -133,8 +129,8 @@ def read_table(text: str, *, where: str) -> Table:
   """Reads the table of a folder.
 
   Args:
-    text: YAML, or JSON if `where` ends so.
-    where: named in errors.
+    text: YAML, or JSON if `where` ends in .json.
+    where: name of the file for errors.
 
   Raises:
     UserError: names the entry and what was expected.
@@ -196,27 +192,22 @@ def _read_depth(entry, where):
 
 
 def _read_label(
-  table: Table, tree: tree_lib.Tree, item: layout_lib.Item
+  table: Table, tree: tree_lib.Tree, item: specs.Item
 ) -> np.ndarray:
-  where = tree.where(item.label)
-  data = tree.read(item.label)
-  listed = dict(table.codes)
+  where, data = tree.where(item.label), tree.read(item.label)
+  listed = table.codes
   if isinstance(next(iter(listed)), tuple):
-    colors = decoding.read_colors(data, where).astype(np.int32)
-    values = colors[..., 0] << 16 | colors[..., 1] << 8 | colors[..., 2]
-    listed = {r << 16 | g << 8 | b: v for (r, g, b), v in listed.items()}
+    values = decoding.pack_colors(decoding.read_colors(data, where))
+    listed = {decoding.pack_colors(x).item(): v for x, v in listed.items()}
     shown = '#{:06x}'
   else:
-    values = decoding.read_ids(data, where).astype(np.int32)
+    values = decoding.read_ids(data, where)
     shown = '{}'
-  known = np.array(sorted(listed), np.int32)
-  place = np.searchsorted(known, values).clip(max=len(known) - 1)
-  found = known[place] == values
-  if not table.rest and not found.all():
-    unknown = ', '.join(shown.format(x) for x in np.unique(values[~found])[:8])
+  ids, known = decoding.look_up(values, listed)
+  if not table.rest and not known.all():
+    unknown = ', '.join(shown.format(x) for x in np.unique(values[~known])[:8])
     raise errors.UserError(
       f'{where} has {unknown}, which the class table does not have; expected it'
       ' under a class or under ignore'
     )
-  ids = np.array([listed[x] for x in known.tolist()], np.uint8)[place]
-  return np.where(found, ids, np.uint8(_VOID))
+  return np.where(known, ids, np.uint8(_VOID))

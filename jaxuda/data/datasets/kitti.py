@@ -1,35 +1,33 @@
-"""KITTI semantics (Alhaija et al., IJCV 2018): 200 images with labels, 200 not.
+"""KITTI semantics (Alhaija et al., IJCV 2018), 200 + 200 images.
 
-Download data_semantics.zip from http://www.cvlibs.net/datasets/kitti. Read are
+Download data_semantics.zip from http://www.cvlibs.net/datasets/kitti. These
+files are read:
 
     training/image_2/000000_10.png   about 1242x375
     training/semantic/000000_10.png  Cityscapes label ids
-    testing/image_2/000000_10.png    no labels
+    testing/image_2/000000_10.png    without labels
 
-GIO-Ada adapts to 'test' and is scored on 'train'.
+GIO-Ada adapts to 'test' and scores on 'train'.
 """
 
-from jaxuda import errors
-from jaxuda.data.files import layout as layout_lib
+from jaxuda.data.files import specs
 
 
-def describe(name: str, manual_dir: str | None = None) -> layout_lib.Spec:
+def describe(name: str) -> specs.Spec:
   """Returns the dataset 'kitti'.
 
   Raises:
     UserError: another name.
   """
-  del manual_dir
-  if name != 'kitti':
-    raise errors.UserError(f'unknown dataset {name!r}; expected kitti')
-  return layout_lib.Spec(
+  specs.check_name(name, ('kitti',))
+  return specs.Spec(
     dataset=name,
     ids='kitti',
     homepage='http://www.cvlibs.net/datasets/kitti/eval_semantics.php',
     get='data_semantics.zip',
     spellings={
-      'image': (_spell('image_2'),),
-      'label': (_spell('semantic'),),
+      'image': (specs.Spelling(shown='<split>/image_2/000000_10.png'),),
+      'label': (specs.Spelling(shown='<split>/semantic/000000_10.png'),),
     },
     splits={'training': 'train', 'testing': 'test'},
     # Vegetation, sky, car.
@@ -37,11 +35,4 @@ def describe(name: str, manual_dir: str | None = None) -> layout_lib.Spec:
     expected={'train': 200, 'test': 200},
     unlabelled=('test',),
     scored=('train', 'test'),
-  )
-
-
-def _spell(folder: str) -> layout_lib.Spelling:
-  return layout_lib.Spelling(
-    shown=f'training/{folder}/000000_10.png',
-    pattern=rf'(?P<split>training|testing)/{folder}/(?P<key>\d{{6}}_10)\.png',
   )

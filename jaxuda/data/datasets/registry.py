@@ -1,32 +1,31 @@
-"""Dataset name -> prepared TFDS builder.
+"""Datasets by their names, as prepared TFDS builders.
 
-A dataset is a module with
+A dataset of files is a module with
 
-    builder(name, *, data_dir=None, manual_dir=None) -> tfds builder
+    describe(name) -> specs.Spec
 
-(and `store`, see `making`, if `Dataset.stores`)
-and a line in `DATASETS`. Its examples hold encoded pictures:
+and a line in `DATASETS`; any other builds a TFDS builder itself. The examples
+of a builder hold encoded pictures:
 
 * 'name': text, unique in a split;
 * 'image': PNG or JPEG, RGB;
 * 'label': 8-bit grey PNG of raw ids, if it has labels;
 * 'depth': 16-bit grey PNG of raw depth, if it has depth;
-* 'depth_factor': of depth whose code is 'disparity';
+* 'depth_factor': baseline times focal length, with the code 'disparity';
 
-and what else it likes: only these are read. Of its metadata these are read:
+and whatever else it likes, which is not read. These metadata are read:
 
 * 'unlabelled_splits': splits whose 'label' is empty (default: none);
 * 'depthless_splits': splits whose 'depth' is empty (default: none);
 * 'depth_code', 'depth_unit', 'depth_missing': see `depth_codes` (default: raw
   depth is centimetres).
 
-Its file format is array_record, for random access.
+The file format is array_record, for random access.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 import contextlib
 import dataclasses
-import functools
 import io
 import os
 import sys
@@ -46,7 +45,8 @@ from jaxuda.data.datasets import streets
 from jaxuda.data.datasets import synthia
 from jaxuda.data.datasets import virtual_kitti
 from jaxuda.data.files import layout
-from jaxuda.data.store import encoding
+from jaxuda.data.files import specs
+from jaxuda.data.store import examples
 from jaxuda.data.store import prepared as prepared_lib
 
 
@@ -55,42 +55,33 @@ class Dataset:
   """A family of datasets.
 
   Attributes:
-    build: (name, *, data_dir, manual_dir) -> TFDS builder.
-    ids: whose raw ids its labels are, a dataset name of `labels`.
-    stores: whether it can be prepared at the training size.
-    describe: (name, manual_dir) -> its `layout.Spec`, where it has one.
+    ids: the dataset of `label_tables` whose raw ids its labels hold.
+    describe: (name, manual_dir) -> its `specs.Spec`, if it is made of files.
+    build: (name, *, data_dir, manual_dir) -> TFDS builder, if it is not.
   """
 
-  build: Callable[..., tfds.core.DatasetBuilder]
   ids: str
-  stores: bool = False
-  describe: Callable[..., layout.Spec] | None = None
+  describe: Callable[..., specs.Spec] | None = None
+  build: Callable[..., tfds.core.DatasetBuilder] | None = None
+
+
+def _of_files(ids: str, describe: Callable[[str], specs.Spec]) -> Dataset:
+  return Dataset(ids=ids, describe=lambda name, manual_dir=None: describe(name))
 
 
 # By the part of a dataset's name before '/'.
 DATASETS: dict[str, Dataset] = {
-  'camvid': Dataset(
-    build=camvid.builder, ids='camvid', describe=camvid.describe
-  ),
-  'streets': Dataset(build=streets.builder, ids='streets'),
-  **{
-    name: Dataset(
-      build=functools.partial(prepared_lib.build, describe=module.describe),
-      ids=name,
-      stores=True,
-      describe=module.describe,
-    )
-    for name, module in (
-      ('synthia', synthia),
-      ('gta5', gta5),
-      ('cityscapes', cityscapes),
-      ('mapillary', mapillary),
-      ('mapillary_v2', mapillary),
-      ('kitti', kitti),
-      ('vkitti', virtual_kitti),
-      ('folder', folder),
-    )
-  },
+  'camvid': _of_files('camvid', camvid.describe),
+  'streets': Dataset(ids='streets', build=streets.builder),
+  'synthia': _of_files('synthia', synthia.describe),
+  'gta5': _of_files('gta5', gta5.describe),
+  'cityscapes': _of_files('cityscapes', cityscapes.describe),
+  'mapillary': _of_files('mapillary', mapillary.describe),
+  'mapillary_v2': _of_files('mapillary_v2', mapillary.describe),
+  'kitti': _of_files('kitti', kitti.describe),
+  'vkitti': _of_files('vkitti', virtual_kitti.describe),
+  # Its classes are those of the table in `manual_dir`.
+  'folder': Dataset(ids='folder', describe=folder.describe),
 }
 
 
@@ -113,22 +104,23 @@ def load(
   *,
   data_dir: str | None = None,
   manual_dir: str | None = None,
-  store: encoding.Store | None = None,
+  store: examples.Store | None = None,
 ) -> tfds.core.DatasetBuilder:
   """Returns the builder of a dataset, preparing the data on first use.
 
   Args:
-    dataset: e.g. 'camvid', 'streets/source'.
-    data_dir: where prepared data are; default: that of TFDS.
-    manual_dir: where the user's files are, for datasets that need them.
-    store: how examples are kept; default: as the files are.
+    dataset: such as 'camvid' or 'streets/source'.
+    data_dir: folder of prepared data; default: that of TFDS.
+    manual_dir: folder of the user's files; without it, what was prepared before
+      is taken, so that raw files can be deleted, or prepared ones moved to
+      another machine.
+    store: form in which examples are kept; default: as the files are.
 
   Raises:
     UserError: unknown dataset, or something is wrong with the user's files.
   """
-  family = find(dataset)
-  more = {'store': store} if family.stores and store else {}
-  if not family.stores and store and store.form != 'raw':
+  family, store = find(dataset), store or examples.Store()
+  if family.build and store.form != 'raw':
     raise errors.UserError(
       f'{dataset} cannot be stored as {store.form}; expected store=raw'
     )
@@ -137,8 +129,13 @@ def load(
 
   def create() -> tfds.core.DatasetBuilder:
     with quiet():
-      return family.build(
-        dataset, data_dir=data_dir, manual_dir=manual_dir, **more
+      if family.build:
+        return family.build(dataset, data_dir=data_dir, manual_dir=manual_dir)
+      spec = family.describe(dataset, manual_dir)
+      if not manual_dir:
+        return prepared_lib.find(spec, data_dir=data_dir, store=store)
+      return prepared_lib.build(
+        layout.find(manual_dir, spec), data_dir=data_dir, store=store
       )
 
   made = create()
@@ -160,14 +157,8 @@ def find_prepared(
   """
   family = find(dataset)
   with quiet():
-    if family.describe is not None:
-      spec = family.describe(dataset)
-      variant = (
-        f'{prepared_lib.name_folder(spec)[1]}_*' if family.stores else '*'
-      )
-      return prepared_lib.find_prepared(
-        spec, pattern=variant, data_dir=data_dir
-      )
+    if family.describe:
+      return prepared_lib.find(family.describe(dataset), data_dir=data_dir)
     made = family.build(dataset, data_dir=data_dir, manual_dir=None)
     if not made.is_prepared():
       raise errors.UserError(
@@ -179,7 +170,7 @@ def find_prepared(
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-  """Keeps TFDS from logging what is no concern of the user's."""
+  """Keeps TFDS from logging things that are no concern of the user's."""
   before = logging.get_verbosity()
   logging.set_verbosity(min(before, logging.ERROR))
   try:
@@ -207,14 +198,14 @@ def _prepare(made: tfds.core.DatasetBuilder, dataset: str) -> None:
 
 
 def _find_mistake(error: BaseException | None) -> errors.UserError | None:
-  """Finds what TFDS has wrapped, to show one line and not its trace."""
+  """Finds the mistake that TFDS has wrapped, to show one line, no trace."""
   while error is not None and not isinstance(error, errors.UserError):
     error = error.__cause__ or error.__context__
   return error
 
 
 def describe_fields(info: tfds.core.DatasetInfo) -> str:
-  """Returns what a dataset has of name, image, label, depth, for messages."""
+  """Returns which of image, label and depth a dataset has, for messages."""
   return ', '.join(x for x in ('image', 'label', 'depth') if x in info.features)
 
 

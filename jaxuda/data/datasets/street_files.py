@@ -7,8 +7,7 @@ import os
 import pathlib
 
 from jaxuda import errors
-from jaxuda.streets import camera
-from jaxuda.streets import worker
+from jaxuda import streets
 
 _SPLITS = ('train', 'val', 'test')
 # Scenes of a split have indices from here on, whatever their number.
@@ -49,19 +48,18 @@ def write_split(
     raise errors.UserError(
       f'split is {split!r}; expected one of {", ".join(_SPLITS)}'
     )
-  camera.check_view(domain, 'left')
+  streets.check_view(domain, 'left')
   start = _APART * _SPLITS.index(split)
-  request = worker.Request(
-    domain=domain,
+  scenes = streets.render_scenes(
+    domain,
+    range(start, start + count),
     seed=seed,
     height=size[0],
     width=size[1],
-    start=start,
-    stop=start + count,
+    workers=min(os.cpu_count() or 1, count),
   )
   images = []
-  workers = min(os.cpu_count() or 1, count)
-  for scene in worker.render_scenes(request, workers=workers):
+  for scene in scenes:
     name = f'{domain}_{scene["index"]:07d}.png'
     for field in fields:
       # images, labels, depth

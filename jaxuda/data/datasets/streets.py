@@ -1,7 +1,7 @@
 """`streets`, an embedded pair of domains: rendered on first use, no download.
 
 `streets/source` is a clean game engine, `streets/target` a camera in a town;
-see `rendering`. Every number and picture is a function of the config.
+see `jaxuda.streets`. Every number and picture is a function of the config.
 
     builder('streets/target').download_and_prepare()
     builder('streets/target_180x240')                   another size
@@ -15,7 +15,7 @@ An example has
 * label: uint8 [H, W, 1] PNG of Cityscapes train ids 0..18, 255 = none;
 * depth: uint16 [H, W, 1] PNG of centimetres along the optical axis, 65535 =
   sky ('depth_unit' of the metadata is 0.01 metres);
-* with stereo: right, an image from `camera.BASELINE` metres to the right;
+* with stereo: right, an image from `streets.BASELINE` metres to the right;
 * with sequence: previous and next, images of a slow drive, and
   motion_previous and motion_next, float32 [4, 4], which take points of this
   frame to those frames;
@@ -32,8 +32,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from jaxuda import errors
-from jaxuda.streets import camera
-from jaxuda.streets import worker
+from jaxuda import streets
 from jaxuda.ui import display
 
 # Scenes of val have indices from here on, whatever the size of train.
@@ -76,7 +75,7 @@ class StreetsConfig(tfds.core.BuilderConfig):
   sequence: bool = False
 
   def __post_init__(self):
-    if self.domain not in camera.DOMAINS:
+    if self.domain not in streets.DOMAINS:
       raise errors.UserError(
         f'streets: no domain {self.domain!r}, expected source or target'
       )
@@ -169,7 +168,7 @@ class Streets(tfds.core.GeneratorBasedBuilder):
   """Procedural street scenes with labels and depth in two domains."""
 
   VERSION = tfds.core.Version('1.4.0')
-  BUILDER_CONFIGS: ClassVar = [StreetsConfig(domain=d) for d in camera.DOMAINS]
+  BUILDER_CONFIGS: ClassVar = [StreetsConfig(domain=d) for d in streets.DOMAINS]
 
   # Processes that render; the data do not depend on it.
   workers = max(os.cpu_count() or 1, 1)
@@ -202,7 +201,7 @@ class Streets(tfds.core.GeneratorBasedBuilder):
       description=__doc__,
       features=tfds.features.FeaturesDict(features),
       metadata=tfds.core.MetadataDict(
-        depth_unit=0.01, baseline=camera.BASELINE, step=camera.STEP
+        depth_unit=0.01, baseline=streets.BASELINE, step=streets.STEP
       ),
     )
 
@@ -229,18 +228,16 @@ class Streets(tfds.core.GeneratorBasedBuilder):
     self, split: str, start: int, number: int
   ) -> Iterator[tuple[str, dict[str, Any]]]:
     config = self.builder_config
-    request = worker.Request(
-      domain=config.domain,
+    title = f'rendering streets/{config.name} {split}'
+    scenes = streets.render_scenes(
+      config.domain,
+      range(start, start + number),
       seed=config.seed,
       height=config.height,
       width=config.width,
       views=config.views,
-      start=start,
-      stop=start + number,
+      workers=min(self.workers, number),
     )
-    title = f'rendering streets/{config.name} {split}'
-    workers = min(self.workers, number)
-    scenes = worker.render_scenes(request, workers=workers)
     for scene in display.track(scenes, name=title, total=number):
       name = f'{config.domain}_{config.seed}_{scene["index"]:07d}'
       example = {k: scene[k] for k in self.info.features if k != 'name'}

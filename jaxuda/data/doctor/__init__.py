@@ -1,1 +1,1 @@
-"""Finds everything about a dataset that would spoil a training run."""
+"""Checks of a dataset for everything that would spoil a training run."""

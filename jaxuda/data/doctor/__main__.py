@@ -1,8 +1,52 @@
-"""The command `python -m jaxuda.data.doctor`."""
+r"""Looks for everything about a dataset that would spoil a training run.
+
+    python -m jaxuda.data.doctor --dataset=synthia --manual_dir=DIR \
+        [--pictures=DIR] [--classes=synthia16] [--limit=500]
+
+reads the user's own files, folders or archives; without --manual_dir the
+dataset that was prepared in --data_dir. It prints how many files were found and
+expected, unpaired files, sizes, the share of every class, the range of raw
+depth and how much of it is zero or saturated, and each broken file by its name.
+The exit status is 1 if anything would spoil a training run. --pictures writes a
+contact sheet of each split: image, colours of the labels, depth.
+"""
+
+from absl import flags
 
 from jaxuda.data.doctor import checkup
+from jaxuda.data.doctor import diagnosis
 from jaxuda.ui import command
 
+
+def define_flags() -> None:
+  """Defines the flags, when run as a program: others have such names, too."""
+  string = flags.DEFINE_string
+  string('dataset', None, 'For example cityscapes/stereo.', required=True)
+  string(
+    'manual_dir', None, 'Folder or archive of the files; none: prepared data.'
+  )
+  string('data_dir', None, 'Where prepared data are.')
+  string('pictures', None, 'Folder for contact sheets.')
+  string('classes', None, 'Class set that is counted, a name or a class table.')
+  flags.DEFINE_integer(
+    'limit', None, 'Examples of a split that are read.', lower_bound=1
+  )
+
+
+def main() -> int:
+  """Runs the command; returns its exit status."""
+  command.hide_accelerators()
+  f = flags.FLAGS
+  report = diagnosis.diagnose(
+    f.dataset, manual_dir=f.manual_dir, data_dir=f.data_dir, limit=f.limit
+  )
+  checkup.print_report(report, classes=f.classes)
+  if f.pictures:
+    for path in checkup.write_pictures(report, f.pictures, classes=f.classes):
+      print(path)
+  return int(report.fatal)
+
+
 if __name__ == '__main__':
-  checkup.define_flags()
-  command.run(checkup.main)
+  define_flags()
+  command.run(main)

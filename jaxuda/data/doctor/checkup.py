@@ -1,19 +1,8 @@
-r"""Looks for everything about a dataset that would spoil a training run.
+"""The report of the doctor: tables, problems, and contact sheets."""
 
-    python -m jaxuda.data.doctor --dataset=synthia --manual_dir=DIR \
-        [--pictures=DIR] [--classes=synthia16] [--limit=500]
-
-reads the user's own files, folders or archives; without --manual_dir the
-dataset that was prepared in --data_dir. It prints what was found and expected,
-unpaired files, sizes, the share of every class, the range of raw depth and how
-much of it is zero or saturated, and each broken file by its name. Exit status 1
-if anything was found that would spoil a training run. --pictures writes a
-contact sheet of each split: image, colours of the labels, depth.
-"""
-
+import collections
 import pathlib
 
-from absl import flags
 import cv2
 import numpy as np
 
@@ -21,12 +10,11 @@ from jaxuda.data.classes import class_tables
 from jaxuda.data.classes import labels
 from jaxuda.data.doctor import diagnosis
 from jaxuda.data.pixels import depth_codes
-from jaxuda.data.store import findings
-from jaxuda.ui import command
+from jaxuda.data.pixels import resizing
 from jaxuda.ui import display
 from jaxuda.ui import panels
 
-# The classes of the papers.
+# Dataset -> class set of the papers, whose shares are shown.
 _CLASSES = {
   'synthia': 'synthia16',
   'mapillary': 'coarse7',
@@ -35,7 +23,9 @@ _CLASSES = {
   'vkitti': 'kitti10',
   'camvid': 'camvid11',
 }
+# Problems of one kind that are named.
 _NAMED = 50
+# Pixels of a cell of a contact sheet.
 _WIDTH = 320
 
 
@@ -45,9 +35,9 @@ def print_report(
   """Prints the tables and the problems on stdout.
 
   Args:
-    report: what was found.
-    classes: class set whose shares are shown, a name or a file; default: the
-      dataset's own, or the papers'.
+    report: findings of the doctor.
+    classes: class set whose shares are shown, a name or a file; default: that
+      of the dataset's own classes, or of the papers.
 
   Raises:
     UserError: the labels have no map to `classes`.
@@ -60,7 +50,7 @@ def print_report(
       display.print_table(
         f'labels of {split} as {title}',
         ('class', 'raw ids', 'pixels', 'images'),
-        findings.describe_ids(
+        _describe_ids(
           found,
           known=labels.raw_ids(report.ids, own=report.own),
           table=table,
@@ -74,9 +64,9 @@ def print_report(
 
 
 def _choose_classes(report, classes):
-  """Returns what is shown: a title, a class set, and the map to it."""
+  """Returns the class set that is shown: a title, itself, the map to it."""
   if report.own and not classes:
-    # As they are: a map to any class set would be by name.
+    # As they are stored: the map to a class set would be by name.
     table = np.full(256, labels.IGNORE, np.uint8)
     table[1 : len(report.own.names) + 1] = np.arange(len(report.own.names))
     return 'its own classes', report.own, table
@@ -85,8 +75,23 @@ def _choose_classes(report, classes):
   return classes, labels.get_class_set(classes), table
 
 
+def _describe_ids(found, *, known, table, names):
+  """Returns rows: class, its raw ids, its share of pixels and of images."""
+  total = max(found.ids.sum(), 1)
+  rows = []
+  for i, name in [*enumerate(names), (labels.IGNORE, 'ignored')]:
+    raw = [x for x in known if table[x] == i]
+    pixels = found.ids[table == i].sum() / total
+    images = found.seen[table == i].max(initial=0) / max(found.labelled, 1)
+    shown = ' '.join(str(x) for x in raw)
+    if len(shown) > 30:
+      shown = f'{len(raw)} ids'
+    rows.append((name, shown, f'{pixels:.4%}', f'{images:.1%}'))
+  return rows
+
+
 def _print_unmatched(report, classes, class_set, table):
-  """Says which names the dataset and the class set do not share."""
+  """Prints which names the dataset and the class set do not share."""
   count = sum(found.ids for found in report.examined.values())
   names = labels.name_ids(report.ids, classes, own=report.own)
   ignored = [
@@ -178,17 +183,15 @@ def _print_problems(report):
   if not report.problems:
     print('no problems')
     return
-  kinds: dict[tuple[bool, str], int] = {}
-  for x in report.problems:
-    kinds[x.fatal, x.kind] = kinds.get((x.fatal, x.kind), 0) + 1
+  kinds = collections.Counter((x.fatal, x.kind) for x in report.problems)
   display.print_table(
     'problems',
     ('kind', 'how many', 'spoils training'),
     [(kind, str(n), 'yes' if f else 'no') for (f, kind), n in kinds.items()],
   )
-  shown: dict[str, int] = {}
+  shown: collections.Counter[str] = collections.Counter()
   for x in report.problems:
-    shown[x.kind] = shown.get(x.kind, 0) + 1
+    shown[x.kind] += 1
     if shown[x.kind] <= _NAMED:
       print(f'{"error" if x.fatal else "note"}: {x.text}')
   for kind, count in shown.items():
@@ -202,9 +205,9 @@ def write_pictures(
   """Writes a contact sheet of each split: image, labels, depth.
 
   Args:
-    report: what was found.
-    folder: is made if missing.
-    classes: class set of the colours; default as of `print_report`.
+    report: findings of the doctor.
+    folder: folder to write to, made if it is missing.
+    classes: class set that gives the colours; default as in `print_report`.
 
   Returns:
     The files.
@@ -229,45 +232,10 @@ def _draw(sample, table, colors, code):
   size = (_WIDTH, height)
   row = [cv2.resize(sample.image, size, interpolation=cv2.INTER_AREA)]
   if sample.label is not None:
-    label = cv2.resize(sample.label, size, interpolation=cv2.INTER_NEAREST)
+    label = resizing.resize_label(sample.label, size[::-1])
     row.append(panels.color_labels(table[label], colors))
   if sample.depth is not None:
-    raw = cv2.resize(sample.depth, size, interpolation=cv2.INTER_NEAREST)
+    raw = resizing.resize_depth(sample.depth, size[::-1])
     metres, valid = depth_codes.measure(raw, code, factor=sample.factor)
     row.append(panels.color_depth(metres.numpy(), valid=valid.numpy()))
   return np.concatenate(row, axis=1)
-
-
-def main() -> int:
-  """Runs the command; returns its exit status."""
-  command.hide_accelerators()
-  values = flags.FLAGS
-  report = diagnosis.diagnose(
-    values.dataset,
-    manual_dir=values.manual_dir,
-    data_dir=values.data_dir,
-    limit=values.limit,
-  )
-  print_report(report, classes=values.classes)
-  if values.pictures:
-    for path in write_pictures(report, values.pictures, classes=values.classes):
-      print(path)
-  return int(report.fatal)
-
-
-def define_flags():
-  """Only when run as a program: others have flags of these names."""
-  flags.DEFINE_string(
-    'dataset', None, 'For example cityscapes/stereo.', required=True
-  )
-  flags.DEFINE_string(
-    'manual_dir', None, 'Folder or archive of the files; none: prepared data.'
-  )
-  flags.DEFINE_string('data_dir', None, 'Where prepared data are.')
-  flags.DEFINE_string('pictures', None, 'Folder for contact sheets.')
-  flags.DEFINE_string(
-    'classes', None, 'Class set that is counted, a name or a class table.'
-  )
-  flags.DEFINE_integer(
-    'limit', None, 'Examples of a split that are read.', lower_bound=1
-  )

@@ -1,6 +1,6 @@
-"""What is wrong with a dataset: the user's files, or what was prepared."""
+"""Problems of a dataset: of the user's files, or of what was prepared."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 import contextlib
 import dataclasses
 from typing import Any
@@ -9,9 +9,9 @@ from jaxuda import errors
 from jaxuda.data.classes import labels
 from jaxuda.data.datasets import registry
 from jaxuda.data.files import layout as layout_lib
+from jaxuda.data.files import specs
 from jaxuda.data.pixels import depth_codes
 from jaxuda.data.store import findings
-from jaxuda.data.store import prepared
 from jaxuda.ui import display
 
 # Examples of a split that are kept for pictures.
@@ -20,36 +20,52 @@ _SHOWN = 6
 
 @dataclasses.dataclass(kw_only=True)
 class Report:
-  """What was found of a dataset.
+  """Findings about a dataset.
 
   Attributes:
-    dataset: its name.
-    ids: whose raw ids its labels are.
+    dataset: name of the dataset.
+    ids: the dataset whose raw ids its labels hold.
     own: the classes of the raw ids 1, 2, ... if it has names of its own.
     layout: which spellings were found, for people.
-    expected: split -> images that the publisher gives.
+    code: meaning of its depth.
+    expected: split -> number of images that the publisher gives.
     counts: split -> (images, labels, depth maps) that there are.
-    examined: split -> what is in them.
-    code: what depth means.
-    problems: all of them, fatal ones first.
-    samples: split -> the first few examples.
+    examined: split -> contents of the examples that were read.
+    problems: all problems, fatal ones first.
+    samples: split -> the first few whole examples.
   """
 
   dataset: str
   ids: str
-  own: labels.ClassSet | None = None
+  own: labels.ClassSet | None
   layout: str
-  expected: dict[str, int]
-  counts: dict[str, tuple[int, int, int]]
-  examined: dict[str, findings.Examination]
   code: depth_codes.DepthCode
-  problems: list[layout_lib.Problem]
-  samples: dict[str, list[findings.Sample]]
+  expected: dict[str, int]
+  counts: dict[str, tuple[int, int, int]] = dataclasses.field(
+    default_factory=dict
+  )
+  examined: dict[str, findings.Examination] = dataclasses.field(
+    default_factory=dict
+  )
+  problems: list[specs.Problem] = dataclasses.field(default_factory=list)
+  samples: dict[str, list[findings.Sample]] = dataclasses.field(
+    default_factory=dict
+  )
 
   @property
   def fatal(self) -> bool:
     """Whether anything would spoil a training run."""
     return any(x.fatal for x in self.problems)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Split:
+  """Examples of a split, and how they are read."""
+
+  name: str
+  items: Sequence[Any]
+  read: Callable[[Sequence[Any]], Iterator[findings.Sample]]
+  counts: tuple[int, int, int] | None = None
 
 
 def diagnose(
@@ -62,156 +78,140 @@ def diagnose(
   """Examines a dataset: the user's files, or without them the prepared one.
 
   Args:
-    dataset: e.g. 'cityscapes/stereo'.
+    dataset: such as 'cityscapes/stereo'.
     manual_dir: the user's folder or archive.
-    data_dir: where prepared data are; default: that of TFDS.
-    limit: examples of a split that are read, evenly spread; None: all.
+    data_dir: folder of prepared data; default: that of TFDS.
+    limit: number of examples of a split that are read, evenly spread; None for
+      all.
 
   Raises:
     UserError: unknown dataset, no such folder, or nothing like it in there.
   """
   family = registry.find(dataset)
+  spec = None
+  if family.describe:
+    spec = family.describe(dataset, manual_dir)
   if manual_dir is None:
-    return _diagnose_prepared(dataset, family, data_dir, limit)
-  if family.describe is None:
+    report, splits, where = _open_prepared(dataset, family, spec, data_dir)
+  elif spec is None:
     raise errors.UserError(
       f'{dataset} is not made of files; expected no manual_dir'
     )
-  spec = family.describe(dataset, manual_dir)
-  tree = prepared.open_tree(manual_dir, spec)
-  layout = layout_lib.find(tree, spec)
-  problems = list(layout.problems)
-  if spec.check:
-    # A broken file is found again below.
-    with contextlib.suppress(errors.UserError):
-      problems += spec.check(tree, layout)
-  examined, samples, counts = {}, {}, {}
-  for split, items in layout.splits.items():
-    chosen = _spread(items, limit)
-    found = findings.read_raw(tree, spec, layout, chosen)
-    examined[split], samples[split] = _examine(
-      found, f'{dataset} {split}', len(chosen)
+  else:
+    report, splits, where = _open_files(manual_dir, spec)
+  for split in splits:
+    chosen = _spread(split.items, limit)
+    title = f'reading {dataset} {split.name}'
+    found = findings.Examination()
+    whole = report.samples[split.name] = []
+    for sample in display.track(
+      split.read(chosen), name=title, total=len(chosen)
+    ):
+      found.add(sample)
+      if len(whole) < _SHOWN and not sample.problems:
+        whole.append(sample)
+    report.examined[split.name] = found
+    report.counts[split.name] = split.counts or (
+      *(len(split.items), found.labelled, found.deep),
     )
-    problems += findings.judge(
-      examined[split],
+    report.problems += findings.judge(
+      found,
       dataset=dataset,
-      telltale=spec.telltale,
-      where=f'{split} in {tree.root}',
+      telltale=spec.telltale if spec else (),
+      where=f'{split.name} in {where}',
     )
-    counts[split] = (
-      len(items),
-      sum(bool(x.label) for x in items),
-      sum(bool(x.depth) for x in items),
-    )
-  return _finish(
-    dataset=dataset,
+  report.problems += _judge_counts(report)
+  for found in report.examined.values():
+    report.problems += found.problems
+  report.problems.sort(key=lambda x: not x.fatal)
+  return report
+
+
+def _open_files(manual_dir, spec):
+  layout = layout_lib.find(manual_dir, spec)
+  report = Report(
+    dataset=spec.dataset,
     ids=spec.ids,
     own=spec.own,
     layout=layout.describe(),
-    expected=dict(spec.expected),
-    counts=counts,
-    examined=examined,
     code=depth_codes.DepthCode.of(spec.depth or {}),
-    problems=problems + _judge_counts(spec, counts),
-    samples=samples,
+    expected=dict(spec.expected),
+    problems=list(layout.problems),
   )
+  if spec.check:
+    # A broken file is found again when all are read.
+    with contextlib.suppress(errors.UserError):
+      report.problems += spec.check(layout)
+  splits = [
+    _Split(
+      name=name,
+      items=items,
+      read=lambda chosen: findings.read_raw(layout, chosen),
+      counts=(
+        len(items),
+        sum(bool(x.label) for x in items),
+        sum(bool(x.depth) for x in items),
+      ),
+    )
+    for name, items in layout.splits.items()
+  ]
+  return report, splits, layout.tree.root
 
 
-def _diagnose_prepared(dataset, family, data_dir, limit):
+def _open_prepared(dataset, family, spec, data_dir):
   builder = registry.find_prepared(dataset, data_dir=data_dir)
   metadata = registry.metadata(builder.info)
-  ids, own = metadata.get('ids', family.ids), labels.read_own(metadata)
-  examined, samples, counts, problems = {}, {}, {}, []
-  spec = family.describe(dataset) if family.stores else None
+  report = Report(
+    dataset=dataset,
+    ids=metadata.get('ids', family.ids),
+    own=labels.read_own(metadata),
+    layout=f'prepared in {builder.data_dir}',
+    code=depth_codes.DepthCode.of(metadata),
+    expected=dict(spec.expected) if spec else {},
+  )
   skipped = registry.keep_encoded(builder.info, ('image', 'label', 'depth'))
-  for split, info in builder.info.splits.items():
-    total = info.num_examples
+  splits = []
+  for name, info in builder.info.splits.items():
     try:
       with registry.quiet():
-        source = builder.as_data_source(split=split, decoders=skipped)
+        source = builder.as_data_source(split=name, decoders=skipped)
       len(source)
     except Exception as e:
-      problems.append(
-        layout_lib.Problem(
-          kind='bad file',
-          text=f'{dataset}: split {split} in {builder.data_dir} cannot be read'
-          f' ({" ".join(str(e).split())[:200]})',
-        )
+      text = (
+        f'{dataset}: split {name} in {builder.data_dir} cannot be read'
+        f' ({" ".join(str(e).split())[:200]})'
       )
+      report.problems.append(specs.Problem(kind='bad file', text=text))
       continue
-    chosen = _spread(range(total), limit)
-    found = findings.read_prepared(
-      source.__getitem__,
-      chosen,
-      ids=ids,
-      own=own,
-      where=f'{builder.data_dir} {split}',
-    )
-    examined[split], samples[split] = _examine(
-      found, f'{dataset} {split}', len(chosen)
-    )
-    problems += findings.judge(
-      examined[split],
-      dataset=dataset,
-      telltale=spec.telltale if spec else (),
-      where=f'{split} in {builder.data_dir}',
-    )
-    seen = examined[split]
-    counts[split] = (total, seen.labelled, seen.deep)
-  return _finish(
-    dataset=dataset,
-    ids=ids,
-    own=own,
-    layout=f'prepared in {builder.data_dir}',
-    expected=dict(spec.expected) if spec else {},
-    counts=counts,
-    examined=examined,
-    code=depth_codes.DepthCode.of(metadata),
-    problems=problems + (_judge_counts(spec, counts) if spec else []),
-    samples=samples,
-  )
+
+    def read(chosen, name=name, source=source):
+      return findings.read_prepared(
+        source.__getitem__,
+        chosen,
+        ids=report.ids,
+        own=report.own,
+        where=f'{builder.data_dir} {name}',
+      )
+
+    items = range(info.num_examples)
+    splits.append(_Split(name=name, items=items, read=read))
+  return report, splits, builder.data_dir
 
 
-def _examine(found, title, total):
-  samples = []
-
-  def keep(items):
-    for sample in items:
-      if len(samples) < _SHOWN and not sample.problems:
-        samples.append(sample)
-      yield sample
-
-  tracked = display.track(keep(found), name=f'reading {title}', total=total)
-  return findings.examine(tracked), samples
-
-
-def _spread(items: Sequence[Any], limit: int | None) -> Sequence[Any]:
+def _spread(items, limit):
   if limit is None or len(items) <= limit:
     return items
   return [items[i * len(items) // limit] for i in range(limit)]
 
 
-def _judge_counts(spec, counts):
-  """Fewer images than the publisher gives may be meant: no fatal problem."""
-  problems = []
-  for split, expected in spec.expected.items():
-    found = counts.get(split, (0, 0, 0))[0]
+def _judge_counts(report) -> Iterator[specs.Problem]:
+  """Yields where the publisher has more images: that may be meant."""
+  for split, expected in report.expected.items():
+    found = report.counts.get(split, (0, 0, 0))[0]
     if found != expected:
-      problems.append(
-        layout_lib.Problem(
-          kind='another number of images',
-          text=f'{spec.dataset}: {found} images in {split}; the publisher gives'
-          f' {expected}',
-          fatal=False,
-        )
+      yield specs.Problem(
+        kind='another number of images',
+        text=f'{report.dataset}: {found} images in {split}; the publisher gives'
+        f' {expected}',
+        fatal=False,
       )
-  return problems
-
-
-def _finish(*, problems, examined, **fields):
-  every = [
-    *problems,
-    *(x for found in examined.values() for x in found.problems),
-  ]
-  every.sort(key=lambda x: not x.fatal)
-  return Report(problems=every, examined=examined, **fields)

@@ -1,11 +1,14 @@
-"""Decoding of a user's pictures with every check; errors name the file.
+"""The one decoder of a user's pictures, with every check. Needs no TF.
 
-Pillow turns 16-bit colour PNGs into 8 bits without a word (SYNTHIA's labels
-become all zeros, its depth loses the lower byte), so those go through OpenCV;
-and OpenCV turns palette PNGs into colours, so those go through Pillow.
+Every reader of bytes in this room comes here; errors name the file. Pillow
+turns 16-bit colour PNGs into 8 bits without a word (SYNTHIA's labels become all
+zeros, its depth loses the lower byte), so those go through OpenCV; and OpenCV
+turns palette PNGs into colours, so those go through Pillow.
 """
 
+from collections.abc import Mapping
 import io
+import pathlib
 
 import cv2
 import numpy as np
@@ -23,16 +26,16 @@ def open_picture(
   """Opens a PNG or JPEG.
 
   Args:
-    encoded: the file's bytes.
-    where: named in the error.
-    pixels: also decode it. A PNG's checksums are verified in any case, and a
-      JPEG, which has none, is decoded in any case.
+    encoded: bytes of the file.
+    where: name of the file for the error.
+    pixels: whether to decode it, too. The checksums of a PNG are verified in
+      any case, and a JPEG, which has none, is decoded in any case.
 
   Raises:
     UserError: it is truncated, corrupt, or another kind of file.
   """
   try:
-    # Checksums of a PNG, which loading does not look at; then the pixels.
+    # Loading does not look at the checksums of a PNG.
     Image.open(io.BytesIO(encoded)).verify()
     image = Image.open(io.BytesIO(encoded))
     if image.format not in ('PNG', 'JPEG', 'MPO'):
@@ -51,24 +54,24 @@ def check_image(encoded: bytes, where: str) -> tuple[int, int]:
   """Checks a colour picture that is stored as it is; returns (height, width).
 
   Raises:
-    UserError: it is broken, or has other pixels than 8-bit ones.
+    UserError: it is broken, or its pixels have other than 8 bits a channel.
   """
   image = open_picture(encoded, where, pixels=False)
   _check_mode(image, where)
-  if _png_bits(encoded) == 16:
+  if _png_header(encoded)[0] == 16:
     raise errors.UserError(f'{where} has 16 bits a channel; expected 8')
   return image.size[1], image.size[0]
 
 
-def read_image(encoded: bytes, where: str) -> Image.Image:
-  """Decodes a colour picture as Pillow RGB.
+def read_image(encoded: bytes, where: str) -> np.ndarray:
+  """Decodes a colour picture: uint8 [H, W, 3] RGB.
 
   Raises:
-    UserError: as `check_image`.
+    UserError: it is broken, or its pixels are not 8-bit grey or colours.
   """
   image = open_picture(encoded, where)
   _check_mode(image, where)
-  return image.convert('RGB')
+  return np.asarray(image.convert('RGB'))
 
 
 def _check_mode(image, where):
@@ -78,21 +81,86 @@ def _check_mode(image, where):
     )
 
 
+def read_frame(path: pathlib.Path) -> np.ndarray:
+  """Decodes a picture of any format that Pillow knows: uint8 [H, W, 3] RGB.
+
+  Raises:
+    UserError: it cannot be read; names the file.
+  """
+  try:
+    return np.asarray(Image.open(path).convert('RGB'))
+  except _BROKEN as e:
+    raise errors.UserError(
+      f'{path} cannot be read as a picture ({type(e).__name__}); expected a'
+      ' whole picture file'
+    ) from e
+
+
 def read_ids(encoded: bytes, where: str) -> np.ndarray:
   """Decodes ids: uint8 [H, W] of an 8-bit grey or palette PNG.
 
-  Of a palette picture the indices are taken, never the colours.
+  Of a palette picture it takes the indices, never the colours.
 
   Raises:
     UserError: it is broken, lossy, or has other pixels.
   """
+  label = _open_label(
+    encoded,
+    where,
+    ('L', 'P', '1'),
+    '8-bit PNG with one id for each pixel, not colours',
+  )
+  return np.asarray(label if label.mode != '1' else label.convert('L'))
+
+
+def read_colors(encoded: bytes, where: str) -> np.ndarray:
+  """Decodes a label whose classes are colours: uint8 [H, W, 3] RGB.
+
+  Raises:
+    UserError: it is broken, lossy, or has no colours.
+  """
+  label = _open_label(
+    encoded,
+    where,
+    ('RGB', 'RGBA', 'P'),
+    'RGB PNG with one colour for each class',
+  )
+  return np.asarray(label.convert('RGB'))
+
+
+def _open_label(encoded, where, modes, expected):
   label = open_picture(encoded, where)
-  if label.format != 'PNG' or label.mode not in ('L', 'P', '1'):
+  if label.format != 'PNG' or label.mode not in modes:
     raise errors.UserError(
       f'{where} is {label.format} with pixels of mode {label.mode}; expected an'
-      ' 8-bit PNG with one id for each pixel, not colours'
+      f' {expected}'
     )
-  return np.asarray(label if label.mode != '1' else label.convert('L'))
+  return label
+
+
+def pack_colors(colors: np.ndarray) -> np.ndarray:
+  """Returns each colour uint8 [..., 3] RGB as one number: int32 [...]."""
+  red, green, blue = np.moveaxis(np.asarray(colors, np.int32), -1, 0)
+  return red << 16 | green << 8 | blue
+
+
+def look_up(
+  values: np.ndarray, table: Mapping[int, int]
+) -> tuple[np.ndarray, np.ndarray]:
+  """Maps ids or packed colours.
+
+  Args:
+    values: integers [H, W].
+    table: value -> raw id 0..255; not empty.
+
+  Returns:
+    (uint8 [H, W] raw ids; bool [H, W], which values the table has: elsewhere
+    the id means nothing).
+  """
+  known = np.array(sorted(table), np.int32)
+  place = np.searchsorted(known, values).clip(max=len(known) - 1)
+  ids = np.array([table[x] for x in known.tolist()], np.uint8)
+  return ids[place], known[place] == values
 
 
 def read_synthia_ids(encoded: bytes, where: str) -> np.ndarray:
@@ -103,7 +171,6 @@ def read_synthia_ids(encoded: bytes, where: str) -> np.ndarray:
   Raises:
     UserError: it is broken, or not 16-bit colour.
   """
-  open_picture(encoded, where, pixels=False)
   picture = _decode_raw(encoded, where)
   if picture.dtype != np.uint16 or picture.ndim != 3:
     raise errors.UserError(
@@ -120,30 +187,14 @@ def read_synthia_ids(encoded: bytes, where: str) -> np.ndarray:
   return ids.astype(np.uint8)
 
 
-def read_colors(encoded: bytes, where: str) -> np.ndarray:
-  """Decodes a label whose classes are colours: uint8 [H, W, 3] RGB.
-
-  Raises:
-    UserError: it is broken or lossy.
-  """
-  label = open_picture(encoded, where)
-  if label.format != 'PNG' or label.mode not in ('RGB', 'RGBA', 'P'):
-    raise errors.UserError(
-      f'{where} is {label.format} with pixels of mode {label.mode}; expected an'
-      ' RGB PNG with one colour for each class'
-    )
-  return np.asarray(label.convert('RGB'))
-
-
 def read_depth(encoded: bytes, where: str) -> np.ndarray:
   """Decodes raw depth: uint16 [H, W] of a 16-bit PNG.
 
-  Of three channels, which are equal in SYNTHIA, one is taken.
+  Takes the first of three channels, which are equal in SYNTHIA.
 
   Raises:
-    UserError: it is broken, has 8 bits, or different channels.
+    UserError: it is broken, has 8 bits, or channels that differ.
   """
-  open_picture(encoded, where, pixels=False)
   picture = _decode_raw(encoded, where)
   if picture.dtype != np.uint16:
     raise errors.UserError(
@@ -160,6 +211,12 @@ def read_depth(encoded: bytes, where: str) -> np.ndarray:
   return np.ascontiguousarray(picture[..., 0])
 
 
+def decode_stored(encoded: bytes) -> np.ndarray:
+  """Decodes a prepared picture: uint8 [H, W, 3] RGB, or uint8/uint16 [H, W]."""
+  picture = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_UNCHANGED)
+  return picture[..., ::-1] if picture.ndim == 3 else picture
+
+
 def encode_png(picture: np.ndarray) -> bytes:
   """Encodes [H, W] uint8 or uint16, or RGB uint8 [H, W, 3], losslessly."""
   if picture.ndim == 3:
@@ -173,29 +230,30 @@ def encode_png(picture: np.ndarray) -> bytes:
   return encoded.tobytes()
 
 
-def encode_jpeg(image: Image.Image) -> bytes:
-  """Encodes at quality 95."""
+def encode_jpeg(image: np.ndarray) -> bytes:
+  """Encodes RGB uint8 [H, W, 3] as JPEG of quality 95."""
   out = io.BytesIO()
-  image.save(out, format='JPEG', quality=95)
+  Image.fromarray(image).save(out, format='JPEG', quality=95)
   return out.getvalue()
 
 
-def is_grey_png(encoded: bytes) -> bool:
-  """Returns whether a PNG is 8-bit grey, so that it can be stored as it is."""
-  return _png_bits(encoded) == 8 and encoded[25] == 0
+def is_grey_png(encoded: bytes, *, bits: int) -> bool:
+  """Returns whether a file is a grey PNG of so many bits.
+
+  It can then be stored as it is: 8-bit ids, 16-bit depth.
+  """
+  return _png_header(encoded) == (bits, 0)
 
 
-def is_depth_png(encoded: bytes) -> bool:
-  """Returns whether a PNG is 16-bit grey."""
-  return _png_bits(encoded) == 16 and encoded[25] == 0
-
-
-def _png_bits(encoded):
-  """Bits of a channel from the header of a PNG, 0 for another file."""
-  return encoded[24] if encoded[:8] == b'\x89PNG\r\n\x1a\n' else 0
+def _png_header(encoded):
+  """Bits of a channel and type of colour of a PNG; (0, 0) of another file."""
+  if encoded[:8] != b'\x89PNG\r\n\x1a\n' or len(encoded) < 26:
+    return 0, 0
+  return encoded[24], encoded[25]
 
 
 def _decode_raw(encoded, where):
+  open_picture(encoded, where, pixels=False)
   picture = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_UNCHANGED)
   if picture is None:
     raise errors.UserError(

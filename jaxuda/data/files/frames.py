@@ -1,4 +1,4 @@
-"""Folders of frames and their cameras, found and read. Needs no TF.
+"""Folders of frames, and their cameras. Needs no TF.
 
 A folder of frames is one of
 
@@ -7,9 +7,9 @@ A folder of frames is one of
     ROOT/<date>/<drive>/image_02/data/         KITTI raw
 
 A frame's neighbours are the frames of the same folder and name whose number is
-`step` less and more. The camera is found beside the frames, where Cityscapes
-(camera/<split>/<city>/*_camera.json, or camera_trainvaltest/camera/...) and
-KITTI (calib_cam_to_cam.txt) keep it.
+less and more by `step`. The camera is looked for beside the frames, where
+Cityscapes (camera/<split>/<city>/*_camera.json, or camera_trainvaltest/camera/
+...) and KITTI (calib_cam_to_cam.txt) keep it.
 """
 
 from collections.abc import Sequence
@@ -19,11 +19,10 @@ import pathlib
 import re
 from typing import Any
 
-import cv2
 import numpy as np
-from PIL import Image
 
 from jaxuda import errors
+from jaxuda.data.pixels import resizing
 
 _SUFFIXES = ('.png', '.jpg', '.jpeg', '.webp', '.bmp', '.ppm')
 
@@ -33,8 +32,8 @@ class Triplet:
   """Files of three frames, and the camera if it was found.
 
   Attributes:
-    name: of the middle frame, relative to the folder, without its suffix.
-    image, previous, next: files.
+    name: path of the middle frame in the folder, without its suffix.
+    image, previous, next: files of the frames.
     intrinsics: focal length, cx, cy in pixels of the files, or None.
   """
 
@@ -48,12 +47,12 @@ class Triplet:
 def find_triplets(
   folder: str | pathlib.Path, *, split: str = '', step: int = 1
 ) -> list[Triplet]:
-  """Finds all frames of a folder that have both neighbours.
+  """Finds the frames of a folder that have both neighbours.
 
   Args:
-    folder: see the top of this file.
-    split: of Cityscapes; other folders have none.
-    step: between the numbers of neighbours.
+    folder: folder of frames, see the top of this file.
+    split: name of a split of Cityscapes; other folders have none.
+    step: distance between the numbers of neighbours.
 
   Raises:
     UserError: no such folder, or no three frames in a row in it.
@@ -100,7 +99,7 @@ def find_triplets(
 
 
 def _is_color(path, root):
-  """KITTI raw has grey cameras 00 and 01 beside the colour ones."""
+  """Whether a camera is in colour: KITTI raw has grey ones, 00 and 01."""
   return not {'image_00', 'image_01'} & set(path.relative_to(root).parts)
 
 
@@ -193,27 +192,6 @@ def read_kitti_camera(
   return float(numbers[0]), float(numbers[2]), float(numbers[6])
 
 
-def decode_picture(encoded: bytes) -> np.ndarray:
-  """Decodes a stored picture: uint8 [H, W, 3] RGB, or uint16/uint8 [H, W]."""
-  picture = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_UNCHANGED)
-  return picture[..., ::-1] if picture.ndim == 3 else picture
-
-
-def read_frame(path: pathlib.Path) -> np.ndarray:
-  """Reads a picture: uint8 [H, W, 3] RGB.
-
-  Raises:
-    UserError: it cannot be read; names the file.
-  """
-  try:
-    return np.asarray(Image.open(path).convert('RGB'))
-  except (OSError, ValueError, SyntaxError) as e:
-    raise errors.UserError(
-      f'{path} cannot be read as a picture ({type(e).__name__}); expected a'
-      ' whole picture file'
-    ) from e
-
-
 def resize_frame(
   picture: np.ndarray, size: Sequence[int], *, crop_bottom: float = 0.0
 ) -> np.ndarray:
@@ -221,16 +199,11 @@ def resize_frame(
 
   Args:
     picture: uint8 [h, w, 3].
-    size: (H, W).
-    crop_bottom: share of the rows, such as that of the car's own hood.
+    size: (H, W) in pixels.
+    crop_bottom: share of the rows in [0, 1), such as those of the car's hood.
 
   Returns:
     uint8 [H, W, 3].
   """
-  height = picture.shape[0]
-  kept = np.ascontiguousarray(picture[: height - int(crop_bottom * height)])
-  if kept.shape[:2] == tuple(size):
-    return kept
-  return np.asarray(
-    Image.fromarray(kept).resize((size[1], size[0]), Image.Resampling.LANCZOS)
-  )
+  kept = picture[: picture.shape[0] - int(crop_bottom * picture.shape[0])]
+  return resizing.resize_image(kept, size, method='lanczos')

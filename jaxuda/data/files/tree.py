@@ -1,13 +1,13 @@
 """Files of a folder, and of the archives in it, read without unpacking.
 
-A file's path is where it would be, had every archive been unpacked beside
+A file's path is where it would be if every archive had been unpacked beside
 itself: `images.zip` with a member `images/1.png` gives `images/1.png`, and so
 does a folder `images` with `1.png`. Members are read into memory and never
 written, so none can escape; one that tries (an absolute name, or '..') is an
 error all the same.
 
 Zip and plain tar archives are read at random. Compressed tar archives cannot
-be: they are expanded once into a temporary file without a name.
+be, so they are expanded once into a temporary file without a name.
 """
 
 import bz2
@@ -46,17 +46,19 @@ class Entry:
 
   Attributes:
     file: the loose file, or the archive.
-    archive: None, or what reads from the archive.
-    member: handle of the member in it.
-    size: bytes.
-    stamp: size and time of the file on disk.
+    size: number of bytes.
+    stamp: size and time of modification of the file on disk.
+    archive: reader of the archive, or None.
+    member: handle of the member in the archive.
+    inside: name of the member in the archive.
   """
 
   file: pathlib.Path
+  size: int
+  stamp: str
   archive: Any = None
   member: Any = None
-  size: int = 0
-  stamp: str = ''
+  inside: str = ''
 
 
 class Tree:
@@ -69,12 +71,15 @@ class Tree:
     unread: archives of a kind that cannot be read.
   """
 
-  def __init__(self, root: str | os.PathLike[str], *, dataset: str):
+  def __init__(
+    self, root: str | os.PathLike[str], *, dataset: str, get: str = ''
+  ):
     """Lists the files.
 
     Args:
       root: a folder or an archive.
-      dataset: named in errors.
+      dataset: name of the dataset for errors.
+      get: what should be there, for errors; default: the dataset's files.
 
     Raises:
       UserError: no such folder, or a broken or malicious archive.
@@ -93,7 +98,7 @@ class Tree:
     else:
       raise errors.UserError(
         f'{dataset}: {self.root} is not a folder or an archive; expected the'
-        f' folder with the files of {dataset}'
+        f' folder with {get or f"the files of {dataset}"}'
       )
     self.entries = dict(sorted(found.items()))
 
@@ -122,16 +127,17 @@ class Tree:
     entry = self.entries[path]
     if entry.archive is None:
       return str(entry.file)
-    return f'{entry.file}: {entry.archive.name_of(entry.member)}'
+    return f'{entry.file}: {entry.inside}'
 
   def fingerprint(self, paths: Iterable[str], *, token: str = '') -> str:
     """Returns 16 hex digits that change when one of the files does.
 
-    Of names, sizes and times of modification: contents are not read.
+    They depend on names, sizes and times of modification: contents are not
+    read.
 
     Args:
-      paths: of the files.
-      token: what else it should depend on.
+      paths: keys of `entries`.
+      token: text on which the digits depend, too.
     """
     digest = hashlib.sha256(token.encode())
     for path in paths:
@@ -167,14 +173,15 @@ class Tree:
       archive = self._open(path, lower)
       self.archives.append(path)
       stamp = _stamp(path)
-      for member in archive.members():
-        inner = _check_name(archive.name_of(member), path, self._dataset)
+      for inside, size, member in archive.members():
+        inner = _check_name(inside, path, self._dataset)
         entry = Entry(
           file=path,
+          size=size,
+          stamp=stamp,
           archive=archive,
           member=member,
-          size=archive.size_of(member),
-          stamp=stamp,
+          inside=inside,
         )
         # A loose file is newer than the archive that it came from.
         found.setdefault(posixpath.join(posixpath.dirname(name), inner), entry)
@@ -203,30 +210,20 @@ _BROKEN = (
 class _Zip:
   def __init__(self, path):
     self._zip = zipfile.ZipFile(path)
+    self.read, self.close = self._zip.read, self._zip.close
 
   def members(self):
+    """Yields (name, number of bytes, handle)."""
     for info in self._zip.infolist():
       link = stat.S_ISLNK(info.external_attr >> 16)
       if not info.is_dir() and not link and not _is_rubbish(info.filename):
-        yield info
-
-  def name_of(self, info):
-    return info.filename
-
-  def size_of(self, info):
-    return info.file_size
-
-  def read(self, info):
-    return self._zip.read(info)
-
-  def close(self):
-    self._zip.close()
+        yield info.filename, info.file_size, info
 
 
 class _Tar:
   def __init__(self, path, lower):
     ending = next((x for x in _COMPRESSED if lower.endswith(x)), None)
-    # A temporary file has no name: it goes when it is closed, whatever happens.
+    # A temporary file has no name: it is gone when it is closed.
     with tempfile.TemporaryFile() if ending else open(path, 'rb') as file:
       if ending:
         with _COMPRESSED[ending](path, 'rb') as packed:
@@ -238,19 +235,15 @@ class _Tar:
           x for x in opened if x.isreg() and not _is_rubbish(x.name)
         ]
       self._file = os.dup(file.fileno())
-    self._close = weakref.finalize(self, os.close, self._file)
+    self.close = weakref.finalize(self, os.close, self._file)
     for x in self._members:
       if x.offset_data + x.size > end:
         raise EOFError(f'it ends within {x.name}')
 
   def members(self):
-    return self._members
-
-  def name_of(self, member):
-    return member.name
-
-  def size_of(self, member):
-    return member.size
+    """Yields (name, number of bytes, handle)."""
+    for member in self._members:
+      yield member.name, member.size, member
 
   def read(self, member):
     # Without a position that threads would share.
@@ -258,9 +251,6 @@ class _Tar:
     if len(data) != member.size:
       raise EOFError('the archive is too short')
     return data
-
-  def close(self):
-    self._close()
 
 
 def explain_unread(archive: str | os.PathLike[str]) -> str:
@@ -274,7 +264,7 @@ def explain_unread(archive: str | os.PathLike[str]) -> str:
 
 
 def one_line(error: BaseException) -> str:
-  """Returns an error's message in one line, its type where it has none."""
+  """Returns an error's message as one line, or its type if it has none."""
   return ' '.join(str(error).split()) or type(error).__name__
 
 

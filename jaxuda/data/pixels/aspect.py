@@ -1,4 +1,4 @@
-"""A picture in a frame of another aspect. Needs no TF.
+"""Pictures in frames of another aspect. Needs no TF.
 
 'stretch' does not keep the aspect, as in the references but for Mapillary:
 there 'pad' shrinks a picture until it fits, and pads it below and to the right.
@@ -18,9 +18,9 @@ def fit_size(
   Rounded down, as Mapillary's images are in DADA.
 
   Args:
-    shape: (height, width), numbers; or tensors, with `smaller=tf.minimum`.
+    shape: (height, width) in pixels; tensors need `smaller=tf.minimum`.
     size: (height, width) to fit into.
-    smaller: returns the smaller of two numbers.
+    smaller: function that returns the smaller of two numbers.
   """
   height, width = shape
   return (
@@ -35,12 +35,25 @@ def pad_shape(
   """Returns the smallest shape around another that has the aspect of `size`.
 
   Args:
-    shape: (height, width), numbers; or tensors, with `larger=tf.maximum`.
-    size: (height, width).
-    larger: returns the larger of two numbers.
+    shape: (height, width) in pixels; tensors need `larger=tf.maximum`.
+    size: (height, width) that gives the aspect.
+    larger: function that returns the larger of two numbers.
   """
   height, width = shape
   return (
     larger(height, width * size[0] // size[1]),
     larger(width, height * size[1] // size[0]),
   )
+
+
+def frame(
+  shape: tuple[int, int], size: tuple[int, int], *, fit: str
+) -> tuple[int, int]:
+  """Returns the size that a picture has in the frame, before it is padded.
+
+  Args:
+    shape: (height, width) of the picture in pixels.
+    size: (height, width) of the frame.
+    fit: 'stretch' or 'pad'.
+  """
+  return size if fit == 'stretch' else fit_size(shape, size)

@@ -1,4 +1,4 @@
-"""What the 16-bit numbers of a depth map mean, and how they become metres.
+"""Codes of 16-bit depth maps, and how they become metres.
 
 A dataset's metadata say which code its depth has ('depth_code', 'depth_unit',
 'depth_missing'):
@@ -6,18 +6,18 @@ A dataset's metadata say which code its depth has ('depth_code', 'depth_unit',
 * 'metres': raw * unit metres. SYNTHIA and Virtual KITTI: unit 0.01, where 65535
   (655.35 m) is the sky or farther. Stereo depth of Cityscapes is stored so,
   rounded to a centimetre, with 65535 where there is none.
-* 'disparity': Cityscapes' own disparity. (raw - 1) / 256 pixels, 0 = none;
-  depth is baseline * focal length / disparity, whose product each record
-  carries as 'depth_factor'.
+* 'disparity': Cityscapes' own disparity, (raw - 1) / 256 pixels, 0 = none.
+  Depth is baseline * focal length / disparity; each record has the product of
+  the two as 'depth_factor'.
 * 'inverse': disparity of a monocular network, up to an unknown factor. CorDA
   takes raw / 256 + 1 for 655.36 / (metres + 0.01), to resemble SYNTHIA; 0 =
-  none. This is no measurement: metres here are those that give CorDA's number.
+  none. The metres are no measurement: they are what gives CorDA's number.
 
 A pixel without depth is 655.35 m, whose inverse depth is 1, and not valid.
 
-Every method makes its inverse depth of the metres of the batch, with one of two
-spellings of one formula: 65536 / (100 m + 1) (DADA, DepDis, CTRL) and 655.36 /
-(m + 0.01) (CorDA).
+Every method computes inverse depth from the metres of the batch, by one formula
+in two spellings: 65536 / (100 m + 1) (DADA, DepDis, CTRL) and 655.36 / (m +
+0.01) (CorDA).
 """
 
 from collections.abc import Mapping
@@ -38,12 +38,12 @@ FAR = 655.35  # Metres; its inverse depth is 1.
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class DepthCode:
-  """How raw depth is to be read.
+  """The meaning of raw depth.
 
   Attributes:
     code: one of `CODES`.
-    unit: metres in a raw unit, of 'metres'.
-    missing: raw values that say that nothing was measured.
+    unit: metres in one raw unit, of the code 'metres'.
+    missing: raw values for "nothing was measured".
   """
 
   code: str = 'metres'
@@ -52,10 +52,10 @@ class DepthCode:
 
   @classmethod
   def of(cls, metadata: Mapping[str, Any]) -> 'DepthCode':
-    """Reads it from a dataset's metadata.
+    """Reads the code in a dataset's metadata.
 
     Raises:
-      UserError: the metadata are of a later version of this project.
+      UserError: a code that is not known.
     """
     code = metadata.get('depth_code', 'metres')
     if code not in CODES:
@@ -70,7 +70,7 @@ class DepthCode:
 
   @property
   def metadata(self) -> dict[str, Any]:
-    """What `of` reads."""
+    """The metadata that `of` reads."""
     return {
       'depth_code': self.code,
       'depth_unit': self.unit,
@@ -90,14 +90,15 @@ def measure(
 
   Args:
     raw: uint16 or (interpolated) float32 [...].
-    code: what it means.
-    factor: metres times pixels, of 'disparity'.
-    zero_depth: of 'metres': 'keep' raw 0 as 0 m, as the references do, or
-      'mask' it: not valid.
-    far_depth: of 'metres': the same for raw 65535, sky.
+    code: meaning of the numbers.
+    factor: baseline times focal length in metres times pixels, which the code
+      'disparity' needs.
+    zero_depth: with the code 'metres', 'keep' leaves raw 0 as 0 m, as in the
+      references, 'mask' makes it invalid.
+    far_depth: the same for raw 65535, the sky.
 
   Returns:
-    (float32 [...] metres, of every pixel; bool [...] where they are valid).
+    (float32 [...], metres of every pixel; bool [...], where they are valid).
   """
   for name, policy in (('zero_depth', zero_depth), ('far_depth', far_depth)):
     if policy not in POLICIES:
@@ -111,8 +112,8 @@ def measure(
 
 @functools.cache
 def _tabulate(code, zero_depth, far_depth):
-  """What `measure` gives for every 16-bit number."""
-  # A graph may be being built.
+  """Returns what `measure` gives for every 16-bit number."""
+  # A graph may be under construction.
   with tf.init_scope():
     raw = tf.range(FAR_RAW + 1, dtype=tf.float64)
     tables = _measure(raw, code, None, zero_depth, far_depth)

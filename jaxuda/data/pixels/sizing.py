@@ -1,4 +1,8 @@
-"""An example at the size of the network, or of its score."""
+"""Examples at the size of the network, or at the size at which they are scored.
+
+A domain is a `records.domain.Domain`; its `fit` says what becomes of the
+aspect. Padding is black, ignored, and without valid depth.
+"""
 
 from typing import Any
 
@@ -13,54 +17,36 @@ Example = dict[str, tf.Tensor]
 
 
 def size_image(image: tf.Tensor, domain: Any) -> tf.Tensor:
-  """Brings an image to the network's size: uint8 [height, width, 3].
-
-  Args:
-    image: uint8 [H, W, 3].
-    domain: a `records.Domain`: its size, image_resize and fit.
-  """
-  if domain.fit == 'stretch':
-    return transforms.resize_image(
-      image, domain.size, method=domain.image_resize
-    )
-  inner = _fit_size(image, domain.size)
-  image = transforms.resize_image(image, inner, method=domain.image_resize)
-  image = transforms.pad_to(image, domain.size)
-  return tf.ensure_shape(image, [*domain.size, 3])
+  """Brings an image uint8 [H, W, 3] to the network's size."""
+  resized = transforms.resize_image(
+    image, _fit(image, domain), method=domain.image_resize
+  )
+  return _pad(resized, domain.size)
 
 
 def size_label(label: tf.Tensor, domain: Any) -> tf.Tensor:
-  """Brings a label [H, W] to the network's size; padding is ignored."""
-  if domain.fit == 'stretch':
-    return transforms.resize_label(label, domain.size)
-  inner = _fit_size(label, domain.size)
-  label = transforms.resize_label(label, tf.stack(inner))
-  label = transforms.pad_to(label, domain.size, fill=labels.IGNORE)
-  return tf.ensure_shape(label, domain.size)
+  """Brings a label [H, W] to the network's size."""
+  resized = transforms.resize_label(label, _fit(label, domain))
+  return _pad(resized, domain.size, fill=labels.IGNORE)
 
 
 def size_depth(
   example: Example, domain: Any, code: depth_codes.DepthCode
 ) -> tuple[tf.Tensor, tf.Tensor]:
-  """Brings depth to the network's size; padding is not valid.
+  """Brings depth to the network's size.
 
   Args:
-    example: 'depth' uint16 [H, W], raw, and 'depth_factor' where it needs one.
-    domain: a `records.Domain`.
-    code: what the depth means.
+    example: 'depth' uint16 [H, W], raw, and 'depth_factor' where the code needs
+      one.
+    domain: whose size and rules.
+    code: meaning of the raw numbers.
 
   Returns:
-    float32 [height, width] metres and bool [height, width].
+    float32 [height, width] metres, and bool [height, width], where they are
+    valid.
   """
-  raw = example['depth']
-  if domain.fit == 'stretch':
-    raw = transforms.resize_depth(raw, domain.size, method=domain.depth_resize)
-    return _measure(raw, example, domain, code)
-  inner = _fit_size(raw, domain.size)
-  raw = transforms.resize_depth(
-    raw, tf.stack(inner), method=domain.depth_resize
-  )
-  return _pad_depth(_measure(raw, example, domain, code), domain.size)
+  size = _fit(example['depth'], domain)
+  return _measure(example, domain, code, size=size, padded=domain.size)
 
 
 def size_for_score(
@@ -78,64 +64,79 @@ def size_for_score(
   size, as in DepDis.
 
   Args:
-    example: 'image', 'label', maybe 'depth' and 'depth_factor'; the rest is
-      kept.
-    domain: a `records.Domain`.
-    code: what the depth means.
-    whole_images: leave an image as large as it is, but for the padding.
+    example: 'image', 'label', and perhaps 'depth' and 'depth_factor'; the rest
+      is kept.
+    domain: whose sizes and rules.
+    code: meaning of raw depth.
+    whole_images: whether images stay as large as they are, but for padding.
+
+  Returns:
+    The example, with 'depth' in metres and 'depth_valid'.
   """
   out = {k: v for k, v in example.items() if k != 'depth_factor'}
-  if not whole_images:
+  if whole_images:
+    out['image'] = _pad(example['image'], _surround(example['image'], domain))
+  else:
     out['image'] = size_image(example['image'], domain)
-  elif domain.fit == 'pad':
-    whole = _pad_shape(example['image'], domain.size)
-    out['image'] = transforms.pad_to(example['image'], whole)
   if domain.eval_labels == 'input':
     out['label'] = size_label(example['label'], domain)
     if 'depth' in example:
       out['depth'], out['depth_valid'] = size_depth(example, domain, code)
     return out
   label = example['label']
-  shape = _shape(label)
-  whole = shape
-  if domain.fit == 'pad':
-    whole = _pad_shape(label, domain.size)
-    out['label'] = transforms.pad_to(label, whole, fill=labels.IGNORE)
+  whole = _surround(label, domain)
+  out['label'] = _pad(label, whole, fill=labels.IGNORE)
   if 'depth' in example:
-    raw = transforms.resize_depth(
-      example['depth'], tf.stack(shape), method=domain.depth_resize
+    out['depth'], out['depth_valid'] = _measure(
+      example, domain, code, size=tf.shape(label), padded=whole
     )
-    measured = _measure(raw, example, domain, code)
-    out['depth'], out['depth_valid'] = _pad_depth(measured, whole)
   return out
 
 
-def _measure(raw, example, domain, code):
-  return depth_codes.measure(
+def _measure(example, domain, code, *, size, padded):
+  raw = transforms.resize_depth(
+    example['depth'], size, method=domain.depth_resize
+  )
+  metres, valid = depth_codes.measure(
     raw,
     code,
     factor=example.get('depth_factor'),
     zero_depth=domain.zero_depth,
     far_depth=domain.far_depth,
   )
-
-
-def _pad_depth(measured, size):
-  metres, valid = measured
   return (
-    transforms.pad_to(metres, size, fill=depth_codes.FAR),
-    transforms.pad_to(valid, size, fill=False),
+    _pad(metres, padded, fill=depth_codes.FAR),
+    _pad(valid, padded, fill=False),
   )
 
 
-def _fit_size(values, size):
-  return aspect.fit_size(_shape(values), size, smaller=tf.minimum)
-
-
-def _pad_shape(values, size):
-  return aspect.pad_shape(_shape(values), size, larger=tf.maximum)
-
-
-def _shape(values):
+def _fit(values, domain):
+  """Returns the size that a picture has before it is padded."""
+  if domain.fit == 'stretch':
+    return domain.size
   shape = tf.shape(values)
-  return shape[0], shape[1]
+  return tf.stack(
+    aspect.fit_size((shape[0], shape[1]), domain.size, smaller=tf.minimum)
+  )
+
+
+def _surround(values, domain):
+  """Returns the size to pad a picture to at its own scale; None: no padding."""
+  if domain.fit == 'stretch':
+    return None
+  shape = tf.shape(values)
+  return tf.stack(
+    aspect.pad_shape((shape[0], shape[1]), domain.size, larger=tf.maximum)
+  )
+
+
+def _pad(values, size, *, fill=0):
+  if size is None:
+    return values
+  known = tf.get_static_value(size)
+  if known is None:
+    return transforms.pad_to(values, size, fill=fill)
+  known = [int(x) for x in known]
+  if values.shape[:2] != known:
+    values = transforms.pad_to(values, known, fill=fill)
+  return tf.ensure_shape(values, [*known, *values.shape[2:]])

@@ -1,7 +1,6 @@
-"""Pictures in TensorFlow: decoding, resizing, depth in metres, crop and flip.
+"""Pictures in TensorFlow: decoding, resizing, cropping and mirroring.
 
-The resizing rules are those of the references, and differ between images,
-labels and depth:
+The rules of resizing are those of the references, and differ by field:
 
 * images: Pillow's BICUBIC or BILINEAR, which averages when it shrinks. Within 3
   grey levels of Pillow, which rounds between its two passes.
@@ -9,30 +8,32 @@ labels and depth:
   1, 3, 5, ...
 * depth: OpenCV's INTER_NEAREST, the pixel under the upper left corner: half
   size keeps 0, 2, 4, ... Labels and depth are then a pixel apart; the variant
-  'consistent' samples depth as labels.
+  'consistent' samples depth as labels, 'linear' interpolates raw values as
+  OpenCV's INTER_LINEAR (CorDA on GTA5).
 
-  'linear' is OpenCV's INTER_LINEAR, of raw values: CorDA's GTA5.
-
-What becomes of the aspect says `aspect`; padding is black, and ignored labels.
+`resizing` has the same rules for NumPy, `aspect` what becomes of the aspect.
 """
 
+import functools
 from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
 import tensorflow as tf
 
+from jaxuda.data.pixels import resizing
+
 IMAGE_RESIZES = ('bicubic', 'bilinear')
 DEPTH_RESIZES = ('reference', 'consistent', 'linear')
 
 
 class Window(NamedTuple):
-  """Where a crop lies, and whether it is mirrored after.
+  """A crop, and whether it is mirrored afterwards.
 
   Attributes:
-    top, left: int32 scalars, of the upper left corner.
-    size: (height, width).
-    mirrored: bool scalar.
+    top, left: int32 scalars, the upper left corner in pixels.
+    size: (height, width) of the crop in pixels.
+    mirrored: bool scalar, whether left and right are exchanged.
   """
 
   top: tf.Tensor
@@ -64,7 +65,7 @@ def decode_label(stored: tf.Tensor) -> tf.Tensor:
 def decode_depth(stored: tf.Tensor) -> tf.Tensor:
   """Decodes raw depth, a 16-bit PNG or uint16 [H, W, 1]: uint16 [H, W].
 
-  Of several channels, which are equal in SYNTHIA, the first is taken.
+  Takes the first of several channels, which are equal in SYNTHIA.
   """
   if stored.dtype == tf.string:
     stored = tf.io.decode_png(stored, channels=0, dtype=tf.uint16)
@@ -104,17 +105,14 @@ def resize_label(label: tf.Tensor, size: tuple[int, int]) -> tf.Tensor:
 
   Args:
     label: [H, W] of any type.
-    size: (height, width).
+    size: (height, width), numbers or a tensor.
 
   Returns:
-    [height, width], pixel floor((i + 1/2) * H / height) of the rows, and so on.
+    [height, width], see `resizing.centres`.
   """
-
-  def sample(count: tf.Tensor, available: tf.Tensor) -> tf.Tensor:
-    # In integers, so exact.
-    return (2 * tf.range(count) + 1) * available // (2 * count)
-
-  return _gather(label, size, sample)
+  return _gather(
+    label, size, functools.partial(resizing.centres, arange=tf.range)
+  )
 
 
 def resize_depth(
@@ -124,13 +122,13 @@ def resize_depth(
 
   Args:
     depth: [H, W] of any type.
-    size: (height, width), a tensor or numbers.
-    method: 'reference'; 'consistent' for that of `resize_label`; 'linear' for
-      OpenCV's INTER_LINEAR, without averaging where it shrinks.
+    size: (height, width), numbers or a tensor.
+    method: 'reference'; 'consistent' for the rule of `resize_label`; 'linear'
+      for OpenCV's INTER_LINEAR, without averaging where it shrinks.
 
   Returns:
-    [height, width], pixel floor(i * H / height) of the rows, and so on;
-    'linear': float32.
+    [height, width], pixel floor(i H / height) of the rows, and so on; float32
+    with 'linear'.
   """
   if method not in DEPTH_RESIZES:
     raise ValueError(f'method={method!r}; expected one of {DEPTH_RESIZES}')
@@ -139,14 +137,14 @@ def resize_depth(
   if method == 'linear':
     values = tf.cast(depth, tf.float32)[..., None]
     return tf.image.resize(values, size, method='bilinear')[..., 0]
+  return _gather(depth, size, _corners)
 
-  def sample(count: tf.Tensor, available: tf.Tensor) -> tf.Tensor:
-    # OpenCV multiplies by a rounded reciprocal; its last bit decides ties.
-    step = 1.0 / (tf.cast(count, tf.float64) / tf.cast(available, tf.float64))
-    i = tf.floor(tf.cast(tf.range(count), tf.float64) * step)
-    return tf.minimum(tf.cast(i, tf.int64), available - 1)
 
-  return _gather(depth, size, sample)
+def _corners(old: tf.Tensor, new: tf.Tensor) -> tf.Tensor:
+  # OpenCV multiplies by a rounded reciprocal; its last bit decides ties.
+  step = 1.0 / (tf.cast(new, tf.float64) / tf.cast(old, tf.float64))
+  i = tf.floor(tf.cast(tf.range(new), tf.float64) * step)
+  return tf.minimum(tf.cast(i, tf.int64), old - 1)
 
 
 def _gather(values, size, sample):
@@ -154,10 +152,10 @@ def _gather(values, size, sample):
   shape = tf.shape(values, tf.int64)
 
   def take():
-    rows = tf.gather(values, sample(size[0], shape[0]), axis=0)
-    return tf.gather(rows, sample(size[1], shape[1]), axis=1)
+    rows = tf.gather(values, sample(shape[0], size[0]), axis=0)
+    return tf.gather(rows, sample(shape[1], size[1]), axis=1)
 
-  # What was prepared at this size is not copied twice more.
+  # Pictures that were prepared at this size are not copied twice more.
   same = tf.reduce_all(shape[:2] == size)
   taken = tf.cond(same, lambda: values, take)
   known = tf.get_static_value(size)
@@ -212,20 +210,15 @@ def draw_window(
 
   Args:
     seed: int64 [2].
-    size: (height, width) of what is cropped.
-    crop: (height, width) of the crop; (0, 0) takes everything.
-    flip: mirror left and right half of the time.
+    size: (height, width) of the picture in pixels.
+    crop: (height, width) of the crop in pixels; (0, 0) takes everything.
+    flip: whether left and right are exchanged half of the time.
   """
   crop = size if tuple(crop) == (0, 0) else tuple(crop)
   # Named, for the default algorithm depends on the device.
   top, left, side = tf.unstack(
     tf.random.stateless_uniform(
-      [3],
-      tf.cast(seed, tf.int64),
-      maxval=None,
-      minval=None,
-      dtype=tf.uint32,
-      alg='philox',
+      [3], seed, minval=None, maxval=None, dtype=tf.uint32, alg='philox'
     )
   )
   return Window(

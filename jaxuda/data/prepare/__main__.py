@@ -1,8 +1,84 @@
-"""The command `python -m jaxuda.data.prepare`."""
+r"""Prepares a dataset once, from the user's own files.
 
-from jaxuda.data.prepare import preparing
+    python -m jaxuda.data.prepare --dataset=cityscapes/stereo \
+        --manual_dir=DIR [--data_dir=DIR] [--store=png --size=512x1024 \
+        --image_resize=bilinear]
+
+Training prepares what it needs by itself; this does it beforehand. Files are
+read from folders or from the publishers' archives, checked, and written in
+parallel. A preparation that was killed goes on where it was, in steps of 256
+examples, and a half-made dataset is never taken for a whole one. Afterwards the
+raw files are no longer needed: without `manual_dir`, training takes what is
+prepared.
+
+--store, --size, --image_resize, --depth_resize and --fit are the fields of
+`config.data.source` and `config.data.target` of these names: training finds the
+prepared dataset only if they agree.
+"""
+
+import re
+
+from absl import flags
+
+from jaxuda import errors
+from jaxuda.data.datasets import registry
+from jaxuda.data.pixels import aspect
+from jaxuda.data.pixels import transforms
+from jaxuda.data.store import examples
 from jaxuda.ui import command
 
+
+def define_flags() -> None:
+  """Defines the flags, when run as a program: others have such names, too."""
+  string, enum = flags.DEFINE_string, flags.DEFINE_enum
+  string('dataset', None, 'For example cityscapes/stereo.', required=True)
+  string('manual_dir', None, 'Folder or archive of the files.')
+  string('data_dir', None, 'Where prepared data go; default: that of TFDS.')
+  enum('store', 'raw', examples.FORMS, 'As the files are, or at --size.')
+  string('size', '', 'HEIGHTxWIDTH, the training size.')
+  enum('image_resize', 'bicubic', transforms.IMAGE_RESIZES, 'Of images.')
+  enum('depth_resize', 'reference', transforms.DEPTH_RESIZES, 'Of depth.')
+  enum('fit', 'stretch', aspect.FITS, 'pad: keep the aspect.')
+
+
+def read_size(text: str) -> tuple[int, int]:
+  """Reads HEIGHTxWIDTH.
+
+  Raises:
+    UserError: it has another form.
+  """
+  match = re.fullmatch(r'(\d+)x(\d+)', text)
+  if match is None or not int(match[1]) or not int(match[2]):
+    raise errors.UserError(f'--size={text}; expected HEIGHTxWIDTH, as 512x1024')
+  return int(match[1]), int(match[2])
+
+
+def main() -> None:
+  """Runs the command."""
+  command.hide_accelerators()
+  f = flags.FLAGS
+  store = examples.Store()
+  if f.store != 'raw':
+    store = examples.Store(
+      form=f.store,
+      size=read_size(f.size),
+      image_resize=f.image_resize,
+      depth_resize=f.depth_resize,
+      fit=f.fit,
+    )
+  elif f.size:
+    raise errors.UserError(
+      '--size is set; expected --store=png or jpeg with it'
+    )
+  made = registry.load(
+    f.dataset, data_dir=f.data_dir, manual_dir=f.manual_dir, store=store
+  )
+  for split, found in made.info.splits.items():
+    print(f'{split}: {found.num_examples} images, {found.num_bytes:,} bytes')
+  print(f'fields: {registry.describe_fields(made.info)}')
+  print(made.data_dir)
+
+
 if __name__ == '__main__':
-  preparing.define_flags()
-  command.run(preparing.main)
+  define_flags()
+  command.run(main)

@@ -1,26 +1,24 @@
-"""A side of the data config, checked, and random access to its records."""
+"""Random access to the records of a domain, for training and evaluation."""
 
 import collections
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 import contextlib
-import dataclasses
 import os
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
-import tensorflow_datasets as tfds
 
 from jaxuda import errors
 from jaxuda.data.datasets import registry
 from jaxuda.data.files import depth_folder
 from jaxuda.data.files import label_files
-from jaxuda.data.pixels import aspect
 from jaxuda.data.pixels import depth_codes
 from jaxuda.data.pixels import sizing
 from jaxuda.data.pixels import transforms
-from jaxuda.data.records import record_fields
-from jaxuda.data.store import encoding
+from jaxuda.data.records import domain as domain_lib
+from jaxuda.data.records import fields as fields_lib
+from jaxuda.data.store import examples
 from jaxuda.data.store import record_order
 from jaxuda.data.store import shards
 
@@ -28,211 +26,66 @@ from jaxuda.data.store import shards
 with contextlib.suppress(RuntimeError):
   tf.config.set_visible_devices([], 'GPU')
 
-# Fields that a config may leave out; the first is the default. A depth_resize
-# of 'default' is config.data.resize.
-_CHOICES = {
-  'depth_resize': ('default', *transforms.DEPTH_RESIZES),
-  'fit': aspect.FITS,
-  'store': ('raw', 'png', 'jpeg'),
-  'eval_labels': ('native', 'input'),
-}
 # Records that were read last, among which a broken one is looked for.
 _RECENT = 1024
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Domain:
-  """One side of the data config, checked.
-
-  Attributes:
-    side: 'source' or 'target'.
-    dataset, split, data_dir, manual_dir: what is read.
-    size, crop: (height, width); crop (0, 0) is none.
-    flip: mirror half of the samples.
-    fraction: of the split's images that is used.
-    first: how many of the split's images are used, the first in the order of
-      their names; 0 for all. The fraction is of these.
-    image_resize: 'bicubic' or 'bilinear'.
-    depth_resize: 'reference', 'consistent' or 'linear'.
-    fit: 'stretch', or 'pad' to keep the aspect.
-    store: 'raw', or 'png' or 'jpeg' at `size`, see `making`.
-    eval_labels: 'native', or 'input' to score at `size`.
-    zero_depth, far_depth: 'keep' or 'mask'.
-    depth_dir: depth of the training split instead of the dataset's own, see
-      `depth_folder`; '' for its own.
-    label_dir: labels of the training split instead of the dataset's own, see
-      `label_files`; '' for its own.
-  """
-
-  side: str
-  dataset: str
-  split: str
-  data_dir: str | None
-  manual_dir: str | None
-  size: tuple[int, int]
-  crop: tuple[int, int]
-  flip: bool
-  fraction: float
-  image_resize: str
-  depth_resize: str
-  fit: str
-  store: str
-  eval_labels: str
-  zero_depth: str
-  far_depth: str
-  depth_dir: str = ''
-  label_dir: str = ''
-  first: int = 0
-
-
-def read_domain(
-  data_config: Any, side: str, *, split: str | None = None
-) -> Domain:
-  """Reads one side of a data config.
-
-  Args:
-    data_config: `config.data`.
-    side: 'source' or 'target'.
-    split: instead of the config's training split.
-
-  Raises:
-    UserError: a value is out of range; names the field.
-  """
-  if side not in ('source', 'target'):
-    raise errors.UserError(
-      f'unknown domain {side!r}; expected one of source, target'
-    )
-  own = data_config[side]
-  where = f'config.data.{side}'
-  size = _read_pair(f'{where}.size', own.size, least=1)
-  crop = _read_pair(f'{where}.crop', own.crop, least=0)
-  if crop != (0, 0) and not (
-    1 <= crop[0] <= size[0] and 1 <= crop[1] <= size[1]
-  ):
-    raise errors.UserError(
-      f'{where}.crop={crop}; expected (height, width) within size={size},'
-      ' or (0, 0) for no crop'
-    )
-  if not 0 < own.fraction <= 1:
-    raise errors.UserError(
-      f'{where}.fraction={own.fraction}; expected more than 0, at most 1'
-    )
-  if not isinstance(own.flip, bool):
-    raise errors.UserError(f'{where}.flip={own.flip}; expected True or False')
-  more = _read_choices(data_config, own, where)
-  return Domain(
-    side=side,
-    dataset=own.dataset,
-    split=split or own.split,
-    data_dir=data_config.data_dir,
-    manual_dir=own.manual_dir,
-    size=size,
-    crop=crop,
-    flip=own.flip,
-    fraction=float(own.fraction),
-    # About training, too.
-    first=0 if split else _read_first(f'{where}.first', own.get('first', 0)),
-    image_resize=own.image_resize,
-    depth_resize=(
-      data_config.resize
-      if more['depth_resize'] == 'default'
-      else more['depth_resize']
-    ),
-    fit=more['fit'],
-    store=more['store'],
-    eval_labels=more['eval_labels'],
-    zero_depth=data_config.zero_depth,
-    far_depth=data_config.far_depth,
-    depth_dir='' if split else own.get('depth_dir') or '',
-    # Scores are always of the dataset's own labels.
-    label_dir='' if split else os.path.expanduser(own.get('label_dir') or ''),
-  )
-
-
-def _read_choices(data_config: Any, own: Any, where: str) -> dict[str, str]:
-  more = {k: own.get(k, v[0]) for k, v in _CHOICES.items()}
-  choices = (
-    (f'{where}.image_resize', own.image_resize, transforms.IMAGE_RESIZES),
-    ('config.data.resize', data_config.resize, transforms.DEPTH_RESIZES[:2]),
-    ('config.data.zero_depth', data_config.zero_depth, depth_codes.POLICIES),
-    ('config.data.far_depth', data_config.far_depth, depth_codes.POLICIES),
-    *((f'{where}.{k}', more[k], v) for k, v in _CHOICES.items()),
-  )
-  for name, value, expected in choices:
-    if value not in expected:
-      raise errors.UserError(
-        f'{name}={value!r}; expected one of {", ".join(expected)}'
-      )
-  return more
-
-
-def _read_first(name: str, value: Any) -> int:
-  if not isinstance(value, int) or value < 0:
-    raise errors.UserError(
-      f'{name}={value!r}; expected a number of images, or 0 for all'
-    )
-  return value
-
-
-def _read_pair(name: str, value: Any, *, least: int) -> tuple[int, int]:
-  pair = tuple(value) if isinstance(value, Sequence) else ()
-  if (
-    len(pair) != 2
-    or not all(isinstance(x, int) for x in pair)
-    or min(pair) < least
-  ):
-    raise errors.UserError(
-      f'{name}={value}; expected (height, width), whole numbers of at least'
-      f' {least}'
-    )
-  return pair
 
 
 class Records:
   """Random access to the records of a domain.
 
   Attributes:
-    root: the folder of all prepared datasets.
-
-  Args:
-    domain: what to read.
-    classes: class set (a name or a file) that labels are mapped to; None keeps
-      raw ids.
-    fields: of 'image', 'label', 'depth', those to decode.
-    optional: fields that may be missing; see `fields` for what is left.
-
-  Raises:
-    UserError: unknown dataset or split, bad files, or a field that the dataset
-      does not have.
+    domain: what is read.
+    fields: names of the fields that are decoded.
+    root: folder of all prepared datasets.
   """
 
   def __init__(
     self,
-    domain: Domain,
+    domain: domain_lib.Domain,
     *,
     classes: str | None,
     fields: Sequence[str],
     optional: Sequence[str] = (),
   ):
+    """Opens the dataset, preparing it on first use.
+
+    Args:
+      domain: what to read.
+      classes: class set (a name or a file) that labels are mapped to; None
+        keeps raw ids.
+      fields: of 'image', 'label', 'depth', those to decode.
+      optional: those of them that may be missing.
+
+    Raises:
+      UserError: unknown dataset or split, bad files, or a field that the
+        dataset does not have.
+    """
     self.domain = domain
     self._table = np.arange(256, dtype=np.uint8)
-    stored = [x for x in fields if x != 'label' or not domain.label_dir]
-    mapped = 'label' in stored and classes is not None
+    own = [x for x in fields if not _is_beside(domain, x)]
+    mapped = 'label' in own and classes is not None
     if mapped:
       # Before the dataset is prepared, which can take long.
-      record_fields.map_labels(domain, classes)
+      fields_lib.map_labels(domain, classes)
     builder = registry.load(
       domain.dataset,
       data_dir=domain.data_dir,
       manual_dir=domain.manual_dir,
-      store=encoding.Store.of(domain),
+      store=examples.Store.of(domain),
     )
     info = builder.info
     if mapped:
-      self._table = record_fields.map_labels(domain, classes, info=info)
-    stored = record_fields.check_fields(domain, info, stored, optional)
-    joined = ('label',) if domain.label_dir else ()
-    self.fields = tuple(x for x in fields if x in (*stored, *joined))
+      self._table = fields_lib.map_labels(domain, classes, info=info)
+    fields_lib.check_split(domain.dataset, domain.split, info)
+    missing = fields_lib.find_missing(domain.split, info, own)
+    for field in missing:
+      if field not in optional:
+        raise errors.UserError(
+          f'{domain.dataset} has no {field} in split {domain.split!r}, which is'
+          f' needed of the {domain.side}; its fields are'
+          f' {registry.describe_fields(info)}'
+        )
+    self.fields = tuple(x for x in fields if x not in missing)
     self._code = depth_codes.DepthCode.of(registry.metadata(info))
     self._depths = None
     if 'depth' in fields and domain.depth_dir:
@@ -240,22 +93,18 @@ class Records:
         domain.depth_dir, split=domain.split
       )
       self._code = self._depths.code
-    self._folder = builder.data_dir
-    self.root = builder.data_dir_root
+    self.root, self._folder = builder.data_dir_root, builder.data_dir
+    self._files = info.splits[domain.split].file_instructions
+    for part in self._files:
+      _check_file(part.filename, domain, self._folder)
+    self._source, self._features, self._decoders = fields_lib.open_records(
+      builder, domain.split, [x for x in own if x not in missing]
+    )
     self._recent = collections.deque(maxlen=_RECENT)
-    with registry.quiet():
-      self._features, self._decoders = record_fields.select(info, stored)
-      self._files = info.splits[domain.split].file_instructions
-      for part in self._files:
-        _check_file(part.filename, domain, self._folder)
-      self._source = builder.as_data_source(
-        split=domain.split,
-        deserialize_method=tfds.decode.DeserializeMethod.RAW_BYTES,
-      )
     self._numbers = np.arange(len(self._source))
     if domain.first:
       self._numbers = record_order.choose_first(
-        self._read_names(info), domain.first
+        self._read_names(), domain.first
       )
     # A fraction is the first records; they are stored in a random order.
     self._count = max(1, round(domain.fraction * len(self._numbers)))
@@ -266,36 +115,53 @@ class Records:
     return self._count
 
   def read(self, number: int) -> bytes:
-    """Returns a serialized record."""
+    """Returns a serialized record, 0..len - 1."""
     number = int(self._numbers[int(number)])
     self._recent.append(number)
     return self._source[number]
 
-  def _read_names(self, info: tfds.core.DatasetInfo) -> Sequence[str]:
+  def _read_names(self) -> Sequence[str]:
     count = len(self._source)
     names = record_order.read_names(
       self._folder, self.domain.split, count=count
     )
     if names is None:
-      with registry.quiet():
-        features, _ = record_fields.select(info, ())
-        names = [
-          features.deserialize_example(self._source[i])['name'].numpy().decode()
-          for i in range(count)
-        ]
+      rows = (self._parse(self._source[i]) for i in range(count))
+      names = [row['name'].numpy().decode() for row in rows]
     return names
 
+  def _parse(self, record):
+    with registry.quiet():
+      return self._features.deserialize_example(record, decoders=self._decoders)
+
+  def load(
+    self, sample: tf.Tensor, *, find: Callable[[int], int] = int
+  ) -> dict[str, tf.Tensor]:
+    """Reads and decodes a record inside a pipeline.
+
+    Args:
+      sample: int64 scalar.
+      find: sample -> number of its record, 0..len - 1.
+
+    Returns:
+      What `decode` returns.
+    """
+    record = tf.numpy_function(
+      lambda x: self.read(find(x)), [sample], tf.string, stateful=False
+    )
+    return self.decode(tf.ensure_shape(record, []))
+
   def decode(self, record: tf.Tensor) -> dict[str, tf.Tensor]:
-    """Decodes what is needed of a record, at its own size.
+    """Decodes a record, at its own size.
+
+    Args:
+      record: string scalar, serialized.
 
     Returns:
       'name' string; of `fields`, 'image' uint8 [H, W, 3], 'label' int32 [H, W],
       'depth' uint16 [H, W], raw, and 'depth_factor' if its code needs it.
     """
-    with registry.quiet():
-      example = self._features.deserialize_example(
-        record, decoders=self._decoders
-      )
+    example = self._parse(record)
     out = {'name': example['name']}
     if 'image' in self.fields:
       out['image'] = transforms.decode_image(example['image'])
@@ -315,7 +181,7 @@ class Records:
   def size_for_training(
     self, example: dict[str, tf.Tensor]
   ) -> dict[str, tf.Tensor]:
-    """Brings what `decode` gives to the network's size, depth to metres."""
+    """Brings a decoded example to the network's size, and depth to metres."""
     out = {}
     if 'image' in example:
       out['image'] = sizing.size_image(example['image'], self.domain)
@@ -331,7 +197,7 @@ class Records:
   def size_for_score(
     self, example: dict[str, tf.Tensor], *, whole_images: bool = False
   ) -> dict[str, tf.Tensor]:
-    """Brings what `decode` gives to the sizes of the evaluation."""
+    """Brings a decoded example to the sizes of the evaluation."""
     return sizing.size_for_score(
       example, self.domain, self._code, whole_images=whole_images
     )
@@ -348,18 +214,17 @@ class Records:
       raise self._depths.error
     for number in reversed(list(self._recent)):
       try:
-        example = self.decode(tf.constant(self._source[number]))
+        self.decode(tf.constant(self._source[number]))
       except errors.UserError:
         raise
       except Exception as e:
-        reason = getattr(e, 'message', str(e))
+        reason = e.message if isinstance(e, tf.errors.OpError) else e
         raise errors.UserError(
           f'{self.domain.dataset}: record {number} of split'
           f' {self.domain.split!r} in {self._find_file(number)} is damaged'
           f' ({_first_line(reason)}); delete {self._folder} and prepare it'
           ' again'
         ) from None
-      del example
 
   def _find_file(self, number: int) -> str:
     for part in self._files:
@@ -369,18 +234,23 @@ class Records:
     return str(self._folder)
 
 
-def _first_line(text: str) -> str:
-  return (' '.join(str(text).split()) or 'no reason given')[:120]
+def _is_beside(domain, field):
+  """Whether a field comes from a folder beside the dataset."""
+  return bool({'label': domain.label_dir, 'depth': domain.depth_dir}.get(field))
+
+
+def _first_line(reason: Any) -> str:
+  return (' '.join(str(reason).split()) or 'no reason given')[:120]
 
 
 def _check_file(
-  filename: str | os.PathLike[str], domain: Domain, folder: Any
+  filename: str | os.PathLike[str], domain: domain_lib.Domain, folder: Any
 ) -> None:
   """Opens a shard, which reads its index."""
   try:
     shards.count_records(filename)
   except Exception as e:
     raise errors.UserError(
-      f'{domain.dataset}: {filename} cannot be read'
-      f' ({_first_line(str(e))}); delete {folder} and prepare it again'
+      f'{domain.dataset}: {filename} cannot be read ({_first_line(e)}); delete'
+      f' {folder} and prepare it again'
     ) from None

@@ -1,21 +1,21 @@
-"""Prepared examples one by one, as NumPy arrays: for tools, not training."""
+"""Prepared examples one by one, as NumPy arrays, for tools."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import tensorflow_datasets as tfds
 
 from jaxuda import errors
 from jaxuda.data.datasets import registry
-from jaxuda.data.files import frames
+from jaxuda.data.files import decoding
+from jaxuda.data.records import fields as fields_lib
 
 
 class Rows:
   """Random access to a split of a prepared dataset.
 
   Attributes:
-    metadata: of the dataset, see `registry`.
+    metadata: metadata of the dataset, see `registry`.
   """
 
   def __init__(
@@ -32,41 +32,34 @@ class Rows:
     Args:
       dataset: such as 'streets/target_stereo'.
       split: such as 'train'.
-      fields: of its examples, those to read besides 'name'.
-      data_dir: where prepared data are.
-      manual_dir: where the user's files are.
+      fields: names of the fields to read besides 'name'.
+      data_dir: folder of prepared data; default: that of TFDS.
+      manual_dir: folder of the user's files.
 
     Raises:
       UserError: no such dataset or split, bad files, or a field is missing.
     """
     builder = registry.load(dataset, data_dir=data_dir, manual_dir=manual_dir)
     info = builder.info
-    if split.split('[')[0] not in info.splits:
-      raise errors.UserError(
-        f'{dataset} has no split {split!r}; expected one of'
-        f' {", ".join(info.splits)}'
-      )
+    fields_lib.check_split(dataset, split, info)
     lost = [x for x in fields if x not in info.features]
     if lost:
       raise errors.UserError(
         f'{dataset} has no {lost[0]}; its fields are {", ".join(info.features)}'
       )
     self.metadata: Mapping[str, Any] = registry.metadata(info)
-    names = ('name', *fields)
-    self._decoders = registry.keep_encoded(info, names)
-    with registry.quiet():
-      partial = tfds.decode.PartialDecoding(dict.fromkeys(names, True))
-      self._features = partial.extract_features(info.features)
-      self._source = builder.as_data_source(
-        split=split,
-        deserialize_method=tfds.decode.DeserializeMethod.RAW_BYTES,
-      )
+    self._source, self._features, self._decoders = fields_lib.open_records(
+      builder, split, fields
+    )
 
   def __len__(self) -> int:
     return len(self._source)
 
   def read(self, number: int) -> dict[str, Any]:
     """Returns one example.
+
+    Args:
+      number: 0..len - 1.
 
     Returns:
       'name' str; pictures as uint8 [H, W, 3] RGB, or uint8 or uint16 [H, W];
@@ -76,7 +69,7 @@ class Rows:
       self._source[int(number)], decoders=self._decoders
     )
     for field in self._decoders:
-      row[field] = frames.decode_picture(row[field])
+      row[field] = decoding.decode_stored(row[field])
     return {**row, 'name': row['name'].decode()}
 
 
@@ -84,7 +77,7 @@ class Images:
   """The images of a prepared dataset, by number."""
 
   def __init__(self, dataset: str, **options: Any):
-    """Opens the dataset; the options are those of `Rows` but for fields."""
+    """Opens the dataset; the options are those of `Rows`, without fields."""
     self._rows = Rows(dataset, fields=('image',), **options)
 
   def __len__(self) -> int:

@@ -1,14 +1,12 @@
-"""What a dataset holds, file by file: the findings of the doctor.
+"""Contents of a dataset, example by example, and what is wrong with them.
 
 An `Examination` counts sizes, ids and depth over many examples and collects
-`layout.Problem`s. Nothing here stops at a problem.
+`specs.Problem`s. Nothing here stops at a problem.
 """
 
 import collections
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent import futures
 import dataclasses
-import os
 from typing import Any
 
 import numpy as np
@@ -17,22 +15,23 @@ from jaxuda import errors
 from jaxuda.data.classes import labels
 from jaxuda.data.files import decoding
 from jaxuda.data.files import layout as layout_lib
+from jaxuda.data.files import specs
 from jaxuda.data.files import tree as tree_lib
 from jaxuda.data.pixels import depth_codes
-from jaxuda.data.store import encoding
+from jaxuda.data.store import ahead
 
 
 @dataclasses.dataclass(kw_only=True)
 class Sample:
-  """What one example holds; None where it has none, or where it is broken.
+  """Contents of one example; None where a field is missing or broken.
 
   Attributes:
-    name: of the example.
+    name: name of the example.
     image: uint8 [H, W, 3].
     label: uint8 [H, W], raw ids.
     depth: uint16 [H, W], raw.
-    factor: of depth by disparity.
-    problems: what is wrong with it.
+    factor: baseline times focal length in metres times pixels, or 0.
+    problems: what is wrong with the example.
   """
 
   name: str
@@ -40,7 +39,7 @@ class Sample:
   label: np.ndarray | None = None
   depth: np.ndarray | None = None
   factor: float = 0.0
-  problems: list[layout_lib.Problem] = dataclasses.field(default_factory=list)
+  problems: list[specs.Problem] = dataclasses.field(default_factory=list)
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -48,14 +47,14 @@ class Examination:
   """Counts over the examples of a split.
 
   Attributes:
-    images, labelled, deep: how many have an image, label, depth that is whole.
+    images, labelled, deep: number of whole images, labels and depth maps.
     sizes: kind -> Counter of (height, width).
-    ids: pixels of each raw id, int64 [256].
-    seen: images in which each raw id is, int64 [256].
-    zero, far, pixels: depth pixels that are 0, 65535, and in all.
-    low, high: least and largest raw depth but those.
+    ids: int64 [256], number of pixels of each raw id.
+    seen: int64 [256], number of images with each raw id.
+    zero, far, pixels: number of depth pixels that are 0, are 65535, and in all.
+    low, high: least and largest raw depth other than 0 and 65535.
     steps: greatest common divisor of the raw depths.
-    problems: of single examples.
+    problems: what is wrong with single examples.
   """
 
   images: int = 0
@@ -76,7 +75,7 @@ class Examination:
   low: int | None = None
   high: int | None = None
   steps: int = 0
-  problems: list[layout_lib.Problem] = dataclasses.field(default_factory=list)
+  problems: list[specs.Problem] = dataclasses.field(default_factory=list)
 
   def add(self, sample: Sample) -> None:
     """Counts an example."""
@@ -108,128 +107,71 @@ class Examination:
       self.high = high if self.high is None else max(self.high, high)
 
 
-def examine(
-  samples: Iterable[Sample], *, done: Callable[[], None] = lambda: None
-) -> Examination:
-  """Counts examples, calling `done` after each."""
-  found = Examination()
-  for sample in samples:
-    found.add(sample)
-    done()
-  return found
-
-
 def read_raw(
-  tree: tree_lib.Tree,
-  spec: layout_lib.Spec,
-  layout: layout_lib.Layout,
-  items: Sequence[layout_lib.Item],
+  layout: layout_lib.Layout, items: Iterable[specs.Item]
 ) -> Iterator[Sample]:
-  """Yields what a user's files hold, in order, reading ahead in threads."""
-  return _in_threads(lambda x: _read_item(tree, spec, layout, x), items)
+  """Yields the contents of a user's files, in order, reading ahead."""
+  return ahead.map_ahead(lambda x: _read_item(layout, x), items)
 
 
 def read_prepared(
   read: Callable[[int], dict[str, Any]],
-  numbers: Sequence[int],
+  numbers: Iterable[int],
   *,
   ids: str,
   own: labels.ClassSet | None = None,
   where: str,
 ) -> Iterator[Sample]:
-  """Yields what prepared records hold.
+  """Yields the contents of prepared records, in order, reading ahead.
 
   Args:
     read: number of a record -> its encoded fields; may raise.
-    numbers: of the records.
-    ids: whose raw ids the labels are.
+    numbers: numbers of the records.
+    ids: the dataset whose raw ids the labels are.
     own: the classes of the raw ids 1, 2, ... if they have names of their own.
-    where: the folder, for the problems.
+    where: folder and split, for the problems.
   """
-  return _in_threads(lambda x: _read_record(read, x, ids, own, where), numbers)
+  return ahead.map_ahead(
+    lambda x: _read_record(read, x, ids, own, where), numbers
+  )
 
 
-def _in_threads(function, items):
-  workers = max(os.cpu_count() or 1, 1)
-  items = iter(items)
-  with futures.ThreadPoolExecutor(workers) as pool:
-    waiting = collections.deque()
-    for item in items:
-      waiting.append(pool.submit(function, item))
-      if len(waiting) > 2 * workers:
-        yield waiting.popleft().result()
-    while waiting:
-      yield waiting.popleft().result()
+def _read_item(layout, item):
+  sample, tree, spec = Sample(name=item.name), layout.tree, layout.spec
 
-
-def _read_item(tree, spec, layout, item):
-  sample = Sample(name=item.name)
-
-  def attempt(kind, read):
+  def attempt(kind, read, *arguments):
     try:
-      return read()
+      return read(*arguments)
     except errors.UserError as e:
-      sample.problems.append(
-        layout_lib.Problem(kind=f'bad {kind}', text=str(e))
-      )
+      sample.problems.append(specs.Problem(kind=f'bad {kind}', text=str(e)))
       return None
 
-  sample.image = attempt(
-    'image',
-    lambda: np.asarray(
-      decoding.read_image(tree.read(item.image), tree.where(item.image))
-    ),
-  )
-  if item.label and 'label' in layout.spellings:
-    sample.label = attempt(
-      'label', lambda: encoding.read_label(tree, spec, layout, item)
-    )
+  def read_image():
+    return decoding.read_image(tree.read(item.image), tree.where(item.image))
+
+  sample.image = attempt('image', read_image)
+  if item.label:
+    sample.label = attempt('label', layout.read_label, item)
   if item.depth:
-    sample.depth = attempt(
-      'depth', lambda: encoding.read_depth(tree, spec, layout, item)
-    )
+    sample.depth = attempt('depth', layout.read_depth, item)
     if spec.factor and (item.extra or not spec.spellings.get('extra')):
-      factor = attempt('camera file', lambda: spec.factor(tree, item))
+      factor = attempt('camera file', spec.factor, tree, item)
       sample.factor = factor or 0.0
   inverse = spec.depth and spec.depth['depth_code'] == 'inverse'
-  _compare_sizes(
-    sample,
-    {kind: tree.where(getattr(item, kind)) for kind in _kinds(sample)},
-    fatal={'label': spec.same_size, 'depth': not inverse},
-  )
-  return sample
-
-
-def _kinds(sample):
-  return [
-    x for x in ('image', 'label', 'depth') if getattr(sample, x) is not None
-  ]
-
-
-def _compare_sizes(sample, where, *, fatal):
-  if sample.image is None:
-    return
-  size = sample.image.shape[:2]
-  for kind in _kinds(sample)[1:]:
-    other = getattr(sample, kind).shape
+  for kind, fatal in (('label', spec.same_size), ('depth', not inverse)):
+    array = getattr(sample, kind)
+    if sample.image is None or array is None:
+      continue
+    size, other = sample.image.shape[:2], array.shape
     if other != size:
       text = (
-        f'{where[kind]} is {other[1]}x{other[0]} and its image'
-        f' {size[1]}x{size[0]}; expected one size'
+        f'{tree.where(getattr(item, kind))} is {other[1]}x{other[0]} and its'
+        f' image {size[1]}x{size[0]}; expected one size'
       )
       sample.problems.append(
-        layout_lib.Problem(kind=f'size of {kind}', text=text, fatal=fatal[kind])
+        specs.Problem(kind=f'size of {kind}', text=text, fatal=fatal)
       )
-
-
-def _get_stored(record, field):
-  """A picture or an array of a record; None where there is none."""
-  stored = record.get(field)
-  return stored if stored is not None and len(stored) else None
-
-
-def _decode_stored(stored, decode, where):
-  return decode(stored, where) if isinstance(stored, bytes) else stored[..., 0]
+  return sample
 
 
 def _read_record(read, number, ids, own, where):
@@ -239,23 +181,25 @@ def _read_record(read, number, ids, own, where):
     record = read(number)
     sample.name = record['name'].decode()
     where = f'{where} ({sample.name})'
-    sample.image = np.asarray(decoding.read_image(record['image'], where))
-    label, depth = (_get_stored(record, x) for x in ('label', 'depth'))
-    if label is not None:
-      sample.label = _decode_stored(label, decoding.read_ids, where)
+    sample.image = decoding.read_image(record['image'], where)
+    sample.label = _decode_stored(record, 'label', decoding.read_ids, where)
+    if sample.label is not None:
       labels.check_ids(sample.label, dataset=ids, file=where, own=own)
-    if depth is not None:
-      sample.depth = _decode_stored(depth, decoding.read_depth, where)
-      sample.factor = float(record.get('depth_factor', 0.0))
+    sample.depth = _decode_stored(record, 'depth', decoding.read_depth, where)
+    sample.factor = float(record.get('depth_factor', 0.0))
   except Exception as e:
-    # Whatever a damaged file makes TFDS raise.
-    sample.problems.append(
-      layout_lib.Problem(
-        kind='bad record',
-        text=f'{where}: {tree_lib.one_line(e)[:300]}',
-      )
-    )
+    # A damaged file makes TFDS raise anything.
+    text = f'{where}: {tree_lib.one_line(e)[:300]}'
+    sample.problems.append(specs.Problem(kind='bad record', text=text))
   return sample
+
+
+def _decode_stored(record, field, decode, where):
+  """Returns a picture or a plain array of a record; None if there is none."""
+  stored = record.get(field)
+  if stored is None or not len(stored):
+    return None
+  return decode(stored, where) if isinstance(stored, bytes) else stored[..., 0]
 
 
 def judge(
@@ -264,19 +208,19 @@ def judge(
   dataset: str,
   telltale: Sequence[int],
   where: str,
-) -> list[layout_lib.Problem]:
-  """Finds what only many examples show.
+) -> list[specs.Problem]:
+  """Finds problems that only many examples show.
 
   Args:
-    found: of a split.
-    dataset: named in the problems.
+    found: counts over a split.
+    dataset: name of the dataset, for the problems.
     telltale: raw ids of which some are in any honest split.
-    where: the split and folder, for the problems.
+    where: split and folder, for the problems.
   """
   problems = []
   if found.labelled and telltale and not found.ids[list(telltale)].any():
     problems.append(
-      layout_lib.Problem(
+      specs.Problem(
         kind='label folder is something else',
         text=f'{dataset}: labels of {where} have none of the ids'
         f' {", ".join(str(x) for x in telltale)}, only'
@@ -299,7 +243,7 @@ def _judge_depth(found, dataset, where):
   else:
     return []
   return [
-    layout_lib.Problem(
+    specs.Problem(
       kind='depth of 8 bits in 16',
       text=f'{dataset}: depth of {where} {text}; expected 16-bit numbers: it'
       ' was saved with 8 bits in between, take the original files',
@@ -311,31 +255,3 @@ def _show_ids(count):
   known = np.flatnonzero(count)
   shown = ', '.join(str(x) for x in known[:24])
   return shown + (' ...' if len(known) > 24 else '')
-
-
-def describe_ids(
-  found: Examination,
-  *,
-  known: Sequence[int],
-  table: np.ndarray,
-  names: Sequence[str],
-) -> list[tuple[str, str, str, str]]:
-  """Returns rows of a table: class, its raw ids, share of pixels, of images.
-
-  Args:
-    found: of a split.
-    known: the raw ids that there may be.
-    table: uint8 [256], class of each raw id, 255 = ignored.
-    names: of the classes.
-  """
-  total = max(found.ids.sum(), 1)
-  rows = []
-  for i, name in [*enumerate(names), (labels.IGNORE, 'ignored')]:
-    raw = [x for x in known if table[x] == i]
-    pixels = found.ids[table == i].sum() / total
-    images = found.seen[table == i].max(initial=0) / max(found.labelled, 1)
-    shown = ' '.join(str(x) for x in raw)
-    if len(shown) > 30:
-      shown = f'{len(raw)} ids'
-    rows.append((name, shown, f'{pixels:.4%}', f'{images:.1%}'))
-  return rows

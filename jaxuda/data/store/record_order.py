@@ -1,10 +1,11 @@
-"""Records by the names of their examples.
+"""The order of stored records, and their names.
 
 Records are stored in a random order; `names.json` beside them says which is
 which: {split: names in the stored order}.
 """
 
 from collections.abc import Mapping, Sequence
+import hashlib
 import json
 import os
 import pathlib
@@ -12,6 +13,15 @@ import pathlib
 import numpy as np
 
 NAMES = 'names.json'
+
+
+def hash_name(name: str, split: str) -> bytes:
+  """Returns a key by which examples have a random order, known by their names.
+
+  A fraction of a split, which is its first records, is then a fair one.
+  """
+  del split
+  return hashlib.sha256(name.encode()).digest()
 
 
 def write_names(
@@ -28,9 +38,9 @@ def read_names(
   """Returns the names of a split's examples, in the stored order.
 
   Args:
-    folder: of a prepared dataset.
-    split: its name.
-    count: how many records there are.
+    folder: folder of a prepared dataset.
+    split: name of the split.
+    count: number of its records.
 
   Returns:
     None if they are not known: an older preparation, or a part of a split.
@@ -46,8 +56,8 @@ def choose_first(names: Sequence[str], count: int) -> np.ndarray:
   """Returns which records are the first in the order of their names.
 
   Args:
-    names: in the stored order.
-    count: how many are wanted; all if there are fewer.
+    names: names in the stored order.
+    count: number of records that are wanted; all if there are fewer.
 
   Returns:
     int64 [count], ascending: the stored, random order stays.

@@ -1,32 +1,30 @@
-"""Writes a split as array_record files: in parallel, resumable, all or nothing.
+"""Array_record files of a split, written in parallel, resumably, or not at all.
 
-A shard is written under another name, read back, and renamed when it is whole.
-A preparation that is killed goes on where it was: whole shards are kept, and
-the folder gets its final name only when all of them are there.
+A shard appears when it is whole: it is written under another name and read
+back. A preparation that was killed keeps its whole shards and goes on, and the
+folder gets its final name only when all of them are there.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from concurrent import futures
+from collections.abc import Callable, Iterator
 import contextlib
 import errno
 import fcntl
-import hashlib
-import itertools
 import os
 import pathlib
 import shutil
-from typing import Any
 
 from tensorflow_datasets.core import file_adapters
 from tensorflow_datasets.core import naming
 from tensorflow_datasets.core import splits as splits_lib
 
 from jaxuda import errors
+from jaxuda.data.store import ahead
 from jaxuda.ui import display
+from jaxuda.ui import files
 
-# Examples of a shard: what a restart repeats at most.
+# Examples of a shard, which are the most that a restart repeats.
 PER_SHARD = 256
-# Below it a disk counts as full.
+# Bytes below which a disk counts as full.
 _LITTLE = 1 << 20
 
 _ADAPTER = file_adapters.ArrayRecordFileAdapter
@@ -37,24 +35,15 @@ def count_records(path: str | os.PathLike[str]) -> int:
   return _ADAPTER.num_examples(os.fspath(path))
 
 
-def shuffle(names: Sequence[str]) -> list[int]:
-  """Returns a random order of examples that is a function of their names.
-
-  So that a fraction of a split, which is its first records, is a fair one.
-  """
-  keys = [hashlib.sha256(x.encode()).digest() for x in names]
-  return sorted(range(len(names)), key=keys.__getitem__)
-
-
 def check_space(folder: str | os.PathLike[str], needed: int) -> None:
   """Checks that a disk has room.
 
   Args:
-    folder: where; it may not exist yet.
-    needed: bytes.
+    folder: a folder on the disk; it may not exist yet.
+    needed: number of bytes.
 
   Raises:
-    UserError: it has less.
+    UserError: the disk has less.
   """
   free = _free(folder)
   if free < needed:
@@ -67,52 +56,43 @@ def check_space(folder: str | os.PathLike[str], needed: int) -> None:
 def write_split(
   folder: pathlib.Path,
   split: str,
-  names: Sequence[str],
+  count: int,
   encode: Callable[[int], bytes],
   *,
   dataset: str,
-  workers: int,
-  per_shard: int | None = None,
 ) -> splits_lib.SplitInfo:
-  """Writes what is missing of a split.
+  """Writes the shards of a split that are missing.
 
   Args:
-    folder: of the unfinished dataset; whole shards in it are kept.
-    split: its name.
-    names: of the examples, unique.
-    encode: index of an example -> its serialized record; called in threads.
-    dataset: name of the files.
-    workers: threads.
-    per_shard: examples of a shard; default: `PER_SHARD`.
+    folder: the unfinished dataset; whole shards in it are kept.
+    split: name of the split.
+    count: number of its examples.
+    encode: number of an example -> its serialized record; called in threads.
+    dataset: name of the dataset, with which the names of the files begin.
 
   Raises:
     UserError: the disk is full, or what `encode` raises.
   """
-  order = shuffle(names)
-  per_shard = per_shard or PER_SHARD
-  count = -(-len(order) // per_shard)
+  starts = range(0, count, PER_SHARD)
   template = naming.ShardedFileTemplate(
     data_dir=folder,
     dataset_name=dataset,
     split=split,
     filetype_suffix=_ADAPTER.FILE_SUFFIX,
   )
-  title = f'preparing {dataset} {split}'
   lengths, size = [], 0
-  with (
-    display.Progress(title, total=len(order), unit='images') as progress,
-    futures.ThreadPoolExecutor(workers) as pool,
-  ):
-    for shard in range(count):
-      start = shard * per_shard
-      numbers = order[start : start + per_shard]
+  with display.Progress(
+    f'preparing {dataset} {split}', total=count, unit='images'
+  ) as progress:
+    for shard, start in enumerate(starts):
+      numbers = range(start, min(start + PER_SHARD, count))
       path = pathlib.Path(
-        template.sharded_filepath(shard_index=shard, num_shards=count)
+        template.sharded_filepath(shard_index=shard, num_shards=len(starts))
       )
       if not path.exists():
-        records = _encode_ahead(pool, encode, numbers, ahead=2 * workers)
+        records = ahead.map_ahead(encode, numbers)
         _write(path, _count_up(records, progress, start), len(numbers))
-      progress.update(start + len(numbers))
+      progress.update(numbers.stop)
       lengths.append(len(numbers))
       size += path.stat().st_size
   return splits_lib.SplitInfo(
@@ -129,14 +109,14 @@ def lock(folder: pathlib.Path) -> Iterator[None]:
   folder.mkdir(parents=True, exist_ok=True)
   path = folder.with_name(folder.name + '.lock')
   with open(path, 'w') as held:
-    # The file stays: one that waits for it must not lock another than the next.
+    # The file stays: whoever waits for it must lock the same file as the next.
     fcntl.flock(held, fcntl.LOCK_EX)
     yield
 
 
 @contextlib.contextmanager
 def explain_full_disk(folder: pathlib.Path) -> Iterator[None]:
-  """Turns whatever is raised on a full disk into one line.
+  """Turns any error on a full disk into one line.
 
   Raises:
     UserError: the disk is full.
@@ -163,31 +143,16 @@ def _free(folder):
   return shutil.disk_usage(folder).free
 
 
-def _encode_ahead(pool, encode, numbers, *, ahead):
-  """Yields records in order, some being encoded while one is written."""
-  numbers = iter(numbers)
-  waiting = [pool.submit(encode, x) for x in itertools.islice(numbers, ahead)]
-  try:
-    while waiting:
-      record = waiting.pop(0).result()
-      waiting += [pool.submit(encode, x) for x in itertools.islice(numbers, 1)]
-      yield record
-  finally:
-    for x in waiting:
-      x.cancel()
-
-
-def _count_up(records, progress, start) -> Iterator[tuple[Any, bytes]]:
+def _count_up(records, progress, start) -> Iterator[tuple[None, bytes]]:
   for done, record in enumerate(records, start + 1):
     progress.update(done)
+    # TFDS writes (key, record) and leaves the key out.
     yield None, record
 
 
 def _write(path, records, count):
-  part = path.with_name(path.name + '.part')
-  with explain_full_disk(path.parent):
+  with explain_full_disk(path.parent), files.atomic(path) as part:
     _ADAPTER.write_examples(os.fspath(part), records)
     # A writer may swallow an error; a short file has no index.
     if count_records(part) != count:
       raise OSError(errno.EIO, f'{part} was not written whole')
-    os.replace(part, path)

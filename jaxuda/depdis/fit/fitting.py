@@ -29,7 +29,8 @@ from sklearn import mixture
 from jaxuda import errors
 from jaxuda.data import pipeline
 from jaxuda.data.classes import labels
-from jaxuda.data.records import access as records_lib
+from jaxuda.data.records import access
+from jaxuda.data.records import domain as domain_lib
 from jaxuda.depdis.fit import picture
 from jaxuda.depdis.fit import sampling
 from jaxuda.methods.parts import mixtures as mixtures_lib
@@ -116,8 +117,8 @@ def prepare(method: Any, config: ml_collections.ConfigDict) -> Any:
 def find_or_fit(config: ml_collections.ConfigDict) -> pathlib.Path:
   """Returns the file of a config's mixtures, fitting them on first use."""
   options = read_options(config)
-  source = records_lib.Records(
-    records_lib.read_domain(config.data, 'source'),
+  source = access.Records(
+    domain_lib.read_domain(config.data, 'source'),
     classes=config.classes,
     fields=_NEEDS['source'],
   )

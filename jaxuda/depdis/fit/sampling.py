@@ -6,7 +6,10 @@ from typing import Any
 
 import numpy as np
 
+from jaxuda.data.pixels import resizing
 from jaxuda.ops import depth
+
+_MAPS = ('label', 'depth', 'depth_valid')
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -51,18 +54,16 @@ def sample_pixels(
   rows, columns = np.indices(grid)
   number = 0
   for batch in batches:
-    for label, metres, valid in zip(
-      batch['label'], batch['depth'], batch['depth_valid'], strict=True
-    ):
-      label = shrink(label, grid)
+    for maps in zip(*(batch[name] for name in _MAPS), strict=True):
+      label, metres, valid = (resizing.resize_label(x, grid) for x in maps)
       # In float32, as the network is trained with it.
-      inverse = depth.invert_depth(shrink(metres, grid).astype(np.float32))
+      inverse = depth.invert_depth(metres.astype(np.float32))
       points = np.stack([columns, rows, inverse], -1)
       bits = np.random.Philox(key=np.array([seed, number], np.uint64))
       keys = bits.random_raw(label.size).reshape(grid)
       inside = (label >= 0) & (label < classes)
       counts += np.bincount(label[inside], minlength=classes)
-      inside &= shrink(valid, grid)
+      inside &= valid
       for c in np.unique(label[inside]):
         chosen = inside & (label == c)
         kept[c].add(keys[chosen], points[chosen])
@@ -70,15 +71,6 @@ def sample_pixels(
   return Sample(
     points=tuple(x.take() for x in kept), counts=counts, images=number
   )
-
-
-def shrink(x: np.ndarray, grid: tuple[int, int]) -> np.ndarray:
-  """Brings a map [H, W] to a grid (h, w), as `ops.resize.resize_nearest`."""
-  taken = [
-    (2 * np.arange(new) + 1) * old // (2 * new)
-    for new, old in zip(grid, x.shape, strict=True)
-  ]
-  return np.asarray(x)[np.ix_(*taken)]
 
 
 class _Smallest:

@@ -22,7 +22,7 @@ from sklearn import metrics
 from jaxuda import errors
 from jaxuda.data import pipeline
 from jaxuda.data.classes import labels
-from jaxuda.depdis.fit import sampling
+from jaxuda.data.pixels import resizing
 from jaxuda.run import workdir as workdir_lib
 from jaxuda.ui import display
 from jaxuda.ui import panels
@@ -72,7 +72,7 @@ def collect(
     maps = np.asarray(
       _features(run.state, batch['image'], task=run.method.task, space=space)[0]
     )
-    label = sampling.shrink(batch['label'][0], maps.shape[:2])
+    label = resizing.resize_label(batch['label'][0], maps.shape[:2])
     # The pixels that are missing, evenly over the images that are left.
     quota = -(-left // (total - number))
     for c in range(count):
@@ -150,9 +150,8 @@ def draw(
   canvas = np.full((_SIDE, _SIDE, 3), 255, np.uint8)
   # In a fixed random order, so that no class lies on top of the others.
   for i in np.random.default_rng(0).permutation(len(points)):
-    center = tuple(round(float(x)) for x in places[i])
-    color = tuple(int(x) for x in colors[classes[i]])
-    cv2.circle(canvas, center, 3, color, -1, cv2.LINE_AA)
+    center, color = np.rint(places[i]).astype(int), colors[classes[i]].tolist()
+    cv2.circle(canvas, center.tolist(), 3, color, -1, cv2.LINE_AA)
   return canvas
 
 

@@ -1,8 +1,81 @@
-"""The command `python -m jaxuda.depth.mono`."""
+r"""Depth from single images, learned from image sequences (Monodepth2).
 
-from jaxuda.depth.mono import learning
+    python -m jaxuda.depth.mono --config=configs/monodepth.py --workdir=DIR
+    python -m jaxuda.depth.mono --workdir=DIR --images=FOLDER --out=FOLDER
+    python -m jaxuda.depth.mono --workdir=DIR --dataset=NAME --out=FOLDER
+    python -m jaxuda.depth.mono --workdir=DIR --evaluate
+
+Trains, and goes on with what it began. With --images it writes the disparity of
+a folder of images, subfolders included; with --dataset that of a prepared
+dataset (--split=train), under the names of its examples: 16-bit PNGs as CorDA
+reads them, 65535 for the nearest and 0 for no value, and `depth.json`, as
+`config.data.target.depth_dir` reads them. For Cityscapes as CorDA has it,
+--images=.../leftImg8bit --out=.../disparity.
+"""
+
+from absl import flags
+from ml_collections import config_flags
+
+from jaxuda import errors
 from jaxuda.ui import command
+from jaxuda.ui import display
+
+
+def main() -> None:
+  """Runs the command line."""
+  options = flags.FLAGS
+  tasks = ('images', 'dataset', 'evaluate', 'config')
+  named = [x for x in tasks if options[x].value]
+  if len(named) != 1:
+    raise errors.UserError(
+      'expected one of --config to train, --images or --dataset to write'
+      f' disparity, or --evaluate; got {" and ".join(named) or "none"}'
+    )
+  if named[0] in ('images', 'dataset') and not options.out:
+    raise errors.UserError('--out is not set; expected a folder to write to')
+  # TensorFlow takes seconds to load: a misspelt flag is reported before.
+  from jaxuda.data.records import rows
+  from jaxuda.depth.mono import disparity
+  from jaxuda.depth.mono import scoring
+  from jaxuda.depth.mono import training
+
+  command.hide_accelerators()
+  images = disparity.Folder(options.images) if options.images else None
+  if options.config:
+    training.train(options.config, options.workdir)
+    return
+  run = training.load(options.workdir, which=options.checkpoint)
+  if options.data_dir:
+    run.config.data.data_dir = options.data_dir
+  if options.evaluate:
+    print(display.format_values(scoring.evaluate_run(run)))
+    return
+  images = images or rows.Images(
+    options.dataset,
+    split=options.split,
+    data_dir=options.data_dir,
+    manual_dir=options.manual_dir,
+  )
+  count = disparity.write_disparities(
+    run, images, options.out, normalization=options.normalization
+  )
+  print(f'wrote {count} maps to {options.out}')
+
 
 if __name__ == '__main__':
-  learning.define_flags()
-  command.run(learning.main)
+  string = flags.DEFINE_string
+  config_flags.DEFINE_config_file(
+    'config', None, 'configs/monodepth.py:argument=value', lock_config=True
+  )
+  string('workdir', None, 'Folder of the run.', required=True)
+  string('images', None, 'Folder of images to write the disparity of.')
+  string('dataset', None, 'Prepared dataset to write the disparity of.')
+  string('split', 'train', 'Split of --dataset.')
+  string('data_dir', None, 'Where TFDS keeps its data.')
+  string('manual_dir', None, 'Where --dataset was downloaded to.')
+  string('out', None, 'Folder to write to.')
+  string('checkpoint', 'last', 'last, best (by abs_rel) or a step.')
+  flags.DEFINE_bool('evaluate', False, 'Score the run against true depth.')
+  normalizations = ('all', 'image', 'none')
+  flags.DEFINE_enum('normalization', 'all', normalizations, 'What is 65535.')
+  command.run(main)

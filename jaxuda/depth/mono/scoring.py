@@ -1,4 +1,4 @@
-"""Depth of a network against the truth: errors and panels."""
+"""Errors of a depth network against the truth, and panels of what it sees."""
 
 from typing import Any
 
@@ -9,16 +9,15 @@ import numpy as np
 from jaxuda import errors
 from jaxuda.data import sequences as sequences_lib
 from jaxuda.depth.mono import self_supervised
+from jaxuda.run import workdir as workdir_lib
 from jaxuda.ui import display
 from jaxuda.ui import panels
 
-# Rows of a panel.
+# Number of rows of a panel.
 _PICTURES = 3
 
 
-def open_scored(
-  config: Any,
-) -> sequences_lib.Sequences | None:
+def open_scored(config: Any) -> sequences_lib.Sequences | None:
   """Opens the evaluation split; None where there is no true depth.
 
   Raises:
@@ -31,6 +30,22 @@ def open_scored(
   )
 
 
+def evaluate_run(run: workdir_lib.Run) -> dict[str, float]:
+  """Scores a run that `training.load` returned, see `evaluate`.
+
+  Raises:
+    UserError: its data have no true depth.
+  """
+  scored = open_scored(run.config)
+  if scored is None:
+    raise errors.UserError(
+      'a folder of frames has no true depth to evaluate against; expected a'
+      ' run on a prepared dataset'
+    )
+  batch_size = run.config.eval_batch_size
+  return evaluate(run.method, run.state, scored, batch_size=batch_size)
+
+
 def evaluate(
   method: self_supervised.Method,
   state: Any,
@@ -41,19 +56,22 @@ def evaluate(
 ) -> dict[str, float]:
   """Errors against true depth, the prediction scaled by the ratio of medians.
 
-  As Monodepth2: every image is scaled by itself and clipped to 1e-3..80 m; the
-  errors are means over its pixels, and then over the images.
+  As in Monodepth2, every image is scaled by itself and clipped to 1e-3..80 m;
+  the errors are means over its pixels, and then over the images.
 
   Args:
-    method: whose `predict` is scored.
+    method: method whose `predict` is scored.
     state: a training state.
     scored: a split with 'image' and 'depth'.
     batch_size: images at once.
-    progress: the loop that this interrupts.
+    progress: display of the loop that this interrupts.
 
   Returns:
     'abs_rel', 'sq_rel', 'rms', 'log_rms', 'delta1', 'delta2', 'delta3', and
     'images'.
+
+  Raises:
+    UserError: no image has true depth between 0.001 and 80 m.
   """
   results = []
   with display.Progress(
@@ -86,17 +104,14 @@ def depth_errors(
   Args:
     inverse: [h, w], the predicted 1 / depth in any unit, > 0.
     truth: [H, W] metres; counts strictly between the two depths.
-    min_depth: metres.
-    max_depth: metres.
+    min_depth: smallest depth, metres.
+    max_depth: largest depth, metres.
 
   Returns:
     The errors of Eigen et al. (2014), see `metrics.depth_errors`; {} if no
     pixel counts.
   """
-  size = truth.shape[::-1]
-  resized = cv2.resize(
-    np.float64(inverse), size, interpolation=cv2.INTER_LINEAR
-  )
+  resized = cv2.resize(np.float64(inverse), truth.shape[::-1])
   counted = (truth > min_depth) & (truth < max_depth)
   if not counted.any():
     return {}
@@ -131,11 +146,7 @@ def draw_panel(
   state: Any,
   shown: sequences_lib.Sequences,
 ) -> np.ndarray:
-  """Image, predicted and true depth of the first examples.
-
-  Returns:
-    uint8 [height, width, 3] RGB.
-  """
+  """Returns image, predicted and true depth of some examples, uint8 RGB."""
   rows = [shown.read(i) for i in range(min(_PICTURES, len(shown)))]
   predicted = predict_disparity(method, state, [x['image'] for x in rows])
   lines = []
@@ -155,6 +166,4 @@ def draw_panel(
 def paint_disparity(inverse: np.ndarray) -> np.ndarray:
   """Paints 1 / depth [H, W] by its own 95th percentile: uint8 [H, W, 3]."""
   top = max(float(np.percentile(inverse, 95)), 1e-12)
-  level = np.round(255 * np.clip(inverse / top, 0, 1)).astype(np.uint8)
-  painted = cv2.applyColorMap(level, cv2.COLORMAP_INFERNO)[..., ::-1]
-  return np.ascontiguousarray(painted)
+  return panels.apply_colormap(inverse / top, cv2.COLORMAP_INFERNO)

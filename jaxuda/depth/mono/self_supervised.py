@@ -11,7 +11,7 @@ scales for small networks.
 
 from collections.abc import Mapping, Sequence
 import dataclasses
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from flax import linen as nn
 import jax
@@ -36,27 +36,29 @@ class Method:
   """A depth and a pose network, and how they are trained.
 
   Attributes:
-    total_steps: length of the schedule.
-    network: of depth and pose, an entry of `models.monodepth.SIZES`; resnet18
-      in the paper, there with ImageNet weights to start from.
-    scales: of the disparities; all are compared at full resolution.
-    min_depth, max_depth: the sigmoid's range of depths, in an unknown unit;
-      metres when the motion is known.
-    ssim_weight: of the photometric error.
+    total_steps: length of the schedule, steps.
+    network: depth and pose network, an entry of `models.monodepth.SIZES`;
+      resnet18 in the paper, there with ImageNet weights to start from.
+    scales: scales of the disparities, 0 the finest; all are compared at full
+      resolution.
+    min_depth: smallest depth of the sigmoid, > 0, in an unknown unit; metres
+      when the motion is known.
+    max_depth: largest depth of the sigmoid, in the same unit.
+    ssim_weight: weight of SSIM in the photometric error, 0..1.
     lambda_smooth: weight of the smoothness, halved with every scale.
     reprojection: 'minimum' (eq. 4) or 'mean' over the neighbours.
     auto_mask: leave out pixels that do not move (eq. 5).
     motion: 'learned' by the pose network, or 'known' from the data.
-    rotation_scale: of the pose network's outputs; 0.01 in the paper. A network
-      from scratch that turns easily takes the motion of the ground for a nod of
-      the camera, and masks the rest.
-    jitter: strength of the colour jitter of half of what the networks see; 0.2
-      in the paper, of the hue half of it. The losses see the images as they
+    rotation_scale: factor of the rotations that the pose network puts out; 0.01
+      in the paper. A network from scratch that turns easily takes the motion of
+      the ground for a nod of the camera, and masks the rest.
+    jitter: strength of the colour jitter of half of what the networks see, half
+      as strong for the hue; 0.2 in the paper. The losses see the images as they
       are.
-    learning_rate: of Adam.
+    learning_rate: rate of Adam.
     drop_at: share of the steps after which the rate is a tenth; 15 of 20 epochs
       in the paper.
-    warmup_steps: over which the rate rises; none in the paper.
+    warmup_steps: steps over which the rate rises; none in the paper.
   """
 
   # None are drawn of a training batch.
@@ -69,9 +71,9 @@ class Method:
   max_depth: float = 100.0
   ssim_weight: float = 0.85
   lambda_smooth: float = 1e-3
-  reprojection: str = 'minimum'
+  reprojection: Literal['minimum', 'mean'] = 'minimum'
   auto_mask: bool = True
-  motion: str = 'learned'
+  motion: Literal['learned', 'known'] = 'learned'
   rotation_scale: float = 0.01
   jitter: float = 0.2
   learning_rate: float = 1e-4
@@ -81,15 +83,7 @@ class Method:
   def __post_init__(self):
     object.__setattr__(self, 'scales', tuple(self.scales))
     monodepth.size(self.network)
-    for field, choices in (
-      ('reprojection', ('minimum', 'mean')),
-      ('motion', ('learned', 'known')),
-    ):
-      value = getattr(self, field)
-      if value not in choices:
-        raise errors.UserError(
-          f'method.{field}={value!r}; expected one of {", ".join(choices)}'
-        )
+    errors.check_choices(self, group='method')
     if not self.scales or not set(self.scales) <= {0, 1, 2, 3}:
       raise errors.UserError(
         f'method.scales={self.scales}; expected some of 0, 1, 2, 3'
@@ -170,7 +164,9 @@ class Method:
       share of the pixels that are not masked, at the finest scale.
     """
     key = rng.for_step(key, state.step, parallel.device_index())
-    views = {x: batch[x].astype(jnp.float32) / 255 for x in self._views}
+    views = {
+      x: batch[x].astype(jnp.float32) / 255 for x in ('image', *NEIGHBOURS)
+    }
     seen = views
     if self.jitter:
       seen = self._jitter(rng.stream(key, 'jitter'), views)
@@ -179,7 +175,9 @@ class Method:
     )
 
     def loss(params):
-      disparities, stats = self._predict_depth(state, params, seen['image'])
+      disparities, stats = _apply(
+        self.depth_net, 'depth', state, params, seen['image']
+      )
       motions, more = self._predict_motions(state, params, seen, batch)
       total, losses = self._compare(disparities, motions, views, batch, noise)
       return total, (losses, stats | more)
@@ -192,10 +190,6 @@ class Method:
     }
     state = state.replace(step=state.step + 1, nets=nets)
     return state, parallel.mean(losses)
-
-  @property
-  def _views(self):
-    return ('image', *NEIGHBOURS)
 
   def _jitter(self, key, views):
     """Changes the colours of half of the examples, alike in their views."""
@@ -216,32 +210,19 @@ class Method:
 
     return {name: change(view) for name, view in views.items()}
 
-  def _predict_depth(self, state, params, image):
-    disparities, moved = self.depth_net.apply(
-      _variables(state, params, 'depth'),
-      image,
-      train=True,
-      mutable=['batch_stats'],
-    )
-    return disparities, {'depth': moved['batch_stats']}
-
   def _predict_motions(self, state, params, seen, batch):
     """Motions from the frame to its neighbours, and running statistics."""
     if self.motion == 'known':
       return [batch[f'motion_{x}'] for x in NEIGHBOURS], {}
     # The network sees frames in the order of time, both pairs in one batch.
     before, now, after = (seen[x] for x in ('previous', 'image', 'next'))
-    (axis_angle, translation), moved = self.pose_net.apply(
-      _variables(state, params, 'pose'),
+    first, second = (
       jnp.concatenate([before, now]),
       jnp.concatenate([now, after]),
-      train=True,
-      mutable=['batch_stats'],
     )
-    motion = warp.rigid_motion(axis_angle, translation)
-    arriving, leaving = jnp.split(motion, 2)
-    motions = [warp.invert_motion(arriving), leaving]
-    return motions, {'pose': moved['batch_stats']}
+    pose, stats = _apply(self.pose_net, 'pose', state, params, first, second)
+    arriving, leaving = jnp.split(warp.rigid_motion(*pose), 2)
+    return [warp.invert_motion(arriving), leaving], stats
 
   def _compare(self, disparities, motions, views, batch, noise):
     """The loss of eq. 6: mean over scales of photometric and smooth terms."""
@@ -252,7 +233,7 @@ class Method:
     photo, smooth, moving = [], [], {}
     for scale, disparity in disparities.items():
       full = jax.image.resize(disparity, image.shape[:3], 'bilinear')
-      depth = 1 / self._scale(full)
+      depth = self._depth(full)
       errors_ = []
       for name, motion in zip(NEIGHBOURS, motions, strict=True):
         pixels, _ = warp.project_depth(depth, batch['intrinsics'], motion)
@@ -284,8 +265,8 @@ class Method:
       prediction, image, ssim_weight=self.ssim_weight
     )
 
-  def _scale(self, disparity):
-    return monodepth.scaled_disparity(
+  def _depth(self, disparity):
+    return 1 / monodepth.scaled_disparity(
       disparity, min_depth=self.min_depth, max_depth=self.max_depth
     )
 
@@ -309,11 +290,16 @@ class Method:
       image.astype(jnp.float32) / 255,
     )
     disparity = disparities[min(disparities)]
-    return {'disparity': disparity, 'depth': 1 / self._scale(disparity)}
+    return {'disparity': disparity, 'depth': self._depth(disparity)}
 
 
-def _variables(state, params, name):
-  return {
+def _apply(net, name, state, params, *images):
+  """Runs a network in training: its outputs, its new running statistics."""
+  variables = {
     'params': params[name],
     'batch_stats': state.nets[name].batch_stats,
   }
+  out, moved = net.apply(
+    variables, *images, train=True, mutable=['batch_stats']
+  )
+  return out, {name: moved['batch_stats']}

@@ -1,8 +1,105 @@
-"""The command `python -m jaxuda.depth.stereo`."""
+r"""Depth from rectified pairs, by semi-global matching.
 
+    python -m jaxuda.depth.stereo --cityscapes=DIR --out=DIR [--split=train]
+    python -m jaxuda.depth.stereo --kitti=DIR --out=DIR
+    python -m jaxuda.depth.stereo --dataset=streets/target_stereo --out=DIR
+    python -m jaxuda.depth.stereo --left=DIR --right=DIR --baseline=0.54 \
+        --focal=721 --out=DIR
+
+Writes a file for each pair and goes on where it was stopped. --format says
+which files (see `depth.formats`): depth (for `config.data.target.depth_dir`),
+mat (CorDA's stereo depth), cityscapes, kitti. --fill=planes leaves no holes.
+With --evaluate it also compares with the true depth, where there is one: the
+share of pixels off by more than 3 pixels, and the median error.
+"""
+
+import dataclasses
+import pathlib
+from typing import Any
+
+from absl import flags
+
+from jaxuda import errors
+from jaxuda.depth import formats
 from jaxuda.depth.stereo import estimation
+from jaxuda.depth.stereo import matching
+from jaxuda.depth.stereo import pairs
 from jaxuda.ui import command
+from jaxuda.ui import display
+
+
+def find_pairs(options: dict[str, Any]) -> list[pairs.Pair]:
+  """Finds the pairs that the flags name.
+
+  Raises:
+    UserError: not exactly one source is named, or something is wrong with it.
+  """
+  named = [x for x in ('cityscapes', 'kitti', 'dataset', 'left') if options[x]]
+  if len(named) != 1 or bool(options['left']) != bool(options['right']):
+    raise errors.UserError(
+      'expected one of --cityscapes=DIR, --kitti=DIR, --dataset=NAME, or --left'
+      f'=DIR with --right=DIR; got {", ".join(named) or "none"}'
+    )
+  split = options['split'] or ''
+  if named == ['dataset']:
+    return pairs.find_prepared(
+      options['dataset'], split=split or 'train', data_dir=options['data_dir']
+    )
+  folder = pathlib.Path(options[named[0]]).expanduser()
+  if named == ['left']:
+    return pairs.find_folders(
+      folder,
+      pathlib.Path(options['right']).expanduser(),
+      baseline=options['baseline'],
+      focal=options['focal'],
+    )
+  find = {'cityscapes': pairs.find_cityscapes, 'kitti': pairs.find_kitti}
+  return find[named[0]](folder, split=split)
+
+
+def main() -> None:
+  """Runs the command line."""
+  command.hide_accelerators()
+  options = flags.FLAGS.flag_values_dict()
+  if not options['out'] and not options['evaluate']:
+    raise errors.UserError('nothing to do: expected --out or --evaluate')
+  fields = [x.name for x in dataclasses.fields(matching.Options)]
+  found = find_pairs(options)
+  result = estimation.run(
+    found,
+    options['out'],
+    options=matching.Options(**{x: options[x] for x in fields}),
+    form=options['format'],
+    evaluate=options['evaluate'],
+    workers=options['workers'],
+  )
+  if options['out']:
+    print(f'wrote {len(found)} maps to {options["out"]}')
+  if result:
+    print(display.format_values(result))
+
 
 if __name__ == '__main__':
-  estimation.define_flags()
-  command.run(estimation.main)
+  string = flags.DEFINE_string
+  string('cityscapes', None, 'Folder of Cityscapes.')
+  string('kitti', None, 'Folder of a KITTI stereo benchmark.')
+  string('dataset', None, 'A prepared dataset with right views.')
+  string('data_dir', None, 'Where TFDS keeps its data.')
+  string('left', None, 'Folder of left images.')
+  string('right', None, 'Folder of right images.')
+  flags.DEFINE_float('baseline', None, 'Between the two cameras, metres.')
+  flags.DEFINE_float('focal', None, 'Focal length, pixels.')
+  string('split', None, 'Of the dataset; all, or train of a prepared one.')
+  string('out', None, 'Folder to write to.')
+  flags.DEFINE_enum('format', 'depth', formats.STEREO, 'See depth.formats.')
+  flags.DEFINE_bool('evaluate', False, 'Compare with the true depth.')
+  flags.DEFINE_integer('workers', 0, 'Threads; 0 for one for each core.')
+  define = {int: flags.DEFINE_integer, float: flags.DEFINE_float}
+  texts = {
+    'paths': '3way, 5way or 8way.',
+    'fill': 'none, background or planes.',
+  }
+  for field in dataclasses.fields(matching.Options):
+    text = texts.get(field.name, 'See depth.stereo.matching.')
+    define.get(field.type, string)(field.name, field.default, text)
+  command.run(main)

@@ -3,21 +3,23 @@
 Stereo matching knows nothing about what only one camera sees, nor about plain
 walls and mirrors. The papers' pseudo depth of Cityscapes was filled by
 stereoscopic inpainting (Wang, Jin, Yang and Gong, CVPR 2008; Sakaridis, Dai and
-Van Gool, IJCV 2018): superpixels, each a plane. `fill_planes` follows that idea
-and not its letter: no second image, no energy to minimise. NumPy and OpenCV.
+Van Gool, IJCV 2018): one plane for each superpixel. `fill_planes` follows that
+idea, without a second image and without an energy to minimise. NumPy and
+OpenCV only.
 """
 
 import cv2
 import numpy as np
 
-# Pixels along the side of a superpixel.
+# Side of a superpixel, pixels.
 _SIDE = 24
+# How often the superpixels are adapted.
 _ROUNDS = 4
 # Weight of the place against the colour in a superpixel.
 _COMPACTNESS = 8.0
-# A plane needs this share of its superpixel, and so many pixels.
+# A plane needs this share of its superpixel, and this many pixels.
 _SHARE, _LEAST = 0.15, 12
-# Pixels: a residual that is believed half.
+# Residual, in pixels, at which a disparity weighs half.
 _SOFT = 1.0
 
 
@@ -55,14 +57,14 @@ def _carry(x):
 def fill_planes(disparity: np.ndarray, image: np.ndarray) -> np.ndarray:
   """Fills holes with a plane for each superpixel.
 
-  A plane a x + b y + c is fitted to the known disparities of its superpixel,
-  twice, the second time with outliers weighing less. A superpixel that has too
-  few of them takes the plane of the one beside it that is most like it in
-  colour. Known disparities are kept.
+  A plane a x + b y + c is fitted to the known disparities of each superpixel
+  twice, the second time with less weight on outliers. A superpixel with too few
+  of them takes the plane of the neighbour that is most like it in colour. Known
+  disparities are kept.
 
   Args:
     disparity: [H, W] pixels; NaN where unknown.
-    image: uint8 [H, W] or [H, W, 3] RGB, of the same view.
+    image: uint8 [H, W] or [H, W, 3] RGB of the same view.
 
   Returns:
     float32 [H, W] without NaN, >= 0; all NaN if nothing is known.
@@ -89,7 +91,7 @@ def find_superpixels(image: np.ndarray, *, side: int = _SIDE) -> np.ndarray:
 
   Args:
     image: uint8 [H, W] or [H, W, 3] RGB.
-    side: of a patch, pixels, about.
+    side: approximate side of a patch, pixels.
 
   Returns:
     int [H, W], 0..N-1; a patch may be in pieces.
@@ -104,8 +106,8 @@ def find_superpixels(image: np.ndarray, *, side: int = _SIDE) -> np.ndarray:
   cell_y = np.minimum(y * rows / height, rows - 1).astype(np.int32)
   cell_x = np.minimum(x * columns / width, columns - 1).astype(np.int32)
   segments = cell_y * columns + cell_x
-  features = [lab[..., 0], lab[..., 1], lab[..., 2], x, y]
-  scale = (_COMPACTNESS / side) ** 2
+  features = [*np.moveaxis(lab, 2, 0), x, y]
+  weights = [1, 1, 1, *2 * [(_COMPACTNESS / side) ** 2]]
   for _ in range(_ROUNDS):
     centres = _mean(features, segments, rows * columns)
     best = np.full((height, width), np.inf, np.float32)
@@ -115,8 +117,8 @@ def find_superpixels(image: np.ndarray, *, side: int = _SIDE) -> np.ndarray:
         near_x = np.clip(cell_x + dx, 0, columns - 1)
         candidate = near_y * columns + near_x
         distance = sum(
-          (f - c[candidate]) ** 2 * (1 if i < 3 else scale)
-          for i, (f, c) in enumerate(zip(features, centres, strict=True))
+          (f - c[candidate]) ** 2 * w
+          for f, c, w in zip(features, centres, weights, strict=True)
         )
         closer = distance < best
         best = np.where(closer, distance, best)
@@ -138,29 +140,25 @@ def _fit_planes(disparity, known, segments, count):
   height, width = disparity.shape
   row, column = np.nonzero(known)
   segment = segments[row, column]
-  terms = np.stack([column / width, row / height, np.ones(len(row))], 1)
+  terms = np.stack([column / width, row / height, np.ones(len(row))])
   value = disparity[row, column].astype(np.float64)
   weight = np.ones_like(value)
+
+  def add(values):
+    return np.bincount(segment, values, minlength=count)
+
   for _ in range(2):
-    normal = np.empty((count, 3, 3))
-    right = np.empty((count, 3))
-    for i in range(3):
-      right[:, i] = _sum(segment, weight * terms[:, i] * value, count)
-      for j in range(3):
-        product = weight * terms[:, i] * terms[:, j]
-        normal[:, i, j] = _sum(segment, product, count)
+    weighted = weight * terms
+    right = np.stack([add(w * value) for w in weighted], -1)
+    normal = np.stack([[add(w * t) for t in terms] for w in weighted])
     # A little of a level plane, so that three pixels in a row are enough.
-    normal += np.diag([1e-4, 1e-4, 1e-9])
+    normal = np.moveaxis(normal, 2, 0) + np.diag([1e-4, 1e-4, 1e-9])
     planes = np.linalg.solve(normal, right[..., None])[..., 0]
-    residual = value - (terms * planes[segment]).sum(1)
+    residual = value - (terms.T * planes[segment]).sum(1)
     weight = 1 / (1 + (residual / _SOFT) ** 2)
   measured = np.bincount(segment, minlength=count)
   area = np.bincount(segments.ravel(), minlength=count)
   return planes, (measured >= _LEAST) & (measured >= _SHARE * area)
-
-
-def _sum(segment, values, count):
-  return np.bincount(segment, values, minlength=count)
 
 
 def _lend_planes(planes, trusted, segments, image, count):
@@ -168,8 +166,7 @@ def _lend_planes(planes, trusted, segments, image, count):
   planes, trusted = planes.copy(), trusted.copy()
   if not trusted.any():
     trusted[:] = True
-  pixels = image.reshape(*image.shape[:2], -1).astype(np.float32)
-  channels = [pixels[..., i] for i in range(pixels.shape[-1])]
+  channels = np.moveaxis(np.atleast_3d(image).astype(np.float32), 2, 0)
   colors = np.stack(_mean(channels, segments, count), 1)
   pairs = _find_neighbours(segments)
   present = np.bincount(segments.ravel(), minlength=count) > 0

@@ -1,11 +1,12 @@
 """Disparity of a rectified pair: OpenCV's semi-global matching, checked.
 
 Hirschmüller, "Stereo processing by semiglobal matching and mutual information",
-PAMI 2008, as OpenCV's StereoSGBM implements it; matched both ways, and what the
-two do not agree on is thrown away. NumPy and OpenCV only.
+PAMI 2008, as OpenCV's StereoSGBM implements it. Pairs are matched both ways,
+and what the two do not agree on is thrown away. NumPy and OpenCV only.
 """
 
 import dataclasses
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -18,7 +19,6 @@ _MODES = {
   '5way': cv2.STEREO_SGBM_MODE_SGBM,
   '8way': cv2.STEREO_SGBM_MODE_HH,
 }
-FILLS = ('none', 'background', 'planes')
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -26,13 +26,14 @@ class Options:
   """How pairs are matched.
 
   Attributes:
-    max_disparity: pixels; rounded up to a multiple of 16. 0: an eighth of the
-      width.
-    block: side of the matched blocks, odd.
+    max_disparity: largest disparity, pixels; rounded up to a multiple of 16. 0:
+      an eighth of the width.
+    block: side of the matched blocks, pixels, odd.
     paths: '3way' (fast, three paths), '5way' (OpenCV's default) or '8way'
       (Hirschmüller's, much memory).
     uniqueness: percent by which the best match must win.
-    speckle_size: smaller islands of disparity are thrown away; 0 for none.
+    speckle_size: smaller islands of disparity are thrown away, pixels; 0 for
+      none.
     speckle_range: difference within an island, pixels.
     check: largest difference of the two disparities of a match, left to right
       and right to left, pixels; negative for no check.
@@ -43,20 +44,15 @@ class Options:
 
   max_disparity: int = 0
   block: int = 5
-  paths: str = '3way'
+  paths: Literal['3way', '5way', '8way'] = '3way'
   uniqueness: int = 10
   speckle_size: int = 100
   speckle_range: float = 1.0
   check: float = 1.0
-  fill: str = 'none'
+  fill: Literal['none', 'background', 'planes'] = 'none'
 
   def __post_init__(self):
-    for name, choices in (('paths', _MODES), ('fill', FILLS)):
-      if getattr(self, name) not in choices:
-        raise errors.UserError(
-          f'{name}={getattr(self, name)!r}; expected one of'
-          f' {", ".join(choices)}'
-        )
+    errors.check_choices(self)
     if self.block < 1 or self.block % 2 == 0:
       raise errors.UserError(
         f'block={self.block}; expected an odd number of pixels'
@@ -95,11 +91,10 @@ def match_pair(
     )
   count = options.max_disparity or left.shape[1] // 8
   count = max(16, -(-count // 16) * 16)
-  matcher = _create(options, count, channels=left.ndim)
-  disparity = _match(matcher, left, right, count)
+  disparity = _match(left, right, count, options)
   if options.check >= 0:
     # Seen in a mirror, the right image is the left one of the pair.
-    mirrored = _match(matcher, right[:, ::-1], left[:, ::-1], count)
+    mirrored = _match(right[:, ::-1], left[:, ::-1], count, options)
     disparity = check_matches(
       disparity, mirrored[:, ::-1], largest=options.check
     )
@@ -114,9 +109,10 @@ def match_pair(
   return disparity
 
 
-def _create(options, count, *, channels):
-  area = (3 if channels == 3 else 1) * options.block**2
-  return cv2.StereoSGBM_create(
+def _match(left, right, count, options):
+  """Disparities from 0 to `count` of the left image, NaN where unmatched."""
+  area = (1 if left.ndim == 2 else 3) * options.block**2
+  matcher = cv2.StereoSGBM_create(
     minDisparity=0,
     numDisparities=count,
     blockSize=options.block,
@@ -128,9 +124,6 @@ def _create(options, count, *, channels):
     speckleWindowSize=0,
     mode=_MODES[options.paths],
   )
-
-
-def _match(matcher, left, right, count):
   # OpenCV leaves the first `count` columns out: put them outside.
   pads = (0, 0, count, 0)
   wide = [
@@ -149,20 +142,18 @@ def check_matches(
   Args:
     disparity: [H, W] of the left image, pixels; NaN where unknown.
     other: [H, W] of the right image: its column x is at x + other on the left.
-    largest: difference that is kept, pixels.
+    largest: greatest difference that is kept, pixels.
 
   Returns:
-    float32 [H, W], NaN elsewhere; what lies outside of the right image, too.
+    float32 [H, W], NaN elsewhere, and where the right image ends.
   """
   height, width = disparity.shape
   known = ~np.isnan(disparity)
   columns = np.arange(width)[None] - np.where(known, disparity, 0)
   nearest = np.round(columns).astype(int)
-  inside = known & (nearest >= 0)
-  rows = np.arange(height)[:, None]
-  back = other[rows, np.clip(nearest, 0, width - 1)]
-  with np.errstate(invalid='ignore'):
-    agree = inside & (np.abs(back - disparity) <= largest)
+  back = other[np.arange(height)[:, None], nearest.clip(0, width - 1)]
+  # Comparisons with NaN are false.
+  agree = (nearest >= 0) & (np.abs(back - disparity) <= largest)
   return np.where(agree, disparity, np.float32(np.nan))
 
 
@@ -173,8 +164,11 @@ def remove_speckles(
 
   Args:
     disparity: [H, W] pixels; NaN where unknown.
-    size: pixels.
-    difference: of neighbours that belong together, pixels.
+    size: pixels of an island.
+    difference: largest step between neighbours of one island, pixels.
+
+  Returns:
+    float32 [H, W] pixels, NaN where it was unknown or an island.
   """
   raw = np.where(np.isnan(disparity), -1, disparity * 16).round()
   raw = raw.astype(np.int16)

@@ -37,7 +37,6 @@ class Pair:
   """One rectified pair.
 
   Attributes:
-    name: of the example, as the dataset's reader calls it.
     place: where its depth belongs, relative to a folder, without an ending:
       'train/aachen/aachen_000000_000019'.
     read: () -> (left, right), uint8 [H, W, 3] RGB.
@@ -47,7 +46,6 @@ class Pair:
       without truth.
   """
 
-  name: str
   place: str
   read: Callable[[], tuple[np.ndarray, np.ndarray]]
   factor: Callable[[], float] | None = None
@@ -58,17 +56,21 @@ def find_cityscapes(root: pathlib.Path, *, split: str = '') -> list[Pair]:
   """Finds the pairs of Cityscapes.
 
   Args:
-    root: the folder above leftImg8bit or leftImg8bit_trainvaltest.
-    split: train, val, test or train_extra; all that are there if ''.
+    root: folder above leftImg8bit or leftImg8bit_trainvaltest.
+    split: train, val, test or train_extra; all that are there if empty.
 
   Raises:
     UserError: no pairs, or a right image or a camera file is missing.
   """
+  if split and split not in _SPLITS:
+    raise errors.UserError(
+      f'unknown split {split!r}; expected one of {", ".join(_SPLITS)}'
+    )
   left = _find_folder(root, 'leftImg8bit')
   right = _find_folder(root, 'rightImg8bit')
   camera = _find_folder(root, 'camera')
   pairs = []
-  for one in _check_split(split):
+  for one in (split,) if split else _SPLITS:
     for path in sorted((left / one).glob('*/*_leftImg8bit.png')):
       stem, city = path.stem.removesuffix('_leftImg8bit'), path.parent.name
       other = right / one / city / f'{stem}_rightImg8bit.png'
@@ -77,99 +79,75 @@ def find_cityscapes(root: pathlib.Path, *, split: str = '') -> list[Pair]:
       _require(file, path)
       pairs.append(
         Pair(
-          name=stem,
           place=f'{one}/{city}/{stem}',
           read=_reader(path, other),
-          factor=_cityscapes_factor(file),
+          factor=functools.partial(_read_cityscapes_factor, file),
         )
       )
   return _check_found(pairs, left, '<split>/<city>/<stem>_leftImg8bit.png')
 
 
-def _check_split(split):
-  if split and split not in _SPLITS:
-    raise errors.UserError(
-      f'unknown split {split!r}; expected one of {", ".join(_SPLITS)}'
-    )
-  return (split,) if split else _SPLITS
-
-
-def _cityscapes_factor(file):
-  def read() -> float:
-    fx, _, _, baseline = frames.read_cityscapes_camera(file)
-    return baseline * fx
-
-  return read
+def _read_cityscapes_factor(file):
+  fx, _, _, baseline = frames.read_cityscapes_camera(file)
+  return baseline * fx
 
 
 def find_kitti(root: pathlib.Path, *, split: str = '') -> list[Pair]:
   """Finds the pairs of KITTI's stereo benchmarks, those with the ending _10.
 
   Args:
-    root: the folder above training and testing.
-    split: 'training' or 'testing' (or train, test); both if ''.
+    root: folder above training and testing.
+    split: 'training' or 'testing' (or train, test); both if empty.
 
   Raises:
     UserError: no pairs, or a right image is missing.
   """
   names = {'train': 'training', 'test': 'testing'}
-  wanted = [names.get(split, split)] if split else ['training', 'testing']
   pairs = []
-  for one in wanted:
+  for one in (names.get(split, split),) if split else names.values():
     folder = root / one
-    for left, right, first, second in _KITTI:
-      if not (folder / left).is_dir() or not (folder / right).is_dir():
-        continue
+    cameras = [
+      x for x in _KITTI if all((folder / name).is_dir() for name in x[:2])
+    ]
+    for left, right, *matrices in cameras[:1]:
       for path in sorted((folder / left).glob('*_10.png')):
-        other = folder / right / path.name
+        other, number = folder / right / path.name, path.stem[:6]
         _require(other, path)
+        calibrations = ('calib_cam_to_cam', 'calib')
+        calibration = _first(folder, calibrations, f'{number}.txt')
+        truth = _first(folder, ('disp_occ_0', 'disp_occ'), path.name)
         pairs.append(
           Pair(
-            name=path.stem,
             place=f'{one}/{path.stem}',
             read=_reader(path, other),
-            factor=_kitti_factor(folder, path.stem[:6], first, second),
-            truth=_kitti_truth(folder, path.name),
+            factor=calibration
+            and functools.partial(_read_kitti_factor, calibration, matrices),
+            truth=truth and functools.partial(read_kitti_disparity, truth),
           )
         )
-      break
   return _check_found(pairs, root, 'training/image_2/000000_10.png and image_3')
 
 
-def _kitti_factor(folder, number, first, second):
+def _first(folder, kinds, name):
+  """The file of the first of the folders that has it, or None."""
+  found = [folder / kind / name for kind in kinds]
+  return next((file for file in found if file.is_file()), None)
+
+
+def _read_kitti_factor(file, matrices):
   """Baseline times focal length: the fourth number of P1 minus that of P0."""
-  for name in ('calib_cam_to_cam', 'calib'):
-    file = folder / name / f'{number}.txt'
-    if file.is_file():
-      break
-  else:
-    return None
-
-  def read() -> float:
-    text = file.read_text()
-    rows = []
-    for key in (first, second):
-      # 'P2' in one devkit, 'P_rect_02' in the other.
-      pattern = rf'^(?:{key}|P_rect_0{key[1]}):(.*)$'
-      match = re.search(pattern, text, re.MULTILINE)
-      numbers = match[1].split() if match else []
-      if len(numbers) != 12:
-        raise errors.UserError(
-          f'{file} has no {key} with 12 numbers; expected a calibration of'
-          ' KITTI'
-        )
-      rows.append([float(x) for x in numbers])
-    return rows[0][3] - rows[1][3]
-
-  return read
-
-
-def _kitti_truth(folder, name):
-  for kind in ('disp_occ_0', 'disp_occ'):
-    file = folder / kind / name
-    if file.is_file():
-      return lambda: read_kitti_disparity(file)
-  return None
+  text, rows = file.read_text(), []
+  for key in matrices:
+    # 'P2' in one devkit, 'P_rect_02' in the other.
+    pattern = rf'^(?:{key}|P_rect_0{key[1]}):(.*)$'
+    match = re.search(pattern, text, re.MULTILINE)
+    numbers = match[1].split() if match else []
+    if len(numbers) != 12:
+      raise errors.UserError(
+        f'{file} has no {key} with 12 numbers; expected a calibration of KITTI'
+      )
+    rows.append([float(x) for x in numbers])
+  return rows[0][3] - rows[1][3]
 
 
 def read_kitti_disparity(file: pathlib.Path) -> np.ndarray:
@@ -194,10 +172,10 @@ def find_folders(
   """Pairs the files of two folders by their names without suffix.
 
   Args:
-    left: folder of images.
-    right: folder of images, with all the names of the other.
-    baseline: metres, or None if depth is not wanted.
-    focal: pixels, or None.
+    left: folder of the left images.
+    right: folder of the right images, with all the names of the other.
+    baseline: distance of the cameras, metres, or None if depth is not wanted.
+    focal: focal length, pixels, or None.
 
   Raises:
     UserError: no images, a right one is missing, or a number is not positive.
@@ -205,21 +183,17 @@ def find_folders(
   for name, value in (('baseline', baseline), ('focal', focal)):
     if value is not None and not value > 0:
       raise errors.UserError(f'{name}={value}; expected more than 0')
-  others = {
-    str(x.relative_to(right).with_suffix('')): x
-    for x in image_files.list_images(right)
-  }
+  known = baseline is not None and focal is not None
+  others = {_name(x, right): x for x in image_files.list_images(right)}
   pairs = []
   for path in image_files.list_images(left):
-    name = str(path.relative_to(left).with_suffix(''))
+    name = _name(path, left)
     if name not in others:
       raise errors.UserError(
         f'{path} has no right image; expected {right / name} with any suffix'
       )
-    known = baseline is not None and focal is not None
     pairs.append(
       Pair(
-        name=name,
         place=name,
         read=_reader(path, others[name]),
         factor=(lambda: baseline * focal) if known else None,
@@ -228,15 +202,19 @@ def find_folders(
   return pairs
 
 
+def _name(path, folder):
+  return str(path.relative_to(folder).with_suffix(''))
+
+
 def find_prepared(
   dataset: str, *, split: str, data_dir: str | None = None
 ) -> list[Pair]:
   """Returns the pairs of a prepared dataset with right views.
 
   Args:
-    dataset: such as 'streets/target_stereo'; prepared now if it is not yet.
-    split: such as 'train'.
-    data_dir: where prepared data are.
+    dataset: a name such as 'streets/target_stereo'; prepared now if it is not.
+    split: a split such as 'train'.
+    data_dir: folder of the prepared data.
 
   Raises:
     UserError: no such dataset or split, or it has no right views.
@@ -260,8 +238,7 @@ def find_prepared(
 
   return [
     Pair(
-      name=(name := rows.read(number)['name']),
-      place=name,
+      place=rows.read(number)['name'],
       read=functools.partial(views, number),
       factor=functools.partial(factor, number),
       truth=functools.partial(truth, number),

@@ -1,8 +1,64 @@
-"""The command `python -m jaxuda.depth.transfer`."""
+r"""Depth of a target with single images only: learned on the source.
 
-from jaxuda.depth.transfer import transferring
+    python -m jaxuda.depth.transfer \
+        --config=configs/source_only.py:pair=streets2camvid \
+        --config.data.target.manual_dir=CAMVID_DIR --workdir=DIR --out=FOLDER
+
+Trains a network with a depth output on the source's own depth (source-only with
+the depth loss of DADA), and writes what it says of the target's training
+images: the last resort where there is neither a stereo pair nor a video. The
+same command again goes on, and does nothing when all is there. Train with
+
+    --config.data.target.depth_dir=FOLDER
+"""
+
+from absl import flags
+from ml_collections import config_flags
+
 from jaxuda.ui import command
 
+
+def main() -> None:
+  """Runs the command line."""
+  # TensorFlow takes seconds to load: a misspelt flag is reported before.
+  config = flags.FLAGS.config
+  from jaxuda import methods
+  from jaxuda.data.records import rows
+  from jaxuda.depth.transfer import transferring
+  from jaxuda.run import own_classes
+  from jaxuda.train import segmentation
+
+  transferring.set_depth_loss(config)
+  command.hide_accelerators()
+  target = config.data.target
+  images = rows.Images(
+    target.dataset,
+    split=target.split,
+    data_dir=config.data.data_dir,
+    manual_dir=target.manual_dir,
+  )
+  state = segmentation.train(config, flags.FLAGS.workdir)
+  step = int(state.step)
+  if step < config.stop_step:
+    return
+  written = transferring.write_depths(
+    methods.create(own_classes.count(config)),
+    state,
+    images,
+    flags.FLAGS.out,
+    size=tuple(target.size),
+    image_resize=target.image_resize,
+    fit=target.fit,
+    description=transferring.describe(config, step),
+  )
+  print(f'wrote {written} of {len(images)} maps to {flags.FLAGS.out}')
+
+
 if __name__ == '__main__':
-  transferring.define_flags()
-  command.run(transferring.main)
+  config_flags.DEFINE_config_file(
+    'config', None, 'configs/source_only.py:argument=value', lock_config=True
+  )
+  flags.DEFINE_string('workdir', None, 'Folder of the run.')
+  flags.DEFINE_string('out', None, 'Folder to write to.')
+  flags.mark_flags_as_required(['config', 'workdir', 'out'])
+  command.run(main)

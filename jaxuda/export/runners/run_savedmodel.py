@@ -6,18 +6,11 @@ OUT.png has the picture's size; its pixels are places in the list of classes of
 export.json.
 """
 
-import json
-import pathlib
-import sys
-
-import numpy as np
-from PIL import Image
+import picture
 import tensorflow as tf
 
-FOLDER = pathlib.Path(__file__).resolve().parent
 
-
-def load(folder=FOLDER):
+def load(folder=picture.FOLDER):
   """Returns image uint8 [B, H, W, 3] -> {'logits', 'label', ...}."""
   model = tf.saved_model.load(str(folder / 'savedmodel'))
   call = model.signatures['serving_default']
@@ -27,27 +20,5 @@ def load(folder=FOLDER):
   }
 
 
-def main():
-  """Runs the command line."""
-  picture, out = sys.argv[1:]
-  info = json.loads((FOLDER / 'export.json').read_text())
-  height, width = info['size']
-  image = Image.open(picture).convert('RGB')
-  inner = width, height
-  if info['fit'] == 'pad':
-    # Its aspect is kept, the rest is black.
-    inner = (
-      min(width, image.width * height // image.height),
-      min(height, image.height * width // image.width),
-    )
-  small = Image.new('RGB', (width, height))
-  small.paste(image.resize(inner, Image.Resampling.BICUBIC))
-  label = load()(np.asarray(small)[None])['label'][0]
-  label = Image.fromarray(label).crop((0, 0, *inner))
-  label = label.resize(image.size, Image.Resampling.NEAREST)
-  label.putpalette(np.asarray(info['colors'], np.uint8).tobytes())
-  label.save(out)
-
-
 if __name__ == '__main__':
-  main()
+  picture.main(load)

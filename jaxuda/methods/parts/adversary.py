@@ -29,8 +29,8 @@ class Adversary:
   def create(self, key: jax.Array, channels: int) -> state_lib.Net:
     """Returns a new discriminator of maps [B, H, W, channels]."""
     # 32 pixels a side survive five halvings; weights do not depend on it.
-    shape = (1, 32, 32, channels)
-    return self.learner.create(key, jnp.zeros(shape, self.learner.module.dtype))
+    dtype = self.learner.module.style.dtype
+    return self.learner.create(key, jnp.zeros((1, 32, 32, channels), dtype))
 
   def fool(self, params: Any, maps: jax.Array) -> jax.Array:
     """The loss that makes maps of the target look like the source's."""
@@ -61,7 +61,7 @@ def of(method: Any) -> Adversary:
       discriminator (64 in all papers), and `disc_factor`, see `Adversary`.
   """
   module = discriminators.FcDiscriminator(
-    width=method.disc_width, **method.network.types
+    width=method.disc_width, style=method.network.style
   )
   tx = optim_lib.disc_optimizer(method.optim, total_steps=method.total_steps)
   return Adversary(learner_lib.Learner(module, tx), method.disc_factor)

@@ -64,12 +64,12 @@ class Critic:
       pooled: (height, width) of the images in its pool, which is kept where
         other networks have running statistics; None for no pool.
     """
-    module = self.learner.module
-    maps = jnp.zeros((1, 32, 32, channels), module.dtype)
+    style = self.learner.module.style
+    maps = jnp.zeros((1, 32, 32, channels), style.dtype)
     net = self.learner.create(key, maps)
     if not self.pool_size or pooled is None:
       return net
-    image = jnp.zeros((*pooled, channels), module.param_dtype)
+    image = jnp.zeros((*pooled, channels), style.param_dtype)
     return net.replace(batch_stats=image_pool.empty(self.pool_size, image))
 
   def fool(
@@ -137,7 +137,7 @@ def critic_of(
     architecture: see `Architecture`.
     gan: see `Critic`.
   """
-  fields = {'width': method.disc_width, **method.network.types}
+  fields = {'width': method.disc_width, 'style': method.network.style}
   if architecture == 'patch':
     module = discriminators.PatchDiscriminator(**fields)
   else:
@@ -159,8 +159,7 @@ def generator_of(method: Any) -> learner_lib.Learner:
     width=method.gen_width,
     blocks=method.gen_blocks,
     residual=method.gen_residual,
-    rewrites=method.network.rewrites,
-    **method.network.types,
+    style=method.network.style,
   )
   tx = optim_lib.gen_optimizer(method.optim, total_steps=method.total_steps)
   return learner_lib.Learner(module, tx)
@@ -172,5 +171,5 @@ def create_generator(
   """Returns a new generator of maps [B, H, W, channels]."""
   # Weights do not depend on the size, and small maps are quicker to trace.
   return learner.create(
-    key, jnp.zeros((1, 16, 16, channels), learner.module.dtype)
+    key, jnp.zeros((1, 16, 16, channels), learner.module.style.dtype)
   )

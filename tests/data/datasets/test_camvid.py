@@ -161,15 +161,18 @@ def break_release(root, how):
   [
     ('no label', r'val_1\.png has no label; expected .*valannot/val_1\.png'),
     ('id', r'val_1\.png: label ids 12 are not in the table .* 0\.\.11'),
-    ('size', r'valannot/val_1\.png is 6x8 and its image 8x6'),
-    ('rgb', r'val_1\.png has pixels of mode RGB'),
+    ('size', r'valannot/val_1\.png is 6x8 and its image .*/val/val_1\.png 8x6'),
+    ('rgb', r'valannot/val_1\.png is PNG with pixels of mode RGB'),
     ('truncated', r'valannot/val_1\.png cannot be read'),
     ('text', r'val/val_1\.png cannot be read'),
     ('gif', r'val/val_1\.png cannot be read .*GIF'),
     ('twice', r'val_1\.(png|jpg) and .*val_1\.(png|jpg) have one name'),
     ('no images', r'val has no PNG or JPEG images; .*train/images/'),
-    ('no splits', r'none of the folders .* trainannot/ .*train/images/'),
-    ('no folder', r'raw is not a folder; .* trainannot/ .*train/images/'),
+    ('no splits', r'raw has no images; .* trainannot/ .*train/images/'),
+    (
+      'no folder',
+      r'raw is not a folder or an archive; .* trainannot/ .*train/images/',
+    ),
   ],
 )
 def test_bad_releases(tmp_path, how, message):

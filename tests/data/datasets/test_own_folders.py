@@ -11,6 +11,7 @@ from jaxuda.data.datasets import registry
 from jaxuda.data.doctor import checkup
 from jaxuda.data.doctor import diagnosis
 from jaxuda.data.records import access
+from jaxuda.data.records import domain
 from tests.data import releases
 
 SIZE = releases.SIZE
@@ -112,7 +113,7 @@ def test_what_is_stored(data, store):
   data, _ = data
   data.source.store = store
   opened = access.Records(
-    access.read_domain(data, 'source'), classes=None, fields=('label',)
+    domain.read_domain(data, 'source'), classes=None, fields=('label',)
   )
   label = opened.decode(opened.read(0))['label'].numpy()
   # Places in the table, from 1 on.

@@ -8,7 +8,7 @@ from jaxuda import errors
 from jaxuda.data import pipeline
 from jaxuda.data.classes import labels
 from jaxuda.data.datasets import registry
-from jaxuda.data.records import access
+from jaxuda.data.records import domain
 from tests.data import releases
 
 # Published sizes and rules: (height, width), fit, of source and target.
@@ -48,7 +48,7 @@ def test_labels_have_maps(pair):
     count = len(labels.get_class_set(classes).names)
     assert config.num_classes == count
     for side in ('source', 'target'):
-      access.read_domain(config.data, side)
+      domain.read_domain(config.data, side)
       family = registry.find(config.data[side].dataset)
       mapped = set(labels.label_map(family.ids, classes).tolist()) - {255}
       # SYNTHIA has no motorcycle, rider, bus or wall among its seven.

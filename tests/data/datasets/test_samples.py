@@ -13,9 +13,9 @@ from jaxuda.data.datasets import cityscapes
 from jaxuda.data.datasets import registry
 from jaxuda.data.files import decoding
 from jaxuda.data.files import layout as layout_lib
+from jaxuda.data.files import specs
 from jaxuda.data.files import tree as tree_lib
 from jaxuda.data.pixels import depth_codes
-from jaxuda.data.store import encoding
 
 REAL = pathlib.Path(__file__).parents[4] / 'shared' / 'data' / 'samples'
 
@@ -36,13 +36,9 @@ def count(ids):
 
 def read(name, root, split='train'):
   spec = registry.find(name).describe(name, str(root))
-  tree = tree_lib.Tree(root, dataset=name)
-  layout = layout_lib.find(tree, spec)
+  layout = layout_lib.find(root, spec)
   layout_lib.raise_first(layout)
-  return [
-    (item, encoding.read_label(tree, spec, layout, item))
-    for item in layout.splits[split]
-  ]
+  return [(item, layout.read_label(item)) for item in layout.splits[split]]
 
 
 def test_synthia_labels():
@@ -98,7 +94,7 @@ def test_cityscapes_camera(tmp_path):
   camera = json.loads(path.read_text())
   shutil.copy(path, tmp_path / 'camera.json')
   tree = tree_lib.Tree(tmp_path, dataset='cityscapes')
-  item = layout_lib.Item(name='x', image='', extra='camera.json')
+  item = specs.Item(name='x', image='', extra='camera.json')
   factor = cityscapes.read_factor(tree, item)
   assert camera['extrinsic']['baseline'] == pytest.approx(0.209313)
   assert factor == pytest.approx(0.209313 * 2262.52)

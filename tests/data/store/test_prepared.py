@@ -16,6 +16,7 @@ import pytest
 from jaxuda import errors
 from jaxuda.data import pipeline
 from jaxuda.data.datasets import registry
+from jaxuda.data.store import record_order
 from jaxuda.data.store import shards
 from tests.data import releases
 
@@ -41,11 +42,10 @@ def size_of(folder):
 
 
 def test_order_is_random_and_a_function_of_the_names():
-  keys = [f'{i:07d}' for i in range(100)]
-  order = shards.shuffle(keys)
-  assert sorted(order) == list(range(100))
-  assert order != list(range(100))
-  assert order == shards.shuffle(keys)
+  keys = [record_order.hash_name(f'{i:07d}', 'train') for i in range(100)]
+  assert len(set(keys)) == 100
+  assert keys != sorted(keys)
+  assert keys[7] == record_order.hash_name('0000007', 'val')
 
 
 def test_prepared_is_not_larger_than_raw(tmp_path, raw):
@@ -73,7 +73,7 @@ def test_goes_on_where_it_was_killed(tmp_path, raw, monkeypatch):
   def killed(path, records, count):
     if len(seen) == 2:
       # Half a shard is there, under its other name.
-      path.with_name(path.name + '.part').write_bytes(b'half')
+      (path.parent / f'.{path.stem}.1.part{path.suffix}').write_bytes(b'half')
       raise KeyboardInterrupt
     seen.append(path.name)
     real(path, records, count)
@@ -94,6 +94,7 @@ def test_goes_on_where_it_was_killed(tmp_path, raw, monkeypatch):
   assert len(seen) == len(set(seen)) == 4
   assert sorted(names(builder)) == [f'{i:07d}' for i in range(7)]
   assert not list(family.glob('*/*.unfinished'))
+  assert not list(family.rglob('*.part*'))
 
   whole = load(tmp_path / 'again', raw)
   assert names(whole) == names(builder)
@@ -101,12 +102,13 @@ def test_goes_on_where_it_was_killed(tmp_path, raw, monkeypatch):
 
 KILLED = """
 import sys, time
-from jaxuda.data import making, registry
-real = making.Maker.make
+from jaxuda.data.datasets import registry
+from jaxuda.data.store import examples
+real = examples.Maker.make
 def slow(self, split, item):
   time.sleep(0.2)
   return real(self, split, item)
-making.Maker.make = slow
+examples.Maker.make = slow
 registry.load('synthia', data_dir=sys.argv[1], manual_dir=sys.argv[2])
 """
 
@@ -119,7 +121,9 @@ def test_a_killed_process_leaves_nothing_that_looks_whole(tmp_path, raw):
   )
   family = tmp_path / 'tfds' / 'synthia'
   until = time.time() + 120
-  while not list(family.glob('*/*.unfinished/*.part')) and time.time() < until:
+  while not list(family.glob('*/*.unfinished/.*.part*')):
+    assert process.poll() is None
+    assert time.time() < until
     time.sleep(0.05)
   process.send_signal(signal.SIGKILL)
   assert process.wait() == -signal.SIGKILL

@@ -11,6 +11,7 @@ import scipy.io
 from jaxuda import errors
 from jaxuda.data.files import depth_folder
 from jaxuda.depth import formats
+from jaxuda.depth.stereo import __main__
 from jaxuda.depth.stereo import estimation
 from jaxuda.depth.stereo import inpainting
 from jaxuda.depth.stereo import matching
@@ -151,7 +152,7 @@ def test_codes_by_hand():
   disparity = np.array([[nan, 0, 0.5, 10, 128]])
   # Baseline times focal length 50: 100 m, 5 m, 0.390625 m.
   np.testing.assert_array_equal(
-    formats.encode_depth(disparity, factor=50.0),
+    formats.encode_metres(formats.measure_disparity(disparity, factor=50.0)),
     [[65535, 65535, 10000, 500, 39]],
   )
   np.testing.assert_array_equal(
@@ -164,7 +165,7 @@ def test_codes_by_hand():
     formats.encode_inverse(np.array([[nan, 1e-9, 0.5, 2]]), greatest=1.0),
     [[0, 1, 32768, 65535]],
   )
-  assert formats.encode_depth(disparity, factor=50.0).dtype == np.uint16
+  assert formats.encode_metres(disparity).dtype == np.uint16
 
 
 @pytest.fixture(name='folders')
@@ -240,7 +241,7 @@ def test_cityscapes_as_it_lies_on_disk(tmp_path):
   }
   camera.write_text(json.dumps(tree))
   (pair,) = pairs.find_cityscapes(tmp_path, split='train')
-  assert (pair.name, pair.factor()) == (stem, 50)
+  assert (pair.place, pair.factor()) == (f'train/aachen/{stem}', 50)
   estimation.run(
     [pair], tmp_path / 'disparity', options=OPTIONS, form='cityscapes'
   )
@@ -303,7 +304,7 @@ def test_one_source_of_pairs():
   )
   for change in ({}, {'kitti': 'a', 'dataset': 'b'}, {'left': 'a'}):
     with pytest.raises(errors.UserError, match='expected one of'):
-      estimation.find_pairs({**options, **change})
+      __main__.find_pairs({**options, **change})
 
 
 @pytest.mark.skipif(not SAMPLES.is_dir(), reason='the samples are not here')

@@ -7,6 +7,7 @@ import pytest
 
 from jaxuda import errors
 from jaxuda.data.files import depth_folder
+from jaxuda.depth import formats
 from jaxuda.depth.transfer import transferring
 from jaxuda.ops import depth as depth_ops
 from jaxuda.ui import command
@@ -104,9 +105,7 @@ def test_a_network_of_the_framework_is_read(tmp_path):
 
 
 def test_far_is_none():
-  raw = transferring.encode_metres(
-    np.array([0, 0.004, 1.234, 655.34, 655.35, 1e9])
-  )
+  raw = formats.encode_metres(np.array([0, 0.004, 1.234, 655.34, 655.35, 1e9]))
   assert raw.tolist() == [1, 1, 123, 65534, 65535, 65535]
 
 

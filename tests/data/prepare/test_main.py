@@ -3,13 +3,11 @@ import pathlib
 import subprocess
 import sys
 
-import numpy as np
-from PIL import Image
 import pytest
 
 from jaxuda import errors
-from jaxuda.data.prepare import preparing
-from jaxuda.data.store import encoding
+from jaxuda.data.prepare import __main__ as prepare
+from jaxuda.data.store import examples
 from tests.data import releases
 
 
@@ -42,10 +40,10 @@ def test_command(tmp_path):
 
 
 def test_size():
-  assert preparing.read_size('512x1024') == (512, 1024)
+  assert prepare.read_size('512x1024') == (512, 1024)
   for text in ('', '512', '0x3', '512x1024x3'):
     with pytest.raises(errors.UserError, match='expected HEIGHTxWIDTH'):
-      preparing.read_size(text)
+      prepare.read_size(text)
 
 
 @pytest.mark.parametrize(
@@ -59,11 +57,4 @@ def test_size():
 )
 def test_store_is_checked(fields, message):
   with pytest.raises(errors.UserError, match=message):
-    encoding.Store(**fields)
-
-
-def test_nearest_is_pillows():
-  ids = np.random.default_rng(0).integers(0, 255, (31, 47)).astype(np.uint8)
-  for size in ((10, 20), (31, 47), (15, 90)):
-    expected = Image.fromarray(ids).resize(size[::-1], Image.Resampling.NEAREST)
-    np.testing.assert_array_equal(encoding.nearest(ids, size), expected)
+    examples.Store(**fields)

@@ -12,7 +12,7 @@ from PIL import Image
 import pytest
 
 from jaxuda import errors
-from jaxuda.depth.mono import learning
+from jaxuda.depth.mono import disparity
 from jaxuda.depth.mono import scoring
 from jaxuda.depth.mono import self_supervised
 from jaxuda.depth.mono import training
@@ -234,10 +234,10 @@ def test_disparities_of_a_folder(run, tmp_path):
     path.parent.mkdir(parents=True, exist_ok=True)
     picture = generator.integers(0, 256, (*size, 3), np.uint8)
     Image.fromarray(picture).save(path)
-  images = learning.Folder(tmp_path / 'images')
+  images = disparity.Folder(tmp_path / 'images')
   out = tmp_path / 'out'
   run.config.data.crop_bottom = 0.25
-  assert learning.write_disparities(run, images, out) == 2
+  assert disparity.write_disparities(run, images, out) == 2
   read = lambda name: cv2.imread(str(out / name), cv2.IMREAD_UNCHANGED)
   raw = read('a.png'), read('b/c.png')
   assert [(x.shape, x.dtype) for x in raw] == [
@@ -252,13 +252,13 @@ def test_disparities_of_a_folder(run, tmp_path):
   assert tree['depth_code'] == 'inverse'
   assert tree['checkpoint_step'] == 7
   run.config.data.crop_bottom = 0.0
-  learning.write_disparities(run, images, out, normalization='none')
+  disparity.write_disparities(run, images, out, normalization='none')
   small = np.asarray(Image.open(tmp_path / 'images/a.png'))
   inverse = scoring.predict_disparity(run.method, run.state, [small])[0]
   expected = 65535 * cv2.resize(inverse, (64, 32)) * run.method.min_depth
   np.testing.assert_allclose(read('a.png'), expected, atol=1)
   with pytest.raises(errors.UserError, match='normalization'):
-    learning.write_disparities(run, images, out, normalization='most')
+    disparity.write_disparities(run, images, out, normalization='most')
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,166 @@
+"""One side of the data config, checked."""
+
+from collections.abc import Sequence
+import dataclasses
+import os
+from typing import Any
+
+from jaxuda import errors
+from jaxuda.data.pixels import aspect
+from jaxuda.data.pixels import depth_codes
+from jaxuda.data.pixels import transforms
+from jaxuda.data.store import examples
+
+# Field of a side -> its values; the first is the default. A depth_resize of
+# 'default' is config.data.resize.
+_CHOICES = {
+  'image_resize': transforms.IMAGE_RESIZES,
+  'depth_resize': ('default', *transforms.DEPTH_RESIZES),
+  'fit': aspect.FITS,
+  'store': examples.FORMS,
+  'eval_labels': ('native', 'input'),
+}
+# Field of config.data, for both sides -> its values.
+_SHARED = {
+  'resize': transforms.DEPTH_RESIZES[:2],
+  'zero_depth': depth_codes.POLICIES,
+  'far_depth': depth_codes.POLICIES,
+}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Domain:
+  """One side of the data config.
+
+  Attributes:
+    side: 'source' or 'target'.
+    dataset, split, data_dir, manual_dir: which records are read.
+    size: (height, width) of the network's input in pixels.
+    crop: (height, width) of a crop in pixels; (0, 0) for none.
+    flip: whether half of the samples are mirrored.
+    fraction: share of the split's images that is used, in (0, 1].
+    image_resize: 'bicubic' or 'bilinear'.
+    depth_resize: 'reference', 'consistent' or 'linear'.
+    fit: 'stretch', or 'pad' to keep the aspect.
+    store: 'raw', or 'png' or 'jpeg' at `size`, see `store.examples`.
+    eval_labels: 'native', or 'input' to score at `size`.
+    zero_depth, far_depth: 'keep' or 'mask', see `depth_codes.measure`.
+    depth_dir: folder with depth of the training split in place of the dataset's
+      own, see `depth_folder`; '' for its own.
+    label_dir: folder with labels of the training split in place of the
+      dataset's own, see `label_files`; '' for its own.
+    first: number of the split's images that are used, the first in the order of
+      their names; 0 for all. The fraction is of these.
+  """
+
+  side: str
+  dataset: str
+  split: str
+  data_dir: str | None
+  manual_dir: str | None
+  size: tuple[int, int]
+  crop: tuple[int, int]
+  flip: bool
+  fraction: float
+  image_resize: str
+  depth_resize: str
+  fit: str
+  store: str
+  eval_labels: str
+  zero_depth: str
+  far_depth: str
+  depth_dir: str = ''
+  label_dir: str = ''
+  first: int = 0
+
+
+def read_domain(
+  data_config: Any, side: str, *, split: str | None = None
+) -> Domain:
+  """Reads one side of a data config.
+
+  Args:
+    data_config: `config.data`.
+    side: 'source' or 'target'.
+    split: a split that is scored, in place of the training split.
+
+  Raises:
+    UserError: a value is out of range; names the field.
+  """
+  if side not in ('source', 'target'):
+    raise errors.UserError(
+      f'unknown domain {side!r}; expected one of source, target'
+    )
+  own = data_config[side]
+  where = f'config.data.{side}'
+  size = _read_pair(f'{where}.size', own.size, least=1)
+  crop = _read_pair(f'{where}.crop', own.crop, least=0)
+  if crop != (0, 0) and not (
+    1 <= crop[0] <= size[0] and 1 <= crop[1] <= size[1]
+  ):
+    raise errors.UserError(
+      f'{where}.crop={crop}; expected (height, width) within size={size},'
+      ' or (0, 0) for no crop'
+    )
+  if not 0 < own.fraction <= 1:
+    raise errors.UserError(
+      f'{where}.fraction={own.fraction}; expected more than 0, at most 1'
+    )
+  if not isinstance(own.flip, bool):
+    raise errors.UserError(f'{where}.flip={own.flip}; expected True or False')
+  first = own.get('first', 0)
+  if not isinstance(first, int) or first < 0:
+    raise errors.UserError(
+      f'{where}.first={first!r}; expected a number of images, or 0 for all'
+    )
+  chosen = {k: own.get(k, v[0]) for k, v in _CHOICES.items()}
+  shared = {k: data_config[k] for k in _SHARED}
+  _check_choices(where, chosen, _CHOICES)
+  _check_choices('config.data', shared, _SHARED)
+  resize = shared.pop('resize')
+  if chosen['depth_resize'] == 'default':
+    chosen['depth_resize'] = resize
+  more = {}
+  if not split:
+    # Of training alone: scores are always of the dataset's own labels.
+    more = dict(
+      first=first,
+      depth_dir=own.get('depth_dir') or '',
+      label_dir=os.path.expanduser(own.get('label_dir') or ''),
+    )
+  return Domain(
+    side=side,
+    dataset=own.dataset,
+    split=split or own.split,
+    data_dir=data_config.data_dir,
+    manual_dir=own.manual_dir,
+    size=size,
+    crop=crop,
+    flip=own.flip,
+    fraction=float(own.fraction),
+    **chosen,
+    **shared,
+    **more,
+  )
+
+
+def _check_choices(where, values, choices):
+  for name, value in values.items():
+    if value not in choices[name]:
+      raise errors.UserError(
+        f'{where}.{name}={value!r}; expected one of {", ".join(choices[name])}'
+      )
+
+
+def _read_pair(name: str, value: Any, *, least: int) -> tuple[int, int]:
+  pair = tuple(value) if isinstance(value, Sequence) else ()
+  if (
+    len(pair) != 2
+    or not all(isinstance(x, int) for x in pair)
+    or min(pair) < least
+  ):
+    raise errors.UserError(
+      f'{name}={value}; expected (height, width), whole numbers of at least'
+      f' {least}'
+    )
+  return pair

@@ -1,0 +1,109 @@
+"""Disparity that a monocular network sees in images, written."""
+
+from collections.abc import Iterator
+import os
+from typing import Any
+
+import cv2
+import numpy as np
+
+from jaxuda import errors
+from jaxuda.data.files import frames
+from jaxuda.depth import formats
+from jaxuda.depth.mono import scoring
+from jaxuda.run import workdir as workdir_lib
+from jaxuda.ui import display
+from jaxuda.ui import files
+from jaxuda.ui import image_files
+from jaxuda.ui import panels
+
+NORMALIZATIONS = ('all', 'image', 'none')
+# Number of images that the common scale is taken from.
+_SAMPLE = 100
+
+
+class Folder:
+  """The images of a folder, by number; names are relative, without suffix."""
+
+  def __init__(self, folder: str | os.PathLike[str]):
+    """Lists them.
+
+    Raises:
+      UserError: no folder, or no picture in it.
+    """
+    self._paths = image_files.list_images(folder)
+    names = image_files.name_outputs(self._paths, folder)
+    self._names = [str(x.with_suffix('')) for x in names]
+
+  def __len__(self) -> int:
+    return len(self._paths)
+
+  def read(self, number: int) -> tuple[str, np.ndarray]:
+    """Returns (name, uint8 [H, W, 3])."""
+    return self._names[number], panels.read_image(self._paths[number])
+
+
+def write_disparities(
+  run: workdir_lib.Run,
+  images: Any,
+  out: str | os.PathLike[str],
+  *,
+  normalization: str = 'all',
+) -> int:
+  """Writes the disparity of every image.
+
+  Args:
+    run: what `training.load` returned.
+    images: a `Folder`, or anything with its `__len__` and `read`.
+    out: folder to write to; files that are there are written anew.
+    normalization: what becomes 65535: 'all': the largest disparity of all (of
+      a hundred images, their 99.9th percentile, so that a few pixels are
+      clipped); 'image': that of each image, so that equal numbers are not equal
+      depths; 'none': the smallest depth that the network can say.
+
+  Returns:
+    The number of files.
+
+  Raises:
+    UserError: an unknown normalization, a file at `out`, or a broken picture.
+  """
+  if normalization not in NORMALIZATIONS:
+    raise errors.UserError(
+      f'normalization={normalization!r}; expected one of'
+      f' {", ".join(NORMALIZATIONS)}'
+    )
+  out = files.check_folder(out)
+  greatest = 1 / run.method.min_depth
+  if normalization == 'all':
+    sample = range(0, len(images), -(-len(images) // _SAMPLE))
+    greatest = max(
+      np.nanpercentile(x, 99.9)
+      for _, x in _predict(run, images, sample, 'scale of disparity')
+    )
+  formats.write_description(
+    out,
+    formats.INVERSE,
+    made_by='jaxuda.depth.mono',
+    normalization=normalization,
+    greatest=float(greatest) if normalization != 'image' else None,
+    checkpoint_step=run.step,
+  )
+  for name, inverse in _predict(run, images, range(len(images)), 'disparity'):
+    top = np.nanmax(inverse) if normalization == 'image' else greatest
+    raw = formats.encode_inverse(inverse, greatest=top)
+    formats.write_png16(out / f'{name}.png', raw)
+  return len(images)
+
+
+def _predict(run, images, numbers, title) -> Iterator[tuple[str, np.ndarray]]:
+  """Yields (name, 1 / depth [H, W] at the image's size, NaN where cut off)."""
+  data = run.config.data
+  for number in display.track(numbers, name=title, total=len(numbers)):
+    name, image = images.read(number)
+    height, width = image.shape[:2]
+    small = frames.resize_frame(image, data.size, crop_bottom=data.crop_bottom)
+    inverse = scoring.predict_disparity(run.method, run.state, [small])[0]
+    kept = height - int(data.crop_bottom * height)
+    full = np.full((height, width), np.nan, np.float32)
+    full[:kept] = cv2.resize(inverse, (width, kept))
+    yield name, full

@@ -1,0 +1,78 @@
+"""State dicts of our networks under the official names."""
+
+from collections.abc import Mapping
+
+import flax
+import numpy as np
+
+from jaxuda import errors
+from jaxuda.models import pretrained
+from jaxuda.weights import conversion
+from jaxuda.weights import families
+
+# The entry in which the official code looks for a network; else files are flat.
+_WRAPPERS = {
+  'depdis': 'model',
+  'corda': 'model',
+  'dacs': 'model',
+  'ctrl': 'model_state_dict',
+}
+
+
+def from_network(network: conversion.Network) -> dict[str, np.ndarray]:
+  """Returns a network under the names of its family, sorted by them.
+
+  Adds `num_batches_tracked`, which newer PyTorch asks for, and zeros for what
+  the official code saves and does not use, so that it loads the file with
+  `strict=True`.
+
+  Raises:
+    UserError: the network was never published, so its weights have no names.
+  """
+  record = network.record
+  if record['family'] == 'gio_ada':
+    raise errors.UserError(
+      f'{record["title"]} has no published checkpoints, so no names for its'
+      ' weights; expected a folder to write to'
+    )
+  flat = {tuple(path.split('/')): x for path, x in network.arrays.items()}
+  naming = families.key_of(record['family'], record['structure'])
+  tree = flax.traverse_util.unflatten_dict(flat)
+  state_dict = pretrained.to_torch(tree, naming=naming)
+  if record.get('batches_tracked', True):
+    for key in list(state_dict):
+      if key.endswith('.running_mean'):
+        name = key.replace('running_mean', 'num_batches_tracked')
+        state_dict[name] = np.zeros((), np.int64)
+  if record['family'] == 'depdis':
+    width = len(state_dict['enc4_3.weight'])
+    for key, shape in {
+      'enc4_4.weight': (16, width, 1, 1),
+      'enc4_4.bias': (16,),
+      'dec4.weight': (16 * width, width, 1, 1),
+      'dec4.bias': (16 * width,),
+    }.items():
+      state_dict[key] = np.zeros(shape, np.float32)
+  return dict(sorted(state_dict.items()))
+
+
+def wrap(
+  family: str, state_dicts: Mapping[str, Mapping[str, np.ndarray]]
+) -> dict[str, Mapping[str, np.ndarray]]:
+  """Arranges state dicts as in the official code's files.
+
+  Args:
+    family: see `families.Family.name`.
+    state_dicts: 'student' or another network, and perhaps 'teacher'.
+
+  Returns:
+    The argument of `writing.write`.
+  """
+  first, *others = state_dicts
+  wrapper = _WRAPPERS.get(family, '')
+  if 'teacher' not in others:
+    return {wrapper: state_dicts[first]}
+  return {
+    wrapper or 'model': state_dicts[first],
+    'ema_model': state_dicts['teacher'],
+  }
