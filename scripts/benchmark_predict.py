@@ -25,7 +25,7 @@ import numpy as np
 
 from jaxuda import errors
 from jaxuda import methods
-from jaxuda.evaluate import views
+from jaxuda.data.pixels import resizing
 from jaxuda.export import exporting
 from jaxuda.predict import prediction
 from jaxuda.run import workdir as workdir_lib
@@ -68,7 +68,7 @@ def as_exported(
   call, size = module.load(folder), tuple(run.config.data.target.size)
 
   def label(images):
-    small = [views.resized(image, size, 'bicubic') for image in images]
+    small = [resizing.resize_image(image, size) for image in images]
     found = []
     for first in range(0, len(small), batch_size):
       batch = np.stack(small[first : first + batch_size])

@@ -67,13 +67,13 @@ ROOMS = {
   ),
   'depth.stereo': ('data.files data.records depth errors ui', 'absl cv2 numpy'),
   'depth.transfer': (
-    'data.pixels data.records depth errors evaluate methods ops run train ui',
+    'data.pixels data.records depth errors methods ops run train ui',
     'PIL absl jax ml_collections numpy',
   ),
   'errors': ('', ''),
   'evaluate': (
     'data data.classes data.pixels errors ops run step ui weights',
-    'PIL absl jax ml_collections numpy',
+    'absl jax ml_collections numpy',
   ),
   'export': (
     'data.classes errors run step ui weights',
@@ -94,11 +94,12 @@ ROOMS = {
   ),
   'ops': ('errors', 'jax numpy'),
   'predict': (
-    'data.classes data.pixels errors evaluate methods ops run ui weights',
+    'data.classes data.pixels data.store errors evaluate methods ops run ui'
+    ' weights',
     'absl jax ml_collections numpy',
   ),
   'report': (
-    'data data.classes depdis.tsne errors evaluate run ui',
+    'data data.classes data.pixels depdis.tsne errors evaluate run ui',
     'PIL absl jax jinja2 matplotlib numpy',
   ),
   'reproduce': ('errors evaluate methods run ui', 'absl ml_collections rich'),

@@ -1,9 +1,9 @@
 r"""Scores of a checkpoint, at label resolution, every pixel once.
 
-    python -m jaxuda.evaluate --workdir=DIR [--checkpoint=last|best|STEP] \
+    jaxuda evaluate --workdir=DIR [--checkpoint=last|best|STEP] \
         [--against=OTHER_DIR] [--split=val] [--classes=coarse7] [--out=FILE] \
         [--flip] [--scales=0.75,1,1.25] [--window]
-    python -m jaxuda.evaluate --weights=FILE --config=configs/dada.py:... \
+    jaxuda evaluate --weights=FILE --config=dada:... \
         [--network=student|teacher] [--config.field=value ...]
 
 The second scores a published checkpoint (or the folder of a conversion) as the

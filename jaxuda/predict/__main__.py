@@ -1,9 +1,9 @@
 r"""Label maps of a folder of images. Needs no TF.
 
-    python -m jaxuda.predict --workdir=DIR --images=FOLDER --out=FOLDER \
+    jaxuda predict --workdir=DIR --images=FOLDER --out=FOLDER \
         [--checkpoint=last|best|STEP] [--flip] [--scales=0.75,1,1.25] [--window]
         [--batch_size=8] [--dtype=bfloat16]
-    python -m jaxuda.predict --weights=FILE --config=configs/dada.py:... \
+    jaxuda predict --weights=FILE --config=dada:... \
         --images=VIDEO_OR_FOLDER --out=OVERLAY.mp4
 
 --flip, --scales and --window average what several views of a picture give, see

@@ -6,7 +6,6 @@ brought back to the picture's.
 
 import collections
 from collections.abc import Iterable, Iterator
-from concurrent import futures
 import dataclasses
 import functools
 import itertools
@@ -23,6 +22,8 @@ from jaxuda import errors
 from jaxuda import methods
 from jaxuda.data.classes import labels
 from jaxuda.data.pixels import aspect
+from jaxuda.data.pixels import resizing
+from jaxuda.data.store import ahead
 from jaxuda.evaluate import views as views_lib
 from jaxuda.ops import resize
 from jaxuda.run import workdir as workdir_lib
@@ -71,7 +72,7 @@ def label_images(
   """
   target = run.config.data.target
   size = tuple(target.size)
-  image_resize = target.get('image_resize', 'bicubic')
+  method = target.get('image_resize', 'bicubic')
   fit = target.get('fit', 'stretch')
 
   def shape_around(image):
@@ -81,19 +82,21 @@ def label_images(
   if views != views_lib.ONCE:
     for image in images:
       maps = views_lib.mean_probabilities(
-        views_lib.padded(image, shape_around(image)),
+        resizing.pad_to(image, shape_around(image)),
         run.state,
         method=run.method,
         size=size,
         views=views,
-        image_resize=image_resize,
+        image_resize=method,
       )
       label = maps.argmax(-1).astype(np.uint8)
       yield image, label[: image.shape[0], : image.shape[1]]
     return
   images = iter(images)
   while batch := list(itertools.islice(images, batch_size)):
-    small = [views_lib.framed(x, size, image_resize, fit) for x in batch]
+    small = [
+      resizing.frame_image(x, size, method=method, fit=fit) for x in batch
+    ]
     # The last batch is filled up, so that nothing is compiled for it.
     small += small[-1:] * (batch_size - len(batch))
     logits = views_lib.grid_logits(
@@ -129,47 +132,38 @@ def run_folder(
   out = files.check_folder(out)
   bad, names = [], collections.deque()
 
-  def write(name, label):
+  def read(path):
+    try:
+      return panels.read_image(path)
+    except errors.UserError as e:
+      return str(e)
+
+  def read_all():
+    read_ahead = ahead.map_ahead(read, paths, workers=_THREADS)
+    outputs = image_files.name_outputs(paths, folder)
+    for name, image in zip(outputs, read_ahead, strict=True):
+      if isinstance(image, str):
+        bad.append(image)
+        progress.message(f'skipped: {image}')
+      else:
+        names.append(name)
+        yield image
+
+  def write(pair):
+    name, label = pair
     panels.write_png(out / 'ids' / name, label)
     panels.write_png(out / 'colors' / name, label, colors=colors)
 
-  def read():
-    reads = [functools.partial(panels.read_image, path) for path in paths]
-    for name, image in zip(
-      image_files.name_outputs(paths, folder), _ahead(reads), strict=True
-    ):
-      try:
-        image = image.result()
-      except errors.UserError as e:
-        bad.append(str(e))
-        progress.message(f'skipped: {e}')
-        continue
-      names.append(name)
-      yield image
-
   with display.Progress('predict', total=len(paths), unit='images') as progress:
-
-    def writes():
-      for _, label in label_images(read(), run, **options):
-        yield functools.partial(write, names.popleft(), label)
-
-    for done, written in enumerate(_ahead(writes()), 1):
-      written.result()
+    labelled = (
+      (names.popleft(), label)
+      for _, label in label_images(read_all(), run, **options)
+    )
+    written = ahead.map_ahead(write, labelled, workers=_THREADS)
+    for done, _ in enumerate(written, 1):
       progress.update(done + len(bad))
     progress.update(len(paths))
   return bad
-
-
-def _ahead(calls):
-  """Yields calls in their order, made in threads a few ahead of their use."""
-  with futures.ThreadPoolExecutor(_THREADS) as pool:
-    waiting = collections.deque()
-    for call in calls:
-      waiting.append(pool.submit(call))
-      if len(waiting) > 2 * _THREADS:
-        yield waiting.popleft()
-    while waiting:
-      yield waiting.popleft()
 
 
 @functools.partial(jax.jit, static_argnames='size')

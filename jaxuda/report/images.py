@@ -7,6 +7,7 @@ import io
 import numpy as np
 from PIL import Image
 
+from jaxuda.data.pixels import resizing
 from jaxuda.ui import panels
 
 # Pixels; wider pictures are made smaller: they are looked at, not measured.
@@ -48,7 +49,9 @@ def encode_errors(prediction: np.ndarray, label: np.ndarray) -> str:
 
 def encode_depth(depth: np.ndarray) -> str:
   """Returns depth [h, w] in metres as the URI of a JPEG; 0 becomes black."""
-  small = panels.fit(np.asarray(depth, np.float32), _shrunk(depth.shape))
+  small = resizing.resize_label(
+    np.asarray(depth, np.float32), _shrunk(depth.shape)
+  )
   valid = small > 0
   return encode_photo(
     panels.color_depth(np.where(valid, small, 1), valid=valid)
@@ -68,7 +71,7 @@ def encode_bytes(data: bytes, kind: str) -> str:
 
 def _encode_indexed(ids: np.ndarray, colors: Sequence[Sequence[int]]) -> str:
   # Labels have no mean.
-  small = panels.fit(ids.astype(np.uint8), _shrunk(ids.shape))
+  small = resizing.resize_label(ids.astype(np.uint8), _shrunk(ids.shape))
   image = Image.fromarray(small)
   image.putpalette(np.asarray(colors, np.uint8).ravel().tolist())
   return _encode(image, 'PNG', optimize=True)

@@ -1,7 +1,7 @@
 r"""Runs a table of a paper: all rows, several seeds, and prints it.
 
-    python -m jaxuda.reproduce --list
-    python -m jaxuda.reproduce --table=dada/3 --pair=streets --seeds=3 \
+    jaxuda reproduce --list
+    jaxuda reproduce --table=dada/3 --pair=streets --seeds=3 \
         --workdir=DIR [--rows=S1,S7] [--jobs=2] [--checkpoint=best] \
         [--dry_run] [-- --config.field=value ...]
 

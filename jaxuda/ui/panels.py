@@ -107,13 +107,13 @@ def make_panel(
     depths['depth'] = prediction['depth']
   if 'depth' in batch:
     depths['true depth'] = [
-      np.where(fit(valid, size), fit(depth, size), np.nan)
+      np.where(_fit(valid, size), _fit(depth, size), np.nan)
       for depth, valid in zip(batch['depth'], batch['depth_valid'], strict=True)
     ]
   shown = {
     'image': {'image': batch['image']},
     'label': {
-      'ground truth': [fit(x, size) for x in batch['label']],
+      'ground truth': [_fit(x, size) for x in batch['label']],
       'prediction': logits.argmax(-1),
     },
     'depth': depths,
@@ -172,7 +172,7 @@ def make_comparison(
   Returns:
     What `make_training_panel` returns.
   """
-  truth = [fit(x, images.shape[1:3]) for x in truth]
+  truth = [_fit(x, images.shape[1:3]) for x in truth]
   shown = {
     'image': {'image': images},
     'label': {'ground truth': truth, **predictions},
@@ -273,7 +273,7 @@ def read_image(path: str | os.PathLike) -> np.ndarray:
   return np.ascontiguousarray(image[..., ::-1])
 
 
-def fit(x: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+def _fit(x: np.ndarray, size: tuple[int, int]) -> np.ndarray:
   """Returns a map [h, w] at the size (H, W), of nearest pixels."""
   height, width = size
   rows = ((np.arange(height) + 0.5) * x.shape[0] / height).astype(int)
