@@ -57,6 +57,7 @@ class Method(base.Method):
   disc_width: int = 64
   statistics: learner_lib.Statistics = 'both'
 
+  adversary = property(adversary_lib.of)
   predict = base.predict_task
 
   @property
@@ -77,11 +78,6 @@ class Method(base.Method):
       options=self.network,
       multi_level=self.multi_level,
     )
-
-  @property
-  def adversary(self) -> adversary_lib.Adversary:
-    """The discriminators."""
-    return adversary_lib.of(self)
 
   def init(self, key: jax.Array, example: base.Batch) -> state_lib.TrainState:
     """See `base.Method.init`."""

@@ -120,11 +120,11 @@ def predict_task(
   A method with a task network says `predict = base.predict_task`.
 
   Args:
-    method: whose `task` it is; its `evaluate` chooses student or teacher.
+    method: has the task network, and says which one `evaluate` means.
     state: a training state.
     image: uint8 [B, H, W, 3] RGB.
-    size: (h, w) of the outputs; that of the image if None; 'grid': as low as
-      the network gives them. Logits are upsampled once, straight to it.
+    size: (h, w) of the outputs, to which logits are upsampled once; that of the
+      image if None; 'grid': the network's own.
     **options: see `deeplab.predict`.
 
   Returns:

@@ -78,6 +78,7 @@ class Method(base.Method):
   disc_width: int = 64
   evaluate: Literal['student', 'teacher'] = 'student'
 
+  adversary = property(adversary_lib.of)
   predict = base.predict_task
 
   def __post_init__(self):
@@ -111,11 +112,6 @@ class Method(base.Method):
       initial_semantic=self.initial_semantic,
       width=self.width,
     )
-
-  @property
-  def adversary(self) -> adversary_lib.Adversary:
-    """The discriminator."""
-    return adversary_lib.of(self)
 
   def init(self, key: jax.Array, example: base.Batch) -> state_lib.TrainState:
     """See `base.Method.init`."""

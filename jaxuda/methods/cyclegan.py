@@ -59,15 +59,12 @@ class Method(base.Method):
   disc_factor: float = 0.5
   pool_size: int = 50
 
+  generator = property(translator_lib.generator_of)
+
   @property
   def needs(self) -> dict[str, tuple[str, ...]]:
     """Images of both domains."""
     return {'source': ('image',), 'target': ('image',)}
-
-  @property
-  def generator(self) -> learner_lib.Learner:
-    """Either generator."""
-    return translator_lib.generator_of(self)
 
   @property
   def critic(self) -> translator_lib.Critic:
@@ -79,9 +76,7 @@ class Method(base.Method):
     keys = iter(jax.random.split(key, 4))
     nets = {}
     for name, _, domain, other in _DIRECTIONS:
-      nets[name] = translator_lib.create_generator(
-        next(keys), self.generator, 3
-      )
+      nets[name] = self.generator.create_for(next(keys), 3)
       size = example[other]['image'].shape[1:3]
       nets[f'disc_{domain}'] = self.critic.create(next(keys), 3, pooled=size)
     return state_lib.create(nets)

@@ -96,6 +96,7 @@ class Method(base.Method):
   disc_width: int = 64
   statistics: learner_lib.Statistics = 'both'
 
+  adversary = property(adversary_lib.of)
   predict = base.predict_task
 
   def __post_init__(self):
@@ -153,11 +154,6 @@ class Method(base.Method):
       depth=bool(self.lambda_depth),
       density=bool(self.lambda_balance),
     )
-
-  @property
-  def adversary(self) -> adversary_lib.Adversary:
-    """The discriminator."""
-    return adversary_lib.of(self)
 
   def init(self, key: jax.Array, example: base.Batch) -> state_lib.TrainState:
     """See `base.Method.init`."""

@@ -167,9 +167,7 @@ class Method(base.Method):
     nets = {'task': self.learner.create(task_key, image)}
     if self.transform != 'none':
       extra = self.num_classes * self.input_label + self.input_depth
-      nets['gen'] = translator_lib.create_generator(
-        gen_key, self.generator, 3 + extra
-      )
+      nets['gen'] = self.generator.create_for(gen_key, 3 + extra)
     for (name, channels), disc_key in zip(
       self.disc_channels.items(), disc_keys, strict=True
     ):

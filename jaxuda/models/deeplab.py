@@ -1,4 +1,4 @@
-"""DeepLab-v2 networks of ADVENT, DADA and DepDis, and their common options."""
+"""The DeepLab-v2 networks of ADVENT, DADA and DepDis, and their options."""
 
 from collections.abc import Callable, Sequence
 import dataclasses
@@ -227,18 +227,19 @@ def run(
 
   Args:
     module: a network such as `DeepLab`.
-    params: its parameters.
-    batch_stats: its running statistics before this pass; {} without norms.
+    params: parameters of the network.
+    batch_stats: running statistics before this pass; {} without norms.
     image: [B, H, W, 3] RGB in 0..255.
     train: whether batch statistics are used and the running ones moved.
-    dropout_key: of a training pass of a network with dropout.
+    dropout_key: key of a training pass, for a network with dropout.
   """
   variables = {'params': params, 'batch_stats': batch_stats}
-  if not train:
-    return module.apply(variables, image, train=False), batch_stats
-  rngs = {} if dropout_key is None else {'dropout': dropout_key}
   outputs, moved = module.apply(
-    variables, image, train=True, mutable=['batch_stats'], rngs=rngs
+    variables,
+    image,
+    train=train,
+    mutable=['batch_stats'] if train else [],
+    rngs={} if dropout_key is None else {'dropout': dropout_key},
   )
   return outputs, moved.get('batch_stats', batch_stats)
 
@@ -254,12 +255,12 @@ def predict(
   """Full-resolution outputs of a network with its running statistics.
 
   Args:
-    module: a `DeepLab`.
-    net: its `state.Net`: anything with params and batch_stats.
+    module: a network such as `DeepLab`.
+    net: its `state.Net`, or anything with params and batch_stats.
     image: [B, H, W, 3] RGB in 0..255.
     size: (h, w) of the outputs; that of the image if None; 'grid': they stay at
       the network's resolution.
-    restore: what the depth output says -> metres.
+    restore: the depth output's values -> metres.
 
   Returns:
     'logits' [B, h, w, C], and 'depth' [B, h, w] metres where there is a depth

@@ -62,16 +62,14 @@ def kernel_init(name: str) -> Callable[..., jax.Array]:
       N(0, 0.02); 'torch' for PyTorch's default uniform(+-1/sqrt(fan_in));
       'zeros'.
   """
-  if name == 'reference':
-    return nn.initializers.normal(0.01)
-  if name == 'gan':
-    return nn.initializers.normal(0.02)
-  if name == 'zeros':
-    return nn.initializers.zeros
-  if name == 'he':
-    return nn.initializers.he_normal()
-  # variance_scaling with scale 1/3: the bound sqrt(3 * (1/3) / fan_in).
-  return nn.initializers.variance_scaling(1 / 3, 'fan_in', 'uniform')
+  return {
+    'reference': nn.initializers.normal(0.01),
+    'gan': nn.initializers.normal(0.02),
+    'zeros': nn.initializers.zeros,
+    'he': nn.initializers.he_normal(),
+    # With scale 1/3: the bound sqrt(3 * (1/3) / fan_in).
+    'torch': nn.initializers.variance_scaling(1 / 3, 'fan_in', 'uniform'),
+  }[name]
 
 
 class Conv(nn.Module):

@@ -4,7 +4,6 @@ import dataclasses
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 
 from jaxuda.losses import adversarial
 from jaxuda.methods.parts import learner as learner_lib
@@ -28,9 +27,7 @@ class Adversary:
 
   def create(self, key: jax.Array, channels: int) -> state_lib.Net:
     """Returns a new discriminator of maps [B, H, W, channels]."""
-    # 32 pixels a side survive five halvings; weights do not depend on it.
-    dtype = self.learner.module.style.dtype
-    return self.learner.create(key, jnp.zeros((1, 32, 32, channels), dtype))
+    return self.learner.create_for(key, channels)
 
   def fool(self, params: Any, maps: jax.Array) -> jax.Array:
     """The loss that makes maps of the target look like the source's."""
@@ -48,9 +45,11 @@ class Adversary:
     self, net: state_lib.Net, source_maps: jax.Array, target_maps: jax.Array
   ) -> tuple[state_lib.Net, learner_lib.Terms]:
     """Takes one step of the discriminator; returns it and its terms."""
-    return self.learner.minimize(
-      net, lambda params: self.loss(params, source_maps, target_maps)
-    )
+
+    def loss(params):
+      return self.loss(params, source_maps, target_maps)
+
+    return state_lib.minimize(net, loss, self.learner.tx)
 
 
 def of(method: Any) -> Adversary:

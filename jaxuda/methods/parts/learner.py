@@ -1,6 +1,6 @@
 """A network with its optimizer, and the passes of a step through it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 import dataclasses
 from typing import Any, Literal
 
@@ -41,6 +41,14 @@ class Learner:
     """
     return state_lib.create_net(self.module.init(key, example), self.tx)
 
+  def create_for(self, key: jax.Array, channels: int) -> state_lib.Net:
+    """Returns a new network of maps [B, H, W, channels]; weights know no size.
+
+    32 pixels a side survive the five halvings of a discriminator.
+    """
+    dtype = self.module.style.dtype
+    return self.create(key, jnp.zeros((1, 32, 32, channels), dtype))
+
   def apply(self, params: Any, maps: jax.Array) -> jax.Array:
     """Returns the output of a network without running statistics."""
     return self.module.apply({'params': params}, maps)
@@ -54,30 +62,23 @@ class Learner:
     size: deeplab.Size = None,
     dropout_key: jax.Array | None = None,
   ) -> tuple[Terms, Any]:
-    """Runs a task network in training mode.
+    """Runs a task network in training mode, see `deeplab.run`.
 
     Args:
-      params: of the network.
+      params: parameters of the network.
       batch_stats: running statistics before this pass.
       image: [B, H, W, 3] RGB in 0..255.
-      size: (h, w) of the outputs; that of the image if None; 'grid': they stay
-        at the network's resolution.
-      dropout_key: of this pass, for a network with dropout.
+      size: see `deeplab.predict`.
+      dropout_key: key of this pass, for a network with dropout.
 
     Returns:
       (the outputs by name, running statistics after this pass).
     """
-    out, batch_stats = deeplab.run(
-      self.module,
-      params,
-      batch_stats,
-      image,
-      train=True,
-      dropout_key=dropout_key,
-    )
+    options = {'train': True, 'dropout_key': dropout_key}
+    out, stats = deeplab.run(self.module, params, batch_stats, image, **options)
     if size != 'grid':
       out = upsample(out, image.shape[1:3] if size is None else size)
-    return out, batch_stats
+    return out, stats
 
   def train(
     self,
@@ -102,12 +103,6 @@ class Learner:
   ) -> state_lib.Net:
     """Takes one optimizer step, see `state.update`."""
     return state_lib.update(net, grads, self.tx, batch_stats=batch_stats)
-
-  def minimize(
-    self, net: state_lib.Net, loss: Callable[[Any], tuple[jax.Array, Any]]
-  ) -> tuple[state_lib.Net, Any]:
-    """Takes one step down a loss of the parameters, see `state.minimize`."""
-    return state_lib.minimize(net, loss, self.tx)
 
 
 def upsample(outputs: Terms, size: Sequence[int]) -> Terms:

@@ -63,12 +63,11 @@ class Critic:
       pooled: (height, width) of the images in its pool, which is kept where
         other networks have running statistics; None for no pool.
     """
-    style = self.learner.module.style
-    maps = jnp.zeros((1, 32, 32, channels), style.dtype)
-    net = self.learner.create(key, maps)
+    net = self.learner.create_for(key, channels)
     if not self.pool_size or pooled is None:
       return net
-    image = jnp.zeros((*pooled, channels), style.param_dtype)
+    dtype = self.learner.module.style.param_dtype
+    image = jnp.zeros((*pooled, channels), dtype)
     return net.replace(batch_stats=image_pool.empty(self.pool_size, image))
 
   def fool(
@@ -97,7 +96,7 @@ class Critic:
       value = self.loss(params, real, fake)
       return factor * value, value
 
-    return self.learner.minimize(net, loss)
+    return state_lib.minimize(net, loss, self.learner.tx)
 
   def recall(
     self, key: jax.Array, net: state_lib.Net, images: jax.Array
@@ -162,13 +161,3 @@ def generator_of(method: Any) -> learner_lib.Learner:
   )
   tx = optim_lib.gen_optimizer(method.optim, total_steps=method.total_steps)
   return learner_lib.Learner(module, tx)
-
-
-def create_generator(
-  key: jax.Array, learner: learner_lib.Learner, channels: int
-) -> state_lib.Net:
-  """Returns a new generator of maps [B, H, W, channels]."""
-  # Weights do not depend on the size, and small maps are quicker to trace.
-  return learner.create(
-    key, jnp.zeros((1, 16, 16, channels), learner.module.style.dtype)
-  )
