@@ -92,7 +92,7 @@ class Method(base.Method):
     return state_lib.create(nets)
 
   def align_maps(self, logits: jax.Array) -> jax.Array:
-    """What a discriminator sees of [B, H, W, C] logits."""
+    """Returns a discriminator's input for logits, both [B, H, W, C]."""
     if self.align == 'advent':
       return entropy.self_information(logits)
     return jax.nn.softmax(logits, axis=-1)

@@ -12,7 +12,7 @@ from jaxuda.models import resnet
 
 
 class Distillation(nn.Module):
-  """What one task takes from the other's features (eqs. 6 and 7).
+  """Features that one task takes from the other (eqs. 6 and 7).
 
   conv(other) * sigmoid(attention(other)), both 3x3 without bias, norm or
   activation; to be added to the task's own features.

@@ -24,7 +24,7 @@ Size = Sequence[int] | Literal['grid'] | None
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Options:
-  """How any of the networks is built and run. Changes numbers unless said.
+  """Options of how a network is built and run (`config.network`).
 
   Attributes:
     backbone: 'resnet101' (all papers but GIO-Ada), 'resnet50', 'resnet_small'
@@ -39,13 +39,13 @@ class Options:
     init: kernel initialiser: 'reference' N(0, 0.01), 'he' or 'torch'.
     rates: dilations of the ASPP heads.
     active_rates: how many of them act, from the first; 0 for all.
-    depth_scale: what the depth block's output is multiplied by, and the density
-      block's, 1 in the official code, see `heads.DepthBlock`.
+    depth_scale: factor of the outputs of the depth and the density block, 1 in
+      the official code, see `heads.DepthBlock`.
     image_order: 'bgr' (Caffe weights, all papers) or 'rgb'.
     image_mean: subtracted, per channel, in that order, range 0..255.
     image_scale: multiplied after that.
-    dtype: what the layers compute in; parameters, statistics and losses stay
-      in float32 (float64 keeps everything in float64).
+    dtype: type that the layers compute in; parameters, statistics and losses
+      stay in float32 (float64 keeps everything in float64).
     remat: recompute each block in the backward pass: half the memory, a third
       more operations, the same numbers.
     dot_1x1, dot_wgrad, barriers, aspp_dot: exact rewrites, see
@@ -85,7 +85,7 @@ class Options:
 
   @property
   def style(self) -> layers.Style:
-    """How all layers start and compute."""
+    """The style of all layers."""
     return layers.Style(
       initializer=self.init,
       dtype=jnp.dtype(self.dtype),
@@ -118,7 +118,7 @@ def run_backbone(
   To be called inside the module's `__call__`.
 
   Args:
-    options: of the network.
+    options: options of the network.
     image: [B, H, W, 3] uint8 or float RGB in 0..255.
     train: use batch statistics and move the running ones.
 

@@ -103,11 +103,11 @@ class DepthBlock(nn.Module):
 
   Attributes:
     decode: whether the way back is built.
-    scale: multiplies the mean; 1 in the official code. Inverse depths reach the
-      hundreds, and the decoded features grow with them; a scale lets the
-      channels of a network trained from scratch stay of order one.
-    prefix: of the convolutions' names: 'enc4', or 'enc5' for the second block
-      of Depth Distribution's network.
+    scale: factor of the mean; 1 in the official code. Inverse depths reach the
+      hundreds, and the decoded features grow with them; a scale keeps the
+      channels of a network that is trained from scratch of order one.
+    prefix: prefix of the convolutions' names: 'enc4', or 'enc5' for the second
+      block of Depth Distribution's network.
   """
 
   decode: bool = True

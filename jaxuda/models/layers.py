@@ -16,7 +16,7 @@ from jaxuda.step import parallel
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Style:
-  """How the layers of a network start and compute.
+  """Initialiser, types and rewrites of the layers of a network.
 
   Attributes:
     initializer: name of the kernels' initialiser, see `kernel_init`.
@@ -37,7 +37,7 @@ def widen(x: jax.Array) -> jax.Array:
 
 
 def add_bias(y: jax.Array, bias: jax.Array, style: Style) -> jax.Array:
-  """Adds the bias [C] to the output [B, H, W, C] of a layer, and ends it."""
+  """Ends a layer: adds the bias [C] to y [B, H, W, C]."""
   y = y + bias.astype(style.dtype).reshape(1, 1, 1, -1)
   return rewrites_lib.barrier_cotangent(y) if style.rewrites.barriers else y
 

@@ -137,7 +137,7 @@ def _transpose(path, array, axes):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Match:
-  """Which entries of a state dict a network takes.
+  """The entries of a state dict that a network takes.
 
   Attributes:
     filled: path -> array in our layout and the network's dtype.

@@ -1,7 +1,7 @@
-"""Exact rewrites of what XLA is given, each switchable.
+"""Exact rewrites of the operations that XLA compiles, each switchable.
 
 On a CPU they make the step about three times faster; the values are those of
-the plain program up to the order of additions. The operations with gradients of
+the plain program up to the order of additions. Operations with gradients of
 their own can be differentiated in reverse mode, any number of times.
 """
 
@@ -27,7 +27,7 @@ _INSIDE = 0.85
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Rewrites:
-  """Which exact rewrites are on.
+  """The exact rewrites that are on.
 
   Attributes:
     dot_1x1: 1x1 convolutions as matrix products. Their weight gradient as a
@@ -102,7 +102,7 @@ def _conv(x, kernel, stride, dilation, padding):
 def _taps(
   x, g, side, stride, dilation, padding
 ) -> Iterator[tuple[jax.Array, jax.Array]]:
-  """What meets at each tap of the kernel, as rows [B*h*w, C] and [B*h*w, N]."""
+  """Pairs that meet at each tap of the kernel: [B*h*w, C] and [B*h*w, N]."""
   batch, _, _, channels = x.shape
   h, w = ((n - 1) * stride + 1 for n in g.shape[1:3])
   # A zero made of g: the copies cannot be taken, and held, before g is there.

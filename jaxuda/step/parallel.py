@@ -85,7 +85,7 @@ def pmap_step(fn: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _map_over_processes(fn):
-  """What `pmap_step` returns, for the devices of several processes."""
+  """`pmap_step` for the devices of several processes."""
   whole, split = PartitionSpec(), PartitionSpec(AXIS)
 
   def per_device(state, batch, key):

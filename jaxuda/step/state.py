@@ -55,7 +55,7 @@ def create_net(variables: Any, tx: optax.GradientTransformation | None) -> Net:
 
   Args:
     variables: what `module.init` returned.
-    tx: its optimizer; None for a network that is never updated.
+    tx: optimizer; None for a network that is never updated.
   """
   params = variables['params']
   return Net(

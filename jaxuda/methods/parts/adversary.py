@@ -1,4 +1,4 @@
-"""A domain discriminator, as all adversarial methods use it."""
+"""The domain discriminator of the adversarial methods."""
 
 import dataclasses
 from typing import Any
@@ -14,12 +14,12 @@ from jaxuda.step import state as state_lib
 
 @dataclasses.dataclass(frozen=True)
 class Adversary:
-  """Tells the domains apart, and says how well it is fooled.
+  """A discriminator that tells the domains apart, and the loss that fools it.
 
   Attributes:
-    learner: the discriminator with its optimizer; it says high for the target.
-    factor: weight of each of its terms: 1 in DADA's and DepDis' code, 1/2 in
-      AdaptSegNet's and ADVENT's.
+    learner: network and optimizer; its logits are high for the target.
+    factor: weight of either term of its loss: 1 in DADA's and DepDis' code, 1/2
+      in AdaptSegNet's and ADVENT's.
   """
 
   learner: learner_lib.Learner
@@ -30,14 +30,14 @@ class Adversary:
     return self.learner.create_for(key, channels)
 
   def fool(self, params: Any, maps: jax.Array) -> jax.Array:
-    """The loss that makes maps of the target look like the source's."""
+    """Returns the loss of target maps that shall pass for the source's."""
     logits = self.learner.apply(params, maps)
     return adversarial.binary_cross_entropy(logits, adversarial.SOURCE)
 
   def loss(
     self, params: Any, source_maps: jax.Array, target_maps: jax.Array
   ) -> tuple[jax.Array, learner_lib.Terms]:
-    """What the discriminator minimises, and its two terms unweighted."""
+    """Returns the discriminator's loss, and its two terms unweighted."""
     logits = (self.learner.apply(params, x) for x in (source_maps, target_maps))
     return adversarial.discriminator_loss(*logits, factor=self.factor)
 

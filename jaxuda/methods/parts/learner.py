@@ -16,17 +16,17 @@ from jaxuda.step import state as state_lib
 
 Statistics = Literal['both', 'target']
 Terms = dict[str, jax.Array]
-# name -> (weight, value), what a pass minimises the weighted sum of.
+# name -> (weight, value); a pass minimises the weighted sum.
 Losses = dict[str, tuple[float, jax.Array]]
 
 
 @dataclasses.dataclass(frozen=True)
 class Learner:
-  """A network and what trains it.
+  """A network with its optimizer.
 
   Attributes:
-    module: its architecture.
-    tx: its optimizer; None for a network that is never updated.
+    module: architecture of the network.
+    tx: optimizer; None for a network that is never updated.
   """
 
   module: nn.Module
@@ -42,9 +42,10 @@ class Learner:
     return state_lib.create_net(self.module.init(key, example), self.tx)
 
   def create_for(self, key: jax.Array, channels: int) -> state_lib.Net:
-    """Returns a new network of maps [B, H, W, channels]; weights know no size.
+    """Returns a new network of maps [B, H, W, channels].
 
-    32 pixels a side survive the five halvings of a discriminator.
+    Weights do not depend on H and W. 32 pixels survive the five halvings of a
+    discriminator.
     """
     dtype = self.module.style.dtype
     return self.create(key, jnp.zeros((1, 32, 32, channels), dtype))
@@ -123,12 +124,12 @@ def run_passes(
   with the references' backward passes one after the other.
 
   Args:
-    params: what the gradients are taken of.
+    params: parameters that the gradients are taken of.
     batch_stats: running statistics before the first pass.
     passes: (loss, *arguments) each. `loss(params, batch_stats, *arguments)`
       returns the losses by name, each with its weight: {'loss_seg': (1.0,
       value)}; the running statistics after the pass; and anything to hand on,
-      such as what a discriminator is to see.
+      such as the input of a discriminator.
     statistics: which passes move the running statistics, that is what the
       evaluated network normalises with. 'both': each goes on from those that
       the one before left, as in the official codes; the mean of two domains

@@ -1,4 +1,4 @@
-"""Image translation: generators, and the critics of what they make."""
+"""Image translation: generators, and the critics of their images."""
 
 import dataclasses
 from typing import Any, Literal
@@ -39,8 +39,8 @@ class Critic:
   """A discriminator that tells real maps from generated ones.
 
   Attributes:
-    learner: the discriminator with its optimizer; it says high for real maps.
-    gan: its loss, see `losses.translation`.
+    learner: network and optimizer; its logits are high for real maps.
+    gan: kind of loss, see `losses.translation`.
     pool_size: number of generated images that it is shown again; 0 for none.
   """
 
@@ -73,12 +73,12 @@ class Critic:
   def fool(
     self, params: Any, maps: jax.Array, *, value: float = translation.REAL
   ) -> jax.Array:
-    """The loss that makes the discriminator take maps for `value`."""
+    """Returns the loss of maps that shall be taken for `value`."""
     logits = self.learner.apply(params, maps)
     return translation.judge_as(logits, value, kind=self.gan)
 
   def loss(self, params: Any, real: jax.Array, fake: jax.Array) -> jax.Array:
-    """What the discriminator minimises: its losses on real and fake, summed."""
+    """Returns the sum of the discriminator's losses on real and fake."""
     logits = (self.learner.apply(params, maps) for maps in (real, fake))
     return translation.discriminator_loss(*logits, kind=self.gan)
 
@@ -90,7 +90,7 @@ class Critic:
     *,
     factor: float = 1.0,
   ) -> tuple[state_lib.Net, jax.Array]:
-    """Takes one step down `factor` times its loss; returns it and its loss."""
+    """Takes one step down factor * loss; returns the network and the loss."""
 
     def loss(params):
       value = self.loss(params, real, fake)
@@ -106,12 +106,12 @@ class Critic:
     Inside a mapped step only.
 
     Args:
-      key: the same on every device.
+      key: random key, the same on every device.
       net: the discriminator.
-      images: this device's, [B, H, W, C].
+      images: this device's images, [B, H, W, C].
 
     Returns:
-      (the discriminator with its pool after it, the images to show it).
+      (the discriminator with its new pool, the images to show it).
     """
     if not self.pool_size:
       return net, images
@@ -132,8 +132,8 @@ def critic_of(
   Args:
     method: a `base.Method` with the fields `disc_width`, the first width of the
       discriminator, and `pool_size`.
-    architecture: see `Architecture`.
-    gan: see `Critic`.
+    architecture: one of `Architecture`.
+    gan: kind of loss, see `Critic`.
   """
   fields = {'width': method.disc_width, 'style': method.network.style}
   if architecture == 'patch':
