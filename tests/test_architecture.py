@@ -84,7 +84,7 @@ ROOMS = {
   'main': ('', ''),
   'methods': ('errors losses methods.parts models ops step', 'jax'),
   'methods.parts': (
-    'errors losses models ops step',
+    'errors losses models ops step ui',
     'flax jax numpy optax',
   ),
   'models': ('errors ops step', 'flax jax numpy'),

@@ -1,5 +1,7 @@
 """The networks of CorDA (Wang et al., ICCV 2021) and of its ablations."""
 
+import functools
+
 from flax import linen as nn
 import jax
 import jax.numpy as jnp
@@ -10,7 +12,7 @@ from jaxuda.models import resnet
 
 
 class Distillation(nn.Module):
-  """What one task takes from the other's features (eqs. 6 and 7).
+  """Features that one task takes from the other (eqs. 6 and 7).
 
   conv(other) * sigmoid(attention(other)), both 3x3 without bias, norm or
   activation; to be added to the task's own features.
@@ -21,12 +23,9 @@ class Distillation(nn.Module):
   @nn.compact
   def __call__(self, other: jax.Array) -> tuple[jax.Array, jax.Array]:
     """Returns (what is added, the attention in 0..1), both [B, h, w, K]."""
-
-    def conv(name):
-      return layers.Conv(other.shape[-1], 3, style=self.style, name=name)
-
-    attention = nn.sigmoid(conv('attention')(other))
-    return conv('conv')(other) * attention, attention
+    conv = functools.partial(layers.Conv, other.shape[-1], 3, style=self.style)
+    attention = nn.sigmoid(conv(name='attention')(other))
+    return conv(name='conv')(other) * attention, attention
 
 
 class CorDA(nn.Module):
@@ -75,14 +74,11 @@ class CorDA(nn.Module):
       branch. Without distillation 'logits' and 'depth' alone.
     """
     _, features = deeplab.run_backbone(self.options, image, train=train)
-    if self.structure == 'simple_aux':
-      return {
-        'logits': self._aspp(features, self.classes, 'semantic'),
-        'depth': self._aspp(features, 1, 'depth'),
-      }
-    semantic = self._bottlenecks(features, 'semantic', train)
-    depth = self._bottlenecks(features, 'depth', train)
-    if self.structure == 'no_attention':
+    semantic = depth = features
+    if self.structure != 'simple_aux':
+      semantic = self._bottlenecks(features, 'semantic', train)
+      depth = self._bottlenecks(features, 'depth', train)
+    if self.structure != 'full':
       return {
         'logits': self._aspp(semantic, self.classes, 'semantic'),
         'depth': self._aspp(depth, 1, 'depth'),
@@ -109,15 +105,10 @@ class CorDA(nn.Module):
 
   def _bottlenecks(self, x, task, train):
     o = self.options
-
-    def conv(features, kernel, **kwargs):
-      return layers.Conv(features, kernel, style=o.style, **kwargs)
-
-    def norm(name):
-      return layers.BatchNorm(
-        mode=o.norm, train_affine=True, style=o.style, name=name
-      )
-
+    conv = functools.partial(layers.Conv, style=o.style)
+    norm = functools.partial(
+      layers.BatchNorm, mode=o.norm, train_affine=True, style=o.style
+    )
     for index in range(2):
       x = resnet.Bottleneck(
         planes=self.width // 4,

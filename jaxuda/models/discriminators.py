@@ -1,4 +1,4 @@
-"""Discriminators that say of every patch which domain it is of."""
+"""Discriminators that tell for every patch which domain it is from."""
 
 import dataclasses
 
@@ -40,7 +40,7 @@ class FcDiscriminator(nn.Module):
       references (2,778,049 parameters at C = 16).
     depth: number of convolutions; 5 in the references, whose logits see 94x94
       pixels each. Those of 3 see 22x22.
-    style: of it the types alone are used.
+    style: only its types are used.
   """
 
   width: int = 64
@@ -67,7 +67,7 @@ class PatchDiscriminator(nn.Module):
 
   Attributes:
     width: channels of the first layer; then 2, 4 and 8 times that.
-    style: of it the types alone are used.
+    style: only its types are used.
   """
 
   width: int = 64

@@ -11,7 +11,7 @@ from jaxuda.models import deeplab
 from jaxuda.models import layers
 from jaxuda.models import vgg
 
-# What is aligned -> the discriminators and which outputs each of them sees.
+# What is aligned -> the discriminators, and the outputs that each of them sees.
 ALIGNMENTS = {
   'joint': {'disc_output': ('semantic', 'depth')},
   'separate': {'disc_semantic': ('semantic',), 'disc_depth': ('depth',)},
@@ -76,7 +76,7 @@ class GioAda(nn.Module):
     decoder: 'aspp_l': `AsppL`, DeepLab's for VGG; 'aspp': plain dilated
       convolutions, summed, DeepLab's for ResNet, and AdaptSegNet's for its VGG.
     width: channels of ASPP-L's fc6 and fc7.
-    dropout: of ASPP-L.
+    dropout: probability of dropout in ASPP-L.
   """
 
   classes: int
@@ -129,7 +129,7 @@ class GioAda(nn.Module):
 def align_maps(
   full: Mapping[str, jax.Array], *, align: str
 ) -> dict[str, jax.Array]:
-  """What each output discriminator sees.
+  """Returns the input of each output discriminator.
 
   Args:
     full: 'logits' [B, H, W, C] and 'depth' [B, H, W].

@@ -1,6 +1,7 @@
 """Decoders on top of a backbone: ASPP, and DADA's depth block."""
 
 from collections.abc import Sequence
+import functools
 
 from flax import linen as nn
 import jax
@@ -102,11 +103,11 @@ class DepthBlock(nn.Module):
 
   Attributes:
     decode: whether the way back is built.
-    scale: multiplies the mean; 1 in the official code. Inverse depths reach the
-      hundreds, and the decoded features grow with them; a scale lets the
-      channels of a network trained from scratch stay of order one.
-    prefix: of the convolutions' names: 'enc4', or 'enc5' for the second block
-      of Depth Distribution's network.
+    scale: factor of the mean; 1 in the official code. Inverse depths reach the
+      hundreds, and the decoded features grow with them; a scale keeps the
+      channels of a network that is trained from scratch of order one.
+    prefix: prefix of the convolutions' names: 'enc4', or 'enc5' for the second
+      block of Depth Distribution's network.
   """
 
   decode: bool = True
@@ -117,17 +118,12 @@ class DepthBlock(nn.Module):
   @nn.compact
   def __call__(self, x: jax.Array) -> tuple[jax.Array, jax.Array | None]:
     """Returns (depth [B, h, w] in inverse depth units, factor or None)."""
-
-    def conv(features, kernel, name):
-      return layers.Conv(
-        features, kernel, use_bias=True, style=self.style, name=name
-      )
-
+    conv = functools.partial(layers.Conv, use_bias=True, style=self.style)
     channels = x.shape[-1]
-    y = nn.relu(conv(channels // 4, 1, f'{self.prefix}_1')(x))
-    y = nn.relu(conv(channels // 4, 3, f'{self.prefix}_2')(y))
-    y = conv(channels // 16, 1, f'{self.prefix}_3')(y)
+    y = nn.relu(conv(channels // 4, 1, name=f'{self.prefix}_1')(x))
+    y = nn.relu(conv(channels // 4, 3, name=f'{self.prefix}_2')(y))
+    y = conv(channels // 16, 1, name=f'{self.prefix}_3')(y)
     depth = self.scale * jnp.mean(layers.widen(y), -1)
     if not self.decode:
       return depth, None
-    return depth, nn.relu(conv(channels, 1, 'dec4')(y))
+    return depth, nn.relu(conv(channels, 1, name='dec4')(y))

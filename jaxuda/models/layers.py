@@ -16,7 +16,7 @@ from jaxuda.step import parallel
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Style:
-  """How the layers of a network start and compute.
+  """Initialiser, types and rewrites of the layers of a network.
 
   Attributes:
     initializer: name of the kernels' initialiser, see `kernel_init`.
@@ -37,7 +37,7 @@ def widen(x: jax.Array) -> jax.Array:
 
 
 def add_bias(y: jax.Array, bias: jax.Array, style: Style) -> jax.Array:
-  """Adds the bias [C] to the output [B, H, W, C] of a layer, and ends it."""
+  """Ends a layer: adds the bias [C] to y [B, H, W, C]."""
   y = y + bias.astype(style.dtype).reshape(1, 1, 1, -1)
   return rewrites_lib.barrier_cotangent(y) if style.rewrites.barriers else y
 
@@ -62,16 +62,14 @@ def kernel_init(name: str) -> Callable[..., jax.Array]:
       N(0, 0.02); 'torch' for PyTorch's default uniform(+-1/sqrt(fan_in));
       'zeros'.
   """
-  if name == 'reference':
-    return nn.initializers.normal(0.01)
-  if name == 'gan':
-    return nn.initializers.normal(0.02)
-  if name == 'zeros':
-    return nn.initializers.zeros
-  if name == 'he':
-    return nn.initializers.he_normal()
-  # variance_scaling with scale 1/3: the bound sqrt(3 * (1/3) / fan_in).
-  return nn.initializers.variance_scaling(1 / 3, 'fan_in', 'uniform')
+  return {
+    'reference': nn.initializers.normal(0.01),
+    'gan': nn.initializers.normal(0.02),
+    'zeros': nn.initializers.zeros,
+    'he': nn.initializers.he_normal(),
+    # With scale 1/3: the bound sqrt(3 * (1/3) / fan_in).
+    'torch': nn.initializers.variance_scaling(1 / 3, 'fan_in', 'uniform'),
+  }[name]
 
 
 class Conv(nn.Module):

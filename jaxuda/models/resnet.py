@@ -8,6 +8,7 @@ frozen.
 
 from collections.abc import Sequence
 import dataclasses
+import functools
 from typing import Any
 
 from flax import linen as nn
@@ -123,18 +124,13 @@ class ResNet(nn.Module):
     self, image: jax.Array, *, train: bool
   ) -> tuple[jax.Array, jax.Array]:
     widths = size(self.size)
-
-    def conv(features, kernel, **kwargs):
-      return layers.Conv(features, kernel, style=self.style, **kwargs)
-
-    def norm(name):
-      return layers.BatchNorm(
-        mode=self.norm,
-        train_affine=self.train_affine,
-        style=self.style,
-        name=name,
-      )
-
+    conv = functools.partial(layers.Conv, style=self.style)
+    norm = functools.partial(
+      layers.BatchNorm,
+      mode=self.norm,
+      train_affine=self.train_affine,
+      style=self.style,
+    )
     x = conv(widths.stem, 7, stride=2, padding=3, name='conv1')(image)
     x = nn.relu(norm(name='bn1')(x, train=train))
     x = layers.max_pool_ceil(x)

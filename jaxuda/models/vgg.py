@@ -5,6 +5,7 @@ Simonyan & Zisserman, 2015; Chen et al. (DeepLab), TPAMI 2018.
 
 from collections.abc import Sequence
 import dataclasses
+import functools
 from typing import Any
 
 from flax import linen as nn
@@ -79,12 +80,7 @@ class Vgg(nn.Module):
   @nn.compact
   def __call__(self, image: jax.Array) -> jax.Array:
     size = SIZES[self.size]
-
-    def conv(features, kernel, **kwargs):
-      return layers.Conv(
-        features, kernel, use_bias=True, style=self.style, **kwargs
-      )
-
+    conv = functools.partial(layers.Conv, use_bias=True, style=self.style)
     stage = nn.remat(_Stage) if self.remat else _Stage
     x = image
     for index, planes in enumerate(size.planes):
