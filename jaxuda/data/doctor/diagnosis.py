@@ -166,8 +166,7 @@ def _open_prepared(dataset, family, spec, data_dir):
   splits = {}
   for split, info in builder.info.splits.items():
     try:
-      with registry.quiet():
-        source = builder.as_data_source(split=split, decoders=skipped)
+      source = builder.as_data_source(split=split, decoders=skipped)
       len(source)
     except Exception as e:
       text = (

@@ -9,13 +9,11 @@ writes such a folder, `config.data.target.label_dir` reads it.
 import json
 import os
 import pathlib
-from typing import Any
 
 import tensorflow as tf
 
 from jaxuda import errors
 from jaxuda.data.classes import labels
-from jaxuda.data.pixels import transforms
 
 SUMMARY = 'summary.json'
 
@@ -72,8 +70,3 @@ def read(folder: str | os.PathLike[str], name: tf.Tensor) -> tf.Tensor:
       f'{file} cannot be read ({reason}); expected the label of an image'
     ) from e
   return tf.cast(label, tf.int32)
-
-
-def size_label(label: tf.Tensor, domain: Any) -> tf.Tensor:
-  """Brings a label to the network's size; its padding is part of it."""
-  return transforms.resize_label(label, domain.size)
