@@ -36,15 +36,14 @@ def size_for_training(
   if 'image' in example:
     out['image'] = _size_image(example['image'], domain)
   if 'label' in example:
-    out['label'] = _size_label(example['label'], domain)
+    label = example['label']
+    # A label of a folder was made at the network's size, with its padding.
+    size = domain.size if domain.label_dir else _fit(label, domain)
+    resized = transforms.resize_label(label, size)
+    out['label'] = _pad(resized, domain.size, fill=labels.IGNORE)
   if 'depth' in example:
-    out |= _measure(
-      example,
-      domain,
-      code,
-      size=_fit(example['depth'], domain),
-      padded=domain.size,
-    )
+    size = _fit(example['depth'], domain)
+    out |= _measure(example, domain, code, size=size, padded=domain.size)
   return out
 
 
@@ -53,13 +52,6 @@ def _size_image(image, domain):
     image, _fit(image, domain), method=domain.image_resize
   )
   return _pad(resized, domain.size)
-
-
-def _size_label(label, domain):
-  # A label of a folder was made at the network's size, with its padding.
-  size = domain.size if domain.label_dir else _fit(label, domain)
-  resized = transforms.resize_label(label, size)
-  return _pad(resized, domain.size, fill=labels.IGNORE)
 
 
 def size_for_score(

@@ -87,7 +87,9 @@ def read_domain(
   Raises:
     UserError: a value is out of range; names the field.
   """
-  _require(side in ('source', 'target'), 'side', side, 'source or target')
+  _require(
+    side in ('source', 'target'), 'domain', side, 'one of source, target'
+  )
   where, own = f'config.data.{side}', data_config[side]
   size = _read_pair(f'{where}.size', own.size, least=1)
   crop = _read_pair(f'{where}.crop', own.crop, least=0)
