@@ -1,10 +1,11 @@
 """Common parts of the configs: arguments, domain pairs, the small network.
 
 A config is called with arguments, `--config=dada:pair=streets,ablation=S5`. It
-names what differs from the defaults of the method's classes, for which see
-`jaxuda/methods/`, `jaxuda/models/deeplab.py` (`network`), `jaxuda/step/optim.py`
-(`optim`) and `jaxuda/ops/mixing.py` (`mixing`). Every field, named here or not,
-can be overridden on the command line: `--config.method.lambda_adv=0.01`.
+names what differs from the defaults of the method's classes, which are in
+`jaxuda/methods/` (`method`), `jaxuda/models/deeplab.py` (`network`),
+`jaxuda/step/optim.py` (`optim`) and `jaxuda/ops/mixing.py` (`mixing`). Every
+field, whether a config names it or not, can be overridden on the command line:
+`--config.method.lambda_adv=0.01`.
 """
 
 from ml_collections import config_dict

@@ -141,6 +141,6 @@ def _shrink(config):
   optim.weight_decay = 5e-4
   optim.power, optim.hold = 0.9, 0.0
   optim.disc_learning_rate = 5e-4
-  # A faster generator outruns the discriminators: images go dark for hundreds of
-  # steps.
+  # A faster generator outruns the discriminators: images go dark for hundreds
+  # of steps.
   optim.gen_learning_rate = 2e-4

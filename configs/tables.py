@@ -4,8 +4,8 @@
   jaxuda reproduce --table=dada/3 --pair=streets --seeds=3 --workdir=DIR
 
 A row is a config, its arguments, and the figures that the paper reports: in
-percent, under the names of `jaxuda evaluate`, for each pair. Where the number of
-a table in its paper is known, it is another name of the table.
+percent, under the names of `jaxuda evaluate`, for each pair. Where the number
+of a table in its paper is known, it is another name of the table.
 
 On the papers' pairs a network begins with the file of the official code, which
 is expected in `pretrained/`; the small network begins from scratch.

@@ -19,15 +19,15 @@ def names() -> list[str]:
 
 
 def defaults(name: str) -> dict[str, dict[str, Any]]:
-  """Returns the defaults of everything that a method can be told.
+  """Returns the defaults of a method and of its options.
 
   Args:
-    name: of the method.
+    name: name of the method.
 
   Returns:
-    'method' -> field -> value, and the same for each of 'network', 'optim' and
-    'mixing' that it has, with the method's own changes of their defaults. A
-    field without a default is left out.
+    Group -> field -> value, where the groups are 'method' and those of
+    'network', 'optim' and 'mixing' that the method has, with its own changes of
+    their defaults. A field without a default is left out.
 
   Raises:
     UserError: no such method.

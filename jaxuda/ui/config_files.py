@@ -1,4 +1,4 @@
-"""Config files: where they are, and what they hold with all defaults."""
+"""Config files: finds them, runs them, and adds the defaults."""
 
 from collections.abc import Iterator
 import contextlib
@@ -11,7 +11,10 @@ import ml_collections
 
 from jaxuda import errors
 
+# A wheel has the configs in the package, the repository beside it.
 _PACKAGE = pathlib.Path(__file__).resolve().parents[1]
+_INSIDE = (_PACKAGE / 'configs').is_dir()
+_SHIPPED = (_PACKAGE if _INSIDE else _PACKAGE.parent) / 'configs'
 
 
 def find(name: str) -> pathlib.Path:
@@ -22,17 +25,17 @@ def find(name: str) -> pathlib.Path:
       a file of this project.
 
   Raises:
-    UserError: there is no such file; the message names those that there are.
+    UserError: there is no such file; the message lists the files there are.
   """
   path = pathlib.Path(name)
   if path.suffix == '.py' and path.is_file():
     return path
-  shipped = _shipped() / f'{path.stem}.py'
+  shipped = _SHIPPED / f'{path.stem}.py'
   inside = str(path.parent) in ('.', 'configs') and path.suffix in ('', '.py')
   if inside and shipped.is_file():
     return shipped
   beside = _list(path.parent) if path.suffix == '.py' else []
-  names = [str(x) for x in beside] or [x.stem for x in _list(_shipped())]
+  names = [str(x) for x in beside] or [x.stem for x in _list(_SHIPPED)]
   raise errors.UserError(
     f'no config file {name}; expected '
     + ('' if beside else 'configs/<method>.py, or ')
@@ -41,14 +44,14 @@ def find(name: str) -> pathlib.Path:
 
 
 def load(path: pathlib.Path) -> types.ModuleType:
-  """Runs a config file.
+  """Runs a config file and returns its module.
 
-  Whatever folder it lies in, and whatever other packages of that name there
-  are, it imports from `configs` what is shipped with this project, and then
-  what lies beside it.
+  From `configs` it imports this project's files and those beside it, wherever
+  it lies and whatever other package has that name.
   """
   with _importable(path.parent):
-    spec = importlib.util.spec_from_file_location(f'configs.{path.stem}', path)
+    # Not under its own name: it may import the project's file of that name.
+    spec = importlib.util.spec_from_file_location('configs.__main__', path)
     module = importlib.util.module_from_spec(spec)
     # Dataclasses look for their module there.
     sys.modules[spec.name] = module
@@ -60,8 +63,8 @@ def read(name: str) -> ml_collections.ConfigDict:
   """Returns a config with all defaults, unlocked.
 
   Args:
-    name: of a file, see `find`, and after a colon what `get_config` is called
-      with.
+    name: name of a file, see `find`; the arguments of its `get_config` may
+      follow after a colon.
 
   Raises:
     UserError: no such file, or an argument that its `get_config` refuses with
@@ -81,22 +84,15 @@ def read(name: str) -> ml_collections.ConfigDict:
 
 
 def _complete(config):
-  """Adds the fields of the method's classes that a config does not name."""
-  # It loads JAX, which most commands need later or never.
+  """Adds the defaults that a config does not name."""
+  # It loads JAX, which some commands never need.
   from jaxuda import methods
 
-  if config.get('name') not in methods.names():
-    return
-  for group, fields in methods.defaults(config.name).items():
-    whole = ml_collections.ConfigDict(fields)
-    whole.update(config.get(group, {}))
-    config[group] = whole
-
-
-def _shipped():
-  """The folder of this project's configs: in a wheel, or beside the package."""
-  inside = _PACKAGE / 'configs'
-  return inside if inside.is_dir() else _PACKAGE.parent / 'configs'
+  if config.get('name') in methods.names():
+    for group, fields in methods.defaults(config.name).items():
+      whole = ml_collections.ConfigDict(fields)
+      whole.update(config.get(group, {}))
+      config[group] = whole
 
 
 def _list(folder):
@@ -106,7 +102,10 @@ def _list(folder):
 
 @contextlib.contextmanager
 def _importable(folder: pathlib.Path) -> Iterator[None]:
-  """A context in which `configs` is this project's, and a folder's."""
+  """A context in which the package `configs` is this project's folder.
+
+  A second folder is searched for what is not in there.
+  """
 
   def take():
     names = [x for x in sys.modules if x.partition('.')[0] == 'configs']
@@ -114,7 +113,7 @@ def _importable(folder: pathlib.Path) -> Iterator[None]:
 
   others = take()
   sys.modules['configs'] = types.ModuleType('configs')
-  sys.modules['configs'].__path__ = [str(_shipped()), str(folder.resolve())]
+  sys.modules['configs'].__path__ = [str(_SHIPPED), str(folder.resolve())]
   try:
     yield
   finally:

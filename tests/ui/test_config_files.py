@@ -74,6 +74,21 @@ def test_a_config_of_ones_own_imports_the_projects(tmp_path, monkeypatch):
   assert now == others
 
 
+def test_a_config_extends_the_one_of_its_name(tmp_path):
+  text = """
+    from configs import dada
+
+    def get_config(arguments=''):
+      config = dada.get_config(arguments)
+      config.seed = 7
+      return config
+  """
+  config = config_files.read(
+    f'{_write(tmp_path / "dada.py", text)}:ablation=S2'
+  )
+  assert (config.seed, config.method.align) == (7, 'seg')
+
+
 def test_what_a_config_does_not_name_is_the_methods_default():
   config = config_files.read('corda:pair=synthia2cityscapes')
   # Of the classes, of the method's own change of them, and of the config.
