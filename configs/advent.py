@@ -1,6 +1,6 @@
 """AdvEnt, MinEnt (Vu et al., CVPR 2019) and AdaptSegNet (Tsai et al., 2018).
 
-  python -m jaxuda.main --config=configs/advent.py:pair=streets --workdir=DIR
+  jaxuda train --config=advent:pair=streets --workdir=DIR
 
 Arguments: pair; classes; ablation=advent (default), minent, output (AdaptSegNet
 aligns the softmax); multi_level=0 (as DADA compares) or 1 (as the GTA configs).
@@ -21,15 +21,9 @@ def get_config(arguments: str = ''):
   config.method = {
     'align': args['ablation'],
     'multi_level': args['multi_level'] == '1',
-    'lambda_seg': 1.0,
-    'lambda_seg_aux': 0.1,
-    'lambda_adv': 1e-3,
-    'lambda_adv_aux': 2e-4,
-    'lambda_ent': 1e-3,
-    'lambda_ent_aux': 2e-4,
-    'disc_factor': 0.5,
-    'disc_width': 64,
-    'statistics': 'both',
   }
+  if common.is_small(config):
+    # Ten times the papers'.
+    config.method.lambda_adv = 1e-2
   common.adversarial(config)
   return config

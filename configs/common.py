@@ -1,21 +1,22 @@
-"""What the configurations share: arguments, domain pairs, network sizes.
+"""Common parts of the configs: arguments, domain pairs, the small network.
 
-A config file is called with a string of arguments, `--config=configs/dada.py:
-pair=streets,ablation=S5`. Every field can then be overridden on the command
-line: `--config.method.lambda_adv=0.01`.
+A config is called with arguments, `--config=dada:pair=streets,ablation=S5`. It
+names what differs from the defaults of the method's classes, which are in
+`jaxuda/methods/` (`method`), `jaxuda/models/deeplab.py` (`network`),
+`jaxuda/step/optim.py` (`optim`) and `jaxuda/ops/mixing.py` (`mixing`). Every
+field, whether a config names it or not, can be overridden on the command line:
+`--config.method.lambda_adv=0.01`.
 """
 
 from ml_collections import config_dict
 
-# The files that the official code begins with.
+# The files with which the official code begins.
 INITIAL = {
   'coco': 'resnet101COCO-41f33a49.pth',
   'imagenet': 'DeepLab_resnet_pretrained_init-f81d91e8.pth',
 }
-# The BGR mean of the Caffe models.
-CAFFE_MEAN = (104.00698793, 116.66876762, 122.67891434)
 
-# Of a class table of one's own (see docs/data.md) it is found by training.
+# Training counts the classes of a table of your own (see docs/data.md).
 NUM_CLASSES = {
   'cityscapes19': 19,
   'synthia16': 16,
@@ -101,7 +102,7 @@ PAIRS = {
     'target': ('camvid/dusk', (180, 240)),
     'classes': ('camvid11',),
   },
-  # Two folders of one's own, and a class table: classes=FILE.
+  # Two folders of your own, and a class table: classes=FILE.
   'folder': {
     'source': ('folder/source', (192, 256)),
     'target': ('folder/target', (192, 256)),
@@ -114,11 +115,11 @@ _TABLES = ('.yaml', '.yml', '.json')
 
 
 def parse(text: str, **defaults: str) -> dict[str, str]:
-  """Reads 'name=value,name=value' over defaults.
+  """Reads the arguments of a config, 'name=value,name=value'.
 
   Args:
-    text: what follows the colon on the command line; may be empty.
-    **defaults: the known names and their defaults.
+    text: the part after the colon on the command line; may be empty.
+    **defaults: every known name, and its value if the text does not give one.
 
   Raises:
     ValueError: a name that is not among the defaults, or a piece without '='.
@@ -183,12 +184,13 @@ def _domain(dataset, size, other=(), **more):
     'size': size,
     'crop': (0, 0),
     'flip': False,
-    # The first images by name, 0 for all; and a random share of these.
+    # Only so many images, in the order of their names, 0 for all; and a random
+    # share of them.
     'first': 0,
     'fraction': 1.0,
     'image_resize': 'bicubic',
     'depth_resize': 'default',
-    # 'stretch', or 'pad' to keep the aspect.
+    # 'stretch', or 'pad' to keep the aspect ratio.
     'fit': 'stretch',
     # 'raw', or prepared at `size` as 'png' or (quality 95) 'jpeg'.
     'store': 'raw',
@@ -198,53 +200,13 @@ def _domain(dataset, size, other=(), **more):
   return config_dict.create(**{**fields, **more, **dict(other)})
 
 
-def _network():
-  return {
-    'backbone': 'resnet101',
-    'stride_at': 'conv1',
-    'norm': 'batch',
-    'train_affine': False,
-    'init': 'reference',
-    'rates': (6, 12, 18, 24),
-    'active_rates': 0,
-    'depth_scale': 1.0,
-    'image_order': 'bgr',
-    'image_mean': CAFFE_MEAN,
-    'image_scale': (1.0, 1.0, 1.0),
-    'dtype': 'float32',
-    'remat': False,
-    'dot_1x1': True,
-    'dot_wgrad': True,
-    'barriers': True,
-    'aspp_dot': True,
-  }
-
-
-def _optim():
-  return {
-    'name': 'sgd',
-    'learning_rate': 2.5e-4,
-    'warmup_steps': 0,
-    'betas': (0.9, 0.999),
-    'momentum': 0.9,
-    'weight_decay': 5e-4,
-    'head_multiplier': 10.0,
-    'repeats': 'reference',
-    'power': 0.9,
-    'hold': 0.0,
-    'disc_learning_rate': 1e-4,
-    'gen_learning_rate': 0.0,
-    'disc_betas': (0.9, 0.99),
-  }
-
-
 def base(name: str, pair: str, classes: str = '') -> config_dict.ConfigDict:
-  """Returns a config for a method on a pair, in the references' settings.
+  """Returns the config of a method on a pair, with the references' settings.
 
   Args:
-    name: the method.
+    name: module of the method in `jaxuda/methods/`.
     pair: a key of `PAIRS`.
-    classes: a class set of the pair, or the file of a class table; '' for the
+    classes: a class set of the pair, or the path of a class table; '' for the
       pair's default.
   """
   choose('pair', pair, PAIRS)
@@ -267,9 +229,9 @@ def base(name: str, pair: str, classes: str = '') -> config_dict.ConfigDict:
     checkpoint_every=2000,
     picture_every=2000,
     keep_last=2,
-    # One of several processes, see docs/clusters.md.
+    # Whether several processes train the run, see docs/clusters.md.
     distributed=False,
-    # What training begins with: a file of weights, a conversion, or a run.
+    # Training begins with a file of weights, a conversion or a run.
     initial='',
     initial_checkpoint='last',
     data={
@@ -282,12 +244,14 @@ def base(name: str, pair: str, classes: str = '') -> config_dict.ConfigDict:
         *spec['target'], eval_split='val', eval_labels='native'
       ),
     },
-    network=_network(),
-    optim=_optim(),
+    # What differs from the defaults.
+    method={},
+    network={},
+    optim={},
   )
   for side, fields in spec.get('methods', {}).get(name, {}).items():
     config.data[side].update(fields)
-  if pair in _SMALL:
+  if is_small(config):
     _shrink(config)
   if pair == 'folder':
     # Labels may differ in size.
@@ -295,35 +259,16 @@ def base(name: str, pair: str, classes: str = '') -> config_dict.ConfigDict:
   return config
 
 
-def self_training(config: config_dict.ConfigDict, *, alpha: float) -> None:
-  """Adds what DACS and CorDA share: teacher, pseudo-labels, mixed images.
-
-  Args:
-    config: changed in place.
-    alpha: largest decay of the teacher's average.
-  """
-  config.mixing = {
-    'alpha': alpha,
-    'weight': 'batch',
-    'threshold': 0.968,
-    'start_step': 0,
-    'with_void': True,
-    'jitter': 'kornia0.4',
-    'jitter_strength': 0.25,
-    'jitter_probability': 0.8,
-    'blur_sigma': (0.15, 1.15),
-    'blur_probability': 0.5,
-  }
-  # The official code returns inside the loop over its four rates.
-  config.network.active_rates = 2
-  if config.network.backbone == 'resnet_small':
-    config.mixing.alpha = 0.99
+def self_training(config: config_dict.ConfigDict) -> None:
+  """Sets the schedule, sizes and crops of DACS and CorDA, in place."""
+  if is_small(config):
+    config.mixing = {'alpha': 0.99}
     # The student's running statistics are half of the source's.
     config.method.evaluate = 'teacher'
     return
   config.total_steps = config.stop_step = 250000
   config.batch_size = 2
-  config.eval_every = config.checkpoint_every = config.picture_every = 5000
+  set_intervals(config, 5000)
   source, target = config.data.source, config.data.target
   if config.pair in ('synthia2cityscapes', 'gta2cityscapes'):
     source.size, target.size = (720, 1280), (512, 1024)
@@ -334,46 +279,40 @@ def self_training(config: config_dict.ConfigDict, *, alpha: float) -> None:
 
 
 def adversarial(config: config_dict.ConfigDict) -> None:
-  """Sets what the adversarial methods need to train the small network."""
-  if config.network.backbone == 'resnet_small':
+  """Fits the discriminators to the small network, in place."""
+  if is_small(config):
     config.method.disc_width = 16
     config.method.statistics = 'target'
-    for field in ('lambda_adv', 'lambda_depth'):
-      if config.method.get(field):
-        config.method[field] = 1e-2
 
 
-def translation(config: config_dict.ConfigDict) -> None:
-  """Sets the optimizers of GIO-Ada and CycleGAN: Adam, and CycleGAN's schedule.
+def is_small(config: config_dict.ConfigDict) -> bool:
+  """Returns whether the config's pair is for the small network."""
+  return config.pair in _SMALL
 
-  Constant for half of the steps, then linearly to 0.
-  """
-  optim = config.optim
-  optim.name = 'adamw'
-  optim.learning_rate = optim.disc_learning_rate = 2e-4
-  optim.betas = optim.disc_betas = (0.5, 0.999)
-  optim.weight_decay = 0.0
-  optim.head_multiplier = 1.0
-  optim.repeats = 'plain'
-  optim.power, optim.hold = 1.0, 0.5
-  config.eval_every = config.checkpoint_every = config.picture_every = 5000
+
+def set_intervals(config: config_dict.ConfigDict, steps: int) -> None:
+  """Sets the steps between evaluations, checkpoints and pictures."""
+  config.eval_every = config.checkpoint_every = config.picture_every = steps
 
 
 def _shrink(config):
-  """The small network, trained from scratch: minutes on two cores."""
+  """Sets the small network, which trains from scratch in minutes."""
   config.total_steps = config.stop_step = 1500
   config.batch_size = 2
   config.eval_batch_size = 10
   config.log_every = 20
-  config.eval_every = config.checkpoint_every = config.picture_every = 500
-  network, optim = config.network, config.optim
-  network.backbone = 'resnet_small'
-  network.init = 'torch'
-  network.train_affine = True
-  network.image_scale = (1 / 58.0,) * 3
-  network.depth_scale = 100.0
-  optim.name = 'adamw'
-  optim.learning_rate = 1e-3
-  optim.warmup_steps = 50
-  optim.head_multiplier = 1.0
-  optim.repeats = 'plain'
+  set_intervals(config, 500)
+  config.network = {
+    'backbone': 'resnet_small',
+    'init': 'torch',
+    'train_affine': True,
+    'image_scale': (1 / 58.0,) * 3,
+    'depth_scale': 100.0,
+  }
+  config.optim = {
+    'name': 'adamw',
+    'learning_rate': 1e-3,
+    'warmup_steps': 50,
+    'head_multiplier': 1.0,
+    'repeats': 'plain',
+  }

@@ -1,6 +1,6 @@
-r"""CorDA (Wang et al., ICCV 2021).
+"""CorDA (Wang et al., ICCV 2021).
 
-  python -m jaxuda.main --config=configs/corda.py:pair=streets --workdir=DIR
+  jaxuda train --config=corda:pair=streets --workdir=DIR
 
 Arguments: pair; classes; ablation, see below; network=synthia (default) or gta
 (the initial semantic head sits on the backbone, and the teacher labels with it
@@ -10,10 +10,9 @@ on top of it; depth=stereo or mono, of the target (default: stereo with SYNTHIA
 and mono with GTA, as published, and elsewhere what the dataset has: exact in
 `streets`); init=coco or imagenet: begin with the file of that name in
 `pretrained/` (`common.INITIAL`; another place: --config.initial=FILE). Depth
-that a dataset does not have is made first:
+that a dataset lacks is estimated first:
 
-  python -m jaxuda.depth.stereo --dataset=streets/target_stereo \
-      --out=depth/streets_stereo
+  jaxuda depth stereo --dataset=streets/target_stereo --out=depth/streets_stereo
 
 Rows, with the paper's mIoU on SYNTHIA -> Cityscapes, 16 and 13 classes, from
 COCO weights and with stereo depth of the target (monocular: 54.5, 62.0; GTA:
@@ -77,31 +76,22 @@ def get_config(arguments: str = ''):
   config.method = {
     'structure': structure,
     'initial_semantic': NETWORKS[args['network']],
-    'width': 256,
-    'lambda_seg': 1.0,
-    'lambda_depth': 0.01,
-    'lambda_mixed': 1.0,
-    'lambda_mixed_depth': 0.001,
     'difficulty': args['difficulty'] if difficulty else 'none',
-    'difficulty_floor': 1e-3,
-    'initial_steps': 25001 if labelled_first else 0,
-    'initial_fraction': 0.0,
     'adversarial': args['adversarial'],
-    'lambda_adv': 1e-3,
-    'disc_factor': 1.0,
-    'disc_width': 64,
-    'evaluate': 'student',
   }
-  common.self_training(config, alpha=0.999)
+  common.self_training(config)
   # 655.35 m and beyond is the depth of nothing: it is masked by its value.
   config.data.far_depth = 'mask'
-  if config.network.backbone == 'resnet_small':
+  if common.is_small(config):
     config.method.width = 128
-    # A tenth of the steps, as the paper says it.
-    config.method.initial_steps = 0
-    config.method.initial_fraction = 0.1 if labelled_first else 0.0
+    if labelled_first:
+      # A tenth of the steps, as in the paper.
+      config.method.initial_fraction = 0.1
     if args['adversarial'] != 'none':
       config.method.disc_width = 16
+      # Ten times DADA's.
       config.method.lambda_adv = 1e-2
       config.optim.disc_learning_rate = 3e-4
+  elif labelled_first:
+    config.method.initial_steps = 25001
   return config

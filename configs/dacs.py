@@ -1,6 +1,6 @@
 """DACS (Tranheden et al., WACV 2021).
 
-  python -m jaxuda.main --config=configs/dacs.py:pair=streets --workdir=DIR
+  jaxuda train --config=dacs:pair=streets --workdir=DIR
 
 Arguments: pair; classes; weight=batch (default; pseudo-labels weigh as the
 batch's share of sure pixels), pixel (sure pixels weigh 1, the others 0) or
@@ -28,12 +28,6 @@ def get_config(arguments: str = ''):
   common.choose('weight', args['weight'], ('batch', 'pixel', 'none'))
   common.choose('jitter', args['jitter'], ('kornia0.4', 'standard', 'none'))
   config.initial = common.initial(args['init'])
-  config.method = {
-    'lambda_seg': 1.0,
-    'lambda_mixed': 1.0,
-    'evaluate': 'student',
-  }
-  common.self_training(config, alpha=0.99)
-  config.mixing.weight = args['weight']
-  config.mixing.jitter = args['jitter']
+  common.self_training(config)
+  config.mixing = {'weight': args['weight'], 'jitter': args['jitter']}
   return config

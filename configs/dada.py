@@ -1,6 +1,6 @@
 """DADA (Vu et al., ICCV 2019).
 
-  python -m jaxuda.main --config=configs/dada.py:pair=streets --workdir=DIR
+  jaxuda train --config=dada:pair=streets --workdir=DIR
 
 Arguments: pair; classes; ablation=S1..S7 (default S7, the full method);
 fraction=0.1 .. 1.0 of the source images (the paper's Table 4 has 10, 30, 50, 70
@@ -42,15 +42,13 @@ def get_config(arguments: str = ''):
   row = common.choose('ablation', args['ablation'], ABLATIONS)
   align, depth, fuse = ABLATIONS[row]
   config.data.source.fraction = common.fraction(args['fraction'])
+  # Small pairs: ten times the paper's.
+  weight = 1e-2 if common.is_small(config) else 1e-3
   config.method = {
     'align': align,
     'fuse': fuse,
-    'lambda_seg': 1.0,
-    'lambda_depth': 1e-3 if depth else 0.0,
-    'lambda_adv': 1e-3,
-    'disc_factor': 1.0,
-    'disc_width': 64,
-    'statistics': 'both',
+    'lambda_depth': weight if depth else 0.0,
+    'lambda_adv': weight,
   }
   common.adversarial(config)
   return config

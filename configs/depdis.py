@@ -1,21 +1,20 @@
 """Depth Distribution (Wu & Liu, NeurIPS 2022).
 
-  python -m jaxuda.depdis.run --config=configs/depdis.py:pair=streets \
-      --workdir=DIR
+  jaxuda depdis run --config=depdis:pair=streets --workdir=DIR
 
 fits the source's mixtures, trains the adversarial stage, writes pseudo-labels
-and trains on them; killed, it goes on at the stage where it was. The stages one
-by one: `jaxuda.depdis.fit`, `jaxuda.main` with this config, `jaxuda.depdis.
-pseudo`, and `jaxuda.main` with configs/self_training.py. Rows M3 and M4 go on
-from the same adversarial stage, M2: trained once, it is given to both with
+and trains on them. The same command continues a run that was killed. One by one
+the stages are `jaxuda depdis fit`, `jaxuda train` with this config, `jaxuda
+depdis pseudo`, and `jaxuda train` with configs/self_training.py. Rows M3 and M4
+continue the same adversarial stage, M2, which can be trained once for both:
 --config.self_training.adversarial=DIR.
 
 Arguments: pair; classes; ablation=M1..M4, S1..S5 (default M4, everything);
-rounds of self-training (default 2, as in the paper; none in rows without).
+rounds of self-training (default 2, as in the paper; 0 in rows without it).
 
-Rows, with the paper's mIoU on SYNTHIA -> Cityscapes, 16 classes. Neither paper
-nor code says how they were switched; what is on and off is read from their
-names in the released checkpoints and from the scores:
+Rows, with the paper's mIoU on SYNTHIA -> Cityscapes, 16 classes. Neither the
+paper nor the code says how they were switched; this is inferred from the names
+of the released checkpoints and from the scores:
 
   row  align        balance loss      self-training   published
   M1   seg_depth    none              no              41.7
@@ -54,9 +53,9 @@ _WEIGHTS_16 = (
 _WEIGHTS_7 = (0.349, 0.462, 11.576, 1.325, 1.993, 3.216, 3.192)
 
 # The official code's five experiments: weights of depth, of the balance loss
-# (source, target) and of the adversarial loss; rate of the discriminator; class
+# (source, target) and of the adversarial loss; the discriminator's rate; class
 # weights; thresholds of the spatial prior (base, range); steps of
-# self-training; how many of the target's images are labelled, the first by name
+# self-training; number of target images that are labelled, the first by name
 # (0: all).
 SETTINGS = {
   ('synthia2cityscapes', 'synthia16'): dict(
@@ -80,6 +79,16 @@ SETTINGS = {
     weights=None, base=50, range=50, steps=30000, first=9000,
   ),
 }  # fmt: skip
+# Other pairs have the weights of the first setting, and class weights from
+# their own source.
+_OTHER = {**SETTINGS['synthia2cityscapes', 'synthia16'], 'weights': ()}
+# On small ones the balance loss has a tenth of its usual weight: at 1e-2 the
+# network learns density at the cost of the classes.
+_SMALL = {
+  **_OTHER,
+  **dict(depth=1e-2, balance=1e-3, balance_target=1e-3, adv=1e-2),
+  'disc_rate': 1e-4,
+}
 
 
 def get_config(arguments: str = ''):
@@ -92,10 +101,8 @@ def get_config(arguments: str = ''):
     rounds='2',
   )
   config = common.base('depdis', args['pair'], args['classes'])
-  # A pair of one's own takes the weights of the first setting, with class
-  # weights from its own source.
-  first = {**SETTINGS['synthia2cityscapes', 'synthia16'], 'weights': ()}
-  setting = SETTINGS.get((config.pair, config.classes), first)
+  other = _SMALL if common.is_small(config) else _OTHER
+  setting = SETTINGS.get((config.pair, config.classes), other)
   row = common.choose('ablation', args['ablation'], ABLATIONS)
   rounds = common.choose('rounds', args['rounds'], ('0', '1', '2', '3', '4'))
   *parts, training, prior = ABLATIONS[row]
@@ -117,14 +124,11 @@ def get_config(arguments: str = ''):
     'share': 1.0,
     'adversarial': '',
   }
-  optim = config.optim
-  optim.head_multiplier = 1.0
-  optim.repeats = 'plain'
-  if config.network.backbone == 'resnet_small':
+  config.optim.disc_learning_rate = setting['disc_rate']
+  if common.is_small(config):
     _shrink(config)
   else:
-    optim.disc_learning_rate = setting['disc_rate']
-    # Source and target have one size, whatever the images' aspect.
+    # Source and target have the same size, whatever their images' aspect.
     config.data.target.size = config.data.source.size
   if config.pair.startswith('synthia2mapillary'):
     # Scored at the network's size, unlike DADA and CTRL.
@@ -134,8 +138,6 @@ def get_config(arguments: str = ''):
 
 def _method(setting, align, balance, balance_target):
   return {
-    'mixtures': '',
-    'lambda_seg': 1.0,
     'lambda_depth': setting['depth'],
     'lambda_balance': setting['balance'] if balance else 0.0,
     'lambda_balance_target': (
@@ -143,15 +145,8 @@ def _method(setting, align, balance, balance_target):
     ),
     'lambda_adv': setting['adv'],
     'align': align,
-    'balance_transfer': False,
-    'mask_wrong': True,
-    'mapping': 'exponential',
-    'grid': 'index',
     'balance_classes': setting['weights'] is not None,
     'class_weights': setting['weights'] or (),
-    'disc_factor': 1.0,
-    'disc_width': 64,
-    'statistics': 'both',
   }
 
 
@@ -173,16 +168,11 @@ def _mixtures():
 def _shrink(config):
   """The settings of the small network."""
   common.adversarial(config)
-  # A tenth of the source's usual one: at 1e-2 density is learned at the cost of
-  # the classes.
-  for field in ('lambda_balance', 'lambda_balance_target'):
-    if config.method[field]:
-      config.method[field] = 1e-3
   training = config.self_training
   training.total_steps = config.total_steps
   training.stop_step = config.total_steps // 3
-  # Far below the rate that is good from scratch, and statistics of more than
-  # two images: otherwise it forgets more than it learns.
+  # The rate is far below the best one from scratch, and the statistics are of
+  # more than two images: otherwise the network forgets more than it learns.
   training.learning_rate = 3e-5
   training.norm = 'frozen'
   # Thresholds are for images of 1280x760.

@@ -1,6 +1,6 @@
 r"""GIO-Ada (Chen et al., CVPR 2019).
 
-  python -m jaxuda.main --config=configs/gio_ada.py:pair=streets --workdir=DIR
+  jaxuda train --config=gio_ada:pair=streets --workdir=DIR
 
 Arguments: pair; classes; ablation, see below (default full); depth=linear
 (default; the paper's [0, 1] to the letter) or inverse, how depth is normalised;
@@ -10,11 +10,10 @@ ResNet-101); on small pairs it is always the small ResNet. Depth as `linear` is
 metres over 655.35, so that all but the sky is below 0.15; CorDA says that it
 adopts inverse depth "following" this paper, which does not mention it.
 
-Row cg translates by a CycleGAN that was trained before on the same pair:
+Row cg translates with a CycleGAN that was trained before on the same pair:
 
-  python -m jaxuda.main --config=configs/cyclegan.py:pair=streets \
-      --workdir=runs/cyclegan
-  python -m jaxuda.main --config=configs/gio_ada.py:pair=streets,ablation=cg \
+  jaxuda train --config=cyclegan:pair=streets --workdir=runs/cyclegan
+  jaxuda train --config=gio_ada:pair=streets,ablation=cg \
       --config.generator=runs/cyclegan --workdir=DIR
 
 Rows, with the paper's mIoU on Virtual KITTI -> KITTI (10 classes) and on
@@ -86,7 +85,7 @@ def get_config(arguments: str = ''):
   row = common.choose('ablation', _NAMES.get(row, row), ABLATIONS)
   common.choose('depth', args['depth'], ('', 'linear', 'inverse'))
   transform, label, depth, align = ABLATIONS[row]
-  small = config.network.backbone == 'resnet_small'
+  small = common.is_small(config)
   inverse = (args['depth'] or ('inverse' if small else 'linear')) == 'inverse'
   common.choose(
     'output_gradient', args['output_gradient'], ('target_only', 'both')
@@ -97,28 +96,13 @@ def get_config(arguments: str = ''):
     'input_label': label,
     'input_depth': depth,
     'align': align,
-    'lambda_seg': 1.0,
-    'lambda_depth': 0.1,
-    'lambda_input': 0.1,
-    'lambda_output': 0.001,
     'output_gradient': args['output_gradient'],
-    'input_disc': 'patch',
-    'output_disc': 'strided',
-    'depth_encoding': 'inverse' if inverse else 'linear',
-    'depth_near': 2.0 if inverse else 0.0,
-    'depth_far': 655.35,
-    'decoder': NETWORKS[args['network']][1],
-    'decoder_width': 1024,
-    'dropout': 0.5,
-    'gen_width': 64,
-    'gen_blocks': 9,
-    'gen_residual': 0.0,
-    'disc_width': 64,
-    'pool_size': 0,
-    'statistics': 'both',
   }
+  if inverse:
+    config.method.depth_encoding = 'inverse'
+    config.method.depth_near = 2.0
   if row == 'cg':
-    # Workdir of the CycleGAN, and which of its checkpoints.
+    # The CycleGAN's workdir, and the checkpoint of it.
     config.generator = config_dict.placeholder(str)
     config.generator_checkpoint = 'last'
   if small:
@@ -131,8 +115,9 @@ def get_config(arguments: str = ''):
 
 def _publish(config, pair, network):
   """The settings of the paper's network and schedule."""
-  config.network.backbone, _, config.network.active_rates = NETWORKS[network]
-  common.translation(config)
+  backbone, config.method.decoder, active_rates = NETWORKS[network]
+  config.network = {'backbone': backbone, 'active_rates': active_rates}
+  common.set_intervals(config, 5000)
   config.total_steps = config.stop_step = _STEPS.get(pair, 94000)
 
 
@@ -142,16 +127,20 @@ def _shrink(config):
   method = config.method
   method.decoder = 'aspp'
   method.gen_width, method.gen_blocks = 16, 6
-  # Not the paper's: from scratch it would paint labels, not images; and what
-  # differs most, the light, a discriminator with instance norms does not see.
-  # Within these bounds; a frozen generator is as configs/cyclegan.py has it.
+  # Not the paper's: a generator from scratch would paint labels, not images, so
+  # its changes are bounded; and a discriminator with instance norms is blind to
+  # the light, which differs most. A frozen generator is that of
+  # configs/cyclegan.py.
   method.gen_residual = 10.0 if method.transform == 'frozen' else 0.5
   method.input_disc = 'strided'
   method.lambda_input = 1.0
   method.lambda_output = 1e-2
-  method.lambda_depth = 0.1
-  config.optim.disc_betas = (0.5, 0.999)
-  config.optim.disc_learning_rate = 5e-4
-  # A faster one leaves the discriminators behind: images go dark for hundreds
+  optim = config.optim
+  # The task network is trained as in the other methods.
+  optim.betas = (0.9, 0.999)
+  optim.weight_decay = 5e-4
+  optim.power, optim.hold = 0.9, 0.0
+  optim.disc_learning_rate = 5e-4
+  # A faster generator outruns the discriminators: images go dark for hundreds
   # of steps.
-  config.optim.gen_learning_rate = 2e-4
+  optim.gen_learning_rate = 2e-4

@@ -1,22 +1,20 @@
 """Self-supervised monocular depth (Godard et al., ICCV 2019), a depth tool.
 
-  python -m jaxuda.depth.mono --config=configs/monodepth.py --workdir=DIR
+  jaxuda depth mono --config=monodepth --workdir=DIR
 
 Arguments: dataset=streets (default), cityscapes, kitti or folder;
 motion=learned (default) or known (streets only). All but streets also need
-`--config.data.manual_dir=FOLDER`. On streets an absolute relative error below
-0.25 after half an hour on two cores; the others are set as the paper's KITTI
-runs, but from scratch.
-
-On streets 0.229 was measured (60 images, one seed): 1,200 steps, 12 minutes of
-CPU time.
+`--config.data.manual_dir=FOLDER`. On streets expect an absolute relative error
+below 0.25 after half an hour on two cores (0.229 was measured on 60 images with
+one seed after 1,200 steps); the others have the settings of the paper's KITTI
+runs, but begin from scratch.
 """
 
 from ml_collections import config_dict
 
 from configs import common
 
-# Dataset, training size, share of the rows that show the own car.
+# Dataset, training size, share of the rows that show the camera's own car.
 _DATASETS = {
   'streets': ('streets/target_sequence', (96, 192), 0.0),
   'cityscapes': ('folder', (192, 512), 0.25),

@@ -1,11 +1,11 @@
 """Published checkpoints, and how each is scored as its authors did.
 
-  python -m jaxuda.evaluate --weights=FILE --config=CONFIG OVERRIDES
+  jaxuda evaluate --weights=FILE --config=CONFIG OVERRIDES
 
 Input size, normalisation, resizing filters and label resolution come from the
-config, the place of the strides and the number of active dilations from the
-file. The figures are the authors' own; a checkpoint is one run, of which papers
-often quote the best, or a mean.
+config; the place of the strides and the number of active dilations come from
+the file. The figures are the authors' own. A checkpoint is a single run; papers
+often quote the best run, or a mean.
 """
 
 import dataclasses
@@ -16,13 +16,13 @@ class Checkpoint:
   """A file that authors have published.
 
   Attributes:
-    file: its name.
-    method: whose it is.
-    config: what `--config` takes; '' for weights that only begin a training.
-    overrides: further flags.
-    expected: figure -> percent, as `evaluate` names them; {} where none is
+    file: name of the file.
+    method: method that trained it, or the data that it was trained on.
+    config: value of `--config`; '' for weights that only begin a training.
+    overrides: flags '--config.field=value', separated by blanks.
+    expected: figure of `jaxuda evaluate` -> value in percent; {} if none is
       known.
-    protocol: what the figures were measured on, and what to know of them.
+    protocol: the images that the figures were measured on, and their sizes.
   """
 
   file: str

@@ -1,11 +1,11 @@
-"""Self-training on pseudo-labels, the last stage of Depth Distribution alone.
+"""Self-training on pseudo-labels: the last stage of Depth Distribution.
 
-  python -m jaxuda.depdis.pseudo --workdir=RUN --out=LABELS
-  python -m jaxuda.main --config=configs/self_training.py:pair=streets \
+  jaxuda depdis pseudo --workdir=RUN --out=LABELS
+  jaxuda train --config=self_training:pair=streets \
       --config.initial=RUN --config.data.target.label_dir=LABELS --workdir=DIR
 
-`jaxuda.depdis.run` does both, as often as asked. Arguments: pair; classes;
-branches=depth+density (the network of configs/depdis.py, default), depth (row
+`jaxuda depdis run` does both, in several rounds. Arguments: pair; classes;
+branches=depth+density (default; the network of configs/depdis.py), depth (row
 M1, and DADA without fusion), depth+fuse (DADA) or none (source-only, AdvEnt).
 """
 
@@ -22,14 +22,11 @@ def get_config(arguments: str = ''):
   parts = common.choose('branches', args['branches'], BRANCHES).split('+')
   config = common.base('self_training', args['pair'], args['classes'])
   config.method = {x: x in parts for x in ('depth', 'density', 'fuse')}
-  config.initial = ''
   config.initial_checkpoint = 'best'
   config.data.target.label_dir = ''
-  config.optim.head_multiplier = 1.0
-  config.optim.repeats = 'plain'
-  # The schedule of the adversarial stage, begun anew and cut short.
+  # The schedule of the adversarial stage from its beginning, but cut short.
   config.stop_step = config.total_steps // 3
-  if config.network.backbone == 'resnet_small':
+  if common.is_small(config):
     # As configs/depdis.py has it.
     config.optim.learning_rate = 3e-5
     config.network.norm = 'frozen'

@@ -1,7 +1,6 @@
 """Source-only training, and the oracle.
 
-  python -m jaxuda.main --config=configs/source_only.py:pair=streets \
-      --workdir=DIR
+  jaxuda train --config=source_only:pair=streets --workdir=DIR
 
 Arguments: pair; classes; train_on=source (the lower bound) or target (the
 oracle, the upper bound: it reads the target's training labels).
@@ -19,5 +18,4 @@ def get_config(arguments: str = ''):
     target = config.data.target.to_dict()
     target.pop('eval_split')
     config.data.source.update(target)
-  config.method = {'lambda_seg': 1.0, 'lambda_depth': 0.0, 'fuse': False}
   return config

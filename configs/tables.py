@@ -1,17 +1,14 @@
-"""Tables of the papers, for `python -m jaxuda.reproduce`.
+"""Tables of the papers, for `jaxuda reproduce`.
 
-  python -m jaxuda.reproduce --list
-  python -m jaxuda.reproduce --table=dada/3 --pair=streets --seeds=3 \
-      --workdir=DIR
+  jaxuda reproduce --list
+  jaxuda reproduce --table=dada/3 --pair=streets --seeds=3 --workdir=DIR
 
-A row is a config, its arguments, and what the paper reports for it. Published
-figures are in percent, named as `jaxuda.evaluate` names them, and belong to the
-pair beside which they stand. A table has its paper's number as another name
-where that is known.
+A row is a config, its arguments, and the figures that the paper reports: in
+percent, under the names of `jaxuda evaluate`, for each pair. Where the number
+of a table in its paper is known, it is another name of the table.
 
-On pairs of the papers the networks begin with the files that the official code
-begins with, expected in `pretrained/`; small networks (`streets`) begin from
-scratch.
+On the papers' pairs a network begins with the file of the official code, which
+is expected in `pretrained/`; the small network begins from scratch.
 """
 
 from collections.abc import Mapping
@@ -29,11 +26,11 @@ _ALL_7 = (_S2C, f'{_S2C}_low', 'synthia2mapillary', 'synthia2mapillary_low')
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Weights:
-  """What networks that are not trained from scratch begin with.
+  """Weights with which a training begins.
 
   Attributes:
-    file: expected in `pretrained/`.
-    overrides: further flags that it needs.
+    file: name of the file in `pretrained/`.
+    overrides: flags that the file needs, '--config.field=value'.
   """
 
   file: str
@@ -45,8 +42,8 @@ class Before:
   """A run that a row needs before its own.
 
   Attributes:
-    row: which; one of the table's own is trained once for both.
-    field: of the row's config, which is set to that run's folder.
+    row: the row of that run; if it is in the table, it is trained only once.
+    field: field of the later row's config that is set to the run's folder.
   """
 
   row: 'Row'
@@ -58,15 +55,15 @@ class Row:
   """A row of a table.
 
   Attributes:
-    label: its name.
-    config: file beside this one.
-    arguments: of the config, besides pair and classes.
-    by_pair: further arguments on some pairs.
-    overrides: further flags, '--config.field=value'.
-    module: the command that trains it.
-    before: what it needs before, or None.
-    weights: instead of the table's, or None.
-    paper: pair -> figure -> percent.
+    label: name of the row.
+    config: name of a file beside this one.
+    arguments: arguments of the config other than pair and classes.
+    by_pair: pair -> further arguments.
+    overrides: flags of the row, '--config.field=value'.
+    module: module of the command that trains the row.
+    before: the run that must come before, or None.
+    weights: weights that replace the table's, or None.
+    paper: pair -> figure -> value in percent.
   """
 
   label: str
@@ -87,13 +84,13 @@ class Table:
   """A table of a paper.
 
   Attributes:
-    what: one line.
+    what: description in one line.
     paper: authors and venue.
-    pairs: the paper's own; the first is the default.
-    rows: the first is what the others are compared with.
-    weights: what networks begin with that are not trained from scratch.
-    classes: the class set; '' for the pair's own.
-    other_names: e.g. its number in the paper.
+    pairs: pairs of the paper; the first is the default.
+    rows: rows in the paper's order; the others are compared with the first.
+    weights: weights of networks that are not trained from scratch.
+    classes: the class set; '' for the pair's default.
+    other_names: other names of the table, such as its number in the paper.
   """
 
   what: str

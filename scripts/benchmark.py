@@ -41,7 +41,7 @@ _REWRITES = tuple(field.name for field in dataclasses.fields(rewrites.Rewrites))
 
 @dataclasses.dataclass
 class _Config:
-  """What `methods.create` reads."""
+  """The fields of a config that `methods.create` reads."""
 
   name: str
   num_classes: int
@@ -277,7 +277,7 @@ def create(args: argparse.Namespace, names: str) -> tuple[Any, Any, Any]:
 
 
 def count(args: argparse.Namespace) -> dict[str, Any]:
-  """What tracing alone tells of a step: nothing is compiled or computed."""
+  """Counts the operations and parameters of a step by tracing alone."""
   method, batch, sizes = create(args, 'none')
   state = jax.eval_shape(method.init, rng.for_init(0), batch)
   return {

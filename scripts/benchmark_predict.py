@@ -21,12 +21,11 @@ import time
 
 from absl import flags
 import jax
-from ml_collections import config_flags
 import numpy as np
 
 from jaxuda import errors
 from jaxuda import methods
-from jaxuda.evaluate import views
+from jaxuda.data.pixels import resizing
 from jaxuda.export import exporting
 from jaxuda.predict import prediction
 from jaxuda.run import workdir as workdir_lib
@@ -69,7 +68,7 @@ def as_exported(
   call, size = module.load(folder), tuple(run.config.data.target.size)
 
   def label(images):
-    small = [views.resized(image, size, 'bicubic') for image in images]
+    small = [resizing.resize_image(image, size) for image in images]
     found = []
     for first in range(0, len(small), batch_size):
       batch = np.stack(small[first : first + batch_size])
@@ -181,9 +180,7 @@ def main() -> None:
 
 
 def _define_flags():
-  config_flags.DEFINE_config_file(
-    'config', 'configs/dada.py:pair=synthia2cityscapes', 'Of the network.'
-  )
+  command.define_config(default='dada:pair=synthia2cityscapes')
   flags.DEFINE_list('ways', list(WAYS), 'Some of them; the first is 1.')
   flags.DEFINE_string('image', '1024x2048', 'Height and width of a picture.')
   flags.DEFINE_integer('batch_size', 1, 'Pictures at once.', 1)
@@ -192,7 +189,5 @@ def _define_flags():
 
 
 if __name__ == '__main__':
-  # A config imports its neighbours.
-  sys.path.append(str(pathlib.Path(__file__).resolve().parents[1]))
   _define_flags()
   sys.exit(command.run(main))

@@ -19,7 +19,7 @@ out=${DEMO_DIR:-demo}
 for method in source_only dada; do
   echo
   echo "== $method: $steps steps, then the evaluation on the target"
-  "$python" -m jaxuda.main --config="configs/$method.py:pair=streets" \
+  "$python" -m jaxuda train --config="$method:pair=streets" \
     --workdir="$out/$method" "${flags[@]}"
 done
 

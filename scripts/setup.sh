@@ -2,14 +2,14 @@
 #
 # Uses the active environment ($VIRTUAL_ENV or $CONDA_PREFIX), else .venv, which
 # it makes. Installs the project there the first time and whenever
-# pyproject.toml changed. Leaves the interpreter's path in $python and the
+# pyproject.toml or setup.py changed. Leaves the interpreter's path in $python and the
 # repository as the working directory.
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
 
 # Runs the candidate: a pyenv shim can be on the PATH and still not run.
 is_python() {
-  "$1" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null
+  "$1" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null
 }
 
 find_python() {
@@ -39,7 +39,7 @@ find_environment() {
   if [ -n "$prefix" ]; then
     python="$prefix/bin/python"
     if ! is_python "$python"; then
-      echo "error: $python is not Python 3.11 or newer; expected such an" \
+      echo "error: $python is not Python 3.11 to 3.13; expected such an" \
         "environment to be active, or none" >&2
       return 1
     fi
@@ -58,7 +58,7 @@ find_environment() {
 install_project() {
   local stamp state
   stamp=$("$python" -c 'import sys; print(sys.prefix)')/.jaxuda-installed
-  state="$PWD $(cksum < pyproject.toml)"
+  state="$PWD $(cat pyproject.toml setup.py | cksum)"
   if [ "$(cat "$stamp" 2>/dev/null)" = "$state" ]; then
     return 0
   fi

@@ -16,6 +16,7 @@ PACKAGE = ROOT / 'jaxuda'
 # room: (rooms of jaxuda, packages of others) that it imports: exactly these. A
 # room is a folder, or a module directly under jaxuda.
 ROOMS = {
+  '__main__': ('', ''),
   'convert': ('errors run ui weights', 'absl'),
   'data': (
     'data.classes data.files data.pixels data.records errors',
@@ -66,13 +67,13 @@ ROOMS = {
   ),
   'depth.stereo': ('data.files data.records depth errors ui', 'absl cv2 numpy'),
   'depth.transfer': (
-    'data.pixels data.records depth errors evaluate methods ops run train ui',
+    'data.pixels data.records depth errors methods ops run train ui',
     'PIL absl jax ml_collections numpy',
   ),
   'errors': ('', ''),
   'evaluate': (
     'data data.classes data.pixels errors ops run step ui weights',
-    'PIL absl jax ml_collections numpy',
+    'absl jax ml_collections numpy',
   ),
   'export': (
     'data.classes errors run step ui weights',
@@ -83,7 +84,7 @@ ROOMS = {
   'main': ('', ''),
   'methods': ('errors losses methods.parts models ops step', 'jax'),
   'methods.parts': (
-    'errors losses models ops step',
+    'errors losses models ops step ui',
     'flax jax numpy optax',
   ),
   'models': ('errors ops step', 'flax jax numpy'),
@@ -93,11 +94,12 @@ ROOMS = {
   ),
   'ops': ('errors', 'jax numpy'),
   'predict': (
-    'data.classes data.pixels errors evaluate methods ops run ui weights',
+    'data.classes data.pixels data.store errors evaluate methods ops run ui'
+    ' weights',
     'absl jax ml_collections numpy',
   ),
   'report': (
-    'data data.classes depdis.tsne errors evaluate run ui',
+    'data data.classes data.pixels depdis.tsne errors evaluate run ui',
     'PIL absl jax jinja2 matplotlib numpy',
   ),
   'reproduce': ('errors evaluate methods run ui', 'absl ml_collections rich'),
@@ -113,7 +115,7 @@ ROOMS = {
     'absl clu jax ml_collections numpy',
   ),
   'translate': ('data data.classes depth errors run ui', 'absl jax numpy'),
-  'ui': ('errors', 'PIL absl cv2 ml_collections numpy rich tensorflow'),
+  'ui': ('errors methods', 'PIL absl cv2 ml_collections numpy rich tensorflow'),
   'weights': (
     'errors methods models run step ui',
     'flax jax ml_collections ml_dtypes numpy safetensors',

@@ -1,12 +1,16 @@
 """The command line: what a user mistypes is one line, and exit code 1."""
 
+import pathlib
+import re
 import subprocess
 import sys
 
 import pytest
 
+from jaxuda import __main__ as verbs
 from jaxuda.ui import command
 
+ROOT = pathlib.Path(__file__).resolve().parents[1]
 DADA = '--config=configs/dada.py:pair=streets'
 
 
@@ -100,3 +104,60 @@ def test_fail_prints_one_line(capsys):
 )
 def test_alternatives(field, expected):
   assert command._alternatives(field, _fields()) == expected
+
+
+def _verb(*words):
+  return subprocess.run(
+    [sys.executable, '-X', 'importtime', '-m', 'jaxuda', *words],
+    capture_output=True,
+    text=True,
+    check=False,
+  )
+
+
+@pytest.mark.parametrize('words', [(), ('--help',)])
+def test_verbs_are_listed_at_once(words):
+  done = _verb(*words)
+  assert done.returncode == 0
+  # One line for each, and no library is loaded for it.
+  lines = {x[:16].strip(): x[16:] for x in done.stdout.splitlines() if x[:1]}
+  assert len(lines) > 1
+  for verb in ('train', 'doctor', 'depth stereo', 'depdis run'):
+    assert len(lines[verb]) > 10
+  assert not re.search(r'\b(jax|tensorflow|absl|numpy)$', done.stderr, re.M)
+
+
+def test_every_command_is_a_verb():
+  folders = (ROOT / 'jaxuda').rglob('*/__main__.py')
+  commands = {'.'.join(x.relative_to(ROOT).parts[1:-1]) for x in folders}
+  assert commands == set(verbs._VERBS.values())
+
+
+def test_verbs_of_a_group():
+  done = _verb('depth')
+  listed = [x.split()[:2] for x in done.stdout.splitlines()[2:]]
+  assert listed == [['depth', x] for x in ('stereo', 'mono', 'transfer')]
+  assert done.returncode == 0
+
+
+@pytest.mark.parametrize(
+  ('words', 'message'),
+  [
+    (('evalute', '--workdir=x'), "unknown verb 'evalute'; expected evaluate\n"),
+    (('depth', 'stero'), "unknown verb 'depth stero'; expected depth stereo\n"),
+    (('7',), "unknown verb '7'; expected train, evaluate, "),
+    (('train', '--wokdir=x'), "Unknown command line flag 'wokdir'"),
+  ],
+)
+def test_verbs_that_are_misspelt(words, message):
+  done = _verb(*words)
+  assert done.returncode == 1
+  errors = [x for x in done.stderr.splitlines(True) if x[:7] != 'import ']
+  assert len(errors) == 1
+  assert errors[0].startswith(f'error: {message}')
+
+
+def test_help_of_a_verb_is_its_own():
+  done = _verb('train', '--help')
+  assert done.stdout.startswith('Trains a method on a domain pair')
+  assert '--workdir: Folder of the run' in done.stdout

@@ -1,7 +1,6 @@
 """What docs/papers.md says about the code is true."""
 
 import ast
-import importlib
 import pathlib
 import re
 
@@ -10,6 +9,7 @@ import yaml
 
 import jaxuda
 from jaxuda import methods
+from jaxuda.ui import command
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 PAGE = (ROOT / 'docs' / 'papers.md').read_text()
@@ -82,8 +82,7 @@ def test_every_paper_has_a_table_of_fields():
 @pytest.mark.parametrize(('heading', 'field', 'default', 'others'), FIELDS)
 def test_fields_have_these_values(heading, field, default, others):
   name, arguments = CONFIGS[heading]
-  module = importlib.import_module(f'configs.{name}')
-  config = module.get_config(arguments)
+  config = command.read_config(f'{name}:{arguments}')
   group, _, last = field.partition('.')
   value = config[group][last]
   assert value == convert(default, value)

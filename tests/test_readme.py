@@ -12,8 +12,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jaxuda import __main__ as verbs
 from jaxuda.models import deeplab
 from jaxuda.step import parallel
+from jaxuda.ui import command
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 README = (ROOT / 'README.md').read_text()
@@ -67,13 +69,10 @@ def test_the_method_fits(tmp_path):
   'config', sorted(set(re.findall(r'configs/\w+\.py(?::[\w.,=]+)?', ALL)))
 )
 def test_configs_exist(config):
-  path, _, arguments = config.partition(':')
+  path = config.partition(':')[0]
   if path == 'configs/pseudo_label.py':
     return
-  spec = importlib.util.spec_from_file_location('config', ROOT / path)
-  module = importlib.util.module_from_spec(spec)
-  spec.loader.exec_module(module)
-  assert module.get_config(arguments).name == pathlib.Path(path).stem
+  assert command.read_config(config).name == pathlib.Path(path).stem
 
 
 def test_files_exist():
@@ -101,6 +100,15 @@ def test_modules_of_the_commands_exist():
     'jaxuda.data.prepare',
   }
   assert all(importlib.util.find_spec(name) for name in modules)
+
+
+def test_verbs_are_verbs():
+  fenced = re.findall(r'^```\n(.*?)^```$', ALL, re.DOTALL | re.MULTILINE)
+  lines = [x for block in fenced for x in block.splitlines()]
+  commands = [x.split()[1:3] for x in lines if x.startswith('jaxuda ')]
+  assert ['train', '--config=dada:pair=streets'] in commands
+  for words in commands:
+    assert {words[0], ' '.join(words)} & set(verbs._VERBS)
 
 
 def test_links_lead_somewhere():

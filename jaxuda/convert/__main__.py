@@ -36,9 +36,7 @@ def define_flags() -> None:
   flags.DEFINE_string(
     'family', '', 'init, dacs or torchvision, where the keys do not tell.'
   )
-  flags.DEFINE_string(
-    'checkpoint', 'last', 'Of a run: last, best (by the main mIoU) or a step.'
-  )
+  command.define_checkpoint()
 
 
 def main(source: str) -> None:

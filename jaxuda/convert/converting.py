@@ -63,6 +63,5 @@ def write(
   if pathlib.Path(to).suffix not in writing.SUFFIXES:
     converted.write(to, first)
     return [first]
-  named = {k: state_dict.from_network(n) for k, n in networks.items()}
-  writing.write(to, state_dict.wrap(first.record['family'], named))
+  writing.write(to, state_dict.wrap(networks))
   return list(networks.values())

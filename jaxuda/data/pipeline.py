@@ -42,6 +42,7 @@ import tensorflow as tf
 
 from jaxuda import errors
 from jaxuda.data.classes import labels
+from jaxuda.data.pixels import sizing
 from jaxuda.data.pixels import transforms
 from jaxuda.data.records import access
 from jaxuda.data.records import domain as domain_lib
@@ -185,8 +186,10 @@ def _stream_domain(records, seed, batch_size, rows, start_step):
   def load(i):
     # Sample i of this process -> sample of the whole stream.
     sample = i // len(rows) * batch_size + rows.start + i % len(rows)
-    example = records.size_for_training(records.load(sample, find=find))
     domain = records.domain
+    example = sizing.size_for_training(
+      records.load(sample, find=find), domain, records.code
+    )
     window = transforms.draw_window(
       tf.stack([tf.constant(seed, tf.int64), sample]),
       domain.size,
@@ -288,7 +291,8 @@ def image_stream(
 
   def load(number):
     example = records.load(number)
-    return {'name': example['name'], **records.size_for_training(example)}
+    sized = sizing.size_for_training(example, records.domain, records.code)
+    return {'name': example['name'], **sized}
 
   dataset = tf.data.Dataset.range(len(records)).map(
     load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
@@ -342,8 +346,11 @@ def _stack_examples(
   records: access.Records, numbers: np.ndarray, whole_images: bool
 ) -> Iterator[Batch]:
   def load(number):
-    return records.size_for_score(
-      records.load(number), whole_images=whole_images
+    return sizing.size_for_score(
+      records.load(number),
+      records.domain,
+      records.code,
+      whole_images=whole_images,
     )
 
   # Batches are filled up with a real image, which has a size, and is blanked.

@@ -1,9 +1,9 @@
 r"""Scores of a checkpoint, at label resolution, every pixel once.
 
-    python -m jaxuda.evaluate --workdir=DIR [--checkpoint=last|best|STEP] \
+    jaxuda evaluate --workdir=DIR [--checkpoint=last|best|STEP] \
         [--against=OTHER_DIR] [--split=val] [--classes=coarse7] [--out=FILE] \
         [--flip] [--scales=0.75,1,1.25] [--window]
-    python -m jaxuda.evaluate --weights=FILE --config=configs/dada.py:... \
+    jaxuda evaluate --weights=FILE --config=dada:... \
         [--network=student|teacher] [--config.field=value ...]
 
 The second scores a published checkpoint (or the folder of a conversion) as the
@@ -17,7 +17,6 @@ share the images: docs/clusters.md.
 import pathlib
 
 from absl import flags
-from ml_collections import config_flags
 
 from jaxuda.evaluate import evaluation
 from jaxuda.evaluate import scores
@@ -94,17 +93,13 @@ def _evaluate(run, given, views):
 
 
 def _define_flags():
-  config_flags.DEFINE_config_file(
-    'config', None, 'With --weights: configs/<method>.py:argument=value,...'
-  )
+  command.define_config('With --weights: METHOD:argument=value,...')
   flags.DEFINE_string('workdir', None, 'Folder of the run.')
   flags.DEFINE_string('weights', None, 'Published file, or a conversion.')
   flags.DEFINE_enum(
     'network', 'student', reading.NETWORKS, 'Which network of a file.'
   )
-  flags.DEFINE_string(
-    'checkpoint', 'last', 'last, best (by the main mIoU) or a step.'
-  )
+  command.define_checkpoint()
   flags.DEFINE_string(
     'against', None, 'Folder of another run, for the negative-transfer rate.'
   )

@@ -190,8 +190,8 @@ def _merge(parts):
 def set_folders(
   config: ml_collections.ConfigDict,
   *,
-  data_dir: str | None,
-  manual_dir: str | None,
+  data_dir: str | None = None,
+  manual_dir: str | None = None,
 ) -> None:
   """Says where the data of a config lie on this machine.
 

@@ -13,16 +13,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from PIL import Image
 
 from jaxuda import errors
-from jaxuda.data.pixels import aspect
+from jaxuda.data.pixels import resizing
 from jaxuda.ops import resize
-
-FILTERS = {
-  'bicubic': Image.Resampling.BICUBIC,
-  'bilinear': Image.Resampling.BILINEAR,
-}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -92,7 +86,7 @@ def mean_probabilities(
   for scale in views.scales:
     base = full if views.window else size
     target = tuple(max(1, round(scale * side)) for side in base)
-    seen = resized(image, target, image_resize)
+    seen = resizing.resize_image(image, target, method=image_resize)
     for mirrored in (False, True)[: 1 + views.flip]:
       one = seen[:, ::-1] if mirrored else seen
       if views.window:
@@ -105,39 +99,6 @@ def mean_probabilities(
         maps = np.asarray(_probabilities(logits, size=out)[0])
       total = total + (maps[:, ::-1] if mirrored else maps)
   return total / (len(views.scales) * (1 + views.flip))
-
-
-def framed(
-  image: np.ndarray, size: Sequence[int], image_resize: str, fit: str
-) -> np.ndarray:
-  """Returns what the network sees of a picture, as in training.
-
-  Args:
-    image: uint8 [H, W, 3] RGB.
-    size: (height, width) of the network's input.
-    image_resize: filter, 'bicubic' or 'bilinear'.
-    fit: 'stretch' or 'pad', see `data.pixels.aspect`.
-  """
-  if fit == 'stretch':
-    return resized(image, size, image_resize)
-  inner = aspect.fit_size(image.shape[:2], tuple(size))
-  return padded(resized(image, inner, image_resize), size)
-
-
-def padded(image: np.ndarray, size: Sequence[int]) -> np.ndarray:
-  """Returns a picture padded with black below and to the right to (h, w)."""
-  height, width = image.shape[:2]
-  return np.pad(image, ((0, size[0] - height), (0, size[1] - width), (0, 0)))
-
-
-def resized(
-  image: np.ndarray, size: Sequence[int], image_resize: str
-) -> np.ndarray:
-  """Returns a picture resized to (h, w); itself if it has that size."""
-  if image.shape[:2] == tuple(size):
-    return image
-  picture = Image.fromarray(image).resize(size[::-1], FILTERS[image_resize])
-  return np.asarray(picture)
 
 
 def starts(side: int, window: int, overlap: float) -> list[int]:

@@ -35,9 +35,7 @@ def define_flags() -> None:
   flags.DEFINE_string('to', None, 'Folder to write to.', required=True)
   flags.DEFINE_list('formats', list(exporting.FORMATS), 'Some of the two.')
   flags.DEFINE_string('size', None, "512x1024; the config's if unset.")
-  flags.DEFINE_string(
-    'checkpoint', 'last', 'Of a run: last, best (by the main mIoU) or a step.'
-  )
+  command.define_checkpoint()
 
 
 def main(source: str) -> None:

@@ -57,6 +57,7 @@ class Method(base.Method):
   disc_width: int = 64
   statistics: learner_lib.Statistics = 'both'
 
+  adversary = property(adversary_lib.of)
   predict = base.predict_task
 
   @property
@@ -78,11 +79,6 @@ class Method(base.Method):
       multi_level=self.multi_level,
     )
 
-  @property
-  def adversary(self) -> adversary_lib.Adversary:
-    """The discriminators."""
-    return adversary_lib.of(self)
-
   def init(self, key: jax.Array, example: base.Batch) -> state_lib.TrainState:
     """See `base.Method.init`."""
     keys = jax.random.split(key, 1 + len(self.levels))
@@ -96,7 +92,7 @@ class Method(base.Method):
     return state_lib.create(nets)
 
   def align_maps(self, logits: jax.Array) -> jax.Array:
-    """What a discriminator sees of [B, H, W, C] logits."""
+    """Returns a discriminator's input for logits, both [B, H, W, C]."""
     if self.align == 'advent':
       return entropy.self_information(logits)
     return jax.nn.softmax(logits, axis=-1)

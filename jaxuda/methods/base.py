@@ -1,4 +1,4 @@
-"""The contract of a method: what it must have, and what it may have."""
+"""The contract of a method: its required and its optional parts."""
 
 import abc
 from collections.abc import Callable, Mapping
@@ -31,7 +31,7 @@ class Method(abc.ABC):
     num_classes: number of classes C.
     total_steps: length of the schedules.
     network: how the networks are built and run, see `deeplab.Options`.
-    optim: their optimizers, see `optim.Options`.
+    optim: the optimizers of the networks, see `optim.Options`.
     evaluate: which network `predict` runs: 'student', or its average,
       'teacher'. A field in a method that has a teacher.
     preparation: name of the module whose `prepare(method, config)` returns the
@@ -66,7 +66,7 @@ class Method(abc.ABC):
   @property
   @abc.abstractmethod
   def needs(self) -> dict[str, tuple[str, ...]]:
-    """What a training batch must hold: {'source': ('image', 'label', ...)}.
+    """The contents of a training batch: {'source': ('image', 'label', ...)}.
 
     The pipeline reads exactly this and nothing else from disk. 'depth' brings
     'depth_valid' along.
@@ -121,11 +121,11 @@ def predict_task(
   A method with a task network says `predict = base.predict_task`.
 
   Args:
-    method: whose `task` it is; its `evaluate` chooses student or teacher.
+    method: has the task network, and says which one `evaluate` means.
     state: a training state.
     image: uint8 [B, H, W, 3] RGB.
-    size: (h, w) of the outputs; that of the image if None; 'grid': as low as
-      the network gives them. Logits are upsampled once, straight to it.
+    size: (h, w) of the outputs, to which logits are upsampled once; that of the
+      image if None; 'grid': the network's own.
     **options: see `deeplab.predict`.
 
   Returns:

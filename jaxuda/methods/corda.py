@@ -39,7 +39,8 @@ class Method(base.Method):
 
   Attributes:
     mixing: self-training on mixed images, see `mixing.Options`.
-    structure, initial_semantic, width: of the network, see `models.corda`.
+    structure, initial_semantic, width: fields of the network, see
+      `models.corda`.
     lambda_seg: weight of the source cross entropies.
     lambda_depth: weight of the source berHu losses (eq. 8's alpha_S).
     lambda_mixed: weight of the cross entropies on mixed images.
@@ -48,10 +49,10 @@ class Method(base.Method):
       `ops.difficulty`. 'paper' compares the decoders on the target image, as
       eq. 9 has it; they are the teacher's, which sees it anyway.
     difficulty_floor: least agreement, 1e-3 in the official code (not 'paper').
-    initial_steps: for so many steps the teacher labels with its initial head:
-      25,001 in the official GTA code, whatever its total; 0 for SYNTHIA.
-    initial_fraction: the same as a share of `total_steps` (0.1 in the paper);
-      used if `initial_steps` is 0.
+    initial_steps: number of first steps in which the teacher labels with its
+      initial head: 25,001 in the official GTA code, 0 for SYNTHIA.
+    initial_fraction: that number as a share of `total_steps` (0.1 in the
+      paper); used if `initial_steps` is 0.
     adversarial: also align the outputs on plain target images, which takes one
       more pass: 'advent' (self-information), 'dada' (times depth) or 'none'.
       Suggested by the paper, in no published number.
@@ -78,6 +79,7 @@ class Method(base.Method):
   disc_width: int = 64
   evaluate: Literal['student', 'teacher'] = 'student'
 
+  adversary = property(adversary_lib.of)
   predict = base.predict_task
 
   def __post_init__(self):
@@ -111,11 +113,6 @@ class Method(base.Method):
       initial_semantic=self.initial_semantic,
       width=self.width,
     )
-
-  @property
-  def adversary(self) -> adversary_lib.Adversary:
-    """The discriminator."""
-    return adversary_lib.of(self)
 
   def init(self, key: jax.Array, example: base.Batch) -> state_lib.TrainState:
     """See `base.Method.init`."""

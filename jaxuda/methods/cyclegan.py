@@ -1,8 +1,8 @@
 """CycleGAN: image translation between two domains without pairs.
 
 Zhu, Park, Isola, Efros, ICCV 2017 (https://arxiv.org/abs/1703.10593). It has no
-task network and is not evaluated: GIO-Ada's row cg trains on what its generator
-makes of the source, and so can any method, see `jaxuda.translate`.
+task network and is not evaluated: GIO-Ada's row cg trains on the source images
+that its generator transforms, and so can any method, see `jaxuda.translate`.
 
 Settings are those of the paper's text: least squares (section 4), lambda 10,
 halved discriminator losses, a pool of 50 images, Adam at 2e-4.
@@ -23,7 +23,7 @@ from jaxuda.step import parallel
 from jaxuda.step import rng
 from jaxuda.step import state as state_lib
 
-# Generator, the one back, the domain that it makes, the one it makes it of.
+# Generator, the one in the other direction, its output's domain, its input's.
 _DIRECTIONS = (
   ('gen', 'gen_back', 'target', 'source'),
   ('gen_back', 'gen', 'source', 'target'),
@@ -36,16 +36,16 @@ class Method(base.Method):
 
   Attributes:
     num_classes: not used.
-    network: of it the dtype and the rewrites alone are used.
-    optim: its fields for discriminators count, for all four networks.
+    network: only its dtype and rewrites are used.
+    optim: only its fields for discriminators are used, for all four networks.
     lambda_cycle: weight of the cycle losses, 10.
-    lambda_identity: weight of the identity losses (an image that is of the
-      target stays as it is): 5 for the paper's paintings, and its code's
-      default; 0, for other pairs, spares two passes.
+    lambda_identity: weight of the identity losses (a target image stays as it
+      is): 5 for the paper's paintings, and its code's default; 0, for other
+      pairs, spares two passes.
     gan: 'least_squares', or 'cross_entropy'.
     gen_width, gen_blocks, gen_residual, disc_width: see `methods.gio_ada`.
-    disc_factor: weight of each term of a discriminator, 1/2.
-    pool_size: images that each discriminator is shown again; 0 for none.
+    disc_factor: weight of a discriminator's loss, 1/2 in the paper.
+    pool_size: number of images that each discriminator is shown again.
   """
 
   optim: optim_lib.Options = translator_lib.ADAM
@@ -59,15 +59,12 @@ class Method(base.Method):
   disc_factor: float = 0.5
   pool_size: int = 50
 
+  generator = property(translator_lib.generator_of)
+
   @property
   def needs(self) -> dict[str, tuple[str, ...]]:
     """Images of both domains."""
     return {'source': ('image',), 'target': ('image',)}
-
-  @property
-  def generator(self) -> learner_lib.Learner:
-    """Either generator."""
-    return translator_lib.generator_of(self)
 
   @property
   def critic(self) -> translator_lib.Critic:
@@ -79,9 +76,7 @@ class Method(base.Method):
     keys = iter(jax.random.split(key, 4))
     nets = {}
     for name, _, domain, other in _DIRECTIONS:
-      nets[name] = translator_lib.create_generator(
-        next(keys), self.generator, 3
-      )
+      nets[name] = self.generator.create_for(next(keys), 3)
       size = example[other]['image'].shape[1:3]
       nets[f'disc_{domain}'] = self.critic.create(next(keys), 3, pooled=size)
     return state_lib.create(nets)
@@ -90,13 +85,14 @@ class Method(base.Method):
     """The pass of eq. 3 for both generators, and of the identity losses.
 
     Args:
-      params: of 'gen' and 'gen_back'.
-      batch_stats: none.
+      params: parameters of 'gen' and 'gen_back'.
+      batch_stats: {}, there are none.
       discs: parameters of 'disc_source' and 'disc_target'.
       images: 'source' and 'target', [B, H, W, 3] in -1..1.
 
     Returns:
-      As `learner.run_passes` wants it; the generated images by domain.
+      (losses, running statistics, generated images by domain), see
+      `learner.run_passes`.
     """
     losses, made = {}, {}
     for there, back, domain, other in _DIRECTIONS:

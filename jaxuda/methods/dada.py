@@ -56,6 +56,7 @@ class Method(base.Method):
   disc_width: int = 64
   statistics: learner_lib.Statistics = 'both'
 
+  adversary = property(adversary_lib.of)
   predict = base.predict_task
 
   def __post_init__(self):
@@ -82,11 +83,6 @@ class Method(base.Method):
       depth=bool(self.lambda_depth),
       fuse=self.fuse,
     )
-
-  @property
-  def adversary(self) -> adversary_lib.Adversary:
-    """The discriminator."""
-    return adversary_lib.of(self)
 
   def init(self, key: jax.Array, example: base.Batch) -> state_lib.TrainState:
     """See `base.Method.init`."""

@@ -51,14 +51,14 @@ class Method(base.Method):
     lambda_depth: weight of the source berHu loss of depth; 0: no depth branch.
     lambda_balance: weight of the branch-balance loss on the source; 0: no
       density branch.
-    lambda_balance_target: the same on the target.
+    lambda_balance_target: weight of that loss on the target.
     lambda_adv: weight of the adversarial loss on the target.
     align: what the discriminator sees: the named parts, multiplied.
     balance_transfer: let the balance loss reach the segmentation (through the
       mean density over the classes instead of the best one's) and, on the
       target, the depth.
     mask_wrong: the source's depth is 0 where the prediction is wrong.
-    mapping: of the density, see `ops.density.map_density`.
+    mapping: kind of map of the density, see `ops.density.map_density`.
     grid: 'index': places are pixel indices of the output grid, as in the
       official code, where all images have one size; 'scaled': they are brought
       to the grid of the mixtures.
@@ -96,6 +96,7 @@ class Method(base.Method):
   disc_width: int = 64
   statistics: learner_lib.Statistics = 'both'
 
+  adversary = property(adversary_lib.of)
   predict = base.predict_task
 
   def __post_init__(self):
@@ -119,12 +120,12 @@ class Method(base.Method):
 
   @property
   def parts(self) -> tuple[str, ...]:
-    """What the discriminator sees the product of: seg, depth, density."""
+    """The parts whose product the discriminator sees: seg, depth, density."""
     return () if self.align == 'none' else tuple(self.align.split('_'))
 
   @property
   def needs_mixtures(self) -> bool:
-    """Whether training reads the mixtures."""
+    """True if training reads the mixtures."""
     weights = self.balance_classes and not self.class_weights
     return bool(self.lambda_balance or weights)
 
@@ -154,11 +155,6 @@ class Method(base.Method):
       density=bool(self.lambda_balance),
     )
 
-  @property
-  def adversary(self) -> adversary_lib.Adversary:
-    """The discriminator."""
-    return adversary_lib.of(self)
-
   def init(self, key: jax.Array, example: base.Batch) -> state_lib.TrainState:
     """See `base.Method.init`."""
     task_key, disc_key = jax.random.split(key)
@@ -180,9 +176,9 @@ class Method(base.Method):
     return maps[0] if len(maps) == 1 else maps[0] * maps[1] if maps else None
 
   def balance_options(self, shape):
-    """What both balance losses are told, for outputs [B, h, w]."""
+    """Arguments of both balance losses, for outputs [B, h, w]."""
     m = self.read_mixtures()
-    dtype = jnp.promote_types(self.network.types['dtype'], jnp.float32)
+    dtype = jnp.promote_types(self.network.style.dtype, jnp.float32)
     scale = (1.0, 1.0)
     if self.grid == 'scaled':
       scale = tuple(
@@ -271,8 +267,8 @@ class Method(base.Method):
   ) -> dict[str, dict[str, jax.Array]]:
     """See `base.Method.pictures`.
 
-    Densities as the density branch has them, and as segmentation and depth give
-    them, which it is held against.
+    Densities from the density branch, and those from segmentation and depth
+    that the balance loss compares them with.
     """
     del key
     task = state.nets['task']
@@ -293,7 +289,7 @@ class Method(base.Method):
     return shown
 
   def _densities(self, out, arrays):
-    """The density branch's output, and what the balance loss compares it to."""
+    """The density branch's output, and the density that it should have."""
     if not self.lambda_balance:
       return {}
     density = out['density']

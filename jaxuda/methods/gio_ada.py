@@ -7,9 +7,9 @@ together (output level, section 3.3); all four networks are trained at once:
 
   L_seg + 0.1 L_depth + 0.1 L_input + 0.001 L_output        (eqs. 4 and 5).
 
-Nothing but the task's gradients and the guidance holds the content of an image:
+Only the task's gradients and the guidance preserve the content of an image:
 there is no cycle, identity or reconstruction loss. No official code exists.
-What the paper leaves open is a field here, and its docstring says so.
+Choices that the paper leaves open are fields here, marked "open".
 """
 
 import dataclasses
@@ -48,7 +48,7 @@ class Method(base.Method):
     transform: 'guided': the image transform network is trained with the task's
       gradients; 'frozen': it is a CycleGAN's, trained before, and stays as it
       is (row cg); 'none': the task network sees source images as they are.
-    input_label, input_depth: what the transform network sees beside the image:
+    input_label, input_depth: the transform network sees, beside the image,
       one-hot labels (C channels, all 0 where there is no label), depth (1).
     align: what the output discriminators see: 'joint': one sees softmax and
       depth (C + 1 channels); 'separate': one each; 'semantic', 'depth': one of
@@ -66,14 +66,15 @@ class Method(base.Method):
       the same, seeing less, see `translator.Architecture`.
     depth_encoding: open. How depth is brought to [0, 1], for the loss and as an
       input: 'linear' or 'inverse', see `ops.depth.Scale`.
-    depth_near, depth_far: metres that this clips to.
+    depth_near, depth_far: range in metres that depth is clipped to.
     decoder: 'aspp_l' (DeepLab's for VGG) or 'aspp', see `models.gio_ada`.
-    decoder_width, dropout: of 'aspp_l': 1024 and 1/2 in DeepLab.
+    decoder_width: channels of 'aspp_l', 1024 in DeepLab.
+    dropout: probability of dropout in 'aspp_l', 1/2 in DeepLab.
     gen_width, gen_blocks, gen_residual: see `models.generators.Generator`; 6
       blocks for small images.
-    disc_width: of the discriminators.
-    pool_size: images that the input discriminator is shown again. Open: none
-      here; CycleGAN has 50.
+    disc_width: channels of the discriminators' first layer.
+    pool_size: number of images that the input discriminator is shown again.
+      Open: 0 here, 50 in CycleGAN.
     statistics: which passes move the running statistics of a network with batch
       norms (VGG-16 has none), see `learner.run_passes`.
   """
@@ -167,9 +168,7 @@ class Method(base.Method):
     nets = {'task': self.learner.create(task_key, image)}
     if self.transform != 'none':
       extra = self.num_classes * self.input_label + self.input_depth
-      nets['gen'] = translator_lib.create_generator(
-        gen_key, self.generator, 3 + extra
-      )
+      nets['gen'] = self.generator.create_for(gen_key, 3 + extra)
     for (name, channels), disc_key in zip(
       self.disc_channels.items(), disc_keys, strict=True
     ):
@@ -179,16 +178,16 @@ class Method(base.Method):
 
   @property
   def depth_scale(self) -> depth_ops.Scale:
-    """How metres become what the depth loss compares, in [0, 1]."""
+    """The map from metres to the [0, 1] that the depth loss compares."""
     return depth_ops.Scale(
       encoding=self.depth_encoding, near=self.depth_near, far=self.depth_far
     )
 
   def transform_image(self, params: Any, source: Any) -> jax.Array:
-    """The source as the task network sees it: float [B, H, W, 3] in 0..255.
+    """Returns the source as the task network sees it: [B, H, W, 3] in 0..255.
 
     Args:
-      params: of the transform network; not used without one.
+      params: parameters of the transform network; not used without one.
       source: 'image' and, as they are used, 'label', 'depth', 'depth_valid'.
     """
     if self.transform == 'none':
@@ -228,11 +227,12 @@ class Method(base.Method):
       params: {'task': ..., 'gen': ...}, the latter where there is one.
       batch_stats: running statistics of the task network.
       discs: parameters of the discriminators by name.
-      source: of the batch.
-      key: of this step and device.
+      source: the batch's source.
+      key: random key of this step and device.
 
     Returns:
-      As `learner.run_passes` wants it; what the discriminators see.
+      (losses, running statistics, inputs of the discriminators), see
+      `learner.run_passes`.
     """
     image = self.transform_image(params.get('gen'), source)
     full, stats = self.learner.run(
@@ -284,7 +284,7 @@ class Method(base.Method):
       params, task.batch_stats, passes, statistics=self.statistics
     )
     nets['task'] = self.learner.update(task, grads['task'], batch_stats=stats)
-    # Of every discriminator: what is real to it, and what is not.
+    # The real and the fake input of every discriminator.
     pairs = {name: [x[name] for x in maps] for name in maps[-1]}
     if self.transform == 'guided':
       nets['gen'] = self.generator.update(nets['gen'], grads['gen'])

@@ -1,5 +1,7 @@
 """The networks of CorDA (Wang et al., ICCV 2021) and of its ablations."""
 
+import functools
+
 from flax import linen as nn
 import jax
 import jax.numpy as jnp
@@ -7,38 +9,23 @@ import jax.numpy as jnp
 from jaxuda.models import deeplab
 from jaxuda.models import layers
 from jaxuda.models import resnet
-from jaxuda.models import rewrites as rewrites_lib
 
 
 class Distillation(nn.Module):
-  """What one task takes from the other's features (eqs. 6 and 7).
+  """Features that one task takes from the other (eqs. 6 and 7).
 
   conv(other) * sigmoid(attention(other)), both 3x3 without bias, norm or
   activation; to be added to the task's own features.
   """
 
-  initializer: str = 'reference'
-  dtype: object = jnp.float32
-  param_dtype: object = jnp.float32
-  rewrites: rewrites_lib.Rewrites = rewrites_lib.Rewrites()
+  style: layers.Style = layers.Style()
 
   @nn.compact
   def __call__(self, other: jax.Array) -> tuple[jax.Array, jax.Array]:
     """Returns (what is added, the attention in 0..1), both [B, h, w, K]."""
-
-    def conv(name):
-      return layers.Conv(
-        other.shape[-1],
-        3,
-        initializer=self.initializer,
-        dtype=self.dtype,
-        param_dtype=self.param_dtype,
-        rewrites=self.rewrites,
-        name=name,
-      )
-
-    attention = nn.sigmoid(conv('attention')(other))
-    return conv('conv')(other) * attention, attention
+    conv = functools.partial(layers.Conv, other.shape[-1], 3, style=self.style)
+    attention = nn.sigmoid(conv(name='attention')(other))
+    return conv(name='conv')(other) * attention, attention
 
 
 class CorDA(nn.Module):
@@ -87,14 +74,11 @@ class CorDA(nn.Module):
       branch. Without distillation 'logits' and 'depth' alone.
     """
     _, features = deeplab.run_backbone(self.options, image, train=train)
-    if self.structure == 'simple_aux':
-      return {
-        'logits': self._aspp(features, self.classes, 'semantic'),
-        'depth': self._aspp(features, 1, 'depth'),
-      }
-    semantic = self._bottlenecks(features, 'semantic', train)
-    depth = self._bottlenecks(features, 'depth', train)
-    if self.structure == 'no_attention':
+    semantic = depth = features
+    if self.structure != 'simple_aux':
+      semantic = self._bottlenecks(features, 'semantic', train)
+      depth = self._bottlenecks(features, 'depth', train)
+    if self.structure != 'full':
       return {
         'logits': self._aspp(semantic, self.classes, 'semantic'),
         'depth': self._aspp(depth, 1, 'depth'),
@@ -116,20 +100,15 @@ class CorDA(nn.Module):
       'logits': self._aspp(semantic, self.classes, 'semantic'),
       'depth': self._aspp(depth, 1, 'depth'),
       'depth_source': self._aspp(depth, 1, 'depth_source'),
-      'attention': _widen(jnp.mean(attention, -1)),
+      'attention': layers.widen(jnp.mean(attention, -1)),
     }
 
   def _bottlenecks(self, x, task, train):
     o = self.options
-
-    def conv(features, kernel, **kwargs):
-      return layers.Conv(features, kernel, **self.options.common, **kwargs)
-
-    def norm(name):
-      return layers.BatchNorm(
-        mode=o.norm, train_affine=True, name=name, **o.types
-      )
-
+    conv = functools.partial(layers.Conv, style=o.style)
+    norm = functools.partial(
+      layers.BatchNorm, mode=o.norm, train_affine=True, style=o.style
+    )
     for index in range(2):
       x = resnet.Bottleneck(
         planes=self.width // 4,
@@ -139,17 +118,17 @@ class CorDA(nn.Module):
         project=index == 0,
         conv=conv,
         norm=norm,
-        barriers=o.rewrites.barriers,
+        barriers=o.style.rewrites.barriers,
         name=f'bottleneck_{task}_{index}',
       )(x, train)
     return x
 
   def _distill(self, x, name):
-    return Distillation(name=name, **self.options.common)(x)
+    return Distillation(style=self.options.style, name=name)(x)
 
   def _head(self, x, channels, name):
     y = layers.Conv(
-      channels, 1, use_bias=True, name=name, **self.options.common
+      channels, 1, use_bias=True, style=self.options.style, name=name
     )(x)
     return self._output(y, name)
 
@@ -157,11 +136,7 @@ class CorDA(nn.Module):
     return self._output(deeplab.run_aspp(self.options, x, channels, name), name)
 
   def _output(self, y, name):
-    y = _widen(y)
+    y = layers.widen(y)
     if 'depth' in name:
       y = self.options.depth_scale * y[..., 0]
     return y
-
-
-def _widen(x):
-  return x.astype(jnp.promote_types(x.dtype, jnp.float32))

@@ -1,4 +1,4 @@
-"""DeepLab-v2 networks of ADVENT, DADA and DepDis, and their common options."""
+"""The DeepLab-v2 networks of ADVENT, DADA and DepDis, and their options."""
 
 from collections.abc import Callable, Sequence
 import dataclasses
@@ -10,6 +10,7 @@ import jax.numpy as jnp
 
 from jaxuda import errors
 from jaxuda.models import heads
+from jaxuda.models import layers
 from jaxuda.models import resnet
 from jaxuda.models import rewrites as rewrites_lib
 from jaxuda.models import vgg
@@ -23,7 +24,7 @@ Size = Sequence[int] | Literal['grid'] | None
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Options:
-  """How any of the networks is built and run. Changes numbers unless said.
+  """Options of how a network is built and run (`config.network`).
 
   Attributes:
     backbone: 'resnet101' (all papers but GIO-Ada), 'resnet50', 'resnet_small'
@@ -38,13 +39,13 @@ class Options:
     init: kernel initialiser: 'reference' N(0, 0.01), 'he' or 'torch'.
     rates: dilations of the ASPP heads.
     active_rates: how many of them act, from the first; 0 for all.
-    depth_scale: what the depth block's output is multiplied by, and the density
-      block's, 1 in the official code, see `heads.DepthBlock`.
+    depth_scale: factor of the outputs of the depth and the density block, 1 in
+      the official code, see `heads.DepthBlock`.
     image_order: 'bgr' (Caffe weights, all papers) or 'rgb'.
     image_mean: subtracted, per channel, in that order, range 0..255.
     image_scale: multiplied after that.
-    dtype: what the layers compute in; parameters, statistics and losses stay
-      in float32 (float64 keeps everything in float64).
+    dtype: type that the layers compute in; parameters, statistics and losses
+      stay in float32 (float64 keeps everything in float64).
     remat: recompute each block in the backward pass: half the memory, a third
       more operations, the same numbers.
     dot_1x1, dot_wgrad, barriers, aspp_dot: exact rewrites, see
@@ -83,24 +84,18 @@ class Options:
       )
 
   @property
-  def types(self) -> dict[str, Any]:
-    """Keyword arguments dtype and param_dtype of a module."""
-    param = jnp.float64 if self.dtype == 'float64' else jnp.float32
-    return {'dtype': jnp.dtype(self.dtype), 'param_dtype': param}
-
-  @property
-  def common(self) -> dict[str, Any]:
-    """What every part of a network is told: `types`, rewrites, initialiser."""
-    return {'initializer': self.init, 'rewrites': self.rewrites, **self.types}
-
-  @property
-  def rewrites(self) -> rewrites_lib.Rewrites:
-    """The switched-on rewrites."""
-    return rewrites_lib.Rewrites(
-      **{
-        field.name: getattr(self, field.name)
-        for field in dataclasses.fields(rewrites_lib.Rewrites)
-      }
+  def style(self) -> layers.Style:
+    """The style of all layers."""
+    return layers.Style(
+      initializer=self.init,
+      dtype=jnp.dtype(self.dtype),
+      param_dtype=jnp.float64 if self.dtype == 'float64' else jnp.float32,
+      rewrites=rewrites_lib.Rewrites(
+        dot_1x1=self.dot_1x1,
+        dot_wgrad=self.dot_wgrad,
+        barriers=self.barriers,
+        aspp_dot=self.aspp_dot,
+      ),
     )
 
 
@@ -111,7 +106,7 @@ def normalize(options: Options, image: jax.Array) -> jax.Array:
     order=options.image_order,
     mean=options.image_mean,
     scale=options.image_scale,
-    dtype=options.types['dtype'],
+    dtype=options.style.dtype,
   )
 
 
@@ -123,7 +118,7 @@ def run_backbone(
   To be called inside the module's `__call__`.
 
   Args:
-    options: of the network.
+    options: options of the network.
     image: [B, H, W, 3] uint8 or float RGB in 0..255.
     train: use batch statistics and move the running ones.
 
@@ -137,8 +132,8 @@ def run_backbone(
     train_affine=o.train_affine,
     stride_at=o.stride_at,
     remat=o.remat,
+    style=o.style,
     name='backbone',
-    **o.common,
   )(normalize(o, image), train=train)
 
 
@@ -153,10 +148,10 @@ def run_aspp(
     channels,
     rates=options.rates,
     active=options.active_rates or None,
+    style=options.style,
     name=name,
-    **options.common,
   )(features)
-  return y.astype(jnp.promote_types(y.dtype, jnp.float32))
+  return layers.widen(y)
 
 
 class DeepLab(nn.Module):
@@ -206,12 +201,12 @@ class DeepLab(nn.Module):
         decode=self.fuse,
         scale=o.depth_scale,
         prefix='enc5' if self.density else 'enc4',
+        style=o.style,
         name='depth',
-        **o.common,
       )(stage4)
     if self.density:
       outputs['density'], _ = heads.DepthBlock(
-        decode=False, scale=o.depth_scale, name='density', **o.common
+        decode=False, scale=o.depth_scale, style=o.style, name='density'
       )(stage4)
     if self.fuse:
       stage4 = stage4 * factor
@@ -232,18 +227,19 @@ def run(
 
   Args:
     module: a network such as `DeepLab`.
-    params: its parameters.
-    batch_stats: its running statistics before this pass; {} without norms.
+    params: parameters of the network.
+    batch_stats: running statistics before this pass; {} without norms.
     image: [B, H, W, 3] RGB in 0..255.
     train: whether batch statistics are used and the running ones moved.
-    dropout_key: of a training pass of a network with dropout.
+    dropout_key: key of a training pass, for a network with dropout.
   """
   variables = {'params': params, 'batch_stats': batch_stats}
-  if not train:
-    return module.apply(variables, image, train=False), batch_stats
-  rngs = {} if dropout_key is None else {'dropout': dropout_key}
   outputs, moved = module.apply(
-    variables, image, train=True, mutable=['batch_stats'], rngs=rngs
+    variables,
+    image,
+    train=train,
+    mutable=['batch_stats'] if train else [],
+    rngs={} if dropout_key is None else {'dropout': dropout_key},
   )
   return outputs, moved.get('batch_stats', batch_stats)
 
@@ -259,12 +255,12 @@ def predict(
   """Full-resolution outputs of a network with its running statistics.
 
   Args:
-    module: a `DeepLab`.
-    net: its `state.Net`: anything with params and batch_stats.
+    module: a network such as `DeepLab`.
+    net: its `state.Net`, or anything with params and batch_stats.
     image: [B, H, W, 3] RGB in 0..255.
     size: (h, w) of the outputs; that of the image if None; 'grid': they stay at
       the network's resolution.
-    restore: what the depth output says -> metres.
+    restore: the depth output's values -> metres.
 
   Returns:
     'logits' [B, h, w, C], and 'depth' [B, h, w] metres where there is a depth

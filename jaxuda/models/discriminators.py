@@ -1,13 +1,30 @@
-"""Discriminators that say of every patch which domain it is of."""
+"""Discriminators that tell for every patch which domain it is from."""
 
-from typing import Any
+import dataclasses
 
 from flax import linen as nn
 import jax
-import jax.numpy as jnp
 
 from jaxuda.models import layers
 from jaxuda.models import rewrites as rewrites_lib
+
+
+def _conv(x, features, index, style, *, initializer, stride=2):
+  """The 4x4 convolution `conv<index>` with bias and padding 1."""
+  style = dataclasses.replace(
+    style,
+    initializer=initializer,
+    rewrites=rewrites_lib.Rewrites(barriers=False),
+  )
+  return layers.Conv(
+    features,
+    4,
+    stride=stride,
+    padding=1,
+    use_bias=True,
+    style=style,
+    name=f'conv{index}',
+  )(x)
 
 
 class FcDiscriminator(nn.Module):
@@ -21,34 +38,23 @@ class FcDiscriminator(nn.Module):
   Attributes:
     width: channels of the first layer; then 2, 4 and 8 times that. 64 in the
       references (2,778,049 parameters at C = 16).
-    depth: convolutions; 5 in the references, whose logits see 94x94 pixels
-      each. Those of 3 see 22x22.
+    depth: number of convolutions; 5 in the references, whose logits see 94x94
+      pixels each. Those of 3 see 22x22.
+    style: only its types are used.
   """
 
   width: int = 64
   depth: int = 5
-  dtype: Any = jnp.float32
-  param_dtype: Any = jnp.float32
+  style: layers.Style = layers.Style()
 
   @nn.compact
   def __call__(self, x: jax.Array) -> jax.Array:
     widths = [self.width * 2**i for i in range(self.depth - 1)] + [1]
     for i, features in enumerate(widths):
-      x = layers.Conv(
-        features,
-        4,
-        stride=2,
-        padding=1,
-        use_bias=True,
-        initializer='torch',
-        dtype=self.dtype,
-        param_dtype=self.param_dtype,
-        rewrites=rewrites_lib.Rewrites(barriers=False),
-        name=f'conv{i}',
-      )(x)
+      x = _conv(x, features, i, self.style, initializer='torch')
       if i < self.depth - 1:
         x = nn.leaky_relu(x, 0.2)
-    return x.astype(jnp.promote_types(x.dtype, jnp.float32))
+    return layers.widen(x)
 
 
 class PatchDiscriminator(nn.Module):
@@ -61,30 +67,20 @@ class PatchDiscriminator(nn.Module):
 
   Attributes:
     width: channels of the first layer; then 2, 4 and 8 times that.
+    style: only its types are used.
   """
 
   width: int = 64
-  dtype: Any = jnp.float32
-  param_dtype: Any = jnp.float32
+  style: layers.Style = layers.Style()
 
   @nn.compact
   def __call__(self, x: jax.Array) -> jax.Array:
     widths = [self.width * factor for factor in (1, 2, 4, 8)] + [1]
     for i, features in enumerate(widths):
-      x = layers.Conv(
-        features,
-        4,
-        stride=2 if i < 3 else 1,
-        padding=1,
-        use_bias=True,
-        initializer='gan',
-        dtype=self.dtype,
-        param_dtype=self.param_dtype,
-        rewrites=rewrites_lib.Rewrites(barriers=False),
-        name=f'conv{i}',
-      )(x)
+      stride = 2 if i < 3 else 1
+      x = _conv(x, features, i, self.style, initializer='gan', stride=stride)
       if 0 < i < 4:
         x = layers.instance_norm(x)
       if i < 4:
         x = nn.leaky_relu(x, 0.2)
-    return x.astype(jnp.promote_types(x.dtype, jnp.float32))
+    return layers.widen(x)

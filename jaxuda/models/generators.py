@@ -4,7 +4,7 @@ Zhu et al., ICCV 2017 (https://arxiv.org/abs/1703.10593), after Johnson et al.,
 ECCV 2016. GIO-Ada (Chen et al., CVPR 2019) feeds it labels and depth, too.
 """
 
-from typing import Any
+import dataclasses
 
 from flax import linen as nn
 import jax
@@ -24,33 +24,27 @@ class ConvTranspose(nn.Module):
 
   Attributes:
     features: output channels.
+    style: see `layers.Style`; the kernel starts from N(0, 0.02) whatever it
+      says.
   """
 
   features: int
-  dtype: Any = jnp.float32
-  param_dtype: Any = jnp.float32
-  rewrites: rewrites_lib.Rewrites = rewrites_lib.Rewrites()
+  style: layers.Style = layers.Style()
 
   @nn.compact
   def __call__(self, x: jax.Array) -> jax.Array:
-    channels = x.shape[-1]
+    channels, style = x.shape[-1], self.style
     kernel = self.param(
       'kernel',
       layers.kernel_init('gan'),
       (3, 3, self.features, channels),
-      self.param_dtype,
+      style.param_dtype,
     )
-    bias = self.param(
-      'bias',
-      layers.torch_default_init(9 * self.features),
-      (self.features,),
-      self.param_dtype,
-    )
-    kernel = kernel.astype(self.dtype).transpose(0, 1, 3, 2)
-    upsample = _upsample_dot if self.rewrites.aspp_dot else _upsample_conv
-    y = upsample(x.astype(self.dtype), kernel)
-    y = y + bias.astype(self.dtype).reshape(1, 1, 1, -1)
-    return rewrites_lib.barrier_cotangent(y) if self.rewrites.barriers else y
+    init = layers.torch_default_init(9 * self.features)
+    bias = self.param('bias', init, (self.features,), style.param_dtype)
+    kernel = kernel.astype(style.dtype).transpose(0, 1, 3, 2)
+    upsample = _upsample_dot if style.rewrites.aspp_dot else _upsample_conv
+    return layers.add_bias(upsample(x.astype(style.dtype), kernel), bias, style)
 
 
 def _upsample_conv(x, kernel):
@@ -115,35 +109,22 @@ class Generator(nn.Module):
   width: int = 64
   blocks: int = 9
   residual: float = 0.0
-  dtype: Any = jnp.float32
-  param_dtype: Any = jnp.float32
-  rewrites: rewrites_lib.Rewrites = rewrites_lib.Rewrites()
+  style: layers.Style = layers.Style()
 
   @nn.compact
   def __call__(self, x: jax.Array) -> jax.Array:
     height, width = x.shape[1:3]
     pads = [(0, 0), (0, -height % 4), (0, -width % 4), (0, 0)]
-    types = {
-      'dtype': self.dtype,
-      'param_dtype': self.param_dtype,
-      'rewrites': self.rewrites,
-    }
 
     def conv(y, features, kernel, name, initializer='gan', **kwargs):
-      return layers.Conv(
-        features,
-        kernel,
-        use_bias=True,
-        initializer=initializer,
-        name=name,
-        **types,
-        **kwargs,
-      )(y)
+      style = dataclasses.replace(self.style, initializer=initializer)
+      kwargs |= {'use_bias': True, 'style': style, 'name': name}
+      return layers.Conv(features, kernel, **kwargs)(y)
 
     def hold(y):
-      return lax.optimization_barrier(y) if self.rewrites.barriers else y
+      return lax.optimization_barrier(y) if self.style.rewrites.barriers else y
 
-    y = jnp.pad(x, pads, mode='reflect').astype(self.dtype)
+    y = jnp.pad(x, pads, mode='reflect').astype(self.style.dtype)
     y = conv(pad_reflected(y, 3), self.width, 7, 'stem', padding=0)
     y = nn.relu(layers.instance_norm(y))
     for i in range(2):
@@ -160,11 +141,11 @@ class Generator(nn.Module):
       if self.residual:
         y = conv(jnp.repeat(jnp.repeat(y, 2, 1), 2, 2), features, 3, name)
       else:
-        y = ConvTranspose(features, name=name, **types)(y)
+        y = ConvTranspose(features, style=self.style, name=name)(y)
       y = nn.relu(layers.instance_norm(y))
     last = 'zeros' if self.residual else 'gan'
     y = conv(pad_reflected(y, 3), 3, 7, 'head', last, padding=0)
-    y = y.astype(jnp.promote_types(y.dtype, jnp.float32))[:, :height, :width]
+    y = layers.widen(y)[:, :height, :width]
     if self.residual:
       y = self.residual * jnp.tanh(y / self.residual)
       y = y + jnp.arctanh(0.99 * x[..., :3].astype(y.dtype))

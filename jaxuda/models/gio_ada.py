@@ -1,6 +1,7 @@
 """The task network of GIO-Ada (Chen et al., CVPR 2019): semantics and depth."""
 
 from collections.abc import Mapping
+import dataclasses
 
 from flax import linen as nn
 import jax
@@ -10,7 +11,7 @@ from jaxuda.models import deeplab
 from jaxuda.models import layers
 from jaxuda.models import vgg
 
-# What is aligned -> the discriminators and which outputs each of them sees.
+# What is aligned -> the discriminators, and the outputs that each of them sees.
 ALIGNMENTS = {
   'joint': {'disc_output': ('semantic', 'depth')},
   'separate': {'disc_semantic': ('semantic',), 'disc_depth': ('depth',)},
@@ -51,13 +52,13 @@ class AsppL(nn.Module):
           kernel,
           dilation=dilation,
           use_bias=True,
+          style=o.style,
           name=f'{name}_{i}',
-          **o.common,
         )(y)
         y = nn.Dropout(self.dropout, deterministic=not train)(nn.relu(y))
-      score = {**o.common, 'initializer': 'reference'}
+      style = dataclasses.replace(o.style, initializer='reference')
       total = total + layers.Conv(
-        self.features, 1, use_bias=True, name=f'fc8_{i}', **score
+        self.features, 1, use_bias=True, style=style, name=f'fc8_{i}'
       )(y)
     return total
 
@@ -75,7 +76,7 @@ class GioAda(nn.Module):
     decoder: 'aspp_l': `AsppL`, DeepLab's for VGG; 'aspp': plain dilated
       convolutions, summed, DeepLab's for ResNet, and AdaptSegNet's for its VGG.
     width: channels of ASPP-L's fc6 and fc7.
-    dropout: of ASPP-L.
+    dropout: probability of dropout in ASPP-L.
   """
 
   classes: int
@@ -111,7 +112,7 @@ class GioAda(nn.Module):
     if o.backbone not in vgg.SIZES:
       return deeplab.run_backbone(o, image, train=train)[1]
     network = vgg.Vgg(
-      size=o.backbone, remat=o.remat, name='backbone', **o.common
+      size=o.backbone, remat=o.remat, style=o.style, name='backbone'
     )
     return network(deeplab.normalize(o, image))
 
@@ -122,13 +123,13 @@ class GioAda(nn.Module):
     y = AsppL(
       channels, options=o, width=self.width, dropout=self.dropout, name=name
     )(x, train=train)
-    return y.astype(jnp.promote_types(y.dtype, jnp.float32))
+    return layers.widen(y)
 
 
 def align_maps(
   full: Mapping[str, jax.Array], *, align: str
 ) -> dict[str, jax.Array]:
-  """What each output discriminator sees.
+  """Returns the input of each output discriminator.
 
   Args:
     full: 'logits' [B, H, W, C] and 'depth' [B, H, W].

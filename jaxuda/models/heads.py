@@ -1,7 +1,7 @@
 """Decoders on top of a backbone: ASPP, and DADA's depth block."""
 
 from collections.abc import Sequence
-from typing import Any
+import functools
 
 from flax import linen as nn
 import jax
@@ -28,52 +28,40 @@ class Aspp(nn.Module):
   features: int
   rates: Sequence[int] = (6, 12, 18, 24)
   active: int | None = None
-  initializer: str = 'reference'
-  dtype: Any = jnp.float32
-  param_dtype: Any = jnp.float32
-  rewrites: rewrites_lib.Rewrites = rewrites_lib.Rewrites()
+  style: layers.Style = layers.Style()
 
   @nn.compact
   def __call__(self, x: jax.Array) -> jax.Array:
-    channels = x.shape[-1]
-    kernels, biases = [], []
-    for i in range(len(self.rates)):
-      kernels.append(
-        self.param(
-          f'conv{i}_kernel',
-          layers.kernel_init(self.initializer),
-          (3, 3, channels, self.features),
-          self.param_dtype,
-        )
-      )
-      biases.append(
-        self.param(
-          f'conv{i}_bias',
-          layers.torch_default_init(9 * channels),
-          (self.features,),
-          self.param_dtype,
-        )
-      )
+    channels, style = x.shape[-1], self.style
+    shapes = {
+      'kernel': (3, 3, channels, self.features),
+      'bias': (self.features,),
+    }
+    inits = {
+      'kernel': layers.kernel_init(style.initializer),
+      'bias': layers.torch_default_init(9 * channels),
+    }
+    dilated = [
+      [
+        self.param(f'conv{i}_{leaf}', init, shapes[leaf], style.param_dtype)
+        for leaf, init in inits.items()
+      ]
+      for i in range(len(self.rates))
+    ]
+    kernels, biases = zip(*dilated, strict=True)
     active = len(self.rates) if self.active is None else self.active
-    kernels = [k.astype(self.dtype) for k in kernels[:active]]
-    bias = sum(b.astype(self.dtype) for b in biases[:active])
-    pyramid = _pyramid_dot if self.rewrites.aspp_dot else _pyramid_conv
-    y = pyramid(x.astype(self.dtype), kernels, self.rates[:active])
-    y = y + bias.reshape(1, 1, 1, -1)
-    return rewrites_lib.barrier_cotangent(y) if self.rewrites.barriers else y
+    kernels = [k.astype(style.dtype) for k in kernels[:active]]
+    bias = sum(b.astype(style.dtype) for b in biases[:active])
+    pyramid = _pyramid_dot if style.rewrites.aspp_dot else _pyramid_conv
+    y = pyramid(x.astype(style.dtype), kernels, self.rates[:active])
+    return layers.add_bias(y, bias, style)
 
 
 def _pyramid_conv(x, kernels, rates):
   """The sum of dilated convolutions, one by one."""
+  options = {'stride': 1, 'rewrites': rewrites_lib.NONE}
   return sum(
-    lax.conv_general_dilated(
-      x,
-      kernel,
-      (1, 1),
-      [(rate, rate)] * 2,
-      rhs_dilation=(rate, rate),
-      dimension_numbers=('NHWC', 'HWIO', 'NHWC'),
-    )
+    rewrites_lib.conv(x, kernel, dilation=rate, padding=rate, **options)
     for kernel, rate in zip(kernels, rates, strict=True)
   )
 
@@ -115,43 +103,27 @@ class DepthBlock(nn.Module):
 
   Attributes:
     decode: whether the way back is built.
-    scale: multiplies the mean; 1 in the official code. Inverse depths reach the
-      hundreds, and the decoded features grow with them; a scale lets the
-      channels of a network trained from scratch stay of order one.
-    prefix: of the convolutions' names: 'enc4', or 'enc5' for the second block
-      of Depth Distribution's network.
+    scale: factor of the mean; 1 in the official code. Inverse depths reach the
+      hundreds, and the decoded features grow with them; a scale keeps the
+      channels of a network that is trained from scratch of order one.
+    prefix: prefix of the convolutions' names: 'enc4', or 'enc5' for the second
+      block of Depth Distribution's network.
   """
 
   decode: bool = True
   scale: float = 1.0
   prefix: str = 'enc4'
-  initializer: str = 'reference'
-  dtype: Any = jnp.float32
-  param_dtype: Any = jnp.float32
-  rewrites: rewrites_lib.Rewrites = rewrites_lib.Rewrites()
+  style: layers.Style = layers.Style()
 
   @nn.compact
   def __call__(self, x: jax.Array) -> tuple[jax.Array, jax.Array | None]:
     """Returns (depth [B, h, w] in inverse depth units, factor or None)."""
-
-    def conv(features, kernel, name):
-      return layers.Conv(
-        features,
-        kernel,
-        use_bias=True,
-        initializer=self.initializer,
-        dtype=self.dtype,
-        param_dtype=self.param_dtype,
-        rewrites=self.rewrites,
-        name=name,
-      )
-
+    conv = functools.partial(layers.Conv, use_bias=True, style=self.style)
     channels = x.shape[-1]
-    y = nn.relu(conv(channels // 4, 1, f'{self.prefix}_1')(x))
-    y = nn.relu(conv(channels // 4, 3, f'{self.prefix}_2')(y))
-    y = conv(channels // 16, 1, f'{self.prefix}_3')(y)
-    depth = jnp.mean(y.astype(jnp.promote_types(y.dtype, jnp.float32)), -1)
-    depth = self.scale * depth
+    y = nn.relu(conv(channels // 4, 1, name=f'{self.prefix}_1')(x))
+    y = nn.relu(conv(channels // 4, 3, name=f'{self.prefix}_2')(y))
+    y = conv(channels // 16, 1, name=f'{self.prefix}_3')(y)
+    depth = self.scale * jnp.mean(layers.widen(y), -1)
     if not self.decode:
       return depth, None
-    return depth, nn.relu(conv(channels, 1, 'dec4')(y))
+    return depth, nn.relu(conv(channels, 1, name='dec4')(y))

@@ -1,6 +1,7 @@
 """Convolution, normalisation and pooling as the reference networks run them."""
 
 from collections.abc import Callable
+import dataclasses
 import math
 from typing import Any
 
@@ -11,6 +12,34 @@ import jax.numpy as jnp
 
 from jaxuda.models import rewrites as rewrites_lib
 from jaxuda.step import parallel
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Style:
+  """Initialiser, types and rewrites of the layers of a network.
+
+  Attributes:
+    initializer: name of the kernels' initialiser, see `kernel_init`.
+    dtype: type that the layers compute in.
+    param_dtype: type of parameters and running statistics.
+    rewrites: which exact rewrites are on.
+  """
+
+  initializer: str = 'reference'
+  dtype: Any = jnp.float32
+  param_dtype: Any = jnp.float32
+  rewrites: rewrites_lib.Rewrites = rewrites_lib.Rewrites()
+
+
+def widen(x: jax.Array) -> jax.Array:
+  """Returns x in float32 or better."""
+  return x.astype(jnp.promote_types(x.dtype, jnp.float32))
+
+
+def add_bias(y: jax.Array, bias: jax.Array, style: Style) -> jax.Array:
+  """Ends a layer: adds the bias [C] to y [B, H, W, C]."""
+  y = y + bias.astype(style.dtype).reshape(1, 1, 1, -1)
+  return rewrites_lib.barrier_cotangent(y) if style.rewrites.barriers else y
 
 
 def torch_default_init(fan_in: int) -> Callable[..., jax.Array]:
@@ -33,16 +62,14 @@ def kernel_init(name: str) -> Callable[..., jax.Array]:
       N(0, 0.02); 'torch' for PyTorch's default uniform(+-1/sqrt(fan_in));
       'zeros'.
   """
-  if name == 'reference':
-    return nn.initializers.normal(0.01)
-  if name == 'gan':
-    return nn.initializers.normal(0.02)
-  if name == 'zeros':
-    return nn.initializers.zeros
-  if name == 'he':
-    return nn.initializers.he_normal()
-  # variance_scaling with scale 1/3: the bound sqrt(3 * (1/3) / fan_in).
-  return nn.initializers.variance_scaling(1 / 3, 'fan_in', 'uniform')
+  return {
+    'reference': nn.initializers.normal(0.01),
+    'gan': nn.initializers.normal(0.02),
+    'zeros': nn.initializers.zeros,
+    'he': nn.initializers.he_normal(),
+    # With scale 1/3: the bound sqrt(3 * (1/3) / fan_in).
+    'torch': nn.initializers.variance_scaling(1 / 3, 'fan_in', 'uniform'),
+  }[name]
 
 
 class Conv(nn.Module):
@@ -56,8 +83,7 @@ class Conv(nn.Module):
     padding: zeros on each side; None for `dilation * (kernel - 1) / 2`.
     use_bias: whether a bias is added. It starts uniform in
       +-1/sqrt(fan_in), PyTorch's default, which the references keep.
-    initializer: name of the kernel's initialiser, see `kernel_init`.
-    dtype: what it computes in; parameters are kept in `param_dtype`.
+    style: see `Style`.
   """
 
   features: int
@@ -66,41 +92,33 @@ class Conv(nn.Module):
   dilation: int = 1
   padding: int | None = None
   use_bias: bool = False
-  initializer: str = 'reference'
-  dtype: Any = jnp.float32
-  param_dtype: Any = jnp.float32
-  rewrites: rewrites_lib.Rewrites = rewrites_lib.Rewrites()
+  style: Style = Style()
 
   @nn.compact
   def __call__(self, x: jax.Array) -> jax.Array:
-    k, s = self.kernel, self.stride
+    k, style = self.kernel, self.style
     kernel = self.param(
       'kernel',
-      kernel_init(self.initializer),
+      kernel_init(style.initializer),
       (k, k, x.shape[-1], self.features),
-      self.param_dtype,
+      style.param_dtype,
     )
-    x, kernel = x.astype(self.dtype), kernel.astype(self.dtype)
     padding = self.padding
     if padding is None:
       padding = self.dilation * (k - 1) // 2
     y = rewrites_lib.conv(
-      x,
-      kernel,
-      stride=s,
+      x.astype(style.dtype),
+      kernel.astype(style.dtype),
+      stride=self.stride,
       dilation=self.dilation,
       padding=padding,
-      rewrites=self.rewrites,
+      rewrites=style.rewrites,
     )
     if self.use_bias:
-      bias = self.param(
-        'bias',
-        torch_default_init(k * k * x.shape[-1]),
-        (self.features,),
-        self.param_dtype,
-      )
-      y = y + bias.astype(self.dtype).reshape(1, 1, 1, -1)
-    return rewrites_lib.barrier_cotangent(y) if self.rewrites.barriers else y
+      init = torch_default_init(k * k * x.shape[-1])
+      bias = self.param('bias', init, (self.features,), style.param_dtype)
+      return add_bias(y, bias, style)
+    return rewrites_lib.barrier_cotangent(y) if style.rewrites.barriers else y
 
 
 class BatchNorm(nn.Module):
@@ -118,22 +136,22 @@ class BatchNorm(nn.Module):
       them.
     momentum: weight of the new statistics in the running ones.
     epsilon: added to the variance.
+    style: see `Style`.
   """
 
   mode: str = 'batch'
   train_affine: bool = False
   momentum: float = 0.1
   epsilon: float = 1e-5
-  dtype: Any = jnp.float32
-  param_dtype: Any = jnp.float32
+  style: Style = Style()
 
   @nn.compact
   def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
-    shape = (x.shape[-1],)
-    scale = self.param('scale', nn.initializers.ones, shape, self.param_dtype)
-    bias = self.param('bias', nn.initializers.zeros, shape, self.param_dtype)
+    shape, dtype = (x.shape[-1],), self.style.param_dtype
+    scale = self.param('scale', nn.initializers.ones, shape, dtype)
+    bias = self.param('bias', nn.initializers.zeros, shape, dtype)
     running = {
-      name: self.variable('batch_stats', name, fill, shape, self.param_dtype)
+      name: self.variable('batch_stats', name, fill, shape, dtype)
       for name, fill in (('mean', jnp.zeros), ('var', jnp.ones))
     }
     if not self.train_affine:
@@ -145,11 +163,11 @@ class BatchNorm(nn.Module):
     factor = scale * lax.rsqrt(var + self.epsilon)
     shift = bias - mean * factor
     y = x.astype(factor.dtype) * factor.reshape(1, 1, 1, -1)
-    return (y + shift.reshape(1, 1, 1, -1)).astype(self.dtype)
+    return (y + shift.reshape(1, 1, 1, -1)).astype(self.style.dtype)
 
   def _batch_statistics(self, x, running):
     """Returns mean and biased variance, and moves the running ones."""
-    x = x.astype(jnp.promote_types(x.dtype, jnp.float32))
+    x = widen(x)
     mean = jnp.mean(x, (0, 1, 2))
     square = jnp.mean(lax.square(x), (0, 1, 2))
     count = x.size // x.shape[-1]
@@ -195,7 +213,7 @@ def instance_norm(x: jax.Array, *, epsilon: float = 1e-5) -> jax.Array:
   Returns:
     [B, H, W, C] in x's dtype; the arithmetic is in float32 or better.
   """
-  wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))
+  wide = widen(x)
   centred = wide - jnp.mean(wide, (1, 2), keepdims=True)
   var = jnp.mean(lax.square(centred), (1, 2), keepdims=True)
   return (centred * lax.rsqrt(var + epsilon)).astype(x.dtype)

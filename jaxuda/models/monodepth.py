@@ -7,6 +7,7 @@ scales; and a pose network, the same encoder on two images.
 
 from collections.abc import Sequence
 import dataclasses
+import functools
 
 from flax import linen as nn
 import jax
@@ -21,35 +22,24 @@ STRIDE = 32
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Size:
-  """Widths of a network.
+  """Widths of a network; by default those of the paper.
 
   Attributes:
-    blocks: basic blocks per stage.
+    blocks: number of basic blocks of each stage.
     widths: channels of the stem and of the four stages.
     decoder: channels of the decoder at full resolution, a half, a quarter ...
     pose: channels of the pose decoder.
   """
 
   blocks: Sequence[int]
-  widths: Sequence[int]
-  decoder: Sequence[int]
-  pose: int
+  widths: Sequence[int] = (64, 64, 128, 256, 512)
+  decoder: Sequence[int] = (16, 32, 64, 128, 256)
+  pose: int = 256
 
 
 SIZES = {
-  # The paper's.
-  'resnet18': Size(
-    blocks=(2, 2, 2, 2),
-    widths=(64, 64, 128, 256, 512),
-    decoder=(16, 32, 64, 128, 256),
-    pose=256,
-  ),
-  'resnet34': Size(
-    blocks=(3, 4, 6, 3),
-    widths=(64, 64, 128, 256, 512),
-    decoder=(16, 32, 64, 128, 256),
-    pose=256,
-  ),
+  'resnet18': Size(blocks=(2, 2, 2, 2)),  # The paper's.
+  'resnet34': Size(blocks=(3, 4, 6, 3)),
   # For CPUs, from scratch.
   'small': Size(
     blocks=(1, 1, 1, 1),
@@ -58,12 +48,7 @@ SIZES = {
     pose=64,
   ),
   # For tests.
-  'tiny': Size(
-    blocks=(1, 1, 1, 1),
-    widths=(4, 4, 4, 4, 4),
-    decoder=(4, 4, 4, 4, 4),
-    pose=4,
-  ),
+  'tiny': Size(blocks=(1,) * 4, widths=(4,) * 5, decoder=(4,) * 5, pose=4),
 }
 
 
@@ -80,12 +65,11 @@ def size(name: str) -> Size:
   return SIZES[name]
 
 
-def _conv(features, kernel, **kwargs):
-  return layers.Conv(features, kernel, initializer='he', **kwargs)
-
-
-def _norm(name):
-  return layers.BatchNorm(train_affine=True, name=name)
+_conv = functools.partial(layers.Conv, style=layers.Style(initializer='he'))
+_decoder_conv = functools.partial(
+  layers.Conv, use_bias=True, style=layers.Style(initializer='torch')
+)
+_norm = functools.partial(layers.BatchNorm, train_affine=True)
 
 
 class BasicBlock(nn.Module):
@@ -97,21 +81,17 @@ class BasicBlock(nn.Module):
   @nn.compact
   def __call__(self, x: jax.Array, train: bool) -> jax.Array:
     y = _conv(self.features, 3, stride=self.stride, name='conv1')(x)
-    y = nn.relu(_norm('bn1')(y, train=train))
+    y = nn.relu(_norm(name='bn1')(y, train=train))
     y = _conv(self.features, 3, name='conv2')(y)
-    y = _norm('bn2')(y, train=train)
+    y = _norm(name='bn2')(y, train=train)
     if self.stride > 1 or x.shape[-1] != self.features:
       x = _conv(self.features, 1, stride=self.stride, name='downsample_conv')(x)
-      x = _norm('downsample_bn')(x, train=train)
+      x = _norm(name='downsample_bn')(x, train=train)
     return lax.optimization_barrier(nn.relu(x + y))
 
 
 class Encoder(nn.Module):
-  """Image [B, H, W, C] in 0..1 -> features at 1/2, 1/4, 1/8, 1/16, 1/32.
-
-  Attributes:
-    widths: see `Size`.
-  """
+  """Image [B, H, W, C] in 0..1 -> features at 1/2, 1/4, 1/8, 1/16, 1/32."""
 
   widths: Size
 
@@ -120,7 +100,7 @@ class Encoder(nn.Module):
     w = self.widths
     x = (image - 0.45) / 0.225
     x = _conv(w.widths[0], 7, stride=2, padding=3, name='conv1')(x)
-    x = nn.relu(_norm('bn1')(x, train=train))
+    x = nn.relu(_norm(name='bn1')(x, train=train))
     features = [x]
     x = nn.max_pool(x, (3, 3), strides=(2, 2), padding=[(1, 1), (1, 1)])
     for stage in range(4):
@@ -141,10 +121,7 @@ class MirroredConv(nn.Module):
   def __call__(self, x: jax.Array) -> jax.Array:
     mode = 'reflect' if min(x.shape[1:3]) > 1 else 'edge'
     x = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)), mode=mode)
-    conv = layers.Conv(
-      self.features, 3, padding=0, use_bias=True, initializer='torch'
-    )
-    return conv(x)
+    return _decoder_conv(self.features, 3, padding=0)(x)
 
 
 def _double(x):
@@ -160,9 +137,9 @@ class DepthNet(nn.Module):
   """Image -> disparities in 0..1 (a sigmoid), one for each scale.
 
   Attributes:
-    size: an entry of `SIZES`.
-    scales: of the disparities: 0 is the image's resolution, 1 a half of it ...
-      Finer levels than the smallest are not built.
+    size: name of an entry of `SIZES`.
+    scales: scales of the disparities: 0 is the image's resolution, 1 a half of
+      it ... Levels finer than the smallest are not built.
   """
 
   size: str = 'resnet18'
@@ -172,7 +149,7 @@ class DepthNet(nn.Module):
   def __call__(
     self, image: jax.Array, *, train: bool = False
   ) -> dict[int, jax.Array]:
-    """See the class.
+    """Returns the disparities.
 
     Args:
       image: [B, H, W, 3] in 0..1, H and W multiples of 32.
@@ -202,8 +179,8 @@ class PoseNet(nn.Module):
   """Two images -> the camera's motion from the first to the second.
 
   Attributes:
-    size: an entry of `SIZES`.
-    rotation_scale: what the turning outputs are multiplied by.
+    size: name of an entry of `SIZES`.
+    rotation_scale: factor of the rotation's outputs.
   """
 
   size: str = 'resnet18'
@@ -213,30 +190,23 @@ class PoseNet(nn.Module):
   def __call__(
     self, first: jax.Array, second: jax.Array, *, train: bool = False
   ) -> tuple[jax.Array, jax.Array]:
-    """See the class.
+    """Returns the motion.
 
     Args:
       first: [B, H, W, 3] in 0..1.
-      second: the same.
+      second: [B, H, W, 3] in 0..1.
       train: use batch statistics and move the running ones.
 
     Returns:
-      (axis angle [B, 3], translation [B, 3]). The translation is a hundredth of
-      the output, as both are in the paper: motions start small.
+      (axis angle [B, 3] in radians, translation [B, 3]). The translation is a
+      hundredth of the output, as both are in the paper: motions start small.
     """
     widths = size(self.size)
     pair = jnp.concatenate([first, second], -1)
     x = Encoder(widths, name='encoder')(pair, train=train)[-1]
-
-    def conv(features, kernel, name):
-      return layers.Conv(
-        features, kernel, use_bias=True, initializer='torch', name=name
-      )
-
-    x = nn.relu(conv(widths.pose, 1, 'squeeze')(x))
-    x = nn.relu(conv(widths.pose, 3, 'pose0')(x))
-    x = nn.relu(conv(widths.pose, 3, 'pose1')(x))
-    out = jnp.mean(conv(6, 1, 'pose2')(x), (1, 2))
+    for kernel, name in ((1, 'squeeze'), (3, 'pose0'), (3, 'pose1')):
+      x = nn.relu(_decoder_conv(widths.pose, kernel, name=name)(x))
+    out = jnp.mean(_decoder_conv(6, 1, name='pose2')(x), (1, 2))
     return self.rotation_scale * out[:, :3], 0.01 * out[:, 3:]
 
 
@@ -248,7 +218,7 @@ def scaled_disparity(
   Args:
     disparity: [...] in 0..1.
     min_depth: depth of a disparity of 1, in the unknown unit of the motions.
-    max_depth: depth of a disparity of 0.
+    max_depth: depth of a disparity of 0, in the same unit.
   """
   low, high = 1 / max_depth, 1 / min_depth
   return low + (high - low) * disparity

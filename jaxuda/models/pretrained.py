@@ -1,9 +1,8 @@
 """Names of parameters in PyTorch checkpoints of these networks, and back.
 
-One map serves the golden numbers, the reading of published checkpoints and the
-writing of our own. It goes from our path to their key; the reverse is the
-inversion of that over a network's own tree, so that every key on either side is
-accounted for.
+One map, from our path to their key, serves the golden numbers, the reading of
+published checkpoints and the writing of our own. Its reverse is found over a
+network's own tree, so that every key on either side is accounted for.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -23,6 +22,12 @@ _LEAVES = {
   'bias': 'bias',
   'mean': 'running_mean',
   'var': 'running_var',
+}
+
+_MODULES = {
+  'downsample_conv': 'downsample.0',
+  'downsample_bn': 'downsample.1',
+  'attention': 'attention.0',
 }
 
 # CorDA's modules. In its code S is the semantic task, D depth.
@@ -54,8 +59,9 @@ def generator_key(path: Sequence[str], *, blocks: int) -> str:
   """Returns CycleGAN's key of a parameter of `generators.Generator`.
 
   Args:
-    path: such as ('block0_conv1', 'kernel'), 'model.10.conv_block.5.weight'.
-    blocks: residual blocks of the generator.
+    path: such as ('block0_conv1', 'kernel'), which is
+      'model.10.conv_block.5.weight'.
+    blocks: number of residual blocks of the generator.
   """
   module, leaf = path
   block = re.fullmatch(r'block(\d+)_conv([01])', module)
@@ -120,15 +126,8 @@ def torch_key(path: Sequence[str]) -> str:
     parts, modules = [_CORDA[modules[0]]], modules[1:]
   for module in modules:
     if module.startswith('layer'):
-      parts += module.split('_')
-    elif module == 'downsample_conv':
-      parts += ['downsample', '0']
-    elif module == 'downsample_bn':
-      parts += ['downsample', '1']
-    elif module == 'attention':
-      parts += ['attention', '0']
-    else:
-      parts.append(module)
+      module = module.replace('_', '.')
+    parts.append(_MODULES.get(module, module))
   return '.'.join([*parts, _LEAVES[leaf]])
 
 
@@ -138,7 +137,7 @@ def _transpose(path, array, axes):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Match:
-  """Which entries of a state dict a network takes.
+  """The entries of a state dict that a network takes.
 
   Attributes:
     filled: path -> array in our layout and the network's dtype.
@@ -203,13 +202,7 @@ def from_torch(
   *,
   naming: Callable[[Sequence[str]], str] = torch_key,
 ) -> dict[str, Any]:
-  """Fills a network's variables from a PyTorch state dict; see `match`.
-
-  Args:
-    state_dict: arrays by PyTorch key.
-    variables: {'params': ..., 'batch_stats': ...} of arrays or
-      ShapeDtypeStructs, as `jax.eval_shape(module.init, ...)` gives.
-    naming: path -> PyTorch key.
+  """Fills a network's variables from a PyTorch state dict, see `match`.
 
   Returns:
     The same tree with numpy arrays in the dtypes of `variables`.

@@ -8,16 +8,15 @@ frozen.
 
 from collections.abc import Sequence
 import dataclasses
+import functools
 from typing import Any
 
 from flax import linen as nn
 import jax
 from jax import lax
-import jax.numpy as jnp
 
 from jaxuda import errors
 from jaxuda.models import layers
-from jaxuda.models import rewrites as rewrites_lib
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -109,42 +108,29 @@ class ResNet(nn.Module):
     train_affine: whether the norms' scale and bias are trained.
     stride_at: which convolution of a block has its stride: 'conv1' (1x1, Caffe)
       or 'conv2' (3x3, torchvision); weights of one are of no use to the other.
-    initializer: kernel initialiser, see `layers.kernel_init`.
     remat: recompute each block in the backward pass instead of keeping it.
+    style: see `layers.Style`.
   """
 
   size: str = 'resnet101'
   norm: str = 'batch'
   train_affine: bool = False
   stride_at: str = 'conv1'
-  initializer: str = 'reference'
   remat: bool = False
-  dtype: Any = jnp.float32
-  param_dtype: Any = jnp.float32
-  rewrites: rewrites_lib.Rewrites = rewrites_lib.Rewrites()
+  style: layers.Style = layers.Style()
 
   @nn.compact
   def __call__(
     self, image: jax.Array, *, train: bool
   ) -> tuple[jax.Array, jax.Array]:
     widths = size(self.size)
-    types = {'dtype': self.dtype, 'param_dtype': self.param_dtype}
-
-    def conv(features, kernel, **kwargs):
-      return layers.Conv(
-        features,
-        kernel,
-        initializer=self.initializer,
-        rewrites=self.rewrites,
-        **types,
-        **kwargs,
-      )
-
-    def norm(name):
-      return layers.BatchNorm(
-        mode=self.norm, train_affine=self.train_affine, name=name, **types
-      )
-
+    conv = functools.partial(layers.Conv, style=self.style)
+    norm = functools.partial(
+      layers.BatchNorm,
+      mode=self.norm,
+      train_affine=self.train_affine,
+      style=self.style,
+    )
     x = conv(widths.stem, 7, stride=2, padding=3, name='conv1')(image)
     x = nn.relu(norm(name='bn1')(x, train=train))
     x = layers.max_pool_ceil(x)
@@ -164,7 +150,7 @@ class ResNet(nn.Module):
           project=index == 0,
           conv=conv,
           norm=norm,
-          barriers=self.rewrites.barriers,
+          barriers=self.style.rewrites.barriers,
           stride_at=self.stride_at,
           name=f'layer{stage + 1}_{index}',
         )(x, train)

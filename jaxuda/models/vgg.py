@@ -5,14 +5,13 @@ Simonyan & Zisserman, 2015; Chen et al. (DeepLab), TPAMI 2018.
 
 from collections.abc import Sequence
 import dataclasses
+import functools
 from typing import Any
 
 from flax import linen as nn
 import jax
-import jax.numpy as jnp
 
 from jaxuda.models import layers
-from jaxuda.models import rewrites as rewrites_lib
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -70,33 +69,18 @@ class Vgg(nn.Module):
 
   Attributes:
     size: name of an entry of `SIZES`.
-    initializer: kernel initialiser, see `layers.kernel_init`.
     remat: recompute each stage in the backward pass instead of keeping it.
+    style: see `layers.Style`.
   """
 
   size: str = 'vgg16'
-  initializer: str = 'reference'
   remat: bool = False
-  dtype: Any = jnp.float32
-  param_dtype: Any = jnp.float32
-  rewrites: rewrites_lib.Rewrites = rewrites_lib.Rewrites()
+  style: layers.Style = layers.Style()
 
   @nn.compact
   def __call__(self, image: jax.Array) -> jax.Array:
     size = SIZES[self.size]
-
-    def conv(features, kernel, **kwargs):
-      return layers.Conv(
-        features,
-        kernel,
-        use_bias=True,
-        initializer=self.initializer,
-        dtype=self.dtype,
-        param_dtype=self.param_dtype,
-        rewrites=self.rewrites,
-        **kwargs,
-      )
-
+    conv = functools.partial(layers.Conv, use_bias=True, style=self.style)
     stage = nn.remat(_Stage) if self.remat else _Stage
     x = image
     for index, planes in enumerate(size.planes):

@@ -65,17 +65,15 @@ def draw_domains(
     seed=config.seed,
   )
   class_set = labels.get_class_set(config.classes)
-  panels = []
+  colors, panels = class_set.colors, []
   for domain, arrays in next(stream).items():
     shown = {
       kind: {f'{domain} {kind}': arrays[kind]}
       for kind in ('image', 'label', 'depth')
       if kind in arrays
     }
-    panels.append(
-      panels_lib.make_training_panel(shown, colors=class_set.colors)
-    )
-  return panels_lib.stack_with_legend(panels, class_set.names, class_set.colors)
+    panels.append(panels_lib.make_training_panel(shown, colors=colors))
+  return panels_lib.stack_with_legend(panels, class_set.names, colors)
 
 
 def draw_predictions(
@@ -104,17 +102,15 @@ def draw_predictions(
         f' first run, {first.config.classes}'
       )
   samples = read_samples(first.config, count=count)
-  images = samples['image']
+  images, colors = samples['image'], class_set.colors
   predicted = {
     name: [prediction.predict_labels(image, run) for image in images]
     for name, run in runs.items()
   }
   panel = panels_lib.make_comparison(
-    images, samples['label'], predicted, colors=class_set.colors
+    images, samples['label'], predicted, colors=colors
   )
-  return panels_lib.stack_with_legend(
-    [panel], class_set.names, class_set.colors
-  )
+  return panels_lib.stack_with_legend([panel], class_set.names, colors)
 
 
 def read_picture(workdir: str | os.PathLike, name: str) -> np.ndarray:

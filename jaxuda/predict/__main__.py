@@ -1,9 +1,9 @@
 r"""Label maps of a folder of images. Needs no TF.
 
-    python -m jaxuda.predict --workdir=DIR --images=FOLDER --out=FOLDER \
+    jaxuda predict --workdir=DIR --images=FOLDER --out=FOLDER \
         [--checkpoint=last|best|STEP] [--flip] [--scales=0.75,1,1.25] [--window]
         [--batch_size=8] [--dtype=bfloat16]
-    python -m jaxuda.predict --weights=FILE --config=configs/dada.py:... \
+    jaxuda predict --weights=FILE --config=dada:... \
         --images=VIDEO_OR_FOLDER --out=OVERLAY.mp4
 
 --flip, --scales and --window average what several views of a picture give, see
@@ -19,7 +19,6 @@ size.
 import pathlib
 
 from absl import flags
-from ml_collections import config_flags
 
 from jaxuda.evaluate import views as views_lib
 from jaxuda.predict import prediction
@@ -65,9 +64,7 @@ def _load(given):
 
 
 def _define_flags():
-  config_flags.DEFINE_config_file(
-    'config', None, 'With --weights: configs/<method>.py:argument=value,...'
-  )
+  command.define_config('With --weights: METHOD:argument=value,...')
   flags.DEFINE_string('workdir', None, 'Folder of the run.')
   flags.DEFINE_string('weights', None, 'Published file, or a conversion.')
   flags.DEFINE_string(
@@ -86,9 +83,7 @@ def _define_flags():
     ['float32', 'bfloat16'],
     "What the network computes in; the training's if not given.",
   )
-  flags.DEFINE_string(
-    'checkpoint', 'last', 'last, best (by the main mIoU) or a step.'
-  )
+  command.define_checkpoint()
 
 
 if __name__ == '__main__':

@@ -5,8 +5,7 @@ brought back to the picture's.
 """
 
 import collections
-from collections.abc import Callable, Iterable, Iterator
-from concurrent import futures
+from collections.abc import Iterable, Iterator
 import dataclasses
 import functools
 import itertools
@@ -23,10 +22,13 @@ from jaxuda import errors
 from jaxuda import methods
 from jaxuda.data.classes import labels
 from jaxuda.data.pixels import aspect
+from jaxuda.data.pixels import resizing
+from jaxuda.data.store import ahead
 from jaxuda.evaluate import views as views_lib
 from jaxuda.ops import resize
 from jaxuda.run import workdir as workdir_lib
 from jaxuda.ui import display
+from jaxuda.ui import files
 from jaxuda.ui import image_files
 from jaxuda.ui import panels
 from jaxuda.ui import video
@@ -36,22 +38,14 @@ _THREADS = 4
 
 
 def predict_labels(
-  image: np.ndarray,
-  run: workdir_lib.Run,
-  *,
-  views: views_lib.Views = views_lib.ONCE,
+  image: np.ndarray, run: workdir_lib.Run, **options: Any
 ) -> np.ndarray:
-  """Segments one image of any size.
-
-  Args:
-    image: uint8 [H, W, 3] RGB.
-    run: run whose network segments.
-    views: how the picture is looked at.
+  """Segments one image, uint8 [H, W, 3] RGB; see `label_images`.
 
   Returns:
     uint8 [H, W], places in the class set.
   """
-  ((_, label),) = label_images([image], run, views=views)
+  ((_, label),) = label_images([image], run, **options)
   return label
 
 
@@ -78,7 +72,7 @@ def label_images(
   """
   target = run.config.data.target
   size = tuple(target.size)
-  image_resize = target.get('image_resize', 'bicubic')
+  method = target.get('image_resize', 'bicubic')
   fit = target.get('fit', 'stretch')
 
   def shape_around(image):
@@ -88,19 +82,21 @@ def label_images(
   if views != views_lib.ONCE:
     for image in images:
       maps = views_lib.mean_probabilities(
-        views_lib.padded(image, shape_around(image)),
+        resizing.pad_to(image, shape_around(image)),
         run.state,
         method=run.method,
         size=size,
         views=views,
-        image_resize=image_resize,
+        image_resize=method,
       )
       label = maps.argmax(-1).astype(np.uint8)
       yield image, label[: image.shape[0], : image.shape[1]]
     return
   images = iter(images)
   while batch := list(itertools.islice(images, batch_size)):
-    small = [views_lib.framed(x, size, image_resize, fit) for x in batch]
+    small = [
+      resizing.frame_image(x, size, method=method, fit=fit) for x in batch
+    ]
     # The last batch is filled up, so that nothing is compiled for it.
     small += small[-1:] * (batch_size - len(batch))
     logits = views_lib.grid_logits(
@@ -115,9 +111,7 @@ def run_folder(
   run: workdir_lib.Run,
   folder: str | os.PathLike,
   out: str | os.PathLike,
-  *,
-  views: views_lib.Views = views_lib.ONCE,
-  batch_size: int = 1,
+  **options: Any,
 ) -> list[str]:
   """Segments every picture of a folder.
 
@@ -125,73 +119,55 @@ def run_folder(
     run: run whose network segments.
     folder: folder of the pictures.
     out: folder in which `ids` and `colors` are made.
-    views: how the pictures are looked at.
-    batch_size: number of pictures that the network sees at once.
+    **options: 'views' and 'batch_size' of `label_images`.
 
   Returns:
     One line for every picture that could not be read.
 
   Raises:
-    UserError: no folder, no picture in it, or an unknown file at `out`.
+    UserError: no folder, no picture in it, or a file at `out`.
   """
   colors = labels.get_class_set(run.config.classes).colors
   paths = image_files.list_images(folder)
-  out = pathlib.Path(out)
-  if out.exists() and not out.is_dir():
-    raise errors.UserError(f'{out} is a file; expected a folder to write to')
-  bad, good = [], collections.deque()
+  out = files.check_folder(out)
+  bad, names = [], collections.deque()
 
-  def write(name, label):
+  def read(path):
+    try:
+      return panels.read_image(path)
+    except errors.UserError as e:
+      return str(e)
+
+  def read_all():
+    read_ahead = ahead.map_ahead(read, paths, workers=_THREADS)
+    outputs = image_files.name_outputs(paths, folder)
+    for name, image in zip(outputs, read_ahead, strict=True):
+      if isinstance(image, str):
+        bad.append(image)
+        progress.message(f'skipped: {image}')
+      else:
+        names.append(name)
+        yield image
+
+  def write(pair):
+    name, label = pair
     panels.write_png(out / 'ids' / name, label)
     panels.write_png(out / 'colors' / name, label, colors=colors)
 
-  def read():
-    reads = [functools.partial(panels.read_image, path) for path in paths]
-    for name, image in zip(
-      image_files.name_outputs(paths, folder), _ahead(reads), strict=True
-    ):
-      try:
-        image = image.result()
-      except errors.UserError as e:
-        bad.append(str(e))
-        progress.message(f'skipped: {e}')
-        continue
-      good.append(name)
-      yield image
-
   with display.Progress('predict', total=len(paths), unit='images') as progress:
-
-    def writes():
-      for _, label in label_images(
-        read(), run, views=views, batch_size=batch_size
-      ):
-        yield functools.partial(write, good.popleft(), label)
-
-    for done, written in enumerate(_ahead(writes()), 1):
-      written.result()
+    labelled = (
+      (names.popleft(), label)
+      for _, label in label_images(read_all(), run, **options)
+    )
+    written = ahead.map_ahead(write, labelled, workers=_THREADS)
+    for done, _ in enumerate(written, 1):
       progress.update(done + len(bad))
     progress.update(len(paths))
   return bad
 
 
-def _ahead(
-  calls: Iterable[Callable[[], Any]],
-) -> Iterator[futures.Future]:
-  """Yields calls in their order, made in threads a few ahead of their use."""
-  with futures.ThreadPoolExecutor(_THREADS) as pool:
-    waiting = collections.deque()
-    for call in calls:
-      waiting.append(pool.submit(call))
-      if len(waiting) > 2 * _THREADS:
-        yield waiting.popleft()
-    while waiting:
-      yield waiting.popleft()
-
-
 @functools.partial(jax.jit, static_argnames='size')
-def _label(
-  logits: jax.Array, index: int, *, size: tuple[int, int]
-) -> jax.Array:
+def _label(logits, index, *, size):
   """Labels the image at `index` of a batch."""
   one = jax.lax.dynamic_slice_in_dim(logits, index, 1)
   full = resize.resize_align_corners(one, size)
@@ -202,9 +178,7 @@ def run_video(
   run: workdir_lib.Run,
   source: str | os.PathLike,
   out: str | os.PathLike,
-  *,
-  views: views_lib.Views = views_lib.ONCE,
-  batch_size: int = 1,
+  **options: Any,
 ) -> int:
   """Writes a video with the label maps over its frames.
 
@@ -212,8 +186,7 @@ def run_video(
     run: run whose network segments.
     source: a video, or a folder of frames, which are sorted by name.
     out: video to write.
-    views: how the frames are looked at.
-    batch_size: number of frames that the network sees at once.
+    **options: 'views' and 'batch_size' of `label_images`.
 
   Returns:
     The number of frames.
@@ -228,7 +201,7 @@ def run_video(
     frames, rate = video.read_video(source), video.frame_rate(source)
   return video.write_video(
     out,
-    label_images(frames, run, views=views, batch_size=batch_size),
+    label_images(frames, run, **options),
     colors=labels.get_class_set(run.config.classes).colors,
     rate=rate,
   )

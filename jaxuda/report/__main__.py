@@ -1,6 +1,6 @@
 r"""One page over runs: scores, curves, pictures, what they confuse.
 
-    python -m jaxuda.report RUN [RUN ...] [--out=report.html] \
+    jaxuda report RUN [RUN ...] [--out=report.html] \
         [--checkpoint=last|best] [--images=6] [--limit=N] [--nopredict] \
         [--notsne] [--data_dir=DIR] [--manual_dir=DIR]
 

@@ -1,4 +1,4 @@
-"""Line charts and histograms that suit light and dark pages alike."""
+"""Line charts and histograms for light and dark pages alike."""
 
 from collections.abc import Sequence
 import io
@@ -10,7 +10,7 @@ import numpy as np
 
 from jaxuda.report import images
 
-# Of the runs, in their order; readable on white and on near-black.
+# Colours of the runs in their order; readable on white and on near-black.
 COLORS = (
   '#7d8590',
   '#3b82c4',
@@ -21,7 +21,7 @@ COLORS = (
   '#4aa8d8',
   '#8f6fd6',
 )
-# A colour that no chart has otherwise: it becomes that of the page's text.
+# A colour that no chart uses: it is replaced by that of the page's text.
 _INK = '#010203'
 _STYLE = (
   '<style>svg{color:#4a525c}'
@@ -55,7 +55,7 @@ def draw_curves(
   """Draws one quantity over the steps, a line for each run.
 
   Args:
-    curves: (number of the run, steps, values).
+    curves: for each run (its number, steps, values).
 
   Returns:
     The URI of an SVG. The scale is logarithmic where the values are positive
@@ -68,7 +68,8 @@ def draw_curves(
       # The first runs on top: the others are held against them.
       order = {'zorder': 3 - number / 100, 'color': color, 'linewidth': 1.3}
       axes.plot(steps, values, marker='o' if few else '', ms=3.5, **order)
-    low, high = _span([y for _, _, values in curves for y in values])
+    finite = [y for *_, values in curves for y in values if np.isfinite(y)]
+    low, high = min(finite, default=0.0), max(finite, default=0.0)
     if low > 0 and high / low > 20:
       axes.set_yscale('log')
     axes.xaxis.set_major_locator(ticker.MaxNLocator(5, integer=True))
@@ -78,14 +79,14 @@ def draw_curves(
 
 
 def draw_histogram(differences: Sequence[float], *, number: int) -> str:
-  """Draws how many images gain and lose how much.
+  """Draws the number of images by how much they gain or lose.
 
   Args:
-    differences: in points of mean IoU.
-    number: of the run.
+    differences: differences of the images in points of mean IoU.
+    number: number of the run, for its colour.
 
   Returns:
-    The URI of an SVG; what got worse is hatched.
+    The URI of an SVG; the images that got worse are hatched.
   """
   values = np.asarray(differences, float)
   reach = max(1.0, float(np.abs(values).max(initial=0)))
@@ -95,14 +96,8 @@ def draw_histogram(differences: Sequence[float], *, number: int) -> str:
   counts, _ = np.histogram(values, edges)
   with rc_context(_OPTIONS):
     axes = _create_axes(width=4.4, height=2.2)
-    bars = axes.bar(
-      edges[:-1],
-      counts,
-      np.diff(edges),
-      align='edge',
-      color=pick_color(number),
-      linewidth=0,
-    )
+    style = {'align': 'edge', 'color': pick_color(number), 'linewidth': 0}
+    bars = axes.bar(edges[:-1], counts, np.diff(edges), **style)
     for bar, edge in zip(bars, edges[:-1], strict=False):
       if edge < 0:
         bar.set(alpha=0.55, hatch='////', edgecolor=_INK)
@@ -115,11 +110,6 @@ def draw_histogram(differences: Sequence[float], *, number: int) -> str:
 
 def _create_axes(width, height):
   return figure.Figure((width, height), layout='constrained').add_subplot()
-
-
-def _span(values):
-  finite = [x for x in values if np.isfinite(x)] or [0.0]
-  return min(finite), max(finite)
 
 
 def _encode(axes):

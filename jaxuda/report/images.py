@@ -1,4 +1,4 @@
-"""Pictures as text, so that a page needs no other file."""
+"""Pictures as URIs, so that a page needs no other file."""
 
 import base64
 from collections.abc import Sequence
@@ -7,12 +7,13 @@ import io
 import numpy as np
 from PIL import Image
 
+from jaxuda.data.pixels import resizing
 from jaxuda.ui import panels
 
-# Pictures are looked at, not measured: wider ones are made smaller.
+# Pixels; wider pictures are made smaller: they are looked at, not measured.
 WIDEST = 480
-# Where a prediction is right, wrong, and where no truth is; seen on light and
-# on dark, and by the colour-blind.
+# Colours of what is right, wrong and without a truth, for light and dark pages
+# and for the colour-blind.
 _ERRORS = np.array([[214, 220, 226], [200, 30, 60], [128, 134, 142]], np.uint8)
 
 
@@ -28,7 +29,7 @@ def encode_labels(label: np.ndarray, colors: np.ndarray) -> str:
   """Returns a label map as the URI of a PNG.
 
   Args:
-    label: [h, w] ids; those that are no class become black.
+    label: [h, w] ids; ids of no class become black.
     colors: uint8 [C, 3].
   """
   ids = np.where((label >= 0) & (label < len(colors)), label, len(colors))
@@ -36,7 +37,7 @@ def encode_labels(label: np.ndarray, colors: np.ndarray) -> str:
 
 
 def encode_errors(prediction: np.ndarray, label: np.ndarray) -> str:
-  """Returns where a prediction is right (grey) and wrong (red), as a PNG's URI.
+  """Returns what is right (grey) and what is wrong (red) as the URI of a PNG.
 
   Args:
     prediction: [h, w] ids.
@@ -47,9 +48,10 @@ def encode_errors(prediction: np.ndarray, label: np.ndarray) -> str:
 
 
 def encode_depth(depth: np.ndarray) -> str:
-  """Returns depth [h, w] in metres as a JPEG's URI; black where it is 0."""
-  rows, columns = _nearest(depth.shape)
-  small = np.asarray(depth, np.float32)[rows[:, None], columns]
+  """Returns depth [h, w] in metres as the URI of a JPEG; 0 becomes black."""
+  small = resizing.resize_label(
+    np.asarray(depth, np.float32), _shrunk(depth.shape)
+  )
   valid = small > 0
   return encode_photo(
     panels.color_depth(np.where(valid, small, 1), valid=valid)
@@ -68,8 +70,9 @@ def encode_bytes(data: bytes, kind: str) -> str:
 
 
 def _encode_indexed(ids: np.ndarray, colors: Sequence[Sequence[int]]) -> str:
-  rows, columns = _nearest(ids.shape)
-  image = Image.fromarray(ids.astype(np.uint8)[rows[:, None], columns])
+  # Labels have no mean.
+  small = resizing.resize_label(ids.astype(np.uint8), _shrunk(ids.shape))
+  image = Image.fromarray(small)
   image.putpalette(np.asarray(colors, np.uint8).ravel().tolist())
   return _encode(image, 'PNG', optimize=True)
 
@@ -81,15 +84,7 @@ def _encode(image, kind, **options):
 
 
 def _shrunk(size):
-  """[h, w] no wider than WIDEST."""
+  """(height, width), no wider than WIDEST."""
   height, width = size
   scale = min(1, WIDEST / width)
   return max(1, round(height * scale)), max(1, round(width * scale))
-
-
-def _nearest(size):
-  """The rows and columns that are left of a map: labels have no mean."""
-  return [
-    ((np.arange(small) + 0.5) * large / small).astype(int)
-    for small, large in zip(_shrunk(size), size, strict=True)
-  ]

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 import datetime
 import os
 import pathlib
-import sys
+import platform
 from typing import Any
 
 import jinja2
@@ -17,7 +17,6 @@ from jaxuda.report import images as images_lib
 from jaxuda.report import predictions
 from jaxuda.report import runs as runs_lib
 from jaxuda.report import sections
-from jaxuda.run import config_fields
 from jaxuda.run import provenance
 from jaxuda.run import workdir as workdir_lib
 from jaxuda.ui import files
@@ -34,8 +33,7 @@ def collect(
   limit: int | None = None,
   predict: bool = True,
   tsne: bool = True,
-  data_dir: str | None = None,
-  manual_dir: str | None = None,
+  **folders: str | None,
 ) -> dict[str, Any]:
   """Returns what the page shows.
 
@@ -47,8 +45,7 @@ def collect(
     predict: whether checkpoints are restored to predict; files alone are read
       otherwise.
     tsne: whether the features are drawn, too.
-    data_dir: see `evaluation.set_folders`.
-    manual_dir: see `evaluation.set_folders`.
+    **folders: see `evaluation.set_folders`.
 
   Raises:
     UserError: a folder is no run's, or the data cannot be read.
@@ -71,17 +68,14 @@ def collect(
     groups.append(view)
     if not predict:
       continue
-    loaded, missing = load(
-      group.runs, which=checkpoint, data_dir=data_dir, manual_dir=manual_dir
-    )
+    loaded, missing = load(group.runs, which=checkpoint, **folders)
     notes += missing
     if not loaded:
       continue
-    classes = next(iter(loaded.values())).config.classes
     view['look'] = sections.describe_look(
       group,
       predictions.look(loaded, count=images, limit=limit),
-      classes=classes,
+      classes=next(iter(loaded.values())).config.classes,
       numbers={run.name: i for i, run in enumerate(runs)},
     )
     if tsne:
@@ -89,18 +83,18 @@ def collect(
       notes += missing
   if not predict:
     notes.append('No checkpoint was read (--nopredict): there are no pictures.')
+  python = platform.python_version()
   return {
     'runs': shown,
     'by_name': {run['name']: run for run in shown},
     'groups': groups,
     'notes': notes,
     'curves': sections.describe_curves(runs),
-    'fields': _list_fields(runs),
-    'software': describe_software(),
+    'fields': runs_lib.differing_fields([run.config for run in runs]),
+    'software': f'{provenance.describe_code()}, Python {python}',
     'made': f'{datetime.datetime.now().astimezone():%Y-%m-%d %H:%M %Z}',
     'checkpoint_text': f'Pictures are of the {checkpoint} checkpoint.'
-    if predict
-    else '',
+    * predict,
     'picture_text': f'Pictures are at most {images_lib.WIDEST} pixels wide.',
   }
 
@@ -109,16 +103,14 @@ def load(
   runs: Sequence[runs_lib.RunFiles],
   *,
   which: str,
-  data_dir: str | None = None,
-  manual_dir: str | None = None,
+  **folders: str | None,
 ) -> tuple[dict[str, workdir_lib.Run], list[str]]:
   """Restores the networks; a run whose checkpoint is gone is no error.
 
   Args:
     runs: the runs whose checkpoints are read.
     which: 'last' or 'best'.
-    data_dir: see `evaluation.set_folders`.
-    manual_dir: see `evaluation.set_folders`.
+    **folders: see `evaluation.set_folders`.
 
   Returns:
     (name -> run, one sentence for every run that is missing).
@@ -132,7 +124,7 @@ def load(
     except errors.UserError as e:
       notes.append(f'{run.name} has no pictures and no confusion matrix: {e}.')
       continue
-    evaluation.set_folders(one.config, data_dir=data_dir, manual_dir=manual_dir)
+    evaluation.set_folders(one.config, **folders)
     loaded[run.name] = one
   return loaded, notes
 
@@ -175,20 +167,6 @@ def draw_features(
       }
     )
   return entries, notes
-
-
-def describe_software() -> str:
-  """Returns the versions, and the commit if known, of what made the page."""
-  python = '.'.join(map(str, sys.version_info[:3]))
-  return f'{provenance.describe_code()}, Python {python}'
-
-
-def _list_fields(runs):
-  """The fields that differ; all fields of a single run."""
-  configs = [run.config for run in runs]
-  if len(runs) > 1:
-    return runs_lib.differing_fields(configs)
-  return [(x, [config_fields.show(configs[0], x)]) for x in sorted(configs[0])]
 
 
 def render(content: Mapping[str, Any]) -> str:

@@ -86,7 +86,7 @@ def make_groups(runs: Sequence[RunFiles]) -> list[Group]:
   groups: list[tuple[Any, list[RunFiles]]] = []
   # Runs with scores first: only they know their whole protocol.
   for run in sorted(runs, key=lambda run: not run.scores):
-    protocol = _protocol(run)
+    protocol = _protocols(run)
     for known, members in groups:
       # Both checkpoints must agree: the split may have changed in between.
       within = protocol[0].items() <= known[0].items()
@@ -102,7 +102,7 @@ def make_groups(runs: Sequence[RunFiles]) -> list[Group]:
   return sorted(result, key=lambda group: runs.index(group.runs[0]))
 
 
-def _protocol(run):
+def _protocols(run):
   """The protocols of the last and of the best checkpoint."""
   if run.scores:
     return [
@@ -113,17 +113,15 @@ def _protocol(run):
   classes = run.config.get('classes', '')
   if class_tables.is_table(classes):
     classes = labels.identify(str(pathlib.Path(run.workdir, 'classes.json')))
-  target = 'data.target.'
-  return [
-    {
-      'classes': classes,
-      'dataset': run.config.get(target + 'dataset'),
-      'split': run.config.get(target + 'eval_split'),
-    }
-  ]
+  dataset, split = (
+    run.config.get(f'data.target.{field}')
+    for field in ('dataset', 'eval_split')
+  )
+  return [{'classes': classes, 'dataset': dataset, 'split': split}]
 
 
 def _read(workdir, name):
+  folder = pathlib.Path(workdir)
   config = workdir_lib.config_to_dict(workdir_lib.read_config(workdir))
   try:
     scores = workdir_lib.read_scores(workdir)
@@ -131,22 +129,19 @@ def _read(workdir, name):
     raise errors.UserError(
       f'{workdir}/scores.json is not JSON: {e}; expected what a training wrote'
     ) from e
+  path = folder / 'parameters.txt'
+  text = path.read_text() if path.is_file() else ''
+  totals = re.findall(r'^Total: ([\d,]+)', text, re.MULTILINE)
   return RunFiles(
     workdir=workdir,
     name=name,
     config=config_fields.flatten(config),
     scores=scores,
-    lines=workdir_lib.read_lines(pathlib.Path(workdir) / 'metrics.jsonl'),
-    parameters=_read_count(pathlib.Path(workdir) / 'parameters.txt'),
+    lines=workdir_lib.read_lines(folder / 'metrics.jsonl'),
+    # Of all networks.
+    parameters=sum(int(x.replace(',', '')) for x in totals) or None,
     code=provenance.read(workdir),
   )
-
-
-def _read_count(path):
-  """The sum of the totals of all networks in parameters.txt."""
-  text = path.read_text() if path.is_file() else ''
-  totals = re.findall(r'^Total: ([\d,]+)', text, re.MULTILINE)
-  return sum(int(x.replace(',', '')) for x in totals) or None
 
 
 def differing_fields(
@@ -154,13 +149,15 @@ def differing_fields(
 ) -> list[tuple[str, list[str]]]:
   """Returns (field, its value in every config) of the fields that differ.
 
+  Of a single config these are all fields.
+
   Args:
     configs: for each run, dotted name of a field -> its value.
   """
   rows = []
   for field in sorted({name for config in configs for name in config}):
     shown = [config_fields.show(config, field) for config in configs]
-    if len(set(shown)) > 1:
+    if len(set(shown)) > 1 or len(configs) == 1:
       rows.append((field, shown))
   return rows
 
@@ -187,22 +184,19 @@ def list_curves(
   Scores come first, then the learning rate, then losses, then the rest. Values
   that are missing or not finite are left out, and so are runs without any.
   """
-  curves: dict[str, dict[int, tuple[list, list]]] = {}
+  skipped = ('kind', 'step', 'steps_per_second', 'depth_pixels')
+  curves = {}
   for number, run in enumerate(runs):
     for line in run.lines:
       for name, value in line.items():
-        if name in ('kind', 'step', 'steps_per_second', 'depth_pixels'):
-          continue
-        if isinstance(value, int | float) and math.isfinite(value):
-          steps, values = curves.setdefault(name, {}).setdefault(
-            number, ([], [])
-          )
-          steps.append(line['step'])
-          values.append(value)
-  order = sorted(curves, key=lambda name: (_rank(name), name))
+        number_like = isinstance(value, int | float) and math.isfinite(value)
+        if number_like and name not in skipped:
+          curve = curves.setdefault(name, {}).setdefault(number, ([], []))
+          curve[0].append(line['step'])
+          curve[1].append(value)
   return {
-    name: [(number, *xy) for number, xy in curves[name].items()]
-    for name in order
+    name: [(number, *curve) for number, curve in curves[name].items()]
+    for name in sorted(curves, key=lambda name: (_rank(name), name))
   }
 
 
@@ -212,7 +206,5 @@ def _rank(name):
     count = name.removeprefix('mIoU')
     return (0, -int(count) if count.isdigit() else 0)
   groups = (('depth_',), ('learning_rate', 'lr'), ('loss',))
-  for place, prefixes in enumerate(groups, 1):
-    if name.startswith(prefixes):
-      return (place, 0)
-  return (len(groups) + 1, 0)
+  places = [i for i, group in enumerate(groups, 1) if name.startswith(group)]
+  return (places[0] if places else len(groups) + 1, 0)

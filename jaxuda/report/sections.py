@@ -30,10 +30,9 @@ _DEPTH = {
 
 
 def describe_run(number: int, run: runs_lib.RunFiles) -> dict[str, Any]:
-  """Returns a run's name, colour and where it comes from."""
+  """Returns the name, colour, origin, cost and protocols of a run."""
   config = run.config
   return {
-    'number': number,
     'name': run.name,
     'color': charts.pick_color(number),
     'workdir': run.workdir,
@@ -64,20 +63,18 @@ def describe_scores(group: runs_lib.Group) -> list[dict[str, Any]]:
     runs = [run for run in group.runs if kind in run.scores]
     if not runs:
       continue
-    scored = [run.scores[kind] for run in runs]
-    steps = [s['checkpoint_step'] for s in scored]
-    names = [run.name for run in runs]
+    steps = [run.scores[kind]['checkpoint_step'] for run in runs]
     if kind == 'best' and result and result[0]['steps'] == steps:
       result[0]['both'] = True
       continue
-    main = scored[0]['main']
+    main = runs[0].scores[kind]['main']
     made = make_tables({run.name: run.scores[kind]['figures'] for run in runs})
     means = next(table for table in made if table['kind'] == 'mIoU')
     result.append(
       {
         'kind': kind,
         'both': False,
-        'names': names,
+        'names': [run.name for run in runs],
         'steps': steps,
         'main': main,
         'main_row': next(r for r in means['rows'] if r['name'] == main),
@@ -244,15 +241,13 @@ def _describe_protocols(run):
   rows = []
   for kind, scored in run.scores.items():
     figure = scored['figures'][scored['main']]
-    size = '×'.join(map(str, figure.get('network_input', ())))
-    protocol = tables.read_protocol(scored['figures'])
     rows.append(
       {
         'kind': kind,
         'step': scored['checkpoint_step'],
         'network': figure.get('network', '–'),
-        'input': size or '–',
-        'scored': describe_protocol(protocol),
+        'input': '×'.join(map(str, figure.get('network_input', '–'))),
+        'scored': describe_protocol(tables.read_protocol(scored['figures'])),
       }
     )
   return rows
@@ -261,20 +256,17 @@ def _describe_protocols(run):
 def _check(run, look):
   """The mean IoU of these predictions beside that in scores.json."""
   seen = look.scores[run.name]
-  here = seen['figures'][seen['main']]['value']
-  step = seen['checkpoint_step']
-  stored = next(
-    (s for s in run.scores.values() if s['checkpoint_step'] == step), None
-  )
-  figure = stored['figures'].get(seen['main']) if stored else None
-  there = figure['value'] if figure else None
+  main, step = seen['main'], seen['checkpoint_step']
+  here, there = seen['figures'][main]['value'], None
+  for scored in run.scores.values():
+    if scored['checkpoint_step'] == step and main in scored['figures']:
+      there = scored['figures'][main]['value']
   # Only over all images: a part of them may well score otherwise.
-  comparable = there is not None and here is not None
-  comparable &= look.images == look.total
+  comparable = None not in (here, there) and look.images == look.total
   return {
     'name': run.name,
     'step': step,
-    'main': seen['main'],
+    'main': main,
     'here': here,
     'there': there,
     'differs': comparable and abs(here - there) > 0.05,
@@ -283,10 +275,11 @@ def _check(run, look):
 
 def _describe_transfer(look, first, name, number):
   ours, theirs = look.scores[name], look.scores[first]
-  pairs = [
-    (ours['images'][key], theirs['images'][key]) for key in ours['images']
+  differences = [
+    x - theirs['images'][key]
+    for key, x in ours['images'].items()
+    if None not in (x, theirs['images'][key])
   ]
-  differences = [a - b for a, b in pairs if a is not None and b is not None]
   figure = scores_lib.negative_transfer(ours, theirs, against=first)
   return {
     'name': name,

@@ -1,7 +1,7 @@
 r"""Runs a table of a paper: all rows, several seeds, and prints it.
 
-    python -m jaxuda.reproduce --list
-    python -m jaxuda.reproduce --table=dada/3 --pair=streets --seeds=3 \
+    jaxuda reproduce --list
+    jaxuda reproduce --table=dada/3 --pair=streets --seeds=3 \
         --workdir=DIR [--rows=S1,S7] [--jobs=2] [--checkpoint=best] \
         [--dry_run] [-- --config.field=value ...]
 
@@ -13,8 +13,6 @@ gap in the table; the others go on, and the exit status is 1.
 The tables, with the papers' figures, are in configs/tables.py.
 """
 
-import pathlib
-
 from absl import flags
 
 from jaxuda import errors
@@ -23,13 +21,14 @@ from jaxuda.reproduce import folder as folder_lib
 from jaxuda.reproduce import plan as plan_lib
 from jaxuda.reproduce import reproducing
 from jaxuda.ui import command
+from jaxuda.ui import config_files
 
 
 def main(*overrides: str) -> int:
   """Runs the command line; 1 if a run is missing in the table."""
   given = flags.FLAGS
-  tables = arguments.read_tables(given.tables)
-  folder = pathlib.Path(given.tables).parent
+  path = config_files.find(given.tables)
+  tables, folder = arguments.read_tables(path), path.parent
   seeds = arguments.parse_seeds(given.seeds)
   if given.list:
     reproducing.print_list(tables, folder, pair=given.pair, seeds=seeds)

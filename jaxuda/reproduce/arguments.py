@@ -4,10 +4,10 @@ from collections.abc import Sequence
 import os
 import pathlib
 import re
-import runpy
 from typing import Any
 
 from jaxuda import errors
+from jaxuda.ui import config_files
 
 
 def read_tables(path: str | os.PathLike) -> dict[str, Any]:
@@ -18,14 +18,11 @@ def read_tables(path: str | os.PathLike) -> dict[str, Any]:
   """
   path = pathlib.Path(path)
   if not path.is_file():
-    raise errors.UserError(
-      f'no file {path}; expected configs/tables.py, from the root of the'
-      ' repository, or --tables=FILE'
-    )
-  tables = runpy.run_path(str(path)).get('TABLES')
-  if tables is None:
+    raise errors.UserError(f'no file {path}; expected one such as tables.py')
+  found = vars(config_files.load(path))
+  if 'TABLES' not in found:
     raise errors.UserError(f'{path} has no TABLES; expected name -> table')
-  return tables
+  return found['TABLES']
 
 
 def find_table(tables: dict[str, Any], name: str) -> str:

@@ -18,6 +18,7 @@ from jaxuda import errors
 from jaxuda.reproduce import plan as plan_lib
 from jaxuda.run import config_fields
 from jaxuda.run import workdir as workdir_lib
+from jaxuda.ui import files
 
 _RECORD = 'reproduction.json'
 
@@ -40,8 +41,7 @@ class Folder:
     Raises:
       UserError: it is something else, or holds runs with another config.
     """
-    if self.path.exists() and not self.path.is_dir():
-      raise errors.UserError(f'{self.path} is a file; expected a folder')
+    files.check_folder(self.path)
     record = self._read()
     if not record and self.path.is_dir() and any(self.path.iterdir()):
       raise errors.UserError(

@@ -1,6 +1,5 @@
 """Runs a table of a paper and prints it, or says what that would take."""
 
-import collections
 from collections.abc import Callable, Mapping, Sequence
 import pathlib
 import sys
@@ -56,21 +55,18 @@ def reproduce(
     results_lib.write(results, folder.path)
   results_lib.print_results(results)
   print(f'wrote {folder.path}/table.txt, table.md, table.csv')
-  counts = collections.Counter(state.status for state in states.values())
-  done = counts[progress_lib.DONE]
-  if stop.requested:
-    print(
-      f'stopped by {stop.requested}, {done} of {len(states)} runs done; run the'
-      ' same command again to continue',
-      file=sys.stderr,
-    )
-  elif done < len(states):
-    print(
-      f'{len(states) - done} of {len(states)} runs failed; the same command'
-      ' tries them again',
-      file=sys.stderr,
-    )
-  return 0 if done == len(states) else 1
+  done = sum(x.status == progress_lib.DONE for x in states.values())
+  if done == len(states):
+    return 0
+  text = (
+    f'stopped by {stop.requested}, {done} of {len(states)} runs done; run the'
+    ' same command again to continue'
+    if stop.requested
+    else f'{len(states) - done} of {len(states)} runs failed; the same command'
+    ' tries them again'
+  )
+  print(text, file=sys.stderr)
+  return 1
 
 
 def print_list(
@@ -100,41 +96,34 @@ def print_list(
       continue
     print(f'  rows {", ".join(row.label for row in plan.rows)}')
     print(f'  {len(plan.runs)} runs, {plan.steps:,} steps in all')
-    print(f'  pair {plan.pair}: {", ".join(_datasets(plan))}')
-    for need in (*(f'file {x}' for x in _weights(plan)), *_preparations(plan)):
-      print(f'  {need}')
+    configs = [run.config for run in plan.runs.values()]
+    domains = [c.data[d] for c in configs for d in ('source', 'target')]
+    datasets = dict.fromkeys(domain.dataset for domain in domains)
+    print(f'  pair {plan.pair}: {", ".join(datasets)}')
+    for file in dict.fromkeys(c.get('initial', '') for c in configs):
+      if file:
+        print(f'  file {file}')
+    for what, rows in _list_preparations(plan).items():
+      print(f'  {what} ({", ".join(rows)})')
     print(f'  published for {", ".join(table.pairs)}\n')
   print(f'Runs and steps are for the seeds {", ".join(map(str, seeds))}.')
 
 
-def _datasets(plan):
-  data = [run.config.data for run in plan.runs.values()]
-  return dict.fromkeys(x[d].dataset for x in data for d in ('source', 'target'))
-
-
-def _weights(plan):
-  files = (run.config.get('initial', '') for run in plan.runs.values())
-  return list(dict.fromkeys(filter(None, files)))
-
-
-def _preparations(plan):
-  """What is trained, fitted or made before the rows' own trainings."""
+def _list_preparations(plan):
+  """What is trained or made before the rows' own trainings -> these rows."""
   needs = {}
   for run in plan.runs.values():
-    row = run.name.partition('/')[0]
+    found = []
     if run.before:
-      before = run.before.partition('/')[0]
-      needs.setdefault(f'{before} is trained before', []).append(row)
+      found.append(f'{run.before.partition("/")[0]} is trained before')
     if len(run.parts) > 1:
-      what = f'{len(run.parts)} trainings, one after another'
-      needs.setdefault(what, []).append(row)
+      found.append(f'{len(run.parts)} trainings, one after another')
     for domain in ('source', 'target'):
-      path = run.config.data[domain].get('depth_dir')
-      if path:
-        needs.setdefault(f'depth in {path}', []).append(row)
-  return [
-    f'{what} ({", ".join(dict.fromkeys(rows))})' for what, rows in needs.items()
-  ]
+      if path := run.config.data[domain].get('depth_dir'):
+        found.append(f'depth in {path}')
+    for what in found:
+      needs.setdefault(what, {})[run.name.partition('/')[0]] = True
+  return needs
 
 
 def _check_weights(plan):

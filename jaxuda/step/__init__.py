@@ -1,4 +1,4 @@
-"""All that a compiled training step is made of.
+"""Building blocks of a compiled training step.
 
 The state, the optimizers, the devices and the random streams: arrays and pure
 functions only, without TensorFlow.

@@ -1,7 +1,8 @@
-"""Optimizers: the references' SGD as it really runs, and what is beside it."""
+"""Optimizers: the references' SGD as it really runs, AdamW and Adam."""
 
 from collections.abc import Callable, Sequence
 import dataclasses
+import functools
 import re
 from typing import Any, Literal, NamedTuple
 
@@ -17,31 +18,32 @@ class Options:
   """SGD for the task network, Adam for discriminators, poly decay for both.
 
   Attributes:
-    name: of the task network's optimizer: 'sgd' in all references, or 'adamw'
+    name: optimizer of the task network: 'sgd' in all references, or 'adamw'
       (Loshchilov & Hutter, 2019), which finds each layer's rate by itself: a
       network trained from scratch with DADA's fusion needs that.
-    learning_rate: of the task network's backbone. 2.5e-4 in all references.
-    warmup_steps: steps over which its rate rises linearly; none in the
+    learning_rate: rate of the task network's backbone, 2.5e-4 in all
+      references.
+    warmup_steps: number of steps over which that rate rises linearly; 0 in the
       references.
     betas: decay rates of AdamW, unused by SGD.
-    momentum: of SGD, unused by AdamW.
+    momentum: momentum of SGD, unused by AdamW.
     weight_decay: 5e-4 in the official code, 1e-4 in DADA's paper. AdamW's is
-      decoupled: times the rate, not part of the gradient.
-    head_multiplier: learning rate of everything but the backbone, relative.
-      10 in AdaptSegNet, ADVENT and DADA's code; the DADA paper has none (1).
+      decoupled: multiplied by the rate, not part of the gradient.
+    head_multiplier: rate of everything but the backbone, relative to the
+      backbone's: 10 in AdaptSegNet, ADVENT and DADA's code, 1 in DADA's paper.
     repeats: 'reference': every parameter is stepped as often as the official
       parameter list names it: stem 1, block convolutions 3, shortcut
       convolutions 4, heads 1, as a current PyTorch runs the official code.
       'torch1.2': the same as the PyTorch of the papers' time ran it, see
-      `repeated_sgd`. 'plain': everything once, as the papers read. Of SGD
-      only; AdamW is always plain.
-    power: of the poly schedule base * (1 - step / total) ** power.
-    hold: share of all steps during which every rate stays as it is; the decay
-      takes the others. None in the references; CycleGAN's is 0.5, with power 1.
-    disc_learning_rate: of the discriminators' Adam.
-    disc_betas: its decay rates.
-    gen_learning_rate: of a generator's Adam, otherwise the same; 0 for the
-      discriminators' rate, as in CycleGAN.
+      `repeated_sgd`. 'plain': everything once, as the papers read. AdamW is
+      always plain.
+    power: exponent of the poly schedule base * (1 - step / total) ** power.
+    hold: share of all steps, 0..1, during which every rate stays as it is; the
+      decay takes the rest. 0 in the references; 0.5, with power 1, in CycleGAN.
+    disc_learning_rate: rate of the discriminators' Adam.
+    disc_betas: decay rates of the discriminators' and generators' Adam.
+    gen_learning_rate: rate of the generators' Adam; 0 for the discriminators'
+      rate, as in CycleGAN.
   """
 
   name: Literal['sgd', 'adamw'] = 'sgd'
@@ -83,11 +85,11 @@ def poly_schedule(
 
   Args:
     base: the rate at step 0 when there is no warm-up.
-    total_steps: where the rate reaches 0.
-    power: of the decay.
-    warmup_steps: the first steps' rates are also multiplied by (step + 1) /
-      warmup_steps.
-    hold: the rate stays `base` for this share of the steps, and the formula
+    total_steps: step at which the rate reaches 0.
+    power: exponent of the decay.
+    warmup_steps: number of first steps whose rates are also multiplied by
+      (step + 1) / warmup_steps.
+    hold: share of the steps, 0..1, for which the rate stays `base`; the formula
       holds for the steps after them.
   """
   held = round(hold * total_steps)
@@ -131,12 +133,13 @@ def repeated_sgd(
 
   Args:
     learning_rate: step -> rate.
-    momentum: no dampening, no Nesterov.
-    weight_decay: added to the gradient before the momentum.
-    repeats: mentions of every parameter.
-    legacy: PyTorch 1.2 and older: the decay stays in the gradient for the next
-      mention (6 and 10 times the decay for 3 and 4 mentions), and the buffer is
-      shared from the first call on.
+    momentum: momentum, without dampening or Nesterov's correction.
+    weight_decay: factor of the parameter that is added to the gradient before
+      the momentum.
+    repeats: number of mentions of every parameter.
+    legacy: as PyTorch 1.2 and older: the decay stays in the gradient for the
+      next mention (6 and 10 times the decay for 3 and 4 mentions), and the
+      buffer is shared from the first call on.
   """
 
   def init(params):
@@ -157,44 +160,26 @@ def repeated_sgd(
     return param - start, trace
 
   def update(grads, state, params=None):
-    rate = learning_rate(state.count)
-
-    leaves, treedef = jax.tree.flatten(grads)
-    pairs = [
-      step(g, t, p, rate.astype(p.dtype), state.count == 0)
-      for g, t, p in zip(
-        leaves,
-        treedef.flatten_up_to(state.trace),
-        treedef.flatten_up_to(params),
-        strict=True,
-      )
-    ]
-    updates = treedef.unflatten([pair[0] for pair in pairs])
-    trace = treedef.unflatten([pair[1] for pair in pairs])
+    rate, first = learning_rate(state.count), state.count == 0
+    pairs = jax.tree.map(
+      lambda g, t, p: step(g, t, p, rate.astype(p.dtype), first),
+      *(grads, state.trace, params),
+    )
+    updates, trace = jax.tree.transpose(
+      jax.tree.structure(grads), jax.tree.structure((0, 0)), pairs
+    )
     return updates, RepeatedSgdState(state.count + 1, trace)
 
   return optax.GradientTransformation(init, update)
 
 
-def group_of(path: Sequence[str]) -> str:
-  """Returns the group of a task parameter: stem, block, shortcut or head.
-
-  Args:
-    path: keys from the root, such as ('backbone', 'layer1_0', 'conv1',
-      'kernel').
-  """
-  if path[0] != 'backbone':
-    return 'head'
-  if not path[1].startswith('layer'):
-    return 'stem'
-  return 'shortcut' if path[2].startswith('downsample') else 'block'
-
-
 def labels_of(params: Any, *, train_affine: bool, active_rates: int = 0) -> Any:
-  """Returns the tree of groups, 'frozen' for what is never touched.
+  """Returns the tree of groups: stem, block, shortcut, head, frozen.
+
+  A 'frozen' parameter is never touched.
 
   Args:
-    params: of a task network.
+    params: parameters of a task network.
     train_affine: whether scale and bias of the backbone's norms are trained;
       those of a head's norms always are.
     active_rates: how many dilations of the ASPP heads act; 0 for all. The
@@ -210,7 +195,11 @@ def labels_of(params: Any, *, train_affine: bool, active_rates: int = 0) -> Any:
     aspp = re.fullmatch(r'conv(\d+)_(kernel|bias)', keys[-1])
     if aspp and active_rates and int(aspp[1]) >= active_rates:
       return 'frozen'
-    return group_of(keys)
+    if keys[0] != 'backbone':
+      return 'head'
+    if not keys[1].startswith('layer'):
+      return 'stem'
+    return 'shortcut' if keys[2].startswith('downsample') else 'block'
 
   return jax.tree_util.tree_map_with_path(label, params)
 
@@ -222,11 +211,10 @@ def task_optimizer(
 
   Args:
     options: see `Options`.
-    network: its `models.deeplab.Options`: `train_affine`, whether scale and
-      bias of the backbone's norms are trained, and `active_rates`, how many
-      dilations of the ASPP heads act. What is not trained is never touched, not
-      by weight decay either.
-    total_steps: length of the poly schedule.
+    network: its `models.deeplab.Options`, of which `train_affine` and
+      `active_rates` are read, see `labels_of`. What is not trained is never
+      touched, not by weight decay either.
+    total_steps: length of the poly schedule in steps.
   """
   listed = options.repeats != 'plain' and options.name == 'sgd'
   mentions = {'stem': 1, 'block': 3, 'shortcut': 4, 'head': 1}
@@ -242,27 +230,22 @@ def task_optimizer(
     )
     if options.name == 'adamw':
       transforms[group] = optax.adamw(
-        schedule,
-        b1=options.betas[0],
-        b2=options.betas[1],
-        weight_decay=options.weight_decay,
+        schedule, *options.betas, weight_decay=options.weight_decay
       )
-      continue
-    transforms[group] = repeated_sgd(
-      schedule,
-      momentum=options.momentum,
-      weight_decay=options.weight_decay,
-      repeats=repeats if listed else 1,
-      legacy=options.repeats == 'torch1.2',
-    )
-  return optax.partition(
-    transforms,
-    lambda params: labels_of(
-      params,
-      train_affine=network.train_affine,
-      active_rates=network.active_rates,
-    ),
+    else:
+      transforms[group] = repeated_sgd(
+        schedule,
+        momentum=options.momentum,
+        weight_decay=options.weight_decay,
+        repeats=repeats if listed else 1,
+        legacy=options.repeats == 'torch1.2',
+      )
+  labels = functools.partial(
+    labels_of,
+    train_affine=network.train_affine,
+    active_rates=network.active_rates,
   )
+  return optax.partition(transforms, labels)
 
 
 def disc_optimizer(
@@ -275,9 +258,7 @@ def disc_optimizer(
     power=options.power,
     hold=options.hold,
   )
-  return optax.adam(
-    schedule, b1=options.disc_betas[0], b2=options.disc_betas[1]
-  )
+  return optax.adam(schedule, *options.disc_betas)
 
 
 def gen_optimizer(

@@ -1,4 +1,4 @@
-"""Devices: the only file that knows how a step is spread over them.
+"""Devices: how a step is spread over them, which no other file knows.
 
 The state is one ordinary tree, replicated by its sharding over the devices of
 all processes; batches carry a leading device axis. One process maps with
@@ -34,7 +34,7 @@ def local(tree: Any) -> Any:
   """
   if jax.process_count() == 1:
     return tree
-  sharding = NamedSharding(_local_mesh(), PartitionSpec())
+  sharding = NamedSharding(_mesh(jax.local_devices()), PartitionSpec())
 
   def keep(x):
     if not isinstance(x, jax.Array) or x.is_fully_addressable:
@@ -85,7 +85,7 @@ def pmap_step(fn: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _map_over_processes(fn):
-  """What `pmap_step` returns, for the devices of several processes."""
+  """`pmap_step` for the devices of several processes."""
   whole, split = PartitionSpec(), PartitionSpec(AXIS)
 
   def per_device(state, batch, key):
@@ -223,21 +223,16 @@ def spread(arrays: Any) -> Any:
   """
   if len(jax.tree.leaves(arrays)[0]) % jax.local_device_count():
     return arrays
-  return jax.device_put(
-    arrays, NamedSharding(_local_mesh(), PartitionSpec(AXIS))
-  )
+  mesh = _mesh(jax.local_devices())
+  return jax.device_put(arrays, NamedSharding(mesh, PartitionSpec(AXIS)))
 
 
-def _mesh():
+def _mesh(devices=None):
   # By process, so that the rows of a batch lie on the devices in their order
   # however many processes share them.
-  devices = sorted(jax.devices(), key=lambda d: (d.process_index, d.id))
-  return Mesh(np.array(devices), (AXIS,))
-
-
-def _local_mesh():
-  devices = sorted(jax.local_devices(), key=lambda d: d.id)
-  return Mesh(np.array(devices), (AXIS,))
+  devices = devices or jax.devices()
+  ordered = sorted(devices, key=lambda d: (d.process_index, d.id))
+  return Mesh(np.array(ordered), (AXIS,))
 
 
 def _split():

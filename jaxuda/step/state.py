@@ -19,9 +19,9 @@ class Net(flax.struct.PyTreeNode):
   """One network.
 
   Attributes:
-    params: its parameters.
-    batch_stats: running statistics of its norms; {} where there are none.
-    opt_state: its optimizer's state; () where it is not trained.
+    params: parameters.
+    batch_stats: running statistics of the norms; {} without norms.
+    opt_state: state of the optimizer; () if it is not trained.
   """
 
   params: Any
@@ -45,8 +45,9 @@ class TrainState(flax.struct.PyTreeNode):
   def advance(
     self, nets: dict[str, Net], *, teacher: Net | None = None
   ) -> 'TrainState':
-    """Returns the state one step later, with its networks as they are then."""
-    return TrainState(step=self.step + 1, nets=nets, teacher=teacher)
+    """Returns the state after a step, with the networks that it changed."""
+    teacher = self.teacher if teacher is None else teacher
+    return self.replace(step=self.step + 1, nets=nets, teacher=teacher)
 
 
 def create_net(variables: Any, tx: optax.GradientTransformation | None) -> Net:
@@ -54,7 +55,7 @@ def create_net(variables: Any, tx: optax.GradientTransformation | None) -> Net:
 
   Args:
     variables: what `module.init` returned.
-    tx: its optimizer; None for a network that is never updated.
+    tx: optimizer; None for a network that is never updated.
   """
   params = variables['params']
   return Net(
@@ -87,12 +88,10 @@ def update(
   """
   grads = parallel.mean(grads)
   updates, opt_state = tx.update(grads, net.opt_state, net.params)
+  if batch_stats is not None:
+    net = net.replace(batch_stats=parallel.mean(batch_stats))
   params = optax.apply_updates(net.params, updates)
-  if batch_stats is None:
-    batch_stats = net.batch_stats
-  else:
-    batch_stats = parallel.mean(batch_stats)
-  return Net(params=params, batch_stats=batch_stats, opt_state=opt_state)
+  return net.replace(params=params, opt_state=opt_state)
 
 
 def minimize(
@@ -114,15 +113,6 @@ def minimize(
   return update(net, grads, tx), aux
 
 
-def ema_update(teacher: Any, student: Any, *, decay: jax.Array) -> Any:
-  """Returns `decay * teacher + (1 - decay) * student`, leaf by leaf."""
-  return jax.tree.map(
-    lambda t, s: (decay * t + (1 - decay) * s).astype(jnp.result_type(t)),
-    teacher,
-    student,
-  )
-
-
 def ema_decay(step: jax.Array, *, limit: float) -> jax.Array:
   """Returns min(1 - 1 / (step + 1), limit), the decay after a step.
 
@@ -141,7 +131,7 @@ def ema_decay(step: jax.Array, *, limit: float) -> jax.Array:
 def update_teacher(
   teacher: Net, student: Net, *, decay: jax.Array, batch_stats: Any
 ) -> Net:
-  """Moves a teacher towards the student after a step.
+  """Moves a teacher to decay * teacher + (1 - decay) * student.
 
   Args:
     teacher: before the step. Its parameters alone are averaged.
@@ -150,7 +140,8 @@ def update_teacher(
     batch_stats: this device's running statistics after the teacher's own
       forward pass. Their mean over the devices is kept.
   """
-  return teacher.replace(
-    params=ema_update(teacher.params, student.params, decay=decay),
-    batch_stats=parallel.mean(batch_stats),
+  params = jax.tree.map(
+    lambda t, s: (decay * t + (1 - decay) * s).astype(jnp.result_type(t)),
+    *(teacher.params, student.params),
   )
+  return teacher.replace(params=params, batch_stats=parallel.mean(batch_stats))

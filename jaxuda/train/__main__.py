@@ -1,21 +1,17 @@
-r"""Trains a method on a domain pair; the same call again goes on with it.
+"""Trains a method on a domain pair; the same call again goes on with it.
 
-python -m jaxuda.main --config=configs/dada.py:pair=streets --workdir=DIR \
-    [--config.field=value ...]
+jaxuda train --config=dada:pair=streets --workdir=DIR [--config.field=value ...]
 
 With --config.distributed=True it is one of several processes that run the same
 command, on one machine or many: docs/clusters.md.
 """
 
 from absl import flags
-from ml_collections import config_flags
 
 from jaxuda.run import cluster
 from jaxuda.ui import command
 
-_CONFIG = config_flags.DEFINE_config_file(
-  'config', None, 'configs/<method>.py:argument=value,...', lock_config=True
-)
+_CONFIG = command.define_config()
 _WORKDIR = flags.DEFINE_string('workdir', None, 'Folder of the run.')
 command.define_cluster()
 

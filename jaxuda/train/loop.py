@@ -147,7 +147,7 @@ def run(
     key, batch = rng.root(config.seed), None
 
     while True:
-      # First of all, so that what a kill cut short is made up for.
+      # Due after the last step, or left undone by a process that was killed.
       if _evaluation_due(task, step, scores):
         done = task.evaluate(step, parallel.local(state), progress, stop.poll)
         if done:
@@ -155,8 +155,7 @@ def run(
           record.write_scalars(step, 'eval', done.scalars)
           scores = _rank(scores, done.result, task.value)
           _keep_scores(workdir, scores, checkpoints)
-          shown = display.format_values(done.shown)
-          progress.message(f'step {step}: {shown}')
+          progress.message(f'step {step}: {display.format_values(done.shown)}')
       if step >= config.stop_step or stop.poll():
         break
       batch = next(batches)
@@ -167,8 +166,9 @@ def run(
       last = step == config.stop_step
       evaluates = _evaluation_due(task, step, scores)
       if last or is_due(step, config.log_every):
-        means = numbers.take_mean()
-        record.write_scalars(step, 'train', means | _timing(progress))
+        means, rate = numbers.take_mean(), progress.rate()
+        timing = {'steps_per_second': rate} if rate else {}
+        record.write_scalars(step, 'train', means | timing)
       if last or evaluates or is_due(step, config.checkpoint_every):
         _save(checkpoints, step, state, numbers, config)
       if is_due(step, config.picture_every) and not evaluates:
@@ -195,11 +195,6 @@ def _evaluation_due(task, step, scores):
   config = task.config
   due = is_due(step, config.eval_every) or step == config.stop_step
   return task.evaluate is not None and step > done and due
-
-
-def _timing(progress):
-  rate = progress.rate()
-  return {'steps_per_second': rate} if rate else {}
 
 
 def _save(checkpoints, step, state, numbers, config):

@@ -1,6 +1,5 @@
 """Training of a segmentation method, the same for every method."""
 
-from collections.abc import Callable
 import functools
 import importlib
 import os
@@ -147,25 +146,22 @@ def _draw(config, method, samples, step, state, batch, record):
   class_set = labels.get_class_set(config.classes)
   colors = class_set.colors
   if samples:
-    out = _predict(state, samples()['image'], method=method)
+    out = _predict(method, state, samples()['image'])
     panel = panels.make_panel(samples(), jax.device_get(out), colors=colors)
     panel = panels.stack_with_legend([panel], class_set.names, colors)
     record.write_picture(step, 'target', panel)
   if batch is not None and method.pictures is not None:
     share, key = parallel.first_share(batch), rng.root(config.seed)
-    shown = jax.device_get(_picture(state, share, key, method=method))
+    shown = jax.device_get(_picture(method, state, share, key))
     panel = panels.make_training_panel(shown, colors=colors)
     record.write_picture(step, 'training', panel)
 
 
-_predict: Callable[..., Any] = jax.jit(
-  lambda state, image, method: method.predict(state, image),
-  static_argnames='method',
-)
+@functools.partial(jax.jit, static_argnums=0)
+def _predict(method, state, image):
+  return method.predict(state, image)
 
-_picture: Callable[..., Any] = jax.jit(
-  lambda state, share, key, method: parallel.run_alone(
-    method.pictures, state, share, key
-  ),
-  static_argnames='method',
-)
+
+@functools.partial(jax.jit, static_argnums=0)
+def _picture(method, state, share, key):
+  return parallel.run_alone(method.pictures, state, share, key)

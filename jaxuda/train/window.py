@@ -64,11 +64,9 @@ class Window:
     """Returns the means over the window, and empties it."""
     self.check()
     fetched, self._fetched = self._fetched, []
-    if not fetched:
-      return {}
     return {
       name: float(np.mean([values[name] for values in fetched]))
-      for name in fetched[0]
+      for name in (fetched or [{}])[0]
     }
 
 

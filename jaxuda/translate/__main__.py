@@ -1,6 +1,6 @@
 r"""Writes the source's training images as a run's transform network sees them.
 
-    python -m jaxuda.translate --workdir=DIR --out=FOLDER \
+    jaxuda translate --workdir=DIR --out=FOLDER \
         [--checkpoint=last|best|STEP]
 
 Writes FOLDER in the layout of one's own pictures (docs/data.md), at the size
@@ -40,11 +40,6 @@ def main() -> None:
 if __name__ == '__main__':
   flags.DEFINE_string('workdir', None, 'Folder of the run.', required=True)
   flags.DEFINE_string('out', None, 'Folder to write to.', required=True)
-  flags.DEFINE_string(
-    'checkpoint', 'last', 'last, best (by the main mIoU) or a step.'
-  )
-  flags.DEFINE_string('data_dir', None, 'Where TFDS keeps its data.')
-  flags.DEFINE_string(
-    'manual_dir', None, 'Where the source dataset was downloaded to.'
-  )
+  command.define_checkpoint()
+  command.define_data('source')
   command.run(main)

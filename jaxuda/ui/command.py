@@ -1,13 +1,11 @@
-"""What the command-line tools share: how they start and how they fail."""
+"""The start of every command: its flags, its config, and its errors."""
 
 from collections.abc import Callable, Sequence
 import difflib
 import functools
-import pathlib
 import re
 import sys
 from typing import Any
-import warnings
 
 from absl import app
 from absl import flags
@@ -16,6 +14,11 @@ import ml_collections
 from ml_collections.config_flags import config_flags
 
 from jaxuda import errors
+from jaxuda.ui import config_files
+
+# In --help, flags that are defined here are those of the command.
+flags.disclaim_key_flags()
+_OVERRIDE = re.compile(r'--?(no)?config\.([^=]+)(=.*)?', re.DOTALL)
 
 
 def run(
@@ -24,10 +27,10 @@ def run(
   """Parses the flags and calls `main()`; a user's mistake is one line.
 
   Args:
-    main: what to call.
-    argument: what the one argument beside the flags is called, which `main`
-      then gets; '' for none, 'RUN...' for one or more.
-    pass_on: whether `main` also gets what follows `--`, for other commands.
+    main: the function to call.
+    argument: name of the one argument beside the flags, which `main` gets; ''
+      if there is none, 'RUN...' for one or more.
+    pass_on: whether `main` also gets the arguments after `--`.
 
   Raises:
     SystemExit: 1 and a line on stderr for a UserError or a mistake in a flag.
@@ -93,22 +96,30 @@ def report(message: str) -> None:
   print('error: ' + ' '.join(message.split()), file=sys.stderr, flush=True)
 
 
-def parse_flags(argv: Sequence[str], *, argument: str = '') -> list[str]:
-  """Parses flags; whatever is wrong with them is one line.
+def define_config(
+  text: str = 'METHOD:argument=value,... or FILE.py:argument=value,...',
+  *,
+  default: str | None = None,
+) -> flags.FlagHolder:
+  """Defines --config, and with it --config.field=value for every field.
 
-  ml_collections raises AttributeError or KeyError for a field that a config
-  does not have, and wraps what a config file raises in a traceback.
+  Once `run` has parsed the flags, the value is the config, locked.
+
+  Args:
+    text: what --help says.
+    default: the name of a config if none is given.
   """
-  path = _value_of(argv, 'config')
-  if path is not None:
-    _check_file(path.partition(':')[0])
+  return flags.DEFINE_string('config', default, text)
+
+
+def parse_flags(argv: Sequence[str], *, argument: str = '') -> list[str]:
+  """Parses flags; whatever is wrong with them is one line."""
   try:
+    if 'config' in flags.FLAGS:
+      argv = _read_config_flag(argv)
     rest = flags.FLAGS(list(argv))
-  except (flags.Error, AttributeError, KeyError, TypeError, ValueError) as e:
-    line = _explain(argv, path, str(e), in_flag=isinstance(e, flags.Error))
-    if line is None:
-      raise
-    fail(line)
+  except (flags.Error, errors.UserError) as e:
+    fail(str(e))
   several = argument.endswith('...')
   if argument and (len(rest) < 2 if several else len(rest) != 2):
     fail(f'{len(rest) - 1} arguments; expected {argument} and --flags')
@@ -118,71 +129,66 @@ def parse_flags(argv: Sequence[str], *, argument: str = '') -> list[str]:
 
 
 def read_config(
-  path: str, overrides: Sequence[str] = ()
+  name: str, overrides: Sequence[str] = ()
 ) -> ml_collections.ConfigDict:
-  """Returns the config that a command would have.
+  """Returns the config that a command would have: complete, and locked.
 
   Args:
-    path: what `--config` takes.
-    overrides: '--config.field=value'.
+    name: what `--config` takes.
+    overrides: '--config.field=value'; the last one of a field counts.
 
   Raises:
-    UserError: an unknown argument or field, or a value of another type.
+    UserError: an unknown file, argument or field, or a value of another type.
   """
+  config, rest = _override(config_files.read(name), overrides)
+  if rest:
+    raise errors.UserError(f'{rest[0]!r}; expected --config.field=value')
+  return config
+
+
+def _read_config_flag(argv):
+  """Sets the flag to the config, and returns the arguments that are left."""
   values = flags.FlagValues()
-  argv = ['', f'--config={path}', *overrides]
-  config_flags.DEFINE_config_file(
-    *('config', None, path), flag_values=values, sys_argv=argv
-  )
+  default = flags.FLAGS['config'].default
+  flags.DEFINE_string('config', default, '', flag_values=values)
+  argv = values(list(argv), known_only=True)
+  if values.config is None:
+    return argv
+  config, argv = _override(config_files.read(values.config), argv)
+  flags.FLAGS['config'].value = config
+  return argv
+
+
+def _override(config, argv):
+  """Sets fields of a config; returns it, and the arguments that are left."""
+  config.lock()
+  fields = _flatten(config.to_dict())
+  rest, overrides, words = [], {}, iter(argv)
+  for word in words:
+    match = _OVERRIDE.fullmatch(word)
+    if not match:
+      rest.append(word)
+      continue
+    _, field, value = match.groups()
+    if field not in fields:
+      expected = ', '.join(_alternatives(field, fields))
+      raise errors.UserError(
+        f'unknown field config.{field}; expected one of {expected}'
+      )
+    if value is None and not isinstance(fields[field], bool):
+      word = f'{word}={next(words, "")}'
+    # The order matters where one is a group of others.
+    overrides.pop(field, None)
+    overrides[field] = word
+  given, values = ['', *overrides.values()], flags.FlagValues()
   try:
-    with warnings.catch_warnings():
-      # Of how ml_collections loads a file.
-      warnings.simplefilter('ignore', DeprecationWarning)
-      values(argv)
-    return values.config
-  except (flags.Error, AttributeError, KeyError, TypeError, ValueError) as e:
-    line = _explain(argv, path, str(e), in_flag=isinstance(e, flags.Error))
-    if line is None:
-      raise
-    raise errors.UserError(line) from e
-
-
-def _check_file(file):
-  """ml_collections reports a missing config only once its value is used."""
-  file = pathlib.Path(file)
-  if not file.is_file():
-    beside = sorted(
-      str(path)
-      for path in file.parent.glob('*.py')
-      if 'def get_config' in path.read_text()
+    config_flags.DEFINE_config_dict(
+      'config', config, flag_values=values, sys_argv=given
     )
-    fail(
-      f'no config file {file}; expected '
-      + ('one of ' + ', '.join(beside) if beside else 'configs/<method>.py')
-    )
-
-
-def _explain(argv, path, text, *, in_flag):
-  """One line for a user's mistake, None for a mistake in a config file."""
-  if 'Error whilst parsing config file' in text:
-    # What the config file raised is the last line of the traceback.
-    last = text.strip().splitlines()[-1].strip()
-    kind, _, message = last.partition(': ')
-    return message if kind == 'ValueError' else None
-  if in_flag:
-    return text
-  return path and _unknown_field(argv, path)
-
-
-def _unknown_field(argv, path):
-  """Names the first --config.field that the config does not have."""
-  fields = _read_fields(path)
-  for argument in argv[1:]:
-    match = re.match(r'--?config\.([^=]+)', argument)
-    if match and match[1] not in fields:
-      expected = ', '.join(_alternatives(match[1], fields))
-      return f'unknown field config.{match[1]}; expected one of {expected}'
-  return None
+    values(given)
+  except (flags.Error, TypeError, ValueError) as e:
+    raise errors.UserError(str(e)) from e
+  return config, rest
 
 
 def _alternatives(field, fields):
@@ -202,30 +208,14 @@ def _alternatives(field, fields):
   return [f'config.{prefix}{name}' for name in names]
 
 
-def _read_fields(path):
-  """Returns the dotted names of all groups and fields of a config."""
-  config = read_config(path)
-  names = []
-
-  def walk(tree, prefix):
-    for name, value in tree.items():
-      names.append(prefix + name)
-      if isinstance(value, dict):
-        walk(value, f'{prefix}{name}.')
-
-  walk(config.to_dict(), '')
-  return names
-
-
-def _value_of(argv, name):
-  """Returns the value of --name=value or --name value, None without it."""
-  for i, argument in enumerate(argv):
-    if argument in (f'--{name}', f'-{name}') and i + 1 < len(argv):
-      return argv[i + 1]
-    match = re.match(rf'--?{name}=(.*)', argument)
-    if match:
-      return match[1]
-  return None
+def _flatten(tree, prefix=''):
+  """Returns the dotted names of all groups and fields, with their values."""
+  found = {}
+  for name, value in tree.items():
+    found[prefix + name] = value
+    if isinstance(value, dict):
+      found.update(_flatten(value, f'{prefix}{name}.'))
+  return found
 
 
 def define_views() -> None:
@@ -235,9 +225,16 @@ def define_views() -> None:
   flags.DEFINE_bool('window', False, 'Overlapping pieces at full resolution.')
 
 
-def define_data() -> None:
+def define_data(side: str = 'target') -> None:
   """Defines the flags that say where the data of a run lie."""
   flags.DEFINE_string('data_dir', None, 'Where TFDS keeps its data.')
   flags.DEFINE_string(
-    'manual_dir', None, 'Where the target dataset was downloaded to.'
+    'manual_dir', None, f'Where the {side} dataset was downloaded to.'
+  )
+
+
+def define_checkpoint(default: str = 'last') -> None:
+  """Defines the flag that chooses a checkpoint of a run."""
+  flags.DEFINE_string(
+    'checkpoint', default, 'Of a run: last, best (by the main mIoU) or a step.'
   )

@@ -273,8 +273,8 @@ def read_image(path: str | os.PathLike) -> np.ndarray:
   return np.ascontiguousarray(image[..., ::-1])
 
 
-def _fit(x, size):
-  """Resizes a map [h, w] to `size` by taking the nearest pixel."""
+def _fit(x: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+  """Returns a map [h, w] at the size (H, W), of nearest pixels."""
   height, width = size
   rows = ((np.arange(height) + 0.5) * x.shape[0] / height).astype(int)
   columns = ((np.arange(width) + 0.5) * x.shape[1] / width).astype(int)

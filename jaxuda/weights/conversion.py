@@ -54,7 +54,7 @@ def convert(
 
   Args:
     file: the file, from `reading.read`.
-    network: which of its networks: 'student', 'teacher' or 'disc'.
+    network: network of the file: 'student', 'teacher' or 'disc'.
     family: see `families.recognise`.
     partial: take what fits; otherwise a key that is unexpected, missing or of
       another shape is an error.
@@ -173,7 +173,7 @@ def fit(
   Args:
     weights: weights from `convert` or `converted.read`.
     expected: path 'params/...' -> array or ShapeDtypeStruct, the whole network.
-    whole: whether nothing may stay random.
+    whole: True if nothing may stay random.
 
   Raises:
     UserError: the backbone does not fit, or with `whole` anything.

@@ -47,7 +47,7 @@ def read(
 
   Args:
     path: a folder from `write`, or a file for `reading.read`.
-    network: which network of a file: 'student', 'teacher' or 'disc'.
+    network: network of a file: 'student', 'teacher' or 'disc'.
 
   Raises:
     UserError: neither of the two, or a damaged one.

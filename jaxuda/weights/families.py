@@ -175,7 +175,7 @@ def recognise(
     inner = {k.removeprefix('backbone.'): v for k, v in shapes.items()}
     reason = 'the decoders of CTRL, of which there is none here'
     network, drops = _caffe(_backbone(inner)), {r'(decoder|head_\w+)\.': reason}
-    return _backbone_only('ctrl', 'CTRL, its backbone', network, drops)
+    return _built('ctrl', 'CTRL, its backbone', network, drops)
   if 'layer1.0.conv1.weight' in shapes:
     return _resnet(shapes, wrapped, family)
   some = ', '.join(sorted(shapes)[:3])
@@ -195,15 +195,15 @@ def _resnet(shapes, wrapped, family):
   if family == 'torchvision' or ('fc.weight' in shapes and family != 'init'):
     network = {'backbone': backbone, 'stride_at': 'conv2', **_TORCHVISION_INPUT}
     title = f'torchvision {backbone}, ImageNet'
-    return _backbone_only('torchvision', title, network, {r'fc\.': _HEAD})
+    return _built('torchvision', title, network, {r'fc\.': _HEAD})
   single = 'layer5.conv2d_list.0.bias' in shapes
   if single and (family == 'dacs' or (wrapped and family != 'init')):
     classes = shapes['layer5.conv2d_list.0.bias'][0]
     network = _caffe(backbone, active_rates=2)
-    return _whole('dacs', 'DACS', network, classes=classes)
+    return _built('dacs', 'DACS', network, classes=classes)
   title = f'DeepLab-v2 {backbone} initialisation (Caffe)'
   drops = {r'(layer5|fc)\.': _HEAD}
-  return _backbone_only('init', title, _caffe(backbone), drops)
+  return _built('init', title, _caffe(backbone), drops)
 
 
 def _caffe(backbone, **heads):
@@ -228,7 +228,7 @@ def _two_branches(shapes, backbone):
     structure = {'multi_level': 'layer5.conv2d_list.0.bias' in shapes}
   network = _caffe(backbone, active_rates=0, depth_scale=1.0)
   classes = shapes['layer6.conv2d_list.0.bias'][0]
-  return _whole(name, title, network, drops, classes=classes, **structure)
+  return _built(name, title, network, drops, classes=classes, **structure)
 
 
 def _corda(shapes, backbone):
@@ -241,7 +241,7 @@ def _corda(shapes, backbone):
       structure |= {'structure': 'full', 'initial_semantic': 'bottleneck'}
     elif f'{prefix}conv_out.S.conv2d_list.0.weight' in shapes:
       structure |= {'structure': 'full', 'initial_semantic': 'backbone'}
-  return _whole(
+  return _built(
     'corda',
     f'CorDA ({", ".join(map(str, structure.values()))})',
     _caffe(backbone, active_rates=2),
@@ -253,7 +253,7 @@ def _corda(shapes, backbone):
 
 def _vgg(shapes):
   if 'classifier.conv2d_list.0.bias' in shapes:
-    return _whole(
+    return _built(
       'adaptsegnet_vgg',
       'AdaptSegNet VGG-16',
       {'backbone': 'vgg16_adaptsegnet', **_CAFFE_INPUT},
@@ -268,7 +268,7 @@ def _vgg(shapes):
       f'a VGG of {count} convolutions; expected VGG-16 (13, without norms) or'
       " AdaptSegNet's"
     )
-  return _backbone_only(
+  return _built(
     'vgg16',
     'torchvision VGG-16, ImageNet',
     {'backbone': 'vgg16', **_TORCHVISION_INPUT},
@@ -277,29 +277,21 @@ def _vgg(shapes):
   )
 
 
-def _whole(
-  name, title, network, drops=(), *, classes, module=deeplab.DeepLab, **fields
-):
-  """A network all of which is filled; `fields` are the module's."""
-  structure = {'classes': classes, **fields}
-  return Family(
-    name=name,
-    title=f'{title}, {classes} classes',
-    module=module(options=deeplab.Options(**network), **structure),
-    network=network,
-    structure=structure,
-    drops=dict(drops),
-  )
-
-
-def _backbone_only(name, title, network, drops, *, module=deeplab.DeepLab):
+def _built(name, title, network, drops=(), *, module=deeplab.DeepLab, **fields):
+  """A network of `module`; without `classes` its backbone alone is filled."""
+  whole = 'classes' in fields
+  if whole:
+    title += f', {fields["classes"]} classes'
   return Family(
     name=name,
     title=title,
-    module=module(classes=2, options=deeplab.Options(**network)),
-    whole=False,
+    module=module(
+      **{'classes': 2, 'options': deeplab.Options(**network), **fields}
+    ),
+    whole=whole,
     network=network,
-    drops=drops,
+    structure=fields,
+    drops=dict(drops),
   )
 
 

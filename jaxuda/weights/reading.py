@@ -38,12 +38,12 @@ class File:
   """A file of weights.
 
   Attributes:
-    path: where it is.
+    path: location of the file.
     kind: 'zip', 'legacy' or 'safetensors'.
     networks: network ('student', 'teacher', 'disc') -> key -> a function that
       reads the array.
     other: names of the file's other entries, which are not read.
-    wrapped: whether the networks are entries of a training's checkpoint.
+    wrapped: True if the networks are entries of a training's checkpoint.
   """
 
   path: pathlib.Path
@@ -75,7 +75,7 @@ class File:
 
 
 def read(path: str | os.PathLike) -> File:
-  """Reads the structure of a file; arrays are read when they are asked for.
+  """Reads the structure of a file; arrays are made when they are asked for.
 
   Args:
     path: a .pth, .pt, .pkl or .safetensors file; the content decides.

@@ -40,39 +40,35 @@ def from_network(network: conversion.Network) -> dict[str, np.ndarray]:
   tree = flax.traverse_util.unflatten_dict(flat)
   state_dict = pretrained.to_torch(tree, naming=naming)
   if record.get('batches_tracked', True):
-    for key in list(state_dict):
-      if key.endswith('.running_mean'):
-        name = key.replace('running_mean', 'num_batches_tracked')
-        state_dict[name] = np.zeros((), np.int64)
+    state_dict |= {
+      key.replace('running_mean', 'num_batches_tracked'): np.zeros((), np.int64)
+      for key in state_dict
+      if key.endswith('.running_mean')
+    }
   if record['family'] == 'depdis':
     width = len(state_dict['enc4_3.weight'])
-    for key, shape in {
-      'enc4_4.weight': (16, width, 1, 1),
-      'enc4_4.bias': (16,),
-      'dec4.weight': (16 * width, width, 1, 1),
-      'dec4.bias': (16 * width,),
-    }.items():
-      state_dict[key] = np.zeros(shape, np.float32)
+    for name, size in (('enc4_4', 16), ('dec4', 16 * width)):
+      state_dict[f'{name}.weight'] = np.zeros((size, width, 1, 1), np.float32)
+      state_dict[f'{name}.bias'] = np.zeros(size, np.float32)
   return dict(sorted(state_dict.items()))
 
 
 def wrap(
-  family: str, state_dicts: Mapping[str, Mapping[str, np.ndarray]]
-) -> dict[str, Mapping[str, np.ndarray]]:
-  """Arranges state dicts as in the official code's files.
+  networks: Mapping[str, conversion.Network],
+) -> dict[str, dict[str, np.ndarray]]:
+  """Arranges networks as in the official code's files.
 
   Args:
-    family: see `families.Family.name`.
-    state_dicts: 'student' or another network, and perhaps 'teacher'.
+    networks: 'student' or another network, and perhaps 'teacher'.
 
   Returns:
     The argument of `writing.write`.
   """
-  first, *others = state_dicts
-  wrapper = _WRAPPERS.get(family, '')
+  first, *others = networks
+  wrapper = _WRAPPERS.get(networks[first].record['family'], '')
   if 'teacher' not in others:
-    return {wrapper: state_dicts[first]}
+    return {wrapper: from_network(networks[first])}
   return {
-    wrapper or 'model': state_dicts[first],
-    'ema_model': state_dicts['teacher'],
+    wrapper or 'model': from_network(networks[first]),
+    'ema_model': from_network(networks['teacher']),
   }

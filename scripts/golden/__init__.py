@@ -1,1 +1,1 @@
-"""Checks against the reference implementations' numbers, a module a method."""
+"""Checks against the numbers of reference implementations, one per method."""

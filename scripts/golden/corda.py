@@ -37,7 +37,7 @@ _THRESHOLDS = {'0.968': 0.968, '0.10': 0.10}
 
 
 def recognises(golden: Mapping[str, Any]) -> bool:
-  """Whether a file's entries are CorDA's."""
+  """Returns True if a file's entries are CorDA's."""
   return 'eval_initial_D_src' in golden
 
 

@@ -20,7 +20,7 @@ _SOURCE, _TARGET = 'source', 'target'
 
 
 def recognises(golden: Mapping[str, Any]) -> bool:
-  """Whether a file's entries are DADA's."""
+  """Returns True if a file's entries are DADA's."""
   return 'update_norms' in golden and 'eval_depth' in golden
 
 

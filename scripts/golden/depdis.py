@@ -32,7 +32,7 @@ _UNUSED = ('enc4_4.', 'dec4.')
 
 
 def recognises(golden: Mapping[str, Any]) -> bool:
-  """Whether a file's entries are Depth Distribution's."""
+  """Returns True if a file's entries are Depth Distribution's."""
   return 'loss_balance_target' in golden
 
 

@@ -32,7 +32,7 @@ _PREFIXES = {
 
 
 def recognises(golden: Mapping[str, Any]) -> bool:
-  """Whether a file's entries are GIO-Ada's."""
+  """Returns True if a file's entries are GIO-Ada's."""
   return 'generated' in golden and 'patch_joint' in golden
 
 

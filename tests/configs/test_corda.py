@@ -5,8 +5,9 @@ import itertools
 import pytest
 
 from configs import corda
-from configs import dacs
+from jaxuda import errors
 from jaxuda import methods
+from jaxuda.ui import command
 
 REAL = 'pair=synthia2cityscapes'
 
@@ -23,12 +24,14 @@ REAL = 'pair=synthia2cityscapes'
 )
 def test_every_row_of_corda_is_a_method(arguments):
   for pair in ('streets', 'gta2cityscapes'):
-    method = methods.create(corda.get_config(f'pair={pair},{arguments}'))
+    method = methods.create(
+      command.read_config(f'corda:pair={pair},{arguments}')
+    )
     assert method.network.active_rates == 2
 
 
 def test_published_settings():
-  config = corda.get_config(f'{REAL}')
+  config = command.read_config(f'corda:{REAL}')
   method = methods.create(config)
   assert (method.lambda_depth, method.lambda_mixed_depth) == (0.01, 0.001)
   assert (method.mixing.alpha, method.evaluate) == (0.999, 'student')
@@ -40,16 +43,20 @@ def test_published_settings():
   assert tuple(config.data.source.size) == (720, 1280)
   assert tuple(config.data.source.crop) == (512, 512)
   assert config.data.target.dataset == 'cityscapes/stereo'
-  gta = methods.create(corda.get_config('pair=gta2cityscapes,network=gta'))
+  gta = methods.create(
+    command.read_config('corda:pair=gta2cityscapes,network=gta')
+  )
   assert gta.initial_until == 25001
-  assert methods.create(dacs.get_config(REAL)).mixing.alpha == 0.99
+  assert (
+    methods.create(command.read_config(f'dacs:{REAL}')).mixing.alpha == 0.99
+  )
 
 
 def test_depth_of_the_target():
-  config = corda.get_config(f'{REAL},depth=mono')
+  config = command.read_config(f'corda:{REAL},depth=mono')
   assert config.data.target.dataset == 'cityscapes/mono'
   assert config.data.target.depth_dir is None
-  config = corda.get_config('pair=streets,depth=stereo')
+  config = command.read_config('corda:pair=streets,depth=stereo')
   assert config.data.target.dataset == 'streets/target'
   assert config.data.target.depth_dir == 'depth/streets_stereo'
 
@@ -60,27 +67,27 @@ def test_crops_make_one_size():
     ('synthia2mapillary', (512, 512)),
     ('synthia2cityscapes_low', (320, 512)),
   ):
-    config = dacs.get_config(f'pair={pair}')
+    config = command.read_config(f'dacs:pair={pair}')
     assert tuple(config.data.source.crop) == crop
     assert tuple(config.data.target.crop) == crop
 
 
 @pytest.mark.parametrize(
-  ('module', 'arguments', 'message'),
+  ('name', 'arguments', 'message'),
   [
-    (corda, 'ablation=S1', "unknown ablation 'S1'"),
-    (corda, 'depth=sonar', "unknown depth 'sonar'"),
-    (corda, 'network=vgg', "unknown network 'vgg'"),
-    (dacs, 'weight=some', "unknown weight 'some'"),
-    (dacs, 'jitter=strong', "unknown jitter 'strong'"),
+    ('corda', 'ablation=S1', "unknown ablation 'S1'"),
+    ('corda', 'depth=sonar', "unknown depth 'sonar'"),
+    ('corda', 'network=vgg', "unknown network 'vgg'"),
+    ('dacs', 'weight=some', "unknown weight 'some'"),
+    ('dacs', 'jitter=strong', "unknown jitter 'strong'"),
   ],
 )
-def test_unknown_arguments_are_named(module, arguments, message):
-  with pytest.raises(ValueError, match=message):
-    module.get_config(arguments)
+def test_unknown_arguments_are_named(name, arguments, message):
+  with pytest.raises(errors.UserError, match=message):
+    command.read_config(f'{name}:{arguments}')
 
 
 def test_arguments_of_dacs():
-  config = dacs.get_config('pair=streets,weight=pixel,jitter=standard')
+  config = command.read_config('dacs:pair=streets,weight=pixel,jitter=standard')
   method = methods.create(config)
   assert (method.mixing.weight, method.mixing.jitter) == ('pixel', 'standard')

@@ -1,33 +1,21 @@
 """The rows and settings of Depth Distribution are methods that fit together."""
 
-import importlib.util
-import pathlib
-
 import numpy as np
 import pytest
 
+from configs import depdis
+from configs import self_training
+from jaxuda import errors
 from jaxuda import methods
 from jaxuda.depdis.fit import fitting
 from jaxuda.depdis.pseudo import labelling
 from jaxuda.depdis.pseudo import prior
-
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-
-
-def load(name):
-  path = ROOT / 'configs' / f'{name}.py'
-  spec = importlib.util.spec_from_file_location(name, path)
-  module = importlib.util.module_from_spec(spec)
-  spec.loader.exec_module(module)
-  return module
-
-
-depdis = load('depdis')
+from jaxuda.ui import command
 
 
 @pytest.mark.parametrize('row', depdis.ABLATIONS)
 def test_rows(row):
-  config = depdis.get_config(f'pair=synthia2cityscapes,ablation={row}')
+  config = command.read_config(f'depdis:pair=synthia2cityscapes,ablation={row}')
   method = methods.create(config)
   options = labelling.read_options(config)
   fitting.read_options(config)
@@ -59,7 +47,7 @@ OFFICIAL = {
 
 @pytest.mark.parametrize('pair', OFFICIAL)
 def test_settings_of_the_official_code(pair):
-  config = depdis.get_config(f'pair={pair}')
+  config = command.read_config(f'depdis:pair={pair}')
   method, options = methods.create(config), labelling.read_options(config)
   least = prior.thresholds(
     np.array([1, 9]), base=options.base, extent=options.range
@@ -87,7 +75,7 @@ def test_settings_of_the_official_code(pair):
 
 
 def test_the_small_setting_takes_its_weights_from_its_own_source():
-  config = depdis.get_config('pair=streets')
+  config = command.read_config('depdis:pair=streets')
   method = methods.create(config)
   assert method.balance_classes
   assert method.class_weights == ()
@@ -96,13 +84,13 @@ def test_the_small_setting_takes_its_weights_from_its_own_source():
 
 def test_bad_arguments_are_named():
   for argument in ('ablation=M5', 'rounds=9', 'resolution=low'):
-    with pytest.raises(ValueError, match=argument.split('=')[0]):
-      depdis.get_config(argument)
+    with pytest.raises(errors.UserError, match=argument.split('=')[0]):
+      command.read_config(f'depdis:{argument}')
 
 
-@pytest.mark.parametrize('branches', load('self_training').BRANCHES)
+@pytest.mark.parametrize('branches', self_training.BRANCHES)
 def test_self_training_alone(branches):
-  config = load('self_training').get_config(f'branches={branches}')
+  config = command.read_config(f'self_training:branches={branches}')
   method = methods.create(config)
   parts = {k for k in ('depth', 'density', 'fuse') if getattr(method, k)}
   assert parts == set(branches.split('+')) - {'none'}

@@ -2,9 +2,10 @@
 
 import pytest
 
-from configs import cyclegan
 from configs import gio_ada
+from jaxuda import errors
 from jaxuda import methods
+from jaxuda.ui import command
 
 PAIRS = ('streets', 'streets2camvid', 'vkitti2kitti', 'synthia2cityscapes')
 
@@ -12,7 +13,7 @@ PAIRS = ('streets', 'streets2camvid', 'vkitti2kitti', 'synthia2cityscapes')
 @pytest.mark.parametrize('pair', PAIRS)
 @pytest.mark.parametrize('row', [*gio_ada.ABLATIONS, '+sd', 'output'])
 def test_every_row_is_a_method(pair, row):
-  config = gio_ada.get_config(f'pair={pair},ablation={row}')
+  config = command.read_config(f'gio_ada:pair={pair},ablation={row}')
   method = methods.create(config)
   assert ('generator' in config) == (method.transform == 'frozen')
   small = pair.startswith('streets')
@@ -22,7 +23,7 @@ def test_every_row_is_a_method(pair, row):
 
 
 def test_published_settings():
-  config = gio_ada.get_config('pair=vkitti2kitti')
+  config = command.read_config('gio_ada:pair=vkitti2kitti')
   method = methods.create(config)
   assert (config.total_steps, config.batch_size) == (212600, 1)
   assert config.num_classes == 10
@@ -40,29 +41,31 @@ def test_published_settings():
     network=method.network,
     optim=method.optim,
   )
-  config = gio_ada.get_config('pair=synthia2cityscapes')
+  config = command.read_config('gio_ada:pair=synthia2cityscapes')
   assert (config.total_steps, config.num_classes) == (94000, 16)
 
 
 def test_alternatives():
   method = methods.create(
-    gio_ada.get_config(
-      'pair=vkitti2kitti_v2,depth=inverse,output_gradient=both,'
+    command.read_config(
+      'gio_ada:pair=vkitti2kitti_v2,depth=inverse,output_gradient=both,'
       'network=adaptsegnet'
     )
   )
   assert (method.depth_encoding, method.depth_near) == ('inverse', 2)
   assert method.output_gradient == 'both'
   assert (method.decoder, method.network.active_rates) == ('aspp', 2)
-  method = methods.create(cyclegan.get_config('pair=vkitti2kitti,identity=1'))
+  method = methods.create(
+    command.read_config('cyclegan:pair=vkitti2kitti,identity=1')
+  )
   assert method.lambda_identity == 5
   assert (method.lambda_cycle, method.pool_size) == (10, 50)
 
 
 def test_a_frozen_generator_is_that_of_cyclegans_config():
   for pair in PAIRS:
-    frozen = gio_ada.get_config(f'pair={pair},ablation=cg').method
-    made = cyclegan.get_config(f'pair={pair}').method
+    frozen = command.read_config(f'gio_ada:pair={pair},ablation=cg').method
+    made = command.read_config(f'cyclegan:pair={pair}').method
     for field in ('gen_width', 'gen_blocks', 'gen_residual'):
       assert frozen[field] == made[field]
 
@@ -77,7 +80,7 @@ def test_a_frozen_generator_is_that_of_cyclegans_config():
   ],
 )
 def test_unknown_arguments_are_named(arguments, message):
-  with pytest.raises(ValueError, match=message):
-    gio_ada.get_config(arguments)
-  with pytest.raises(ValueError, match="unknown identity '2'"):
-    cyclegan.get_config('identity=2')
+  with pytest.raises(errors.UserError, match=message):
+    command.read_config(f'gio_ada:{arguments}')
+  with pytest.raises(errors.UserError, match="unknown identity '2'"):
+    command.read_config('cyclegan:identity=2')

@@ -8,6 +8,7 @@ import pytest
 import tensorflow_datasets as tfds
 
 from jaxuda.data.datasets import registry
+from jaxuda.ui import command
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 SIZE = (33, 49)
@@ -64,7 +65,7 @@ def config(data_dir, monkeypatch):
     entry = registry.Dataset(build=build, ids='streets')
     monkeypatch.setitem(registry.DATASETS, name, entry)
 
-  config = _load(ROOT / 'configs' / 'depdis.py').get_config()
+  config = command.read_config('depdis')
   config.network.backbone = 'resnet_tiny'
   config.data.data_dir = data_dir
   for side, name in (('source', 'clean'), ('target', 'real')):

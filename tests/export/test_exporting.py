@@ -11,10 +11,10 @@ import numpy as np
 from PIL import Image
 import pytest
 
-from configs import dada as dada_config
 from jaxuda import errors
 from jaxuda.export import exporting
 from jaxuda.run import workdir as workdir_lib
+from jaxuda.ui import command
 from jaxuda.weights import converted
 from jaxuda.weights import runs
 from tests.weights import official
@@ -42,7 +42,7 @@ runner.picture.main(runner.load)
 def run(tmp_path_factory) -> workdir_lib.Run:
   path = tmp_path_factory.mktemp('weights') / 'a.pth'
   official.save(official.fill(official.dada(classes=19)), path, 'zip')
-  config = dada_config.get_config('pair=streets')
+  config = command.read_config('dada:pair=streets')
   return runs.from_weights(converted.read(path), config, report=str)
 
 

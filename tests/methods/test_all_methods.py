@@ -381,7 +381,6 @@ def test_create_names_what_it_does_not_know():
     ),
     (Config(name='dada', method={'statistics': 'x'}, **fields), 'statistics'),
     (Config(name='advent', method={'statistics': 'x'}, **fields), 'statistics'),
-    (Config(name='cyclegan', method={'gan': 'x'}, **fields), 'method.gan'),
     (
       Config(name='dada', method={'lambda_depth': 0}, **fields),
       'lambda_depth=0',

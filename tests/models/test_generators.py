@@ -92,7 +92,8 @@ def test_transposed_convolution_is_the_gradient_of_a_convolution():
 
   expected = jax.linear_transpose(down, jnp.zeros((2, 6, 10, 4)))(x)[0]
   for options in (rewrites.NONE, rewrites.Rewrites()):
-    module = generators.ConvTranspose(4, rewrites=options)
+    style = layers.Style(rewrites=options)
+    module = generators.ConvTranspose(4, style=style)
     np.testing.assert_allclose(
       module.apply(params, x), expected, rtol=1e-4, atol=1e-5
     )

@@ -103,3 +103,19 @@ def test_sync_on_two_devices_is_batch_on_one():
     np.testing.assert_allclose(
       split['batch_stats'][name][1], moved['batch_stats'][name], rtol=1e-5
     )
+
+
+def test_styles_begin_and_end_a_layer():
+  style = layers.Style(initializer='he', dtype=jnp.bfloat16)
+  conv = layers.Conv(2, 3, use_bias=True, style=style)
+  x = jnp.ones((1, 4, 4, 5))
+  params = conv.init(jax.random.key(0), x)['params']
+  assert {p.dtype for p in jax.tree.leaves(params)} == {jnp.dtype('float32')}
+  y = conv.apply({'params': params}, x)
+  assert y.dtype == jnp.bfloat16
+  assert layers.widen(y).dtype == jnp.float32
+  with jax.enable_x64():
+    assert layers.widen(jnp.zeros(1, jnp.float64)).dtype == jnp.float64
+  zeros = jnp.zeros((1, 1, 1, 2), jnp.bfloat16)
+  ended = layers.add_bias(zeros, jnp.array([1.0, 2.0]), style)
+  np.testing.assert_array_equal(ended[0, 0, 0], [1, 2])

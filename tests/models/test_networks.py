@@ -9,11 +9,13 @@ from jaxuda import errors
 from jaxuda.models import deeplab
 from jaxuda.models import discriminators
 from jaxuda.models import heads
+from jaxuda.models import layers
 from jaxuda.models import resnet
 from jaxuda.models import rewrites
 from jaxuda.step import state
 
 SMALL = deeplab.Options(backbone='resnet_tiny', init='he')
+HE = layers.Style(initializer='he')
 
 
 def count(tree):
@@ -76,8 +78,9 @@ def test_output_grids(size, grid, disc):
 def test_pyramid_as_product_equals_convolutions(active):
   # Rates 12 and up leave the 9 x 13 map at most of their taps.
   x = jax.random.normal(jax.random.key(0), (2, 9, 13, 8))
-  fast = heads.Aspp(5, active=active, initializer='he')
-  slow = fast.clone(rewrites=rewrites.Rewrites(aspp_dot=False))
+  fast = heads.Aspp(5, active=active, style=HE)
+  plain = rewrites.Rewrites(aspp_dot=False)
+  slow = fast.clone(style=dataclasses.replace(HE, rewrites=plain))
   variables = fast.init(jax.random.key(1), x)
   assert len(variables['params']) == 8
 
@@ -98,7 +101,7 @@ def test_pyramid_as_product_equals_convolutions(active):
 
 def test_depth_is_the_mean_of_the_encoded_channels():
   x = jax.random.normal(jax.random.key(0), (1, 4, 5, 32))
-  block = heads.DepthBlock(initializer='he')
+  block = heads.DepthBlock(style=HE)
   variables = block.init(jax.random.key(1), x)
   (depth, factor), state = block.apply(
     variables, x, capture_intermediates=True, mutable=['intermediates']

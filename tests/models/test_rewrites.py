@@ -13,7 +13,8 @@ def gradients(make, params, x, switches):
   """Of a curved function of a layer's output, by parameters and input."""
 
   def loss(params, x):
-    y = make(rewrites=switches).apply({'params': params}, x)
+    style = layers.Style(rewrites=switches)
+    y = make(style=style).apply({'params': params}, x)
     return jnp.sum(jnp.sin(y))
 
   return jax.grad(loss, (0, 1))(params, x)
@@ -78,7 +79,7 @@ def test_large_kernels_and_convolution_agree(
   params = make().init(jax.random.key(1), x)['params']
   switches = rewrites.Rewrites()
   values = (
-    make(rewrites=x_).apply({'params': params}, x)
+    make(style=layers.Style(rewrites=x_)).apply({'params': params}, x)
     for x_ in (switches, rewrites.NONE)
   )
   assert_close(*values)
@@ -87,7 +88,8 @@ def test_large_kernels_and_convolution_agree(
     gradients(make, params, x, rewrites.NONE),
   )
   # It is not the convolution that is compared with itself.
-  lowered = jax.jit(make(rewrites=switches).apply).lower({'params': params}, x)
+  module = make(style=layers.Style(rewrites=switches))
+  lowered = jax.jit(module.apply).lower({'params': params}, x)
   assert lowered.as_text().count('stablehlo.convolution') == (
     0 if outputs <= 4 else -(-channels // 16)
   )

@@ -1,14 +1,13 @@
-import importlib
-
 import pytest
 
 from jaxuda import errors
 from jaxuda import methods
 from jaxuda.notebook import budget
+from jaxuda.ui import command
 
 
 def make_config(name, arguments='pair=streets'):
-  return importlib.import_module(f'configs.{name}').get_config(arguments)
+  return command.read_config(f'{name}:{arguments}')
 
 
 def test_full_is_the_default(monkeypatch):

@@ -6,14 +6,15 @@ import numpy as np
 from PIL import Image
 import pytest
 
-from configs import source_only
 from jaxuda import errors
 from jaxuda import methods
 from jaxuda.data.classes import labels
+from jaxuda.data.pixels import resizing
 from jaxuda.evaluate import views
 from jaxuda.ops import resize
 from jaxuda.predict import prediction
 from jaxuda.run import workdir as workdir_lib
+from jaxuda.ui import command
 from jaxuda.ui import panels
 from jaxuda.ui import video
 from tests import tiny
@@ -116,7 +117,7 @@ def test_batches_give_what_single_pictures_do(run, folder, tmp_path):
 
 
 def test_another_type_of_number():
-  config = source_only.get_config('pair=streets,classes=coarse7')
+  config = command.read_config('source_only:pair=streets,classes=coarse7')
   config.network.backbone = 'resnet_tiny'
   method = methods.create(config)
   run = workdir_lib.Run(config=config, method=method, state=None, step=0)
@@ -129,7 +130,7 @@ def test_another_type_of_number():
 
 def test_labels_are_those_that_are_scored():
   """Logits of an eighth of the size are upsampled once, not in two steps."""
-  config = source_only.get_config('pair=streets,classes=coarse7')
+  config = command.read_config('source_only:pair=streets,classes=coarse7')
   config.network.backbone = 'resnet_tiny'
   config.data.target.size = (40, 56)
   method = methods.create(config)
@@ -145,7 +146,7 @@ def test_labels_are_those_that_are_scored():
   state = state.replace(nets={'task': net.replace(params=params)})
   run = workdir_lib.Run(config=config, method=method, state=state, step=0)
   large = np.asarray(Image.fromarray(image).resize((140, 100)))
-  small = views.resized(large, (40, 56), 'bicubic')
+  small = resizing.resize_image(large, (40, 56))
   for size, shown in (((40, 56), image), ((100, 140), large)):
     seen = image if shown is image else small
     scored = method.predict(state, seen[None], size=size)['logits']
@@ -169,7 +170,7 @@ def test_padding_is_no_part_of_the_label(run):
   # As an evaluation has it: shrunk to 8x5, padded, scored as 16x32.
   image = rng.integers(0, 256, (16, 10, 3), dtype=np.uint8)
   small = np.zeros((1, 8, 16, 3), np.uint8)
-  small[0, :, :5] = views.resized(image, (8, 5), 'bicubic')
+  small[0, :, :5] = resizing.resize_image(image, (8, 5))
   logits = run.method.predict(run.state, small, size=(16, 32))['logits'][0]
   label = prediction.predict_labels(image, run)
   np.testing.assert_array_equal(label, np.asarray(logits).argmax(-1)[:, :10])

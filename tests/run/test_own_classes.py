@@ -7,7 +7,6 @@ import cv2
 import numpy as np
 import pytest
 
-from configs import source_only
 from jaxuda import errors
 from jaxuda import methods
 from jaxuda.evaluate import evaluation
@@ -15,6 +14,7 @@ from jaxuda.predict import prediction
 from jaxuda.run import own_classes
 from jaxuda.run import workdir as workdir_lib
 from jaxuda.train import segmentation
+from jaxuda.ui import command
 from jaxuda.ui import panels
 from tests import tiny
 
@@ -51,7 +51,7 @@ def config(tmp_path, monkeypatch):
     _write(tmp_path, side)
   path = tmp_path / 'own.yaml'
   path.write_text('classes: [chair, floor, wall]\ncolors: {wall: "#102030"}')
-  config = source_only.get_config(f'pair=folder,classes={path}')
+  config = command.read_config(f'source_only:pair=folder,classes={path}')
   config.name, config.method = 'tiny', {}
   config.data.data_dir = str(tmp_path / 'tfds')
   for side in ('source', 'target'):

@@ -3,8 +3,8 @@ import pathlib
 
 import pytest
 
-from configs import dada
 from jaxuda import errors
+from jaxuda.ui import command
 
 _PATH = pathlib.Path(__file__).parents[2] / 'scripts' / 'benchmark_predict.py'
 _spec = importlib.util.spec_from_file_location('benchmark_predict', _PATH)
@@ -14,7 +14,7 @@ _spec.loader.exec_module(benchmark)
 
 @pytest.fixture(name='run', scope='module')
 def _run():
-  config = dada.get_config('pair=streets')
+  config = command.read_config('dada:pair=streets')
   config.network.backbone = 'resnet_tiny'
   for domain in (config.data.source, config.data.target):
     domain.size = (32, 64)

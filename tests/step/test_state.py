@@ -51,10 +51,20 @@ def test_minimize_steps_down_the_mean_gradient():
 
 
 def test_average_after_three_steps():
-  teacher, student = {'w': jnp.asarray(0.0)}, {'w': jnp.asarray(1.0)}
+  teacher, student = (
+    state_lib.Net(params={'w': jnp.asarray(x)}, batch_stats={}, opt_state=())
+    for x in (0.0, 1.0)
+  )
+  step = jax.vmap(
+    lambda t: state_lib.update_teacher(t, student, decay=0.9, batch_stats={}),
+    in_axes=None,
+    out_axes=None,
+    axis_name=parallel.AXIS,
+    axis_size=1,
+  )
   for _ in range(3):
-    teacher = state_lib.ema_update(teacher, student, decay=0.9)
-  np.testing.assert_allclose(teacher['w'], 1 - 0.9**3, rtol=1e-6)
+    teacher = step(teacher)
+  np.testing.assert_allclose(teacher.params['w'], 1 - 0.9**3, rtol=1e-6)
 
 
 def test_decay_warms_up_to_its_limit():
@@ -104,4 +114,4 @@ def test_a_state_advances():
   later = state.advance({'disc': net}, teacher=net)
   assert (int(later.step), set(later.nets)) == (1, {'disc'})
   assert later.teacher is net
-  assert state.advance({}).teacher is None
+  assert state.advance({}).teacher is net

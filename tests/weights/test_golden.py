@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from jaxuda.models import deeplab
+from jaxuda.ui import command
 from jaxuda.weights import conversion
 from jaxuda.weights import reading
 from jaxuda.weights import runs
@@ -73,8 +74,7 @@ def test_converted_files_give_the_reference_outputs(
   pairs = name == 'corda'
   sizes = [int(n) for n in golden['sizes']]
   count, height, width = sizes[:3] if pairs else (1, *sizes[:2])
-  module = importlib.import_module(f'configs.{name}')
-  config = module.get_config('pair=synthia2cityscapes')
+  config = command.read_config(f'{name}:pair=synthia2cityscapes')
   config.num_classes = sizes[3] if pairs else sizes[4]
   run = runs.from_weights(one, config, report=str)
   # The reference image is normalised already: undo what ours will do.

@@ -1,6 +1,5 @@
 """Foreign weights where ours go: a training's beginning, an evaluation."""
 
-import importlib
 import pathlib
 
 import jax
@@ -10,8 +9,6 @@ import numpy as np
 import pytest
 
 from configs import common
-from configs import corda as corda_config
-from configs import dada as dada_config
 from configs import published
 from jaxuda import errors
 from jaxuda import methods
@@ -21,6 +18,7 @@ from jaxuda.run import config_fields
 from jaxuda.run import workdir as workdir_lib
 from jaxuda.step import parallel
 from jaxuda.train import warm_start
+from jaxuda.ui import command
 from jaxuda.weights import converted
 from jaxuda.weights import reading
 from jaxuda.weights import runs
@@ -140,7 +138,7 @@ def test_misfits(tmp_path, fresh):
 
 def test_a_published_file_is_evaluated(tmp_path):
   """Under the config of its method, with the options that it asks for."""
-  config = dada_config.get_config('pair=streets')
+  config = command.read_config('dada:pair=streets')
   path, arrays = file(tmp_path, official.dada(classes=19))
   said = []
   run = runs.from_weights(converted.read(path), config, report=said.append)
@@ -155,7 +153,7 @@ def test_a_published_file_is_evaluated(tmp_path):
   config.num_classes = 16
   with pytest.raises(errors.UserError, match=r'\[19\] for params/layer6'):
     runs.from_weights(converted.read(path), config, report=str)
-  config = dada_config.get_config('pair=streets,ablation=S2')
+  config = command.read_config('dada:pair=streets,ablation=S2')
   with pytest.raises(errors.UserError, match='also has depth, which the netwo'):
     runs.from_weights(converted.read(path), config, report=str)
 
@@ -184,10 +182,8 @@ def test_a_published_file_is_evaluated(tmp_path):
 )
 def test_each_method_takes_its_file(tmp_path, config, shapes):
   path, _ = file(tmp_path, shapes, wrapper='model')
-  name, _, arguments = config.partition(':')
-  module = importlib.import_module(f'configs.{name.removesuffix(".py")}')
   run = runs.from_weights(
-    converted.read(path), module.get_config(arguments), report=str
+    converted.read(path), command.read_config(config), report=str
   )
   image = jax.ShapeDtypeStruct((1, 33, 65, 3), np.uint8)
   out = jax.eval_shape(run.method.predict, run.state, image)
@@ -202,22 +198,17 @@ def test_published_checkpoints():
     if not row.config:
       continue
     assert row.config in text
-    path, _, arguments = row.config.partition(':')
-    module = {'dada': dada_config, 'corda': corda_config}.get(
-      pathlib.Path(path).stem
-    )
-    if module:
-      config = module.get_config(arguments)
-      assert config.network.backbone == 'resnet101'
-      methods.create(config)
+    config = command.read_config(row.config, row.overrides.split())
+    assert config.network.backbone == 'resnet101'
+    methods.create(config)
     for value in row.expected.values():
       assert str(value) in text
 
 
 def test_init_argument():
-  config = corda_config.get_config('pair=streets,init=coco')
+  config = command.read_config('corda:pair=streets,init=coco')
   assert config.initial == f'pretrained/{common.INITIAL["coco"]}'
-  assert corda_config.get_config('').initial == ''
-  with pytest.raises(ValueError, match='unknown init'):
-    corda_config.get_config('init=imagenet21k')
+  assert command.read_config('corda').initial == ''
+  with pytest.raises(errors.UserError, match='unknown init'):
+    command.read_config('corda:init=imagenet21k')
   assert 'initial_checkpoint' in config_fields._FREE

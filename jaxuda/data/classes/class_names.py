@@ -29,13 +29,13 @@ _NOT_IN_13 = (*_NOT_IN_16, 'wall', 'fence', 'pole')
 NAMES_19 = tuple(CITYSCAPES)
 NAMES_16 = tuple(x for x in NAMES_19 if x not in _NOT_IN_16)
 NAMES_13 = tuple(x for x in NAMES_19 if x not in _NOT_IN_13)
-# GIO-Ada's, on Virtual KITTI -> KITTI.
+# The classes of GIO-Ada on Virtual KITTI -> KITTI.
 NAMES_10 = (
   *('road', 'building', 'pole', 'traffic light', 'traffic sign'),
   *('vegetation', 'terrain', 'sky', 'car', 'truck'),
 )
 
-# Name of a coarse class -> what it holds; the first gives its colour.
+# Name of a coarse class -> the classes in it; the first gives its colour.
 COARSE_7 = {
   'flat': ('road', 'sidewalk'),
   'construction': ('building', 'wall', 'fence'),

@@ -1,16 +1,16 @@
 """Class tables: files in which users name classes of their own.
 
-YAML or JSON. Of a data set, what its labels hold; of a class set, names alone
-will do:
+A table is YAML or JSON. The table of a data set says what is in its labels; for
+a class set, names alone will do:
 
     classes: {wall: [1, 4], door: '#00008e'}    # or: [wall, door]
     colors: {wall: '#808080'}                   # or a list; may be left out
     ignore: [0, 255]                            # or: rest
     depth: {code: metres}                       # see `folder`
 
-A name has ids, or colours if the labels are pictures of colours, one or a list.
-A class is shown in the colour under `colors`, else in the (first) colour that
-it has in the labels, else in one that no other class has.
+A name has an id or a list of ids, or colours if the labels are pictures of
+colours. A class is shown in its colour under `colors`, else in its (first)
+colour in the labels, else in one that no other class has.
 
 Standard library, NumPy and YAML only.
 """
@@ -35,20 +35,20 @@ FORM = 'classes: {road: [1], car: "#00008e", ...}, ignore: [0], depth: {...}'
 MOST = 254
 _ENTRIES = ('classes', 'colors', 'ignore', 'depth')
 
-Code = int | tuple[int, int, int]
+Code = int | tuple[int, ...]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class ClassTable:
-  """What a class table says.
+  """Contents of a class table.
 
   Attributes:
-    names: of the classes, in the file's order.
-    colors: uint8 [C, 3] RGB, in which they are shown.
-    codes: id 0..255 or colour (r, g, b) -> name; None for what is ignored. All
-      ids or all colours; empty if the table has names alone.
-    rest: whether what is not listed is ignored too.
-    depth: the entry of this name as it is, or None.
+    names: names of the C classes, in the order of the file.
+    colors: uint8 [C, 3] RGB, in which the classes are shown.
+    codes: id 0..255 or colour (r, g, b) -> name, or None if it is ignored;
+      either all ids or all colours; empty if the table has names alone.
+    rest: whether ids and colours that are not listed are ignored, too.
+    depth: the entry `depth` as it is, or None.
   """
 
   names: tuple[str, ...]
@@ -59,14 +59,12 @@ class ClassTable:
 
 
 def is_table(classes: str) -> bool:
-  """Says whether the name of a class set is that of a file."""
+  """Returns whether the name of a class set is the name of a file."""
   return str(classes).lower().endswith(SUFFIXES)
 
 
 def read_file(path: str | os.PathLike[str]) -> ClassTable:
-  """Reads a class table.
-
-  The file is read every time, but the same content is parsed once.
+  """Reads a class table; the same content is parsed once.
 
   Raises:
     UserError: no such file, or a mistake in it; names the file and the entry.
@@ -83,7 +81,7 @@ def read_text(path: str | os.PathLike[str]) -> str:
   try:
     return pathlib.Path(path).expanduser().read_text(encoding='utf-8')
   except (OSError, ValueError) as e:
-    reason = 'no such file' if isinstance(e, FileNotFoundError) else str(e)
+    reason = 'no such file' if isinstance(e, FileNotFoundError) else e
     raise errors.UserError(
       f'class table {path} cannot be read ({reason}); expected a file with'
       ' classes: [name, ...]'
@@ -95,8 +93,8 @@ def parse(text: str, *, where: str) -> ClassTable:
   """Parses a class table.
 
   Args:
-    text: YAML, or JSON if `where` ends so.
-    where: the file, named in errors.
+    text: YAML, or JSON if `where` ends in .json.
+    where: name of the file for errors.
 
   Raises:
     UserError: names the file, the entry and what was expected.
@@ -134,7 +132,7 @@ def parse(text: str, *, where: str) -> ClassTable:
 
 
 class _Loader(yaml.SafeLoader):
-  """Like YAML's own, which takes the last of two equal keys."""
+  """A loader that refuses equal keys, of which YAML's own takes the last."""
 
   def construct_mapping(self, node: Any, deep: bool = False) -> Any:
     _check_unique(
@@ -180,7 +178,13 @@ def _read_codes(classes, ignored, where) -> dict[Code, str | None]:
     entries.append((None, ignored))
   for name, values in entries:
     for value in values if isinstance(values, list | tuple) else [values]:
-      code = _read_code(value, name, where)
+      code = value
+      if type(value) is not int or not 0 <= value <= 255:
+        code = _read_color(
+          value,
+          f'{where}: {name or "ignore"} has {_show(value)}; expected an id'
+          " 0..255 or a colour '#rrggbb'",
+        )
       if code in codes:
         raise errors.UserError(
           f'{where}: {value!r} is listed twice; expected one class for it'
@@ -191,25 +195,14 @@ def _read_codes(classes, ignored, where) -> dict[Code, str | None]:
   return codes
 
 
-def _read_code(value, name, where) -> Code:
-  if type(value) is int and 0 <= value <= 255:
-    return value
-  return _read_color(
-    value,
-    f'{where}: {name or "ignore"} has {_show(value)}; expected an id 0..255 or'
-    " a colour '#rrggbb'",
-  )
-
-
 def _show(value):
   # YAML takes an unquoted #00008e for a comment.
   return 'nothing' if value is None else repr(value)
 
 
-def _read_color(value, message) -> tuple[int, int, int]:
+def _read_color(value, message) -> tuple[int, ...]:
   if isinstance(value, str) and re.fullmatch('#[0-9a-fA-F]{6}', value):
-    red, green, blue = bytes.fromhex(value[1:])
-    return red, green, blue
+    return tuple(bytes.fromhex(value[1:]))
   raise errors.UserError(message)
 
 
@@ -226,7 +219,7 @@ def _choose_colors(names, given, codes, where) -> np.ndarray:
     raise errors.UserError(
       f"{where}: colors is {given!r}; expected name: '#rrggbb', ..."
     )
-  chosen: dict[str, tuple[int, int, int]] = {}
+  chosen: dict[str, tuple[int, ...]] = {}
   for name, value in (given or {}).items():
     if name not in names:
       raise errors.UserError(
@@ -265,6 +258,6 @@ def to_json(names: Sequence[str], colors: np.ndarray) -> dict[str, Any]:
 
 
 def from_json(tree: Mapping[str, Any]) -> tuple[tuple[str, ...], np.ndarray]:
-  """The inverse of `to_json`: names and uint8 [C, 3]."""
+  """Reads what `to_json` returns: names and uint8 [C, 3]."""
   colors = [tuple(bytes.fromhex(x[1:])) for x in tree['colors']]
   return tuple(tree['classes']), np.array(colors, np.uint8)

@@ -1,15 +1,15 @@
-"""Raw ids of each dataset -> classes, as data. `labels` is how it is used.
+"""Classes of the raw ids of each dataset, as data; `labels` uses them.
 
-Raw ids, what a dataset's stored labels hold:
+Raw ids, as they are in a dataset's stored labels:
 
 * 'streets': Cityscapes train ids 0..18, 255;
 * 'camvid': the SegNet release, 0..10 and 11 = unlabelled;
 * 'cityscapes', 'gta5', 'kitti' and 'folder': Cityscapes label ids 0..33; 34
-  and 255 are void (a folder with other names than these has ids of its own:
-  the places of the names in its table, from 1 on, and 0 and 255 are void);
+  and 255 are void (a folder with other names has ids of its own: the places of
+  the names in its table, from 1 on; 0 and 255 are void);
 * 'synthia': SYNTHIA-RAND-CITYSCAPES, 0..22;
 * 'mapillary': Mapillary Vistas v1.2, 0..65; 'mapillary_v2': v2.0, 0..123;
-* 'vkitti': numbers of `VKITTI`, whose files hold colours.
+* 'vkitti': places in `VKITTI`; the files hold colours.
 
 Sources: DADA (synthia, cityscapes, mapillary), ADVENT (gta5), GIO-Ada (kitti,
 vkitti: its paper names ten classes; the merge of Virtual KITTI's is inferred).
@@ -17,7 +17,7 @@ vkitti: its paper names ten classes; the merge of Virtual KITTI's is inferred).
 
 from collections.abc import Mapping
 
-# Categories of Virtual KITTI; a stored label holds the place in this list.
+# Categories of Virtual KITTI; a stored label holds places in this list.
 VKITTI = (
   *('Undefined', 'Terrain', 'Sky', 'Tree', 'Vegetation', 'Building', 'Road'),
   *('GuardRail', 'TrafficSign', 'TrafficLight', 'Pole', 'Misc', 'Truck'),
@@ -86,7 +86,7 @@ MAPILLARY_V2_7 = {
   **dict.fromkeys(range(30, 35), 5),
   **dict.fromkeys(range(105, 117), 6),
 }
-# Van is a car, as in most of the work on Virtual KITTI; T2Net ignores it.
+# Van is a car, as in most work on Virtual KITTI; T2Net ignores it.
 _VKITTI_NAMES = {
   'Road': 0,
   'Building': 1,
@@ -105,8 +105,8 @@ VKITTI_10 = {VKITTI.index(name): i for name, i in _VKITTI_NAMES.items()}
 
 _LABEL_IDS = {'cityscapes19': LABEL_IDS_19, 'coarse7': LABEL_IDS_7}
 
-# Dataset -> class set -> {raw id: class}. What is not here follows from
-# cityscapes19 by merging, where a dataset has that.
+# Dataset -> class set -> {raw id: class}. Other class sets follow from
+# cityscapes19 by merging, if a dataset has it.
 TABLES: Mapping[str, Mapping[str, Mapping[int, int]]] = {
   'streets': {'cityscapes19': STREETS_19},
   'camvid': {'camvid11': CAMVID_11, 'cityscapes19': CAMVID_19},

@@ -1,15 +1,15 @@
 """Class sets, their colours, and the way from a dataset's ids to them.
 
-Labels are class ids 0..C-1 of a class set; 255 is ignored everywhere. A
-dataset's *raw* ids are what its stored labels hold: see `label_tables`.
+Labels are class ids 0..C-1 of a class set; 255 is ignored everywhere. The *raw*
+ids of a dataset are those in its stored labels, see `label_tables`.
 
-Coarser class sets follow from finer ones, with two exceptions, which are tables
-of their own as in DADA's code: SYNTHIA's seven classes leave out motorcycle,
-rider, bus and wall, but count lane marking as flat; Cityscapes' seven have
-caravan and trailer as vehicles, which no finer set knows.
+Coarser class sets follow from finer ones, with two exceptions, which have
+tables of their own as in DADA's code: SYNTHIA's seven classes leave out
+motorcycle, rider, bus and wall, but count lane marking as flat; Cityscapes'
+seven have caravan and trailer as vehicles, which no finer set knows.
 
-A class set of the user's own is a file, see `class_tables`. To it and from it
-classes are mapped by their names.
+A class set of the user's own is a file, see `class_tables`. Classes are mapped
+to it and from it by their names.
 
 NumPy and YAML only.
 """
@@ -29,53 +29,49 @@ from jaxuda.data.classes import class_tables
 from jaxuda.data.classes import label_tables
 
 IGNORE = 255
+_TABLES = '*' + ', *'.join(class_tables.SUFFIXES)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class ClassSet:
-  """What a network distinguishes.
+  """The classes that a network distinguishes.
 
   Attributes:
-    names: of the C classes, in the order of their ids.
-    colors: uint8 [C, 3] RGB, those of Cityscapes.
+    names: names of the C classes, in the order of their ids.
+    colors: uint8 [C, 3] RGB, in which the classes are shown.
     subsets: name of a mean IoU -> ids of the classes that it is taken over.
+    parts: names of the Cityscapes classes in each class; of a class of the
+      user's own, its name.
   """
 
   names: tuple[str, ...]
   colors: np.ndarray
   subsets: Mapping[str, tuple[int, ...]]
+  parts: tuple[tuple[str, ...], ...]
 
 
-def _create_set(
-  parts: Mapping[str, Sequence[str]], subsets: Mapping[str, Sequence[str]]
-) -> ClassSet:
+def _create_built_in(name: str) -> ClassSet:
+  parts = class_names.PARTS[name]
   names = tuple(parts)
   colors = np.array(
     [class_names.CITYSCAPES[x[0]] for x in parts.values()], np.uint8
   )
   colors.flags.writeable = False
+  subsets = {
+    mean: tuple(map(names.index, over))
+    for mean, over in class_names.SUBSETS[name].items()
+  }
   return ClassSet(
     names=names,
     colors=colors,
-    subsets=types.MappingProxyType(
-      {k: tuple(names.index(x) for x in v) for k, v in subsets.items()}
-    ),
+    subsets=types.MappingProxyType(subsets),
+    parts=tuple(map(tuple, parts.values())),
   )
 
 
 CLASS_SETS: Mapping[str, ClassSet] = types.MappingProxyType(
-  {
-    name: _create_set(parts, class_names.SUBSETS[name])
-    for name, parts in class_names.PARTS.items()
-  }
+  {name: _create_built_in(name) for name in class_names.PARTS}
 )
-
-
-def _fill(entries: Mapping[int, int]) -> np.ndarray:
-  table = np.full(256, IGNORE, np.uint8)
-  for raw, label in entries.items():
-    table[raw] = label
-  return table
 
 
 def get_class_set(classes: str) -> ClassSet:
@@ -85,43 +81,47 @@ def get_class_set(classes: str) -> ClassSet:
     UserError: there is no such class set or file, or a mistake in the file.
   """
   if class_tables.is_table(classes):
-    return _make_own(class_tables.read_file(classes))
+    return _create_of_table(class_tables.read_file(classes))
   if classes not in CLASS_SETS:
     raise errors.UserError(
       f'unknown class set {classes!r}; expected one of {", ".join(CLASS_SETS)},'
-      f' or a class table of your own (*{", *".join(class_tables.SUFFIXES)})'
+      f' or a class table of your own ({_TABLES})'
     )
   return CLASS_SETS[classes]
 
 
 @functools.lru_cache(maxsize=32)
-def _make_own(table: class_tables.ClassTable) -> ClassSet:
+def _create_of_table(table: class_tables.ClassTable) -> ClassSet:
   return create_own(table.names, table.colors)
 
 
 def create_own(names: Sequence[str], colors: np.ndarray) -> ClassSet:
-  """Returns a class set whose one mean IoU, 'mIoU<C>', is over all classes.
+  """Returns a class set whose only mean IoU, 'mIoU<C>', is over all classes.
 
   Args:
-    names: of the C classes.
+    names: names of the C classes.
     colors: uint8 [C, 3] RGB.
   """
   subsets = {f'mIoU{len(names)}': tuple(range(len(names)))}
   return ClassSet(
-    names=tuple(names), colors=colors, subsets=types.MappingProxyType(subsets)
+    names=tuple(names),
+    colors=colors,
+    subsets=types.MappingProxyType(subsets),
+    parts=tuple((x,) for x in names),
   )
 
 
 def read_own(metadata: Mapping[str, Any]) -> ClassSet | None:
-  """Returns the classes that a dataset's metadata say it has of its own."""
+  """Returns the classes of a dataset's own that its metadata name, or None."""
   tree = metadata.get('classes')
   return create_own(*class_tables.from_json(tree)) if tree else None
 
 
 def identify(classes: str) -> str:
-  """Returns a class set's name; of a file one that depends on its names alone.
+  """Returns a class set's name; of a file, one that depends on its names alone.
 
-  Wherever the file is, and whatever its colours, e.g. 'own5-1a2b3c4d'.
+  It is the same wherever the file is, and whatever its colours: for example
+  'own5-1a2b3c4d'.
 
   Raises:
     UserError: see `get_class_set`.
@@ -133,20 +133,13 @@ def identify(classes: str) -> str:
   return f'own{len(names)}-{digest[:8]}'
 
 
-def _parts(classes: str) -> Mapping[str, Sequence[str]]:
-  if class_tables.is_table(classes):
-    return {x: (x,) for x in get_class_set(classes).names}
-  get_class_set(classes)
-  return class_names.PARTS[classes]
-
-
 def merge_map(source: str, target: str) -> np.ndarray:
   """Returns the class of `target` that each class of `source` belongs to.
 
-  To score a finer network on coarser classes: `merge_map(...)[prediction]`.
+  It scores a finer network on coarser classes: `merge_map(...)[prediction]`.
 
   Returns:
-    uint8 [256]; 255 for a class without a counterpart and for what is no class.
+    uint8 [256]; 255 for a class without a counterpart and beyond the classes.
 
   Raises:
     UserError: unknown class set, or `target` has a class that `source` cannot
@@ -164,25 +157,28 @@ def merge_map(source: str, target: str) -> np.ndarray:
 
 def _merge(source: str, target: str) -> np.ndarray | None:
   """Returns `merge_map`, or None where a class of `target` would be empty."""
-  fine, coarse = _parts(source), _parts(target)
-  if fine == coarse and list(fine) == list(coarse):
-    return _fill({i: i for i in range(len(fine))})
-  own = class_tables.is_table(source) or class_tables.is_table(target)
-  if not own and any(len(parts) > 1 for parts in fine.values()):
+  fine, coarse = get_class_set(source), get_class_set(target)
+  if (fine.names, fine.parts) == (coarse.names, coarse.parts):
+    return _fill({i: i for i in range(len(fine.names))})
+  if not class_tables.is_table(target) and any(len(x) > 1 for x in fine.parts):
     return None
-  entries = _match(tuple(fine), target)
-  if len(set(entries.values())) < len(coarse):
+  entries = _match(fine.names, coarse)
+  if len(set(entries.values())) < len(coarse.names):
     return None
   return _fill(entries)
 
 
-def _match(names: Sequence[str], target: str) -> dict[int, int]:
+def _match(names: Sequence[str], target: ClassSet) -> dict[int, int]:
   """Returns {index of a name: class of `target` of that name, or with it}."""
-  place = {}
-  for i, parts in enumerate(_parts(target).values()):
-    place |= dict.fromkeys(parts, i)
-  place |= {name: i for i, name in enumerate(_parts(target))}
+  place = {x: i for i, parts in enumerate(target.parts) for x in parts}
+  place |= {name: i for i, name in enumerate(target.names)}
   return {i: place[x] for i, x in enumerate(names) if x in place}
+
+
+def _fill(entries: Mapping[int, int]) -> np.ndarray:
+  table = np.full(256, IGNORE, np.uint8)
+  table[list(entries)] = list(entries.values())
+  return table
 
 
 def label_map(
@@ -191,49 +187,44 @@ def label_map(
   """Returns the class of each raw id of a dataset.
 
   Args:
-    dataset: whose ids, e.g. 'synthia' (see the top of this file).
-    classes: a class set's name or file.
+    dataset: a dataset of `label_tables`, such as 'synthia'.
+    classes: name or file of a class set.
     own: the classes of the raw ids 1, 2, ... of a dataset with names of its
-      own; they are mapped by name.
+      own, which are mapped by name.
 
   Returns:
     uint8 [256]: class 0..C-1 of each raw id, or 255 = ignored.
 
   Raises:
     UserError: unknown dataset or class set, or the dataset's ids do not tell
-      the classes of the set apart; with names of one's own on either side, no
+      the classes of the set apart; if either side has names of its own, no
       class of the dataset is in the set.
   """
   _check_dataset(dataset)
-  get_class_set(classes)
+  class_set = get_class_set(classes)
   if own is not None or class_tables.is_table(classes):
-    return _map_names(dataset, classes, own)
+    names = name_ids(dataset, classes, own=own)
+    place = _match(list(names), class_set)
+    if not place:
+      raise errors.UserError(
+        f'the labels of {dataset} have the classes {", ".join(names)}, and none'
+        f' of them is in {classes}; expected config.classes to be a class table'
+        f' ({_TABLES}) with some of these names'
+      )
+    ids = list(names.values())
+    return _fill({raw: c for i, c in place.items() for raw in ids[i]})
   tables = label_tables.TABLES[dataset]
   if classes in tables:
     return _fill(tables[classes])
-  merged = None
-  if _merges(dataset):
-    merged = _merge('cityscapes19', classes)
+  merges = 'cityscapes19' in tables and dataset not in label_tables.NOT_MERGED
+  merged = _merge('cityscapes19', classes) if merges else None
   if merged is None:
-    possible = [x for x in CLASS_SETS if x in tables or _merges(dataset)]
+    possible = [x for x in CLASS_SETS if x in tables or merges]
     raise errors.UserError(
       f'the labels of {dataset} have no map to {classes}; expected one of'
       f' {", ".join(possible)}'
     )
   return merged[_fill(tables['cityscapes19'])]
-
-
-def _map_names(dataset, classes, own):
-  names = name_ids(dataset, classes, own=own)
-  place = _match(list(names), classes)
-  if not place:
-    raise errors.UserError(
-      f'the labels of {dataset} have the classes {", ".join(names)}, and none'
-      f' of them is in {classes}; expected config.classes to be a class table'
-      f' (*{", *".join(class_tables.SUFFIXES)}) with some of these names'
-    )
-  ids = list(names.values())
-  return _fill({raw: c for i, c in place.items() for raw in ids[i]})
 
 
 def name_ids(
@@ -242,10 +233,10 @@ def name_ids(
   """Returns {name of a class: its raw ids} of a dataset.
 
   Args:
-    dataset: whose ids.
-    classes: of a dataset that is known by several sets of names, those are
-      taken that this class set has most of.
-    own: as of `label_map`.
+    dataset: a dataset of `label_tables`.
+    classes: class set that decides between several sets of names of a dataset:
+      the one with most classes of this set is taken.
+    own: as in `label_map`.
 
   Raises:
     UserError: unknown dataset or class set.
@@ -255,19 +246,15 @@ def name_ids(
   _check_dataset(dataset)
   found = []
   for known, table in label_tables.TABLES[dataset].items():
-    ids = {
-      name: tuple(raw for raw, c in table.items() if c == i)
-      for i, name in enumerate(CLASS_SETS[known].names)
-    }
+    ids: dict[str, tuple[int, ...]] = {}
+    for raw, c in table.items():
+      name = CLASS_SETS[known].names[c]
+      ids[name] = (*ids.get(name, ()), raw)
     if table is label_tables.LABEL_IDS_19:
       ids |= label_tables.LABEL_IDS_MORE
-    found.append({name: raw for name, raw in ids.items() if raw})
-  return max(found, key=lambda ids: len(_match(list(ids), classes)))
-
-
-def _merges(dataset: str) -> bool:
-  tables = label_tables.TABLES[dataset]
-  return 'cityscapes19' in tables and dataset not in label_tables.NOT_MERGED
+    found.append(ids)
+  target = get_class_set(classes)
+  return max(found, key=lambda ids: len(_match(list(ids), target)))
 
 
 def _check_dataset(dataset: str) -> None:
@@ -297,9 +284,9 @@ def check_ids(
 
   Args:
     label: unsigned integers of any shape.
-    dataset: whose table.
-    file: named in the error.
-    own: as of `label_map`.
+    dataset: a dataset of `label_tables`.
+    file: name of the file for the error.
+    own: as in `label_map`.
 
   Raises:
     UserError: names the file and the ids.
@@ -309,30 +296,10 @@ def check_ids(
   if unknown.size:
     shown = ', '.join(str(x) for x in unknown[:8])
     more = f' and {unknown.size - 8} more' if unknown.size > 8 else ''
+    expected = f'{known[0]}..{max(x for x in known if x != IGNORE)}'
+    if IGNORE in known:
+      expected += f' or {IGNORE}'
     raise errors.UserError(
       f'{file}: label ids {shown}{more} are not in the table of {dataset};'
-      f' expected {_show_ids(known)}'
+      f' expected {expected}'
     )
-
-
-def _show_ids(ids: Sequence[int]) -> str:
-  run = f'{ids[0]}..{max(x for x in ids if x != IGNORE)}'
-  return f'{run} or {IGNORE}' if IGNORE in ids else run
-
-
-def to_colors(label: np.ndarray, classes: str) -> np.ndarray:
-  """Paints a label.
-
-  Args:
-    label: integers [...], 0..C-1; anything else (255) becomes black.
-    classes: a class set's name or file.
-
-  Returns:
-    uint8 [..., 3] RGB.
-  """
-  colors = get_class_set(classes).colors
-  label = np.asarray(label)
-  known = (label >= 0) & (label < len(colors))
-  return np.where(
-    known[..., None], colors[np.where(known, label, 0)], np.uint8(0)
-  )

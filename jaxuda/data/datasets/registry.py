@@ -23,7 +23,7 @@ and whatever else it likes, which is not read. These metadata are read:
 The file format is array_record, for random access.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 import contextlib
 import dataclasses
 import io
@@ -47,7 +47,15 @@ from jaxuda.data.datasets import virtual_kitti
 from jaxuda.data.files import layout
 from jaxuda.data.files import specs
 from jaxuda.data.store import examples
-from jaxuda.data.store import prepared as prepared_lib
+from jaxuda.data.store import prepared
+
+# What TFDS logs is no concern of the user's, errors excepted.
+logging.get_absl_logger().addFilter(
+  lambda record: (
+    record.levelno >= logging.converter.STANDARD_ERROR
+    or 'tensorflow_datasets' not in record.pathname
+  )
+)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -128,20 +136,17 @@ def load(
   manual_dir = os.path.expanduser(manual_dir) if manual_dir else None
 
   def create() -> tfds.core.DatasetBuilder:
-    with quiet():
-      if family.build:
-        return family.build(dataset, data_dir=data_dir, manual_dir=manual_dir)
-      spec = family.describe(dataset, manual_dir)
-      if not manual_dir:
-        return prepared_lib.find(spec, data_dir=data_dir, store=store)
-      return prepared_lib.build(
-        layout.find(manual_dir, spec), data_dir=data_dir, store=store
-      )
+    if family.build:
+      return family.build(dataset, data_dir=data_dir, manual_dir=manual_dir)
+    spec = family.describe(dataset, manual_dir)
+    if not manual_dir:
+      return prepared.find(spec, data_dir=data_dir, store=store)
+    return prepared.build(
+      layout.find(manual_dir, spec), data_dir=data_dir, store=store
+    )
 
   made = create()
-  with quiet():
-    prepared = made.is_prepared()
-  if not prepared:
+  if not made.is_prepared():
     _prepare(made, dataset)
     made = create()
   return made
@@ -156,27 +161,15 @@ def find_prepared(
     UserError: unknown dataset, nothing prepared, or more than one thing.
   """
   family = find(dataset)
-  with quiet():
-    if family.describe:
-      return prepared_lib.find(family.describe(dataset), data_dir=data_dir)
-    made = family.build(dataset, data_dir=data_dir, manual_dir=None)
-    if not made.is_prepared():
-      raise errors.UserError(
-        f'{dataset} is not prepared in {made.data_dir}; expected data_dir to be'
-        ' where it is'
-      )
+  if family.describe:
+    return prepared.find(family.describe(dataset), data_dir=data_dir)
+  made = family.build(dataset, data_dir=data_dir, manual_dir=None)
+  if not made.is_prepared():
+    raise errors.UserError(
+      f'{dataset} is not prepared in {made.data_dir}; expected data_dir to be'
+      ' where it is'
+    )
   return made
-
-
-@contextlib.contextmanager
-def quiet() -> Iterator[None]:
-  """Keeps TFDS from logging things that are no concern of the user's."""
-  before = logging.get_verbosity()
-  logging.set_verbosity(min(before, logging.ERROR))
-  try:
-    yield
-  finally:
-    logging.set_verbosity(before)
 
 
 def _prepare(made: tfds.core.DatasetBuilder, dataset: str) -> None:
@@ -185,7 +178,7 @@ def _prepare(made: tfds.core.DatasetBuilder, dataset: str) -> None:
   print(f'preparing {dataset} in {made.data_dir}', file=sys.stderr)
   try:
     # TFDS prints about downloads; its progress bar goes to stderr.
-    with quiet(), contextlib.redirect_stdout(io.StringIO()):
+    with contextlib.redirect_stdout(io.StringIO()):
       made.download_and_prepare()
   except Exception as error:
     mistake = _find_mistake(error)

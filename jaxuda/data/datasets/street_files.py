@@ -1,6 +1,6 @@
-"""Streets as plain picture files, in the layout of one's own pictures.
+"""Streets as plain picture files, laid out like a user's own pictures.
 
-An example of what docs/data.md says under "Your own data". Needs no TensorFlow.
+They are an example for "Your own data" in docs/data.md. Needs no TensorFlow.
 """
 
 import os
@@ -10,7 +10,7 @@ from jaxuda import errors
 from jaxuda import streets
 
 _SPLITS = ('train', 'val', 'test')
-# Scenes of a split have indices from here on, whatever their number.
+# Distance between the first indices of the scenes of two splits.
 _APART = 1_000_000
 
 
@@ -30,13 +30,13 @@ def write_split(
   centimetres, 16 bits, 65535 for the sky.
 
   Args:
-    folder: where images/, labels/ and depth/ are made.
+    folder: folder in which images/, labels/ and depth/ are made.
     domain: 'source' or 'target'.
     split: 'train', 'val' or 'test'; each has scenes of its own.
-    count: how many scenes.
-    size: (height, width).
+    count: number of scenes.
+    size: (height, width) in pixels.
     fields: of 'image', 'label' and 'depth', those to write.
-    seed: of the scenes.
+    seed: seed of the scenes.
 
   Returns:
     The images.
@@ -62,9 +62,8 @@ def write_split(
   for scene in scenes:
     name = f'{domain}_{scene["index"]:07d}.png'
     for field in fields:
-      # images, labels, depth
-      room = field if field == 'depth' else f'{field}s'
-      path = pathlib.Path(folder) / room / split / name
+      kind = field if field == 'depth' else f'{field}s'
+      path = pathlib.Path(folder, kind, split, name)
       path.parent.mkdir(parents=True, exist_ok=True)
       path.write_bytes(scene[field])
       if field == 'image':

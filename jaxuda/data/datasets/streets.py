@@ -1,12 +1,12 @@
-"""`streets`, an embedded pair of domains: rendered on first use, no download.
+"""`streets`, a pair of domains rendered on first use, without a download.
 
-`streets/source` is a clean game engine, `streets/target` a camera in a town;
-see `jaxuda.streets`. Every number and picture is a function of the config.
+`streets/source` is a clean game engine, `streets/target` a camera in a town,
+see `jaxuda.streets`. Every number and picture is a function of the name:
 
-    builder('streets/target').download_and_prepare()
-    builder('streets/target_180x240')                   another size
-    builder('streets/source', train=100, val=20, seed=7)
-    builder('streets/target_stereo_sequence')           with more views
+    streets/target                          160x320, 800 + 150 images
+    streets/target_180x240                  another size
+    streets/source_train100_val20_seed7     other scenes
+    streets/target_stereo_sequence          with more views
 
 An example has
 
@@ -35,7 +35,7 @@ from jaxuda import errors
 from jaxuda import streets
 from jaxuda.ui import display
 
-# Scenes of val have indices from here on, whatever the size of train.
+# The first index of the scenes of val, whatever the size of train.
 _VAL = 1_000_000
 
 _FORM = (
@@ -51,20 +51,19 @@ _NAME = re.compile(
 
 @dataclasses.dataclass
 class StreetsConfig(tfds.core.BuilderConfig):
-  """A collection of streets; its name tells what is not the default.
+  """A collection of streets, named after the fields that are not the default.
 
   Attributes:
     domain: 'source' or 'target'.
-    height: rows.
-    width: columns.
+    height, width: size of the images in pixels.
     train: number of images to train on.
-    val: number of images to evaluate on; other scenes.
-    seed: of all the scenes.
+    val: number of images to evaluate on, of other scenes.
+    seed: seed of all the scenes.
     stereo: whether there is a right view.
     sequence: whether there are a previous and a next frame.
   """
 
-  name: str = ''  # made of the others
+  name: str = ''  # Made of the others.
   domain: str = 'source'
   height: int = 160
   width: int = 320
@@ -84,10 +83,10 @@ class StreetsConfig(tfds.core.BuilderConfig):
         raise errors.UserError(
           f'streets: {key} is {getattr(self, key)}, expected at least 8'
         )
-    for key, most in (('train', _VAL), ('val', _VAL)):
-      if not 1 <= getattr(self, key) <= most:
+    for key in ('train', 'val'):
+      if not 1 <= getattr(self, key) <= _VAL:
         raise errors.UserError(
-          f'streets: {key} is {getattr(self, key)}, expected 1..{most}'
+          f'streets: {key} is {getattr(self, key)}, expected 1..{_VAL}'
         )
     self.name = self._describe()
 
@@ -112,54 +111,39 @@ class StreetsConfig(tfds.core.BuilderConfig):
 
 
 def parse(name: str) -> StreetsConfig:
-  """The config of a name such as 'streets/target_180x240'.
+  """Returns the config of a name such as 'streets/target_180x240'.
 
   Raises:
-    UserError: the name has another form.
+    UserError: the name has another form, or a number is out of range.
   """
   match = _NAME.fullmatch(str(name).removeprefix('streets/'))
   if match is None:
     raise errors.UserError(f'unknown dataset {name!r}; expected {_FORM}')
-  fields: dict[str, Any] = {'domain': match['domain']}
-  for key in ('height', 'width', 'train', 'val', 'seed'):
-    if match[key] is not None:
-      fields[key] = int(match[key])
-  for key in ('stereo', 'sequence'):
-    fields[key] = bool(match[key])
-  return StreetsConfig(**fields)
+  numbers = ('height', 'width', 'train', 'val', 'seed')
+  return StreetsConfig(
+    domain=match['domain'],
+    stereo=bool(match['stereo']),
+    sequence=bool(match['sequence']),
+    **{key: int(match[key]) for key in numbers if match[key]},
+  )
 
 
 def builder(
-  name: str,
-  *,
-  data_dir: str | None = None,
-  manual_dir: str | None = None,
-  **fields: Any,
+  name: str, *, data_dir: str | None = None, manual_dir: str | None = None
 ) -> 'Streets':
   """Returns the builder of a collection.
 
   Args:
     name: such as 'streets/target' or 'streets/target_180x240'.
-    data_dir: where prepared data are; default: that of TFDS.
+    data_dir: folder of prepared data; default: that of TFDS.
     manual_dir: not needed.
-    **fields: fields of `StreetsConfig` that override those of the name.
 
   Raises:
-    UserError: an unknown name or field, or a value out of range.
+    UserError: see `parse`.
   """
   del manual_dir
   config = parse(name)
-  known = {f.name for f in dataclasses.fields(StreetsConfig)}
-  known -= {f.name for f in dataclasses.fields(tfds.core.BuilderConfig)}
-  for key in fields:
-    if key not in known:
-      raise errors.UserError(
-        f'streets: no field {key!r}, expected one of {", ".join(sorted(known))}'
-      )
-  config = dataclasses.replace(
-    config, **{k: v for k, v in fields.items() if v is not None}
-  )
-  # TFDS wants the very object where a config of that name is known.
+  # TFDS wants the very object where it knows a config of that name.
   config = Streets.builder_configs.get(config.name, config)
   return Streets(data_dir=data_dir, config=config, file_format='array_record')
 
@@ -170,11 +154,10 @@ class Streets(tfds.core.GeneratorBasedBuilder):
   VERSION = tfds.core.Version('1.4.0')
   BUILDER_CONFIGS: ClassVar = [StreetsConfig(domain=d) for d in streets.DOMAINS]
 
-  # Processes that render; the data do not depend on it.
+  # Number of processes that render; the data do not depend on it.
   workers = max(os.cpu_count() or 1, 1)
 
   def _info(self) -> tfds.core.DatasetInfo:
-    """See the top of this file."""
     config = self.builder_config
     shape = (config.height, config.width)
     picture = tfds.features.Image(shape=(*shape, 3), encoding_format='png')
@@ -207,7 +190,7 @@ class Streets(tfds.core.GeneratorBasedBuilder):
 
   def download_and_prepare(self, **kwargs: Any) -> None:
     """Renders the collection, with a progress display."""
-    # The bar of TFDS does not know how many there will be.
+    # The bar of TFDS does not know the number of images.
     tfds.disable_progress_bar()
     try:
       super().download_and_prepare(**kwargs)
@@ -218,11 +201,11 @@ class Streets(tfds.core.GeneratorBasedBuilder):
     self, dl_manager: tfds.download.DownloadManager
   ) -> dict[str, Any]:
     del dl_manager
-    config = self.builder_config
-    return {
-      'train': self._generate_examples('train', 0, config.train),
-      'val': self._generate_examples('val', _VAL, config.val),
+    counts = {
+      'train': (0, self.builder_config.train),
+      'val': (_VAL, self.builder_config.val),
     }
+    return {k: self._generate_examples(k, *v) for k, v in counts.items()}
 
   def _generate_examples(
     self, split: str, start: int, number: int

@@ -50,12 +50,7 @@ def print_report(
       display.print_table(
         f'labels of {split} as {title}',
         ('class', 'raw ids', 'pixels', 'images'),
-        _describe_ids(
-          found,
-          known=labels.raw_ids(report.ids, own=report.own),
-          table=table,
-          names=class_set.names,
-        ),
+        _describe_ids(report, found, class_set, table),
       )
   if classes and (report.own or class_tables.is_table(classes)):
     _print_unmatched(report, classes, class_set, table)
@@ -75,11 +70,12 @@ def _choose_classes(report, classes):
   return classes, labels.get_class_set(classes), table
 
 
-def _describe_ids(found, *, known, table, names):
+def _describe_ids(report, found, class_set, table):
   """Returns rows: class, its raw ids, its share of pixels and of images."""
+  known = labels.raw_ids(report.ids, own=report.own)
   total = max(found.ids.sum(), 1)
   rows = []
-  for i, name in [*enumerate(names), (labels.IGNORE, 'ignored')]:
+  for i, name in [*enumerate(class_set.names), (labels.IGNORE, 'ignored')]:
     raw = [x for x in known if table[x] == i]
     pixels = found.ids[table == i].sum() / total
     images = found.seen[table == i].max(initial=0) / max(found.labelled, 1)
@@ -117,24 +113,12 @@ def _print_files(report):
   for split in dict.fromkeys((*report.counts, *report.expected)):
     images, labelled, deep = report.counts.get(split, (0, 0, 0))
     found = report.examined.get(split)
-    sizes = ''
-    if found:
-      common = found.sizes['image'].most_common(2)
-      sizes = ', '.join(f'{w}x{h}' for (h, w), _ in common)
-      more = len(found.sizes['image']) - len(common)
-      sizes += f' and {more} more' if more > 0 else ''
-    expected = report.expected.get(split)
-    rows.append(
-      (
-        split,
-        str(images),
-        '-' if expected is None else str(expected),
-        str(labelled),
-        str(deep),
-        sizes,
-        str(found.images if found else 0),
-      )
-    )
+    shown = found.sizes['image'].most_common() if found else []
+    sizes = ', '.join(f'{w}x{h}' for (h, w), _ in shown[:2])
+    sizes += f' and {len(shown) - 2} more' if len(shown) > 2 else ''
+    expected, whole = report.expected.get(split, '-'), found and found.images
+    cells = (split, images, expected, labelled, deep, sizes, whole or 0)
+    rows.append([str(x) for x in cells])
   display.print_table(
     'files',
     ('split', 'images', 'expected', 'labels', 'depth', 'sizes', 'whole images'),
@@ -145,20 +129,16 @@ def _print_files(report):
 def _print_depth(report):
   rows = []
   for split, found in report.examined.items():
-    if not found.deep:
-      continue
-    raw = 'none' if found.low is None else f'{found.low}..{found.high}'
-    rows.append(
-      (
-        split,
-        str(found.deep),
-        report.code.code,
-        raw,
-        f'{found.zero / found.pixels:.2%}',
-        f'{found.far / found.pixels:.2%}',
-        _show_metres(report, split, found),
-      )
-    )
+    if found.deep:
+      share = found.depths / found.depths.sum()
+      ends = found.measured[[0, -1]] if found.measured.size else None
+      raw, metres = 'none', '-'
+      if ends is not None:
+        raw = f'{ends[0]}..{ends[1]}'
+        metres = _show_metres(report, split, ends)
+      zero, far = f'{share[0]:.2%}', f'{share[-1]:.2%}'
+      maps = str(found.deep)
+      rows.append((split, maps, report.code.code, raw, zero, far, metres))
   if rows:
     display.print_table(
       'depth',
@@ -167,12 +147,10 @@ def _print_depth(report):
     )
 
 
-def _show_metres(report, split, found):
-  if found.low is None:
-    return '-'
+def _show_metres(report, split, raw):
   factor = next((x.factor for x in report.samples[split] if x.factor), 1.0)
   metres, _ = depth_codes.measure(
-    np.array([found.low, found.high], np.uint16), report.code, factor=factor
+    raw.astype(np.uint16), report.code, factor=factor
   )
   near, far = sorted(metres.numpy().tolist())
   unit = ' (no unit)' if report.code.code == 'inverse' else ''

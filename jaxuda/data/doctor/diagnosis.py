@@ -1,9 +1,8 @@
 """Problems of a dataset: of the user's files, or of what was prepared."""
 
-from collections.abc import Callable, Iterator, Sequence
 import contextlib
 import dataclasses
-from typing import Any
+import functools
 
 from jaxuda import errors
 from jaxuda.data.classes import labels
@@ -41,31 +40,15 @@ class Report:
   layout: str
   code: depth_codes.DepthCode
   expected: dict[str, int]
-  counts: dict[str, tuple[int, int, int]] = dataclasses.field(
-    default_factory=dict
-  )
-  examined: dict[str, findings.Examination] = dataclasses.field(
-    default_factory=dict
-  )
-  problems: list[specs.Problem] = dataclasses.field(default_factory=list)
-  samples: dict[str, list[findings.Sample]] = dataclasses.field(
-    default_factory=dict
-  )
+  counts: dict[str, tuple[int, int, int]]
+  examined: dict[str, findings.Examination]
+  problems: list[specs.Problem]
+  samples: dict[str, list[findings.Sample]]
 
   @property
   def fatal(self) -> bool:
     """Whether anything would spoil a training run."""
     return any(x.fatal for x in self.problems)
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class _Split:
-  """Examples of a split, and how they are read."""
-
-  name: str
-  items: Sequence[Any]
-  read: Callable[[Sequence[Any]], Iterator[findings.Sample]]
-  counts: tuple[int, int, int] | None = None
 
 
 def diagnose(
@@ -88,9 +71,7 @@ def diagnose(
     UserError: unknown dataset, no such folder, or nothing like it in there.
   """
   family = registry.find(dataset)
-  spec = None
-  if family.describe:
-    spec = family.describe(dataset, manual_dir)
+  spec = family.describe(dataset, manual_dir) if family.describe else None
   if manual_dir is None:
     report, splits, where = _open_prepared(dataset, family, spec, data_dir)
   elif spec is None:
@@ -99,28 +80,34 @@ def diagnose(
     )
   else:
     report, splits, where = _open_files(manual_dir, spec)
-  for split in splits:
-    chosen = _spread(split.items, limit)
-    title = f'reading {dataset} {split.name}'
-    found = findings.Examination()
-    whole = report.samples[split.name] = []
-    for sample in display.track(
-      split.read(chosen), name=title, total=len(chosen)
-    ):
+  for split, (items, read) in splits.items():
+    chosen = _spread(items, limit)
+    title = f'reading {dataset} {split}'
+    found = report.examined[split] = findings.Examination()
+    whole = report.samples[split] = []
+    for sample in display.track(read(chosen), name=title, total=len(chosen)):
       found.add(sample)
       if len(whole) < _SHOWN and not sample.problems:
         whole.append(sample)
-    report.examined[split.name] = found
-    report.counts[split.name] = split.counts or (
-      *(len(split.items), found.labelled, found.deep),
-    )
+    report.counts.setdefault(split, (len(items), found.labelled, found.deep))
     report.problems += findings.judge(
       found,
       dataset=dataset,
       telltale=spec.telltale if spec else (),
-      where=f'{split.name} in {where}',
+      where=f'{split} in {where}',
     )
-  report.problems += _judge_counts(report)
+  for split, expected in report.expected.items():
+    count = report.counts.get(split, (0, 0, 0))[0]
+    if count != expected:
+      report.problems.append(
+        specs.Problem(
+          kind='another number of images',
+          text=f'{dataset}: {count} images in {split}; the publisher gives'
+          f' {expected}',
+          # Fewer may be meant.
+          fatal=False,
+        )
+      )
   for found in report.examined.values():
     report.problems += found.problems
   report.problems.sort(key=lambda x: not x.fatal)
@@ -128,7 +115,13 @@ def diagnose(
 
 
 def _open_files(manual_dir, spec):
+  """Returns a report, {split: (examples, reader of some)}, and the place."""
   layout = layout_lib.find(manual_dir, spec)
+  problems = list(layout.problems)
+  if spec.check:
+    # A broken file is found again when all are read.
+    with contextlib.suppress(errors.UserError):
+      problems += spec.check(layout)
   report = Report(
     dataset=spec.dataset,
     ids=spec.ids,
@@ -136,29 +129,25 @@ def _open_files(manual_dir, spec):
     layout=layout.describe(),
     code=depth_codes.DepthCode.of(spec.depth or {}),
     expected=dict(spec.expected),
-    problems=list(layout.problems),
-  )
-  if spec.check:
-    # A broken file is found again when all are read.
-    with contextlib.suppress(errors.UserError):
-      report.problems += spec.check(layout)
-  splits = [
-    _Split(
-      name=name,
-      items=items,
-      read=lambda chosen: findings.read_raw(layout, chosen),
-      counts=(
+    counts={
+      split: (
         len(items),
         sum(bool(x.label) for x in items),
         sum(bool(x.depth) for x in items),
-      ),
-    )
-    for name, items in layout.splits.items()
-  ]
+      )
+      for split, items in layout.splits.items()
+    },
+    examined={},
+    problems=problems,
+    samples={},
+  )
+  read = functools.partial(findings.read_raw, layout)
+  splits = {split: (items, read) for split, items in layout.splits.items()}
   return report, splits, layout.tree.root
 
 
 def _open_prepared(dataset, family, spec, data_dir):
+  """Returns as `_open_files`."""
   builder = registry.find_prepared(dataset, data_dir=data_dir)
   metadata = registry.metadata(builder.info)
   report = Report(
@@ -168,33 +157,32 @@ def _open_prepared(dataset, family, spec, data_dir):
     layout=f'prepared in {builder.data_dir}',
     code=depth_codes.DepthCode.of(metadata),
     expected=dict(spec.expected) if spec else {},
+    counts={},
+    examined={},
+    problems=[],
+    samples={},
   )
   skipped = registry.keep_encoded(builder.info, ('image', 'label', 'depth'))
-  splits = []
-  for name, info in builder.info.splits.items():
+  splits = {}
+  for split, info in builder.info.splits.items():
     try:
-      with registry.quiet():
-        source = builder.as_data_source(split=name, decoders=skipped)
+      source = builder.as_data_source(split=split, decoders=skipped)
       len(source)
     except Exception as e:
       text = (
-        f'{dataset}: split {name} in {builder.data_dir} cannot be read'
+        f'{dataset}: split {split} in {builder.data_dir} cannot be read'
         f' ({" ".join(str(e).split())[:200]})'
       )
       report.problems.append(specs.Problem(kind='bad file', text=text))
       continue
-
-    def read(chosen, name=name, source=source):
-      return findings.read_prepared(
-        source.__getitem__,
-        chosen,
-        ids=report.ids,
-        own=report.own,
-        where=f'{builder.data_dir} {name}',
-      )
-
-    items = range(info.num_examples)
-    splits.append(_Split(name=name, items=items, read=read))
+    read = functools.partial(
+      findings.read_prepared,
+      source.__getitem__,
+      ids=report.ids,
+      own=report.own,
+      where=f'{builder.data_dir} {split}',
+    )
+    splits[split] = (range(info.num_examples), read)
   return report, splits, builder.data_dir
 
 
@@ -202,16 +190,3 @@ def _spread(items, limit):
   if limit is None or len(items) <= limit:
     return items
   return [items[i * len(items) // limit] for i in range(limit)]
-
-
-def _judge_counts(report) -> Iterator[specs.Problem]:
-  """Yields where the publisher has more images: that may be meant."""
-  for split, expected in report.expected.items():
-    found = report.counts.get(split, (0, 0, 0))[0]
-    if found != expected:
-      yield specs.Problem(
-        kind='another number of images',
-        text=f'{report.dataset}: {found} images in {split}; the publisher gives'
-        f' {expected}',
-        fatal=False,
-      )

@@ -56,29 +56,27 @@ def check_image(encoded: bytes, where: str) -> tuple[int, int]:
   Raises:
     UserError: it is broken, or its pixels have other than 8 bits a channel.
   """
-  image = open_picture(encoded, where, pixels=False)
-  _check_mode(image, where)
-  if _png_header(encoded)[0] == 16:
-    raise errors.UserError(f'{where} has 16 bits a channel; expected 8')
-  return image.size[1], image.size[0]
+  return _open_image(encoded, where, pixels=False).size[::-1]
 
 
 def read_image(encoded: bytes, where: str) -> np.ndarray:
   """Decodes a colour picture: uint8 [H, W, 3] RGB.
 
   Raises:
-    UserError: it is broken, or its pixels are not 8-bit grey or colours.
+    UserError: as `check_image`.
   """
-  image = open_picture(encoded, where)
-  _check_mode(image, where)
-  return np.asarray(image.convert('RGB'))
+  return np.asarray(_open_image(encoded, where, pixels=True).convert('RGB'))
 
 
-def _check_mode(image, where):
+def _open_image(encoded, where, *, pixels):
+  image = open_picture(encoded, where, pixels=pixels)
   if image.mode not in ('RGB', 'RGBA', 'L', 'P', 'LA'):
     raise errors.UserError(
       f'{where} has pixels of mode {image.mode}; expected an 8-bit RGB picture'
     )
+  if _png_header(encoded)[0] == 16:
+    raise errors.UserError(f'{where} has 16 bits a channel; expected 8')
+  return image
 
 
 def read_frame(path: pathlib.Path) -> np.ndarray:

@@ -3,48 +3,49 @@
 `config.data.target.depth_dir` (or source) names a folder that the depth tools
 wrote, or the user:
 
-    DIR/depth.json      what the numbers mean: 'depth_code', 'depth_unit' and
-                        'depth_missing' of `depth_codes`, and 'depth_factor' of
-                        the code 'disparity'
+    DIR/depth.json      the meaning of the numbers: 'depth_code', 'depth_unit'
+                        and 'depth_missing' of `depth_codes`, and 'depth_factor'
+                        of the code 'disparity'
     DIR/**/NAME.png     16-bit grey PNG, NAME that of the example
 
 A file may lie in subfolders, and its name may end as Cityscapes' files do:
-train/aachen/aachen_000000_000019_leftImg8bit.png. Where several files have one
-name, that below a folder named like the split is taken.
+train/aachen/aachen_000000_000019_leftImg8bit.png. Of several files with one
+name, the one below a folder named like the split is taken.
 """
 
-from collections.abc import Iterable
+import collections
 import json
 import os
 import pathlib
 
+import numpy as np
 import tensorflow as tf
 
 from jaxuda import errors
+from jaxuda.data.files import decoding
 from jaxuda.data.pixels import depth_codes
-from jaxuda.data.pixels import transforms
 
 FILE = 'depth.json'
 _ENDINGS = ('_leftImg8bit', '_disparity', '_depth')
-_SIGNATURE = b'\x89PNG\r\n\x1a\n'
 
 
 class DepthFolder:
   """Depth maps by the names of examples.
 
   Attributes:
-    code: what the numbers mean.
-    factor: metres times pixels, of the code 'disparity'; else None.
-    error: what went wrong when a file was read, None so far. TensorFlow does
-      not pass on what is raised inside its pipelines.
+    code: meaning of the numbers.
+    factor: baseline times focal length in metres times pixels, of the code
+      'disparity'; else None.
+    error: the first error in a file that was read, or None. TensorFlow does
+      not pass on exceptions of its pipelines.
   """
 
   def __init__(self, folder: str | os.PathLike[str], *, split: str):
     """Reads depth.json and lists the files.
 
     Args:
-      folder: see the top of this file.
-      split: of the dataset.
+      folder: the folder, see the top of this file.
+      split: name of the split of the dataset.
 
     Raises:
       UserError: no folder, no pictures in it, or depth.json is missing or
@@ -58,52 +59,27 @@ class DepthFolder:
         f'depth_dir: no folder {self._root}; expected one with {FILE} and a'
         ' 16-bit PNG for each example'
       )
-    tree = self._read_description()
+    tree = _read_description(self._root / FILE)
     self.code = depth_codes.DepthCode.of(tree)
-    self.factor = (
-      float(tree['depth_factor']) if self._has_factor(tree) else None
-    )
-    self._files: dict[str, list[pathlib.Path]] = {}
+    self.factor: float | None = None
+    if self.code.code == 'disparity':
+      if not isinstance(tree.get('depth_factor'), int | float):
+        raise errors.UserError(
+          f'depth_dir: {self._root / FILE} has no depth_factor; expected the'
+          ' baseline times the focal length, in metres times pixels'
+        )
+      self.factor = float(tree['depth_factor'])
+    self._files = collections.defaultdict(list)
     for path in sorted(self._root.rglob('*.png')):
-      for name in self._name(path):
-        self._files.setdefault(name, []).append(path)
+      inside = path.relative_to(self._root).with_suffix('')
+      names = {inside.name.removesuffix(x) for x in _ENDINGS}
+      for name in {str(inside), inside.name, *names}:
+        self._files[name].append(path)
     if not self._files:
       raise errors.UserError(
         f'depth_dir: {self._root} has no PNG files; expected a 16-bit one for'
         ' each example'
       )
-
-  def _read_description(self):
-    path = self._root / FILE
-    try:
-      tree = json.loads(path.read_text())
-      if not isinstance(tree, dict):
-        raise ValueError('not an object')
-    except (OSError, ValueError) as e:
-      raise errors.UserError(
-        f'depth_dir: {path} is missing or no JSON ({type(e).__name__});'
-        ' expected {"depth_code": "metres", "depth_unit": 0.01} for'
-        ' centimetres, or {"depth_code": "inverse"} for the disparity of a'
-        ' monocular network'
-      ) from None
-    return tree
-
-  def _has_factor(self, tree):
-    if self.code.code != 'disparity':
-      return False
-    if not isinstance(tree.get('depth_factor'), int | float):
-      raise errors.UserError(
-        f'depth_dir: {self._root / FILE} has no depth_factor; expected the'
-        ' baseline times the focal length, in metres times pixels'
-      )
-    return True
-
-  def _name(self, path) -> Iterable[str]:
-    inside = path.relative_to(self._root).with_suffix('')
-    names = {str(inside), inside.name}
-    for ending in _ENDINGS:
-      names.add(inside.name.removesuffix(ending))
-    return names
 
   def find(self, name: str) -> pathlib.Path:
     """Returns the file of an example.
@@ -128,6 +104,19 @@ class DepthFolder:
       )
     return found[0]
 
+  def read(self, name: str) -> np.ndarray:
+    """Reads the raw depth of an example: uint16 [H, W].
+
+    Raises:
+      UserError: it is missing or of another kind; also kept in `error`.
+    """
+    try:
+      path = self.find(name)
+      return decoding.read_depth(path.read_bytes(), f'depth_dir: {path}')
+    except errors.UserError as e:
+      self.error = self.error or e
+      raise
+
   def join(self, name: tf.Tensor) -> dict[str, tf.Tensor]:
     """Reads the depth of an example inside a pipeline.
 
@@ -137,30 +126,22 @@ class DepthFolder:
     Returns:
       'depth' uint16 [H, W], raw, and 'depth_factor' if the code needs it.
     """
-    encoded = tf.numpy_function(self.read, [name], tf.string)
-    depth = transforms.decode_depth(tf.ensure_shape(encoded, []))
+    depth = tf.numpy_function(
+      lambda x: self.read(x.decode()), [name], tf.uint16, stateful=False
+    )
     factor = {} if self.factor is None else {'depth_factor': self.factor}
-    return {'depth': depth, **factor}
+    return {'depth': tf.ensure_shape(depth, [None, None]), **factor}
 
-  def read(self, name: bytes | str) -> bytes:
-    """Returns the file of an example, checked to be a 16-bit grey PNG.
 
-    Raises:
-      UserError: it is missing or of another kind; also kept in `error`.
-    """
-    try:
-      return self._read(name.decode() if isinstance(name, bytes) else name)
-    except errors.UserError as e:
-      self.error = self.error or e
-      raise
-
-  def _read(self, name):
-    path = self.find(name)
-    data = path.read_bytes()
-    # Width and height, then the bits and the kind of a pixel.
-    if data[:8] != _SIGNATURE or len(data) < 33 or data[24:26] != b'\x10\x00':
-      bits = f'{data[24]} bits' if data[:8] == _SIGNATURE else 'another kind'
-      raise errors.UserError(
-        f'depth_dir: {path} is a picture of {bits}; expected a 16-bit grey PNG'
-      )
-    return data
+def _read_description(path):
+  try:
+    tree = json.loads(path.read_text())
+    if not isinstance(tree, dict):
+      raise ValueError('not an object')
+  except (OSError, ValueError) as e:
+    raise errors.UserError(
+      f'depth_dir: {path} is missing or no JSON ({type(e).__name__}); expected'
+      ' {"depth_code": "metres", "depth_unit": 0.01} for centimetres, or'
+      ' {"depth_code": "inverse"} for the disparity of a monocular network'
+    ) from None
+  return tree

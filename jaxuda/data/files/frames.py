@@ -14,10 +14,10 @@ Cityscapes (camera/<split>/<city>/*_camera.json, or camera_trainvaltest/camera/
 
 from collections.abc import Sequence
 import dataclasses
+import functools
 import json
 import pathlib
 import re
-from typing import Any
 
 import numpy as np
 
@@ -69,19 +69,21 @@ def find_triplets(
       )
   clips: dict[tuple, dict[int, pathlib.Path]] = {}
   for path in sorted(frames.rglob('*')):
-    if path.suffix.lower() not in _SUFFIXES or not _is_color(path, frames):
-      continue
+    # KITTI raw has grey cameras 00 and 01 beside the colour ones.
+    grey = {'image_00', 'image_01'} & set(path.relative_to(frames).parts)
     stem = path.stem.removesuffix('_leftImg8bit')
     match = re.fullmatch(r'(.*?)(\d+)', stem)
-    if match:
+    if match and path.suffix.lower() in _SUFFIXES and not grey:
       key = (path.parent, match[1], path.stem.removeprefix(stem))
       clips.setdefault(key, {})[int(match[2])] = path
+  find_camera = _open_cameras(root)
   found = [
     Triplet(
       name=str(path.relative_to(root).with_suffix('')),
       image=path,
       previous=clip[number - step],
       next=clip[number + step],
+      intrinsics=find_camera(path),
     )
     for clip in clips.values()
     for number, path in sorted(clip.items())
@@ -92,62 +94,44 @@ def find_triplets(
       f'{frames} has no three frames in a row (step {step}); expected pictures'
       ' whose names end in a number, such as 0000012.png'
     )
-  cameras = _Cameras(root)
-  return [
-    dataclasses.replace(x, intrinsics=cameras.find(x.image)) for x in found
-  ]
+  return found
 
 
-def _is_color(path, root):
-  """Whether a camera is in colour: KITTI raw has grey ones, 00 and 01."""
-  return not {'image_00', 'image_01'} & set(path.relative_to(root).parts)
+def _open_cameras(root):
+  """Returns frame -> its intrinsics or None; reads each file once."""
+  read_kitti = functools.cache(read_kitti_camera)
+  read_cityscapes = functools.cache(read_cityscapes_camera)
 
+  @functools.cache
+  def list_city(split, city):
+    return [
+      file
+      for top in ('camera', 'camera_trainvaltest/camera')
+      for file in sorted((root / top / split / city).glob('*.json'))
+    ]
 
-class _Cameras:
-  """Calibration files, each read once."""
-
-  def __init__(self, root: pathlib.Path):
-    self._root = root
-    self._cities: dict[tuple[str, str], list[pathlib.Path]] = {}
-    self._known: dict[Any, tuple[float, float, float] | None] = {}
-
-  def find(self, frame: pathlib.Path) -> tuple[float, float, float] | None:
+  def find(frame):
     if frame.stem.endswith('_leftImg8bit'):
-      return self._find_cityscapes(frame)
+      _, clip, number = frame.stem.removesuffix('_leftImg8bit').rsplit('_', 2)
+
+      def distance(file):
+        other = file.stem.split('_')
+        return (other[-3] != clip, abs(int(other[-2]) - int(number)))
+
+      files = list_city(frame.parent.parent.name, frame.parent.name)
+      if not files:
+        return None
+      return read_cityscapes(min(files, key=distance))[:3]
     for parent in frame.parents:
       file = parent / 'calib_cam_to_cam.txt'
       if file.is_file():
         camera = re.search(r'image_(\d\d)', str(frame))
-        key = (file, camera[1] if camera else '02')
-        if key not in self._known:
-          self._known[key] = read_kitti_camera(key[0], camera=key[1])
-        return self._known[key]
-      if parent == self._root:
+        return read_kitti(file, camera=camera[1] if camera else '02')
+      if parent == root:
         break
     return None
 
-  def _find_cityscapes(self, frame):
-    split, city = frame.parent.parent.name, frame.parent.name
-    if (split, city) not in self._cities:
-      self._cities[split, city] = [
-        file
-        for top in ('camera', 'camera_trainvaltest/camera')
-        for file in sorted((self._root / top / split / city).glob('*.json'))
-      ]
-    files = self._cities[split, city]
-    if not files:
-      return None
-    _, clip, number = frame.stem.removesuffix('_leftImg8bit').rsplit('_', 2)
-
-    def far(file):
-      other = file.stem.split('_')
-      return (other[-3] != clip, abs(int(other[-2]) - int(number)))
-
-    file = min(files, key=far)
-    if file not in self._known:
-      fx, cx, cy, _ = read_cityscapes_camera(file)
-      self._known[file] = (fx, cx, cy)
-    return self._known[file]
+  return find
 
 
 def read_cityscapes_camera(

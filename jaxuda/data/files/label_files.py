@@ -1,21 +1,19 @@
-"""A folder of label maps that stand in for a dataset's own labels.
+"""Folders of label maps in place of a dataset's own labels.
 
-FOLDER/NAME.png, 8-bit grey, for every image by its name: class ids 0..C-1 of a
-class set, 255 = ignored; and FOLDER/summary.json with 'classes', what
-`labels.identify` gives of the class set, and 'images', how many there are.
-Written by `jaxuda.depdis.pseudo`, read through `config.data.target.label_dir`.
+FOLDER/NAME.png is an 8-bit grey PNG for the image NAME: class ids 0..C-1 of a
+class set, 255 = ignored. FOLDER/summary.json has 'classes', the class set as
+`labels.identify` names it, and 'images', their number. `jaxuda.depdis.pseudo`
+writes such a folder, `config.data.target.label_dir` reads it.
 """
 
 import json
 import os
 import pathlib
-from typing import Any
 
 import tensorflow as tf
 
 from jaxuda import errors
 from jaxuda.data.classes import labels
-from jaxuda.data.pixels import transforms
 
 SUMMARY = 'summary.json'
 
@@ -26,13 +24,13 @@ def check(
   """Checks that a folder has the labels of a dataset.
 
   Args:
-    folder: see the top of this file.
-    classes: the class set that they must be of.
-    count: images that need one.
+    folder: the folder, see the top of this file.
+    classes: name or file of the class set that the labels must have.
+    count: number of images that need a label.
 
   Raises:
-    UserError: no such folder, it was not finished, or it is of other classes or
-      another dataset.
+    UserError: no such folder, it is not finished, or its labels have other
+      classes or are those of another dataset.
   """
   where = 'config.data.target.label_dir'
   path = pathlib.Path(folder) / SUMMARY
@@ -59,8 +57,8 @@ def read(folder: str | os.PathLike[str], name: tf.Tensor) -> tf.Tensor:
   """Reads the label of an image: string scalar -> int32 [H, W].
 
   Raises:
-    UserError: the file is missing or no PNG; outside of a graph only, where
-      the file is known.
+    UserError: the file is missing or no PNG; only outside of a graph, where
+      its name is known.
   """
   path = tf.strings.join([str(folder), '/', name, '.png'])
   try:
@@ -72,8 +70,3 @@ def read(folder: str | os.PathLike[str], name: tf.Tensor) -> tf.Tensor:
       f'{file} cannot be read ({reason}); expected the label of an image'
     ) from e
   return tf.cast(label, tf.int32)
-
-
-def size_label(label: tf.Tensor, domain: Any) -> tf.Tensor:
-  """Brings a label to the network's size, at which it was made, padding too."""
-  return transforms.resize_label(label, domain.size)

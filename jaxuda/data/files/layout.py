@@ -158,7 +158,7 @@ def _match_files(tree, spec, kind, spelling, problems):
     if other == path:
       continue
     # Of a file that is there twice, the loose one is taken.
-    loose = [tree.entries[x].archive is None for x in (other, path)]
+    loose = [tree.entries[x].loose for x in (other, path)]
     if loose[0] == loose[1]:
       problems.append(
         specs.Problem(

@@ -11,8 +11,9 @@ be, so they are expanded once into a temporary file without a name.
 """
 
 import bz2
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 import dataclasses
+import functools
 import gzip
 import hashlib
 import lzma
@@ -24,7 +25,6 @@ import shutil
 import stat
 import tarfile
 import tempfile
-from typing import Any
 import weakref
 import zipfile
 import zlib
@@ -45,20 +45,18 @@ class Entry:
   """A file: loose, or a member of an archive.
 
   Attributes:
-    file: the loose file, or the archive.
+    where: name for messages, 'a.zip: b/c.png' in an archive.
+    read: returns the bytes.
     size: number of bytes.
-    stamp: size and time of modification of the file on disk.
-    archive: reader of the archive, or None.
-    member: handle of the member in the archive.
-    inside: name of the member in the archive.
+    stamp: size and time of modification of the file or archive on disk.
+    loose: whether it is a file by itself.
   """
 
-  file: pathlib.Path
+  where: str
+  read: Callable[[], bytes]
   size: int
   stamp: str
-  archive: Any = None
-  member: Any = None
-  inside: str = ''
+  loose: bool
 
 
 class Tree:
@@ -67,7 +65,6 @@ class Tree:
   Attributes:
     root: the folder or archive.
     entries: path -> Entry, in the order of the paths.
-    archives: archives that were opened.
     unread: archives of a kind that cannot be read.
   """
 
@@ -85,10 +82,8 @@ class Tree:
       UserError: no such folder, or a broken or malicious archive.
     """
     self.root = pathlib.Path(root)
-    self.archives: list[pathlib.Path] = []
     self.unread: list[pathlib.Path] = []
     self._dataset = dataset
-    self._closing: list[Any] = []
     found: dict[str, Entry] = {}
     if self.root.is_dir():
       for path in self._walk():
@@ -102,9 +97,6 @@ class Tree:
       )
     self.entries = dict(sorted(found.items()))
 
-  def __contains__(self, path: str) -> bool:
-    return path in self.entries
-
   def read(self, path: str) -> bytes:
     """Returns the bytes of a file. Safe to call from several threads.
 
@@ -113,21 +105,16 @@ class Tree:
     """
     entry = self.entries[path]
     try:
-      if entry.archive is None:
-        return entry.file.read_bytes()
-      return entry.archive.read(entry.member)
+      return entry.read()
     except _BROKEN as e:
       raise errors.UserError(
-        f'{self._dataset}: {self.where(path)} cannot be read ({one_line(e)});'
+        f'{self._dataset}: {entry.where} cannot be read ({one_line(e)});'
         ' expected a whole file'
       ) from e
 
   def where(self, path: str) -> str:
-    """Returns a file's name for messages, 'a.zip: b/c.png' in an archive."""
-    entry = self.entries[path]
-    if entry.archive is None:
-      return str(entry.file)
-    return f'{entry.file}: {entry.inside}'
+    """Returns a file's name for messages."""
+    return self.entries[path].where
 
   def fingerprint(self, paths: Iterable[str], *, token: str = '') -> str:
     """Returns 16 hex digits that change when one of the files does.
@@ -144,12 +131,6 @@ class Tree:
       entry = self.entries[path]
       digest.update(f'{path} {entry.size} {entry.stamp}\n'.encode())
     return digest.hexdigest()[:16]
-
-  def close(self) -> None:
-    """Closes the archives."""
-    for archive in self._closing:
-      archive.close()
-    self._closing = []
 
   def _walk(self) -> Iterator[pathlib.Path]:
     seen = set()
@@ -169,36 +150,38 @@ class Tree:
     lower = path.name.lower()
     if lower.endswith(_OTHER):
       self.unread.append(path)
-    elif lower.endswith(('.zip', '.tar', *_COMPRESSED)):
-      archive = self._open(path, lower)
-      self.archives.append(path)
-      stamp = _stamp(path)
-      for inside, size, member in archive.members():
-        inner = _check_name(inside, path, self._dataset)
-        entry = Entry(
-          file=path,
-          size=size,
-          stamp=stamp,
-          archive=archive,
-          member=member,
-          inside=inside,
-        )
-        # A loose file is newer than the archive that it came from.
-        found.setdefault(posixpath.join(posixpath.dirname(name), inner), entry)
-    else:
-      size = path.stat().st_size
-      found[name] = Entry(file=path, size=size, stamp=_stamp(path))
+      return
+    info = path.stat()
+    stamp = f'{info.st_size} {info.st_mtime_ns}'
+    if not lower.endswith(('.zip', '.tar', *_COMPRESSED)):
+      found[name] = Entry(
+        where=str(path),
+        read=path.read_bytes,
+        size=info.st_size,
+        stamp=stamp,
+        loose=True,
+      )
+      return
+    for inside, size, read in self._list(path, lower):
+      inner = _check_name(inside, path, self._dataset)
+      entry = Entry(
+        where=f'{path}: {inside}',
+        read=read,
+        size=size,
+        stamp=stamp,
+        loose=False,
+      )
+      # A loose file is newer than the archive that it came from.
+      found.setdefault(posixpath.join(posixpath.dirname(name), inner), entry)
 
-  def _open(self, path, lower):
+  def _list(self, path, lower):
     try:
-      archive = _Zip(path) if lower.endswith('.zip') else _Tar(path, lower)
+      return _list_zip(path) if lower.endswith('.zip') else _list_tar(path)
     except _BROKEN as e:
       raise errors.UserError(
         f'{self._dataset}: {path} cannot be read as an archive'
         f' ({one_line(e)}); expected a whole one: was the download cut short?'
       ) from e
-    self._closing.append(archive)
-    return archive
 
 
 _BROKEN = (
@@ -207,50 +190,45 @@ _BROKEN = (
 )
 
 
-class _Zip:
-  def __init__(self, path):
-    self._zip = zipfile.ZipFile(path)
-    self.read, self.close = self._zip.read, self._zip.close
+def _list_zip(path):
+  """Returns (name, number of bytes, function that reads it) of each member."""
+  opened = zipfile.ZipFile(path)
+  return [
+    (x.filename, x.file_size, functools.partial(opened.read, x))
+    for x in opened.infolist()
+    if not x.is_dir()
+    and not stat.S_ISLNK(x.external_attr >> 16)
+    and not _is_rubbish(x.filename)
+  ]
 
-  def members(self):
-    """Yields (name, number of bytes, handle)."""
-    for info in self._zip.infolist():
-      link = stat.S_ISLNK(info.external_attr >> 16)
-      if not info.is_dir() and not link and not _is_rubbish(info.filename):
-        yield info.filename, info.file_size, info
 
+def _list_tar(path):
+  """Returns as `_list_zip`."""
+  name = path.name.lower()
+  unpack = next((v for k, v in _COMPRESSED.items() if name.endswith(k)), None)
+  # A temporary file has no name: it is gone when it is closed.
+  with tempfile.TemporaryFile() if unpack else open(path, 'rb') as file:
+    if unpack:
+      with unpack(path, 'rb') as packed:
+        shutil.copyfileobj(packed, file, 1 << 20)
+      file.seek(0)
+    end = os.fstat(file.fileno()).st_size
+    with tarfile.open(fileobj=file, mode='r:') as opened:
+      members = [x for x in opened if x.isreg() and not _is_rubbish(x.name)]
+    handle = os.dup(file.fileno())
 
-class _Tar:
-  def __init__(self, path, lower):
-    ending = next((x for x in _COMPRESSED if lower.endswith(x)), None)
-    # A temporary file has no name: it is gone when it is closed.
-    with tempfile.TemporaryFile() if ending else open(path, 'rb') as file:
-      if ending:
-        with _COMPRESSED[ending](path, 'rb') as packed:
-          shutil.copyfileobj(packed, file, 1 << 20)
-        file.seek(0)
-      end = os.fstat(file.fileno()).st_size
-      with tarfile.open(fileobj=file, mode='r:') as opened:
-        self._members = [
-          x for x in opened if x.isreg() and not _is_rubbish(x.name)
-        ]
-      self._file = os.dup(file.fileno())
-    self.close = weakref.finalize(self, os.close, self._file)
-    for x in self._members:
-      if x.offset_data + x.size > end:
-        raise EOFError(f'it ends within {x.name}')
-
-  def members(self):
-    """Yields (name, number of bytes, handle)."""
-    for member in self._members:
-      yield member.name, member.size, member
-
-  def read(self, member):
+  def read(member):
     # Without a position that threads would share.
-    data = os.pread(self._file, member.size, member.offset_data)
+    data = os.pread(handle, member.size, member.offset_data)
     if len(data) != member.size:
       raise EOFError('the archive is too short')
     return data
+
+  weakref.finalize(read, os.close, handle)
+  for x in members:
+    if x.offset_data + x.size > end:
+      raise EOFError(f'it ends within {x.name}')
+  return [(x.name, x.size, functools.partial(read, x)) for x in members]
 
 
 def explain_unread(archive: str | os.PathLike[str]) -> str:
@@ -284,8 +262,3 @@ def _is_hidden(name):
 
 def _is_rubbish(name):
   return any(_is_hidden(x) for x in name.split('/') if x not in ('.', '..'))
-
-
-def _stamp(path):
-  found = path.stat()
-  return f'{found.st_size} {found.st_mtime_ns}'

@@ -1,7 +1,7 @@
 """Examples at the size of the network, or at the size at which they are scored.
 
-A domain is a `records.domain.Domain`; its `fit` says what becomes of the
-aspect. Padding is black, ignored, and without valid depth.
+Padding, which keeps the aspect where the domain says so, is black, ignored, and
+without valid depth.
 """
 
 from typing import Any
@@ -16,37 +16,42 @@ from jaxuda.data.pixels import transforms
 Example = dict[str, tf.Tensor]
 
 
-def size_image(image: tf.Tensor, domain: Any) -> tf.Tensor:
-  """Brings an image uint8 [H, W, 3] to the network's size."""
+def size_for_training(
+  example: Example, domain: Any, code: depth_codes.DepthCode
+) -> Example:
+  """Brings the fields of a training example to the network's size.
+
+  Args:
+    example: of 'image' uint8 [H, W, 3], 'label' [H, W] and 'depth' uint16
+      [H, W], raw, those that are needed, and 'depth_factor' where the code
+      needs one.
+    domain: a `records.domain.Domain`, whose size and rules are taken.
+    code: meaning of raw depth.
+
+  Returns:
+    The fields, [height, width]; 'depth' float32 in metres, and 'depth_valid'
+    bool.
+  """
+  out = {}
+  if 'image' in example:
+    out['image'] = _size_image(example['image'], domain)
+  if 'label' in example:
+    label = example['label']
+    # A label of a folder was made at the network's size, with its padding.
+    size = domain.size if domain.label_dir else _fit(label, domain)
+    resized = transforms.resize_label(label, size)
+    out['label'] = _pad(resized, domain.size, fill=labels.IGNORE)
+  if 'depth' in example:
+    size = _fit(example['depth'], domain)
+    out |= _measure(example, domain, code, size=size, padded=domain.size)
+  return out
+
+
+def _size_image(image, domain):
   resized = transforms.resize_image(
     image, _fit(image, domain), method=domain.image_resize
   )
   return _pad(resized, domain.size)
-
-
-def size_label(label: tf.Tensor, domain: Any) -> tf.Tensor:
-  """Brings a label [H, W] to the network's size."""
-  resized = transforms.resize_label(label, _fit(label, domain))
-  return _pad(resized, domain.size, fill=labels.IGNORE)
-
-
-def size_depth(
-  example: Example, domain: Any, code: depth_codes.DepthCode
-) -> tuple[tf.Tensor, tf.Tensor]:
-  """Brings depth to the network's size.
-
-  Args:
-    example: 'depth' uint16 [H, W], raw, and 'depth_factor' where the code needs
-      one.
-    domain: whose size and rules.
-    code: meaning of the raw numbers.
-
-  Returns:
-    float32 [height, width] metres, and bool [height, width], where they are
-    valid.
-  """
-  size = _fit(example['depth'], domain)
-  return _measure(example, domain, code, size=size, padded=domain.size)
 
 
 def size_for_score(
@@ -64,36 +69,30 @@ def size_for_score(
   size, as in DepDis.
 
   Args:
-    example: 'image', 'label', and perhaps 'depth' and 'depth_factor'; the rest
-      is kept.
-    domain: whose sizes and rules.
+    example: 'name', 'image', 'label', and perhaps 'depth' and 'depth_factor'.
+    domain: a `records.domain.Domain`, whose sizes and rules are taken.
     code: meaning of raw depth.
     whole_images: whether images stay as large as they are, but for padding.
 
   Returns:
     The example, with 'depth' in metres and 'depth_valid'.
   """
-  out = {k: v for k, v in example.items() if k != 'depth_factor'}
-  if whole_images:
-    out['image'] = _pad(example['image'], _surround(example['image'], domain))
-  else:
-    out['image'] = size_image(example['image'], domain)
   if domain.eval_labels == 'input':
-    out['label'] = size_label(example['label'], domain)
+    out = size_for_training(example, domain, code)
+  else:
+    label, whole = example['label'], _surround(example['label'], domain)
+    out = {'label': _pad(label, whole, fill=labels.IGNORE)}
     if 'depth' in example:
-      out['depth'], out['depth_valid'] = size_depth(example, domain, code)
-    return out
-  label = example['label']
-  whole = _surround(label, domain)
-  out['label'] = _pad(label, whole, fill=labels.IGNORE)
-  if 'depth' in example:
-    out['depth'], out['depth_valid'] = _measure(
-      example, domain, code, size=tf.shape(label), padded=whole
-    )
-  return out
+      out |= _measure(example, domain, code, size=tf.shape(label), padded=whole)
+  if whole_images:
+    image = _pad(example['image'], _surround(example['image'], domain))
+  else:
+    image = _size_image(example['image'], domain)
+  return {'name': example['name'], **out, 'image': image}
 
 
 def _measure(example, domain, code, *, size, padded):
+  """Returns depth at a size, and padded, as fields of an example."""
   raw = transforms.resize_depth(
     example['depth'], size, method=domain.depth_resize
   )
@@ -104,10 +103,10 @@ def _measure(example, domain, code, *, size, padded):
     zero_depth=domain.zero_depth,
     far_depth=domain.far_depth,
   )
-  return (
-    _pad(metres, padded, fill=depth_codes.FAR),
-    _pad(valid, padded, fill=False),
-  )
+  return {
+    'depth': _pad(metres, padded, fill=depth_codes.FAR),
+    'depth_valid': _pad(valid, padded, fill=False),
+  }
 
 
 def _fit(values, domain):

@@ -14,7 +14,6 @@ from jaxuda.data.datasets import registry
 from jaxuda.data.files import depth_folder
 from jaxuda.data.files import label_files
 from jaxuda.data.pixels import depth_codes
-from jaxuda.data.pixels import sizing
 from jaxuda.data.pixels import transforms
 from jaxuda.data.records import domain as domain_lib
 from jaxuda.data.records import fields as fields_lib
@@ -36,6 +35,7 @@ class Records:
   Attributes:
     domain: what is read.
     fields: names of the fields that are decoded.
+    code: meaning of raw depth.
     root: folder of all prepared datasets.
   """
 
@@ -86,13 +86,13 @@ class Records:
           f' {registry.describe_fields(info)}'
         )
     self.fields = tuple(x for x in fields if x not in missing)
-    self._code = depth_codes.DepthCode.of(registry.metadata(info))
+    self.code = depth_codes.DepthCode.of(registry.metadata(info))
     self._depths = None
     if 'depth' in fields and domain.depth_dir:
       self._depths = depth_folder.DepthFolder(
         domain.depth_dir, split=domain.split
       )
-      self._code = self._depths.code
+      self.code = self._depths.code
     self.root, self._folder = builder.data_dir_root, builder.data_dir
     self._files = info.splits[domain.split].file_instructions
     for part in self._files:
@@ -131,8 +131,7 @@ class Records:
     return names
 
   def _parse(self, record):
-    with registry.quiet():
-      return self._features.deserialize_example(record, decoders=self._decoders)
+    return self._features.deserialize_example(record, decoders=self._decoders)
 
   def load(
     self, sample: tf.Tensor, *, find: Callable[[int], int] = int
@@ -177,30 +176,6 @@ class Records:
       if 'depth_factor' in example:
         out['depth_factor'] = example['depth_factor']
     return out
-
-  def size_for_training(
-    self, example: dict[str, tf.Tensor]
-  ) -> dict[str, tf.Tensor]:
-    """Brings a decoded example to the network's size, and depth to metres."""
-    out = {}
-    if 'image' in example:
-      out['image'] = sizing.size_image(example['image'], self.domain)
-    if 'label' in example:
-      module = label_files if self.domain.label_dir else sizing
-      out['label'] = module.size_label(example['label'], self.domain)
-    if 'depth' in example:
-      out['depth'], out['depth_valid'] = sizing.size_depth(
-        example, self.domain, self._code
-      )
-    return out
-
-  def size_for_score(
-    self, example: dict[str, tf.Tensor], *, whole_images: bool = False
-  ) -> dict[str, tf.Tensor]:
-    """Brings a decoded example to the sizes of the evaluation."""
-    return sizing.size_for_score(
-      example, self.domain, self._code, whole_images=whole_images
-    )
 
   def diagnose(self) -> None:
     """Looks for a broken record among those that were read last.

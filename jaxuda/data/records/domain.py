@@ -87,43 +87,43 @@ def read_domain(
   Raises:
     UserError: a value is out of range; names the field.
   """
-  if side not in ('source', 'target'):
-    raise errors.UserError(
-      f'unknown domain {side!r}; expected one of source, target'
-    )
-  own = data_config[side]
-  where = f'config.data.{side}'
+  _require(
+    side in ('source', 'target'), 'domain', side, 'one of source, target'
+  )
+  where, own = f'config.data.{side}', data_config[side]
   size = _read_pair(f'{where}.size', own.size, least=1)
   crop = _read_pair(f'{where}.crop', own.crop, least=0)
-  if crop != (0, 0) and not (
-    1 <= crop[0] <= size[0] and 1 <= crop[1] <= size[1]
-  ):
-    raise errors.UserError(
-      f'{where}.crop={crop}; expected (height, width) within size={size},'
-      ' or (0, 0) for no crop'
-    )
-  if not 0 < own.fraction <= 1:
-    raise errors.UserError(
-      f'{where}.fraction={own.fraction}; expected more than 0, at most 1'
-    )
-  if not isinstance(own.flip, bool):
-    raise errors.UserError(f'{where}.flip={own.flip}; expected True or False')
+  inside = all(1 <= x <= y for x, y in zip(crop, size, strict=True))
+  _require(
+    inside or crop == (0, 0),
+    f'{where}.crop',
+    crop,
+    f'(height, width) within size={size}, or (0, 0) for no crop',
+  )
   first = own.get('first', 0)
-  if not isinstance(first, int) or first < 0:
-    raise errors.UserError(
-      f'{where}.first={first!r}; expected a number of images, or 0 for all'
-    )
+  numeric = isinstance(first, int) and first >= 0
+  for right, name, expected in (
+    (0 < own.fraction <= 1, 'fraction', 'more than 0, at most 1'),
+    (isinstance(own.flip, bool), 'flip', 'True or False'),
+    (numeric, 'first', 'a number of images, or 0 for all'),
+  ):
+    _require(right, f'{where}.{name}', own.get(name), expected)
   chosen = {k: own.get(k, v[0]) for k, v in _CHOICES.items()}
   shared = {k: data_config[k] for k in _SHARED}
-  _check_choices(where, chosen, _CHOICES)
-  _check_choices('config.data', shared, _SHARED)
+  for prefix, values, choices in (
+    (where, chosen, _CHOICES),
+    ('config.data', shared, _SHARED),
+  ):
+    for name, value in values.items():
+      expected = f'one of {", ".join(choices[name])}'
+      _require(value in choices[name], f'{prefix}.{name}', value, expected)
   resize = shared.pop('resize')
   if chosen['depth_resize'] == 'default':
     chosen['depth_resize'] = resize
-  more = {}
+  training = {}
   if not split:
-    # Of training alone: scores are always of the dataset's own labels.
-    more = dict(
+    # Scores are always of the dataset's own labels, and of whole splits.
+    training = dict(
       first=first,
       depth_dir=own.get('depth_dir') or '',
       label_dir=os.path.expanduser(own.get('label_dir') or ''),
@@ -140,27 +140,22 @@ def read_domain(
     fraction=float(own.fraction),
     **chosen,
     **shared,
-    **more,
+    **training,
   )
 
 
-def _check_choices(where, values, choices):
-  for name, value in values.items():
-    if value not in choices[name]:
-      raise errors.UserError(
-        f'{where}.{name}={value!r}; expected one of {", ".join(choices[name])}'
-      )
+def _require(right: bool, name: str, value: Any, expected: str) -> None:
+  if not right:
+    raise errors.UserError(f'{name}={value!r}; expected {expected}')
 
 
 def _read_pair(name: str, value: Any, *, least: int) -> tuple[int, int]:
   pair = tuple(value) if isinstance(value, Sequence) else ()
-  if (
-    len(pair) != 2
-    or not all(isinstance(x, int) for x in pair)
-    or min(pair) < least
-  ):
-    raise errors.UserError(
-      f'{name}={value}; expected (height, width), whole numbers of at least'
-      f' {least}'
-    )
+  whole = len(pair) == 2 and all(isinstance(x, int) for x in pair)
+  _require(
+    whole and min(pair) >= least,
+    name,
+    value,
+    f'(height, width), whole numbers of at least {least}',
+  )
   return pair

@@ -115,11 +115,9 @@ def open_records(
   wanted = {'name': True, **dict.fromkeys(fields, True)}
   if 'depth' in fields and 'depth_factor' in info.features:
     wanted['depth_factor'] = True
-  with registry.quiet():
-    source = builder.as_data_source(
-      split=split,
-      deserialize_method=tfds.decode.DeserializeMethod.RAW_BYTES,
-    )
-    partial = tfds.decode.PartialDecoding(wanted)
-    features = partial.extract_features(info.features)
+  source = builder.as_data_source(
+    split=split, deserialize_method=tfds.decode.DeserializeMethod.RAW_BYTES
+  )
+  partial = tfds.decode.PartialDecoding(wanted)
+  features = partial.extract_features(info.features)
   return source, features, registry.keep_encoded(info, fields)

@@ -42,7 +42,6 @@ class Sample:
   problems: list[specs.Problem] = dataclasses.field(default_factory=list)
 
 
-@dataclasses.dataclass(kw_only=True)
 class Examination:
   """Counts over the examples of a split.
 
@@ -51,31 +50,21 @@ class Examination:
     sizes: kind -> Counter of (height, width).
     ids: int64 [256], number of pixels of each raw id.
     seen: int64 [256], number of images with each raw id.
-    zero, far, pixels: number of depth pixels that are 0, are 65535, and in all.
-    low, high: least and largest raw depth other than 0 and 65535.
-    steps: greatest common divisor of the raw depths.
+    depths: int64 [65536], number of pixels of each raw depth.
     problems: what is wrong with single examples.
   """
 
-  images: int = 0
-  labelled: int = 0
-  deep: int = 0
-  sizes: dict[str, collections.Counter] = dataclasses.field(
-    default_factory=lambda: collections.defaultdict(collections.Counter)
-  )
-  ids: np.ndarray = dataclasses.field(
-    default_factory=lambda: np.zeros(256, np.int64)
-  )
-  seen: np.ndarray = dataclasses.field(
-    default_factory=lambda: np.zeros(256, np.int64)
-  )
-  zero: int = 0
-  far: int = 0
-  pixels: int = 0
-  low: int | None = None
-  high: int | None = None
-  steps: int = 0
-  problems: list[specs.Problem] = dataclasses.field(default_factory=list)
+  def __init__(self):
+    self.images = self.labelled = self.deep = 0
+    self.sizes = collections.defaultdict(collections.Counter)
+    self.ids, self.seen = np.zeros((2, 256), np.int64)
+    self.depths = np.zeros(depth_codes.FAR_RAW + 1, np.int64)
+    self.problems: list[specs.Problem] = []
+
+  @property
+  def measured(self) -> np.ndarray:
+    """The raw depths other than 0 and 65535 that there are, ascending."""
+    return np.flatnonzero(self.depths[1:-1]) + 1
 
   def add(self, sample: Sample) -> None:
     """Counts an example."""
@@ -91,20 +80,10 @@ class Examination:
       self.ids += count
       self.seen += count > 0
     if sample.depth is not None:
-      self._add_depth(sample.depth)
-
-  def _add_depth(self, depth):
-    self.deep += 1
-    self.pixels += depth.size
-    self.zero += int((depth == 0).sum())
-    self.far += int((depth == depth_codes.FAR_RAW).sum())
-    values = np.flatnonzero(np.bincount(depth.ravel(), minlength=65536))
-    self.steps = int(np.gcd.reduce([self.steps, *values.tolist()]))
-    inner = values[(values > 0) & (values < depth_codes.FAR_RAW)]
-    if inner.size:
-      low, high = int(inner[0]), int(inner[-1])
-      self.low = low if self.low is None else min(self.low, low)
-      self.high = high if self.high is None else max(self.high, high)
+      self.deep += 1
+      self.depths += np.bincount(
+        sample.depth.ravel(), minlength=len(self.depths)
+      )
 
 
 def read_raw(
@@ -219,14 +198,15 @@ def judge(
   """
   problems = []
   if found.labelled and telltale and not found.ids[list(telltale)].any():
+    known = [str(x) for x in np.flatnonzero(found.ids)]
+    more = ' ...' if len(known) > 24 else ''
+    text = (
+      f'{dataset}: labels of {where} have none of the ids'
+      f' {", ".join(map(str, telltale))}, only {", ".join(known[:24])}{more};'
+      ' expected the raw ids of the dataset, not train ids or colours'
+    )
     problems.append(
-      specs.Problem(
-        kind='label folder is something else',
-        text=f'{dataset}: labels of {where} have none of the ids'
-        f' {", ".join(str(x) for x in telltale)}, only'
-        f' {_show_ids(found.ids)}; expected the raw ids of the dataset, not'
-        ' train ids or colours',
-      )
+      specs.Problem(kind='label folder is something else', text=text)
     )
   if found.deep:
     problems += _judge_depth(found, dataset, where)
@@ -234,24 +214,18 @@ def judge(
 
 
 def _judge_depth(found, dataset, where):
-  if found.high is None:
-    text = f'has only the values 0 and {depth_codes.FAR_RAW}'
-  elif found.high <= 255 and not found.far:
-    text = f'has no value above {found.high}'
-  elif found.steps >= 256:
-    text = f'has only multiples of {found.steps}'
+  far = depth_codes.FAR_RAW
+  steps = np.gcd.reduce(np.flatnonzero(found.depths))
+  if not found.measured.size:
+    text = f'has only the values 0 and {far}'
+  elif found.measured[-1] <= 255 and not found.depths[far]:
+    text = f'has no value above {found.measured[-1]}'
+  elif steps >= 256:
+    text = f'has only multiples of {steps}'
   else:
     return []
-  return [
-    specs.Problem(
-      kind='depth of 8 bits in 16',
-      text=f'{dataset}: depth of {where} {text}; expected 16-bit numbers: it'
-      ' was saved with 8 bits in between, take the original files',
-    )
-  ]
-
-
-def _show_ids(count):
-  known = np.flatnonzero(count)
-  shown = ', '.join(str(x) for x in known[:24])
-  return shown + (' ...' if len(known) > 24 else '')
+  text = (
+    f'{dataset}: depth of {where} {text}; expected 16-bit numbers: it was saved'
+    ' with 8 bits in between, take the original files'
+  )
+  return [specs.Problem(kind='depth of 8 bits in 16', text=text)]

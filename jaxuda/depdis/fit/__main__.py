@@ -1,7 +1,7 @@
 r"""Fits the class-wise mixtures of the source, once, and draws them.
 
-    python -m jaxuda.depdis.fit --config=configs/depdis.py:pair=streets \
-        [--out=FILE.npz] [--config.field=value ...]
+    jaxuda depdis fit --config=depdis:pair=streets [--out=FILE.npz] \
+        [--config.field=value ...]
 
 Training with configs/depdis.py does it by itself. The file is kept beside the
 datasets, see `fitting`; --out writes it, and its picture, elsewhere besides.
@@ -10,7 +10,6 @@ datasets, see `fitting`; --out writes it, and its picture, elsewhere besides.
 import pathlib
 
 from absl import flags
-from ml_collections import config_flags
 
 from jaxuda import errors
 from jaxuda.depdis.fit import fitting
@@ -32,9 +31,7 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-  config_flags.DEFINE_config_file(
-    'config', None, 'configs/depdis.py:argument=value,...', lock_config=True
-  )
+  command.define_config('depdis:argument=value,...')
   flags.DEFINE_string('out', None, 'File to write besides; ends in .npz.')
   flags.mark_flags_as_required(['config'])
   command.run(main)

@@ -81,12 +81,8 @@ def depth_profile(
 
 def _components(mixtures, label):
   """Yields (weight, mean [3], covariance [3, 3])."""
-  for weight, mean, covariance in zip(
-    mixtures.weights[label],
-    mixtures.means[label],
-    mixtures.covariances[label],
-    strict=True,
-  ):
+  arrays = mixtures.weights, mixtures.means, mixtures.covariances
+  for weight, mean, covariance in zip(*(x[label] for x in arrays), strict=True):
     full = covariance if covariance.ndim == 2 else np.diag(covariance)
     if weight:
       yield weight, mean, full
@@ -96,6 +92,4 @@ def _paint(density, size):
   """Colours a map; the square root makes thin places visible, too."""
   share = np.sqrt(density / (density.max() or 1.0))
   level = cv2.resize(np.round(255 * share).astype(np.uint8), size)
-  return np.ascontiguousarray(
-    cv2.applyColorMap(level, cv2.COLORMAP_INFERNO)[..., ::-1]
-  )
+  return panels.apply_colormap(level / 255, cv2.COLORMAP_INFERNO)

@@ -1,6 +1,6 @@
 r"""Writes pseudo-labels of the target's training images.
 
-    python -m jaxuda.depdis.pseudo --workdir=RUN --out=FOLDER \
+    jaxuda depdis pseudo --workdir=RUN --out=FOLDER \
         [--checkpoint=last|best|STEP] [--confidence=0.9] [--[no]spatial_prior]
 
 Writes FOLDER/NAME.png for every image (class ids at the network's size, 255 =
@@ -38,9 +38,7 @@ def main() -> None:
 if __name__ == '__main__':
   flags.DEFINE_string('workdir', None, 'Folder of the run.', required=True)
   flags.DEFINE_string('out', None, 'Folder to write to.', required=True)
-  flags.DEFINE_string(
-    'checkpoint', 'best', 'last, best (by the main mIoU) or a step.'
-  )
+  command.define_checkpoint('best')
   flags.DEFINE_float('confidence', None, "The run's if unset.")
   flags.DEFINE_bool('spatial_prior', None, "The run's if unset.")
   command.run(main)

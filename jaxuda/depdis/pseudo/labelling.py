@@ -160,11 +160,8 @@ def write_labels(
 def _label_image(run, image, options, least):
   """Returns the confident labels, and those that the prior keeps."""
   label, confidence = _predict(run.state, image[None], method=run.method)
-  sure = np.where(
-    np.asarray(confidence[0]) >= options.confidence,
-    np.asarray(label[0]),
-    labels.IGNORE,
-  ).astype(np.uint8)
+  believed = np.asarray(confidence[0]) >= options.confidence
+  sure = np.where(believed, label[0], labels.IGNORE).astype(np.uint8)
   return sure, prior.keep_patches(sure, least) if least is not None else sure
 
 

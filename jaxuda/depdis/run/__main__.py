@@ -1,14 +1,13 @@
 r"""Runs all stages of Depth Distribution, see `stages`.
 
-    python -m jaxuda.depdis.run --config=configs/depdis.py:pair=streets \
-        --workdir=DIR [--config.field=value ...]
+    jaxuda depdis run --config=depdis:pair=streets --workdir=DIR \
+        [--config.field=value ...]
 
 Killed at any moment, the same command goes on at the stage where it was. Each
-run in DIR is an ordinary one: `jaxuda.evaluate --workdir=DIR/round1/training`.
+run in DIR is an ordinary one: `jaxuda evaluate --workdir=DIR/round1/training`.
 """
 
 from absl import flags
-from ml_collections import config_flags
 
 from jaxuda.depdis.run import stages
 from jaxuda.ui import command
@@ -21,9 +20,7 @@ def main() -> int:
 
 
 if __name__ == '__main__':
-  config_flags.DEFINE_config_file(
-    'config', None, 'configs/depdis.py:argument=value,...', lock_config=True
-  )
+  command.define_config('depdis:argument=value,...')
   flags.DEFINE_string('workdir', None, 'Folder of all stages.')
   flags.mark_flags_as_required(['config', 'workdir'])
   command.run(main)

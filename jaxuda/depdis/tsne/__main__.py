@@ -1,6 +1,6 @@
 r"""Draws how well networks keep the target's classes apart, by t-SNE.
 
-    python -m jaxuda.depdis.tsne --workdirs=RUN,RUN --out=FILE.png \
+    jaxuda depdis tsne --workdirs=RUN,RUN --out=FILE.png \
         [--checkpoint=last|best|STEP] [--space=features|output] \
         [--images=30] [--pixels=100] [--split=val] [--seed=0]
 
@@ -37,9 +37,7 @@ def main() -> None:
 if __name__ == '__main__':
   flags.DEFINE_list('workdirs', None, 'Folders of the runs.', required=True)
   flags.DEFINE_string('out', None, 'PNG to write.', required=True)
-  flags.DEFINE_string(
-    'checkpoint', 'best', 'last, best (by the main mIoU) or a step.'
-  )
+  command.define_checkpoint('best')
   flags.DEFINE_enum('space', 'features', embedding.SPACES, 'What is drawn.')
   flags.DEFINE_integer('images', 30, 'Images that are read.', lower_bound=1)
   flags.DEFINE_integer('pixels', 100, 'Pixels of each class.', lower_bound=1)

@@ -150,9 +150,8 @@ def draw(
   canvas = np.full((_SIDE, _SIDE, 3), 255, np.uint8)
   # In a fixed random order, so that no class lies on top of the others.
   for i in np.random.default_rng(0).permutation(len(points)):
-    center = tuple(round(float(x)) for x in places[i])
-    color = tuple(int(x) for x in colors[classes[i]])
-    cv2.circle(canvas, center, 3, color, -1, cv2.LINE_AA)
+    center, color = np.rint(places[i]).astype(int), colors[classes[i]].tolist()
+    cv2.circle(canvas, center.tolist(), 3, color, -1, cv2.LINE_AA)
   return canvas
 
 

@@ -13,8 +13,8 @@ from PIL import Image
 
 from jaxuda import errors
 from jaxuda.data.pixels import aspect
+from jaxuda.data.pixels import resizing
 from jaxuda.depth import formats
-from jaxuda.evaluate import views
 from jaxuda.ops import depth as depth_ops
 from jaxuda.run import workdir as workdir_lib
 from jaxuda.ui import display
@@ -112,7 +112,7 @@ def predict_depth(
     image_resize: filter that brings images to it, 'bicubic' or 'bilinear'.
     fit: 'stretch' or 'pad', see `data.pixels.aspect`.
   """
-  small = views.framed(image, size, image_resize, fit)
+  small = resizing.frame_image(image, size, method=image_resize, fit=fit)
   inverse = _invert(state, small[None], method=method)[0]
   if fit == 'pad':
     height, width = aspect.fit_size(image.shape[:2], size)

@@ -1,1 +1,1 @@
-"""What several methods are built of."""
+"""Building blocks of several methods."""

@@ -1,10 +1,9 @@
-"""A domain discriminator, as all adversarial methods use it."""
+"""The domain discriminator of the adversarial methods."""
 
 import dataclasses
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 
 from jaxuda.losses import adversarial
 from jaxuda.methods.parts import learner as learner_lib
@@ -15,12 +14,12 @@ from jaxuda.step import state as state_lib
 
 @dataclasses.dataclass(frozen=True)
 class Adversary:
-  """Tells the domains apart, and says how well it is fooled.
+  """A discriminator that tells the domains apart, and the loss that fools it.
 
   Attributes:
-    learner: the discriminator with its optimizer; it says high for the target.
-    factor: weight of each of its terms: 1 in DADA's and DepDis' code, 1/2 in
-      AdaptSegNet's and ADVENT's.
+    learner: network and optimizer; its logits are high for the target.
+    factor: weight of either term of its loss: 1 in DADA's and DepDis' code, 1/2
+      in AdaptSegNet's and ADVENT's.
   """
 
   learner: learner_lib.Learner
@@ -28,19 +27,17 @@ class Adversary:
 
   def create(self, key: jax.Array, channels: int) -> state_lib.Net:
     """Returns a new discriminator of maps [B, H, W, channels]."""
-    # 32 pixels a side survive five halvings; weights do not depend on it.
-    shape = (1, 32, 32, channels)
-    return self.learner.create(key, jnp.zeros(shape, self.learner.module.dtype))
+    return self.learner.create_for(key, channels)
 
   def fool(self, params: Any, maps: jax.Array) -> jax.Array:
-    """The loss that makes maps of the target look like the source's."""
+    """Returns the loss of target maps that shall pass for the source's."""
     logits = self.learner.apply(params, maps)
     return adversarial.binary_cross_entropy(logits, adversarial.SOURCE)
 
   def loss(
     self, params: Any, source_maps: jax.Array, target_maps: jax.Array
   ) -> tuple[jax.Array, learner_lib.Terms]:
-    """What the discriminator minimises, and its two terms unweighted."""
+    """Returns the discriminator's loss, and its two terms unweighted."""
     logits = (self.learner.apply(params, x) for x in (source_maps, target_maps))
     return adversarial.discriminator_loss(*logits, factor=self.factor)
 
@@ -48,9 +45,11 @@ class Adversary:
     self, net: state_lib.Net, source_maps: jax.Array, target_maps: jax.Array
   ) -> tuple[state_lib.Net, learner_lib.Terms]:
     """Takes one step of the discriminator; returns it and its terms."""
-    return self.learner.minimize(
-      net, lambda params: self.loss(params, source_maps, target_maps)
-    )
+
+    def loss(params):
+      return self.loss(params, source_maps, target_maps)
+
+    return state_lib.minimize(net, loss, self.learner.tx)
 
 
 def of(method: Any) -> Adversary:
@@ -61,7 +60,7 @@ def of(method: Any) -> Adversary:
       discriminator (64 in all papers), and `disc_factor`, see `Adversary`.
   """
   module = discriminators.FcDiscriminator(
-    width=method.disc_width, **method.network.types
+    width=method.disc_width, style=method.network.style
   )
   tx = optim_lib.disc_optimizer(method.optim, total_steps=method.total_steps)
   return Adversary(learner_lib.Learner(module, tx), method.disc_factor)

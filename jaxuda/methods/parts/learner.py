@@ -1,6 +1,6 @@
 """A network with its optimizer, and the passes of a step through it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 import dataclasses
 from typing import Any, Literal
 
@@ -16,17 +16,17 @@ from jaxuda.step import state as state_lib
 
 Statistics = Literal['both', 'target']
 Terms = dict[str, jax.Array]
-# name -> (weight, value), what a pass minimises the weighted sum of.
+# name -> (weight, value); a pass minimises the weighted sum.
 Losses = dict[str, tuple[float, jax.Array]]
 
 
 @dataclasses.dataclass(frozen=True)
 class Learner:
-  """A network and what trains it.
+  """A network with its optimizer.
 
   Attributes:
-    module: its architecture.
-    tx: its optimizer; None for a network that is never updated.
+    module: architecture of the network.
+    tx: optimizer; None for a network that is never updated.
   """
 
   module: nn.Module
@@ -41,6 +41,15 @@ class Learner:
     """
     return state_lib.create_net(self.module.init(key, example), self.tx)
 
+  def create_for(self, key: jax.Array, channels: int) -> state_lib.Net:
+    """Returns a new network of maps [B, H, W, channels].
+
+    Weights do not depend on H and W. 32 pixels survive the five halvings of a
+    discriminator.
+    """
+    dtype = self.module.style.dtype
+    return self.create(key, jnp.zeros((1, 32, 32, channels), dtype))
+
   def apply(self, params: Any, maps: jax.Array) -> jax.Array:
     """Returns the output of a network without running statistics."""
     return self.module.apply({'params': params}, maps)
@@ -54,30 +63,23 @@ class Learner:
     size: deeplab.Size = None,
     dropout_key: jax.Array | None = None,
   ) -> tuple[Terms, Any]:
-    """Runs a task network in training mode.
+    """Runs a task network in training mode, see `deeplab.run`.
 
     Args:
-      params: of the network.
+      params: parameters of the network.
       batch_stats: running statistics before this pass.
       image: [B, H, W, 3] RGB in 0..255.
-      size: (h, w) of the outputs; that of the image if None; 'grid': they stay
-        at the network's resolution.
-      dropout_key: of this pass, for a network with dropout.
+      size: see `deeplab.predict`.
+      dropout_key: key of this pass, for a network with dropout.
 
     Returns:
       (the outputs by name, running statistics after this pass).
     """
-    out, batch_stats = deeplab.run(
-      self.module,
-      params,
-      batch_stats,
-      image,
-      train=True,
-      dropout_key=dropout_key,
-    )
+    options = {'train': True, 'dropout_key': dropout_key}
+    out, stats = deeplab.run(self.module, params, batch_stats, image, **options)
     if size != 'grid':
       out = upsample(out, image.shape[1:3] if size is None else size)
-    return out, batch_stats
+    return out, stats
 
   def train(
     self,
@@ -103,12 +105,6 @@ class Learner:
     """Takes one optimizer step, see `state.update`."""
     return state_lib.update(net, grads, self.tx, batch_stats=batch_stats)
 
-  def minimize(
-    self, net: state_lib.Net, loss: Callable[[Any], tuple[jax.Array, Any]]
-  ) -> tuple[state_lib.Net, Any]:
-    """Takes one step down a loss of the parameters, see `state.minimize`."""
-    return state_lib.minimize(net, loss, self.tx)
-
 
 def upsample(outputs: Terms, size: Sequence[int]) -> Terms:
   """Brings low-resolution outputs to (height, width), once."""
@@ -128,12 +124,12 @@ def run_passes(
   with the references' backward passes one after the other.
 
   Args:
-    params: what the gradients are taken of.
+    params: parameters that the gradients are taken of.
     batch_stats: running statistics before the first pass.
     passes: (loss, *arguments) each. `loss(params, batch_stats, *arguments)`
       returns the losses by name, each with its weight: {'loss_seg': (1.0,
       value)}; the running statistics after the pass; and anything to hand on,
-      such as what a discriminator is to see.
+      such as the input of a discriminator.
     statistics: which passes move the running statistics, that is what the
       evaluated network normalises with. 'both': each goes on from those that
       the one before left, as in the official codes; the mean of two domains

@@ -16,6 +16,7 @@ import zipfile
 import numpy as np
 
 from jaxuda import errors
+from jaxuda.ui import files
 
 _BROKEN = (
   *(OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile),
@@ -58,14 +59,9 @@ class Mixtures:
 
 def write(path: str | os.PathLike, mixtures: Mixtures) -> None:
   """Writes a file, whole or not at all."""
-  path = pathlib.Path(path)
-  path.parent.mkdir(parents=True, exist_ok=True)
   arrays = {k: np.asarray(getattr(mixtures, k)) for k in _ARRAYS}
-  # Other processes may fit the same at the same time.
-  part = path.with_name(f'{path.name}.{os.getpid()}.part')
-  with part.open('wb') as f:
+  with files.atomic(path) as part, part.open('wb') as f:
     np.savez(f, info=np.array(json.dumps(mixtures.info)), **arrays)
-  part.rename(path)
 
 
 def read(path: str | os.PathLike, *, classes: int | None = None) -> Mixtures:

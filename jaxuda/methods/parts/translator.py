@@ -1,4 +1,4 @@
-"""Image translation: generators, and the critics of what they make."""
+"""Image translation: generators, and the critics of their images."""
 
 import dataclasses
 from typing import Any, Literal
@@ -22,6 +22,7 @@ ADAM = optim_lib.Options(
   betas=(0.5, 0.999),
   weight_decay=0.0,
   head_multiplier=1.0,
+  repeats='plain',
   power=1.0,
   hold=0.5,
   disc_learning_rate=2e-4,
@@ -39,8 +40,8 @@ class Critic:
   """A discriminator that tells real maps from generated ones.
 
   Attributes:
-    learner: the discriminator with its optimizer; it says high for real maps.
-    gan: its loss, see `losses.translation`.
+    learner: network and optimizer; its logits are high for real maps.
+    gan: kind of loss, see `losses.translation`.
     pool_size: number of generated images that it is shown again; 0 for none.
   """
 
@@ -63,23 +64,22 @@ class Critic:
       pooled: (height, width) of the images in its pool, which is kept where
         other networks have running statistics; None for no pool.
     """
-    module = self.learner.module
-    maps = jnp.zeros((1, 32, 32, channels), module.dtype)
-    net = self.learner.create(key, maps)
+    net = self.learner.create_for(key, channels)
     if not self.pool_size or pooled is None:
       return net
-    image = jnp.zeros((*pooled, channels), module.param_dtype)
+    dtype = self.learner.module.style.param_dtype
+    image = jnp.zeros((*pooled, channels), dtype)
     return net.replace(batch_stats=image_pool.empty(self.pool_size, image))
 
   def fool(
     self, params: Any, maps: jax.Array, *, value: float = translation.REAL
   ) -> jax.Array:
-    """The loss that makes the discriminator take maps for `value`."""
+    """Returns the loss of maps that shall be taken for `value`."""
     logits = self.learner.apply(params, maps)
     return translation.judge_as(logits, value, kind=self.gan)
 
   def loss(self, params: Any, real: jax.Array, fake: jax.Array) -> jax.Array:
-    """What the discriminator minimises: its losses on real and fake, summed."""
+    """Returns the sum of the discriminator's losses on real and fake."""
     logits = (self.learner.apply(params, maps) for maps in (real, fake))
     return translation.discriminator_loss(*logits, kind=self.gan)
 
@@ -91,13 +91,13 @@ class Critic:
     *,
     factor: float = 1.0,
   ) -> tuple[state_lib.Net, jax.Array]:
-    """Takes one step down `factor` times its loss; returns it and its loss."""
+    """Takes one step down factor * loss; returns the network and the loss."""
 
     def loss(params):
       value = self.loss(params, real, fake)
       return factor * value, value
 
-    return self.learner.minimize(net, loss)
+    return state_lib.minimize(net, loss, self.learner.tx)
 
   def recall(
     self, key: jax.Array, net: state_lib.Net, images: jax.Array
@@ -107,12 +107,12 @@ class Critic:
     Inside a mapped step only.
 
     Args:
-      key: the same on every device.
+      key: random key, the same on every device.
       net: the discriminator.
-      images: this device's, [B, H, W, C].
+      images: this device's images, [B, H, W, C].
 
     Returns:
-      (the discriminator with its pool after it, the images to show it).
+      (the discriminator with its new pool, the images to show it).
     """
     if not self.pool_size:
       return net, images
@@ -133,10 +133,10 @@ def critic_of(
   Args:
     method: a `base.Method` with the fields `disc_width`, the first width of the
       discriminator, and `pool_size`.
-    architecture: see `Architecture`.
-    gan: see `Critic`.
+    architecture: one of `Architecture`.
+    gan: kind of loss, see `Critic`.
   """
-  fields = {'width': method.disc_width, **method.network.types}
+  fields = {'width': method.disc_width, 'style': method.network.style}
   if architecture == 'patch':
     module = discriminators.PatchDiscriminator(**fields)
   else:
@@ -158,18 +158,7 @@ def generator_of(method: Any) -> learner_lib.Learner:
     width=method.gen_width,
     blocks=method.gen_blocks,
     residual=method.gen_residual,
-    rewrites=method.network.rewrites,
-    **method.network.types,
+    style=method.network.style,
   )
   tx = optim_lib.gen_optimizer(method.optim, total_steps=method.total_steps)
   return learner_lib.Learner(module, tx)
-
-
-def create_generator(
-  key: jax.Array, learner: learner_lib.Learner, channels: int
-) -> state_lib.Net:
-  """Returns a new generator of maps [B, H, W, channels]."""
-  # Weights do not depend on the size, and small maps are quicker to trace.
-  return learner.create(
-    key, jnp.zeros((1, 16, 16, channels), learner.module.dtype)
-  )

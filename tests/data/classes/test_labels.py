@@ -149,14 +149,13 @@ def test_merging_later_gives_the_same(dataset):
 
 
 def test_colors():
-  painted = labels.to_colors(np.array([[0, 1], [255, 18]]), 'cityscapes19')
-  assert painted.dtype == np.uint8
+  colors = labels.get_class_set('cityscapes19').colors
+  assert colors.dtype == np.uint8
   np.testing.assert_array_equal(
-    painted, [[[128, 64, 128], [244, 35, 232]], [[0, 0, 0], [119, 11, 32]]]
+    colors[[0, 1, 18]], [[128, 64, 128], [244, 35, 232], [119, 11, 32]]
   )
-  np.testing.assert_array_equal(
-    labels.to_colors(np.uint8(6), 'coarse7'), [0, 0, 142]
-  )
+  vehicle = labels.get_class_set('coarse7').colors[6]
+  np.testing.assert_array_equal(vehicle, [0, 0, 142])
 
 
 def test_ids_outside_the_table():
@@ -181,7 +180,6 @@ def test_ids_outside_the_table():
       'expected one of coarse7',
     ),
     (lambda: labels.merge_map('synthia13', 'camvid11'), 'cannot be merged'),
-    (lambda: labels.to_colors(np.uint8(0), 'x'), 'unknown class set'),
     (
       lambda: labels.check_ids(np.uint8(0), dataset='x', file='f'),
       'no label ids',

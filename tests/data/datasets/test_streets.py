@@ -11,7 +11,7 @@ from jaxuda.data.datasets import streets
 from jaxuda.streets import camera
 from jaxuda.streets import street
 
-SMALL = {'height': 24, 'width': 40, 'train': 3, 'val': 2}
+SMALL = '24x40_train3_val2'
 
 
 def read(builder, split):
@@ -20,8 +20,8 @@ def read(builder, split):
   return {example['name'].decode(): example for example in source}
 
 
-def prepare(name, data_dir, **fields):
-  builder = streets.builder(name, data_dir=str(data_dir), **fields)
+def prepare(name, data_dir):
+  builder = streets.builder(name, data_dir=str(data_dir))
   builder.download_and_prepare()
   return builder
 
@@ -30,7 +30,7 @@ def prepare(name, data_dir, **fields):
 def full(tmp_path_factory):
   """A small collection with every view."""
   data_dir = tmp_path_factory.mktemp('streets')
-  return prepare('streets/target_stereo_sequence', data_dir, seed=5, **SMALL)
+  return prepare(f'streets/target_{SMALL}_seed5_stereo_sequence', data_dir)
 
 
 @pytest.mark.parametrize(
@@ -67,27 +67,28 @@ def test_defaults():
 
 
 @pytest.mark.parametrize(
-  ('name', 'fields', 'message'),
+  ('name', 'message'),
   [
-    ('streets/real', {}, 'streets/real.*DOMAIN source or target'),
-    ('streets/source_180', {}, 'source_180.*HEIGHTxWIDTH'),
-    ('streets', {}, "'streets'.*expected"),
-    ('streets/source_4x320', {}, 'height is 4.*8'),
-    ('streets/source', {'train': 0}, 'train is 0'),
-    ('streets/source', {'val': 2_000_000}, 'val is 2000000'),
-    ('streets/source', {'domain': 'real'}, "'real'.*source or target"),
-    ('streets/source', {'size': 3}, "'size'.*height.*train"),
+    ('streets/real', 'streets/real.*DOMAIN source or target'),
+    ('streets/source_180', 'source_180.*HEIGHTxWIDTH'),
+    ('streets', "'streets'.*expected"),
+    ('streets/source_4x320', 'height is 4.*8'),
+    ('streets/source_train0', 'train is 0'),
+    ('streets/source_val2000000', 'val is 2000000'),
   ],
 )
-def test_mistakes_are_named(name, fields, message, tmp_path):
+def test_mistakes_are_named(name, message, tmp_path):
   with pytest.raises(errors.UserError, match=message):
-    streets.builder(name, data_dir=str(tmp_path), **fields)
+    streets.builder(name, data_dir=str(tmp_path))
 
 
-def test_fields_override_the_name(tmp_path):
-  builder = streets.builder(
-    'streets/source_180x240', data_dir=str(tmp_path), width=100, seed=None
-  )
+def test_an_unknown_domain_is_named():
+  with pytest.raises(errors.UserError, match=r"'real'.*source or target"):
+    streets.StreetsConfig(domain='real')
+
+
+def test_the_name_is_that_of_the_prepared_dataset(tmp_path):
+  builder = streets.builder('streets/source_180x100', data_dir=str(tmp_path))
   assert builder.builder_config.name == 'source_180x100'
   assert builder.info.full_name.startswith('streets/source_180x100/')
 
@@ -148,15 +149,15 @@ def test_the_bytes_do_not_depend_on_the_workers(tmp_path, monkeypatch):
   files = []
   for workers in (1, 3):
     monkeypatch.setattr(streets.Streets, 'workers', workers)
-    builder = prepare('streets/source', tmp_path / str(workers), **SMALL)
+    builder = prepare(f'streets/source_{SMALL}', tmp_path / str(workers))
     files.append(stored(builder))
   assert list(files[0]) == list(files[1])
   assert files[0] == files[1]
 
 
 def test_a_larger_collection_begins_with_the_smaller(tmp_path):
-  small = prepare('streets/source', tmp_path, **SMALL)
-  large = prepare('streets/source', tmp_path, **SMALL | {'train': 5})
+  small = prepare(f'streets/source_{SMALL}', tmp_path)
+  large = prepare('streets/source_24x40_train5_val2', tmp_path)
   small, large = stored(small), stored(large)
   assert len(small) == 3
   assert len(large) == 5

@@ -234,8 +234,9 @@ def test_figures(tmp_path):
   report, _ = fatal('synthia', root)
   found = report.examined['train']
   assert found.sizes['image'] == {SIZE: 2}
-  assert (found.zero, found.far, found.pixels) == (2, 2, 2 * 16 * 24)
-  assert (found.low, found.high) == (1, 65534)
+  assert found.depths[[0, 65535]].tolist() == [2, 2]
+  assert found.depths.sum() == 2 * 16 * 24
+  assert found.measured.tolist() == [1, 500, 501, 1000, 65534]
   count = np.bincount(releases.ids_of('synthia').ravel(), minlength=256)
   np.testing.assert_array_equal(found.ids, 2 * count)
   assert report.counts == {'train': (2, 2, 2)}
@@ -263,7 +264,9 @@ def test_prepared(tmp_path):
   np.testing.assert_array_equal(
     report.examined['train'].ids, raw.examined['train'].ids
   )
-  assert report.examined['train'].zero == raw.examined['train'].zero
+  np.testing.assert_array_equal(
+    report.examined['train'].depths, raw.examined['train'].depths
+  )
   (shard,) = pathlib.Path(made.data_dir).glob('*.array_record*')
   shard.write_bytes(shard.read_bytes()[:500])
   report = diagnosis.diagnose('synthia', data_dir=data_dir)

@@ -83,8 +83,9 @@ def test_mistakes_name_the_file(read, encoded, message):
 
 def test_sixteen_bit_images_are_refused():
   encoded = cv2.imencode('.png', np.zeros((2, 2, 3), np.uint16))[1].tobytes()
-  with pytest.raises(errors.UserError, match='16 bits a channel; expected 8'):
-    decoding.check_image(encoded, 'x')
+  for read in (decoding.check_image, decoding.read_image):
+    with pytest.raises(errors.UserError, match='16 bits a channel; expected 8'):
+      read(encoded, 'x')
 
 
 METRES = np.array([[1.5, 2.5, 3.5], [4.5, 5.5, 6.5]])

@@ -84,7 +84,8 @@ def test_a_missing_map_is_named_by_the_pipeline(joined, folder):
 
 def test_an_8_bit_map_is_named_by_the_pipeline(joined, folder):
   write(folder, 'image 5.png', np.full((12, 16), 9, np.uint8))
-  with pytest.raises(errors.UserError, match=r'image 5\.png .* of 8 bits'):
+  message = r'image 5\.png is 8-bit .* expected 16 bits'
+  with pytest.raises(errors.UserError, match=message):
     miniature.take(miniature.stream(joined, needs=NEEDS), 7)
 
 

@@ -48,7 +48,6 @@ def test_folder_or_archive_makes_no_difference(tmp_path, write):
   write(tmp_path)
   found = tree.Tree(tmp_path, dataset='d')
   assert {x: found.read(x) for x in found.entries} == FILES
-  found.close()
 
 
 def test_an_archive_by_itself(tmp_path):
@@ -61,7 +60,7 @@ def test_an_archive_by_itself(tmp_path):
 def test_archives_in_folders_begin_there(tmp_path):
   (tmp_path / 'deep').mkdir()
   write_zip(tmp_path / 'deep' / 'x.zip')
-  assert 'deep/a/1.txt' in tree.Tree(tmp_path, dataset='d')
+  assert 'deep/a/1.txt' in tree.Tree(tmp_path, dataset='d').entries
 
 
 def test_a_loose_file_comes_before_an_archive(tmp_path):

@@ -6,12 +6,12 @@ import jax
 import numpy as np
 import pytest
 
-from configs import self_training
 from jaxuda import errors
 from jaxuda import methods
 from jaxuda.depdis.pseudo import labelling
 from jaxuda.depdis.run import stages as stages_lib
 from jaxuda.run import workdir as workdir_lib
+from jaxuda.ui import command
 
 
 @pytest.fixture
@@ -164,7 +164,7 @@ def test_self_training_can_have_a_rate_and_norms_of_its_own(config):
   options = labelling.read_options(config)
   later = stages_lib.derive(config, options, initial='a', label_dir='b')
   # Those of the small setting, also where the stage is run alone.
-  alone = self_training.get_config('pair=streets')
+  alone = command.read_config('self_training:pair=streets')
   for x in (later, alone):
     assert x.optim.learning_rate == pytest.approx(3e-5)
     assert x.network.norm == 'frozen'

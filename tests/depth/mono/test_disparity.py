@@ -11,7 +11,6 @@ import numpy as np
 from PIL import Image
 import pytest
 
-from configs import monodepth as config_lib
 from jaxuda import errors
 from jaxuda.depth.mono import disparity
 from jaxuda.depth.mono import scoring
@@ -21,6 +20,7 @@ from jaxuda.ops import warp
 from jaxuda.run import workdir as workdir_lib
 from jaxuda.step import parallel
 from jaxuda.step import rng
+from jaxuda.ui import command
 
 TINY = {'network': 'tiny', 'scales': (3,)}
 
@@ -44,7 +44,7 @@ def _cache(tmp_path_factory):
 
 
 def make_config(data_dir, **changes):
-  config = ml_collections.ConfigDict(config_lib.get_config().to_dict())
+  config = ml_collections.ConfigDict(command.read_config('monodepth').to_dict())
   config.update(
     {
       'total_steps': 4,

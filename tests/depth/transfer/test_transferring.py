@@ -5,13 +5,12 @@ import jax
 import numpy as np
 import pytest
 
-from configs import dada
-from configs import source_only
 from jaxuda import errors
 from jaxuda.data.files import depth_folder
 from jaxuda.depth import formats
 from jaxuda.depth.transfer import transferring
 from jaxuda.ops import depth as depth_ops
+from jaxuda.ui import command
 from tests import tiny
 
 
@@ -111,17 +110,17 @@ def test_far_is_none():
 
 
 def test_the_depth_loss_is_switched_on():
-  config = source_only.get_config('pair=streets2camvid')
+  config = command.read_config('source_only:pair=streets2camvid')
   transferring.set_depth_loss(config)
   assert config.method.lambda_depth == 1e-2
   config.method.lambda_depth = 0.5
   transferring.set_depth_loss(config)
   assert config.method.lambda_depth == 0.5
-  config = source_only.get_config('pair=synthia2cityscapes')
+  config = command.read_config('source_only:pair=synthia2cityscapes')
   transferring.set_depth_loss(config)
   assert config.method.lambda_depth == 1e-3
   with pytest.raises(errors.UserError, match="'dada'; expected source_only"):
-    transferring.set_depth_loss(dada.get_config())
+    transferring.set_depth_loss(command.read_config('dada'))
 
 
 def test_a_file_is_no_folder(tmp_path):

@@ -1,0 +1,121 @@
+"""Config files: finds them, runs them, and adds the defaults."""
+
+from collections.abc import Iterator
+import contextlib
+import importlib.util
+import pathlib
+import sys
+import types
+
+import ml_collections
+
+from jaxuda import errors
+
+# A wheel has the configs in the package, the repository beside it.
+_PACKAGE = pathlib.Path(__file__).resolve().parents[1]
+_INSIDE = (_PACKAGE / 'configs').is_dir()
+_SHIPPED = (_PACKAGE if _INSIDE else _PACKAGE.parent) / 'configs'
+
+
+def find(name: str) -> pathlib.Path:
+  """Returns the file of a config.
+
+  Args:
+    name: a path that ends in .py; or 'dada', 'dada.py' or 'configs/dada.py' for
+      a file of this project.
+
+  Raises:
+    UserError: there is no such file; the message lists the files there are.
+  """
+  path = pathlib.Path(name)
+  if path.suffix == '.py' and path.is_file():
+    return path
+  shipped = _SHIPPED / f'{path.stem}.py'
+  inside = str(path.parent) in ('.', 'configs') and path.suffix in ('', '.py')
+  if inside and shipped.is_file():
+    return shipped
+  beside = _list(path.parent) if path.suffix == '.py' else []
+  names = [str(x) for x in beside] or [x.stem for x in _list(_SHIPPED)]
+  raise errors.UserError(
+    f'no config file {name}; expected '
+    + ('' if beside else 'configs/<method>.py, or ')
+    + f'one of {", ".join(names)}'
+  )
+
+
+def load(path: pathlib.Path) -> types.ModuleType:
+  """Runs a config file and returns its module.
+
+  From `configs` it imports this project's files and those beside it, wherever
+  it lies and whatever other package has that name.
+  """
+  with _importable(path.parent):
+    # Not under its own name: it may import the project's file of that name.
+    spec = importlib.util.spec_from_file_location('configs.__main__', path)
+    module = importlib.util.module_from_spec(spec)
+    # Dataclasses look for their module there.
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+  return module
+
+
+def read(name: str) -> ml_collections.ConfigDict:
+  """Returns a config with all defaults, unlocked.
+
+  Args:
+    name: name of a file, see `find`; the arguments of its `get_config` may
+      follow after a colon.
+
+  Raises:
+    UserError: no such file, or an argument that its `get_config` refuses with
+      a ValueError.
+  """
+  name, *arguments = name.split(':', 1)
+  path = find(name)
+  module = load(path)
+  if 'get_config' not in vars(module):
+    raise errors.UserError(f'{path} has no get_config; expected a config')
+  try:
+    config = module.get_config(*arguments)
+  except ValueError as e:
+    raise errors.UserError(str(e)) from e
+  _complete(config)
+  return config
+
+
+def _complete(config):
+  """Adds the defaults that a config does not name."""
+  # It loads JAX, which some commands never need.
+  from jaxuda import methods
+
+  if config.get('name') in methods.names():
+    for group, fields in methods.defaults(config.name).items():
+      whole = ml_collections.ConfigDict(fields)
+      whole.update(config.get(group, {}))
+      config[group] = whole
+
+
+def _list(folder):
+  files = sorted(folder.glob('*.py'))
+  return [path for path in files if 'def get_config' in path.read_text()]
+
+
+@contextlib.contextmanager
+def _importable(folder: pathlib.Path) -> Iterator[None]:
+  """A context in which the package `configs` is this project's folder.
+
+  A second folder is searched for what is not in there.
+  """
+
+  def take():
+    names = [x for x in sys.modules if x.partition('.')[0] == 'configs']
+    return {name: sys.modules.pop(name) for name in names}
+
+  others = take()
+  sys.modules['configs'] = types.ModuleType('configs')
+  sys.modules['configs'].__path__ = [str(_SHIPPED), str(folder.resolve())]
+  try:
+    yield
+  finally:
+    take()
+    sys.modules.update(others)

@@ -1,0 +1,8 @@
+"""Packages: jaxuda, and configs/ within it; pyproject.toml says the rest."""
+
+import setuptools
+
+setuptools.setup(
+  packages=[*setuptools.find_packages(include=['jaxuda*']), 'jaxuda.configs'],
+  package_dir={'jaxuda.configs': 'configs'},
+)
