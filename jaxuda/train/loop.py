@@ -81,24 +81,6 @@ class Task:
   draw: Callable[..., None]
 
 
-def check_config(config: ml_collections.ConfigDict) -> None:
-  """Checks the numbers that every training has.
-
-  Raises:
-    UserError: one is out of range, or the batch does not divide over the
-      devices.
-  """
-  for name in ('total_steps', 'stop_step', 'batch_size', 'eval_batch_size'):
-    if config[name] < 1:
-      raise errors.UserError(f'{name}={config[name]}; expected at least 1')
-  if config.stop_step > config.total_steps:
-    raise errors.UserError(
-      f'stop_step={config.stop_step}; expected at most'
-      f' total_steps={config.total_steps}'
-    )
-  parallel.check_batch_size(config.batch_size)
-
-
 def run(
   config: ml_collections.ConfigDict,
   workdir: str | os.PathLike,
@@ -111,7 +93,7 @@ def run(
   several processes all do so after the same step, whichever got the signal.
 
   Args:
-    config: the run's config, checked.
+    config: the run's config.
     workdir: the run's folder.
     open_task: (workdir, steps taken so far) -> the task, whose data are there;
       called before anything is shown.
@@ -124,6 +106,7 @@ def run(
       another run.
     window.NonFiniteError: a loss or a parameter became NaN or infinite.
   """
+  _check_numbers(config)
   workdir = _make_folder(workdir)
   with contextlib.ExitStack() as stack:
     stop = stack.enter_context(signals.StopSignals(cluster.Agreement()))
@@ -182,6 +165,18 @@ def run(
         f' {config.stop_step}; run the same command again to continue'
       )
   return state
+
+
+def _check_numbers(config):
+  for name in ('total_steps', 'stop_step', 'batch_size', 'eval_batch_size'):
+    if config[name] < 1:
+      raise errors.UserError(f'{name}={config[name]}; expected at least 1')
+  if config.stop_step > config.total_steps:
+    raise errors.UserError(
+      f'stop_step={config.stop_step}; expected at most'
+      f' total_steps={config.total_steps}'
+    )
+  parallel.check_batch_size(config.batch_size)
 
 
 def is_due(step: int, every: int) -> bool:

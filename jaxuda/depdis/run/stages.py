@@ -142,22 +142,18 @@ def _check_stage(folder, config):
   where = f'self_training.adversarial={folder}'
   if not (folder / 'config.json').is_file():
     raise errors.UserError(f'{where} has no config.json; expected a run')
-  old, new = (
-    workdir_lib.config_to_dict(x)
-    for x in (workdir_lib.read_config(folder), config)
-  )
+  configs = workdir_lib.read_config(folder), config
+  old, new = map(workdir_lib.config_to_dict, configs)
   # The first stage does not depend on it.
   old['self_training'] = new['self_training']
   try:
     config_fields.check_config(old, new, workdir=str(folder))
   except errors.UserError as e:
     raise errors.UserError(f'{where}: {e}') from e
-  if old['stop_step'] != config.stop_step or not is_done(
-    folder, old['stop_step']
-  ):
+  steps = config.stop_step
+  if old['stop_step'] != steps or not is_done(folder, steps):
     raise errors.UserError(
-      f'{where} is not done; expected a run of {config.stop_step} steps with'
-      ' its scores'
+      f'{where} is not done; expected a run of {steps} steps with its scores'
     )
 
 
@@ -186,10 +182,8 @@ def _label(before, out, options):
 
 def _show(workdir, first, rounds):
   """Prints the scores of every stage."""
-  folders = {'adversarial': first}
-  for number in range(1, rounds + 1):
-    name = f'round{number}/training'
-    folders[name] = workdir / name
+  names = [f'round{number}/training' for number in range(1, rounds + 1)]
+  folders = {'adversarial': first} | {name: workdir / name for name in names}
   rows = []
   for name, folder in folders.items():
     scores = workdir_lib.read_scores(folder)

@@ -54,7 +54,6 @@ def train(config: ml_collections.ConfigDict, workdir: str | os.PathLike) -> Any:
       another run.
     window.NonFiniteError: a loss or a parameter became NaN or infinite.
   """
-  loop.check_config(config)
   size = tuple(config.data.size)
   if len(size) != 2 or any(x < 1 or x % monodepth.STRIDE for x in size):
     raise errors.UserError(
