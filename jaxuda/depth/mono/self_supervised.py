@@ -11,7 +11,7 @@ scales for small networks.
 
 from collections.abc import Mapping, Sequence
 import dataclasses
-from typing import ClassVar, Literal
+from typing import Literal
 
 from flax import linen as nn
 import jax
@@ -60,9 +60,6 @@ class Method:
       in the paper.
     warmup_steps: steps over which the rate rises; none in the paper.
   """
-
-  # None are drawn of a training batch.
-  pictures: ClassVar[None] = None
 
   total_steps: int
   network: str = 'resnet18'
