@@ -77,16 +77,13 @@ ROOMS = {
   ),
   'export': (
     'data.classes errors run step ui weights',
-    'absl jax ml_collections numpy tensorflow',
+    'absl jax numpy tensorflow',
   ),
   'export.runners': ('', 'PIL jax numpy picture tensorflow'),
   'losses': ('ops', 'jax'),
   'main': ('', ''),
   'methods': ('errors losses methods.parts models ops step', 'jax'),
-  'methods.parts': (
-    'errors losses models ops step ui',
-    'flax jax numpy optax',
-  ),
+  'methods.parts': ('errors losses models ops step', 'flax jax numpy optax'),
   'models': ('errors ops step', 'flax jax numpy'),
   'notebook': (
     'data data.classes errors methods predict run ui',
