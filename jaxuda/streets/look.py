@@ -71,12 +71,16 @@ _MILK = np.array([0.82, 0.88, 0.96])
 def sample(rng: np.random.Generator, style: palette.Style) -> Look:
   """Samples the look of a scene.
 
-  A table of weather has distributions for `palette.draw`, drawn in the order
-  of the table: those of `Look`, where sun is azimuth and elevation in radians;
-  zenith and horizon are colours, times zenith_light, and times horizon_light +
-  horizon_share * zenith_light; milk (0..1) times milky whitens both; haze_color
-  is that of the horizon times haze_light; gain is red, green and blue times
-  exposure; lift is one number.
+  A table of weather holds distributions, see `palette.draw`; they are drawn in
+  the order of the table. Their names are those of `Look`, but for
+
+  * sun: azimuth and elevation, radians;
+  * zenith: a colour times zenith_light;
+  * horizon: a colour times horizon_light + horizon_share * zenith_light;
+  * both are whitened by milk (0..1) times milky (0 or 1);
+  * haze_color: the horizon's without milk, times haze_light;
+  * gain: red, green and blue times exposure;
+  * lift: one number for the three colours.
 
   Args:
     rng: source of randomness.
@@ -89,19 +93,18 @@ def sample(rng: np.random.Generator, style: palette.Style) -> Look:
   drawn = _NEUTRAL | {k: palette.draw(rng, spread) for k, spread in table}
   azimuth, height = drawn['azimuth'], drawn['elevation']
   across, up = np.cos(height), np.sin(height)
-  light = (
-    drawn['horizon_light'] + drawn['horizon_share'] * drawn['zenith_light']
-  )
-  zenith, horizon = drawn['zenith_light'] * drawn['zenith'], drawn['horizon']
-  horizon = light * horizon
+  light = drawn['zenith_light']
+  zenith = light * drawn['zenith']
+  light = drawn['horizon_light'] + drawn['horizon_share'] * light
+  horizon = light * drawn['horizon']
   milk = drawn['milky'] * drawn['milk']
+  balance = np.array([drawn[k] for k in ('red', 'green', 'blue')])
   made = {
     'sun': np.array([np.sin(azimuth) * across, up, np.cos(azimuth) * across]),
     'zenith': zenith + milk * (_MILK - zenith),
     'horizon': horizon + 0.25 * milk,
     'haze_color': horizon * drawn['haze_light'],
-    'gain': np.array([drawn[k] for k in ('red', 'green', 'blue')])
-    * drawn['exposure'],
+    'gain': balance * drawn['exposure'],
     'lift': drawn['lift'] * np.array([0.9, 1.0, 1.05]),
   }
   fields = [field.name for field in dataclasses.fields(Look)]

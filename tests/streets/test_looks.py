@@ -205,6 +205,15 @@ def test_draw_by_kind():
   assert rng.random() == np.random.default_rng(0).random(2)[1]
 
 
+@pytest.mark.parametrize('domain', domains.STYLES)
+def test_tables_of_weather_have_known_names(domain):
+  known = {f.name for f in dataclasses.fields(looks.Look)} | {*looks._NEUTRAL}
+  known |= {'azimuth', 'elevation', 'zenith_light', 'spare'}
+  known -= {'sun', 'haze_color', 'gain'}
+  for _, table in domains.STYLES[domain].weather:
+    assert table.keys() <= known
+
+
 def test_every_weather_comes_as_often_as_it_should():
   one, two = ({**target.CLEAR, 'clouds': float(k)} for k in (1, 2))
   style = dataclasses.replace(target.STYLE, weather=((0.3, one), (0.7, two)))

@@ -94,7 +94,7 @@ OVERCAST = {
 }
 
 CLEAR = {
-  # Drawn in every weather, used in none but the other.
+  # Not used; the other weather draws a number here, too.
   'spare': (0.72, 0.95),
   'azimuth': (0, 6.28),
   'elevation': (0.45, 0.95),
