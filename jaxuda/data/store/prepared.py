@@ -62,7 +62,7 @@ def locate(
 def _name_folders(spec, data_dir):
   """Returns a family's folder, and how the names of those in it begin."""
   family, _, variant = spec.dataset.partition('/')
-  root = os.path.expanduser(data_dir or tfds.core.constants.DATA_PATH)
+  root = os.path.expanduser(data_dir or tfds.core.constants.DATA_DIR)
   return pathlib.Path(root, family), (variant or 'plain').replace('/', '_')
 
 
