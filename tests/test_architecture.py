@@ -44,7 +44,8 @@ ROOMS = {
   ),
   'depdis': ('', ''),
   'depdis.fit': (
-    'data data.classes data.pixels data.records errors methods.parts models ops ui',
+    'data data.classes data.pixels data.records errors methods.parts models ops'
+    ' ui',
     'absl cv2 ml_collections numpy scipy sklearn',
   ),
   'depdis.pseudo': (

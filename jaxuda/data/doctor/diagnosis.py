@@ -93,8 +93,8 @@ def diagnose(
     report.problems += findings.judge(
       found,
       dataset=dataset,
-      telltale=spec.telltale if spec else (),
       where=f'{split} in {where}',
+      telltale=spec.telltale if spec else (),
     )
   for split, expected in report.expected.items():
     count = report.counts.get(split, (0, 0, 0))[0]

@@ -62,7 +62,7 @@ class Records:
         dataset does not have.
     """
     self.domain = domain
-    self._table = np.arange(256, dtype=np.uint8)
+    table = np.arange(256)
     own = [x for x in fields if not _is_beside(domain, x)]
     mapped = 'label' in own and classes is not None
     if mapped:
@@ -76,7 +76,8 @@ class Records:
     )
     info = builder.info
     if mapped:
-      self._table = fields_lib.map_labels(domain, classes, info=info)
+      table = fields_lib.map_labels(domain, classes, info=info)
+    self._table = table.astype(np.int32)
     fields_lib.check_split(domain.dataset, domain.split, info)
     missing = fields_lib.find_missing(domain.split, info, own)
     for field in missing:
@@ -171,7 +172,7 @@ class Records:
       out['label'] = label_files.read(self.domain.label_dir, example['name'])
     elif 'label' in self.fields:
       raw = transforms.decode_label(example['label'])
-      out['label'] = transforms.map_labels(raw, self._table)
+      out['label'] = transforms.look_up(raw, self._table)
     if self._depths:
       out |= self._depths.join(out['name'])
     elif 'depth' in self.fields:

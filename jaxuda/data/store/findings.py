@@ -182,19 +182,15 @@ def _decode_stored(record, field, decode, where):
 
 
 def judge(
-  found: Examination,
-  *,
-  dataset: str,
-  telltale: Sequence[int],
-  where: str,
+  found: Examination, *, dataset: str, where: str, telltale: Sequence[int] = ()
 ) -> list[specs.Problem]:
   """Finds problems that only many examples show.
 
   Args:
     found: counts over a split.
     dataset: name of the dataset, for the problems.
-    telltale: raw ids of which some are in any honest split.
     where: split and folder, for the problems.
+    telltale: raw ids of which some are in any honest split.
   """
   problems = []
   if found.labelled and telltale and not found.ids[list(telltale)].any():
@@ -208,24 +204,21 @@ def judge(
     problems.append(
       specs.Problem(kind='label folder is something else', text=text)
     )
-  if found.deep:
-    problems += _judge_depth(found, dataset, where)
-  return problems
-
-
-def _judge_depth(found, dataset, where):
+  if not found.deep:
+    return problems
   far = depth_codes.FAR_RAW
   steps = np.gcd.reduce(np.flatnonzero(found.depths))
+  fault = None
   if not found.measured.size:
-    text = f'has only the values 0 and {far}'
+    fault = f'only the values 0 and {far}'
   elif found.measured[-1] <= 255 and not found.depths[far]:
-    text = f'has no value above {found.measured[-1]}'
+    fault = f'no value above {found.measured[-1]}'
   elif steps >= 256:
-    text = f'has only multiples of {steps}'
-  else:
-    return []
-  text = (
-    f'{dataset}: depth of {where} {text}; expected 16-bit numbers: it was saved'
-    ' with 8 bits in between, take the original files'
-  )
-  return [specs.Problem(kind='depth of 8 bits in 16', text=text)]
+    fault = f'only multiples of {steps}'
+  if fault:
+    text = (
+      f'{dataset}: depth of {where} has {fault}; expected 16-bit numbers:'
+      ' it was saved with 8 bits in between, take the original files'
+    )
+    problems.append(specs.Problem(kind='depth of 8 bits in 16', text=text))
+  return problems
