@@ -9,6 +9,7 @@ from jaxuda.data.classes import labels
 from jaxuda.data.datasets import registry
 from jaxuda.data.files import layout as layout_lib
 from jaxuda.data.files import specs
+from jaxuda.data.files import tree as tree_lib
 from jaxuda.data.pixels import depth_codes
 from jaxuda.data.store import findings
 from jaxuda.ui import display
@@ -171,7 +172,7 @@ def _open_prepared(dataset, family, spec, data_dir):
     except Exception as e:
       text = (
         f'{dataset}: split {split} in {builder.data_dir} cannot be read'
-        f' ({" ".join(str(e).split())[:200]})'
+        f' ({tree_lib.one_line(e)[:200]})'
       )
       report.problems.append(specs.Problem(kind='bad file', text=text))
       continue

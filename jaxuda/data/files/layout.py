@@ -78,6 +78,35 @@ class Layout:
     where = self.tree.where(item.depth)
     return decoding.read_depth(self.tree.read(item.depth), where)
 
+  def compare_sizes(
+    self,
+    item: specs.Item,
+    kind: str,
+    shape: tuple[int, ...],
+    size: tuple[int, ...],
+  ) -> specs.Problem | None:
+    """Compares the size of a label or depth map with that of its image.
+
+    Args:
+      item: files of the example.
+      kind: 'label' or 'depth'.
+      shape: (height, width) of it.
+      size: (height, width) of the image.
+    """
+    if tuple(shape) == tuple(size):
+      return None
+    path, image = (
+      self.tree.where(x) for x in (getattr(item, kind), item.image)
+    )
+    # The input of a network may have been smaller.
+    inverse = kind == 'depth' and self.spec.depth['depth_code'] == 'inverse'
+    return specs.Problem(
+      kind=f'size of {kind}',
+      text=f'{path} is {shape[1]}x{shape[0]} and its image {image}'
+      f' {size[1]}x{size[0]}; expected one size',
+      fatal=self.spec.same_size and not inverse,
+    )
+
 
 def find(root: str | os.PathLike[str], spec: specs.Spec) -> Layout:
   """Finds a dataset's files and pairs them.

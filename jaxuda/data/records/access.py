@@ -14,6 +14,7 @@ from jaxuda import errors
 from jaxuda.data.datasets import registry
 from jaxuda.data.files import depth_folder
 from jaxuda.data.files import label_files
+from jaxuda.data.files import tree as tree_lib
 from jaxuda.data.pixels import depth_codes
 from jaxuda.data.pixels import transforms
 from jaxuda.data.records import domain as domain_lib
@@ -197,12 +198,11 @@ class Records:
       except errors.UserError:
         raise
       except Exception as e:
-        reason = e.message if isinstance(e, tf.errors.OpError) else e
         raise errors.UserError(
           f'{self.domain.dataset}: record {number} of split'
           f' {self.domain.split!r} in {self._find_file(number)} is damaged'
-          f' ({_first_line(reason)}); delete {self._folder} and prepare it'
-          ' again'
+          f' ({tree_lib.one_line(e)[:120]}); delete {self._folder} and prepare'
+          ' it again'
         ) from None
 
   def _find_file(self, number: int) -> str:
@@ -218,10 +218,6 @@ def _is_beside(domain, field):
   return bool({'label': domain.label_dir, 'depth': domain.depth_dir}.get(field))
 
 
-def _first_line(reason: Any) -> str:
-  return (' '.join(str(reason).split()) or 'no reason given')[:120]
-
-
 def _check_file(
   filename: str | os.PathLike[str], domain: domain_lib.Domain, folder: Any
 ) -> None:
@@ -230,6 +226,6 @@ def _check_file(
     shards.count_records(filename)
   except Exception as e:
     raise errors.UserError(
-      f'{domain.dataset}: {filename} cannot be read ({_first_line(e)}); delete'
-      f' {folder} and prepare it again'
+      f'{domain.dataset}: {filename} cannot be read'
+      f' ({tree_lib.one_line(e)[:120]}); delete {folder} and prepare it again'
     ) from None

@@ -136,20 +136,12 @@ def _read_item(layout, item):
     if spec.factor and (item.extra or not spec.spellings.get('extra')):
       factor = attempt('camera file', spec.factor, tree, item)
       sample.factor = factor or 0.0
-  inverse = spec.depth and spec.depth['depth_code'] == 'inverse'
-  for kind, fatal in (('label', spec.same_size), ('depth', not inverse)):
+  for kind in ('label', 'depth'):
     array = getattr(sample, kind)
-    if sample.image is None or array is None:
-      continue
-    size, other = sample.image.shape[:2], array.shape
-    if other != size:
-      text = (
-        f'{tree.where(getattr(item, kind))} is {other[1]}x{other[0]} and its'
-        f' image {size[1]}x{size[0]}; expected one size'
-      )
-      sample.problems.append(
-        specs.Problem(kind=f'size of {kind}', text=text, fatal=fatal)
-      )
+    if sample.image is not None and array is not None:
+      size = sample.image.shape[:2]
+      problem = layout.compare_sizes(item, kind, array.shape, size)
+      sample.problems += [problem] if problem else []
   return sample
 
 

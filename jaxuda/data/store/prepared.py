@@ -188,6 +188,7 @@ def _find_problems(layout):
     found = findings.Examination()
     for sample in findings.read_raw(layout, some):
       found.add(sample)
+    problems += found.problems
     first = some[0].label or some[0].depth or some[0].image
     folder = os.path.dirname(layout.tree.where(first))
     problems += findings.judge(
