@@ -1,4 +1,4 @@
-"""Problems of a dataset: of the user's files, or of what was prepared."""
+"""Problems of a dataset, in the user's files or in the prepared records."""
 
 import contextlib
 import dataclasses
@@ -24,9 +24,9 @@ class Report:
 
   Attributes:
     dataset: name of the dataset.
-    ids: the dataset whose raw ids its labels hold.
+    ids: key of `label_tables.TABLES`, whose raw ids its labels hold.
     own: the classes of the raw ids 1, 2, ... if it has names of its own.
-    layout: which spellings were found, for people.
+    layout: spellings that were found, for people.
     code: meaning of its depth.
     expected: split -> number of images that the publisher gives.
     counts: split -> (images, labels, depth maps) that there are.

@@ -1,4 +1,4 @@
-"""The one finder of a dataset's files, and of which of them belong together.
+"""Finder of a dataset's files, and of those that belong together.
 
 Files of one split and one name make an example; see `specs` for how names are
 spelled.
@@ -25,13 +25,13 @@ class Layout:
   """The files of a dataset that were found, and how they are read.
 
   Attributes:
-    tree: where the files are.
-    spec: the dataset.
+    tree: the files under the user's folder.
+    spec: description of the dataset.
     splits: name -> examples in the order of their names.
     spellings: kind -> the spelling that is used.
     unlabelled: splits without labels.
     depthless: splits without depth.
-    problems: what is wrong with the set of files; contents were not read.
+    problems: faults in the set of files; their contents were not read.
   """
 
   tree: tree_lib.Tree
@@ -113,7 +113,7 @@ def find(root: str | os.PathLike[str], spec: specs.Spec) -> Layout:
 
   Args:
     root: the user's folder, or an archive.
-    spec: the dataset.
+    spec: description of the dataset.
 
   Raises:
     UserError: no such folder, a broken archive, or not one image.

@@ -35,7 +35,7 @@ class Records:
   """Random access to the records of a domain.
 
   Attributes:
-    domain: what is read.
+    domain: the domain that is read.
     fields: names of the fields that are decoded.
     code: meaning of raw depth.
     root: folder of all prepared datasets.
@@ -52,11 +52,11 @@ class Records:
     """Opens the dataset, preparing it on first use.
 
     Args:
-      domain: what to read.
+      domain: the domain to read.
       classes: class set (a name or a file) that labels are mapped to; None
         keeps raw ids.
-      fields: of 'image', 'label', 'depth', those to decode.
-      optional: those of them that may be missing.
+      fields: names of the fields to decode, of 'image', 'label' and 'depth'.
+      optional: names of the fields that may be missing.
 
     Raises:
       UserError: unknown dataset or split, bad files, or a field that the

@@ -93,7 +93,7 @@ class Maker:
   """Makes examples of a dataset, checking everything.
 
   Attributes:
-    layout: where the files are, and how they are read.
+    layout: files of the dataset, and how they are read.
     store: form in which examples are kept.
   """
 

@@ -1,4 +1,4 @@
-"""Contents of a dataset, example by example, and what is wrong with them.
+"""Contents of a dataset, example by example, and their faults.
 
 An `Examination` counts sizes, ids and depth over many examples and collects
 `specs.Problem`s. Nothing here stops at a problem.
@@ -31,7 +31,7 @@ class Sample:
     label: uint8 [H, W], raw ids.
     depth: uint16 [H, W], raw.
     factor: baseline times focal length in metres times pixels, or 0.
-    problems: what is wrong with the example.
+    problems: faults of the example.
   """
 
   name: str
@@ -51,7 +51,7 @@ class Examination:
     ids: int64 [256], number of pixels of each raw id.
     seen: int64 [256], number of images with each raw id.
     depths: int64 [65536], number of pixels of each raw depth.
-    problems: what is wrong with single examples.
+    problems: faults of single examples.
   """
 
   def __init__(self):

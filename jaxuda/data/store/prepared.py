@@ -39,7 +39,7 @@ def locate(
   """Returns the folder in which files are prepared, or will be.
 
   Args:
-    layout: the files.
+    layout: files of the dataset.
     store: form in which examples are kept.
     data_dir: folder of prepared data; default: that of TFDS.
 
@@ -72,8 +72,8 @@ def prepare(
   """Prepares a dataset, going on where it was interrupted.
 
   Args:
-    layout: the files.
-    folder: what `locate` returns.
+    layout: files of the dataset.
+    folder: folder to write, see `locate`.
     store: form in which examples are kept.
 
   Raises:
@@ -209,7 +209,7 @@ def find(
   """Returns the builder of what was prepared before.
 
   Args:
-    spec: the dataset.
+    spec: description of the dataset.
     data_dir: folder of prepared data; default: that of TFDS.
     store: form in which examples are kept; None: any.
 
