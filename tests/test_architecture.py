@@ -19,20 +19,20 @@ ROOMS = {
   '__main__': ('', ''),
   'convert': ('errors run ui weights', 'absl'),
   'data': (
-    'data.classes data.files data.pixels data.records errors',
+    'data.classes data.files data.pixels data.records data.store errors',
     'numpy tensorflow',
   ),
   'data.classes': ('errors', 'numpy yaml'),
   'data.datasets': (
     'data.classes data.files data.pixels data.store errors streets ui',
-    'PIL absl h5py numpy scipy tensorflow_datasets',
+    'absl h5py numpy scipy tensorflow_datasets',
   ),
   'data.doctor': (
     'data.classes data.datasets data.files data.pixels data.store errors ui',
     'absl cv2 numpy',
   ),
   'data.files': ('data.classes data.pixels errors', 'PIL cv2 numpy tensorflow'),
-  'data.pixels': ('data.classes errors', 'cv2 numpy tensorflow'),
+  'data.pixels': ('data.classes errors', 'PIL cv2 numpy tensorflow'),
   'data.prepare': ('data.datasets data.pixels data.store errors ui', 'absl'),
   'data.records': (
     'data.classes data.datasets data.files data.pixels data.store errors',
@@ -40,11 +40,12 @@ ROOMS = {
   ),
   'data.store': (
     'data.classes data.files data.pixels errors ui',
-    'PIL cv2 numpy tensorflow_datasets',
+    'cv2 numpy tensorflow_datasets',
   ),
   'depdis': ('', ''),
   'depdis.fit': (
-    'data data.classes data.records errors methods.parts models ops ui',
+    'data data.classes data.pixels data.records errors methods.parts'
+    ' models ops ui',
     'absl cv2 ml_collections numpy scipy sklearn',
   ),
   'depdis.pseudo': (
@@ -56,13 +57,13 @@ ROOMS = {
     'absl jax ml_collections',
   ),
   'depdis.tsne': (
-    'data data.classes depdis.fit errors run ui',
+    'data data.classes data.pixels errors run ui',
     'absl cv2 jax numpy sklearn',
   ),
   'depth': ('errors run ui', 'cv2 numpy scipy'),
   'depth.mono': (
-    'data data.files data.records depth errors losses models ops run step train'
-    ' ui',
+    'data data.files data.records depth errors losses models ops run'
+    ' step train ui',
     'absl cv2 flax jax ml_collections numpy optax',
   ),
   'depth.stereo': ('data.files data.records depth errors ui', 'absl cv2 numpy'),
@@ -83,10 +84,7 @@ ROOMS = {
   'losses': ('ops', 'jax'),
   'main': ('', ''),
   'methods': ('errors losses methods.parts models ops step', 'jax'),
-  'methods.parts': (
-    'errors losses models ops step ui',
-    'flax jax numpy optax',
-  ),
+  'methods.parts': ('errors losses models ops step', 'flax jax numpy optax'),
   'models': ('errors ops step', 'flax jax numpy'),
   'notebook': (
     'data data.classes errors methods predict run ui',
@@ -94,8 +92,8 @@ ROOMS = {
   ),
   'ops': ('errors', 'jax numpy'),
   'predict': (
-    'data.classes data.pixels data.store errors evaluate methods ops run ui'
-    ' weights',
+    'data.classes data.pixels data.store errors evaluate methods ops'
+    ' run ui weights',
     'absl jax ml_collections numpy',
   ),
   'report': (

@@ -1,7 +1,6 @@
 """Confusion matrices and depth errors of evaluation batches. Needs no TF."""
 
 from collections.abc import Mapping, Sequence
-import functools
 from typing import Any
 
 import jax
@@ -26,7 +25,7 @@ def merge_table(source: str, target: str) -> tuple[int, ...]:
   )
 
 
-@functools.partial(jax.jit, static_argnames=('method', 'table', 'count'))
+@jax.jit(static_argnames=('method', 'table', 'count'))
 def count_batch(
   state: Any,
   image: jax.Array,

@@ -193,13 +193,12 @@ def set_folders(
   data_dir: str | None = None,
   manual_dir: str | None = None,
 ) -> None:
-  """Says where the data of a config lie on this machine.
+  """Changes where a config looks for data: other folders on this machine.
 
   Args:
     config: config of a run, which is changed.
-    data_dir: folder in which TFDS keeps its data; the config's if None.
-    manual_dir: folder that the target dataset was downloaded to; the config's
-      if None.
+    data_dir: TFDS's folder; the config's if None.
+    manual_dir: folder of the target's download; the config's if None.
   """
   if data_dir:
     config.data.data_dir = data_dir

@@ -6,7 +6,6 @@ views are averaged. Needs no TF.
 
 from collections.abc import Sequence
 import dataclasses
-import functools
 import itertools
 from typing import Any
 
@@ -140,7 +139,7 @@ def _slide(image, state, method, size, overlap):
   return (total / count)[:height, :width]
 
 
-@functools.partial(jax.jit, static_argnames='method')
+@jax.jit(static_argnames='method')
 def grid_logits(state: Any, image: jax.Array, *, method: Any) -> jax.Array:
   """Returns logits [B, h, w, C] of the low resolution that the network has.
 
@@ -154,11 +153,11 @@ def grid_logits(state: Any, image: jax.Array, *, method: Any) -> jax.Array:
   return method.predict(state, image, size='grid')['logits']
 
 
-@functools.partial(jax.jit, static_argnames='size')
+@jax.jit(static_argnames='size')
 def _probabilities(logits: jax.Array, *, size: tuple[int, int]) -> jax.Array:
   return jax.nn.softmax(resize.resize_align_corners(logits, size))
 
 
-@functools.partial(jax.jit, static_argnames='size')
+@jax.jit(static_argnames='size')
 def _resize(maps: jax.Array, *, size: tuple[int, int]) -> jax.Array:
   return resize.resize_align_corners(maps, size)

@@ -33,9 +33,11 @@ class Rewrites:
     dot_1x1: 1x1 convolutions as matrix products. Their weight gradient as a
       convolution runs at a tenth of the speed on a CPU.
     dot_wgrad: weight gradients of larger convolutions as one matrix product per
-      tap, on CPU backends only. Two to six times faster there from 128 input
-      channels on, which is where it is done; on accelerators the vendor's
-      kernels stay.
+      tap. On CPUs from 128 input channels on, where it is two to six times
+      faster. On GPUs for dilated convolutions, whose weight gradient XLA does
+      not recognise, so that cuDNN computes it without matrix units: a whole
+      step of DADA then takes 0.42 of the time (docs/accelerator.md). On TPUs
+      never.
     barriers: optimisation barriers on block outputs and on the cotangents of
       convolutions. Without them XLA on a CPU recomputes the whole chain of
       residual additions inside every transposed copy.
@@ -229,9 +231,10 @@ def conv(
   side, _, channels, outputs = kernel.shape
   if side == 1 and not padding and rewrites.dot_1x1:
     return dense(x[:, ::stride, ::stride] if stride > 1 else x, kernel[0, 0])
-  on_cpu = jax.default_backend() == 'cpu'
-  wide = channels >= _TAP_CHANNELS
-  if rewrites.dot_wgrad and on_cpu and wide:
+  backend = jax.default_backend()
+  on_cpu = backend == 'cpu'
+  slow = {'cpu': channels >= _TAP_CHANNELS, 'gpu': dilation > 1}
+  if rewrites.dot_wgrad and slow.get(backend, False):
     return _conv_dot_wgrad(x, kernel, stride, dilation, padding)
   large = side >= _LARGE and stride == dilation == 1
   few = outputs <= (_GROUP_OUTPUTS if channels > _GROUP else _PRODUCT_OUTPUTS)

@@ -7,7 +7,6 @@ brought back to the picture's.
 import collections
 from collections.abc import Iterable, Iterator
 import dataclasses
-import functools
 import itertools
 import os
 import pathlib
@@ -166,7 +165,7 @@ def run_folder(
   return bad
 
 
-@functools.partial(jax.jit, static_argnames='size')
+@jax.jit(static_argnames='size')
 def _label(logits, index, *, size):
   """Labels the image at `index` of a batch."""
   one = jax.lax.dynamic_slice_in_dim(logits, index, 1)

@@ -6,7 +6,6 @@ without keeping every prediction.
 
 from collections.abc import Iterator, Mapping
 import dataclasses
-import functools
 import heapq
 import json
 from typing import Any
@@ -164,7 +163,7 @@ def predict_batch(
   )
 
 
-@functools.partial(jax.jit, static_argnames='method')
+@jax.jit(static_argnames='method')
 def _predict(state, image, label, *, method):
   out = method.predict(state, image, size=label.shape[1:])
   prediction = jnp.argmax(out['logits'], axis=-1)

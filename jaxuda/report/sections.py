@@ -143,23 +143,23 @@ def describe_confusion(
   return rows
 
 
-def describe_curves(
-  runs: Sequence[runs_lib.RunFiles],
-) -> list[dict[str, Any]]:
+def describe_curves(runs: Sequence[runs_lib.RunFiles]) -> list[dict[str, Any]]:
   """Returns a chart for every quantity that metrics.jsonl has."""
-  return [
-    {
-      'name': name,
-      'runs': [number for number, _, _ in curves],
-      'source': charts.draw_curves(curves),
-      'alt': f'{name} over the steps. '
-      + '; '.join(
-        f'{runs[number].name} ends at {values[-1]:.4g} (step {steps[-1]})'
-        for number, steps, values in curves
-      ),
-    }
-    for name, curves in runs_lib.list_curves(runs).items()
-  ]
+  charted = []
+  for name, curves in runs_lib.list_curves(runs).items():
+    ends = [
+      f'{runs[number].name} ends at {values[-1]:.4g} (step {steps[-1]})'
+      for number, steps, values in curves
+    ]
+    charted.append(
+      {
+        'name': name,
+        'runs': [number for number, _, _ in curves],
+        'source': charts.draw_curves(curves),
+        'alt': f'{name} over the steps. {"; ".join(ends)}',
+      }
+    )
+  return charted
 
 
 def make_tables(runs: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:

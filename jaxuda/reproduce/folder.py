@@ -32,8 +32,8 @@ class Folder:
 
   def __init__(self, path: str | os.PathLike, plan: plan_lib.Plan):
     self.path = pathlib.Path(path)
-    self._plan = plan
-    self._lock = None
+    self._plan, self._lock = plan, None
+    self._record = {'table': plan.table, 'pair': plan.pair}
 
   def check(self) -> None:
     """Checks that the folder is this table's, and that its runs are the plan's.
@@ -42,17 +42,16 @@ class Folder:
       UserError: it is something else, or holds runs with another config.
     """
     files.check_folder(self.path)
-    record = self._read()
-    if not record and self.path.is_dir() and any(self.path.iterdir()):
+    found = self._read()
+    if not found and self.path.is_dir() and any(self.path.iterdir()):
       raise errors.UserError(
         f'{self.path} holds something else; expected an empty folder or the'
         ' --workdir of an earlier call'
       )
-    for field in ('table', 'pair') if record else ():
-      ours = getattr(self._plan, field)
-      if record[field] != ours:
+    for field, ours in self._record.items():
+      if found and found[field] != ours:
         raise errors.UserError(
-          f'{self.path} holds {field}={record[field]}; expected that or another'
+          f'{self.path} holds {field}={found[field]}; expected that or another'
           f' --workdir for {ours}'
         )
     for run in self._plan.runs.values():
@@ -63,8 +62,7 @@ class Folder:
     self.check()
     self.path.mkdir(parents=True, exist_ok=True)
     if not self._read():
-      record = {'table': self._plan.table, 'pair': self._plan.pair}
-      workdir_lib.write_json(self.path / _RECORD, record)
+      workdir_lib.write_json(self.path / _RECORD, self._record)
     self._lock = (self.path / 'lock').open('w')
     try:
       fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

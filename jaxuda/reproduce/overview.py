@@ -5,7 +5,6 @@ On a terminal a table that is redrawn; elsewhere a plain line now and then.
 
 import collections
 from collections.abc import Callable, Mapping
-import contextlib
 import sys
 import time
 from typing import Any, TextIO
@@ -24,7 +23,7 @@ _ORDER = (
 )
 
 
-class Overview(contextlib.AbstractContextManager):
+class Overview:
   """A context that shows the states of all runs, and messages."""
 
   def __init__(
@@ -76,13 +75,11 @@ class Overview(contextlib.AbstractContextManager):
     if self._live:
       self._live.update(self._draw(states, left), refresh=True)
       return
-    now = [
-      f'{name} {describe(state)}'
-      for name, state in states.items()
-      if state.status == progress_lib.RUNNING
-    ]
-    print('; '.join([summarise(states, left), *now]), file=self._stream)
-    self._stream.flush()
+    parts = [summarise(states, left)]
+    for name, state in states.items():
+      if state.status == progress_lib.RUNNING:
+        parts.append(f'{name} {describe(state)}')
+    print('; '.join(parts), file=self._stream, flush=True)
 
   def message(self, text: str) -> None:
     """Prints lines that stay."""

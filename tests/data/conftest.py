@@ -25,8 +25,8 @@ def add_dataset(monkeypatch):
     fields=('image', 'label', 'depth'),
     **metadata,
   ):
-    def build(dataset, *, data_dir, manual_dir):
-      del dataset, manual_dir
+    def build(dataset, *, data_dir):
+      del dataset
       return miniature.Tiny(
         examples=examples,
         fields=fields,

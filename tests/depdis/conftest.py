@@ -51,8 +51,8 @@ def config(data_dir, monkeypatch):
   """configs/depdis.py on two tiny datasets, with a network of no use."""
 
   def add(name):
-    def build(dataset, *, data_dir, manual_dir):
-      del dataset, manual_dir
+    def build(dataset, *, data_dir):
+      del dataset
       return miniature.Tiny(
         examples=create_example,
         fields=('image', 'label', 'depth'),

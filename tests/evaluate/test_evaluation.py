@@ -210,3 +210,12 @@ def test_several_views_by_hand():
   once = _run()
   assert 'views' not in once['figures']['mIoU7']
   assert result['images'].keys() == once['images'].keys()
+
+
+def test_folders_of_this_machine():
+  config = tiny.make_config()
+  evaluation.set_folders(config)
+  assert config == tiny.make_config()
+  evaluation.set_folders(config, data_dir='a', manual_dir='b')
+  assert (config.data.data_dir, config.data.target.manual_dir) == ('a', 'b')
+  assert config.data.source.manual_dir is None

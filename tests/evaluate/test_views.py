@@ -86,7 +86,15 @@ def test_starts():
     assert max(np.diff(places), default=0) <= 11
 
 
+def test_scales_of_a_command_line_are_text():
+  assert views.Views(scales=['0.75', '1']).scales == (0.75, 1.0)
+  assert views.Views(scales=['1']) == views.ONCE
+
+
 def test_mistakes():
-  for options in ({'scales': ()}, {'scales': (0.0,)}, {'overlap': 1.0}):
+  for options in (
+    *({'scales': ()}, {'scales': (0.0,)}, {'scales': ('a',)}),
+    {'overlap': 1.0},
+  ):
     with pytest.raises(errors.UserError, match='expected'):
       views.Views(**options)

@@ -120,3 +120,35 @@ def test_cotangent_barrier_is_the_identity():
   np.testing.assert_array_equal(rewrites.barrier_cotangent(x), x)
   gradient = jax.grad(lambda v: jnp.sum(rewrites.barrier_cotangent(v) ** 2))(x)
   np.testing.assert_array_equal(gradient, 2 * x)
+
+
+@pytest.mark.parametrize(
+  ('backend', 'channels', 'dilation', 'taps'),
+  [
+    ('cpu', 128, 1, True),
+    ('cpu', 127, 2, False),
+    ('gpu', 128, 1, False),
+    ('gpu', 16, 2, True),
+    ('tpu', 128, 2, False),
+  ],
+)
+def test_weight_gradients_are_a_platforms(
+  monkeypatch, backend, channels, dilation, taps
+):
+  monkeypatch.setattr(jax, 'default_backend', lambda: backend)
+
+  def loss(kernel, x):
+    y = rewrites.conv(
+      x,
+      kernel,
+      stride=1,
+      dilation=dilation,
+      padding=dilation,
+      rewrites=rewrites.Rewrites(),
+    )
+    return jnp.sum(jnp.sin(y))
+
+  shapes = (3, 3, channels, 2), (1, 6, 6, channels)
+  arrays = [jax.ShapeDtypeStruct(x, jnp.float32) for x in shapes]
+  program = str(jax.make_jaxpr(jax.grad(loss))(*arrays))
+  assert program.count('dot_general') == (9 if taps else 0)

@@ -212,3 +212,15 @@ def test_init_argument():
   with pytest.raises(errors.UserError, match='unknown init'):
     command.read_config('corda:init=imagenet21k')
   assert 'initial_checkpoint' in config_fields._FREE
+
+
+def test_weights_or_a_run():
+  both = {'workdir': 'a', 'weights': 'b.pth'}
+  for given, message in (
+    ({}, 'expected either --workdir or --weights'),
+    (both, 'expected either --workdir or --weights'),
+    ({'weights': 'b.pth'}, '--weights needs --config'),
+    ({'workdir': 'a'}, r'a/config\.json is missing'),
+  ):
+    with pytest.raises(errors.UserError, match=message):
+      runs.load(**given)

@@ -26,6 +26,7 @@ The file format is array_record, for random access.
 from collections.abc import Callable, Iterable, Mapping
 import contextlib
 import dataclasses
+import functools
 import io
 import os
 import sys
@@ -65,7 +66,7 @@ class Dataset:
   Attributes:
     ids: the dataset of `label_tables` whose raw ids its labels hold.
     describe: (name, manual_dir) -> its `specs.Spec`, if it is made of files.
-    build: (name, *, data_dir, manual_dir) -> TFDS builder, if it is not.
+    build: (name, *, data_dir) -> TFDS builder, if it is not.
   """
 
   ids: str
@@ -135,21 +136,20 @@ def load(
   data_dir = os.path.expanduser(data_dir) if data_dir else None
   manual_dir = os.path.expanduser(manual_dir) if manual_dir else None
 
-  def create() -> tfds.core.DatasetBuilder:
-    if family.build:
-      return family.build(dataset, data_dir=data_dir, manual_dir=manual_dir)
-    spec = family.describe(dataset, manual_dir)
-    if not manual_dir:
-      return prepared.find(spec, data_dir=data_dir, store=store)
-    return prepared.build(
-      layout.find(manual_dir, spec), data_dir=data_dir, store=store
-    )
-
-  made = create()
-  if not made.is_prepared():
-    _prepare(made, dataset)
-    made = create()
-  return made
+  if family.build:
+    build = functools.partial(family.build, dataset, data_dir=data_dir)
+    if not build().is_prepared():
+      _prepare(build(), dataset)
+    return build()
+  spec = family.describe(dataset, manual_dir)
+  if not manual_dir:
+    return prepared.find(spec, data_dir=data_dir, store=store)
+  files = layout.find(manual_dir, spec)
+  folder = prepared.locate(files, data_dir=data_dir, store=store)
+  if not folder.exists():
+    print(f'preparing {dataset} in {folder}', file=sys.stderr)
+    prepared.prepare(files, folder, store=store)
+  return tfds.builder_from_directory(folder)
 
 
 def find_prepared(
@@ -163,7 +163,7 @@ def find_prepared(
   family = find(dataset)
   if family.describe:
     return prepared.find(family.describe(dataset), data_dir=data_dir)
-  made = family.build(dataset, data_dir=data_dir, manual_dir=None)
+  made = family.build(dataset, data_dir=data_dir)
   if not made.is_prepared():
     raise errors.UserError(
       f'{dataset} is not prepared in {made.data_dir}; expected data_dir to be'

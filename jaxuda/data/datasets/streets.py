@@ -128,20 +128,16 @@ def parse(name: str) -> StreetsConfig:
   )
 
 
-def builder(
-  name: str, *, data_dir: str | None = None, manual_dir: str | None = None
-) -> 'Streets':
+def builder(name: str, *, data_dir: str | None = None) -> 'Streets':
   """Returns the builder of a collection.
 
   Args:
     name: such as 'streets/target' or 'streets/target_180x240'.
     data_dir: folder of prepared data; default: that of TFDS.
-    manual_dir: not needed.
 
   Raises:
     UserError: see `parse`.
   """
-  del manual_dir
   config = parse(name)
   # TFDS wants the very object where it knows a config of that name.
   config = Streets.builder_configs.get(config.name, config)

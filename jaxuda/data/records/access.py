@@ -4,6 +4,7 @@ import collections
 from collections.abc import Callable, Sequence
 import contextlib
 import os
+import pathlib
 from typing import Any
 
 import numpy as np
@@ -93,7 +94,9 @@ class Records:
         domain.depth_dir, split=domain.split
       )
       self.code = self._depths.code
-    self.root, self._folder = builder.data_dir_root, builder.data_dir
+    self._folder = pathlib.Path(builder.data_dir)
+    # Family, form and version lie between them.
+    self.root = str(self._folder.parents[2])
     self._files = info.splits[domain.split].file_instructions
     for part in self._files:
       _check_file(part.filename, domain, self._folder)

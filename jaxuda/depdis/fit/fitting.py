@@ -36,6 +36,7 @@ from jaxuda.depdis.fit import sampling
 from jaxuda.methods.parts import mixtures as mixtures_lib
 from jaxuda.models import resnet
 from jaxuda.ui import display
+from jaxuda.ui import files
 from jaxuda.ui import panels
 
 # Part of the files' names; higher when the same options give other numbers.
@@ -254,7 +255,8 @@ def write(path: pathlib.Path, mixtures: mixtures_lib.Mixtures) -> None:
   """
   names = mixtures.info['classes']
   panels.write_png(path.with_suffix('.png'), picture.draw(mixtures, names))
-  mixtures_lib.write(path, mixtures)
+  with files.atomic(path) as part:
+    mixtures_lib.write(part, mixtures)
   print(f'wrote {path} and {path.with_suffix(".png").name}', file=sys.stderr)
   few = [
     f'{name} ({info["samples"]})'

@@ -16,7 +16,6 @@ import zipfile
 import numpy as np
 
 from jaxuda import errors
-from jaxuda.ui import files
 
 _BROKEN = (
   *(OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile),
@@ -58,9 +57,11 @@ class Mixtures:
 
 
 def write(path: str | os.PathLike, mixtures: Mixtures) -> None:
-  """Writes a file, whole or not at all."""
+  """Writes a file that `read` reads, and its folder."""
+  path = pathlib.Path(path)
+  path.parent.mkdir(parents=True, exist_ok=True)
   arrays = {k: np.asarray(getattr(mixtures, k)) for k in _ARRAYS}
-  with files.atomic(path) as part, part.open('wb') as f:
+  with path.open('wb') as f:
     np.savez(f, info=np.array(json.dumps(mixtures.info)), **arrays)
 
 

@@ -10,6 +10,7 @@ import tensorflow_datasets as tfds
 
 from jaxuda import errors
 from jaxuda.data.datasets import registry
+from jaxuda.data.store import prepared
 
 REAL = pathlib.Path(__file__).parents[4] / 'shared' / 'data' / 'camvid'
 LAYOUTS = {
@@ -91,7 +92,7 @@ def test_palette_labels_keep_their_indices(tmp_path):
 def test_prepared_once(tmp_path, monkeypatch):
   root = write_release(tmp_path / 'raw', 'nested')
   first = load(tmp_path, root)
-  monkeypatch.setattr(registry, '_prepare', None)
+  monkeypatch.setattr(prepared, 'prepare', None)
   assert load(tmp_path, root).data_dir == first.data_dir
 
 

@@ -57,8 +57,8 @@ def test_preparing_says_so_once_and_nothing_else(small_camvid, tmp_path, capfd):
 
 
 def test_mistakes_come_out_of_tfds_unchanged(tmp_path, monkeypatch):
-  def build(dataset, *, data_dir, manual_dir):
-    del dataset, manual_dir
+  def build(dataset, *, data_dir):
+    del dataset
     return Faulty(data_dir=data_dir, file_format='array_record')
 
   entry = registry.Dataset(build=build, ids='streets')

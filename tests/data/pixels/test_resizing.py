@@ -8,8 +8,8 @@ import tensorflow as tf
 
 from jaxuda.data.pixels import resizing
 from jaxuda.data.pixels import transforms
-from jaxuda.depdis.fit import sampling
 from jaxuda.ops import resize
+from jaxuda.ui import panels
 
 # (pixels that there are, pixels that are wanted): pixels under the centres, as
 # Pillow's NEAREST takes them, and under the corners, as OpenCV's INTER_NEAREST.
@@ -56,7 +56,7 @@ CENTRES = {
   'numpy': resizing.resize_label,
   'tensorflow': lambda x, size: transforms.resize_label(tf.constant(x), size),
   'jax': lambda x, size: resize.resize_nearest(x[None], size)[0],
-  'depdis': sampling.shrink,
+  'panels': panels._fit,
   'consistent': lambda x, size: transforms.resize_depth(
     tf.constant(x), size, method='consistent'
   ),

@@ -1,0 +1,1 @@
+"""What `accelerator_check.sh` runs, a process a stage; see `plan`."""

@@ -1,0 +1,1 @@
+"""A training step of DADA in PyTorch, for `peer_step.py` to time."""
