@@ -78,7 +78,7 @@ ROOMS = {
   ),
   'export': (
     'data.classes errors run step ui weights',
-    'absl jax ml_collections numpy tensorflow',
+    'absl jax numpy tensorflow',
   ),
   'export.runners': ('', 'PIL jax numpy picture tensorflow'),
   'losses': ('ops', 'jax'),

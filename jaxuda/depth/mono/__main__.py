@@ -14,7 +14,6 @@ reads them, 65535 for the nearest and 0 for no value, and `depth.json`, as
 """
 
 from absl import flags
-from ml_collections import config_flags
 
 from jaxuda import errors
 from jaxuda.ui import command
@@ -64,9 +63,7 @@ def main() -> None:
 
 if __name__ == '__main__':
   string = flags.DEFINE_string
-  config_flags.DEFINE_config_file(
-    'config', None, 'configs/monodepth.py:argument=value', lock_config=True
-  )
+  command.define_config('monodepth:argument=value,...')
   string('workdir', None, 'Folder of the run.', required=True)
   string('images', None, 'Folder of images to write the disparity of.')
   string('dataset', None, 'Prepared dataset to write the disparity of.')

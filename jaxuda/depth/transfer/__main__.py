@@ -13,7 +13,6 @@ same command again goes on, and does nothing when all is there. Train with
 """
 
 from absl import flags
-from ml_collections import config_flags
 
 from jaxuda.ui import command
 
@@ -55,9 +54,7 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-  config_flags.DEFINE_config_file(
-    'config', None, 'configs/source_only.py:argument=value', lock_config=True
-  )
+  command.define_config('source_only:argument=value,...')
   flags.DEFINE_string('workdir', None, 'Folder of the run.')
   flags.DEFINE_string('out', None, 'Folder to write to.')
   flags.mark_flags_as_required(['config', 'workdir', 'out'])
