@@ -131,9 +131,7 @@ def _draw(size: tuple[int, int], *strokes: tuple) -> np.ndarray:
   return picture
 
 
-def _person(
-  stride: int, swing: int, *, skirt: bool = False, bag: bool = False
-) -> np.ndarray:
+def _person(stride, swing, *, skirt=False, bag=False) -> np.ndarray:
   """A standing or walking person."""
   strokes = []
   for side in (-1, 1):
