@@ -81,9 +81,9 @@ def count_views(
     state: training state.
     batch: 'image' uint8 [B, H, W, 3] in its own size, 'label' int32 [B, h, w],
       255 = ignore.
-    method: method whose `predict` is scored; hashable.
-    table: as in `count_batch`.
-    count: number of scored classes.
+    method: as in `count_batch`.
+    table: as there.
+    count: as there.
     **looking: 'size', 'views' and 'image_resize' of `mean_probabilities`.
 
   Returns:
@@ -95,11 +95,8 @@ def count_views(
     views.mean_probabilities(image, state, method=method, **looking).argmax(-1)
     for image in batch['image']
   ]
-  return {
-    'confusion': _confusion(
-      jnp.asarray(label), jnp.asarray(predictions), table, count
-    )
-  }
+  label, prediction = jnp.asarray(label), jnp.asarray(predictions)
+  return {'confusion': _confusion(label, prediction, table, count)}
 
 
 def _confusion(label, prediction, table, count):

@@ -53,11 +53,9 @@ class _Stage(nn.Module):
   @nn.compact
   def __call__(self, x: jax.Array) -> jax.Array:
     for block in range(self.blocks):
-      x = nn.relu(
-        self.conv(
-          self.planes, 3, dilation=self.dilation, name=f'conv{block + 1}'
-        )(x)
-      )
+      name = f'conv{block + 1}'
+      x = self.conv(self.planes, 3, dilation=self.dilation, name=name)(x)
+      x = nn.relu(x)
     return x
 
 
@@ -84,13 +82,8 @@ class Vgg(nn.Module):
     stage = nn.remat(_Stage) if self.remat else _Stage
     x = image
     for index, planes in enumerate(size.planes):
-      x = stage(
-        planes=planes,
-        blocks=size.blocks[index],
-        dilation=2 if index == 4 else 1,
-        conv=conv,
-        name=f'stage{index + 1}',
-      )(x)
+      blocks, dilation = size.blocks[index], 2 if index == 4 else 1
+      x = stage(planes, blocks, dilation, conv, name=f'stage{index + 1}')(x)
       x = _pool(x, index, size.pooling)
     if size.fully:
       for name in ('fc6', 'fc7'):

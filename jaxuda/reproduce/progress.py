@@ -67,18 +67,15 @@ def read(run: plan_lib.Run) -> tuple[int, float | None]:
   return step, rate
 
 
-def read_tail(path: pathlib.Path, *, start: int = 0, lines: int = 8) -> str:
-  """Returns the last lines of a log that are not empty.
+def read_tail(path: pathlib.Path, *, start: int) -> list[str]:
+  """Returns the last lines of a log that are not empty, at most eight.
 
   Args:
     path: the log.
     start: byte before which nothing is of interest.
-    lines: number of lines, at most.
   """
-  text = _read_end(path, start=start)
-  return '\n'.join(
-    [x.rstrip() for x in text.splitlines() if x.strip()][-lines:]
-  )
+  lines = _read_end(path, start=start).splitlines()
+  return [x.rstrip() for x in lines if x.strip()][-8:]
 
 
 def _read_line(path):

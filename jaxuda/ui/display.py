@@ -31,6 +31,13 @@ def format_time(seconds: float) -> str:
   return f'{hours} h {minutes:02d} min'
 
 
+def format_rate(rate: float, unit: str) -> str:
+  """Returns '2.66 steps/s', or '20.0 s per step' of slow 'steps'."""
+  if rate >= 0.1:
+    return f'{rate:.2f} {unit}/s'
+  return f'{1 / rate:.1f} s per {unit[:-1]}'
+
+
 def format_values(values: Mapping[str, float | None]) -> str:
   """Returns 'loss_seg 1.234, lr 2.5e-04': four significant digits."""
   return ', '.join(
@@ -169,11 +176,7 @@ class Progress:
     parts = [f'{self.done}/{self.total} {self._unit}']
     rate = self.rate()
     if rate:
-      parts.append(
-        f'{rate:.2f} {self._unit}/s'
-        if rate >= 0.1
-        else f'{1 / rate:.1f} s per {self._unit[:-1]}'
-      )
+      parts.append(format_rate(rate, self._unit))
       parts.append(f'{format_time((self.total - self.done) / rate)} left')
     if self._values:
       parts.append(format_values(self._values))
