@@ -81,9 +81,9 @@ def count_views(
     state: training state.
     batch: 'image' uint8 [B, H, W, 3] in its own size, 'label' int32 [B, h, w],
       255 = ignore.
-    method: as in `count_batch`.
-    table: as there.
-    count: as there.
+    method: method whose `predict` is scored; hashable.
+    table: as in `count_batch`.
+    count: number of scored classes.
     **looking: 'size', 'views' and 'image_resize' of `mean_probabilities`.
 
   Returns:

@@ -115,7 +115,7 @@ def run_backbone(
 ) -> tuple[jax.Array, jax.Array]:
   """Normalises an image and runs a module's 'backbone' on it.
 
-  To be called inside the module's `__call__`, of which image and `train` are.
+  To be called inside the module's `__call__`, with its `image` and `train`.
   Returns (stage 3, stage 4) of `resnet.ResNet`.
   """
   o = options

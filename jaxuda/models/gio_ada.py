@@ -94,7 +94,7 @@ class GioAda(nn.Module):
 
     Args:
       image: as of `deeplab.DeepLab`.
-      train: as there; ASPP-L drops out, by the random stream 'dropout'.
+      train: as there; ASPP-L drops out, from the random stream 'dropout'.
 
     Returns:
       'logits' [B, h, w, C]; with `depth` 'depth' [B, h, w], in the units that

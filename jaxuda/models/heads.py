@@ -38,10 +38,8 @@ class Aspp(nn.Module):
     bias_init = layers.torch_default_init(9 * channels)
     kernels, biases = [], []
     for i in range(len(self.rates)):
-      kernel = self.param(f'conv{i}_kernel', kernel_init, shape, dtype)
-      bias = self.param(f'conv{i}_bias', bias_init, shape[3:], dtype)
-      kernels.append(kernel)
-      biases.append(bias)
+      kernels.append(self.param(f'conv{i}_kernel', kernel_init, shape, dtype))
+      biases.append(self.param(f'conv{i}_bias', bias_init, shape[3:], dtype))
     active = len(self.rates) if self.active is None else self.active
     kernels = [k.astype(style.dtype) for k in kernels[:active]]
     bias = sum(b.astype(style.dtype) for b in biases[:active])

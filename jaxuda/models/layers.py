@@ -196,11 +196,11 @@ def max_pool_ceil(x: jax.Array) -> jax.Array:
 
 
 def instance_norm(x: jax.Array, *, epsilon: float = _EPSILON) -> jax.Array:
-  """Normalises every channel of every image [B, H, W, C] by mean and variance.
+  """Normalises every channel of every image by its own mean and variance.
 
   Without scale and bias, and without running statistics (Ulyanov et al., 2016,
-  as CycleGAN uses it); the variance, to which `epsilon` is added, is the
-  biased one. The arithmetic is in float32 or better, the result in x's dtype.
+  as CycleGAN uses it); the variance is the biased one, to which `epsilon` is
+  added. [B, H, W, C] keep their dtype; the arithmetic is in float32 or better.
   """
   wide = widen(x)
   centred = wide - jnp.mean(wide, (1, 2), keepdims=True)

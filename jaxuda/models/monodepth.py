@@ -157,9 +157,10 @@ class DepthNet(nn.Module):
     Returns:
       scale s -> [B, H / 2^s, W / 2^s].
     """
-    widths, disparities = size(self.size), {}
+    widths = size(self.size)
     features = Encoder(widths, name='encoder')(image, train=train)
     x = features[-1]
+    disparities = {}
     for level in range(4, min(self.scales) - 1, -1):
       width = widths.decoder[level]
       x = nn.elu(MirroredConv(width, name=f'up{level}')(x))

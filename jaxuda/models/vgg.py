@@ -81,8 +81,9 @@ class Vgg(nn.Module):
     conv = functools.partial(layers.Conv, use_bias=True, style=self.style)
     stage = nn.remat(_Stage) if self.remat else _Stage
     x = image
-    for index, planes in enumerate(size.planes):
-      blocks, dilation = size.blocks[index], 2 if index == 4 else 1
+    stages = zip(size.planes, size.blocks, strict=True)
+    for index, (planes, blocks) in enumerate(stages):
+      dilation = 2 if index == 4 else 1
       x = stage(planes, blocks, dilation, conv, name=f'stage{index + 1}')(x)
       x = _pool(x, index, size.pooling)
     if size.fully:

@@ -75,7 +75,7 @@ def draw_curves(
 
 
 def draw_histogram(differences: Sequence[float], *, number: int) -> str:
-  """Draws the number of images by how many points of mean IoU they gain.
+  """Draws how many images gain and lose how many points of mean IoU.
 
   Returns the URI of an SVG in the colour of the run with that number; the
   images that got worse are hatched.

@@ -105,10 +105,11 @@ def load(
   which: str,
   **folders: str | None,
 ) -> tuple[dict[str, workdir_lib.Run], list[str]]:
-  """Restores networks; a run whose checkpoint `which` is gone is no error.
+  """Restores networks; a run whose checkpoint is gone is no error.
 
-  Returns (name -> run, one sentence for every run that is missing). The
-  folders are those of `evaluation.set_folders`.
+  `which` is 'last' or 'best', the folders are those of
+  `evaluation.set_folders`. Returns (name -> run, one sentence for every run
+  that is missing).
   """
   loaded, notes = {}, []
   for run in runs:
@@ -155,9 +156,9 @@ def _draw_features(runs, limit):
 
 
 def render(content: Mapping[str, Any]) -> str:
-  """Returns what `collect` returned as HTML that needs no other file.
+  """Returns the page as HTML that needs no other file and no network.
 
-  No network either. Every text in it is escaped.
+  `content` is what `collect` returned. Every text in it is escaped.
   """
   environment = jinja2.Environment(
     loader=jinja2.PackageLoader('jaxuda.report'),

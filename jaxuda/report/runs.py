@@ -136,7 +136,8 @@ def differing_fields(
 ) -> list[tuple[str, list[str]]]:
   """Returns (field, its value in every config) of the fields that differ.
 
-  Of a single config all fields. Configs are flat: dotted name -> value.
+  Of a single config these are all fields. Configs are flat: dotted name ->
+  value.
   """
   rows = []
   for field in sorted({name for config in configs for name in config}):

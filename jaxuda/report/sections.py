@@ -93,11 +93,8 @@ def describe_look(
 ) -> dict[str, Any]:
   """Returns what the predictions give: samples, matrices, negative transfer.
 
-  Args:
-    group: the runs, of which `look` may miss some.
-    look: the predictions.
-    classes: class set of the runs.
-    numbers: name of a run -> its number, for its colour.
+  `look` may miss some of the group's runs. `classes` is their class set;
+  `numbers` has the number of each run by name, for its colour.
   """
   class_set = labels.get_class_set(classes)
   names = list(look.scores)

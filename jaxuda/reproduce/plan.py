@@ -188,7 +188,7 @@ def _slug(label):
 
 def _choose_rows(name, table, labels):
   known = [row.label for row in table.rows]
-  by_name = {x: label for label in known for x in (_slug(label), label)}
+  by_name = {_slug(x): x for x in known} | {x: x for x in known}
   for label in labels:
     if label not in by_name:
       raise errors.UserError(

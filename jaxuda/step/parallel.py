@@ -80,6 +80,11 @@ def pmap_step(fn: Callable[..., Any]) -> Callable[..., Any]:
       devices=list(_mesh().devices.flat),
       donate_argnums=(0,),
     )
+  return _map_over_processes(fn)
+
+
+def _map_over_processes(fn):
+  """`pmap_step` for the devices of several processes."""
   whole, split = PartitionSpec(), PartitionSpec(AXIS)
 
   def per_device(state, batch, key):
@@ -115,7 +120,7 @@ def run_alone(
 ) -> Any:
   """Runs fn(state, batch, key) as if there were one device.
 
-  It may use the mapped axis. The state is the whole one, the batch one
+  The function may use the mapped axis. The state is whole, the batch one
   device's share, arrays [B, ...], and the key the root key of the run.
   """
   batch = jax.tree.map(lambda x: x[None], batch)
@@ -169,8 +174,8 @@ def shard(batch: Any) -> Any:
 def prefetch(batches: Iterator[Any], *, size: int = 2) -> Iterator[Any]:
   """Shards batches and copies `size` of them to the devices ahead of use.
 
-  The batches hold this process's rows. What is yielded are trees of arrays
-  [devices, B / devices, ...] over all processes, of which this process holds
+  The batches hold this process's rows. Those that are yielded are arrays
+  [devices, B / devices, ...] over all processes, of which each process holds
   its own devices' shares.
   """
   sharding = _split()

@@ -108,10 +108,10 @@ def minimize(
 def ema_decay(step: jax.Array, *, limit: float) -> jax.Array:
   """Returns min(1 - 1 / (step + 1), limit), the decay after a step.
 
-  `step`, a scalar int, counts the steps before this one. The first decay is 0:
-  the teacher becomes a copy of the student, and for the next ones it is the
-  plain mean of all students so far (Tarvainen and Valpola, 2017, as DACS runs
-  it).
+  The first step's is 0: the teacher becomes a copy of the student, and for the
+  next ones it is the plain mean of all students so far (Tarvainen and Valpola,
+  2017, as DACS runs it). `step`, a scalar int, counts the steps before this
+  one; `limit` is the decay in the long run.
   """
   step = jnp.asarray(step, jnp.result_type(float))
   return jnp.minimum(1 - 1 / (step + 1), limit)

@@ -222,10 +222,8 @@ def _draw(task, step, state, batch, record, progress):
 
 def _rank(scores, result, value):
   """Returns the scores with a new result, which wins over an equal best."""
-  best = scores.get('best')
-  if best is None or value(result) >= value(best):
-    best = result
-  return {'last': result, 'best': best}
+  known = [scores['best']] if scores else []
+  return {'last': result, 'best': max(result, *known, key=value)}
 
 
 def _keep_scores(workdir, scores, checkpoints):

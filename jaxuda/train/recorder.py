@@ -20,9 +20,9 @@ class Recorder:
   """Writes the numbers and pictures of one run; a context manager."""
 
   def __init__(self, workdir: str | os.PathLike, *, write: bool = True):
-    """Opens no file before the context is entered, and none if not `write`.
+    """Opens no file before the context is entered, and none without `write`.
 
-    All processes but the first do not write.
+    Only the first process writes.
     """
     self._workdir = pathlib.Path(workdir)
     self._write = write
@@ -43,7 +43,10 @@ class Recorder:
   def write_scalars(
     self, step: int, kind: str, values: Mapping[str, float]
   ) -> None:
-    """Writes a line of a kind, 'train' or 'eval', and to TensorBoard."""
+    """Writes one line and the same numbers to TensorBoard.
+
+    The kind is 'train' or 'eval'.
+    """
     if not self._write:
       return
     line = {'kind': kind, 'step': step, **workdir_lib.jsonable(values)}

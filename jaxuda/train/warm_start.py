@@ -84,8 +84,8 @@ def load_network(state: Any, workdir: str, *, which: str = 'last') -> Any:
   """Puts the task network of another run into a state before its first step.
 
   Parameters and running statistics are taken, and copied to a teacher; step,
-  optimizers and everything else stay as they are. `which` checkpoint is taken:
-  'last', 'best' or a step.
+  optimizers and everything else stay as they are. `which` is the other run's
+  checkpoint: 'last', 'best' or a step.
 
   Raises:
     UserError: there is no such run or checkpoint, or it has another network.
@@ -103,8 +103,8 @@ def load_generator(
 ) -> Any:
   """Puts the generator of a CycleGAN run into a state before its first step.
 
-  `which` checkpoint is taken: 'last' or a step. The state's own generator is
-  the frozen one of a method.
+  The state has a frozen generator. `which` is the CycleGAN run's checkpoint:
+  'last' or a step.
 
   Raises:
     UserError: there is no such run or checkpoint, or its generator differs.
