@@ -115,15 +115,8 @@ def run_backbone(
 ) -> tuple[jax.Array, jax.Array]:
   """Normalises an image and runs a module's 'backbone' on it.
 
-  To be called inside the module's `__call__`.
-
-  Args:
-    options: options of the network.
-    image: [B, H, W, 3] uint8 or float RGB in 0..255.
-    train: use batch statistics and move the running ones.
-
-  Returns:
-    (stage 3, stage 4) of `resnet.ResNet`.
+  To be called inside the module's `__call__`, with its `image` and `train`.
+  Returns (stage 3, stage 4) of `resnet.ResNet`.
   """
   o = options
   return resnet.ResNet(

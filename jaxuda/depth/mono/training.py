@@ -40,19 +40,11 @@ def create_method(config: Any) -> self_supervised.Method:
 
 
 def train(config: ml_collections.ConfigDict, workdir: str | os.PathLike) -> Any:
-  """Trains a depth network, see `loop.run`.
+  """Trains a depth network: returns and raises what `loop.run` does.
 
   Args:
     config: see `configs/monodepth.py`.
     workdir: the run's folder.
-
-  Returns:
-    The state after the last step taken.
-
-  Raises:
-    UserError: a mistake in the config or the data, or a folder that holds
-      another run.
-    window.NonFiniteError: a loss or a parameter became NaN or infinite.
   """
   loop.check_config(config)
   size = tuple(config.data.size)
