@@ -43,10 +43,8 @@ class RunFiles:
   @property
   def rate(self) -> float | None:
     """Steps per second, the median over the log; None without one."""
-    rates = [
-      x['steps_per_second'] for x in self.lines if x.get('steps_per_second')
-    ]
-    return statistics.median(rates) if rates else None
+    rates = [x.get('steps_per_second') for x in self.lines]
+    return statistics.median([x for x in rates if x] or [None])
 
   @property
   def step(self) -> int:
@@ -149,10 +147,8 @@ def differing_fields(
 ) -> list[tuple[str, list[str]]]:
   """Returns (field, its value in every config) of the fields that differ.
 
-  Of a single config these are all fields.
-
-  Args:
-    configs: for each run, dotted name of a field -> its value.
+  Of a single config these are all fields. Configs are flat: dotted name ->
+  value.
   """
   rows = []
   for field in sorted({name for config in configs for name in config}):

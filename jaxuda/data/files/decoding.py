@@ -1,7 +1,7 @@
-"""The one decoder of a user's pictures, with every check. Needs no TF.
+"""Decoder of a user's pictures, with every check. Needs no TF.
 
-Every reader of bytes in this room comes here; errors name the file. Pillow
-turns 16-bit colour PNGs into 8 bits without a word (SYNTHIA's labels become all
+A function takes the bytes of a file, and its name for errors. Pillow turns
+16-bit colour PNGs into 8 bits without a word (SYNTHIA's labels become all
 zeros, its depth loses the lower byte), so those go through OpenCV; and OpenCV
 turns palette PNGs into colours, so those go through Pillow.
 """
@@ -20,22 +20,28 @@ from jaxuda.data.files import tree as tree_lib
 _BROKEN = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)
 
 
-def open_picture(
-  encoded: bytes, where: str, *, pixels: bool = True
-) -> Image.Image:
-  """Opens a PNG or JPEG.
-
-  Args:
-    encoded: bytes of the file.
-    where: name of the file for the error.
-    pixels: whether to decode it, too. The checksums of a PNG are verified in
-      any case, and a JPEG, which has none, is decoded in any case.
+def check_image(encoded: bytes, where: str) -> tuple[int, int]:
+  """Checks a colour picture that is stored as it is; returns (height, width).
 
   Raises:
-    UserError: it is truncated, corrupt, or another kind of file.
+    UserError: it is broken, or its pixels have other than 8 bits a channel.
   """
+  return _open_image(encoded, where, pixels=False).size[::-1]
+
+
+def read_image(encoded: bytes, where: str) -> np.ndarray:
+  """Decodes a colour picture: uint8 [H, W, 3] RGB.
+
+  Raises:
+    UserError: see `check_image`.
+  """
+  return np.asarray(_open_image(encoded, where, pixels=True).convert('RGB'))
+
+
+def _open(encoded, where, *, pixels=True):
+  """Opens a whole PNG or JPEG; a JPEG is decoded even without its pixels."""
   try:
-    # Loading does not look at the checksums of a PNG.
+    # Loading does not look at the checksums of a PNG; a JPEG has none.
     Image.open(io.BytesIO(encoded)).verify()
     image = Image.open(io.BytesIO(encoded))
     if image.format not in ('PNG', 'JPEG', 'MPO'):
@@ -50,26 +56,8 @@ def open_picture(
   return image
 
 
-def check_image(encoded: bytes, where: str) -> tuple[int, int]:
-  """Checks a colour picture that is stored as it is; returns (height, width).
-
-  Raises:
-    UserError: it is broken, or its pixels have other than 8 bits a channel.
-  """
-  return _open_image(encoded, where, pixels=False).size[::-1]
-
-
-def read_image(encoded: bytes, where: str) -> np.ndarray:
-  """Decodes a colour picture: uint8 [H, W, 3] RGB.
-
-  Raises:
-    UserError: as `check_image`.
-  """
-  return np.asarray(_open_image(encoded, where, pixels=True).convert('RGB'))
-
-
 def _open_image(encoded, where, *, pixels):
-  image = open_picture(encoded, where, pixels=pixels)
+  image = _open(encoded, where, pixels=pixels)
   if image.mode not in ('RGB', 'RGBA', 'L', 'P', 'LA'):
     raise errors.UserError(
       f'{where} has pixels of mode {image.mode}; expected an 8-bit RGB picture'
@@ -127,7 +115,7 @@ def read_colors(encoded: bytes, where: str) -> np.ndarray:
 
 
 def _open_label(encoded, where, modes, expected):
-  label = open_picture(encoded, where)
+  label = _open(encoded, where)
   if label.format != 'PNG' or label.mode not in modes:
     raise errors.UserError(
       f'{where} is {label.format} with pixels of mode {label.mode}; expected an'
@@ -251,7 +239,7 @@ def _png_header(encoded):
 
 
 def _decode_raw(encoded, where):
-  open_picture(encoded, where, pixels=False)
+  _open(encoded, where, pixels=False)
   picture = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_UNCHANGED)
   if picture is None:
     raise errors.UserError(

@@ -3,21 +3,25 @@
 import collections
 from collections.abc import Callable, Sequence
 import contextlib
+import functools
 import os
 import pathlib
+import sys
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from jaxuda import errors
+from jaxuda.data.classes import labels
 from jaxuda.data.datasets import registry
 from jaxuda.data.files import depth_folder
 from jaxuda.data.files import label_files
+from jaxuda.data.files import tree as tree_lib
 from jaxuda.data.pixels import depth_codes
 from jaxuda.data.pixels import transforms
 from jaxuda.data.records import domain as domain_lib
-from jaxuda.data.records import fields as fields_lib
+from jaxuda.data.records import rows
 from jaxuda.data.store import examples
 from jaxuda.data.store import record_order
 from jaxuda.data.store import shards
@@ -34,7 +38,7 @@ class Records:
   """Random access to the records of a domain.
 
   Attributes:
-    domain: what is read.
+    domain: the domain that is read.
     fields: names of the fields that are decoded.
     code: meaning of raw depth.
     root: folder of all prepared datasets.
@@ -51,23 +55,23 @@ class Records:
     """Opens the dataset, preparing it on first use.
 
     Args:
-      domain: what to read.
+      domain: the domain to read.
       classes: class set (a name or a file) that labels are mapped to; None
         keeps raw ids.
-      fields: of 'image', 'label', 'depth', those to decode.
-      optional: those of them that may be missing.
+      fields: names of the fields to decode, of 'image', 'label' and 'depth'.
+      optional: names of the fields that may be missing.
 
     Raises:
       UserError: unknown dataset or split, bad files, or a field that the
         dataset does not have.
     """
     self.domain = domain
-    self._table = np.arange(256, dtype=np.uint8)
+    table = np.arange(256)
     own = [x for x in fields if not _is_beside(domain, x)]
     mapped = 'label' in own and classes is not None
     if mapped:
       # Before the dataset is prepared, which can take long.
-      fields_lib.map_labels(domain, classes)
+      _map_labels(domain, classes)
     builder = registry.load(
       domain.dataset,
       data_dir=domain.data_dir,
@@ -76,9 +80,10 @@ class Records:
     )
     info = builder.info
     if mapped:
-      self._table = fields_lib.map_labels(domain, classes, info=info)
-    fields_lib.check_split(domain.dataset, domain.split, info)
-    missing = fields_lib.find_missing(domain.split, info, own)
+      table = _map_labels(domain, classes, info)
+    self._table = table.astype(np.int32)
+    rows.check_split(domain.dataset, domain.split, info)
+    missing = _find_missing(domain.split, info, own)
     for field in missing:
       if field not in optional:
         raise errors.UserError(
@@ -100,7 +105,7 @@ class Records:
     self._files = info.splits[domain.split].file_instructions
     for part in self._files:
       _check_file(part.filename, domain, self._folder)
-    self._source, self._features, self._decoders = fields_lib.open_records(
+    self._source, self._features, self._decoders = rows.open_records(
       builder, domain.split, [x for x in own if x not in missing]
     )
     self._recent = collections.deque(maxlen=_RECENT)
@@ -129,8 +134,8 @@ class Records:
       self._folder, self.domain.split, count=count
     )
     if names is None:
-      rows = (self._parse(self._source[i]) for i in range(count))
-      names = [row['name'].numpy().decode() for row in rows]
+      parsed = (self._parse(self._source[i]) for i in range(count))
+      names = [x['name'].numpy().decode() for x in parsed]
     return names
 
   def _parse(self, record):
@@ -171,7 +176,7 @@ class Records:
       out['label'] = label_files.read(self.domain.label_dir, example['name'])
     elif 'label' in self.fields:
       raw = transforms.decode_label(example['label'])
-      out['label'] = transforms.map_labels(raw, self._table)
+      out['label'] = transforms.look_up(raw, self._table)
     if self._depths:
       out |= self._depths.join(out['name'])
     elif 'depth' in self.fields:
@@ -196,12 +201,11 @@ class Records:
       except errors.UserError:
         raise
       except Exception as e:
-        reason = e.message if isinstance(e, tf.errors.OpError) else e
         raise errors.UserError(
           f'{self.domain.dataset}: record {number} of split'
           f' {self.domain.split!r} in {self._find_file(number)} is damaged'
-          f' ({_first_line(reason)}); delete {self._folder} and prepare it'
-          ' again'
+          f' ({tree_lib.one_line(e)[:120]}); delete {self._folder} and prepare'
+          ' it again'
         ) from None
 
   def _find_file(self, number: int) -> str:
@@ -212,13 +216,53 @@ class Records:
     return str(self._folder)
 
 
+def _map_labels(domain, classes, info=None):
+  """Returns the class of each raw id: uint8 [256], 255 = ignored.
+
+  Before the dataset is prepared, without `info`, a folder whose own names are
+  not at hand gives None.
+  """
+  family, own = registry.find(domain.dataset), None
+  if info is not None:
+    own = labels.read_own(registry.metadata(info))
+  elif family.ids == 'folder':
+    if not domain.manual_dir:
+      return None
+    own = family.describe(domain.dataset, domain.manual_dir).own
+  table = labels.label_map(family.ids, classes, own=own)
+  ignored = [
+    name
+    for i, name in enumerate(own.names if own else (), 1)
+    if table[i] == labels.IGNORE
+  ]
+  if info is not None and ignored:
+    _note(
+      f'note: {domain.dataset}: {classes} does not have the classes'
+      f' {", ".join(ignored)}; they are ignored'
+    )
+  return table
+
+
+@functools.lru_cache
+def _note(text: str) -> None:
+  """Prints a note on stderr, once."""
+  print(text, file=sys.stderr)
+
+
+def _find_missing(split, info, fields):
+  """Returns those of the fields that no example of a split has."""
+  metadata, name = registry.metadata(info), split.split('[')[0]
+  missing = {x for x in fields if x not in info.features}
+  if name in metadata.get('unlabelled_splits', ()):
+    missing.add('label')
+  if name in metadata.get('depthless_splits', ()):
+    missing.add('depth')
+  return [x for x in fields if x in missing]
+
+
 def _is_beside(domain, field):
   """Whether a field comes from a folder beside the dataset."""
   return bool({'label': domain.label_dir, 'depth': domain.depth_dir}.get(field))
-
-
-def _first_line(reason: Any) -> str:
-  return (' '.join(str(reason).split()) or 'no reason given')[:120]
 
 
 def _check_file(
@@ -229,6 +273,6 @@ def _check_file(
     shards.count_records(filename)
   except Exception as e:
     raise errors.UserError(
-      f'{domain.dataset}: {filename} cannot be read ({_first_line(e)}); delete'
-      f' {folder} and prepare it again'
+      f'{domain.dataset}: {filename} cannot be read'
+      f' ({tree_lib.one_line(e)[:120]}); delete {folder} and prepare it again'
     ) from None
