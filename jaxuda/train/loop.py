@@ -130,9 +130,8 @@ def run(
     _describe(state, workdir, progress)
     record = stack.enter_context(recorder.Recorder(workdir, write=first))
     record.write_text(step, 'config', f'```\n{config}\n```')
-    numbers = window.Window()
     train_step = parallel.pmap_step(task.method.train_step)
-    key, batch = rng.root(config.seed), None
+    key, numbers, batch = rng.root(config.seed), window.Window(), None
 
     while True:
       # Due after the last step, or left undone by a process that was killed.
