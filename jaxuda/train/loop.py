@@ -137,12 +137,7 @@ def run(
       task = open_task(workdir, step)
       batches = parallel.prefetch(task.batches)
     config, first = task.config, cluster.is_first()
-    # Only the first process shows it.
-    stream = None if first else stack.enter_context(open(os.devnull, 'w'))
-    progress = display.Progress(
-      'train', total=config.stop_step, start=step, stream=stream
-    )
-    stack.enter_context(progress)
+    progress = _open_progress(stack, config.stop_step, step)
     state = _create_or_restore(task, checkpoints, step, progress)
     _describe(state, workdir, progress)
     record = stack.enter_context(recorder.Recorder(workdir, write=first))
@@ -295,6 +290,15 @@ def _claim(workdir, config, checkpoints):
     if not scores:
       (workdir / 'scores.json').unlink(missing_ok=True)
   return step, scores
+
+
+def _open_progress(stack, total, start):
+  """A progress line, which only the first process shows."""
+  shown = None
+  if not cluster.is_first():
+    shown = stack.enter_context(open(os.devnull, 'w'))
+  line = display.Progress('train', total=total, start=start, stream=shown)
+  return stack.enter_context(line)
 
 
 def _create_or_restore(task, checkpoints, step, progress):
