@@ -120,12 +120,7 @@ def run(
       task = open_task(workdir, step)
       batches = parallel.prefetch(task.batches)
     config, first = task.config, cluster.is_first()
-    # Only the first process shows it.
-    stream = None if first else stack.enter_context(open(os.devnull, 'w'))
-    progress = display.Progress(
-      'train', total=config.stop_step, start=step, stream=stream
-    )
-    stack.enter_context(progress)
+    progress = stack.enter_context(_progress(config.stop_step, step))
     state = _create_or_restore(task, checkpoints, step, progress)
     _describe(state, workdir, progress)
     record = stack.enter_context(recorder.Recorder(workdir, write=first))
@@ -217,7 +212,7 @@ def _draw(task, step, state, batch, record, progress):
 def _rank(scores, result, value):
   """Returns the scores with a new result, which wins over an equal best."""
   known = [scores['best']] if scores else []
-  return {'last': result, 'best': max(result, *known, key=value)}
+  return {'last': result, 'best': max([result, *known], key=value)}
 
 
 def _keep_scores(workdir, scores, checkpoints):
@@ -289,6 +284,21 @@ def _claim(workdir, config, checkpoints):
     if not scores:
       (workdir / 'scores.json').unlink(missing_ok=True)
   return step, scores
+
+
+@contextlib.contextmanager
+def _progress(total, start):
+  """A progress line, which only the first process shows."""
+  with (
+    open(os.devnull, 'w') as nowhere,
+    display.Progress(
+      'train',
+      total=total,
+      start=start,
+      stream=None if cluster.is_first() else nowhere,
+    ) as progress,
+  ):
+    yield progress
 
 
 def _create_or_restore(task, checkpoints, step, progress):
