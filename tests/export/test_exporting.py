@@ -154,10 +154,10 @@ class _Bright:
 
   num_classes: int = 3
 
-  def predict(self, unused_state, image, size="grid"):
+  def predict(self, unused_state, image, size='grid'):
     assert size == 'grid'
     maps = [image[:, i::4, i::4, i] for i in range(3)]
-    return {'logits': jnp.asarray(np.stack(maps, -1), jnp.float32)}
+    return {'logits': jnp.stack(maps, -1).astype(jnp.float32)}
 
 
 def test_what_is_beside_it(run, exported):
@@ -213,7 +213,7 @@ def test_the_command_that_makes_it_again(tmp_path):
   official.save(official.fill(official.dacs()), tmp_path / 'a b.pth', 'zip')
   words = [sys.executable, '-m', 'jaxuda.export', 'a b.pth', '--to=out']
   words += ['--config=dacs:pair=streets', '--formats=stablehlo']
-  words += ['--size=32x48', '--family=dacs']
+  words += ['--size=32x48', '--config.data.target.image_resize=bilinear']
   subprocess.run(words, check=True, cwd=tmp_path)
   folder = tmp_path / 'out'
   before = {p.name: p.read_bytes() for p in folder.iterdir()}
