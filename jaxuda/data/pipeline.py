@@ -28,7 +28,7 @@ fill again, and no state of an iterator to save.
 """
 
 import atexit
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 import dataclasses
 import functools
 import itertools
@@ -199,10 +199,13 @@ def _stream_domain(records, seed, batch_size, rows, start_step):
     return {k: transforms.cut_window(v, window) for k, v in example.items()}
 
   first = start_step * len(rows)
-  return (
-    tf.data.Dataset.range(first, sys.maxsize)
-    .map(load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-    .batch(len(rows), drop_remainder=True)
+  samples = tf.data.Dataset.range(first, sys.maxsize)
+  return _map(samples, load).batch(len(rows), drop_remainder=True)
+
+
+def _map(dataset: tf.data.Dataset, load: Callable[..., Any]) -> tf.data.Dataset:
+  return dataset.map(
+    load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
   )
 
 
@@ -294,9 +297,7 @@ def image_stream(
     sized = sizing.size_for_training(example, records.domain, records.code)
     return {'name': example['name'], **sized}
 
-  dataset = tf.data.Dataset.range(len(records)).map(
-    load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
-  )
+  dataset = _map(tf.data.Dataset.range(len(records)), load)
   images = _Arrays(dataset.prefetch(_BATCHES_AHEAD), [records])
   return images, len(records)
 
@@ -354,14 +355,9 @@ def _stack_examples(
     )
 
   # Batches are filled up with a real image, which has a size, and is blanked.
-  examples = _Arrays(
-    tf.data.Dataset.from_tensor_slices(
-      numbers.clip(max=len(records) - 1).ravel()
-    )
-    .map(load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-    .prefetch(tf.data.AUTOTUNE),
-    [records],
-  )
+  filled = numbers.clip(max=len(records) - 1).ravel()
+  dataset = _map(tf.data.Dataset.from_tensor_slices(filled), load)
+  examples = _Arrays(dataset.prefetch(tf.data.AUTOTUNE), [records])
   for row in numbers < len(records):
     yield _stack(list(itertools.islice(examples, len(row))), row, records)
 

@@ -1,4 +1,4 @@
-"""Frames with the one before and the one after, for self-supervised depth.
+"""Frames with their neighbours in time, for self-supervised depth.
 
 They come from a prepared dataset that has them ('streets/target_sequence'), or
 from a folder of frames (dataset 'folder', see `frames`), which is read as it

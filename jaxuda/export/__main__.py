@@ -23,7 +23,6 @@ import shlex
 import sys
 
 from absl import flags
-from ml_collections import config_flags
 
 from jaxuda import errors
 from jaxuda.export import exporting
@@ -35,9 +34,7 @@ from jaxuda.weights import runs
 
 def define_flags() -> None:
   """Defines the flags of the command."""
-  config_flags.DEFINE_config_file(
-    'config', None, 'Of a file of weights: configs/<method>.py:...'
-  )
+  command.define_config('Of a file of weights: METHOD:argument=value,...')
   flags.DEFINE_string('to', None, 'Folder to write to.', required=True)
   flags.DEFINE_list('formats', list(exporting.FORMATS), 'Some of the two.')
   flags.DEFINE_string('size', None, "512x1024; the config's if unset.")

@@ -5,15 +5,12 @@ import the main program again, and with it TensorFlow and JAX.
 """
 
 from collections.abc import Iterator, Sequence
-import contextlib
 import json
 import os
 import pathlib
 import pickle
-import queue
 import subprocess
 import sys
-import threading
 from typing import Any
 
 import cv2
@@ -22,8 +19,9 @@ import numpy as np
 from jaxuda.streets import camera as cameras
 from jaxuda.streets import street
 
-# Scenes that a worker may be ahead.
-_AHEAD = 8
+# Bytes that a worker may be ahead: a few scenes. Linux allows a user 64 MiB in
+# all pipes.
+_AHEAD = 2**18
 _COMMAND = 'from jaxuda.streets import worker; worker.serve()'
 
 
@@ -97,29 +95,22 @@ def render_scenes(
   """
   request = {'domain': domain, 'seed': seed, 'views': views}
   request |= {'height': height, 'width': width}
-  processes, queues, threads = [], [], []
+  processes = []
   try:
     for k in range(workers):
       processes.append(_start(indices[k::workers], request))
-      queues.append(queue.Queue(_AHEAD))
-      pair = processes[k], queues[k]
-      threads.append(threading.Thread(target=_receive, args=pair, daemon=True))
-      threads[k].start()
     for place, index in enumerate(indices):
-      scene = queues[place % workers].get()
-      if scene is None:
-        raise RuntimeError(f'a process that renders streets died at {index}')
+      try:
+        scene = pickle.load(processes[place % workers].stdout)
+      except (EOFError, pickle.UnpicklingError) as e:
+        raise RuntimeError(
+          f'a process that renders streets died at {index}'
+        ) from e
       yield scene
   finally:
     for process in processes:
       process.kill()
       process.wait()
-    for waiting, thread in zip(queues, threads, strict=True):
-      while thread.is_alive():
-        # Empties a full queue, so that the thread sees the end of the pipe.
-        with contextlib.suppress(queue.Empty):
-          waiting.get(timeout=0.05)
-    for process in processes:
       process.stdout.close()
 
 
@@ -140,6 +131,7 @@ def _start(indices: range, request: dict[str, Any]) -> subprocess.Popen:
     [sys.executable, '-c', _COMMAND, json.dumps([places, request])],
     stdin=subprocess.DEVNULL,
     stdout=subprocess.PIPE,
+    pipesize=_AHEAD,
     env=environment,
   )
 
@@ -151,11 +143,3 @@ def serve() -> None:
   for index in range(*places):
     pickle.dump(encode_scene(index=index, **request), sys.stdout.buffer)
     sys.stdout.buffer.flush()
-
-
-def _receive(process: subprocess.Popen, scenes: queue.Queue) -> None:
-  """Puts what a process sends into a queue, and None at its end."""
-  with contextlib.suppress(EOFError, pickle.UnpicklingError):
-    while True:
-      scenes.put(pickle.load(process.stdout))
-  scenes.put(None)

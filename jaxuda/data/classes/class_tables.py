@@ -106,18 +106,15 @@ def parse(text: str, *, where: str) -> ClassTable:
       table = yaml.load(text, _Loader)
   except (ValueError, yaml.YAMLError) as e:
     reason = ' '.join(str(e).split())
-    raise errors.UserError(
-      f'{where} cannot be read ({reason}); expected {FORM}'
-    ) from e
+    text = f'{where} cannot be read ({reason}); expected {FORM}'
+    raise errors.UserError(text) from e
   classes = table.get('classes') if isinstance(table, Mapping) else None
   if not classes or not isinstance(classes, Mapping | list):
     raise errors.UserError(f'{where} has no classes; expected {FORM}')
   for key in table:
     if key not in _ENTRIES:
-      raise errors.UserError(
-        f'{where}: unknown entry {key!r}; expected some of'
-        f' {", ".join(_ENTRIES)}'
-      )
+      expected = f'some of {", ".join(_ENTRIES)}'
+      raise _mistake(where, f'unknown entry {key!r}', expected)
   names = _read_names(classes, where)
   if not isinstance(classes, Mapping):
     classes = dict.fromkeys(names, ())
@@ -156,14 +153,10 @@ def _read_names(classes, where) -> tuple[str, ...]:
   names = tuple(classes)
   for name in names:
     if not isinstance(name, str) or not name.strip():
-      raise errors.UserError(
-        f'{where}: {name!r} is no name of a class; expected text, in quotes'
-        ' if need be'
-      )
+      what = f'{name!r} is no name of a class'
+      raise _mistake(where, what, 'text, in quotes if need be')
     if names.count(name) > 1:
-      raise errors.UserError(
-        f'{where}: class {name!r} is there twice; expected each name once'
-      )
+      raise _mistake(where, f'class {name!r} is there twice', 'each name once')
   if len(names) > MOST:
     raise errors.UserError(
       f'{where} has {len(names)} classes; expected at most {MOST}'
@@ -180,15 +173,10 @@ def _read_codes(classes, ignored, where) -> dict[Code, str | None]:
     for value in values if isinstance(values, list | tuple) else [values]:
       code = value
       if type(value) is not int or not 0 <= value <= 255:
-        code = _read_color(
-          value,
-          f'{where}: {name or "ignore"} has {_show(value)}; expected an id'
-          " 0..255 or a colour '#rrggbb'",
-        )
+        what = f'{name or "ignore"} has {_show(value)}'
+        code = _read_color(value, where, what, 'an id 0..255 or')
       if code in codes:
-        raise errors.UserError(
-          f'{where}: {value!r} is listed twice; expected one class for it'
-        )
+        raise _mistake(where, f'{value!r} is listed twice', 'one class for it')
       codes[code] = name
   if len({type(x) for x in codes}) > 1:
     raise errors.UserError(f'{where} has ids and colours; expected one kind')
@@ -200,37 +188,32 @@ def _show(value):
   return 'nothing' if value is None else repr(value)
 
 
-def _read_color(value, message) -> tuple[int, ...]:
+def _read_color(value, where, what, other='') -> tuple[int, ...]:
   if isinstance(value, str) and re.fullmatch('#[0-9a-fA-F]{6}', value):
     return tuple(bytes.fromhex(value[1:]))
-  raise errors.UserError(message)
+  raise _mistake(where, what, f"{other} a colour '#rrggbb'".lstrip())
+
+
+def _mistake(where, what, expected):
+  return errors.UserError(f'{where}: {what}; expected {expected}')
 
 
 def _choose_colors(names, given, codes, where) -> np.ndarray:
   """Returns uint8 [C, 3]."""
   if isinstance(given, list):
     if len(given) != len(names):
-      raise errors.UserError(
-        f'{where}: colors has {len(given)} entries; expected one for each of'
-        f' the {len(names)} classes'
-      )
+      expected = f'one for each of the {len(names)} classes'
+      raise _mistake(where, f'colors has {len(given)} entries', expected)
     given = dict(zip(names, given, strict=True))
   if given is not None and not isinstance(given, Mapping):
-    raise errors.UserError(
-      f"{where}: colors is {given!r}; expected name: '#rrggbb', ..."
-    )
+    raise _mistake(where, f'colors is {given!r}', "name: '#rrggbb', ...")
   chosen: dict[str, tuple[int, ...]] = {}
   for name, value in (given or {}).items():
     if name not in names:
-      raise errors.UserError(
-        f'{where}: colors has {name!r}, which is no class; expected some of'
-        f' {", ".join(names)}'
-      )
-    chosen[name] = _read_color(
-      value,
-      f'{where}: colors has {_show(value)} for {name}; expected a colour'
-      " '#rrggbb'",
-    )
+      what = f'colors has {name!r}, which is no class'
+      raise _mistake(where, what, f'some of {", ".join(names)}')
+    what = f'colors has {_show(value)} for {name}'
+    chosen[name] = _read_color(value, where, what)
   for code, name in codes.items():
     if name is not None and isinstance(code, tuple):
       chosen.setdefault(name, code)

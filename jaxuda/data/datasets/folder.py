@@ -157,32 +157,30 @@ def read_table(text: str, *, where: str) -> Table:
 
 def _read_depth(entry, where):
   known = ('code', 'unit', 'missing', 'factor')
-  if not isinstance(entry, Mapping) or set(entry) - set(known):
-    raise errors.UserError(
-      f'{where}: depth is {entry!r}; expected some of {", ".join(known)}'
-    )
+
+  def require(right, name, value, expected):
+    if not right:
+      raise errors.UserError(
+        f'{where}: {name} is {value!r}; expected {expected}'
+      )
+
+  fits = isinstance(entry, Mapping) and not set(entry) - set(known)
+  require(fits, 'depth', entry, f'some of {", ".join(known)}')
   code = entry.get('code', 'metres')
   unit, factor = entry.get('unit', 0.01), entry.get('factor')
   missing = entry.get('missing', [])
-  if code not in depth_codes.CODES:
-    raise errors.UserError(
-      f'{where}: depth.code is {code!r}; expected one of'
-      f' {", ".join(depth_codes.CODES)}'
-    )
-  for key, value, needed in (
-    ('unit', unit, code == 'metres'),
-    ('factor', factor, code == 'disparity'),
+  codes = depth_codes.CODES
+  require(code in codes, 'depth.code', code, f'one of {", ".join(codes)}')
+  for key, value, of in (
+    ('unit', unit, 'metres'),
+    ('factor', factor, 'disparity'),
   ):
-    if needed and not (isinstance(value, int | float) and value > 0):
-      raise errors.UserError(
-        f'{where}: depth.{key} is {value!r}; expected a positive number'
-      )
-  if not isinstance(missing, list) or not all(
+    positive = isinstance(value, int | float) and value > 0
+    require(positive or code != of, f'depth.{key}', value, 'a positive number')
+  listed = isinstance(missing, list) and all(
     isinstance(x, int) and 0 <= x <= 65535 for x in missing
-  ):
-    raise errors.UserError(
-      f'{where}: depth.missing is {missing!r}; expected a list of raw values'
-    )
+  )
+  require(listed, 'depth.missing', missing, 'a list of raw values')
   return {
     'depth_code': code,
     'depth_unit': float(unit),

@@ -64,7 +64,7 @@ class Dataset:
   """A family of datasets.
 
   Attributes:
-    ids: the dataset of `label_tables` whose raw ids its labels hold.
+    ids: key of `label_tables.TABLES`, whose raw ids its labels hold.
     describe: (name, manual_dir) -> its `specs.Spec`, if it is made of files.
     build: (name, *, data_dir) -> TFDS builder, if it is not.
   """

@@ -35,7 +35,7 @@ def write_split(
     split: 'train', 'val' or 'test'; each has scenes of its own.
     count: number of scenes.
     size: (height, width) in pixels.
-    fields: of 'image', 'label' and 'depth', those to write.
+    fields: fields to write, of 'image', 'label' and 'depth'.
     seed: seed of the scenes.
 
   Returns:

@@ -1,4 +1,4 @@
-"""Problems of a dataset: of the user's files, or of what was prepared."""
+"""Problems of a dataset, in the user's files or in the prepared records."""
 
 import contextlib
 import dataclasses
@@ -9,6 +9,7 @@ from jaxuda.data.classes import labels
 from jaxuda.data.datasets import registry
 from jaxuda.data.files import layout as layout_lib
 from jaxuda.data.files import specs
+from jaxuda.data.files import tree as tree_lib
 from jaxuda.data.pixels import depth_codes
 from jaxuda.data.store import findings
 from jaxuda.ui import display
@@ -23,9 +24,9 @@ class Report:
 
   Attributes:
     dataset: name of the dataset.
-    ids: the dataset whose raw ids its labels hold.
+    ids: key of `label_tables.TABLES`, whose raw ids its labels hold.
     own: the classes of the raw ids 1, 2, ... if it has names of its own.
-    layout: which spellings were found, for people.
+    layout: spellings that were found, for people.
     code: meaning of its depth.
     expected: split -> number of images that the publisher gives.
     counts: split -> (images, labels, depth maps) that there are.
@@ -93,8 +94,8 @@ def diagnose(
     report.problems += findings.judge(
       found,
       dataset=dataset,
-      telltale=spec.telltale if spec else (),
       where=f'{split} in {where}',
+      telltale=spec.telltale if spec else (),
     )
   for split, expected in report.expected.items():
     count = report.counts.get(split, (0, 0, 0))[0]
@@ -171,7 +172,7 @@ def _open_prepared(dataset, family, spec, data_dir):
     except Exception as e:
       text = (
         f'{dataset}: split {split} in {builder.data_dir} cannot be read'
-        f' ({" ".join(str(e).split())[:200]})'
+        f' ({tree_lib.one_line(e)[:200]})'
       )
       report.problems.append(specs.Problem(kind='bad file', text=text))
       continue

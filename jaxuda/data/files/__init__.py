@@ -1,1 +1,1 @@
-"""Files as they lie on a user's disk."""
+"""Files on a user's disk: finding, pairing and decoding them."""

@@ -1,4 +1,4 @@
-"""The one decoder of a user's pictures, with every check. Needs no TF.
+"""Decoder of a user's pictures, with every check. Needs no TF.
 
 Every reader of bytes in this room comes here; errors name the file. Pillow
 turns 16-bit colour PNGs into 8 bits without a word (SYNTHIA's labels become all
@@ -63,7 +63,7 @@ def read_image(encoded: bytes, where: str) -> np.ndarray:
   """Decodes a colour picture: uint8 [H, W, 3] RGB.
 
   Raises:
-    UserError: as `check_image`.
+    UserError: see `check_image`.
   """
   return np.asarray(_open_image(encoded, where, pixels=True).convert('RGB'))
 

@@ -1,4 +1,4 @@
-"""The one finder of a dataset's files, and of which of them belong together.
+"""Finder of a dataset's files, and of those that belong together.
 
 Files of one split and one name make an example; see `specs` for how names are
 spelled.
@@ -25,13 +25,13 @@ class Layout:
   """The files of a dataset that were found, and how they are read.
 
   Attributes:
-    tree: where the files are.
-    spec: the dataset.
+    tree: the files under the user's folder.
+    spec: description of the dataset.
     splits: name -> examples in the order of their names.
     spellings: kind -> the spelling that is used.
     unlabelled: splits without labels.
     depthless: splits without depth.
-    problems: what is wrong with the set of files; contents were not read.
+    problems: faults in the set of files; their contents were not read.
   """
 
   tree: tree_lib.Tree
@@ -78,13 +78,42 @@ class Layout:
     where = self.tree.where(item.depth)
     return decoding.read_depth(self.tree.read(item.depth), where)
 
+  def compare_sizes(
+    self,
+    item: specs.Item,
+    kind: str,
+    shape: tuple[int, ...],
+    size: tuple[int, ...],
+  ) -> specs.Problem | None:
+    """Compares the size of a label or depth map with that of its image.
+
+    Args:
+      item: files of the example.
+      kind: 'label' or 'depth'.
+      shape: (height, width) of it.
+      size: (height, width) of the image.
+    """
+    if tuple(shape) == tuple(size):
+      return None
+    path, image = (
+      self.tree.where(x) for x in (getattr(item, kind), item.image)
+    )
+    # The input of a network may have been smaller.
+    inverse = kind == 'depth' and self.spec.depth['depth_code'] == 'inverse'
+    return specs.Problem(
+      kind=f'size of {kind}',
+      text=f'{path} is {shape[1]}x{shape[0]} and its image {image}'
+      f' {size[1]}x{size[0]}; expected one size',
+      fatal=self.spec.same_size and not inverse,
+    )
+
 
 def find(root: str | os.PathLike[str], spec: specs.Spec) -> Layout:
   """Finds a dataset's files and pairs them.
 
   Args:
     root: the user's folder, or an archive.
-    spec: the dataset.
+    spec: description of the dataset.
 
   Raises:
     UserError: no such folder, a broken archive, or not one image.

@@ -1,4 +1,4 @@
-"""Descriptions of datasets: which files they have, and how they are spelled.
+"""Descriptions of datasets: their files, and how the paths are spelled.
 
 A `Spec` has for each kind of file (image, label, depth, extra) the spellings of
 its path. They are matched against the ends of the paths in a `tree.Tree`: a
@@ -111,10 +111,10 @@ class Spec:
 
   Attributes:
     dataset: its name, 'cityscapes/stereo'.
-    ids: the dataset of `label_tables` whose raw ids its labels hold.
+    ids: key of `label_tables.TABLES`, whose raw ids its labels hold.
     own: the classes of the raw ids 1, 2, ... if it has names of its own.
-    homepage: where it comes from.
-    get: what to download, for messages.
+    homepage: address of the publisher.
+    get: names of the files to download, for messages.
     spellings: kind -> ways of storing it, the preferred first.
     splits: spelling of a split -> its name; {'': 'train'} without splits.
     expected: split -> number of images that the publisher gives.
@@ -167,7 +167,7 @@ class Problem:
   """Something that is not as it should be.
 
   Attributes:
-    kind: a few words, the same for problems of one sort.
+    kind: a few words that all problems of one sort share.
     text: one line that names the file.
     fatal: whether it would spoil a training run.
   """

@@ -76,7 +76,7 @@ class Tree:
     Args:
       root: a folder or an archive.
       dataset: name of the dataset for errors.
-      get: what should be there, for errors; default: the dataset's files.
+      get: description of the expected files, for errors.
 
     Raises:
       UserError: no such folder, or a broken or malicious archive.

@@ -1,1 +1,1 @@
-"""Sizes, aspects and units: pixels on their way to the network."""
+"""Sizes, aspects and units of pictures on their way to the network."""

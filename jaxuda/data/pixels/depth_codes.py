@@ -68,15 +68,6 @@ class DepthCode:
       missing=tuple(int(x) for x in metadata.get('depth_missing', ())),
     )
 
-  @property
-  def metadata(self) -> dict[str, Any]:
-    """The metadata that `of` reads."""
-    return {
-      'depth_code': self.code,
-      'depth_unit': self.unit,
-      'depth_missing': list(self.missing),
-    }
-
 
 def measure(
   raw: tf.Tensor,

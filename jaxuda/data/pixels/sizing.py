@@ -1,7 +1,7 @@
-"""Examples at the size of the network, or at the size at which they are scored.
+"""Examples at the size of the network, or at that of their score.
 
-Padding, which keeps the aspect where the domain says so, is black, ignored, and
-without valid depth.
+Padding keeps the aspect where the domain asks for it. It is black, its labels
+are ignored, and its depth is not valid.
 """
 
 from typing import Any
@@ -22,9 +22,8 @@ def size_for_training(
   """Brings the fields of a training example to the network's size.
 
   Args:
-    example: of 'image' uint8 [H, W, 3], 'label' [H, W] and 'depth' uint16
-      [H, W], raw, those that are needed, and 'depth_factor' where the code
-      needs one.
+    example: some of 'image' uint8 [H, W, 3], 'label' [H, W] and 'depth' uint16
+      [H, W], raw, with 'depth_factor' if the code needs one.
     domain: a `records.domain.Domain`, whose size and rules are taken.
     code: meaning of raw depth.
 

@@ -172,11 +172,6 @@ def pad_to(values: tf.Tensor, size: Any, *, fill: Any = 0) -> tf.Tensor:
   )
 
 
-def map_labels(raw: tf.Tensor, table: np.ndarray) -> tf.Tensor:
-  """Maps raw ids uint8 [H, W] by a table [256] -> int32 [H, W]."""
-  return look_up(raw, np.asarray(table, np.int32))
-
-
 def look_up(raw: tf.Tensor, table: np.ndarray) -> tf.Tensor:
   """Returns table[raw] of every pixel.
 

@@ -14,6 +14,7 @@ from jaxuda import errors
 from jaxuda.data.datasets import registry
 from jaxuda.data.files import depth_folder
 from jaxuda.data.files import label_files
+from jaxuda.data.files import tree as tree_lib
 from jaxuda.data.pixels import depth_codes
 from jaxuda.data.pixels import transforms
 from jaxuda.data.records import domain as domain_lib
@@ -34,7 +35,7 @@ class Records:
   """Random access to the records of a domain.
 
   Attributes:
-    domain: what is read.
+    domain: the domain that is read.
     fields: names of the fields that are decoded.
     code: meaning of raw depth.
     root: folder of all prepared datasets.
@@ -51,18 +52,18 @@ class Records:
     """Opens the dataset, preparing it on first use.
 
     Args:
-      domain: what to read.
+      domain: the domain to read.
       classes: class set (a name or a file) that labels are mapped to; None
         keeps raw ids.
-      fields: of 'image', 'label', 'depth', those to decode.
-      optional: those of them that may be missing.
+      fields: names of the fields to decode, of 'image', 'label' and 'depth'.
+      optional: names of the fields that may be missing.
 
     Raises:
       UserError: unknown dataset or split, bad files, or a field that the
         dataset does not have.
     """
     self.domain = domain
-    self._table = np.arange(256, dtype=np.uint8)
+    table = np.arange(256)
     own = [x for x in fields if not _is_beside(domain, x)]
     mapped = 'label' in own and classes is not None
     if mapped:
@@ -76,7 +77,8 @@ class Records:
     )
     info = builder.info
     if mapped:
-      self._table = fields_lib.map_labels(domain, classes, info=info)
+      table = fields_lib.map_labels(domain, classes, info=info)
+    self._table = table.astype(np.int32)
     fields_lib.check_split(domain.dataset, domain.split, info)
     missing = fields_lib.find_missing(domain.split, info, own)
     for field in missing:
@@ -171,7 +173,7 @@ class Records:
       out['label'] = label_files.read(self.domain.label_dir, example['name'])
     elif 'label' in self.fields:
       raw = transforms.decode_label(example['label'])
-      out['label'] = transforms.map_labels(raw, self._table)
+      out['label'] = transforms.look_up(raw, self._table)
     if self._depths:
       out |= self._depths.join(out['name'])
     elif 'depth' in self.fields:
@@ -196,12 +198,11 @@ class Records:
       except errors.UserError:
         raise
       except Exception as e:
-        reason = e.message if isinstance(e, tf.errors.OpError) else e
         raise errors.UserError(
           f'{self.domain.dataset}: record {number} of split'
           f' {self.domain.split!r} in {self._find_file(number)} is damaged'
-          f' ({_first_line(reason)}); delete {self._folder} and prepare it'
-          ' again'
+          f' ({tree_lib.one_line(e)[:120]}); delete {self._folder} and prepare'
+          ' it again'
         ) from None
 
   def _find_file(self, number: int) -> str:
@@ -217,10 +218,6 @@ def _is_beside(domain, field):
   return bool({'label': domain.label_dir, 'depth': domain.depth_dir}.get(field))
 
 
-def _first_line(reason: Any) -> str:
-  return (' '.join(str(reason).split()) or 'no reason given')[:120]
-
-
 def _check_file(
   filename: str | os.PathLike[str], domain: domain_lib.Domain, folder: Any
 ) -> None:
@@ -229,6 +226,6 @@ def _check_file(
     shards.count_records(filename)
   except Exception as e:
     raise errors.UserError(
-      f'{domain.dataset}: {filename} cannot be read ({_first_line(e)}); delete'
-      f' {folder} and prepare it again'
+      f'{domain.dataset}: {filename} cannot be read'
+      f' ({tree_lib.one_line(e)[:120]}); delete {folder} and prepare it again'
     ) from None

@@ -1,4 +1,4 @@
-"""One side of the data config, checked."""
+"""Sides of the data config, checked."""
 
 from collections.abc import Sequence
 import dataclasses
@@ -34,7 +34,7 @@ class Domain:
 
   Attributes:
     side: 'source' or 'target'.
-    dataset, split, data_dir, manual_dir: which records are read.
+    dataset, split, data_dir, manual_dir: place of the records.
     size: (height, width) of the network's input in pixels.
     crop: (height, width) of a crop in pixels; (0, 0) for none.
     flip: whether half of the samples are mirrored.

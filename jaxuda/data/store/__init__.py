@@ -1,1 +1,1 @@
-"""Datasets that were prepared: written once, checked, found again."""
+"""Prepared datasets: written once, checked, and found again."""

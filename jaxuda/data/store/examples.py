@@ -93,7 +93,7 @@ class Maker:
   """Makes examples of a dataset, checking everything.
 
   Attributes:
-    layout: where the files are, and how they are read.
+    layout: files of the dataset, and how they are read.
     store: form in which examples are kept.
   """
 
@@ -147,7 +147,7 @@ class Maker:
 
   def _make_label(self, item, size, small):
     ids, store = self.layout.read_label(item), self.store
-    self._check_size(item, item.label, ids.shape, size)
+    self._check_size(item, 'label', ids.shape, size)
     if small:
       inner = aspect.frame(ids.shape, store.size, fit=store.fit)
       ids = resizing.resize_label(ids, inner)
@@ -156,9 +156,7 @@ class Maker:
 
   def _make_depth(self, item, size, small):
     depth, store = self.layout.read_depth(item), self.store
-    # The input of a network may have been smaller.
-    if self.layout.spec.depth['depth_code'] != 'inverse':
-      self._check_size(item, item.depth, depth.shape, size)
+    self._check_size(item, 'depth', depth.shape, size)
     rule = store.depth_resize
     if small and store.fit == 'stretch' and rule != 'linear':
       depth = resizing.resize_depth(depth, store.size, method=rule)
@@ -174,10 +172,7 @@ class Maker:
         return data
     return decoding.encode_png(values)
 
-  def _check_size(self, item, path, shape, size):
-    if self.layout.spec.same_size and tuple(shape) != tuple(size):
-      where = self.layout.tree.where
-      raise errors.UserError(
-        f'{where(path)} is {shape[1]}x{shape[0]} and its image'
-        f' {where(item.image)} {size[1]}x{size[0]}; expected one size'
-      )
+  def _check_size(self, item, kind, shape, size):
+    problem = self.layout.compare_sizes(item, kind, shape, size)
+    if problem and problem.fatal:
+      raise errors.UserError(problem.text)

@@ -1,4 +1,4 @@
-"""Contents of a dataset, example by example, and what is wrong with them.
+"""Contents of a dataset, example by example, and their faults.
 
 An `Examination` counts sizes, ids and depth over many examples and collects
 `specs.Problem`s. Nothing here stops at a problem.
@@ -31,7 +31,7 @@ class Sample:
     label: uint8 [H, W], raw ids.
     depth: uint16 [H, W], raw.
     factor: baseline times focal length in metres times pixels, or 0.
-    problems: what is wrong with the example.
+    problems: faults of the example.
   """
 
   name: str
@@ -51,7 +51,7 @@ class Examination:
     ids: int64 [256], number of pixels of each raw id.
     seen: int64 [256], number of images with each raw id.
     depths: int64 [65536], number of pixels of each raw depth.
-    problems: what is wrong with single examples.
+    problems: faults of single examples.
   """
 
   def __init__(self):
@@ -136,20 +136,12 @@ def _read_item(layout, item):
     if spec.factor and (item.extra or not spec.spellings.get('extra')):
       factor = attempt('camera file', spec.factor, tree, item)
       sample.factor = factor or 0.0
-  inverse = spec.depth and spec.depth['depth_code'] == 'inverse'
-  for kind, fatal in (('label', spec.same_size), ('depth', not inverse)):
+  for kind in ('label', 'depth'):
     array = getattr(sample, kind)
-    if sample.image is None or array is None:
-      continue
-    size, other = sample.image.shape[:2], array.shape
-    if other != size:
-      text = (
-        f'{tree.where(getattr(item, kind))} is {other[1]}x{other[0]} and its'
-        f' image {size[1]}x{size[0]}; expected one size'
-      )
-      sample.problems.append(
-        specs.Problem(kind=f'size of {kind}', text=text, fatal=fatal)
-      )
+    if sample.image is not None and array is not None:
+      size = sample.image.shape[:2]
+      problem = layout.compare_sizes(item, kind, array.shape, size)
+      sample.problems += [problem] if problem else []
   return sample
 
 
@@ -182,19 +174,15 @@ def _decode_stored(record, field, decode, where):
 
 
 def judge(
-  found: Examination,
-  *,
-  dataset: str,
-  telltale: Sequence[int],
-  where: str,
+  found: Examination, *, dataset: str, where: str, telltale: Sequence[int] = ()
 ) -> list[specs.Problem]:
   """Finds problems that only many examples show.
 
   Args:
     found: counts over a split.
     dataset: name of the dataset, for the problems.
-    telltale: raw ids of which some are in any honest split.
     where: split and folder, for the problems.
+    telltale: raw ids of which some are in any honest split.
   """
   problems = []
   if found.labelled and telltale and not found.ids[list(telltale)].any():
@@ -208,24 +196,21 @@ def judge(
     problems.append(
       specs.Problem(kind='label folder is something else', text=text)
     )
-  if found.deep:
-    problems += _judge_depth(found, dataset, where)
-  return problems
-
-
-def _judge_depth(found, dataset, where):
+  if not found.deep:
+    return problems
   far = depth_codes.FAR_RAW
   steps = np.gcd.reduce(np.flatnonzero(found.depths))
+  fault = None
   if not found.measured.size:
-    text = f'has only the values 0 and {far}'
+    fault = f'only the values 0 and {far}'
   elif found.measured[-1] <= 255 and not found.depths[far]:
-    text = f'has no value above {found.measured[-1]}'
+    fault = f'no value above {found.measured[-1]}'
   elif steps >= 256:
-    text = f'has only multiples of {steps}'
-  else:
-    return []
-  text = (
-    f'{dataset}: depth of {where} {text}; expected 16-bit numbers: it was saved'
-    ' with 8 bits in between, take the original files'
-  )
-  return [specs.Problem(kind='depth of 8 bits in 16', text=text)]
+    fault = f'only multiples of {steps}'
+  if fault:
+    text = (
+      f'{dataset}: depth of {where} has {fault}; expected 16-bit numbers:'
+      ' it was saved with 8 bits in between, take the original files'
+    )
+    problems.append(specs.Problem(kind='depth of 8 bits in 16', text=text))
+  return problems

@@ -39,7 +39,7 @@ def locate(
   """Returns the folder in which files are prepared, or will be.
 
   Args:
-    layout: the files.
+    layout: files of the dataset.
     store: form in which examples are kept.
     data_dir: folder of prepared data; default: that of TFDS.
 
@@ -62,7 +62,7 @@ def locate(
 def _name_folders(spec, data_dir):
   """Returns a family's folder, and how the names of those in it begin."""
   family, _, variant = spec.dataset.partition('/')
-  root = os.path.expanduser(data_dir or tfds.core.constants.DATA_PATH)
+  root = os.path.expanduser(data_dir or tfds.core.constants.DATA_DIR)
   return pathlib.Path(root, family), (variant or 'plain').replace('/', '_')
 
 
@@ -72,8 +72,8 @@ def prepare(
   """Prepares a dataset, going on where it was interrupted.
 
   Args:
-    layout: the files.
-    folder: what `locate` returns.
+    layout: files of the dataset.
+    folder: folder to write, see `locate`.
     store: form in which examples are kept.
 
   Raises:
@@ -84,7 +84,7 @@ def prepare(
   with shards.lock(work):
     if folder.exists():
       return
-    for problem in find_problems(layout):
+    for problem in _find_problems(layout):
       raise errors.UserError(problem.text)
     # Of a process that was killed.
     for part in work.glob('.*.part*'):
@@ -175,36 +175,27 @@ def _count_bytes(layout):
   )
 
 
-def find_problems(layout: layout_lib.Layout) -> list[specs.Problem]:
+def _find_problems(layout):
   """Finds problems that only many files show, by a look at some.
 
   Labels that are something else than their folder says, and depth that had 8
   bits once.
-
-  Raises:
-    UserError: one of the files is broken.
   """
   spec = layout.spec
   problems = list(spec.check(layout)) if spec.check else []
-  if problems:
-    return problems
   for split, items in layout.splits.items():
     some = items[:: max(1, len(items) // _LOOKED_AT)]
     found = findings.Examination()
-    for item in some:
-      sample = findings.Sample(name=item.name)
-      if item.label:
-        sample.label = layout.read_label(item)
-      if item.depth:
-        sample.depth = layout.read_depth(item)
+    for sample in findings.read_raw(layout, some):
       found.add(sample)
+    problems += found.problems
     first = some[0].label or some[0].depth or some[0].image
     folder = os.path.dirname(layout.tree.where(first))
     problems += findings.judge(
       found,
       dataset=spec.dataset,
-      telltale=spec.telltale,
       where=f'{split} ({folder})',
+      telltale=spec.telltale,
     )
   return [x for x in problems if x.fatal]
 
@@ -218,7 +209,7 @@ def find(
   """Returns the builder of what was prepared before.
 
   Args:
-    spec: the dataset.
+    spec: description of the dataset.
     data_dir: folder of prepared data; default: that of TFDS.
     store: form in which examples are kept; None: any.
 

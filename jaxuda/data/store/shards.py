@@ -1,4 +1,4 @@
-"""Array_record files of a split, written in parallel, resumably, or not at all.
+"""Array_record files of a split, written in parallel and resumably.
 
 A shard appears when it is whole: it is written under another name and read
 back. A preparation that was killed keeps its whole shards and goes on, and the

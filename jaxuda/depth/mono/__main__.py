@@ -14,7 +14,6 @@ reads them, 65535 for the nearest and 0 for no value, and `depth.json`, as
 """
 
 from absl import flags
-from ml_collections import config_flags
 
 from jaxuda import errors
 from jaxuda.ui import command
@@ -50,12 +49,9 @@ def main() -> None:
   if options.evaluate:
     print(display.format_values(scoring.evaluate_run(run)))
     return
-  images = images or rows.Images(
-    options.dataset,
-    split=options.split,
-    data_dir=options.data_dir,
-    manual_dir=options.manual_dir,
-  )
+  names = ('split', 'data_dir', 'manual_dir')
+  where = {name: options[name].value for name in names}
+  images = images or rows.Images(options.dataset, **where)
   count = disparity.write_disparities(
     run, images, options.out, normalization=options.normalization
   )
@@ -64,15 +60,12 @@ def main() -> None:
 
 if __name__ == '__main__':
   string = flags.DEFINE_string
-  config_flags.DEFINE_config_file(
-    'config', None, 'configs/monodepth.py:argument=value', lock_config=True
-  )
+  command.define_config('monodepth:argument=value,...')
   string('workdir', None, 'Folder of the run.', required=True)
   string('images', None, 'Folder of images to write the disparity of.')
   string('dataset', None, 'Prepared dataset to write the disparity of.')
   string('split', 'train', 'Split of --dataset.')
-  string('data_dir', None, 'Where TFDS keeps its data.')
-  string('manual_dir', None, 'Where --dataset was downloaded to.')
+  command.define_data('named')
   string('out', None, 'Folder to write to.')
   string('checkpoint', 'last', 'last, best (by abs_rel) or a step.')
   flags.DEFINE_bool('evaluate', False, 'Score the run against true depth.')

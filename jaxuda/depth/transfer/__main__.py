@@ -12,8 +12,9 @@ same command again goes on, and does nothing when all is there. Train with
     --config.data.target.depth_dir=FOLDER
 """
 
+import functools
+
 from absl import flags
-from ml_collections import config_flags
 
 from jaxuda.ui import command
 
@@ -41,23 +42,23 @@ def main() -> None:
   step = int(state.step)
   if step < config.stop_step:
     return
-  written = transferring.write_depths(
+  predict = functools.partial(
+    transferring.predict_depth,
     methods.create(own_classes.count(config)),
     state,
-    images,
-    flags.FLAGS.out,
     size=tuple(target.size),
     image_resize=target.image_resize,
     fit=target.fit,
-    description=transferring.describe(config, step),
+  )
+  described = transferring.describe(config, step)
+  written = transferring.write_depths(
+    predict, images, flags.FLAGS.out, description=described
   )
   print(f'wrote {written} of {len(images)} maps to {flags.FLAGS.out}')
 
 
 if __name__ == '__main__':
-  config_flags.DEFINE_config_file(
-    'config', None, 'configs/source_only.py:argument=value', lock_config=True
-  )
+  command.define_config('source_only:argument=value,...')
   flags.DEFINE_string('workdir', None, 'Folder of the run.')
   flags.DEFINE_string('out', None, 'Folder to write to.')
   flags.mark_flags_as_required(['config', 'workdir', 'out'])

@@ -88,6 +88,24 @@ def test_sixteen_bit_images_are_refused():
       read(encoded, 'x')
 
 
+def test_colours_are_looked_up():
+  colors = np.array(
+    [[[0, 0, 1], [1, 2, 3]], [[255, 0, 0], [0, 0, 1]]], np.uint8
+  )
+  packed = decoding.pack_colors(colors)
+  assert packed.tolist() == [[1, 0x010203], [0xFF0000, 1]]
+  ids, known = decoding.look_up(packed, {0x010203: 200, 1: 7})
+  assert ids[known].tolist() == [7, 200, 7]
+  assert known.tolist() == [[True, True], [False, True]]
+
+
+def test_prepared_pictures_come_back():
+  colors = np.arange(24, dtype=np.uint8).reshape(2, 4, 3)
+  for picture in (colors, IDS, DEPTH):
+    stored = decoding.encode_png(picture)
+    np.testing.assert_array_equal(decoding.decode_stored(stored), picture)
+
+
 METRES = np.array([[1.5, 2.5, 3.5], [4.5, 5.5, 6.5]])
 
 

@@ -75,9 +75,16 @@ def test_monocular_disparity_gives_cordas_number():
   )
 
 
-def test_metadata_there_and_back():
-  code = depth_codes.DepthCode(code='disparity', unit=0.5, missing=(7,))
-  assert depth_codes.DepthCode.of(code.metadata) == code
+def test_code_of_metadata():
+  metadata = {
+    'depth_code': 'disparity',
+    'depth_unit': 0.5,
+    'depth_missing': [7],
+    'layout': 'more',
+  }
+  assert depth_codes.DepthCode.of(metadata) == depth_codes.DepthCode(
+    code='disparity', unit=0.5, missing=(7,)
+  )
   assert depth_codes.DepthCode.of({}) == depth_codes.DepthCode()
   with pytest.raises(errors.UserError, match=r"'feet'.*one of metres"):
     depth_codes.DepthCode.of({'depth_code': 'feet'})

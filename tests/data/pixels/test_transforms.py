@@ -136,9 +136,9 @@ def test_half_size_takes_odd_labels_and_even_depth():
 
 
 def test_labels_are_mapped():
-  table = np.full(256, 255, np.uint8)
+  table = np.full(256, 255, np.int32)
   table[3] = 7
-  mapped = transforms.map_labels(tf.constant([[3, 0, 255]], tf.uint8), table)
+  mapped = transforms.look_up(tf.constant([[3, 0, 255]], tf.uint8), table)
   assert mapped.dtype == tf.int32
   assert mapped.numpy().tolist() == [[7, 255, 255]]
 
