@@ -58,6 +58,8 @@ def _load(given):
     workdir=given.workdir,
     which=given.checkpoint,
     weights=given.weights,
+    network=given.network,
+    family=given.family,
     config=given.config,
   )
   return prediction.computing_in(run, given.dtype) if given.dtype else run
@@ -67,6 +69,7 @@ def _define_flags():
   command.define_config('With --weights: METHOD:argument=value,...')
   flags.DEFINE_string('workdir', None, 'Folder of the run.')
   flags.DEFINE_string('weights', None, 'Published file, or a conversion.')
+  command.define_network()
   flags.DEFINE_string(
     'images', None, 'Folder of images; or a video.', required=True
   )
