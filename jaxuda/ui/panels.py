@@ -23,8 +23,8 @@ _WIDEST = 640
 IGNORED = (0, 0, 0)
 # Pixels along a side of a picture; more take gigabytes to label.
 _LONGEST = 1 << 17
-# Pillow decodes up to twice the size that it warns of. Where a camera's tags are
-# broken, no orientation is known.
+# Pillow decodes up to twice the size that it warns of. Where the tags of a
+# camera are broken, no orientation is known.
 warnings.filterwarnings('ignore', category=Image.DecompressionBombWarning)
 warnings.filterwarnings('ignore', 'Corrupt EXIF data')
 
