@@ -27,6 +27,8 @@ _LONGEST = 1 << 17
 # camera are broken, no orientation is known.
 warnings.filterwarnings('ignore', category=Image.DecompressionBombWarning)
 warnings.filterwarnings('ignore', 'Corrupt EXIF data')
+# What is wrong with a file is said in a line of our own.
+cv2.utils.logging.setLogLevel(0)
 
 
 def color_labels(label: np.ndarray, colors: np.ndarray) -> np.ndarray:

@@ -259,11 +259,11 @@ def test_pictures_of_one_name_have_each_their_labels(run, tmp_path, capfd):
 def test_results_are_not_labelled(run, folder, tmp_path):
   (tmp_path / 'way').symlink_to(folder)
   for out in (folder, folder / 'out', tmp_path / 'way' / 'out'):
-    with pytest.raises(errors.UserError, match='lies in .*images, where its'):
+    with pytest.raises(errors.UserError, match=r'lies in .*images, where'):
       prediction.run_folder(run, folder, out)
+  prediction.check_paths(folder, tmp_path)
+  prediction.run_folder(run, folder, tmp_path / 'out')
   with pytest.raises(errors.UserError, match='out/ids lies in'):
-    prediction.check_paths(folder, tmp_path)
-    prediction.run_folder(run, folder, tmp_path / 'out')
     prediction.check_paths(tmp_path / 'out' / 'ids', tmp_path / 'out')
   path = tmp_path / 'A.MP4'
   prediction.run_video(run, folder, path)
@@ -343,10 +343,11 @@ def test_a_cut_video_is_written_as_far_as_it_goes(run, folder, tmp_path):
   assert len(list(video.read_video(out))) == 2
   (folder / 'broken.png').write_bytes(b'nothing')
   count, (line,) = prediction.run_video(run, folder, out)
-  assert (count, line[-28:]) == (3, 'png is not a readable picture')
+  assert count == 3
+  assert line == f'{folder}/broken.png is not a readable picture'
   for name in ('a.png', 'b.jpg', 'sub/b.bmp'):
     (folder / name).unlink()
   out.unlink()
-  with pytest.raises(errors.UserError, match='nothing to write: .*broken'):
+  with pytest.raises(errors.UserError, match=r'nothing to write: .*broken'):
     prediction.run_video(run, folder, out)
   assert not out.exists()

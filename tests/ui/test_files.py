@@ -49,13 +49,14 @@ def test_what_cannot_be_written_is_named(tmp_path):
     files.atomic(tmp_path / 'file' / 'a.png'),
   ):
     pass
-  path = tmp_path / 'a.png'
-  with (
-    pytest.raises(errors.UserError, match=r'a\.png cannot be written: .*28'),
-    files.atomic(path) as part,
-  ):
-    part.write_text('half')
-    raise OSError(28, 'No space left on device')
+
+  def fill():
+    with files.atomic(tmp_path / 'a.png') as part:
+      part.write_text('half')
+      raise OSError(28, 'No space left on device')
+
+  with pytest.raises(errors.UserError, match=r'a\.png cannot be written: .*28'):
+    fill()
   assert [x.name for x in tmp_path.iterdir()] == ['file']
   # The longest name that a file may have.
   long = tmp_path / f'{"x" * 251}.png'
@@ -98,7 +99,7 @@ def test_links_are_followed_and_loops_are_not(linked):
 def test_results_are_not_read_again(linked, tmp_path, monkeypatch):
   folder, other = linked
   for out in (folder, folder / 'new' / 'ids', other / 'ids', other / 'deep'):
-    with pytest.raises(errors.UserError, match='lies in .*folder, where its'):
+    with pytest.raises(errors.UserError, match=r'lies in .*folder, where'):
       files.check_apart(out, folder)
   (tmp_path / 'way').symlink_to(folder)
   with pytest.raises(errors.UserError, match='way/x lies in'):

@@ -48,7 +48,7 @@ def test_names_do_not_collide(folder):
     ('A.jpg a.jpg', 'A.jpg.png a.jpg~2.png'),
     ('B/x.png b/x.jpg', 'B/x.png.png b/x.jpg.png'),
     ('M\u00fc.png Mu\u0308.png', 'M\u00fc.png.png Mu\u0308.png~2.png'),
-    ('A.jpg a.jpg a.jpg~2.gif', 'A.jpg.png a.jpg~2.png a.jpg~2.gif.png'),
+    ('A.jpg a.jpg a.jpg~2.gif', 'A.jpg.png a.jpg~2.png a.jpg~2~2.png'),
     # Where a folder will be, no file can.
     ('f.jpg f.png/a.jpg', 'f~2.png f.png/a.png'),
     ('a.jpg b.jpg', 'a.png b.png'),
@@ -87,6 +87,6 @@ def test_what_was_left_out_is_counted_and_named():
   with pytest.raises(errors.UserError) as caught:
     image_files.check_read(bad, total=9, unit='pairs')
   assert str(caught.value) == (
-    'pairs that could not be read: 7 of 9: 0.png is empty; 1.png is empty; 2.png'
-    ' is empty; 3.png is empty; 4.png is empty and 2 more'
+    'pairs that could not be read: 7 of 9: 0.png is empty; 1.png is empty;'
+    ' 2.png is empty; 3.png is empty; 4.png is empty and 2 more'
   )

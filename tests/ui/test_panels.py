@@ -179,6 +179,7 @@ def _png(path, picture):
   return bytearray(path.read_bytes())
 
 
+@pytest.mark.filterwarnings('ignore::PIL.Image.DecompressionBombWarning')
 def test_size_bombs_are_named_with_the_limit(tmp_path):
   Image.new('1', (20000, 10000)).save(tmp_path / 'bomb.png')
   with pytest.raises(errors.UserError, match=r'200000000 .* of 178956970 pix'):
