@@ -23,11 +23,11 @@ _WIDEST = 640
 IGNORED = (0, 0, 0)
 # Pixels along a side of a picture; more take gigabytes to label.
 _LONGEST = 1 << 17
-# Pillow decodes up to twice the size that it warns of. Where the tags of a
-# camera are broken, no orientation is known.
-warnings.filterwarnings('ignore', category=Image.DecompressionBombWarning)
-warnings.filterwarnings('ignore', 'Corrupt EXIF data')
-# What is wrong with a file is said in a line of our own.
+# What Pillow does not know, and OpenCV does. Of no other file is it asked: of a
+# broken one it returns the part that is there.
+_UNKNOWN = ('.exr', '.hdr', '.avif')
+# What is wrong with a file is said in one line of our own.
+warnings.filterwarnings('ignore', module='PIL')
 cv2.utils.logging.setLogLevel(0)
 
 
@@ -276,7 +276,6 @@ def read_image(
   if not os.path.isfile(path):
     raise errors.UserError(f'{path} is no file that can be read')
   try:
-    # Pillow first: of a truncated file OpenCV returns the part that is there.
     with Image.open(path) as opened:
       if opened.format == 'PNG':
         opened.verify()  # Loading does not look at the checksums.
@@ -286,13 +285,12 @@ def read_image(
         note(f'{path} has several pictures; the first was taken')
       return image
   except UnidentifiedImageError:
-    # A format that Pillow does not know.
-    data = np.fromfile(path, np.uint8)
-    with contextlib.suppress(cv2.error):
-      image = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
-      if image is not None:
-        return np.ascontiguousarray(image[..., ::-1])
-    why = '' if data.size else ': it is empty'
+    if str(path).lower().endswith(_UNKNOWN) and os.path.getsize(path):
+      with contextlib.suppress(cv2.error):
+        image = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_COLOR)
+        if image is not None:
+          return np.ascontiguousarray(image[..., ::-1])
+    why = '' if os.path.getsize(path) else ': it is empty'
     raise errors.UserError(f'{path} is not a readable picture{why}') from None
   except Exception as e:  # Of a corrupt file Pillow raises almost anything.
     why = ' '.join(str(e).split()) or type(e).__name__
