@@ -45,7 +45,7 @@ ROOMS = {
   'depdis': ('', ''),
   'depdis.fit': (
     'data data.classes data.pixels data.records errors methods.parts'
-    ' models ops ui',
+    ' models ops run ui',
     'absl cv2 ml_collections numpy scipy sklearn',
   ),
   'depdis.pseudo': (
@@ -62,8 +62,8 @@ ROOMS = {
   ),
   'depth': ('errors run ui', 'cv2 numpy scipy'),
   'depth.mono': (
-    'data data.files data.records depth errors losses models ops run'
-    ' step train ui',
+    'data data.files data.pixels data.records depth errors losses models'
+    ' ops run step train ui',
     'absl cv2 flax jax ml_collections numpy optax',
   ),
   'depth.stereo': ('data.files data.records depth errors ui', 'absl cv2 numpy'),

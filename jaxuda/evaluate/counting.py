@@ -95,11 +95,8 @@ def count_views(
     views.mean_probabilities(image, state, method=method, **looking).argmax(-1)
     for image in batch['image']
   ]
-  return {
-    'confusion': _confusion(
-      jnp.asarray(label), jnp.asarray(predictions), table, count
-    )
-  }
+  label, prediction = jnp.asarray(label), jnp.asarray(predictions)
+  return {'confusion': _confusion(label, prediction, table, count)}
 
 
 def _confusion(label, prediction, table, count):

@@ -193,12 +193,10 @@ def set_folders(
   data_dir: str | None = None,
   manual_dir: str | None = None,
 ) -> None:
-  """Changes where a config looks for data: other folders on this machine.
+  """Sets where a run's config looks for data: other folders on this machine.
 
-  Args:
-    config: config of a run, which is changed.
-    data_dir: TFDS's folder; the config's if None.
-    manual_dir: folder of the target's download; the config's if None.
+  `data_dir` is TFDS's folder, `manual_dir` that of the target's download; the
+  config's own is kept where None is given.
   """
   if data_dir:
     config.data.data_dir = data_dir

@@ -132,20 +132,17 @@ def mean_iou(iou: np.ndarray, subset: Sequence[int] | None) -> np.ndarray:
   return np.where(number > 0, total / np.maximum(number, 1), np.nan)
 
 
-def image_mean_iou(
-  matrices: np.ndarray, *, subset: Sequence[int] | None = None
-) -> np.ndarray:
+def image_mean_iou(matrices: np.ndarray) -> np.ndarray:
   """Mean IoU of each image, over the classes that it has.
 
   Args:
     matrices: integers [N, C, C] of `image_confusion_matrices`, or with more
       columns.
-    subset: class ids, or None for all.
 
   Returns:
     float64 [N] in 0..1; NaN for an image without a labelled pixel.
   """
-  return mean_iou(iou_per_class(matrices), subset)
+  return mean_iou(iou_per_class(matrices), None)
 
 
 def negative_transfer_rate(image_iou: np.ndarray, other: np.ndarray) -> float:

@@ -123,9 +123,7 @@ def negative_transfer(
 def print_scores(title: str, runs: Mapping[str, Mapping[str, Any]]) -> None:
   """Prints a table: a row for each class and mean, a column for each run.
 
-  Args:
-    title: line above the table.
-    runs: name -> what `make_scores` returned.
+  The runs are name -> what `make_scores` returned.
   """
   columns = {name: {0: run['figures']} for name, run in runs.items()}
   rows = tables.make_table(columns, counts=True)

@@ -37,8 +37,7 @@ class Mean:
   def show(self, *, sign: str = '') -> str:
     """Returns '26.00 +- 3.00', '26.00' of a single seed, '-' of none.
 
-    Args:
-      sign: '+' to show the sign of positive values, too.
+    With sign='+' positive values show their sign, too.
     """
     if math.isnan(self.value):
       return '-'
@@ -138,11 +137,10 @@ def _list_figures(figures, counts):
 
 
 def show_rows(rows: Sequence[Row], *, differences: bool = False) -> list:
-  """Returns the cells of rows for `display.print_table`.
+  """Returns the cells of `make_table`'s rows for `display.print_table`.
 
-  Args:
-    rows: rows of `make_table`; a line is drawn between two kinds.
-    differences: whether the differences to the first column come behind.
+  A line is drawn between two kinds. The differences to the first column come
+  behind if asked for.
   """
   cells = []
   for i, row in enumerate(rows):
@@ -170,11 +168,7 @@ def unique_names(workdirs: Sequence[str]) -> list[str]:
 
 
 def read_figures(workdir: str, *, checkpoint: str) -> dict[str, Any]:
-  """Returns the figures of the last or the best checkpoint of a run.
-
-  Args:
-    workdir: the run's folder.
-    checkpoint: 'last' or 'best'.
+  """Returns the figures of the 'last' or the 'best' checkpoint of a run.
 
   Raises:
     UserError: the run has not been evaluated.
@@ -194,10 +188,7 @@ def read_protocol(figures: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def check_protocols(runs: Mapping[str, Mapping[str, Any]]) -> None:
-  """Checks that all runs were scored in the same way.
-
-  Args:
-    runs: name -> figures.
+  """Checks that all runs, name -> figures, were scored in the same way.
 
   Raises:
     UserError: they were not; the first field that differs is named.
@@ -214,11 +205,9 @@ def check_protocols(runs: Mapping[str, Mapping[str, Any]]) -> None:
 
 
 def describe_protocol(protocol: Mapping[str, Any], *, times: str = 'x') -> str:
-  """Returns 'streets/target val, 150 images at 160x320'.
+  """Returns 'streets/target val, 150 images at 160x320' of a protocol.
 
-  Args:
-    protocol: protocol of a figure; see `PROTOCOL`.
-    times: what stands between height and width.
+  Its fields are those of `PROTOCOL`; `times` is what stands between the sides.
   """
   size = format_size(protocol['label_resolution'], times=times)
   return (
@@ -228,11 +217,10 @@ def describe_protocol(protocol: Mapping[str, Any], *, times: str = 'x') -> str:
 
 
 def format_size(size: Sequence[Any], *, times: str = 'x') -> str:
-  """Returns '160x320', or the first of several sizes and how many there are.
+  """Returns '160x320' of [height, width] in pixels.
 
-  Args:
-    size: [height, width] in pixels, or a list of them.
-    times: what stands between the two.
+  Of a list of sizes it is the first one, and how many others there are.
+  `times` is what stands between the two sides.
   """
   if isinstance(size[0], int):
     return times.join(map(str, size))

@@ -143,12 +143,8 @@ def _slide(image, state, method, size, overlap):
 def grid_logits(state: Any, image: jax.Array, *, method: Any) -> jax.Array:
   """Returns logits [B, h, w, C] of the low resolution that the network has.
 
-  They are upsampled once, to where they are needed, as in an evaluation.
-
-  Args:
-    state: training state.
-    image: uint8 [B, H, W, 3] RGB.
-    method: method whose `predict` is asked; hashable.
+  They are upsampled once, to where they are needed, as in an evaluation. Images
+  are uint8 [B, H, W, 3] RGB; the method, whose `predict` is asked, is hashable.
   """
   return method.predict(state, image, size='grid')['logits']
 

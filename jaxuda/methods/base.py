@@ -38,7 +38,7 @@ class Method(abc.ABC):
       method with what it needs of the data as a whole; a name, so that methods
       import none of it.
     task: module of the task network, the one that is evaluated.
-    predict: (state, image, *, size=None) -> outputs, as `predict_task`. A
+    predict: (state, image, *, size=None) -> outputs, see `deeplab.predict`. A
       method without it is not evaluated.
     translate: (state, source of a batch) -> float [B, H, W, 3] RGB in 0..255,
       the transformed source images.
@@ -121,16 +121,11 @@ def predict_task(
   A method with a task network says `predict = base.predict_task`.
 
   Args:
-    method: has the task network, and says which one `evaluate` means.
+    method: its `evaluate` chooses the student or the teacher.
     state: a training state.
     image: uint8 [B, H, W, 3] RGB.
-    size: (h, w) of the outputs, to which logits are upsampled once; that of the
-      image if None; 'grid': the network's own.
+    size: see `deeplab.predict`, as are the outputs.
     **options: see `deeplab.predict`.
-
-  Returns:
-    'logits' float32 [B, h, w, C], and 'depth' float32 [B, h, w] metres where
-    the network has a depth output.
   """
   teacher = method.evaluate == 'teacher'
   net = state.teacher if teacher else state.nets['task']

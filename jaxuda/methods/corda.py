@@ -180,10 +180,19 @@ class Method(base.Method):
     full, stats = self.learner.run(params, batch_stats, source['image'])
     inverse = depth_ops.invert_depth(source['depth'])
     terms = multitask.source_terms(full, {**source, 'depth': inverse})
-    weights = {'loss_seg': self.lambda_seg, 'loss_depth': self.lambda_depth}
     aligns = self.adversarial != 'none'
     maps = self.align_maps(full, 'depth_source') if aligns else None
-    return _weigh(terms, weights), stats, maps
+    return self._add_weights(terms), stats, maps
+
+  def _add_weights(self, terms):
+    """Weighs losses; an initial head's as much as the final one's."""
+    weights = {
+      'loss_seg': self.lambda_seg,
+      'loss_depth': self.lambda_depth,
+      'loss_mixed': self.lambda_mixed,
+      'loss_mixed_depth': self.lambda_mixed_depth,
+    }
+    return {k: (weights[k.removesuffix('_initial')], terms[k]) for k in terms}
 
   def weigh(self, full, mixed):
     """The weight of every pixel of mixed images (eq. 9)."""
@@ -205,11 +214,7 @@ class Method(base.Method):
     full, stats = self.learner.run(params, batch_stats, mixed['image'])
     weight = self.weigh(full, mixed)
     terms = multitask.mixed_terms(full, mixed, weight=weight)
-    weights = {
-      'loss_mixed': self.lambda_mixed,
-      'loss_mixed_depth': self.lambda_mixed_depth,
-    }
-    return _weigh(terms, weights), stats, None
+    return self._add_weights(terms), stats, None
 
   def align_loss(self, params, batch_stats, disc_params, image):
     """The adversarial pass on plain target images."""
@@ -261,11 +266,3 @@ class Method(base.Method):
       'depth': {k: depth_ops.restore_depth(v) for k, v in depth.items()},
       'share': share,
     }
-
-
-def _weigh(terms, weights):
-  """An initial head's loss weighs as much as the final one's."""
-  return {
-    name: (weights[name.removesuffix('_initial')], value)
-    for name, value in terms.items()
-  }

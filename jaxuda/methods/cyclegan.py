@@ -84,15 +84,8 @@ class Method(base.Method):
   def generator_loss(self, params, batch_stats, discs, images):
     """The pass of eq. 3 for both generators, and of the identity losses.
 
-    Args:
-      params: parameters of 'gen' and 'gen_back'.
-      batch_stats: {}, there are none.
-      discs: parameters of 'disc_source' and 'disc_target'.
-      images: 'source' and 'target', [B, H, W, 3] in -1..1.
-
-    Returns:
-      (losses, running statistics, generated images by domain), see
-      `learner.run_passes`.
+    See `learner.run_passes`. `images` of both domains are [B, H, W, 3] in
+    -1..1. It hands on the generated images by domain.
     """
     losses, made = {}, {}
     for there, back, domain, other in _DIRECTIONS:

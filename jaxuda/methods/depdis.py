@@ -196,10 +196,9 @@ class Method(base.Method):
 
   def source_loss(self, params, batch_stats, source):
     """The supervised pass, see `learner.run_passes`."""
-    out, stats = self.learner.run(
-      params, batch_stats, source['image'], size='grid'
-    )
-    full = learner_lib.upsample(out, source['image'].shape[1:3])
+    image = source['image']
+    out, stats = self.learner.run(params, batch_stats, image, size='grid')
+    full = learner_lib.upsample(out, image.shape[1:3])
     weights = None
     if self.balance_classes:
       weights = self.class_weights or self.read_mixtures().class_weights
@@ -228,13 +227,11 @@ class Method(base.Method):
 
   def target_loss(self, params, batch_stats, disc_params, target):
     """The adversarial and balance pass, see `learner.run_passes`."""
-    out, stats = self.learner.run(
-      params, batch_stats, target['image'], size='grid'
-    )
+    image = target['image']
+    out, stats = self.learner.run(params, batch_stats, image, size='grid')
     losses, maps = {}, None
     if self.align != 'none':
-      size = target['image'].shape[1:3]
-      maps = self.align_maps(learner_lib.upsample(out, size))
+      maps = self.align_maps(learner_lib.upsample(out, image.shape[1:3]))
       loss = self.adversary.fool(disc_params, maps)
       losses['loss_adv'] = self.lambda_adv, loss
     if self.lambda_balance_target:
@@ -296,16 +293,15 @@ class Method(base.Method):
     options = self.balance_options(density.shape)
     options.pop('transfer')
     table = options.pop('table')
+    shown = {'density': density}
     if 'label' in arrays:
       truth = depth_ops.invert_depth(arrays['depth']), arrays['label']
       low = (resize.resize_nearest(x, density.shape[1:3]) for x in truth)
-      expected = density_ops.source_density(
+      shown['expected'] = density_ops.source_density(
         table, out['logits'], *low, mask_wrong=self.mask_wrong, **options
       )
     elif 'depth' in out:
-      expected = density_ops.target_density(
+      shown['expected'] = density_ops.target_density(
         table, out['logits'], out['depth'], **options
       )
-    else:
-      return {'density': density}
-    return {'density': density, 'expected': expected}
+    return shown

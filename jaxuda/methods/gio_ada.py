@@ -211,28 +211,18 @@ class Method(base.Method):
 
     Real are target images, and the outputs for the source.
     """
-    losses = {
-      name: self.critic(name).fool(discs[name], x, value=value)
-      for name, x in maps.items()
-    }
-    return {
-      f'{name.replace("disc", "loss_adv")}{suffix}': (weight, loss)
-      for name, loss in losses.items()
-    }
+    losses = {}
+    for name, x in maps.items():
+      loss = self.critic(name).fool(discs[name], x, value=value)
+      losses[name.replace('disc', 'loss_adv') + suffix] = weight, loss
+    return losses
 
   def source_loss(self, params, batch_stats, discs, source, key):
     """The pass of the task and the transform network on the source.
 
-    Args:
-      params: {'task': ..., 'gen': ...}, the latter where there is one.
-      batch_stats: running statistics of the task network.
-      discs: parameters of the discriminators by name.
-      source: the batch's source.
-      key: random key of this step and device.
-
-    Returns:
-      (losses, running statistics, inputs of the discriminators), see
-      `learner.run_passes`.
+    See `learner.run_passes`. `params` has 'task' and, with a transform network,
+    'gen'; `discs` the parameters of the discriminators. It hands on the inputs
+    of the discriminators.
     """
     image = self.transform_image(params.get('gen'), source)
     full, stats = self.learner.run(
@@ -310,20 +300,17 @@ class Method(base.Method):
       seen = self.translate(state, source)
     out = self.predict(state, seen)
     prediction = jnp.argmax(out['logits'], -1)
-    shown = {
-      'image': {'source': source['image']},
-      'label': {'source label': source['label'], 'prediction': prediction},
-      'depth': {},
-    }
+    images, depths = {'source': source['image']}, {}
     if self.transform != 'none':
-      shown['image']['transformed source'] = seen
+      images['transformed source'] = seen
     if 'target' in batch:
-      shown['image']['target'] = batch['target']['image']
+      images['target'] = batch['target']['image']
     if 'depth' in source:
-      shown['depth']['source depth'] = source['depth']
+      depths['source depth'] = source['depth']
     if 'depth' in out:
-      shown['depth']['predicted depth'] = out['depth']
-    return shown
+      depths['predicted depth'] = out['depth']
+    labels = {'source label': source['label'], 'prediction': prediction}
+    return {'image': images, 'label': labels, 'depth': depths}
 
   def translate(self, state: state_lib.TrainState, source: Any) -> jax.Array:
     """Returns the transformed source; see `transform_image`."""

@@ -60,11 +60,7 @@ class CorDA(nn.Module):
   def __call__(
     self, image: jax.Array, *, train: bool = False
   ) -> dict[str, jax.Array]:
-    """Returns the low-resolution outputs, all linear.
-
-    Args:
-      image: [B, H, W, 3] uint8 or float RGB in 0..255; it is normalised here.
-      train: use batch statistics and move the running ones (`batch_stats`).
+    """Returns the low-resolution outputs, all linear; called as `DeepLab` is.
 
     Returns:
       'logits' [B, h, w, C]; 'depth' and 'depth_source' [B, h, w] in inverse
@@ -112,9 +108,6 @@ class CorDA(nn.Module):
     for index in range(2):
       x = resnet.Bottleneck(
         planes=self.width // 4,
-        expansion=4,
-        stride=1,
-        dilation=1,
         project=index == 0,
         conv=conv,
         norm=norm,

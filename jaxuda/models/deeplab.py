@@ -115,15 +115,8 @@ def run_backbone(
 ) -> tuple[jax.Array, jax.Array]:
   """Normalises an image and runs a module's 'backbone' on it.
 
-  To be called inside the module's `__call__`.
-
-  Args:
-    options: options of the network.
-    image: [B, H, W, 3] uint8 or float RGB in 0..255.
-    train: use batch statistics and move the running ones.
-
-  Returns:
-    (stage 3, stage 4) of `resnet.ResNet`.
+  To be called inside the module's `__call__`, with its `image` and `train`.
+  Returns (stage 3, stage 4) of `resnet.ResNet`.
   """
   o = options
   return resnet.ResNet(
@@ -258,13 +251,13 @@ def predict(
     module: a network such as `DeepLab`.
     net: its `state.Net`, or anything with params and batch_stats.
     image: [B, H, W, 3] RGB in 0..255.
-    size: (h, w) of the outputs; that of the image if None; 'grid': they stay at
-      the network's resolution.
+    size: (h, w) of the outputs, to which they are upsampled once; that of the
+      image if None; 'grid': they stay at the network's resolution.
     restore: the depth output's values -> metres.
 
   Returns:
-    'logits' [B, h, w, C], and 'depth' [B, h, w] metres where there is a depth
-    output (the interpolation is before `restore`, as the loss sees it).
+    'logits' float32 [B, h, w, C] and, with a depth output, 'depth' float32
+    [B, h, w] in metres, interpolated before `restore`, as the loss sees it.
   """
   outputs, _ = run(module, net.params, net.batch_stats, image, train=False)
   if size == 'grid':

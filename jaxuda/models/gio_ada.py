@@ -93,28 +93,24 @@ class GioAda(nn.Module):
     """Returns the low-resolution outputs, both linear.
 
     Args:
-      image: [B, H, W, 3] uint8 or float RGB in 0..255; it is normalised here.
-      train: drop out (needs the random stream 'dropout'); use batch statistics
-        and move the running ones (`batch_stats`).
+      image: as of `deeplab.DeepLab`.
+      train: as there; ASPP-L drops out, from the random stream 'dropout'.
 
     Returns:
       'logits' [B, h, w, C]; with `depth` 'depth' [B, h, w], in the units that
       the depth loss compares it in.
     """
-    x = self._encode(image, train)
+    o = self.options
+    if o.backbone in vgg.SIZES:
+      x = vgg.Vgg(
+        size=o.backbone, remat=o.remat, style=o.style, name='backbone'
+      )(deeplab.normalize(o, image))
+    else:
+      _, x = deeplab.run_backbone(o, image, train=train)
     outputs = {'logits': self._decode(x, self.classes, 'semantic', train)}
     if self.depth:
       outputs['depth'] = self._decode(x, 1, 'depth', train)[..., 0]
     return outputs
-
-  def _encode(self, image, train):
-    o = self.options
-    if o.backbone not in vgg.SIZES:
-      return deeplab.run_backbone(o, image, train=train)[1]
-    network = vgg.Vgg(
-      size=o.backbone, remat=o.remat, style=o.style, name='backbone'
-    )
-    return network(deeplab.normalize(o, image))
 
   def _decode(self, x, channels, name, train):
     o = self.options

@@ -33,22 +33,13 @@ class Aspp(nn.Module):
   @nn.compact
   def __call__(self, x: jax.Array) -> jax.Array:
     channels, style = x.shape[-1], self.style
-    shapes = {
-      'kernel': (3, 3, channels, self.features),
-      'bias': (self.features,),
-    }
-    inits = {
-      'kernel': layers.kernel_init(style.initializer),
-      'bias': layers.torch_default_init(9 * channels),
-    }
-    dilated = [
-      [
-        self.param(f'conv{i}_{leaf}', init, shapes[leaf], style.param_dtype)
-        for leaf, init in inits.items()
-      ]
-      for i in range(len(self.rates))
-    ]
-    kernels, biases = zip(*dilated, strict=True)
+    shape, dtype = (3, 3, channels, self.features), style.param_dtype
+    kernel_init = layers.kernel_init(style.initializer)
+    bias_init = layers.torch_default_init(9 * channels)
+    kernels, biases = [], []
+    for i in range(len(self.rates)):
+      kernels.append(self.param(f'conv{i}_kernel', kernel_init, shape, dtype))
+      biases.append(self.param(f'conv{i}_bias', bias_init, shape[3:], dtype))
     active = len(self.rates) if self.active is None else self.active
     kernels = [k.astype(style.dtype) for k in kernels[:active]]
     bias = sum(b.astype(style.dtype) for b in biases[:active])

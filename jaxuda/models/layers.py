@@ -13,6 +13,10 @@ import jax.numpy as jnp
 from jaxuda.models import rewrites as rewrites_lib
 from jaxuda.step import parallel
 
+# Of all norms: added to the variance, and the weight of new statistics in the
+# running ones. PyTorch's defaults.
+_EPSILON, _MOMENTUM = 1e-5, 0.1
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Style:
@@ -134,15 +138,11 @@ class BatchNorm(nn.Module):
       devices; 'frozen': the running ones, which then never change.
     train_affine: whether scale and bias get gradients. The references freeze
       them.
-    momentum: weight of the new statistics in the running ones.
-    epsilon: added to the variance.
     style: see `Style`.
   """
 
   mode: str = 'batch'
   train_affine: bool = False
-  momentum: float = 0.1
-  epsilon: float = 1e-5
   style: Style = Style()
 
   @nn.compact
@@ -160,7 +160,7 @@ class BatchNorm(nn.Module):
       mean, var = self._batch_statistics(x, running)
     else:
       mean, var = running['mean'].value, running['var'].value
-    factor = scale * lax.rsqrt(var + self.epsilon)
+    factor = scale * lax.rsqrt(var + _EPSILON)
     shift = bias - mean * factor
     y = x.astype(factor.dtype) * factor.reshape(1, 1, 1, -1)
     return (y + shift.reshape(1, 1, 1, -1)).astype(self.style.dtype)
@@ -179,7 +179,7 @@ class BatchNorm(nn.Module):
       unbiased = var * (count / max(count - 1, 1))
       for name, value in (('mean', mean), ('var', unbiased)):
         old = running[name].value
-        new = (1 - self.momentum) * old + self.momentum * value
+        new = (1 - _MOMENTUM) * old + _MOMENTUM * value
         running[name].value = lax.stop_gradient(new.astype(old.dtype))
     return mean, var
 
@@ -187,31 +187,20 @@ class BatchNorm(nn.Module):
 def max_pool_ceil(x: jax.Array) -> jax.Array:
   """Max pooling 3x3, stride 2, padding 1, with PyTorch's ceil_mode.
 
-  Neither 'SAME' nor 'VALID': one row of -inf on the left, and on the right two
-  on even sides and one on odd ones.
-
-  Args:
-    x: [B, H, W, C].
-
-  Returns:
-    [B, H // 2 + 1, W // 2 + 1, C].
+  [B, H, W, C] -> [B, H // 2 + 1, W // 2 + 1, C]. Neither 'SAME' nor 'VALID':
+  one row of -inf on the left, and on the right two on even sides and one on odd
+  ones.
   """
   pads = [(1, 2 - side % 2) for side in x.shape[1:3]]
   return nn.max_pool(x, (3, 3), strides=(2, 2), padding=pads)
 
 
-def instance_norm(x: jax.Array, *, epsilon: float = 1e-5) -> jax.Array:
+def instance_norm(x: jax.Array, *, epsilon: float = _EPSILON) -> jax.Array:
   """Normalises every channel of every image by its own mean and variance.
 
   Without scale and bias, and without running statistics (Ulyanov et al., 2016,
-  as CycleGAN uses it); the variance is the biased one.
-
-  Args:
-    x: [B, H, W, C].
-    epsilon: added to the variance.
-
-  Returns:
-    [B, H, W, C] in x's dtype; the arithmetic is in float32 or better.
+  as CycleGAN uses it); the variance is the biased one, to which `epsilon` is
+  added. [B, H, W, C] keep their dtype; the arithmetic is in float32 or better.
   """
   wide = widen(x)
   centred = wide - jnp.mean(wide, (1, 2), keepdims=True)

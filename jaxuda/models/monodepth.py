@@ -127,9 +127,8 @@ class MirroredConv(nn.Module):
 def _double(x):
   """Nearest neighbour upsampling by 2."""
   batch, height, width, channels = x.shape
-  x = jnp.broadcast_to(
-    x[:, :, None, :, None], (batch, height, 2, width, 2, channels)
-  )
+  shape = (batch, height, 2, width, 2, channels)
+  x = jnp.broadcast_to(x[:, :, None, :, None], shape)
   return x.reshape(batch, 2 * height, 2 * width, channels)
 
 
@@ -215,10 +214,8 @@ def scaled_disparity(
 ) -> jax.Array:
   """The sigmoid's 0..1 as 1 / depth, linear between the two depths.
 
-  Args:
-    disparity: [...] in 0..1.
-    min_depth: depth of a disparity of 1, in the unknown unit of the motions.
-    max_depth: depth of a disparity of 0, in the same unit.
+  A disparity of 1 has `min_depth`, one of 0 `max_depth`, both in the unknown
+  unit of the motions.
   """
   low, high = 1 / max_depth, 1 / min_depth
   return low + (high - low) * disparity

@@ -58,10 +58,8 @@ _VGG16_STAGES = (2, 2, 3, 3, 3)
 def generator_key(path: Sequence[str], *, blocks: int) -> str:
   """Returns CycleGAN's key of a parameter of `generators.Generator`.
 
-  Args:
-    path: such as ('block0_conv1', 'kernel'), which is
-      'model.10.conv_block.5.weight'.
-    blocks: number of residual blocks of the generator.
+  ('block0_conv1', 'kernel') is 'model.10.conv_block.5.weight'. The places
+  behind the residual blocks depend on their number.
   """
   module, leaf = path
   block = re.fullmatch(r'block(\d+)_conv([01])', module)
@@ -85,10 +83,8 @@ def patch_key(path: Sequence[str]) -> str:
 def vgg_key(path: Sequence[str], *, adaptsegnet: bool = False) -> str:
   """Returns torchvision's key of a parameter of VGG-16's backbone.
 
-  Args:
-    path: such as ('stage5', 'conv1', 'kernel'), which is 'features.24.weight'.
-    adaptsegnet: the key in AdaptSegNet's network: 'features.23.weight'; fc6 and
-      fc7 are 29 and 31 there.
+  ('stage5', 'conv1', 'kernel') is 'features.24.weight', in AdaptSegNet's
+  network 'features.23.weight'; fc6 and fc7 are 29 and 31 there.
   """
   if path[0] in ('fc6', 'fc7'):
     return f'features.{ {"fc6": 29, "fc7": 31}[path[0]] }.{_LEAVES[path[1]]}'
@@ -101,14 +97,12 @@ def vgg_key(path: Sequence[str], *, adaptsegnet: bool = False) -> str:
 def torch_key(path: Sequence[str]) -> str:
   """Returns the PyTorch key of one of our parameters or statistics.
 
-  Examples: ('backbone', 'layer1_0', 'downsample_bn', 'mean') is
+  A path holds the keys from the root of the network's parameters or statistics.
+  ('backbone', 'layer1_0', 'downsample_bn', 'mean') is
   'layer1.0.downsample.1.running_mean'; ('layer6', 'conv2_kernel') is
   'layer6.conv2d_list.2.weight'; CorDA's ('semantic', 'conv2_kernel') is
   'heads.S.conv2d_list.2.weight'; a discriminator's ('conv3', 'bias') is
   '6.bias'.
-
-  Args:
-    path: keys from the root of the network's parameters or statistics.
   """
   *modules, leaf = path
   if '_' in leaf:  # Aspp: conv2_kernel.

@@ -42,9 +42,7 @@ SIZES = {
   # For tests: compiles in seconds, learns nothing worth having.
   'resnet_tiny': Size(blocks=(1, 1, 1, 1), planes=(4, 4, 4, 4), stem=8),
   # For CPUs: about 1/100 of resnet101's operations, trained from scratch.
-  'resnet_small': Size(
-    blocks=(1, 2, 2, 2), planes=(16, 32, 64, 64), stem=32, expansion=4
-  ),
+  'resnet_small': Size(blocks=(1, 2, 2, 2), planes=(16, 32, 64, 64), stem=32),
 }
 
 
@@ -65,13 +63,13 @@ class Bottleneck(nn.Module):
   """1x1 (strided), 3x3 (dilated), 1x1, and the shortcut."""
 
   planes: int
-  expansion: int
-  stride: int
-  dilation: int
   project: bool
   conv: Any
   norm: Any
   barriers: bool
+  expansion: int = 4
+  stride: int = 1
+  dilation: int = 1
   stride_at: str = 'conv1'
 
   @nn.compact
@@ -138,15 +136,14 @@ class ResNet(nn.Module):
     if self.remat:
       block = nn.remat(Bottleneck, static_argnums=(2,))
     stages = []
-    for stage, (stride, dilation) in enumerate(
-      ((1, 1), (2, 1), (1, 2), (1, 4))
-    ):
-      for index in range(widths.blocks[stage]):
+    strides, dilations = (1, 2, 1, 1), (1, 1, 2, 4)
+    for stage, blocks in enumerate(widths.blocks):
+      for index in range(blocks):
         x = block(
           planes=widths.planes[stage],
           expansion=widths.expansion,
-          stride=stride if index == 0 else 1,
-          dilation=dilation,
+          stride=strides[stage] if index == 0 else 1,
+          dilation=dilations[stage],
           project=index == 0,
           conv=conv,
           norm=norm,

@@ -53,11 +53,9 @@ class _Stage(nn.Module):
   @nn.compact
   def __call__(self, x: jax.Array) -> jax.Array:
     for block in range(self.blocks):
-      x = nn.relu(
-        self.conv(
-          self.planes, 3, dilation=self.dilation, name=f'conv{block + 1}'
-        )(x)
-      )
+      name = f'conv{block + 1}'
+      x = self.conv(self.planes, 3, dilation=self.dilation, name=name)(x)
+      x = nn.relu(x)
     return x
 
 
@@ -83,14 +81,10 @@ class Vgg(nn.Module):
     conv = functools.partial(layers.Conv, use_bias=True, style=self.style)
     stage = nn.remat(_Stage) if self.remat else _Stage
     x = image
-    for index, planes in enumerate(size.planes):
-      x = stage(
-        planes=planes,
-        blocks=size.blocks[index],
-        dilation=2 if index == 4 else 1,
-        conv=conv,
-        name=f'stage{index + 1}',
-      )(x)
+    stages = zip(size.planes, size.blocks, strict=True)
+    for index, (planes, blocks) in enumerate(stages):
+      dilation = 2 if index == 4 else 1
+      x = stage(planes, blocks, dilation, conv, name=f'stage{index + 1}')(x)
       x = _pool(x, index, size.pooling)
     if size.fully:
       for name in ('fc6', 'fc7'):

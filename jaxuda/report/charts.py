@@ -52,14 +52,10 @@ def pick_color(number: int) -> str:
 def draw_curves(
   curves: Sequence[tuple[int, Sequence[float], Sequence[float]]],
 ) -> str:
-  """Draws one quantity over the steps, a line for each run.
+  """Draws one quantity over the steps: (number, steps, values) of each run.
 
-  Args:
-    curves: for each run (its number, steps, values).
-
-  Returns:
-    The URI of an SVG. The scale is logarithmic where the values are positive
-    and span more than a factor of 20.
+  Returns the URI of an SVG. The scale is logarithmic where the values are
+  positive and span more than a factor of 20.
   """
   with rc_context(_OPTIONS):
     axes = _create_axes(width=4.4, height=2.4)
@@ -79,14 +75,10 @@ def draw_curves(
 
 
 def draw_histogram(differences: Sequence[float], *, number: int) -> str:
-  """Draws the number of images by how much they gain or lose.
+  """Draws how many images gain and lose how many points of mean IoU.
 
-  Args:
-    differences: differences of the images in points of mean IoU.
-    number: number of the run, for its colour.
-
-  Returns:
-    The URI of an SVG; the images that got worse are hatched.
+  Returns the URI of an SVG in the colour of the run with that number; the
+  images that got worse are hatched.
   """
   values = np.asarray(differences, float)
   reach = max(1.0, float(np.abs(values).max(initial=0)))

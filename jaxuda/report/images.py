@@ -26,11 +26,9 @@ def encode_photo(image: np.ndarray) -> str:
 
 
 def encode_labels(label: np.ndarray, colors: np.ndarray) -> str:
-  """Returns a label map as the URI of a PNG.
+  """Returns ids [h, w] as the URI of a PNG in `colors`, uint8 [C, 3].
 
-  Args:
-    label: [h, w] ids; ids of no class become black.
-    colors: uint8 [C, 3].
+  Ids of no class become black.
   """
   ids = np.where((label >= 0) & (label < len(colors)), label, len(colors))
   return _encode_indexed(ids, [*colors, panels.IGNORED])
@@ -39,9 +37,7 @@ def encode_labels(label: np.ndarray, colors: np.ndarray) -> str:
 def encode_errors(prediction: np.ndarray, label: np.ndarray) -> str:
   """Returns what is right (grey) and what is wrong (red) as the URI of a PNG.
 
-  Args:
-    prediction: [h, w] ids.
-    label: [h, w] ids, 255 = ignore: dark grey.
+  Both are ids [h, w]; where the label is 255, ignored, it is dark grey.
   """
   kind = np.where(label == 255, 2, prediction != label)
   return _encode_indexed(kind, _ERRORS)

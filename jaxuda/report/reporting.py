@@ -79,7 +79,7 @@ def collect(
       numbers={run.name: i for i, run in enumerate(runs)},
     )
     if tsne:
-      view['tsne'], missing = draw_features(loaded, limit=limit)
+      view['tsne'], missing = _draw_features(loaded, limit)
       notes += missing
   if not predict:
     notes.append('No checkpoint was read (--nopredict): there are no pictures.')
@@ -105,15 +105,11 @@ def load(
   which: str,
   **folders: str | None,
 ) -> tuple[dict[str, workdir_lib.Run], list[str]]:
-  """Restores the networks; a run whose checkpoint is gone is no error.
+  """Restores networks; a run whose checkpoint is gone is no error.
 
-  Args:
-    runs: the runs whose checkpoints are read.
-    which: 'last' or 'best'.
-    **folders: see `evaluation.set_folders`.
-
-  Returns:
-    (name -> run, one sentence for every run that is missing).
+  `which` is 'last' or 'best', the folders are those of
+  `evaluation.set_folders`. Returns (name -> run, one sentence for every run
+  that is missing).
   """
   loaded, notes = {}, []
   for run in runs:
@@ -129,18 +125,8 @@ def load(
   return loaded, notes
 
 
-def draw_features(
-  runs: Mapping[str, workdir_lib.Run], *, limit: int | None
-) -> tuple[list[dict[str, Any]], list[str]]:
-  """Draws the features of every run, see `depdis.tsne`.
-
-  Args:
-    runs: name -> run.
-    limit: number of images that are read at most; None for 30.
-
-  Returns:
-    (one entry for each run, one sentence for every run without).
-  """
+def _draw_features(runs, limit):
+  """(the t-SNE of each run, a sentence for every run without)."""
   entries, notes = [], []
   count = min(_TSNE_IMAGES, limit or _TSNE_IMAGES)
   for name, run in runs.items():
@@ -172,8 +158,7 @@ def draw_features(
 def render(content: Mapping[str, Any]) -> str:
   """Returns the page as HTML that needs no other file and no network.
 
-  Args:
-    content: what `collect` returned. Every text in it is escaped.
+  `content` is what `collect` returned. Every text in it is escaped.
   """
   environment = jinja2.Environment(
     loader=jinja2.PackageLoader('jaxuda.report'),

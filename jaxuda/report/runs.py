@@ -40,19 +40,6 @@ class RunFiles:
   parameters: int | None
   code: Sequence[str]
 
-  @property
-  def rate(self) -> float | None:
-    """Steps per second, the median over the log; None without one."""
-    rates = [
-      x['steps_per_second'] for x in self.lines if x.get('steps_per_second')
-    ]
-    return statistics.median(rates) if rates else None
-
-  @property
-  def step(self) -> int:
-    """The last step in the log, 0 without one."""
-    return max((x['step'] for x in self.lines), default=0)
-
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Group:
@@ -149,10 +136,8 @@ def differing_fields(
 ) -> list[tuple[str, list[str]]]:
   """Returns (field, its value in every config) of the fields that differ.
 
-  Of a single config these are all fields.
-
-  Args:
-    configs: for each run, dotted name of a field -> its value.
+  Of a single config these are all fields. Configs are flat: dotted name ->
+  value.
   """
   rows = []
   for field in sorted({name for config in configs for name in config}):
@@ -164,7 +149,9 @@ def differing_fields(
 
 def describe_cost(run: RunFiles) -> dict[str, str]:
   """Returns what the training of a run took, and what it ran with."""
-  rate, steps = run.rate, run.step
+  steps = max((x['step'] for x in run.lines), default=0)
+  rates = [x.get('steps_per_second') for x in run.lines]
+  rate = statistics.median([x for x in rates if x] or [0])
   known = {
     'steps': f'{steps:,}' if steps else '',
     'steps per second': f'{rate:.3g}' if rate else '',

@@ -93,11 +93,8 @@ def describe_look(
 ) -> dict[str, Any]:
   """Returns what the predictions give: samples, matrices, negative transfer.
 
-  Args:
-    group: the runs, of which `look` may miss some.
-    look: the predictions.
-    classes: class set of the runs.
-    numbers: name of a run -> its number, for its colour.
+  `look` may miss some of the group's runs. `classes` is their class set;
+  `numbers` has the number of each run by name, for its colour.
   """
   class_set = labels.get_class_set(classes)
   names = list(look.scores)
@@ -112,7 +109,7 @@ def describe_look(
     'checks': [_check(run, look) for run in group.runs if run.name in names],
     'samples': [_describe_sample(s, class_set.colors) for s in look.samples],
     'confusions': {
-      name: describe_confusion(matrix, class_set.names)
+      name: _describe_confusion(matrix, class_set.names)
       for name, matrix in look.confusions.items()
     },
     'transfer': [
@@ -122,19 +119,8 @@ def describe_look(
   }
 
 
-def describe_confusion(
-  matrix: np.ndarray, names: Sequence[str]
-) -> list[dict[str, Any]]:
-  """Returns the rows of a confusion matrix in percent of the true pixels.
-
-  Args:
-    matrix: int64 [C, C], rows are the truth.
-    names: names of the C classes.
-
-  Returns:
-    For each class 'name', 'pixels' and 'shares' in percent, which are None
-    where the class has no pixel.
-  """
+def _describe_confusion(matrix, names):
+  """Rows in percent of the true pixels, None for a class without any."""
   rows = []
   for name, row in zip(names, matrix, strict=True):
     pixels = int(row.sum())

@@ -1,6 +1,6 @@
 """From a paper's table to runs, and from runs to a table.
 
-arguments    the table, the seeds and the flags that are asked for
+arguments    the table and the seeds that are asked for
 plan         the runs that a table needs
 folder       the folder that they lie in, and who works there
 progress     how far a run is

@@ -1,9 +1,7 @@
-"""The arguments of the command: a table, seeds, flags for every run."""
+"""The arguments of the command: a table, and seeds."""
 
-from collections.abc import Sequence
 import os
 import pathlib
-import re
 from typing import Any
 
 from jaxuda import errors
@@ -58,24 +56,3 @@ def parse_seeds(text: str) -> tuple[int, ...]:
     f'--seeds={text}; expected how many (3 for 1, 2, 3), at least 1, or a list'
     ' of different ones (1,5,7; one alone: 5,)'
   )
-
-
-def check_overrides(overrides: Sequence[str]) -> tuple[str, ...]:
-  """Returns flags for every run, as they were given.
-
-  Raises:
-    UserError: one is not '--config.field=value', or is the runner's own.
-  """
-  for override in overrides:
-    if not re.fullmatch(r'--?config\.[\w.]+=.*', override, re.DOTALL):
-      raise errors.UserError(
-        f'{override!r} after --; expected --config.field=value'
-      )
-    if read_field(override) == 'seed':
-      raise errors.UserError(f'{override} after --; expected --seeds')
-  return tuple(overrides)
-
-
-def read_field(override: str) -> str:
-  """Returns 'data.size' of '--config.data.size=3'."""
-  return override.partition('=')[0].lstrip('-').removeprefix('config.')

@@ -103,10 +103,7 @@ def describe(state: progress_lib.State) -> str:
   """Returns '600/1500 steps, 2.66 steps/s', and why it failed."""
   parts = [f'{state.step}/{state.run.steps} steps']
   if state.status == progress_lib.RUNNING and state.rate:
-    rate = state.rate
-    parts.append(
-      f'{rate:.2f} steps/s' if rate >= 0.1 else f'{1 / rate:.1f} s per step'
-    )
+    parts.append(display.format_rate(state.rate, 'steps'))
   if state.reason:
     parts.append(state.reason)
   return ', '.join(parts)

@@ -13,7 +13,6 @@ import ml_collections
 
 from jaxuda import errors
 from jaxuda import methods
-from jaxuda.reproduce import arguments
 from jaxuda.run import config_fields
 from jaxuda.run import own_classes
 from jaxuda.run import workdir as workdir_lib
@@ -135,23 +134,24 @@ def expand(
     classes: class set; '' for the table's.
     seeds: seeds for each of which every row has a run.
     rows: labels of the rows; none for all.
-    overrides: flags for every run, see `arguments.check_overrides`. A run
-      before a row takes those that its config has.
+    overrides: flags for every run, each '--config.field=value' but the seed. A
+      run before a row takes those that its config has.
 
   Raises:
-    UserError: an unknown row or pair, an impossible config, or rows that would
-      not be scored in the same way.
+    UserError: an unknown row or pair, a wrong flag, an impossible config, or
+      rows that would not be scored in the same way.
   """
   pair = pair or table.pairs[0]
   paper_pair = pair if pair in table.pairs else table.pairs[0]
   chosen = _choose_rows(name, table, rows)
+  _check_overrides(overrides)
   expander = _Expander(
     table,
     folder=pathlib.Path(folder),
     workdir=pathlib.Path(workdir),
     pair=pair,
     classes=classes or table.classes,
-    overrides=arguments.check_overrides(overrides),
+    overrides=overrides,
   )
   names = {row.label: {} for row in chosen}
   for seed in seeds:
@@ -181,27 +181,42 @@ def expand(
   )
 
 
-def slug(label: str) -> str:
+def _slug(label):
   """Returns a label as a folder's name: 'Depth_Distribution', '10'."""
   return re.sub(r'[^\w.+-]+', '_', label).strip('_')
 
 
 def _choose_rows(name, table, labels):
-  known = {row.label: row for row in table.rows}
-  by_slug = {slug(label): row for label, row in known.items()}
+  known = [row.label for row in table.rows]
+  by_name = {_slug(x): x for x in known} | {x: x for x in known}
   for label in labels:
-    if label not in known and label not in by_slug:
+    if label not in by_name:
       raise errors.UserError(
         f'unknown row {label!r} of {name}; expected one of {", ".join(known)}'
       )
   # In the table's order: the others are compared with its first row.
-  wanted = {(known.get(x) or by_slug[x]).label for x in labels} or set(known)
+  wanted = [by_name[x] for x in labels] or known
   return [row for row in table.rows if row.label in wanted]
+
+
+def _check_overrides(overrides):
+  for override in overrides:
+    if not re.fullmatch(r'--?config\.[\w.]+=.*', override, re.DOTALL):
+      raise errors.UserError(
+        f'{override!r} after --; expected --config.field=value'
+      )
+    if _read_field(override) == 'seed':
+      raise errors.UserError(f'{override} after --; expected --seeds')
+
+
+def _read_field(override):
+  """Returns 'data.size' of '--config.data.size=3'."""
+  return override.partition('=')[0].lstrip('-').removeprefix('config.')
 
 
 def _merge(overrides):
   """Keeps the last override of each field: tuples given twice would grow."""
-  return list({arguments.read_field(x): x for x in overrides}.values())
+  return list({_read_field(x): x for x in overrides}.values())
 
 
 class _Expander:
@@ -239,7 +254,7 @@ class _Expander:
     tree = workdir_lib.config_to_dict(config)
     identity = json.dumps([row.module, tree], sort_keys=True)
     if identity not in self._names:
-      name = self._names[identity] = f'{slug(row.label)}/seed{seed}'
+      name = self._names[identity] = f'{_slug(row.label)}/seed{seed}'
       workdir = self._workdir / name
       flags = (f'--config={path}', f'--workdir={workdir}', *_merge(given))
       self.runs[name] = Run(
@@ -258,7 +273,7 @@ class _Expander:
     """The run before may be of another method, without some of the fields."""
     config = command.read_config(self._path(row)).to_dict()
     fields = config_fields.flatten(config)
-    known = [x for x in self._overrides if arguments.read_field(x) in fields]
+    known = [x for x in self._overrides if _read_field(x) in fields]
     return self.add(row, seed, known)
 
   def _path(self, row):
@@ -292,7 +307,7 @@ def _check_alike(name, pair, rows, runs):
       ' pair'
     )
   protocols = {
-    row.label: scoring(runs[row.runs[min(row.runs)]].config) for row in rows
+    row.label: _scoring(runs[row.runs[min(row.runs)]].config) for row in rows
   }
   first = rows[0].label
   for label, protocol in protocols.items():
@@ -304,8 +319,8 @@ def _check_alike(name, pair, rows, runs):
         )
 
 
-def scoring(config: ml_collections.ConfigDict) -> dict[str, Any]:
-  """Returns what in a config decides how its run is scored."""
+def _scoring(config):
+  """What in a config decides how its run is scored."""
   target = config.data.target
   labels = target.get('eval_labels', 'native')
   return {

@@ -1,7 +1,6 @@
 """How far runs are, read from their folders while other processes write."""
 
 import dataclasses
-import json
 import os
 import pathlib
 from typing import Any
@@ -61,43 +60,23 @@ def read(run: plan_lib.Run) -> tuple[int, float | None]:
   """
   step, rate = 0, None
   for part in run.parts:
-    logged = _read_line(part.workdir / 'metrics.jsonl')
+    lines = workdir_lib.read_lines(part.workdir / 'metrics.jsonl')
+    logged = next((x for x in lines[::-1] if x['kind'] == 'train'), {})
     step += min(logged.get('step', 0), part.steps)
     rate = logged.get('steps_per_second', rate)
   return step, rate
 
 
-def read_tail(path: pathlib.Path, *, start: int = 0, lines: int = 8) -> str:
-  """Returns the last lines of a log that are not empty.
+def read_tail(path: pathlib.Path, *, start: int) -> list[str]:
+  """Returns the last lines of a log from a byte on, at most eight.
 
-  Args:
-    path: the log.
-    start: byte before which nothing is of interest.
-    lines: number of lines, at most.
+  Empty ones are left out; there are none of a log that cannot be read.
   """
-  text = _read_end(path, start=start)
-  return '\n'.join(
-    [x.rstrip() for x in text.splitlines() if x.strip()][-lines:]
-  )
-
-
-def _read_line(path):
-  """The last whole line about a training step; {} if there is none."""
-  for line in reversed(_read_end(path).split('\n')[:-1]):
-    try:
-      entry = json.loads(line)
-    except ValueError:
-      continue
-    if entry.get('kind') == 'train':
-      return entry
-  return {}
-
-
-def _read_end(path, *, start=0):
   try:
     with path.open('rb') as f:
       end = f.seek(0, os.SEEK_END)
       f.seek(max(start, end - _TAIL))
-      return f.read().decode(errors='replace')
+      lines = f.read().decode(errors='replace').splitlines()
   except OSError:
-    return ''
+    return []
+  return [x.rstrip() for x in lines if x.strip()][-8:]

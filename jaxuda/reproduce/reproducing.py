@@ -76,13 +76,10 @@ def print_list(
   pair: str = '',
   seeds: Sequence[int] = (1,),
 ) -> None:
-  """Prints the tables and what each needs.
+  """Prints the tables, name -> table, and what each needs.
 
-  Args:
-    tables: name -> table.
-    folder: folder of the configs.
-    pair: domain pair; '' for each paper's own.
-    seeds: seeds for which runs and steps are counted.
+  The folder is that of the configs, the pair '' for each paper's own; runs and
+  steps are counted for these seeds.
   """
   for name, table in tables.items():
     print(f'{", ".join((name, *table.other_names))}\n  {table.paper}')

@@ -230,12 +230,7 @@ def write(results: Results, folder: pathlib.Path) -> None:
 
 
 def print_results(results: Results, stream: TextIO | None = None) -> None:
-  """Prints the table with its notes.
-
-  Args:
-    results: the table.
-    stream: where to print; stdout if None.
-  """
+  """Prints the table with its notes, on stdout if `stream` is None."""
   title, *notes = make_notes(results)
   header, *lines = make_lines(results)
   display.print_table(title, header, lines, stream=stream, width=_WIDTH)
@@ -255,20 +250,17 @@ def _markdown(results):
 def _csv(results):
   """A line for each row and figure, with everything that belongs to it."""
   plan, figures = results.plan, {row.name: row for row in results.figures}
-  lines = []
+  lines, unknown = [], tables.average([])
   for row in plan.rows:
     label, protocol = row.label, dict(results.protocols[row.label])
     if 'label_resolution' in protocol:
       size = tables.format_size(protocol['label_resolution'])
       protocol['label_resolution'] = size
     for name in dict.fromkeys((*figures, *row.paper)):
-      figure = figures.get(name)
-      mean, difference = (
-        means.get(label, tables.average([]))
-        for means in (
-          (figure.means, figure.differences) if figure else ({}, {})
-        )
-      )
+      figure, mean, difference = figures.get(name), unknown, unknown
+      if figure:
+        mean = figure.means[label]
+        difference = figure.differences.get(label, unknown)
       lines.append(
         {
           'table': plan.table,

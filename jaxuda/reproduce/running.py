@@ -160,8 +160,7 @@ class Runner:
     if state.began is not None:
       log = self._folder.log(name)
       tail = progress_lib.read_tail(log, start=state.log_start)
-      lines = ''.join(f'\n  | {line}' for line in tail.splitlines())
-      text += f'; the end of {log}:{lines}'
+      text += '\n  | '.join([f'; the end of {log}:', *tail])
     self._overview.message(text)
 
   def _tell_all(self):

@@ -13,6 +13,7 @@ events.*        TensorBoard
 from collections.abc import Callable, Iterable, Mapping
 import contextlib
 import dataclasses
+import hashlib
 import json
 import math
 import os
@@ -78,6 +79,12 @@ def jsonable(tree: Any) -> Any:
   return tree
 
 
+def digest(tree: Any) -> str:
+  """Returns 16 hexadecimal digits that tell trees of JSON types apart."""
+  text = json.dumps(tree, sort_keys=True)
+  return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
 def config_to_dict(config: ml_collections.ConfigDict) -> dict[str, Any]:
   """Returns a config in JSON types."""
   return jsonable(config.to_dict())
@@ -117,20 +124,21 @@ def read_scores(workdir: str | os.PathLike) -> dict[str, Any]:
   return json.loads(path.read_text()) if path.is_file() else {}
 
 
-def example_batch(
-  config: ml_collections.ConfigDict, needs: Mapping[str, tuple[str, ...]]
-) -> dict[str, dict[str, np.ndarray]]:
-  """Returns a training batch of zeros with one example per domain.
+def init_args(
+  config: ml_collections.ConfigDict, method: Any
+) -> tuple[jax.Array, dict[str, dict[str, np.ndarray]]]:
+  """Returns what `method.init` is called with in this run.
 
   Args:
     config: the whole config.
-    needs: `method.needs`.
+    method: the method, whose `needs` are the arrays of a batch.
 
   Returns:
-    The batch that the pipeline would give, but for its first axis.
+    A key, and the training batch that the pipeline would give, but of zeros and
+    with one example per domain.
   """
   batch = {}
-  for domain, names in needs.items():
+  for domain, names in method.needs.items():
     options = config.data[domain]
     crop = tuple(options.get('crop', (0, 0)))
     size = crop if all(crop) else options.size
@@ -140,14 +148,7 @@ def example_batch(
     for name in names:
       channels, dtype = _PIXELS[name]
       batch[domain][name] = np.zeros((1, *size, *channels), dtype)
-  return batch
-
-
-def init_args(
-  config: ml_collections.ConfigDict, method: Any
-) -> tuple[jax.Array, Any]:
-  """Returns what `method.init` is called with in this run."""
-  return rng.for_init(config.seed), example_batch(config, method.needs)
+  return rng.for_init(config.seed), batch
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

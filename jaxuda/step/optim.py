@@ -65,12 +65,8 @@ class Options:
     for field in ('betas', 'disc_betas'):
       object.__setattr__(self, field, tuple(getattr(self, field)))
     errors.check_choices(self, group='optim')
-    if self.warmup_steps < 0:
-      raise errors.UserError(
-        f'optim.warmup_steps={self.warmup_steps}; expected 0 or more'
-      )
-    if not 0 <= self.hold <= 1:
-      raise errors.UserError(f'optim.hold={self.hold}; expected 0 to 1')
+    ranges = {'warmup_steps': (0, None), 'hold': (0, 1)}
+    errors.check_ranges(self, ranges, group='optim')
 
 
 def poly_schedule(

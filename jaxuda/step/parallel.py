@@ -48,8 +48,7 @@ def local(tree: Any) -> Any:
 def largest(value: int) -> jax.Array:
   """Returns the largest value of all processes, which all must ask for.
 
-  Returns:
-    A scalar int32 that is still being computed.
+  It is a scalar int32 that is still being computed.
   """
   mine = np.full(jax.local_device_count(), value, np.int32)
   everyone = jax.make_array_from_process_local_data(_split(), mine)
@@ -109,13 +108,9 @@ def _map_over_processes(fn):
 
 
 def first_share(batch: Any) -> Any:
-  """Returns the first local device's share of a sharded batch.
+  """Returns the first local device's share of a batch from `prefetch`.
 
-  Args:
-    batch: a tree of arrays [local devices, B, ...], as `prefetch` gives.
-
-  Returns:
-    The same tree with NumPy arrays [B, ...].
+  [local devices, B, ...] become NumPy arrays [B, ...].
   """
   return jax.tree.map(lambda x: np.asarray(x.addressable_data(0))[0], batch)
 
@@ -123,13 +118,10 @@ def first_share(batch: Any) -> Any:
 def run_alone(
   fn: Callable[..., Any], state: Any, batch: Any, key: jax.Array
 ) -> Any:
-  """Runs a function of a step's arguments as if there were one device.
+  """Runs fn(state, batch, key) as if there were one device.
 
-  Args:
-    fn: (state, batch, key) -> anything; it may use the mapped axis.
-    state: the whole state.
-    batch: one device's share, arrays [B, ...].
-    key: the root key of the run.
+  The function may use the mapped axis. The state is whole, the batch one
+  device's share, arrays [B, ...], and the key the root key of the run.
   """
   batch = jax.tree.map(lambda x: x[None], batch)
   mapped = jax.vmap(fn, in_axes=(None, 0, None), axis_name=AXIS)
@@ -161,13 +153,7 @@ def check_batch_size(batch_size: int) -> None:
 
 
 def shard(batch: Any) -> Any:
-  """Splits the leading axis of every array over the local devices.
-
-  Args:
-    batch: a tree of arrays [B, ...].
-
-  Returns:
-    The same tree with arrays [local devices, B / local devices, ...].
+  """Splits arrays [B, ...] into [local devices, B / local devices, ...].
 
   Raises:
     UserError: B does not divide.
@@ -188,13 +174,9 @@ def shard(batch: Any) -> Any:
 def prefetch(batches: Iterator[Any], *, size: int = 2) -> Iterator[Any]:
   """Shards batches and copies `size` of them to the devices ahead of use.
 
-  Args:
-    batches: this process's rows of every batch.
-    size: how many wait on the devices.
-
-  Yields:
-    Trees of arrays [devices, B / devices, ...] over all processes; of each,
-    this process holds its own devices' shares.
+  The batches hold this process's rows. Those that are yielded are arrays
+  [devices, B / devices, ...] over all processes, of which each process holds
+  its own devices' shares.
   """
   sharding = _split()
   queue = collections.deque()
@@ -212,14 +194,10 @@ def prefetch(batches: Iterator[Any], *, size: int = 2) -> Iterator[Any]:
 
 
 def spread(arrays: Any) -> Any:
-  """Lays rows over this process's devices, if they divide.
+  """Lays the rows of arrays [B, ...] over this process's devices.
 
-  Args:
-    arrays: a tree of arrays [B, ...].
-
-  Returns:
-    The same tree, each device with its share of the rows; as it was if B does
-    not divide over the devices.
+  Each device has its share of them; if B does not divide over the devices, the
+  tree is returned as it was.
   """
   if len(jax.tree.leaves(arrays)[0]) % jax.local_device_count():
     return arrays

@@ -20,12 +20,10 @@ def stream(key: jax.Array, name: str) -> jax.Array:
 
 
 def for_step(key: jax.Array, step: jax.Array, index: jax.Array) -> jax.Array:
-  """Returns the key of one step on one device.
+  """Returns the key of a step on a device, from the root key of the run.
 
-  Args:
-    key: the root key of the run.
-    step: scalar int32, the number of steps already taken.
-    index: scalar int32, index of the device on the mapped axis.
+  `step` is the number of steps already taken, `index` that of the device on
+  the mapped axis; both scalar int32.
   """
   return jax.random.fold_in(jax.random.fold_in(key, step), index)
 

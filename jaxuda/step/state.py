@@ -51,11 +51,9 @@ class TrainState(flax.struct.PyTreeNode):
 
 
 def create_net(variables: Any, tx: optax.GradientTransformation | None) -> Net:
-  """Returns a network with a fresh optimizer state.
+  """Returns what `module.init` gave as a network with a fresh optimizer state.
 
-  Args:
-    variables: what `module.init` returned.
-    tx: optimizer; None for a network that is never updated.
+  `tx` is None for a network that is never updated.
   """
   params = variables['params']
   return Net(
@@ -99,15 +97,9 @@ def minimize(
   loss: Callable[[Any], tuple[jax.Array, Any]],
   tx: optax.GradientTransformation,
 ) -> tuple[Net, Any]:
-  """Takes one optimizer step down a loss of the network's parameters.
+  """Takes one optimizer step down a loss, parameters -> (scalar, anything).
 
-  Args:
-    net: the network before the step.
-    loss: parameters -> (scalar, anything).
-    tx: the optimizer.
-
-  Returns:
-    The network after the step, and the anything.
+  Returns the network after the step, and the anything.
   """
   grads, aux = jax.grad(loss, has_aux=True)(net.params)
   return update(net, grads, tx), aux
@@ -118,11 +110,8 @@ def ema_decay(step: jax.Array, *, limit: float) -> jax.Array:
 
   The first step's is 0: the teacher becomes a copy of the student, and for the
   next ones it is the plain mean of all students so far (Tarvainen and Valpola,
-  2017, as DACS runs it).
-
-  Args:
-    step: scalar int, the number of steps taken before this one.
-    limit: the decay in the long run.
+  2017, as DACS runs it). `step`, a scalar int, counts the steps before this
+  one; `limit` is the decay in the long run.
   """
   step = jnp.asarray(step, jnp.result_type(float))
   return jnp.minimum(1 - 1 / (step + 1), limit)

@@ -162,9 +162,7 @@ def _is_open(s: float, gaps: list[tuple[float, float]]) -> bool:
   return not any(start - 1 < s < stop + 1 for start, stop in gaps)
 
 
-def _add_furniture(
-  site: sites.Site, side: int, gaps: list[tuple[float, float]]
-) -> None:
+def _add_furniture(site, side, gaps) -> None:
   """Adds poles, lights, signs and clutter along a kerb."""
   rng = site.rng
   s = rng.uniform(5, 9)
@@ -184,9 +182,7 @@ def _add_furniture(
     s += rng.uniform(*site.style.furniture)
 
 
-def _add_trees(
-  site: sites.Site, side: int, gaps: list[tuple[float, float]]
-) -> None:
+def _add_trees(site, side, gaps) -> None:
   """Adds a row of trees along a kerb, or none."""
   rng = site.rng
   if rng.random() >= 0.55:

@@ -13,6 +13,8 @@ from jaxuda.streets.domains import palette
 class Look:
   """The light of a scene and the habits of its camera.
 
+  By default no clouds, no cast shadows, and a camera that leaves no mark.
+
   Attributes:
     sun: [3] direction to the sun in the world, of length 1.
     sunlight: [3] colour and strength of the sunlight.
@@ -37,32 +39,28 @@ class Look:
   sun: np.ndarray
   sunlight: np.ndarray
   skylight: np.ndarray
-  softness: float
-  darkness: float
+  softness: float = 0.0
+  darkness: float = 0.0
   zenith: np.ndarray
   horizon: np.ndarray
-  clouds: float
+  clouds: float = 0.0
   haze: float
   haze_color: np.ndarray
   gain: np.ndarray
-  gamma: float
+  gamma: float = 1.0
   lift: np.ndarray
-  saturation: float
-  vignette: float
-  blur: float
-  noise: float
-  quality: int
+  saturation: float = 1.0
+  vignette: float = 0.0
+  blur: float = 0.0
+  noise: float = 0.0
+  quality: int = 0
 
 
-# A table of weather without these has no clouds, cast shadows or milk in the
-# sky, and a camera that leaves no mark.
+# Where a table of weather does not say otherwise.
 _NEUTRAL = {
-  **dict.fromkeys(('softness', 'darkness', 'clouds', 'milk', 'milky'), 0.0),
+  **dict.fromkeys(('milk', 'milky', 'horizon_share', 'lift'), 0.0),
   **dict.fromkeys(('horizon_light', 'haze_light', 'exposure'), 1.0),
-  **dict.fromkeys(('red', 'green', 'blue', 'gamma', 'saturation'), 1.0),
-  **dict.fromkeys(('lift', 'vignette', 'blur', 'noise'), 0.0),
-  'horizon_share': 0.0,
-  'quality': 0,
+  **dict.fromkeys(('red', 'green', 'blue'), 1.0),
 }
 # What white milk would make of the blue of the sky.
 _MILK = np.array([0.82, 0.88, 0.96])
@@ -107,8 +105,8 @@ def sample(rng: np.random.Generator, style: palette.Style) -> Look:
     'gain': balance * drawn['exposure'],
     'lift': drawn['lift'] * np.array([0.9, 1.0, 1.05]),
   }
-  fields = [field.name for field in dataclasses.fields(Look)]
-  return Look(**{k: made[k] if k in made else drawn[k] for k in fields})
+  fields = {field.name for field in dataclasses.fields(Look)}
+  return Look(**{k: v for k, v in drawn.items() if k in fields} | made)
 
 
 def paint_sky(look: Look, directions: list[np.ndarray]) -> np.ndarray:

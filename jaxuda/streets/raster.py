@@ -220,9 +220,7 @@ def _find_spans(polygons: Polygons, height: int, width: int):
   return boxes, *(x.astype(np.float32)[:, None] for x in (start, stop, near))
 
 
-def _find_warps(
-  polygons: Polygons, sprite: np.ndarray, uv: np.ndarray, perspective: bool
-) -> dict[int, tuple[np.ndarray, np.ndarray]]:
+def _find_warps(polygons, sprite, uv, perspective):
   """Cut-out and homography from the sample grid to it, by polygon."""
   atlas, warps = sprites.atlas(), {}
   for k in np.flatnonzero(sprite >= 0).tolist():

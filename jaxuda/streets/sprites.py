@@ -131,9 +131,7 @@ def _draw(size: tuple[int, int], *strokes: tuple) -> np.ndarray:
   return picture
 
 
-def _person(
-  stride: int, swing: int, *, skirt: bool = False, bag: bool = False
-) -> np.ndarray:
+def _person(stride, swing, *, skirt=False, bag=False) -> np.ndarray:
   """A standing or walking person."""
   strokes = []
   for side in (-1, 1):
@@ -194,7 +192,8 @@ def _light(lit: int) -> np.ndarray:
 
 
 @functools.cache
-def _kinds() -> dict[str, list[np.ndarray]]:
+def _named() -> dict[str, np.ndarray]:
+  """All cut-outs by name; those that `choose` draws from are numbered."""
   people = [
     _person(5, 0),
     _person(13, 3),
@@ -204,19 +203,13 @@ def _kinds() -> dict[str, list[np.ndarray]]:
     _person(4, 2, skirt=True, bag=True),
   ]
   return {
-    'person': people,
-    'crown': [_crown(seed, ragged=True) for seed in range(6)],
-    'round_crown': [_crown(50 + seed, ragged=False) for seed in range(3)],
-    'light': [_light(lit) for lit in range(3)],
+    **{f'person{k}': person for k, person in enumerate(people)},
+    **{f'crown{k}': _crown(k, ragged=True) for k in range(6)},
+    **{f'round_crown{k}': _crown(50 + k, ragged=False) for k in range(3)},
+    **{f'light{k}': _light(k) for k in range(3)},
+    **{name: _draw(*drawing) for name, drawing in _DRAWINGS.items()},
+    'hedge': _hedge(7),
   }
-
-
-@functools.cache
-def _named() -> dict[str, np.ndarray]:
-  kinds = _kinds().items()
-  images = {f'{kind}{k}': p for kind, ps in kinds for k, p in enumerate(ps)}
-  images |= {name: _draw(*drawing) for name, drawing in _DRAWINGS.items()}
-  return images | {'hedge': _hedge(7)}
 
 
 @functools.cache
@@ -233,4 +226,5 @@ def find(name: str) -> int:
 
 def choose(rng: np.random.Generator, kind: str) -> int:
   """Draws the index of a cut-out of a kind: person, crown, round_crown."""
-  return find(f'{kind}{rng.integers(len(_kinds()[kind]))}')
+  kinds = [name.rstrip('0123456789') for name in _named()]
+  return find(f'{kind}{rng.integers(kinds.count(kind))}')

@@ -51,16 +51,13 @@ def _add_wheels(out, frame, half, axles, *, radius, label):
 
 def _add_lamps(out, frame, half, end, *, rear, front, size, label):
   """Adds red lamps at the height `rear`, and white ones at `front`."""
+  wide, high = size
   for z, y, color in ((-end, rear, _RED), (end, front, _WHITE)):
+    lamp = _paint(label, color, shadow=False)
+    upright = (y - high / 2, y + high / 2)
     for side in (-1, 1):
-      x = side * (half - size[0])
-      out.panel(
-        frame,
-        (x - size[0] / 2, x + size[0] / 2),
-        (y - size[1] / 2, y + size[1] / 2),
-        _paint(label, color, shadow=False),
-        z=z,
-      )
+      x = side * (half - wide)
+      out.panel(frame, (x - wide / 2, x + wide / 2), upright, lamp, z=z)
 
 
 def add_car(site: sites.Site, frame: mesh.Frame) -> None:

@@ -137,7 +137,12 @@ def run(
       task = open_task(workdir, step)
       batches = parallel.prefetch(task.batches)
     config, first = task.config, cluster.is_first()
-    progress = stack.enter_context(_progress(config.stop_step, step))
+    # Only the first process shows it.
+    stream = None if first else stack.enter_context(open(os.devnull, 'w'))
+    progress = display.Progress(
+      'train', total=config.stop_step, start=step, stream=stream
+    )
+    stack.enter_context(progress)
     state = _create_or_restore(task, checkpoints, step, progress)
     _describe(state, workdir, progress)
     record = stack.enter_context(recorder.Recorder(workdir, write=first))
@@ -217,10 +222,8 @@ def _draw(task, step, state, batch, record, progress):
 
 def _rank(scores, result, value):
   """Returns the scores with a new result, which wins over an equal best."""
-  best = scores.get('best')
-  if best is None or value(result) >= value(best):
-    best = result
-  return {'last': result, 'best': best}
+  known = [scores['best']] if scores else []
+  return {'last': result, 'best': max(result, *known, key=value)}
 
 
 def _keep_scores(workdir, scores, checkpoints):
@@ -292,21 +295,6 @@ def _claim(workdir, config, checkpoints):
     if not scores:
       (workdir / 'scores.json').unlink(missing_ok=True)
   return step, scores
-
-
-@contextlib.contextmanager
-def _progress(total, start):
-  """A progress line, which only the first process shows."""
-  with (
-    open(os.devnull, 'w') as nowhere,
-    display.Progress(
-      'train',
-      total=total,
-      start=start,
-      stream=None if cluster.is_first() else nowhere,
-    ) as progress,
-  ):
-    yield progress
 
 
 def _create_or_restore(task, checkpoints, step, progress):

@@ -20,11 +20,9 @@ class Recorder:
   """Writes the numbers and pictures of one run; a context manager."""
 
   def __init__(self, workdir: str | os.PathLike, *, write: bool = True):
-    """Opens no file before the context is entered.
+    """Opens no file before the context is entered, and none without `write`.
 
-    Args:
-      workdir: the run's folder.
-      write: False to write nothing, as in all processes but the first.
+    Only the first process writes.
     """
     self._workdir = pathlib.Path(workdir)
     self._write = write
@@ -47,10 +45,7 @@ class Recorder:
   ) -> None:
     """Writes one line and the same numbers to TensorBoard.
 
-    Args:
-      step: steps taken.
-      kind: 'train' or 'eval'.
-      values: numbers by name.
+    The kind is 'train' or 'eval'.
     """
     if not self._write:
       return
@@ -61,13 +56,7 @@ class Recorder:
     self._events.write_scalars(step, scalars)
 
   def write_picture(self, step: int, name: str, picture: np.ndarray) -> None:
-    """Writes pictures/NAME_STEP.png and the same to TensorBoard.
-
-    Args:
-      step: steps taken.
-      name: name of what is shown, such as 'target'.
-      picture: uint8 [H, W, 3] RGB.
-    """
+    """Writes uint8 [H, W, 3] RGB to pictures/NAME_STEP.png and TensorBoard."""
     if not self._write:
       return
     path = self._workdir / 'pictures' / f'{name}_{step:07d}.png'

@@ -27,18 +27,11 @@ _PICTURES = 3
 
 
 def train(config: ml_collections.ConfigDict, workdir: str | os.PathLike) -> Any:
-  """Trains a method, see `loop.run`.
+  """Trains a method: returns and raises what `loop.run` does.
 
   Args:
     config: see `configs/common.py`.
     workdir: the run's folder.
-
-  Returns:
-    The state after the last step taken.
-
-  Raises:
-    UserError: a mistake in the config, or a folder that holds another run.
-    window.NonFiniteError: a loss or a parameter became NaN or infinite.
   """
   check_config(config)
   config = own_classes.count(config)

@@ -81,15 +81,11 @@ def _load_weights(state, path, options, report):
 
 
 def load_network(state: Any, workdir: str, *, which: str = 'last') -> Any:
-  """Puts the task network of another run into a fresh state.
+  """Puts the task network of another run into a state before its first step.
 
   Parameters and running statistics are taken, and copied to a teacher; step,
-  optimizers and everything else stay as they are.
-
-  Args:
-    state: a training state before the first step.
-    workdir: the other run's folder.
-    which: the other run's checkpoint: 'last', 'best' or a step.
+  optimizers and everything else stay as they are. `which` is the other run's
+  checkpoint: 'last', 'best' or a step.
 
   Raises:
     UserError: there is no such run or checkpoint, or it has another network.
@@ -105,12 +101,10 @@ def load_network(state: Any, workdir: str, *, which: str = 'last') -> Any:
 def load_generator(
   state: Any, workdir: str | None, *, which: str = 'last'
 ) -> Any:
-  """Puts the generator of a CycleGAN run into a fresh state.
+  """Puts the generator of a CycleGAN run into a state before its first step.
 
-  Args:
-    state: a training state before the first step, with a frozen generator.
-    workdir: the CycleGAN run's folder.
-    which: the CycleGAN run's checkpoint: 'last' or a step.
+  The state has a frozen generator. `which` is the CycleGAN run's checkpoint:
+  'last' or a step.
 
   Raises:
     UserError: there is no such run or checkpoint, or its generator differs.

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 import contextlib
-import hashlib
 import json
 import os
 from typing import Any
@@ -22,17 +21,6 @@ _DESCRIPTION = 'translation.json'
 # The labels of most sources tell these classes apart, whichever the run has.
 _FINEST = 'cityscapes19'
 _CENTIMETRES = {'code': 'metres', 'unit': 0.01, 'missing': [0]}
-
-
-def encode_depth(metres: np.ndarray, valid: np.ndarray) -> np.ndarray:
-  """Returns depth in centimetres, uint16 [H, W]: 1..65535, and 0 for none.
-
-  Args:
-    metres: depth [H, W] in metres.
-    valid: bool [H, W], where there is depth.
-  """
-  raw = np.clip(np.round(100 * np.float64(metres)), 1, 65535)
-  return np.where(valid, raw, 0).astype(np.uint16)
 
 
 def write_set(run: workdir_lib.Run, out: str | os.PathLike[str]) -> int:
@@ -91,12 +79,11 @@ def _read_source(config: Any) -> tuple[str, int, Iterator[Any]]:
 
 def _describe(run):
   """Returns what identifies the transform network, in JSON types."""
-  text = json.dumps(workdir_lib.config_to_dict(run.config), sort_keys=True)
   return {
     'made_by': 'jaxuda.translate',
     'method': run.config.name,
     'source': run.config.data.source.dataset,
-    'config': hashlib.sha256(text.encode()).hexdigest()[:16],
+    'config': workdir_lib.digest(workdir_lib.config_to_dict(run.config)),
     'checkpoint_step': run.step,
   }
 
@@ -126,10 +113,10 @@ def _write(out, name, example):
   label = np.asarray(example['label']).astype(np.uint8)
   panels.write_png(out / 'labels' / 'train' / f'{name}.png', label)
   if 'depth' in example:
-    formats.write_png16(
-      out / 'depth' / 'train' / f'{name}.png',
-      encode_depth(example['depth'], example['depth_valid']),
-    )
+    # What is beyond 655.34 m, such as the sky, is the farthest, not unknown.
+    raw = formats.encode_metres(example['depth'])
+    raw[~example['depth_valid']] = 0
+    formats.write_png16(out / 'depth' / 'train' / f'{name}.png', raw)
 
 
 def _translate(run, example, table):

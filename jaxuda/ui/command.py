@@ -103,11 +103,8 @@ def define_config(
 ) -> flags.FlagHolder:
   """Defines --config, and with it --config.field=value for every field.
 
-  Once `run` has parsed the flags, the value is the config, locked.
-
-  Args:
-    text: what --help says.
-    default: the name of a config if none is given.
+  Once `run` has parsed the flags, the value is the config, locked. `text` is
+  what --help says, `default` the name of a config if none is given.
   """
   return flags.DEFINE_string('config', default, text)
 
@@ -133,9 +130,8 @@ def read_config(
 ) -> ml_collections.ConfigDict:
   """Returns the config that a command would have: complete, and locked.
 
-  Args:
-    name: what `--config` takes.
-    overrides: '--config.field=value'; the last one of a field counts.
+  `name` is what --config takes; overrides are '--config.field=value', of which
+  the last one of a field counts.
 
   Raises:
     UserError: an unknown file, argument or field, or a value of another type.

@@ -79,12 +79,6 @@ def read(name: str) -> ml_collections.ConfigDict:
     config = module.get_config(*arguments)
   except ValueError as e:
     raise errors.UserError(str(e)) from e
-  _complete(config)
-  return config
-
-
-def _complete(config):
-  """Adds the defaults that a config does not name."""
   # It loads JAX, which some commands never need.
   from jaxuda import methods
 
@@ -93,6 +87,7 @@ def _complete(config):
       whole = ml_collections.ConfigDict(fields)
       whole.update(config.get(group, {}))
       config[group] = whole
+  return config
 
 
 def _list(folder):

@@ -31,6 +31,13 @@ def format_time(seconds: float) -> str:
   return f'{hours} h {minutes:02d} min'
 
 
+def format_rate(rate: float, unit: str) -> str:
+  """Returns '2.66 steps/s', or '20.0 s per step' of slow 'steps'."""
+  if rate >= 0.1:
+    return f'{rate:.2f} {unit}/s'
+  return f'{1 / rate:.1f} s per {unit[:-1]}'
+
+
 def format_values(values: Mapping[str, float | None]) -> str:
   """Returns 'loss_seg 1.234, lr 2.5e-04': four significant digits."""
   return ', '.join(
@@ -55,7 +62,6 @@ class Progress:
     start: int = 0,
     unit: str = 'steps',
     stream: TextIO | None = None,
-    interval: float | None = None,
     parent: 'Progress | None' = None,
     clock: Callable[[], float] = time.monotonic,
   ):
@@ -67,8 +73,6 @@ class Progress:
       start: units that an earlier process did; they do not count for the rate.
       unit: what is counted, in the plural.
       stream: where to write, stderr if None.
-      interval: seconds between lines; None for 0.5 on a terminal, where the
-        line is redrawn, and 10 elsewhere.
       parent: the loop inside which this one runs, now and then; its rate does
         not count the time spent here.
       clock: returns seconds; another one is for tests.
@@ -78,9 +82,8 @@ class Progress:
     self._stream = stream or (parent._stream if parent else sys.stderr)
     self._parent = parent
     self._live = self._stream.isatty()
-    if interval is None:
-      interval = 0.5 if self._live else 10.0
-    self._interval = interval
+    # Seconds between lines; on a terminal one line is redrawn.
+    self._interval = 0.5 if self._live else 10.0
     self._marks = collections.deque([(clock(), start)])
     self._started, self._shown = False, float('-inf')
     self._values = {}
@@ -140,9 +143,8 @@ class Progress:
   ) -> None:
     """Sets how much is done, and what to show beside it until told otherwise.
 
-    Args:
-      done: units done, counted from 0 and not from `start`.
-      values: current numbers by name.
+    `done` counts from 0 and not from `start`; the values are current numbers by
+    name.
     """
     now = self._clock()
     if not self._started:
@@ -169,11 +171,7 @@ class Progress:
     parts = [f'{self.done}/{self.total} {self._unit}']
     rate = self.rate()
     if rate:
-      parts.append(
-        f'{rate:.2f} {self._unit}/s'
-        if rate >= 0.1
-        else f'{1 / rate:.1f} s per {self._unit[:-1]}'
-      )
+      parts.append(format_rate(rate, self._unit))
       parts.append(f'{format_time((self.total - self.done) / rate)} left')
     if self._values:
       parts.append(format_values(self._values))

@@ -79,7 +79,7 @@ def test_read_scores(tmp_path):
   assert workdir_lib.read_scores(tmp_path) == {'last': {}}
 
 
-def test_example_batch_has_the_shapes_of_a_batch():
+def test_the_example_has_the_shapes_of_a_batch():
   config = ml_collections.ConfigDict(
     {
       'data': {
@@ -88,8 +88,7 @@ def test_example_batch_has_the_shapes_of_a_batch():
       }
     }
   )
-  needs = {'source': ('image', 'label', 'depth'), 'target': ('image',)}
-  batch = workdir_lib.example_batch(config, needs)
+  _, batch = workdir_lib.init_args(config, tiny.Method())
   assert jax.tree.map(lambda x: (x.shape, str(x.dtype)), batch) == {
     'source': {
       'image': ((1, 16, 24, 3), 'uint8'),

@@ -1,6 +1,7 @@
 import dataclasses
 import json
 
+import cv2
 import jax
 import jax.numpy as jnp
 import ml_collections
@@ -113,10 +114,15 @@ def test_what_is_written_can_be_trained_on(tmp_path, run, monkeypatch):
     )
 
 
-def test_depth_in_centimetres():
-  metres = np.array([[0.0, 1.234, 655.35, 9000.0, 5.0]])
-  valid = np.array([[True, True, True, True, False]])
-  raw = translating.encode_depth(metres, valid)
+def test_depth_in_centimetres(tmp_path):
+  example = {
+    'label': np.zeros((1, 5), np.int32),
+    'depth': np.array([[0.0, 1.234, 655.35, 9000.0, 5.0]]),
+    'depth_valid': np.array([[True, True, True, True, False]]),
+  }
+  translating._write(tmp_path, 'a', example)
+  file = tmp_path / 'depth' / 'train' / 'a.png'
+  raw = cv2.imread(str(file), cv2.IMREAD_UNCHANGED)
   np.testing.assert_array_equal(raw, [[1, 123, 65535, 65535, 0]])
   assert raw.dtype == np.uint16
 

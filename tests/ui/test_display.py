@@ -84,7 +84,7 @@ def test_slow_units_are_shown_as_seconds_per_unit():
 def test_plain_lines_come_now_and_then_and_at_the_end():
   clock, stream = Clock(), io.StringIO()
   with display.Progress(
-    'train', total=100, stream=stream, interval=10, clock=clock
+    'train', total=100, stream=stream, clock=clock
   ) as progress:
     for step in range(1, 101):
       clock.now += 0.25

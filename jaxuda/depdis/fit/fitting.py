@@ -13,7 +13,6 @@ everything else is a choice, and recorded in the file.
 import dataclasses
 import hashlib
 import itertools
-import json
 import os
 import pathlib
 import sys
@@ -35,6 +34,7 @@ from jaxuda.depdis.fit import picture
 from jaxuda.depdis.fit import sampling
 from jaxuda.methods.parts import mixtures as mixtures_lib
 from jaxuda.models import resnet
+from jaxuda.run import workdir as workdir_lib
 from jaxuda.ui import display
 from jaxuda.ui import files
 from jaxuda.ui import panels
@@ -124,9 +124,9 @@ def find_or_fit(config: ml_collections.ConfigDict) -> pathlib.Path:
     fields=_NEEDS['source'],
   )
   depends = _describe(config, options, source)
-  digest = hashlib.sha256(json.dumps(depends, sort_keys=True).encode())
   folder = options.folder or os.path.join(source.root, 'depdis_mixtures')
-  path = pathlib.Path(folder).expanduser() / f'{digest.hexdigest()[:16]}.npz'
+  name = f'{workdir_lib.digest(depends)}.npz'
+  path = pathlib.Path(folder).expanduser() / name
   if not path.is_file():
     images = min(options.images or len(source), len(source))
     fitted = fit(config, options, images=images)
@@ -161,26 +161,24 @@ def fit(
     seed=options.seed,
   )
   stream.close()
-  fitted = [
-    fit_class(points, options)
-    for points in display.track(
-      sample.points, name='fit mixtures', total=len(names), unit='classes'
-    )
-  ]
-  columns = list(zip(*fitted, strict=True))
-  info = {
-    'classes': list(names),
-    'images': sample.images,
-    'scikit_learn': sklearn.__version__,
-    'per_class': columns[3],
-  }
+  shown = display.track(
+    sample.points, name='fit mixtures', total=len(names), unit='classes'
+  )
+  fitted = [fit_class(points, options) for points in shown]
+  *arrays, infos = zip(*fitted, strict=True)
+  weights, means, covariances = map(np.stack, arrays)
   return mixtures_lib.Mixtures(
-    weights=np.stack(columns[0]),
-    means=np.stack(columns[1]),
-    covariances=np.stack(columns[2]),
+    weights=weights,
+    means=means,
+    covariances=covariances,
     counts=sample.counts,
     grid=grid,
-    info=info,
+    info={
+      'classes': list(names),
+      'images': sample.images,
+      'scikit_learn': sklearn.__version__,
+      'per_class': infos,
+    },
   )
 
 

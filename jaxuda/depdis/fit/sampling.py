@@ -77,23 +77,18 @@ class _Smallest:
   """Keeps the points with the smallest keys."""
 
   def __init__(self, size):
-    self._size = size
-    self._keys, self._points, self._held = [], [], 0
+    self._size, self._held = size, 0
+    self._parts = [(np.empty(0, np.uint64), np.empty((0, 3)))]
 
   def add(self, keys, points):
-    self._keys.append(keys)
-    self._points.append(points)
+    self._parts.append((keys, points))
     self._held += len(keys)
     if self._held > 4 * self._size:
-      self._shrink()
+      self.take()
 
   def take(self):
-    self._shrink()
-    return self._points[0]
-
-  def _shrink(self):
-    keys = np.concatenate([np.empty(0, np.uint64), *self._keys])
-    points = np.concatenate([np.empty((0, 3)), *self._points])
+    """Returns the points that are kept, and lets go of all others."""
+    keys, points = map(np.concatenate, zip(*self._parts, strict=True))
     order = np.argsort(keys, kind='stable')[: self._size]
-    self._keys, self._points = [keys[order]], [points[order]]
-    self._held = len(order)
+    self._parts, self._held = [(keys[order], points[order])], len(order)
+    return points[order]

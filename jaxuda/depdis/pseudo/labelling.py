@@ -246,13 +246,14 @@ def _summarize(config, options, least, done, names):
     for key in ('confident', 'kept')
   )
   least = [None] * len(names) if least is None else least.tolist()
+  columns = {'confident': confident, 'kept': kept, 'threshold': least}
   return {
     'classes': labels.identify(config.classes),
     'images': len(done),
     'pixels': len(done) * height * width,
     'confidence': options.confidence,
     'per_class': {
-      name: {'confident': confident[i], 'kept': kept[i], 'threshold': least[i]}
+      name: {key: column[i] for key, column in columns.items()}
       for i, name in enumerate(names)
     },
   }

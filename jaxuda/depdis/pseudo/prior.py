@@ -8,7 +8,7 @@ enough; how large depends on how common the class is (Depth Distribution, eq.
 import cc3d
 import numpy as np
 
-IGNORE = 255
+from jaxuda.data.classes import labels
 
 
 def thresholds(
@@ -47,14 +47,10 @@ def keep_patches(label: np.ndarray, least: np.ndarray) -> np.ndarray:
   Returns:
     uint8 [H, W], in which small patches are 255.
   """
+  ignored = label == labels.IGNORE
   # cc3d takes 0 as background and keeps different labels apart.
-  shifted = np.ascontiguousarray(label.astype(np.uint16) + 1)
-  shifted[label == IGNORE] = 0
+  shifted = np.where(ignored, 0, label.astype(np.uint16) + 1)
   patches = cc3d.connected_components(shifted, connectivity=8)
-  sizes = np.bincount(patches.ravel())
-  owner = np.zeros(len(sizes), np.int64)
-  owner[patches.ravel()] = label.ravel()
-  owner[0] = 0
-  keep = sizes >= np.asarray(least)[owner]
-  keep[0] = False
-  return np.where(keep[patches], label, IGNORE).astype(np.uint8)
+  sizes = np.bincount(patches.ravel())[patches]
+  small = sizes < np.asarray(least)[np.where(ignored, 0, label)]
+  return np.where(ignored | small, labels.IGNORE, label).astype(np.uint8)

@@ -56,8 +56,10 @@ def run(config: ml_collections.ConfigDict, workdir: str | os.PathLike) -> bool:
   if options.adversarial:
     _check_stage(first, config)
   _claim(workdir, config)
-  if not options.adversarial and not _train(config, first):
+  # Another run was checked to be done.
+  if not _train(config, first):
     return False
+  done = {'adversarial': first}
   before = first
   for number in range(1, options.rounds + 1):
     folder = workdir / f'round{number}'
@@ -65,8 +67,14 @@ def run(config: ml_collections.ConfigDict, workdir: str | os.PathLike) -> bool:
     later = derive(config, options, initial=before, label_dir=folder / 'labels')
     if not _train(later, folder / 'training'):
       return False
-    before = folder / 'training'
-  _show(workdir, first, options.rounds)
+    done[f'round{number}/training'] = before = folder / 'training'
+  rows = [
+    (name, *(_figure(folder, which) for which in ('last', 'best')))
+    for name, folder in done.items()
+  ]
+  display.print_table(
+    'mIoU in %', ('stage', 'last checkpoint', 'best checkpoint'), rows
+  )
   return True
 
 
@@ -129,12 +137,10 @@ def _strict(tree):
   Later stages begin with what came out of the earlier ones, so that no other
   length will do.
   """
-  training = {k: v for k, v in tree['self_training'].items() if k != 'rounds'}
-  return {
-    **tree,
-    'self_training': training,
-    'steps_of_the_adversarial_stage': tree['stop_step'],
-  }
+  training = {**tree['self_training'], 'rounds': None}
+  # `stop_step` itself may differ within one run.
+  steps = {'steps_of_the_adversarial_stage': tree['stop_step']}
+  return {**tree, **steps, 'self_training': training}
 
 
 def _check_stage(folder, config):
@@ -142,10 +148,8 @@ def _check_stage(folder, config):
   where = f'self_training.adversarial={folder}'
   if not (folder / 'config.json').is_file():
     raise errors.UserError(f'{where} has no config.json; expected a run')
-  old, new = (
-    workdir_lib.config_to_dict(x)
-    for x in (workdir_lib.read_config(folder), config)
-  )
+  configs = workdir_lib.read_config(folder), config
+  old, new = map(workdir_lib.config_to_dict, configs)
   # The first stage does not depend on it.
   old['self_training'] = new['self_training']
   try:
@@ -184,22 +188,8 @@ def _label(before, out, options):
   labelling.show(labelling.write_labels(loaded, out, options))
 
 
-def _show(workdir, first, rounds):
-  """Prints the scores of every stage."""
-  folders = {'adversarial': first}
-  for number in range(1, rounds + 1):
-    name = f'round{number}/training'
-    folders[name] = workdir / name
-  rows = []
-  for name, folder in folders.items():
-    scores = workdir_lib.read_scores(folder)
-    rows.append((name, *(_figure(scores, x) for x in ('last', 'best'))))
-  display.print_table(
-    'mIoU in %', ('stage', 'last checkpoint', 'best checkpoint'), rows
-  )
-
-
-def _figure(scores, which):
-  result = scores.get(which)
+def _figure(workdir, which):
+  """Returns the main score of a run's checkpoint as text."""
+  result = workdir_lib.read_scores(workdir).get(which)
   value = result['figures'][result['main']]['value'] if result else None
   return '-' if value is None else f'{value:.2f}'

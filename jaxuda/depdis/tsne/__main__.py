@@ -10,8 +10,6 @@ the probabilities. The silhouette of the classes in that space, before it is
 flattened, is printed besides.
 """
 
-import pathlib
-
 from absl import flags
 
 from jaxuda.depdis.tsne import embedding
@@ -22,16 +20,9 @@ def main() -> None:
   """Runs the command line."""
   given = flags.FLAGS
   command.hide_accelerators()
-  embedding.run(
-    given.workdirs,
-    pathlib.Path(given.out),
-    which=given.checkpoint,
-    space=given.space,
-    images=given.images,
-    pixels=given.pixels,
-    split=given.split,
-    seed=given.seed,
-  )
+  names = ('space', 'images', 'pixels', 'split', 'seed')
+  options = {name: given[name].value for name in names}
+  embedding.run(given.workdirs, given.out, which=given.checkpoint, **options)
 
 
 if __name__ == '__main__':

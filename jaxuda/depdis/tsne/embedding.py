@@ -8,7 +8,7 @@ Hinton, 2008) in the colour of their true class.
 from collections.abc import Sequence
 import functools
 import itertools
-import pathlib
+import os
 from typing import Any
 
 import cv2
@@ -65,9 +65,8 @@ def collect(
   total = min(images, pipeline.eval_size(run.config.data, split=split))
   vectors, classes = [], []
   left = np.full(count, pixels)
-  shown = display.track(
-    itertools.islice(stream, total), name='features', total=total
-  )
+  batches = itertools.islice(stream, total)
+  shown = display.track(batches, name='features', total=total)
   for number, batch in enumerate(shown):
     maps = np.asarray(
       _features(run.state, batch['image'], task=run.method.task, space=space)[0]
@@ -156,7 +155,11 @@ def draw(
 
 
 def run(
-  workdirs: Sequence[str], out: pathlib.Path, *, which: str, **options: Any
+  workdirs: Sequence[str],
+  out: str | os.PathLike,
+  *,
+  which: str,
+  **options: Any,
 ) -> None:
   """Writes a picture with a panel for every run, and prints silhouettes.
 
@@ -183,9 +186,7 @@ def run(
     print(f'{name}: {len(vectors)} pixels, silhouette {score:.3f}')
     flat = embed(vectors, seed=options['seed'])
     columns[name] = [draw(flat, classes, class_set.colors)]
-  panel = panels.lay_out(columns)
-  panels.write_png(
-    out,
-    panels.stack_with_legend([panel], class_set.names, class_set.colors),
-  )
+  panel = [panels.lay_out(columns)]
+  panel = panels.stack_with_legend(panel, class_set.names, class_set.colors)
+  panels.write_png(out, panel)
   print(f'wrote {out}')

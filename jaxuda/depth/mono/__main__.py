@@ -52,12 +52,9 @@ def main() -> None:
   if options.evaluate:
     print(display.format_values(scoring.evaluate_run(run)))
     return
-  images = images or rows.Images(
-    options.dataset,
-    split=options.split,
-    data_dir=options.data_dir,
-    manual_dir=options.manual_dir,
-  )
+  names = ('split', 'data_dir', 'manual_dir')
+  where = {name: options[name].value for name in names}
+  images = images or rows.Images(options.dataset, **where)
   count = disparity.write_disparities(
     run, images, options.out, normalization=options.normalization
   )
@@ -71,8 +68,7 @@ if __name__ == '__main__':
   string('images', None, 'Folder of images to write the disparity of.')
   string('dataset', None, 'Prepared dataset to write the disparity of.')
   string('split', 'train', 'Split of --dataset.')
-  string('data_dir', None, 'Where TFDS keeps its data.')
-  string('manual_dir', None, 'Where --dataset was downloaded to.')
+  command.define_data('named')
   string('out', None, 'Folder to write to.')
   string('checkpoint', 'last', 'last, best (by abs_rel) or a step.')
   flags.DEFINE_bool('evaluate', False, 'Score the run against true depth.')

@@ -8,6 +8,7 @@ import numpy as np
 
 from jaxuda import errors
 from jaxuda.data import sequences as sequences_lib
+from jaxuda.data.pixels import resizing
 from jaxuda.depth.mono import self_supervised
 from jaxuda.run import workdir as workdir_lib
 from jaxuda.ui import display
@@ -15,6 +16,8 @@ from jaxuda.ui import panels
 
 # Number of rows of a panel.
 _PICTURES = 3
+# True depths that count, metres.
+_NEAR, _FAR = 1e-3, 80.0
 
 
 def open_scored(config: Any) -> sequences_lib.Sequences | None:
@@ -91,32 +94,24 @@ def evaluate(
   return {**means, 'images': len(results)}
 
 
-def depth_errors(
-  inverse: np.ndarray,
-  truth: np.ndarray,
-  *,
-  min_depth: float = 1e-3,
-  max_depth: float = 80.0,
-) -> dict[str, float]:
+def depth_errors(inverse: np.ndarray, truth: np.ndarray) -> dict[str, float]:
   """Errors of one image, scaled by the ratio of medians.
 
   Args:
     inverse: [h, w], the predicted 1 / depth in any unit, > 0.
-    truth: [H, W] metres; counts strictly between the two depths.
-    min_depth: smallest depth, metres.
-    max_depth: largest depth, metres.
+    truth: [H, W] metres; counts strictly between 0.001 and 80 m.
 
   Returns:
-    The errors of Eigen et al. (2014), see `metrics.depth_errors`; {} if no
-    pixel counts.
+    The errors of Eigen et al. (2014), see `evaluate.metrics.depth_errors`; {}
+    if no pixel counts.
   """
   resized = cv2.resize(np.float64(inverse), truth.shape[::-1])
-  counted = (truth > min_depth) & (truth < max_depth)
+  counted = (truth > _NEAR) & (truth < _FAR)
   if not counted.any():
     return {}
   true, depth = truth[counted], 1 / np.maximum(resized[counted], 1e-12)
   depth = depth * (np.median(true) / np.median(depth))
-  depth = np.clip(depth, min_depth, max_depth)
+  depth = np.clip(depth, _NEAR, _FAR)
   error, ratio = depth - true, np.maximum(depth / true, true / depth)
   return {
     'abs_rel': float(np.mean(np.abs(error) / true)),
@@ -150,16 +145,10 @@ def draw_panel(
   predicted = predict_disparity(method, state, [x['image'] for x in rows])
   lines = []
   for row, inverse in zip(rows, predicted, strict=True):
-    height, width = row['image'].shape[:2]
-    cells = [
-      row['image'],
-      paint_disparity(cv2.resize(inverse, (width, height))),
-    ]
+    size = row['image'].shape[:2]
+    cells = [row['image'], paint_disparity(cv2.resize(inverse, size[::-1]))]
     if 'depth' in row:
-      truth = row['depth'].squeeze()
-      truth = cv2.resize(
-        truth, (width, height), interpolation=cv2.INTER_NEAREST
-      )
+      truth = resizing.resize_depth(row['depth'].squeeze(), size)
       metres = np.maximum(truth * shown.unit, 0.01)
       cells.append(paint_disparity(1 / metres))
     lines.append(np.concatenate(cells, 1))

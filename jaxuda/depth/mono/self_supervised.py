@@ -11,7 +11,7 @@ scales for small networks.
 
 from collections.abc import Mapping, Sequence
 import dataclasses
-from typing import ClassVar, Literal
+from typing import Literal
 
 from flax import linen as nn
 import jax
@@ -60,9 +60,6 @@ class Method:
       in the paper.
     warmup_steps: steps over which the rate rises; none in the paper.
   """
-
-  # None are drawn of a training batch.
-  pictures: ClassVar[None] = None
 
   total_steps: int
   network: str = 'resnet18'
@@ -164,20 +161,17 @@ class Method:
       share of the pixels that are not masked, at the finest scale.
     """
     key = rng.for_step(key, state.step, parallel.device_index())
-    views = {
-      x: batch[x].astype(jnp.float32) / 255 for x in ('image', *NEIGHBOURS)
-    }
+    names = ('image', *NEIGHBOURS)
+    views = {x: batch[x].astype(jnp.float32) / 255 for x in names}
     seen = views
     if self.jitter:
       seen = self._jitter(rng.stream(key, 'jitter'), views)
-    noise = 1e-5 * jax.random.normal(
-      rng.stream(key, 'ties'), batch['image'].shape[:3]
-    )
+    ties = rng.stream(key, 'ties')
+    noise = 1e-5 * jax.random.normal(ties, batch['image'].shape[:3])
 
     def loss(params):
-      disparities, stats = _apply(
-        self.depth_net, 'depth', state, params, seen['image']
-      )
+      net, image = self.depth_net, seen['image']
+      disparities, stats = _apply(net, 'depth', state, params, image)
       motions, more = self._predict_motions(state, params, seen, batch)
       total, losses = self._compare(disparities, motions, views, batch, noise)
       return total, (losses, stats | more)
@@ -216,10 +210,8 @@ class Method:
       return [batch[f'motion_{x}'] for x in NEIGHBOURS], {}
     # The network sees frames in the order of time, both pairs in one batch.
     before, now, after = (seen[x] for x in ('previous', 'image', 'next'))
-    first, second = (
-      jnp.concatenate([before, now]),
-      jnp.concatenate([now, after]),
-    )
+    first = jnp.concatenate([before, now])
+    second = jnp.concatenate([now, after])
     pose, stats = _apply(self.pose_net, 'pose', state, params, first, second)
     arriving, leaving = jnp.split(warp.rigid_motion(*pose), 2)
     return [warp.invert_motion(arriving), leaving], stats
@@ -234,24 +226,21 @@ class Method:
     for scale, disparity in disparities.items():
       full = jax.image.resize(disparity, image.shape[:3], 'bilinear')
       depth = self._depth(full)
-      errors_ = []
+      moved = []
       for name, motion in zip(NEIGHBOURS, motions, strict=True):
         pixels, _ = warp.project_depth(depth, batch['intrinsics'], motion)
         seen = warp.sample_bilinear(views[name], pixels)
-        errors_.append(self._error(seen, image))
+        moved.append(self._error(seen, image))
       if self.reprojection == 'mean':
-        errors_ = [sum(errors_) / len(errors_)]
+        moved = [sum(moved) / len(moved)]
         still = [sum(still) / len(still)] if still else []
       term, moving[scale] = photometric.minimum_reprojection(
-        errors_, still, noise=noise
+        moved, still, noise=noise
       )
       photo.append(term)
-      small = jax.image.resize(
-        image, (*disparity.shape, 3), 'linear', antialias=True
-      )
-      smooth.append(
-        photometric.edge_aware_smoothness(disparity, small) / 2**scale
-      )
+      small = jax.image.resize(image, (*disparity.shape, 3), 'linear')
+      rough = photometric.edge_aware_smoothness(disparity, small)
+      smooth.append(rough / 2**scale)
     losses = {
       'loss_photometric': sum(photo) / len(photo),
       'loss_smooth': sum(smooth) / len(smooth),
@@ -295,10 +284,8 @@ class Method:
 
 def _apply(net, name, state, params, *images):
   """Runs a network in training: its outputs, its new running statistics."""
-  variables = {
-    'params': params[name],
-    'batch_stats': state.nets[name].batch_stats,
-  }
+  stats = state.nets[name].batch_stats
+  variables = {'params': params[name], 'batch_stats': stats}
   out, moved = net.apply(
     variables, *images, train=True, mutable=['batch_stats']
   )

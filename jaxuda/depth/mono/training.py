@@ -40,19 +40,11 @@ def create_method(config: Any) -> self_supervised.Method:
 
 
 def train(config: ml_collections.ConfigDict, workdir: str | os.PathLike) -> Any:
-  """Trains a depth network, see `loop.run`.
+  """Trains a depth network: returns and raises what `loop.run` does.
 
   Args:
     config: see `configs/monodepth.py`.
     workdir: the run's folder.
-
-  Returns:
-    The state after the last step taken.
-
-  Raises:
-    UserError: a mistake in the config or the data, or a folder that holds
-      another run.
-    window.NonFiniteError: a loss or a parameter became NaN or infinite.
   """
   loop.check_config(config)
   size = tuple(config.data.size)
@@ -78,42 +70,34 @@ def _open(config, method, workdir, step):
     workers=data.workers,
   )
   scored = scoring.open_scored(config)
+  size = config.eval_batch_size
+
+  def evaluate(step, state, progress, stop):
+    del stop
+    figures = scoring.evaluate(
+      method, state, scored, batch_size=size, progress=progress
+    )
+    result = {**figures, 'checkpoint_step': step}
+    return loop.Evaluation(result=result, scalars=figures, shown=result)
+
+  def draw(step, state, batch, record):
+    del batch
+    shown = scored or sequences_lib.Sequences(
+      data, data.split, needs=('image',)
+    )
+    panel = scoring.draw_panel(method, state, shown)
+    record.write_picture(step, 'depth', panel)
+
   return loop.Task(
     config=config,
     method=method,
     init_args=_init_args(config),
     batches=batches,
-    evaluate=functools.partial(_evaluate, config, method, scored)
-    if scored
-    else None,
+    evaluate=evaluate if scored else None,
     # The smaller the error, the better.
     value=lambda result: -result['abs_rel'],
-    draw=functools.partial(_draw, config, method, scored),
+    draw=draw,
   )
-
-
-def _evaluate(config, method, scored, step, state, progress, stop):
-  """Compares with the true depth."""
-  del stop
-  figures = scoring.evaluate(
-    method,
-    state,
-    scored,
-    batch_size=config.eval_batch_size,
-    progress=progress,
-  )
-  result = {**figures, 'checkpoint_step': step}
-  return loop.Evaluation(result=result, scalars=figures, shown=result)
-
-
-def _draw(config, method, scored, step, state, batch, record):
-  """Draws images and their depth."""
-  del batch
-  shown = scored or sequences_lib.Sequences(
-    config.data, config.data.split, needs=('image',)
-  )
-  panel = scoring.draw_panel(method, state, shown)
-  record.write_picture(step, 'depth', panel)
 
 
 def load(workdir: str | os.PathLike, *, which: str = 'last') -> workdir_lib.Run:

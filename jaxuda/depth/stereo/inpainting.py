@@ -84,28 +84,27 @@ def fill_planes(disparity: np.ndarray, image: np.ndarray) -> np.ndarray:
   return np.where(known, disparity, filled).astype(np.float32)
 
 
-def find_superpixels(image: np.ndarray, *, side: int = _SIDE) -> np.ndarray:
+def find_superpixels(image: np.ndarray) -> np.ndarray:
   """Cuts an image into patches of like colour (SLIC, Achanta et al. 2012).
 
   Args:
     image: uint8 [H, W] or [H, W, 3] RGB.
-    side: approximate side of a patch, pixels.
 
   Returns:
-    int [H, W], 0..N-1; a patch may be in pieces.
+    int [H, W], 0..N-1; a patch has about 24 x 24 pixels and may be in pieces.
   """
   if image.ndim == 2:
     image = np.repeat(image[..., None], 3, -1)
   lab = cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_RGB2LAB)
   lab = lab.astype(np.float32)
   height, width = lab.shape[:2]
-  rows, columns = max(1, height // side), max(1, width // side)
+  rows, columns = max(1, height // _SIDE), max(1, width // _SIDE)
   y, x = np.mgrid[:height, :width].astype(np.float32)
   cell_y = np.minimum(y * rows / height, rows - 1).astype(np.int32)
   cell_x = np.minimum(x * columns / width, columns - 1).astype(np.int32)
   segments = cell_y * columns + cell_x
   features = [*np.moveaxis(lab, 2, 0), x, y]
-  weights = [1, 1, 1, *2 * [(_COMPACTNESS / side) ** 2]]
+  weights = [1, 1, 1, *2 * [(_COMPACTNESS / _SIDE) ** 2]]
   for _ in range(_ROUNDS):
     centres = _mean(features, segments, rows * columns)
     best = np.full((height, width), np.inf, np.float32)
@@ -186,5 +185,5 @@ def _find_neighbours(segments):
   across = np.stack([segments[:, :-1].ravel(), segments[:, 1:].ravel()], 1)
   down = np.stack([segments[:-1].ravel(), segments[1:].ravel()], 1)
   pairs = np.concatenate([across, down])
-  pairs = np.unique(pairs[pairs[:, 0] != pairs[:, 1]], axis=0)
+  pairs = pairs[pairs[:, 0] != pairs[:, 1]]
   return np.unique(np.concatenate([pairs, pairs[:, ::-1]]), axis=0)

@@ -12,6 +12,8 @@ same command again goes on, and does nothing when all is there. Train with
     --config.data.target.depth_dir=FOLDER
 """
 
+import functools
+
 from absl import flags
 
 from jaxuda.ui import command
@@ -40,15 +42,17 @@ def main() -> None:
   step = int(state.step)
   if step < config.stop_step:
     return
-  written = transferring.write_depths(
+  predict = functools.partial(
+    transferring.predict_depth,
     methods.create(own_classes.count(config)),
     state,
-    images,
-    flags.FLAGS.out,
     size=tuple(target.size),
     image_resize=target.image_resize,
     fit=target.fit,
-    description=transferring.describe(config, step),
+  )
+  described = transferring.describe(config, step)
+  written = transferring.write_depths(
+    predict, images, flags.FLAGS.out, description=described
   )
   print(f'wrote {written} of {len(images)} maps to {flags.FLAGS.out}')
 

@@ -1,7 +1,6 @@
 """Depth that a network learned on the source sees in a target's images."""
 
-from collections.abc import Mapping
-import hashlib
+from collections.abc import Callable, Mapping
 import json
 import os
 from typing import Any
@@ -40,27 +39,19 @@ def set_depth_loss(config: ml_collections.ConfigDict) -> None:
 
 
 def write_depths(
-  method: Any,
-  state: Any,
+  predict: Callable[[np.ndarray], np.ndarray],
   images: Any,
   out: str | os.PathLike[str],
   *,
-  size: tuple[int, int],
-  image_resize: str = 'bicubic',
-  fit: str = 'stretch',
-  description: Mapping[str, Any] | None = None,
+  description: Mapping[str, Any],
 ) -> int:
   """Writes the depth that a network sees in images.
 
   Args:
-    method: method whose `predict` gives 'depth'.
-    state: a training state.
+    predict: uint8 [H, W, 3] RGB -> float [H, W] metres, see `predict_depth`.
     images: images with `__len__`, and `read(i)` -> (name, uint8 [H, W, 3]).
     out: folder to write to. Files of a network with the same description stay;
       all others are written anew.
-    size: (height, width) of the network's input.
-    image_resize: see `predict_depth`.
-    fit: see `predict_depth`.
     description: what the network is, kept in depth.json.
 
   Returns:
@@ -70,7 +61,7 @@ def write_depths(
     UserError: a file at `out`, or pictures that are not of such a network.
   """
   out = files.check_folder(out)
-  wanted = workdir_lib.jsonable({**formats.METRES, **(description or {})})
+  wanted = workdir_lib.jsonable({**formats.METRES, **description})
   file = out / formats.FILE
   keep = file.is_file() and json.loads(file.read_text()) == wanted
   if not file.is_file() and any(out.rglob('*.png')):
@@ -83,15 +74,13 @@ def write_depths(
     for old in out.rglob('*.png'):
       old.unlink()
     formats.write_description(out, wanted)
-  frame = {'size': size, 'image_resize': image_resize, 'fit': fit}
   written = 0
   numbers = range(len(images))
   for number in display.track(numbers, name='depth', total=len(images)):
     name, image = images.read(number)
     path = out / f'{name}.png'
     if not path.is_file():
-      metres = predict_depth(method, state, image, **frame)
-      formats.write_png16(path, formats.encode_metres(metres))
+      formats.write_png16(path, formats.encode_metres(predict(image)))
       written += 1
   return written
 
@@ -140,11 +129,10 @@ def describe(config: ml_collections.ConfigDict, step: int) -> dict[str, Any]:
     # Where things are says nothing of what they are.
     tree['data'][side].pop('manual_dir', None)
   tree['data'].pop('data_dir')
-  text = json.dumps(tree, sort_keys=True)
   return {
     'made_by': 'jaxuda.depth.transfer',
     'source': config.data.source.dataset,
     'target': config.data.target.dataset,
-    'config': hashlib.sha256(text.encode()).hexdigest()[:16],
+    'config': workdir_lib.digest(tree),
     'checkpoint_step': step,
   }

@@ -12,6 +12,7 @@ import time
 import ml_collections
 import numpy as np
 import pytest
+import tensorflow_datasets as tfds
 
 from jaxuda import errors
 from jaxuda.data import pipeline
@@ -301,3 +302,10 @@ def test_a_broken_file_is_named(tmp_path, raw, kind):
     load(tmp_path, raw)
   assert '0000003.png' in str(caught.value)
   assert '\n' not in str(caught.value)
+
+
+def test_the_default_folder_is_that_of_tfds(tmp_path, raw, monkeypatch):
+  monkeypatch.setattr(tfds.core.constants, 'DATA_DIR', str(tmp_path / 'own'))
+  builder = registry.load('synthia', manual_dir=str(raw))
+  assert pathlib.Path(builder.data_dir).is_relative_to(tmp_path / 'own')
+  assert registry.load('synthia').data_dir == builder.data_dir

@@ -1,3 +1,4 @@
+import functools
 import json
 
 import cv2
@@ -41,8 +42,11 @@ class Images:
 
 
 def write(out, **description):
+  predict = functools.partial(
+    transferring.predict_depth, Bright(), {}, size=(8, 16)
+  )
   return transferring.write_depths(
-    Bright(), {}, Images(), out, size=(8, 16), description=description
+    predict, Images(), out, description=description
   )
 
 
