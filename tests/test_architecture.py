@@ -94,7 +94,7 @@ ROOMS = {
   'predict': (
     'data.classes data.pixels data.store errors evaluate methods ops'
     ' run ui weights',
-    'absl jax ml_collections numpy',
+    'PIL absl jax ml_collections numpy',
   ),
   'report': (
     'data data.classes data.pixels depdis.tsne errors evaluate run ui',
