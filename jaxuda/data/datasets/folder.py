@@ -4,12 +4,14 @@ The dataset 'folder', or 'folder/NAME' to tell several apart, has a `manual_dir`
 like this:
 
     classes.yaml (or .yml, .json)      the meaning of the labels
-    images/[train/|val/|test/]<name>   PNG or JPEG
+    images/[train/|val/|test/]<name>   PNG, JPEG, BMP, WebP, TIFF or PNM
     labels/[train/|val/|test/]<name>   PNG of the same name, ids or colours
     depth/[train/|val/|test/]<name>    16-bit PNG of the same name
 
-Labels and depth may be absent; without folders for the splits, all is 'train'.
-Names may have folders of their own. The table (see `class_tables`) says which
+`train/images/<name>` will do, too, and so will other usual names of splits (see
+`SPLITS`) in any case. Labels may be absent, and so may depth if the table does
+not declare it; without folders for the splits, all is 'train'. Names may have
+folders of their own. The table (see `class_tables`) says which
 ids or colours of the labels are which class, and how to read depth (see
 `depth_codes`):
 
@@ -48,6 +50,13 @@ from jaxuda.data.files import tree as tree_lib
 from jaxuda.data.pixels import depth_codes
 
 _TABLES = ('classes.yaml', 'classes.yml', 'classes.json')
+# Usual names of the splits.
+SPLITS = {
+  '': 'train',
+  **dict.fromkeys(('train', 'training', 'trn'), 'train'),
+  **dict.fromkeys(('val', 'valid', 'validation', 'dev', 'eval'), 'val'),
+  **dict.fromkeys(('test', 'testing', 'tst'), 'test'),
+}
 # The raw id of what is ignored; every table ignores it.
 _VOID = 0
 _RAW_IDS = {
@@ -73,27 +82,35 @@ def describe(name: str, manual_dir: str | None = None) -> specs.Spec:
     table = read_table(text, where=str(path))
   depth = dict(table.depth) if table and table.depth else None
   factor = depth.pop('factor') if depth else None
-  splits = {'': 'train', 'train': 'train', 'val': 'val', 'test': 'test'}
   return specs.Spec(
     dataset=name,
     ids='folder',
     homepage='',
     get='classes.yaml, images/, labels/ and depth/',
     spellings={
-      'image': (
-        specs.Spelling(shown='images/[<split>/]<name>.(png|jpg|jpeg)'),
-      ),
-      'label': (specs.Spelling(shown='labels/[<split>/]<name>.png'),),
-      'depth': (
-        (specs.Spelling(shown='depth/[<split>/]<name>.png'),) if depth else ()
-      ),
+      'image': _spell('images', f'({"|".join(decoding.SUFFIXES)})'),
+      'label': _spell('labels', 'png'),
+      'depth': _spell('depth', 'png') if depth else (),
     },
-    splits=splits,
+    splits=SPLITS,
+    tables=_TABLES,
+    telltale=tuple(sorted(set(table.codes.values()) - {_VOID}))
+    if table
+    else (),
     depth=depth,
+    needs_depth=bool(depth),
     own=table and table.own,
     read_label=functools.partial(_read_label, table),
     factor=(lambda tree, item: factor) if factor else None,
     token=hashlib.sha256(text.encode()).hexdigest(),
+  )
+
+
+def _spell(folder, suffix):
+  """Ways of storing a kind: the split above its folder, or in it, if at all."""
+  return (
+    specs.Spelling(shown=f'<split>/{folder}/<name>.{suffix}'),
+    specs.Spelling(shown=f'{folder}/[<split>/]<name>.{suffix}'),
   )
 
 

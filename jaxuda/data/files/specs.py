@@ -35,7 +35,7 @@ class Spelling:
     shown: the end of a path as people read it: '<split>/labels/<stem>.png'. A
       word in <> stands for any text without a slash, but see `_WORDS`; a run of
       five digits or more for as many digits; a part in [] may be absent; of the
-      suffixes in () any will do, in any case.
+      suffixes in () any will do. Splits and suffixes are read in any case.
     any_case: whether capital and small letters are the same.
     read: reads such a file, as `Spec.read_label`; None: as others of its kind.
   """
@@ -44,13 +44,17 @@ class Spelling:
   any_case: bool = False
   read: Callable[..., np.ndarray] | None = None
 
-  def compile(self, splits: Sequence[str]) -> re.Pattern[str]:
+  def compile(
+    self, splits: Sequence[str], *, suffix: bool = True
+  ) -> re.Pattern[str]:
     """Returns the expression for whole paths; its groups are the words.
 
     Args:
       splits: spellings of the splits.
+      suffix: False: another suffix will do, too.
     """
-    words = {**_WORDS, 'split': '|'.join(filter(None, splits))}
+    names = '|'.join(re.escape(x) for x in splits if x)
+    words = {**_WORDS, 'split': f'(?i:{names})'}
     pattern, end = '(?:.*/)?', 0
     for token in _TOKEN.finditer(self.shown):
       pattern += re.escape(self.shown[end : token.start()])
@@ -62,7 +66,11 @@ class Spelling:
         pattern += f'(?P<number>{digits}{text.removeprefix(run)})'
       else:
         pattern += {'[': '(?:', ']': ')?'}.get(text) or f'(?i:{text[1:-1]})'
-    pattern += re.escape(self.shown[end:])
+    stem, dot, last = self.shown[end:].rpartition('.')
+    pattern += re.escape(stem) + (dot and rf'(?i:\.{last})')
+    if not suffix:
+      pattern = pattern[: pattern.rindex('(?i:')].removesuffix(r'\.')
+      pattern += r'\.[^/.]+'
     return re.compile(pattern, re.IGNORECASE if self.any_case else 0)
 
   def name(self, words: Mapping[str, str | None]) -> str:
@@ -133,6 +141,7 @@ class Spec:
     check: layout -> problems that only many files show.
     order: (name, split) -> key by which examples are sorted when they are
       stored; None: `record_order.hash_name`.
+    tables: files that say what the others mean; not listed as unused.
     token: text that changes when something else than the files changes what is
       prepared.
   """
@@ -159,6 +168,7 @@ class Spec:
   choose: Callable[[Splits], Splits] | None = None
   check: Callable[..., Sequence['Problem']] | None = None
   order: Callable[[str, str], Any] | None = None
+  tables: tuple[str, ...] = ()
   token: str = ''
 
 

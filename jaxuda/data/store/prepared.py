@@ -24,7 +24,7 @@ from jaxuda.data.store import record_order
 from jaxuda.data.store import shards
 
 # 1.1.0: labels and depth of the png and jpeg stores are no longer PNG.
-_VERSION = '1.1.0'
+_VERSION = '1.2.0'
 _UNFINISHED = '.unfinished'
 # Labels and depth maps of a split that are looked at before all are read.
 _LOOKED_AT = 20
