@@ -101,6 +101,8 @@ def describe(name: str, manual_dir: str | None = None) -> specs.Spec:
     needs_depth=bool(depth),
     own=table and table.own,
     read_label=functools.partial(_read_label, table),
+    read_codes=functools.partial(_read_codes, table) if table else None,
+    codes=_name_codes(table) if table else {},
     factor=(lambda tree, item: factor) if factor else None,
     token=hashlib.sha256(text.encode()).hexdigest(),
   )
@@ -131,12 +133,14 @@ class Table:
   Attributes:
     codes: id or colour (r, g, b) in the labels -> raw id; either all ids or all
       colours.
+    names: the same -> name of the class; None for what is ignored.
     rest: whether ids and colours that are not listed are ignored.
     own: the classes of the raw ids 1, 2, ... if some are not of Cityscapes.
     depth: metadata of depth, and 'factor'; None without depth.
   """
 
   codes: Mapping[class_tables.Code, int]
+  names: Mapping[class_tables.Code, str | None]
   rest: bool
   own: labels.ClassSet | None
   depth: Mapping[str, Any] | None
@@ -166,6 +170,7 @@ def read_table(text: str, *, where: str) -> Table:
     codes={
       code: raw_ids.get(name, _VOID) for code, name in table.codes.items()
     },
+    names=table.codes,
     rest=table.rest,
     own=own,
     depth=None if table.depth is None else _read_depth(table.depth, where),
@@ -206,23 +211,40 @@ def _read_depth(entry, where):
   }
 
 
-def _read_label(
+def _pack(code: class_tables.Code) -> int:
+  """An id as it is, a colour as one number."""
+  return code if isinstance(code, int) else decoding.pack_colors(code).item()
+
+
+def _name_codes(table: Table) -> dict[int, tuple[str, str]]:
+  """Number of an id or colour -> (as the user wrote it, class)."""
+  form = '{}' if isinstance(next(iter(table.codes)), int) else '#{:06x}'
+  return {
+    _pack(code): (form.format(_pack(code)), name or 'ignored')
+    for code, name in table.names.items()
+  }
+
+
+def _read_codes(
   table: Table, tree: tree_lib.Tree, item: specs.Item
 ) -> np.ndarray:
   where, data = tree.where(item.label), tree.read(item.label)
-  listed = table.codes
-  if isinstance(next(iter(listed)), tuple):
-    values = decoding.pack_colors(decoding.read_colors(data, where))
-    listed = {decoding.pack_colors(x).item(): v for x, v in listed.items()}
-    shown = '#{:06x}'
-  else:
-    values = decoding.read_ids(data, where)
-    shown = '{}'
+  if isinstance(next(iter(table.codes)), int):
+    return decoding.read_ids(data, where).astype(np.int32)
+  return decoding.pack_colors(decoding.read_colors(data, where))
+
+
+def _read_label(
+  table: Table, tree: tree_lib.Tree, item: specs.Item
+) -> np.ndarray:
+  values = _read_codes(table, tree, item)
+  listed = {_pack(code): raw for code, raw in table.codes.items()}
   ids, known = decoding.look_up(values, listed)
   if not table.rest and not known.all():
-    unknown = ', '.join(shown.format(x) for x in np.unique(values[~known])[:8])
+    form = '{}' if isinstance(next(iter(table.codes)), int) else '#{:06x}'
+    unknown = ', '.join(form.format(x) for x in np.unique(values[~known])[:8])
     raise errors.UserError(
-      f'{where} has {unknown}, which the class table does not have; expected it'
-      ' under a class or under ignore'
+      f'{tree.where(item.label)} has {unknown}, which the class table does not'
+      ' have; expected it under a class or under ignore'
     )
   return np.where(known, ids, np.uint8(_VOID))

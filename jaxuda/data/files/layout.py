@@ -305,7 +305,7 @@ def _find_unused(tree, spec, splits):
       if kind != 'image' and lossy:
         reason += '; JPEG changes values'
     else:
-      reason = 'no file of this dataset has such a path'
+      reason = f'no path of {spec.dataset}'
     yield path, reason
 
 

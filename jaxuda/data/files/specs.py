@@ -134,6 +134,9 @@ class Spec:
     needs_depth: whether a dataset without depth is an error.
     same_size: whether images and labels must have one size.
     read_label: (tree, item) -> uint8 [H, W] raw ids; None: of an 8-bit PNG.
+    read_codes: (tree, item) -> int32 [H, W], the user's own ids, or colours as
+      numbers; None: the raw ids are the user's.
+    codes: such a number -> (how the user wrote it, its class).
     read_depth: (tree, item) -> uint16 [H, W]; None: of a 16-bit PNG.
     factor: (tree, item) -> baseline times focal length in metres times pixels,
       where depth needs it.
@@ -163,6 +166,8 @@ class Spec:
   same_size: bool = True
   own: labels.ClassSet | None = None
   read_label: Callable[..., np.ndarray] | None = None
+  read_codes: Callable[..., np.ndarray] | None = None
+  codes: Mapping[int, tuple[str, str]] = dataclasses.field(default_factory=dict)
   read_depth: Callable[..., np.ndarray] | None = None
   factor: Callable[..., float] | None = None
   choose: Callable[[Splits], Splits] | None = None
