@@ -95,24 +95,5 @@ def mixed_terms(
   return terms
 
 
-def total(
-  terms: Mapping[str, jax.Array], weights: Mapping[str, float]
-) -> jax.Array:
-  """Returns the weighted sum; an initial head's loss weighs as the final one's.
-
-  Args:
-    terms: scalar losses by name.
-    weights: their weights, by name without '_initial'.
-
-  Example:
-    >>> total({'loss_seg': 1.0, 'loss_seg_initial': 3.0}, {'loss_seg': 0.5})
-    2.0
-  """
-  return sum(
-    weights[name.removesuffix('_initial')] * value
-    for name, value in terms.items()
-  )
-
-
 def _levels(outputs):
   return [level for level in _LEVELS.items() if f'{level[0]}logits' in outputs]

@@ -182,10 +182,10 @@ class Method(base.Method):
     terms = multitask.source_terms(full, {**source, 'depth': inverse})
     aligns = self.adversarial != 'none'
     maps = self.align_maps(full, 'depth_source') if aligns else None
-    return self._add_weights(terms), stats, maps
+    return self.add_weights(terms), stats, maps
 
-  def _add_weights(self, terms):
-    """Weighs losses; an initial head's as much as the final one's."""
+  def add_weights(self, terms):
+    """Pairs losses with weights; an initial head has the final head's."""
     weights = {
       'loss_seg': self.lambda_seg,
       'loss_depth': self.lambda_depth,
@@ -214,7 +214,7 @@ class Method(base.Method):
     full, stats = self.learner.run(params, batch_stats, mixed['image'])
     weight = self.weigh(full, mixed)
     terms = multitask.mixed_terms(full, mixed, weight=weight)
-    return self._add_weights(terms), stats, None
+    return self.add_weights(terms), stats, None
 
   def align_loss(self, params, batch_stats, disc_params, image):
     """The adversarial pass on plain target images."""

@@ -40,6 +40,17 @@ class RunFiles:
   parameters: int | None
   code: Sequence[str]
 
+  @property
+  def rate(self) -> float | None:
+    """Steps per second, the median over the log; None without one."""
+    rates = [x.get('steps_per_second') for x in self.lines]
+    return statistics.median([x for x in rates if x] or [None])
+
+  @property
+  def step(self) -> int:
+    """The last step in the log, 0 without one."""
+    return max((x['step'] for x in self.lines), default=0)
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Group:
@@ -149,9 +160,7 @@ def differing_fields(
 
 def describe_cost(run: RunFiles) -> dict[str, str]:
   """Returns what the training of a run took, and what it ran with."""
-  steps = max((x['step'] for x in run.lines), default=0)
-  rates = [x.get('steps_per_second') for x in run.lines]
-  rate = statistics.median([x for x in rates if x] or [0])
+  rate, steps = run.rate, run.step
   known = {
     'steps': f'{steps:,}' if steps else '',
     'steps per second': f'{rate:.3g}' if rate else '',

@@ -148,13 +148,8 @@ def _step(method, task, teacher, batch, chosen):
   grads, stats, terms, _ = learner.run_passes(
     task.params, task.batch_stats, passes
   )
-  weights = {
-    'loss_seg': method.lambda_seg,
-    'loss_depth': method.lambda_depth,
-    'loss_mixed': method.lambda_mixed,
-    'loss_mixed_depth': method.lambda_mixed_depth,
-  }
-  ours['loss_total_010'] = multitask.total(terms, weights)
+  weighted = method.add_weights(terms).values()
+  ours['loss_total_010'] = sum(weight * loss for weight, loss in weighted)
   # `_mixed_losses` has these, under every threshold.
   for name in ('loss_mixed', 'loss_mixed_initial'):
     del terms[name]

@@ -96,6 +96,16 @@ def test_teacher_labels_with_its_initial_head_first():
   assert corda.Method(**COMMON).initial_until == 0
 
 
+def test_initial_heads_weigh_as_the_final_ones():
+  method = corda.Method(lambda_seg=2.0, lambda_mixed_depth=0.1, **COMMON)
+  terms = {'loss_seg': 1.0, 'loss_seg_initial': 3.0, 'loss_mixed_depth': 5.0}
+  assert method.add_weights(terms) == {
+    'loss_seg': (2.0, 1.0),
+    'loss_seg_initial': (2.0, 3.0),
+    'loss_mixed_depth': (0.1, 5.0),
+  }
+
+
 def test_step_mixes_and_averages():
   # Two steps: the teacher copies the first student, then is the mean of two.
   options = mixing.Options(jitter='none', blur_probability=0.0)

@@ -82,10 +82,11 @@ def test_read_scores(tmp_path):
 def test_the_example_has_the_shapes_of_a_batch():
   config = ml_collections.ConfigDict(
     {
+      'seed': 0,
       'data': {
         'source': {'size': (32, 64), 'crop': (16, 24)},
         'target': {'size': (8, 12), 'crop': (0, 0)},
-      }
+      },
     }
   )
   _, batch = workdir_lib.init_args(config, tiny.Method())

@@ -1,7 +1,7 @@
 """Decoder of a user's pictures, with every check. Needs no TF.
 
-Every reader of bytes in this room comes here; errors name the file. Pillow
-turns 16-bit colour PNGs into 8 bits without a word (SYNTHIA's labels become all
+A function takes the bytes of a file, and its name for errors. Pillow turns
+16-bit colour PNGs into 8 bits without a word (SYNTHIA's labels become all
 zeros, its depth loses the lower byte), so those go through OpenCV; and OpenCV
 turns palette PNGs into colours, so those go through Pillow. A picture whose
 EXIF tag says that it was taken with the camera turned is turned upright by all.
@@ -27,36 +27,6 @@ SUFFIXES = (
 _FORMATS = ('PNG', 'JPEG', 'MPO', 'BMP', 'WEBP', 'TIFF', 'PPM')
 _ORIENTATION = 0x0112
 _BROKEN = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)
-
-
-def open_picture(
-  encoded: bytes, where: str, *, pixels: bool = True
-) -> Image.Image:
-  """Opens a picture of one of the formats that are read.
-
-  Args:
-    encoded: bytes of the file.
-    where: name of the file for the error.
-    pixels: whether to decode it, too. The checksums of a PNG are verified in
-      any case, and a JPEG, which has none, is decoded in any case.
-
-  Raises:
-    UserError: it is truncated, corrupt, or another kind of file.
-  """
-  try:
-    # Loading does not look at the checksums of a PNG.
-    Image.open(io.BytesIO(encoded)).verify()
-    image = Image.open(io.BytesIO(encoded))
-    if image.format not in _FORMATS:
-      raise ValueError(f'the file is {image.format}')
-    if pixels or image.format != 'PNG':
-      image.load()
-  except _BROKEN as e:
-    raise errors.UserError(
-      f'{where} cannot be read as a picture ({tree_lib.one_line(e)}); expected'
-      f' a whole file of one of {", ".join(_FORMATS)}'
-    ) from e
-  return image
 
 
 def keep_image(encoded: bytes, where: str) -> tuple[bytes, tuple[int, int]]:
@@ -92,8 +62,26 @@ def orientation(encoded: bytes) -> int:
     return image.getexif().get(_ORIENTATION, 1)
 
 
+def _open(encoded, where, *, pixels=True):
+  """Opens a whole picture; only of a PNG the pixels can be left encoded."""
+  try:
+    # Loading does not look at the checksums of a PNG; a JPEG has none.
+    Image.open(io.BytesIO(encoded)).verify()
+    image = Image.open(io.BytesIO(encoded))
+    if image.format not in _FORMATS:
+      raise ValueError(f'the file is {image.format}')
+    if pixels or image.format != 'PNG':
+      image.load()
+  except _BROKEN as e:
+    raise errors.UserError(
+      f'{where} cannot be read as a picture ({tree_lib.one_line(e)}); expected'
+      f' a whole file of one of {", ".join(_FORMATS)}'
+    ) from e
+  return image
+
+
 def _open_image(encoded, where, *, pixels):
-  image = open_picture(encoded, where, pixels=pixels)
+  image = _open(encoded, where, pixels=pixels)
   if image.mode not in ('RGB', 'RGBA', 'L', 'P', 'LA', '1'):
     raise errors.UserError(
       f'{where} has pixels of mode {image.mode}; expected an 8-bit RGB picture'
@@ -157,7 +145,7 @@ def read_colors(encoded: bytes, where: str) -> np.ndarray:
 
 
 def _open_label(encoded, where, modes, expected):
-  label = open_picture(encoded, where)
+  label = _open(encoded, where)
   if label.format != 'PNG' or label.mode not in modes:
     raise errors.UserError(
       f'{where} is {label.format} with pixels of mode {label.mode}; expected an'
@@ -281,7 +269,7 @@ def _png_header(encoded):
 
 
 def _decode_raw(encoded, where):
-  open_picture(encoded, where, pixels=False)
+  _open(encoded, where, pixels=False)
   picture = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_UNCHANGED)
   if picture is None:
     raise errors.UserError(

@@ -3,14 +3,17 @@
 import collections
 from collections.abc import Callable, Sequence
 import contextlib
+import functools
 import os
 import pathlib
+import sys
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from jaxuda import errors
+from jaxuda.data.classes import labels
 from jaxuda.data.datasets import registry
 from jaxuda.data.files import depth_folder
 from jaxuda.data.files import label_files
@@ -18,7 +21,7 @@ from jaxuda.data.files import tree as tree_lib
 from jaxuda.data.pixels import depth_codes
 from jaxuda.data.pixels import transforms
 from jaxuda.data.records import domain as domain_lib
-from jaxuda.data.records import fields as fields_lib
+from jaxuda.data.records import rows
 from jaxuda.data.store import examples
 from jaxuda.data.store import record_order
 from jaxuda.data.store import shards
@@ -68,7 +71,7 @@ class Records:
     mapped = 'label' in own and classes is not None
     if mapped:
       # Before the dataset is prepared, which can take long.
-      fields_lib.map_labels(domain, classes)
+      _map_labels(domain, classes)
     builder = registry.load(
       domain.dataset,
       data_dir=domain.data_dir,
@@ -77,10 +80,10 @@ class Records:
     )
     info = builder.info
     if mapped:
-      table = fields_lib.map_labels(domain, classes, info=info)
+      table = _map_labels(domain, classes, info)
     self._table = table.astype(np.int32)
-    fields_lib.check_split(domain.dataset, domain.split, info)
-    missing = fields_lib.find_missing(domain.split, info, own)
+    rows.check_split(domain.dataset, domain.split, info)
+    missing = _find_missing(domain.split, info, own)
     for field in missing:
       if field not in optional:
         raise errors.UserError(
@@ -102,7 +105,7 @@ class Records:
     self._files = info.splits[domain.split].file_instructions
     for part in self._files:
       _check_file(part.filename, domain, self._folder)
-    self._source, self._features, self._decoders = fields_lib.open_records(
+    self._source, self._features, self._decoders = rows.open_records(
       builder, domain.split, [x for x in own if x not in missing]
     )
     self._recent = collections.deque(maxlen=_RECENT)
@@ -131,8 +134,8 @@ class Records:
       self._folder, self.domain.split, count=count
     )
     if names is None:
-      rows = (self._parse(self._source[i]) for i in range(count))
-      names = [row['name'].numpy().decode() for row in rows]
+      parsed = (self._parse(self._source[i]) for i in range(count))
+      names = [x['name'].numpy().decode() for x in parsed]
     return names
 
   def _parse(self, record):
@@ -211,6 +214,50 @@ class Records:
         return str(part.filename)
       number -= part.examples_in_shard - part.skip
     return str(self._folder)
+
+
+def _map_labels(domain, classes, info=None):
+  """Returns the class of each raw id: uint8 [256], 255 = ignored.
+
+  Before the dataset is prepared, without `info`, a folder whose own names are
+  not at hand gives None.
+  """
+  family, own = registry.find(domain.dataset), None
+  if info is not None:
+    own = labels.read_own(registry.metadata(info))
+  elif family.ids == 'folder':
+    if not domain.manual_dir:
+      return None
+    own = family.describe(domain.dataset, domain.manual_dir).own
+  table = labels.label_map(family.ids, classes, own=own)
+  ignored = [
+    name
+    for i, name in enumerate(own.names if own else (), 1)
+    if table[i] == labels.IGNORE
+  ]
+  if info is not None and ignored:
+    _note(
+      f'note: {domain.dataset}: {classes} does not have the classes'
+      f' {", ".join(ignored)}; they are ignored'
+    )
+  return table
+
+
+@functools.lru_cache
+def _note(text: str) -> None:
+  """Prints a note on stderr, once."""
+  print(text, file=sys.stderr)
+
+
+def _find_missing(split, info, fields):
+  """Returns those of the fields that no example of a split has."""
+  metadata, name = registry.metadata(info), split.split('[')[0]
+  missing = {x for x in fields if x not in info.features}
+  if name in metadata.get('unlabelled_splits', ()):
+    missing.add('label')
+  if name in metadata.get('depthless_splits', ()):
+    missing.add('depth')
+  return [x for x in fields if x in missing]
 
 
 def _is_beside(domain, field):

@@ -4,11 +4,62 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import tensorflow_datasets as tfds
 
 from jaxuda import errors
 from jaxuda.data.datasets import registry
 from jaxuda.data.files import decoding
-from jaxuda.data.records import fields as fields_lib
+
+
+def check_split(dataset: str, split: str, info: tfds.core.DatasetInfo) -> None:
+  """Checks that a dataset has a split, and the split an image.
+
+  Args:
+    dataset: name of the dataset, for errors.
+    split: name of a split, or a part of one as TFDS cuts it, 'train[:50%]'.
+    info: info of the prepared dataset.
+
+  Raises:
+    UserError: it has none.
+  """
+  try:
+    count = info.splits[split].num_examples
+  except (KeyError, ValueError):
+    raise errors.UserError(
+      f'{dataset} has no split {split!r}; expected one of'
+      f' {", ".join(info.splits)}'
+    ) from None
+  if not count:
+    raise errors.UserError(
+      f'{dataset} has no images in split {split!r}; expected at least one'
+    )
+
+
+def open_records(
+  builder: tfds.core.DatasetBuilder, split: str, fields: Sequence[str]
+) -> tuple[Any, Any, Mapping[str, Any]]:
+  """Opens a split for random access.
+
+  Args:
+    builder: builder of the prepared dataset.
+    split: name of a split, or a part of one.
+    fields: names of the features to parse besides 'name'; 'depth' brings
+      'depth_factor'.
+
+  Returns:
+    (the serialized records by number; the features, which parse them; decoders
+    that leave pictures encoded).
+  """
+  info = builder.info
+  wanted = {'name': True, **dict.fromkeys(fields, True)}
+  if 'depth' in fields and 'depth_factor' in info.features:
+    wanted['depth_factor'] = True
+  source = builder.as_data_source(
+    split=split, deserialize_method=tfds.decode.DeserializeMethod.RAW_BYTES
+  )
+  partial = tfds.decode.PartialDecoding(wanted)
+  features = partial.extract_features(info.features)
+  return source, features, registry.keep_encoded(info, fields)
 
 
 class Rows:
@@ -41,14 +92,14 @@ class Rows:
     """
     builder = registry.load(dataset, data_dir=data_dir, manual_dir=manual_dir)
     info = builder.info
-    fields_lib.check_split(dataset, split, info)
+    check_split(dataset, split, info)
     lost = [x for x in fields if x not in info.features]
     if lost:
       raise errors.UserError(
         f'{dataset} has no {lost[0]}; its fields are {", ".join(info.features)}'
       )
     self.metadata: Mapping[str, Any] = registry.metadata(info)
-    self._source, self._features, self._decoders = fields_lib.open_records(
+    self._source, self._features, self._decoders = open_records(
       builder, split, fields
     )
 

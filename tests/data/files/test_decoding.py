@@ -52,7 +52,7 @@ def test_pictures_come_back():
   encoded = decoding.encode_png(colors)
   np.testing.assert_array_equal(decoding.read_image(encoded, 'x'), colors)
   np.testing.assert_array_equal(decoding.read_colors(encoded, 'x'), colors)
-  assert decoding.check_image(encoded, 'x') == (5, 6)
+  assert decoding.keep_image(encoded, 'x') == (5, 6)
   smooth = np.full((16, 16, 3), 99, np.uint8)
   jpeg = decoding.encode_jpeg(smooth)
   back = decoding.read_image(jpeg, 'x').astype(int)
