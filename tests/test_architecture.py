@@ -62,8 +62,8 @@ ROOMS = {
   ),
   'depth': ('errors run ui', 'cv2 numpy scipy'),
   'depth.mono': (
-    'data data.files data.pixels data.records depth errors losses models'
-    ' ops run step train ui',
+    'data data.files data.pixels data.records depth errors losses'
+    ' models ops run step train ui',
     'absl cv2 flax jax ml_collections numpy optax',
   ),
   'depth.stereo': ('data.files data.records depth errors ui', 'absl cv2 numpy'),
@@ -94,7 +94,7 @@ ROOMS = {
   'predict': (
     'data.classes data.pixels data.store errors evaluate methods ops'
     ' run ui weights',
-    'absl jax ml_collections numpy',
+    'PIL absl jax ml_collections numpy',
   ),
   'report': (
     'data data.classes data.pixels depdis.tsne errors evaluate run ui',

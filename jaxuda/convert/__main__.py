@@ -1,15 +1,16 @@
 r"""Weights of other frameworks in, and ours out. Needs no TF and no PyTorch.
 
-    python -m jaxuda.convert FILE --to=DIR [--network=student|teacher|disc] \
-        [--partial] [--family=init|dacs|torchvision]
+    python -m jaxuda.convert FILE --to=DIR [--partial] \
+        [--network=student|teacher|disc|NAME] [--family=init|dacs|torchvision]
     python -m jaxuda.convert RUN --to=FILE.pth [--checkpoint=last|best|STEP]
 
 FILE is a .pth (zip or legacy) or .safetensors of ImageNet or COCO weights, of
 DADA, ADVENT, Depth Distribution, CTRL (its backbone), DACS, CorDA, a
 discriminator or a CycleGAN generator; its keys say which. RUN is the folder of
 a run, or one of an earlier conversion. DIR goes wherever a file of weights
-does: --config.initial=DIR, evaluate --weights=DIR. Every key is accounted for;
-one that does not fit is an error without --partial.
+does: --config.initial=DIR, evaluate --weights=DIR. Every key and every entry is
+accounted for; a key that does not fit is an error without --partial, and so are
+two networks without --network.
 """
 
 import pathlib
@@ -20,7 +21,6 @@ from jaxuda.convert import converting
 from jaxuda.run import workdir as workdir_lib
 from jaxuda.ui import command
 from jaxuda.weights import conversion
-from jaxuda.weights import reading
 from jaxuda.weights import writing
 
 
@@ -29,13 +29,8 @@ def define_flags() -> None:
   flags.DEFINE_string(
     'to', None, 'Folder, FILE.pth or FILE.safetensors.', required=True
   )
-  flags.DEFINE_enum(
-    'network', 'student', reading.NETWORKS, 'Which network of the source.'
-  )
   flags.DEFINE_bool('partial', False, 'Take what fits.')
-  flags.DEFINE_string(
-    'family', '', 'init, dacs or torchvision, where the keys do not tell.'
-  )
+  command.define_network()
   command.define_checkpoint()
 
 
@@ -48,7 +43,7 @@ def main(source: str) -> None:
   options = dict(family=f.family, partial=f.partial, checkpoint=f.checkpoint)
   networks = {f.network: converting.read(source, network=f.network, **options)}
   config = pathlib.Path(source) / 'config.json'
-  if to.suffix and f.network == 'student' and config.is_file():
+  if to.suffix and f.network in ('', 'student') and config.is_file():
     if workdir_lib.read_config(source).name in ('dacs', 'corda'):
       networks['teacher'] = converting.read(
         source, network='teacher', **options

@@ -6,7 +6,6 @@ import pathlib
 from jaxuda import errors
 from jaxuda.weights import conversion
 from jaxuda.weights import converted
-from jaxuda.weights import reading
 from jaxuda.weights import runs
 from jaxuda.weights import state_dict
 from jaxuda.weights import writing
@@ -15,7 +14,7 @@ from jaxuda.weights import writing
 def read(
   source: str,
   *,
-  network: str = 'student',
+  network: str = '',
   family: str = '',
   partial: bool = False,
   checkpoint: str = 'last',
@@ -24,7 +23,8 @@ def read(
 
   Args:
     source: path of the file or folder.
-    network: network of the source: 'student', 'teacher' or 'disc'.
+    network: network of the source: 'student', 'teacher', 'disc' or an entry of
+      the file; '' for the only one of a file, and for a run's student.
     family: the kind of a file where its keys do not tell, see
       `families.recognise`.
     partial: take what fits of a file.
@@ -34,14 +34,10 @@ def read(
     UserError: the source is none of the three, or does not fit.
   """
   path = pathlib.Path(source)
-  if path.is_file():
-    return conversion.convert(
-      reading.read(path), network=network, family=family, partial=partial
-    )
-  if converted.is_stored(path):
-    return converted.read(path)
+  if path.is_file() or converted.is_stored(path):
+    return converted.read(path, network=network, family=family, partial=partial)
   if (path / 'config.json').is_file():
-    return runs.read(path, which=checkpoint, network=network)
+    return runs.read(path, which=checkpoint, network=network or 'student')
   raise errors.UserError(
     f'{source} is no file of weights, no conversion and no run; expected one'
   )

@@ -4,7 +4,8 @@ r"""Scores of a checkpoint, at label resolution, every pixel once.
         [--against=OTHER_DIR] [--split=val] [--classes=coarse7] [--out=FILE] \
         [--flip] [--scales=0.75,1,1.25] [--window]
     jaxuda evaluate --weights=FILE --config=dada:... \
-        [--network=student|teacher] [--config.field=value ...]
+        [--network=student|teacher|NAME] [--family=dacs] \
+        [--config.field=value ...]
 
 The second scores a published checkpoint (or the folder of a conversion) as the
 config of its method prepares images and labels; see configs/published.py.
@@ -25,7 +26,6 @@ from jaxuda.evaluate import views as views_lib
 from jaxuda.run import cluster
 from jaxuda.run import workdir as workdir_lib
 from jaxuda.ui import command
-from jaxuda.weights import reading
 from jaxuda.weights import runs
 
 
@@ -48,6 +48,7 @@ def _main(given):
     which=given.checkpoint,
     weights=weights,
     network=given.network,
+    family=given.family,
     config=given.config,
   )
   ours = _evaluate(run, given, views)
@@ -96,9 +97,7 @@ def _define_flags():
   command.define_config('With --weights: METHOD:argument=value,...')
   flags.DEFINE_string('workdir', None, 'Folder of the run.')
   flags.DEFINE_string('weights', None, 'Published file, or a conversion.')
-  flags.DEFINE_enum(
-    'network', 'student', reading.NETWORKS, 'Which network of a file.'
-  )
+  command.define_network()
   command.define_checkpoint()
   flags.DEFINE_string(
     'against', None, 'Folder of another run, for the negative-transfer rate.'

@@ -2,7 +2,8 @@ r"""A trained network for use without this package.
 
     python -m jaxuda.export RUN --to=DIR [--formats=stablehlo,savedmodel] \
         [--size=512x1024] [--checkpoint=last|best|STEP]
-    python -m jaxuda.export FILE --to=DIR --config=configs/dada.py:...
+    python -m jaxuda.export FILE --to=DIR --config=configs/dada.py:... \
+        [--network=student|teacher|NAME] [--family=dacs]
 
 FILE is a published checkpoint or the folder of a conversion. DIR gets, with
 normalisation and upsampling inside, for any number of images:
@@ -11,16 +12,21 @@ normalisation and upsampling inside, for any number of images:
   savedmodel/, run_savedmodel.py                     for TensorFlow alone
   picture.py, export.json                            for both: size, colours
 
-The size is fixed: the dilated heads are compiled for it.
+The size is fixed: the dilated heads are compiled for it. jax promises to read
+network.stablehlo for six months; export.json has the command that makes it
+again.
 """
 
+import os
 import pathlib
+import shlex
+import sys
 
 from absl import flags
 
 from jaxuda import errors
 from jaxuda.export import exporting
-from jaxuda.run import workdir as workdir_lib
+from jaxuda.run import checkpoint
 from jaxuda.ui import command
 from jaxuda.weights import converted
 from jaxuda.weights import runs
@@ -32,6 +38,7 @@ def define_flags() -> None:
   flags.DEFINE_string('to', None, 'Folder to write to.', required=True)
   flags.DEFINE_list('formats', list(exporting.FORMATS), 'Some of the two.')
   flags.DEFINE_string('size', None, "512x1024; the config's if unset.")
+  command.define_network()
   command.define_checkpoint()
 
 
@@ -45,13 +52,28 @@ def main(source: str) -> None:
       raise errors.UserError(
         f'{source} holds weights alone; expected --config of its method, too'
       )
-    run = runs.from_weights(converted.read(path), f.config)
-  else:
-    run = workdir_lib.load(
-      source, which=f.checkpoint, only=workdir_lib.predicts
+    run = runs.load(
+      weights=source, network=f.network, family=f.family, config=f.config
     )
+    again = []
+  else:
+    run = runs.load(
+      workdir=source, which=f.checkpoint, network=f.network, family=f.family
+    )
+    path = path / checkpoint.FOLDER / str(run.step)
+    again = [f'--checkpoint={run.step}']
   command.hide_accelerators()
-  exporting.export(run, f.to, formats=f.formats, size=size)
+  words = ['python', '-m', 'jaxuda.export', *sys.argv[1:], *again]
+  exporting.export(
+    run,
+    f.to,
+    formats=f.formats,
+    size=size,
+    source={
+      'checkpoint': str(path.resolve()),
+      'command': f'cd {shlex.quote(os.getcwd())} && {shlex.join(words)}',
+    },
+  )
   print(f'wrote {", ".join(f.formats)} to {f.to}')
 
 

@@ -1,6 +1,7 @@
 """Writing of a trained network and of the scripts that run it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+import datetime
 import json
 import os
 import pathlib
@@ -28,8 +29,9 @@ def _serving_function(run):
   """Returns a function of weights and images, and the weights by path.
 
   The function takes the arrays as a list and images uint8 [B, H, W, 3]; it
-  returns 'logits' float32 [B, H, W, C], 'label' uint8 [B, H, W] and, where
-  there is a depth output, 'depth' float32 [B, H, W] in metres.
+  returns 'logits' float32 [B, H, W, C], 'label' uint8 [B, H, W], 'grid' float32
+  [B, h, w, C], the logits before they were upsampled, and, where there is a
+  depth output, 'depth' float32 [B, H, W] in metres.
   """
   method, state = run.method, run.state
   net = state.teacher if method.evaluate == 'teacher' else state.nets['task']
@@ -41,8 +43,10 @@ def _serving_function(run):
     net = state_lib.create_net(tree, None)
     served = state_lib.create({'task': net}, teacher=net)
     out = method.predict(served, image)
+    # XLA computes what the two have in common once.
+    out['grid'] = method.predict(served, image, size='grid')['logits']
     label = jnp.argmax(out['logits'], axis=-1).astype(jnp.uint8)
-    kept = {k: out[k] for k in ('logits', 'depth') if k in out}
+    kept = {k: out[k] for k in ('logits', 'grid', 'depth') if k in out}
     return {**kept, 'label': label}
 
   arrays = checkpoint.flatten(jax.device_get(variables))
@@ -55,6 +59,7 @@ def export(
   *,
   formats: Sequence[str] = FORMATS,
   size: Sequence[int] | None = None,
+  source: Mapping[str, str] | None = None,
 ) -> None:
   """Writes a network and the scripts that run it.
 
@@ -64,6 +69,8 @@ def export(
     formats: one or more of `FORMATS`.
     size: (height, width) of the images in pixels; if None the config's for the
       target.
+    source: 'checkpoint', the path of the file or folder that the network is
+      from, and 'command', the line that exports it again, for export.json.
 
   Raises:
     UserError: an unknown format, or a file of the folder's name.
@@ -75,11 +82,14 @@ def export(
     )
   folder = files.check_folder(folder)
   folder.mkdir(parents=True, exist_ok=True)
-  size = tuple(size or run.config.data.target.size)
+  target, version = run.config.data.target, None
+  size = tuple(size or target.size)
   serve, weights = _serving_function(run)
   if 'stablehlo' in formats:
     np.savez(folder / 'weights.npz', **weights)
-    data = _to_stablehlo(serve, weights, size)
+    exported = _to_stablehlo(serve, weights, size)
+    version = exported.calling_convention_version
+    data = bytes(exported.serialize())
     (folder / 'network.stablehlo').write_bytes(data)
   if 'savedmodel' in formats:
     _write_savedmodel(serve, weights, size, folder / 'savedmodel')
@@ -89,23 +99,33 @@ def export(
   info = {
     'method': run.config.name,
     'step': run.step,
+    'checkpoint': '',
+    'command': '',
+    **(source or {}),
+    'date': datetime.datetime.now(datetime.UTC).isoformat(timespec='seconds'),
+    'jax': jax.__version__,
+    # Of the program itself, and those that this jax reads and writes.
+    'calling_convention': version,
+    'calling_conventions': [
+      jax.export.minimum_supported_calling_convention_version,
+      jax.export.maximum_supported_calling_convention_version,
+    ],
     'size': list(size),
-    'fit': run.config.data.target.get('fit', 'stretch'),
+    'fit': target.get('fit', 'stretch'),
+    'image_resize': target.get('image_resize', 'bicubic'),
     'classes': list(class_set.names),
     'colors': np.asarray(class_set.colors).tolist(),
-    'jax': jax.__version__,
   }
   (folder / 'export.json').write_text(json.dumps(info, indent=2) + '\n')
 
 
 def _to_stablehlo(serve, weights, size):
-  """Returns the serialised program for any number of images of one size."""
+  """Returns the program for any number of images of one size."""
   shape = jax.export.symbolic_shape(f'b, {size[0]}, {size[1]}, 3')
   shapes = [jax.ShapeDtypeStruct(x.shape, x.dtype) for x in weights.values()]
-  exported = jax.export.export(jax.jit(serve), platforms=PLATFORMS)(
+  return jax.export.export(jax.jit(serve), platforms=PLATFORMS)(
     shapes, jax.ShapeDtypeStruct(shape, np.uint8)
   )
-  return bytes(exported.serialize())
 
 
 def _write_savedmodel(serve, weights, size, folder):

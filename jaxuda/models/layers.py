@@ -13,9 +13,8 @@ import jax.numpy as jnp
 from jaxuda.models import rewrites as rewrites_lib
 from jaxuda.step import parallel
 
-# Of all norms: added to the variance, and the weight of new statistics in the
-# running ones. PyTorch's defaults.
-_EPSILON, _MOMENTUM = 1e-5, 0.1
+# Weight of the new statistics in the running ones.
+_MOMENTUM = 0.1
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -138,11 +137,13 @@ class BatchNorm(nn.Module):
       devices; 'frozen': the running ones, which then never change.
     train_affine: whether scale and bias get gradients. The references freeze
       them.
+    epsilon: added to the variance.
     style: see `Style`.
   """
 
   mode: str = 'batch'
   train_affine: bool = False
+  epsilon: float = 1e-5
   style: Style = Style()
 
   @nn.compact
@@ -160,7 +161,7 @@ class BatchNorm(nn.Module):
       mean, var = self._batch_statistics(x, running)
     else:
       mean, var = running['mean'].value, running['var'].value
-    factor = scale * lax.rsqrt(var + _EPSILON)
+    factor = scale * lax.rsqrt(var + self.epsilon)
     shift = bias - mean * factor
     y = x.astype(factor.dtype) * factor.reshape(1, 1, 1, -1)
     return (y + shift.reshape(1, 1, 1, -1)).astype(self.style.dtype)
@@ -195,7 +196,7 @@ def max_pool_ceil(x: jax.Array) -> jax.Array:
   return nn.max_pool(x, (3, 3), strides=(2, 2), padding=pads)
 
 
-def instance_norm(x: jax.Array, *, epsilon: float = _EPSILON) -> jax.Array:
+def instance_norm(x: jax.Array, *, epsilon: float = 1e-5) -> jax.Array:
   """Normalises every channel of every image by its own mean and variance.
 
   Without scale and bias, and without running statistics (Ulyanov et al., 2016,

@@ -2,7 +2,7 @@ r"""Label maps of a folder of images. Needs no TF.
 
     jaxuda predict --workdir=DIR --images=FOLDER --out=FOLDER \
         [--checkpoint=last|best|STEP] [--flip] [--scales=0.75,1,1.25] [--window]
-        [--batch_size=8] [--dtype=bfloat16]
+        [--batch_size=8] [--dtype=bfloat16] [--confidence]
     jaxuda predict --weights=FILE --config=dada:... \
         --images=VIDEO_OR_FOLDER --out=OVERLAY.mp4
 
@@ -13,13 +13,20 @@ colours lie over the frames.
 
 Writes OUT/ids/NAME.png (class ids, one byte per pixel: places in the class set,
 from 0 on) and OUT/colors/NAME.png (indexed colours), each of its image's own
-size.
-"""
+size; with --confidence also OUT/confidence/NAME.png, 8-bit grey: 255 times the
+largest class probability of each pixel, rounded (of the mean over all views).
+Images of one name keep their suffix: NAME.jpg.png.
 
-import pathlib
+Folders are read with the folders and links in them, hidden files left out, and
+pictures turned as their camera says. What cannot be read, pictures of more than
+179 megapixels among it, is skipped and named, and the exit status is then 1, as
+for a video that ends before it should. Of several pictures in one file (GIF,
+TIFF) the first is labelled.
+"""
 
 from absl import flags
 
+from jaxuda import errors
 from jaxuda.evaluate import views as views_lib
 from jaxuda.predict import prediction
 from jaxuda.ui import command
@@ -29,7 +36,7 @@ from jaxuda.weights import runs
 
 
 def main() -> int:
-  """Runs the command line; 1 if a picture could not be read."""
+  """Runs the command line."""
   given = flags.FLAGS
   source, out = given.images, given.out
   options = {
@@ -38,18 +45,24 @@ def main() -> int:
     ),
     'batch_size': given.batch_size,
   }
-  if pathlib.Path(out).suffix in video.VIDEOS:
-    count = prediction.run_video(_load(given), source, out, **options)
+  prediction.check_paths(source, out)  # Before the network is loaded.
+  if video.is_video(out):
+    if given.confidence:
+      raise errors.UserError(
+        f'--confidence writes pictures; expected a folder, not --out={out}'
+      )
+    count, bad = prediction.run_video(_load(given), source, out, **options)
     print(f'wrote {out}, {count} frames')
+    if bad:
+      raise errors.UserError(f'not all frames: {"; ".join(bad)}')
     return 0
-  image_files.list_images(source)  # Before the network is loaded.
+  total = len(image_files.list_images(source))
+  options['confidence'] = given.confidence
   bad = prediction.run_folder(_load(given), source, out, **options)
-  print(f'wrote {out}/ids and {out}/colors')
-  if bad:
-    more = f' and {len(bad) - 5} more' if len(bad) > 5 else ''
-    command.fail(
-      f'pictures that could not be read: {len(bad)}: {"; ".join(bad[:5])}{more}'
-    )
+  kinds = ('ids', 'colors', *(['confidence'] if given.confidence else []))
+  folders = ', '.join(f'{out}/{x}' for x in kinds)
+  print(f'wrote {total - len(bad)} of {total} label maps to {folders}')
+  image_files.check_read(bad, total=total, unit='pictures')
   return 0
 
 
@@ -58,6 +71,8 @@ def _load(given):
     workdir=given.workdir,
     which=given.checkpoint,
     weights=given.weights,
+    network=given.network,
+    family=given.family,
     config=given.config,
   )
   return prediction.computing_in(run, given.dtype) if given.dtype else run
@@ -67,6 +82,7 @@ def _define_flags():
   command.define_config('With --weights: METHOD:argument=value,...')
   flags.DEFINE_string('workdir', None, 'Folder of the run.')
   flags.DEFINE_string('weights', None, 'Published file, or a conversion.')
+  command.define_network()
   flags.DEFINE_string(
     'images', None, 'Folder of images; or a video.', required=True
   )
@@ -82,6 +98,11 @@ def _define_flags():
     None,
     ['float32', 'bfloat16'],
     "What the network computes in; the training's if not given.",
+  )
+  flags.DEFINE_bool(
+    'confidence',
+    False,
+    'Also write OUT/confidence: 255 times the largest probability, 8 bits.',
   )
   command.define_checkpoint()
 

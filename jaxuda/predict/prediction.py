@@ -7,6 +7,7 @@ brought back to the picture's.
 import collections
 from collections.abc import Iterable, Iterator
 import dataclasses
+import functools
 import itertools
 import os
 import pathlib
@@ -16,6 +17,7 @@ import jax
 import jax.numpy as jnp
 import ml_collections
 import numpy as np
+from PIL import Image
 
 from jaxuda import errors
 from jaxuda import methods
@@ -34,6 +36,40 @@ from jaxuda.ui import video
 
 # Threads that read and write pictures beside the network.
 _THREADS = 4
+# Numbers of the logits at a picture's size that are there at once: 1 GiB.
+_LOGITS = 1 << 28
+# Pixels of a picture, once it is padded: as many as Pillow decodes.
+_PIXELS = 2 * Image.MAX_IMAGE_PIXELS
+
+
+def check_paths(source: str | os.PathLike, out: str | os.PathLike) -> None:
+  """Checks what can be checked before a network is loaded.
+
+  Args:
+    source: folder of pictures, or a video.
+    out: folder to write to, or a video.
+
+  Raises:
+    UserError: nothing to read; or no right, no folder or no video to write to,
+      or one that would be read.
+  """
+  if video.is_video(out):
+    video.check_out(out)
+    if os.path.isfile(source):
+      if os.path.exists(out) and os.path.samefile(source, out):
+        raise errors.UserError(f'{out} is read; expected another --out')
+    elif video.is_video(source):
+      raise errors.UserError(f'no file {source}; expected a video')
+    else:
+      image_files.list_images(source)
+    return
+  if os.path.isfile(source) and video.is_video(source):
+    raise errors.UserError(
+      f'{source} is a video; expected --out=NAME.mp4, not the folder {out}'
+    )
+  image_files.list_images(source)
+  for kind in ('ids', 'colors', 'confidence'):
+    files.check_apart(files.check_folder(pathlib.Path(out, kind)), source)
 
 
 def predict_labels(
@@ -54,7 +90,8 @@ def label_images(
   *,
   views: views_lib.Views = views_lib.ONCE,
   batch_size: int = 1,
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+  confidence: bool = False,
+) -> Iterator[tuple[np.ndarray, ...]]:
   """Segments images of any sizes, `batch_size` at a time.
 
   The network runs at its own size and is compiled once. Only the upsampling of
@@ -65,18 +102,16 @@ def label_images(
     run: run whose network segments.
     views: how a picture is looked at; several views are taken one by one.
     batch_size: number of images that the network sees at once.
+    confidence: whether to give the largest probability, too; that of the mean
+      over the views.
 
   Yields:
-    Each image with its label map, uint8 [H, W], places in the class set.
+    Each image with its label map, uint8 [H, W], places in the class set; and
+    with `confidence` the probability of that class, float32 [H, W].
   """
   target = run.config.data.target
-  size = tuple(target.size)
-  method = target.get('image_resize', 'bicubic')
-  fit = target.get('fit', 'stretch')
-
-  def shape_around(image):
-    shape = image.shape[:2]
-    return shape if fit == 'stretch' else aspect.pad_shape(shape, size)
+  size, method = tuple(target.size), target.get('image_resize', 'bicubic')
+  shape_around = functools.partial(_shape_around, target=target)
 
   if views != views_lib.ONCE:
     for image in images:
@@ -87,14 +122,15 @@ def label_images(
         size=size,
         views=views,
         image_resize=method,
-      )
-      label = maps.argmax(-1).astype(np.uint8)
-      yield image, label[: image.shape[0], : image.shape[1]]
+      )[: image.shape[0], : image.shape[1]]
+      found = [maps.argmax(-1).astype(np.uint8)]
+      yield image, *found, *([maps.max(-1)] if confidence else [])
     return
   images = iter(images)
   while batch := list(itertools.islice(images, batch_size)):
     small = [
-      resizing.frame_image(x, size, method=method, fit=fit) for x in batch
+      resizing.frame_image(x, size, method=method, fit=_fit(target))
+      for x in batch
     ]
     # The last batch is filled up, so that nothing is compiled for it.
     small += small[-1:] * (batch_size - len(batch))
@@ -102,14 +138,47 @@ def label_images(
       run.state, np.stack(small), method=run.method
     )
     for i, image in enumerate(batch):
-      label = np.asarray(_label(logits, i, size=shape_around(image)))
-      yield image, label[: image.shape[0], : image.shape[1]]
+      found = _label(logits, i, size=shape_around(image), confidence=confidence)
+      height, width = image.shape[:2]
+      yield image, *(np.asarray(x)[:height, :width] for x in found)
+
+
+def _fit(target):
+  return target.get('fit', 'stretch')
+
+
+def _shape_around(image, *, target):
+  """Returns the shape that an image has when it is padded to the aspect."""
+  shape = image.shape[:2]
+  if _fit(target) == 'stretch':
+    return shape
+  size = tuple(target.size)
+  around = aspect.pad_shape(shape, size)
+  if 0 in aspect.fit_size(shape, size) or np.prod(around) > _PIXELS:
+    height, width = shape
+    raise errors.UserError(
+      f'{width}x{height} pixels are too narrow for a network that keeps the'
+      f' aspect and sees {size[1]}x{size[0]}'
+    )
+  return around
+
+
+def _read(path, run, note):
+  """Reads a picture that can be labelled; returns why not as a line."""
+  try:
+    image = panels.read_image(path, note=note)
+    _shape_around(image, target=run.config.data.target)
+  except errors.UserError as e:
+    return str(e) if str(path) in str(e) else f'{path}: {e}'
+  return image
 
 
 def run_folder(
   run: workdir_lib.Run,
   folder: str | os.PathLike,
   out: str | os.PathLike,
+  *,
+  confidence: bool = False,
   **options: Any,
 ) -> list[str]:
   """Segments every picture of a folder.
@@ -118,28 +187,25 @@ def run_folder(
     run: run whose network segments.
     folder: folder of the pictures.
     out: folder in which `ids` and `colors` are made.
+    confidence: whether to write `confidence`, too: 8-bit grey PNGs of 255 times
+      the largest probability, rounded.
     **options: 'views' and 'batch_size' of `label_images`.
 
   Returns:
     One line for every picture that could not be read.
 
   Raises:
-    UserError: no folder, no picture in it, or a file at `out`.
+    UserError: as `check_paths`, or `out` cannot be written to.
   """
-  colors = labels.get_class_set(run.config.classes).colors
-  paths = image_files.list_images(folder)
-  out = files.check_folder(out)
+  check_paths(folder, out)
   bad, names = [], collections.deque()
+  colors = labels.get_class_set(run.config.classes).colors
+  note = lambda line: progress.message(f'note: {line}')
 
-  def read(path):
-    try:
-      return panels.read_image(path)
-    except errors.UserError as e:
-      return str(e)
-
-  def read_all():
+  def read_all(paths):
+    outputs = image_files.name_outputs(paths, folder, note=note)
+    read = functools.partial(_read, run=run, note=note)
     read_ahead = ahead.map_ahead(read, paths, workers=_THREADS)
-    outputs = image_files.name_outputs(paths, folder)
     for name, image in zip(outputs, read_ahead, strict=True):
       if isinstance(image, str):
         bad.append(image)
@@ -148,29 +214,53 @@ def run_folder(
         names.append(name)
         yield image
 
-  def write(pair):
-    name, label = pair
-    panels.write_png(out / 'ids' / name, label)
-    panels.write_png(out / 'colors' / name, label, colors=colors)
-
-  with display.Progress('predict', total=len(paths), unit='images') as progress:
+  total = len(image_files.list_images(folder))
+  with display.Progress('predict', total=total, unit='images') as progress:
+    images = read_all(image_files.list_images(folder, note=note))
+    options['confidence'] = confidence
     labelled = (
-      (names.popleft(), label)
-      for _, label in label_images(read_all(), run, **options)
+      (names.popleft(), *found)
+      for _, *found in label_images(images, run, **options)
     )
+    write = functools.partial(_write, out=pathlib.Path(out), colors=colors)
     written = ahead.map_ahead(write, labelled, workers=_THREADS)
     for done, _ in enumerate(written, 1):
       progress.update(done + len(bad))
-    progress.update(len(paths))
+    progress.update(total)
   return bad
 
 
-@jax.jit(static_argnames='size')
-def _label(logits, index, *, size):
-  """Labels the image at `index` of a batch."""
+def _write(found, out, colors):
+  """Writes the files of a picture: its name, label map and confidence."""
+  name, label, *shares = found
+  panels.write_png(out / 'ids' / name, label)
+  panels.write_png(out / 'colors' / name, label, colors=colors)
+  for share in shares:
+    level = np.round(255 * share).astype(np.uint8)
+    panels.write_png(out / 'confidence' / name, level)
+
+
+@jax.jit(static_argnames=('size', 'confidence'))
+def _label(logits, index, *, size, confidence):
+  """Labels the image at `index` of a batch; a large one in bands of rows."""
   one = jax.lax.dynamic_slice_in_dim(logits, index, 1)
-  full = resize.resize_align_corners(one, size)
-  return jnp.argmax(full[0], axis=-1).astype(jnp.uint8)
+  (height, width), (_, low, _, classes) = size, one.shape
+
+  def finish(full):
+    label = jnp.argmax(full, axis=-1).astype(jnp.uint8)
+    return (label, jax.nn.softmax(full).max(-1)) if confidence else (label,)
+
+  rows = max(1, _LOGITS // (width * classes))
+  if rows >= height:
+    return finish(resize.resize_align_corners(one, size)[0])
+  wide = resize.resize_align_corners(one, (low, width))[0]
+  down = np.float32(resize.interpolation_matrix(low, height))
+  down = np.pad(down, ((0, -height % rows), (0, 0))).reshape(-1, rows, low)
+  bands = jax.lax.map(
+    lambda m: finish(jnp.einsum('Hh,hwc->Hwc', m, wide, precision='highest')),
+    jnp.asarray(down, wide.dtype),
+  )
+  return tuple(x.reshape(-1, width)[:height] for x in bands)
 
 
 def run_video(
@@ -178,7 +268,7 @@ def run_video(
   source: str | os.PathLike,
   out: str | os.PathLike,
   **options: Any,
-) -> int:
+) -> tuple[int, list[str]]:
   """Writes a video with the label maps over its frames.
 
   Args:
@@ -188,22 +278,38 @@ def run_video(
     **options: 'views' and 'batch_size' of `label_images`.
 
   Returns:
-    The number of frames.
+    The number of frames, and a line for each that could not be read, or for a
+    video that ends before it should.
 
   Raises:
-    UserError: nothing to read, or `out` has no suffix of a video.
+    UserError: as `check_paths`; or no frame can be read.
   """
-  if pathlib.Path(source).is_dir():
-    frames = map(panels.read_image, image_files.list_images(source))
-    rate = 25.0
+  check_paths(source, out)
+  bad, rate = [], 25.0
+  if os.path.isdir(source):
+    found = (_read(x, run, None) for x in image_files.list_images(source))
   else:
-    frames, rate = video.read_video(source), video.frame_rate(source)
-  return video.write_video(
+    found, rate = video.read_video(source), video.frame_rate(source)
+
+  def read_all():
+    try:
+      for frame in found:
+        if isinstance(frame, str):
+          bad.append(frame)
+        else:
+          yield frame
+    except errors.UserError as e:  # Its frames until then are good.
+      bad.append(str(e))
+
+  count = video.write_video(
     out,
-    label_images(frames, run, **options),
+    label_images(read_all(), run, **options),
     colors=labels.get_class_set(run.config.classes).colors,
     rate=rate,
   )
+  if not count:
+    raise errors.UserError(f'nothing to write: {image_files.name_some(bad)}')
+  return count, bad
 
 
 def computing_in(run: workdir_lib.Run, dtype: str) -> workdir_lib.Run:

@@ -9,9 +9,10 @@ the state is saved first and scored afterwards, so that nothing is lost when an
 evaluation is cut short, and the loop names the best (`Checkpoints.best`).
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 import os
 import pathlib
+import types
 from typing import Any
 
 import jax
@@ -84,8 +85,13 @@ class Checkpoints:
     self._keep_last = keep_last
     # orbax reports a relative path from a background thread, and badly.
     self.folder = pathlib.Path(os.path.abspath(workdir)) / FOLDER
+    keep_best = types.SimpleNamespace(
+      should_preserve=lambda found, *, context: [
+        x.step == self.best for x in found
+      ]
+    )
     policy = checkpoint_managers.AnyPreservationPolicy(
-      [checkpoint_managers.LatestN(keep_last), _KeepBest(self)]
+      [checkpoint_managers.LatestN(keep_last), keep_best]
     )
     # Without a folder there is nothing to read, and orbax would raise.
     self._manager = None
@@ -224,17 +230,3 @@ class Checkpoints:
         f'{self.folder / str(step)} is a checkpoint of another model (method'
         f' {other} there, {name} here): {problem}'
       )
-
-
-class _KeepBest:
-  """Preservation policy: the checkpoint that the loop calls the best."""
-
-  def __init__(self, checkpoints: Checkpoints):
-    self._checkpoints = checkpoints
-
-  def should_preserve(
-    self, checkpoints: Sequence[Any], *, context: Any
-  ) -> list[bool]:
-    """Says of each checkpoint whether it stays."""
-    del context
-    return [c.step == self._checkpoints.best for c in checkpoints]

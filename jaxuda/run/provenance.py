@@ -3,6 +3,7 @@
 A run that was continued with other code has a line for each.
 """
 
+import contextlib
 import importlib.metadata
 import json
 import os
@@ -50,14 +51,11 @@ def read(workdir: str | os.PathLike) -> list[str]:
 
 
 def _git(*arguments):
-  try:
-    done = subprocess.run(
+  with contextlib.suppress(OSError, subprocess.SubprocessError):
+    return subprocess.check_output(
       ['git', '-C', str(_ROOT), *arguments],
-      capture_output=True,
+      stderr=subprocess.DEVNULL,
       text=True,
-      check=True,
       timeout=60,
-    )
-  except (OSError, subprocess.SubprocessError):
-    return ''
-  return done.stdout.strip()
+    ).strip()
+  return ''

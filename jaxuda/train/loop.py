@@ -81,24 +81,6 @@ class Task:
   draw: Callable[..., None]
 
 
-def check_config(config: ml_collections.ConfigDict) -> None:
-  """Checks the numbers that every training has.
-
-  Raises:
-    UserError: one is out of range, or the batch does not divide over the
-      devices.
-  """
-  for name in ('total_steps', 'stop_step', 'batch_size', 'eval_batch_size'):
-    if config[name] < 1:
-      raise errors.UserError(f'{name}={config[name]}; expected at least 1')
-  if config.stop_step > config.total_steps:
-    raise errors.UserError(
-      f'stop_step={config.stop_step}; expected at most'
-      f' total_steps={config.total_steps}'
-    )
-  parallel.check_batch_size(config.batch_size)
-
-
 def run(
   config: ml_collections.ConfigDict,
   workdir: str | os.PathLike,
@@ -111,7 +93,7 @@ def run(
   several processes all do so after the same step, whichever got the signal.
 
   Args:
-    config: the run's config, checked.
+    config: the run's config.
     workdir: the run's folder.
     open_task: (workdir, steps taken so far) -> the task, whose data are there;
       called before anything is shown.
@@ -124,6 +106,7 @@ def run(
       another run.
     window.NonFiniteError: a loss or a parameter became NaN or infinite.
   """
+  _check_numbers(config)
   workdir = _make_folder(workdir)
   with contextlib.ExitStack() as stack:
     stop = stack.enter_context(signals.StopSignals(cluster.Agreement()))
@@ -137,19 +120,13 @@ def run(
       task = open_task(workdir, step)
       batches = parallel.prefetch(task.batches)
     config, first = task.config, cluster.is_first()
-    # Only the first process shows it.
-    stream = None if first else stack.enter_context(open(os.devnull, 'w'))
-    progress = display.Progress(
-      'train', total=config.stop_step, start=step, stream=stream
-    )
-    stack.enter_context(progress)
+    progress = stack.enter_context(_progress(config.stop_step, step))
     state = _create_or_restore(task, checkpoints, step, progress)
     _describe(state, workdir, progress)
     record = stack.enter_context(recorder.Recorder(workdir, write=first))
     record.write_text(step, 'config', f'```\n{config}\n```')
-    numbers = window.Window()
     train_step = parallel.pmap_step(task.method.train_step)
-    key, batch = rng.root(config.seed), None
+    key, numbers, batch = rng.root(config.seed), window.Window(), None
 
     while True:
       # Due after the last step, or left undone by a process that was killed.
@@ -189,6 +166,18 @@ def run(
   return state
 
 
+def _check_numbers(config):
+  for name in ('total_steps', 'stop_step', 'batch_size', 'eval_batch_size'):
+    if config[name] < 1:
+      raise errors.UserError(f'{name}={config[name]}; expected at least 1')
+  if config.stop_step > config.total_steps:
+    raise errors.UserError(
+      f'stop_step={config.stop_step}; expected at most'
+      f' total_steps={config.total_steps}'
+    )
+  parallel.check_batch_size(config.batch_size)
+
+
 def is_due(step: int, every: int) -> bool:
   """Says whether something done `every` steps is due; never if every < 1."""
   return every > 0 and step % every == 0
@@ -223,7 +212,7 @@ def _draw(task, step, state, batch, record, progress):
 def _rank(scores, result, value):
   """Returns the scores with a new result, which wins over an equal best."""
   known = [scores['best']] if scores else []
-  return {'last': result, 'best': max(result, *known, key=value)}
+  return {'last': result, 'best': max([result, *known], key=value)}
 
 
 def _keep_scores(workdir, scores, checkpoints):
@@ -295,6 +284,21 @@ def _claim(workdir, config, checkpoints):
     if not scores:
       (workdir / 'scores.json').unlink(missing_ok=True)
   return step, scores
+
+
+@contextlib.contextmanager
+def _progress(total, start):
+  """A progress line, which only the first process shows."""
+  with (
+    open(os.devnull, 'w') as nowhere,
+    display.Progress(
+      'train',
+      total=total,
+      start=start,
+      stream=None if cluster.is_first() else nowhere,
+    ) as progress,
+  ):
+    yield progress
 
 
 def _create_or_restore(task, checkpoints, step, progress):

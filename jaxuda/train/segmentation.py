@@ -33,21 +33,9 @@ def train(config: ml_collections.ConfigDict, workdir: str | os.PathLike) -> Any:
     config: see `configs/common.py`.
     workdir: the run's folder.
   """
-  check_config(config)
   config = own_classes.count(config)
   method = methods.create(config)
   return loop.run(config, workdir, functools.partial(_open, config, method))
-
-
-def check_config(config: ml_collections.ConfigDict) -> None:
-  """Checks what can be checked before anything is loaded.
-
-  Raises:
-    UserError: a number is out of range, the batch does not divide over the
-      devices, or the class set is unknown.
-  """
-  loop.check_config(config)
-  labels.get_class_set(config.classes)
 
 
 def prepare(method: Any, config: ml_collections.ConfigDict) -> Any:

@@ -75,6 +75,8 @@ def _load_weights(state, path, options, report):
   for what, paths in (('random', fit.random), ('not used', fit.unused)):
     if paths:
       line += f'; {what}: {", ".join(conversion.modules(paths))}'
+  if left_out := conversion.left_out(weights):
+    line += f'; of the file: {left_out}'
   report(line)
   merged = jax.tree.unflatten(jax.tree.structure(mine), leaves)
   return _replace(state, merged['params'], merged['batch_stats'])

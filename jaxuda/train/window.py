@@ -35,7 +35,7 @@ class Window:
 
   def newest(self) -> dict[str, float]:
     """Returns the newest metrics that are ready; {} if there are none yet."""
-    ready = self._waiting[: max(0, len(self._waiting) - _IN_FLIGHT)]
+    ready = self._waiting[:-_IN_FLIGHT]
     if ready:
       return _floats(jax.device_get(ready[-1][1]))
     return dict(self._last)

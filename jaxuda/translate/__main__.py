@@ -19,6 +19,7 @@ from absl import flags
 from jaxuda.run import workdir as workdir_lib
 from jaxuda.translate import translating
 from jaxuda.ui import command
+from jaxuda.ui import files
 
 
 def main() -> None:
@@ -33,6 +34,8 @@ def main() -> None:
   data = run.config.data
   data.data_dir = given.data_dir or data.data_dir
   data.source.manual_dir = given.manual_dir or data.source.manual_dir
+  if data.source.manual_dir:
+    files.check_apart(given.out, data.source.manual_dir)
   count = translating.write_set(run, given.out)
   print(f'wrote {count} examples to {given.out}')
 

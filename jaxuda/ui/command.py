@@ -229,6 +229,16 @@ def define_data(side: str = 'target') -> None:
   )
 
 
+def define_network() -> None:
+  """Defines the flags that say what a file of weights holds."""
+  flags.DEFINE_string(
+    'network', '', 'Of a file: student, teacher, disc or the name of an entry.'
+  )
+  flags.DEFINE_string(
+    'family', '', 'Of a file: init, dacs or torchvision, if keys do not tell.'
+  )
+
+
 def define_checkpoint(default: str = 'last') -> None:
   """Defines the flag that chooses a checkpoint of a run."""
   flags.DEFINE_string(

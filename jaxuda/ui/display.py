@@ -182,7 +182,8 @@ class Progress:
     if self._bar:
       self._bar.console.print(text, highlight=False, markup=False)
     else:
-      print(text, file=self._stream, flush=True)
+      # In one piece: threads report, too.
+      print(f'{text}\n', end='', file=self._stream, flush=True)
 
   def _show(self) -> None:
     self._shown = self._clock()

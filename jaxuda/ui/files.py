@@ -4,6 +4,7 @@ from collections.abc import Iterator
 import contextlib
 import os
 import pathlib
+import zlib
 
 from jaxuda import errors
 
@@ -21,24 +22,93 @@ def atomic(path: str | os.PathLike) -> Iterator[pathlib.Path]:
 
   Yields:
     The path to write to. An exception in the block removes it and passes on.
+
+  Raises:
+    UserError: it cannot be written: the disk is full, there is a file where a
+      folder should be, or a right is missing.
   """
   path = pathlib.Path(path)
-  path.parent.mkdir(parents=True, exist_ok=True)
-  part = path.with_name(f'.{path.stem}.{os.getpid()}.part{path.suffix}')
+  # Not longer than the name itself may be.
+  name = f'.{zlib.crc32(os.fsencode(path.name)):08x}.{os.getpid()}.part'
+  part = path.with_name(name + path.suffix)
   try:
+    path.parent.mkdir(parents=True, exist_ok=True)
     yield part
     os.replace(part, path)
+  except OSError as e:
+    raise errors.UserError(f'{path} cannot be written: {e}') from e
   finally:
-    part.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):
+      part.unlink()
+
+
+def walk(
+  folder: str | os.PathLike, *, above: frozenset[tuple[int, int]] = frozenset()
+) -> Iterator[tuple[pathlib.Path, list[pathlib.Path]]]:
+  """Goes through a folder and the folders in it, as `os.walk` does.
+
+  Links are followed, but never to a folder that they lie in. What is hidden (a
+  name with a dot in front, macOS's `__MACOSX`) is left out.
+
+  Args:
+    folder: where to begin.
+    above: devices and inodes of the folders that it lies in.
+
+  Yields:
+    Each folder with its files; with itself if it cannot be read.
+  """
+  folder = pathlib.Path(folder)
+  try:
+    here, names = identify(folder), sorted(os.listdir(folder))
+  except OSError:
+    yield folder, [folder]
+    return
+  if here in above:
+    return
+  paths = [folder / x for x in names if x[0] != '.' and x != '__MACOSX']
+  folders = [x for x in paths if os.path.isdir(x)]
+  yield folder, [x for x in paths if x not in folders]
+  for inner in folders:
+    yield from walk(inner, above=above | {here})
+
+
+def identify(path: str | os.PathLike) -> tuple[int, int]:
+  """Returns device and inode: one file has one pair, whatever it is called."""
+  info = os.stat(path)
+  return info.st_dev, info.st_ino
+
+
+def check_apart(out: str | os.PathLike, folder: str | os.PathLike) -> None:
+  """Checks that what is written is not read again.
+
+  Args:
+    out: folder to write to, which may not exist yet.
+    folder: folder that is read, with the folders in it and links from it.
+
+  Raises:
+    UserError: `out` is the folder, or lies in it.
+  """
+  read = {identify(x) for x, _ in walk(folder)}
+  real = pathlib.Path(os.path.realpath(out))
+  for above in (real, *real.parents):
+    if os.path.exists(above) and identify(above) in read:
+      raise errors.UserError(
+        f'{out} lies in {folder}, where its files would be read next time;'
+        ' expected a folder outside of it'
+      )
 
 
 def check_folder(path: str | os.PathLike) -> pathlib.Path:
   """Returns the path of a folder to write to, which may not exist yet.
 
   Raises:
-    UserError: there is a file of that name.
+    UserError: there is a file of that name, or nothing can be written there.
   """
   path = pathlib.Path(path)
-  if path.exists() and not path.is_dir():
-    raise errors.UserError(f'{path} is a file; expected a folder to write to')
+  above = (path, *path.absolute().parents)
+  there = next(x for x in above if os.path.exists(x))
+  if not there.is_dir():
+    raise errors.UserError(f'{there} is a file; expected a folder to write to')
+  if not os.access(there, os.W_OK | os.X_OK):
+    raise errors.UserError(f'{path}: no right to write to {there}')
   return path

@@ -1,8 +1,10 @@
 """Panels of what a network sees and says, and picture files. Needs no TF."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+import contextlib
 import os
 from typing import Any
+import warnings
 
 import cv2
 import numpy as np
@@ -19,6 +21,14 @@ _HEADING = 18
 _WIDEST = 640
 # Colour of what is none of the classes.
 IGNORED = (0, 0, 0)
+# Pixels along a side of a picture; more take gigabytes to label.
+_LONGEST = 1 << 17
+# What Pillow does not know, and OpenCV does. Of no other file is it asked: of a
+# broken one it returns the part that is there.
+_UNKNOWN = ('.exr', '.hdr', '.avif')
+# What is wrong with a file is said in one line of our own.
+warnings.filterwarnings('ignore', module='PIL')
+cv2.utils.logging.setLogLevel(0)
 
 
 def color_labels(label: np.ndarray, colors: np.ndarray) -> np.ndarray:
@@ -247,30 +257,66 @@ def write_png(
     image.save(part, format='PNG')
 
 
-def read_image(path: str | os.PathLike) -> np.ndarray:
+def read_image(
+  path: str | os.PathLike, *, note: Callable[[str], None] | None = None
+) -> np.ndarray:
   """Reads a picture of any common format as uint8 [H, W, 3] RGB.
 
   Grey becomes RGB, transparency is dropped, 16-bit channels keep their upper
   byte, and the orientation tag of a camera is obeyed.
 
+  Args:
+    path: file of the picture.
+    note: is called with a line if it has more pictures than the first.
+
   Raises:
-    UserError: it cannot be decoded.
+    UserError: it cannot be decoded, has 32 bits a channel, or is larger than
+      179 megapixels or 131072 pixels a side.
   """
+  if not os.path.isfile(path):
+    raise errors.UserError(f'{path} is no file that can be read')
   try:
-    # Pillow first: of a truncated file OpenCV returns the part that is there.
     with Image.open(path) as opened:
-      if not opened.mode.startswith(('I', 'F')):
-        upright = ImageOps.exif_transpose(opened)
-        return np.asarray(upright.convert('RGB'))
-  except (OSError, ValueError, SyntaxError) as e:
-    if not isinstance(e, UnidentifiedImageError):
-      raise errors.UserError(f'{path} is not a readable picture: {e}') from e
-  # 16-bit grey, which Pillow would clip, and formats that it does not know.
-  data = np.fromfile(path, np.uint8)
-  image = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
-  if image is None:
-    raise errors.UserError(f'{path} is not a readable picture')
-  return np.ascontiguousarray(image[..., ::-1])
+      if opened.format == 'PNG':
+        opened.verify()  # Loading does not look at the checksums.
+    with Image.open(path) as opened:
+      image = _decode(opened)
+      if note and opened.format != 'MPO' and _has_more(opened):
+        note(f'{path} has several pictures; the first was taken')
+      return image
+  except UnidentifiedImageError:
+    if str(path).lower().endswith(_UNKNOWN) and os.path.getsize(path):
+      with contextlib.suppress(cv2.error):
+        image = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_COLOR)
+        if image is not None:
+          return np.ascontiguousarray(image[..., ::-1])
+    why = '' if os.path.getsize(path) else ': it is empty'
+    raise errors.UserError(f'{path} is not a readable picture{why}') from None
+  except Exception as e:  # Of a corrupt file Pillow raises almost anything.
+    why = ' '.join(str(e).split()) or type(e).__name__
+    raise errors.UserError(f'{path} is not a readable picture: {why}') from e
+
+
+def _decode(opened):
+  if max(opened.size) > _LONGEST:
+    width, height = opened.size
+    raise ValueError(f'{width}x{height} pixels; expected at most {_LONGEST}')
+  ImageOps.exif_transpose(opened, in_place=True)
+  if opened.mode.startswith('I;16'):  # Pillow would clip it.
+    grey = (np.asarray(opened) >> 8).astype(np.uint8)
+    return np.repeat(grey[..., None], 3, axis=-1)
+  if opened.mode in ('I', 'F'):
+    raise ValueError('32-bit pixels, of no known range; expected 8 or 16 bits')
+  if opened.mode == 'P':
+    opened.info.pop('transparency', None)  # It would be converted, and warn.
+  return np.asarray(opened.convert('RGB'))
+
+
+def _has_more(opened):
+  with contextlib.suppress(Exception):
+    opened.seek(1)
+    return True
+  return False
 
 
 def _fit(x: np.ndarray, size: tuple[int, int]) -> np.ndarray:

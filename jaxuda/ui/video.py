@@ -14,17 +14,39 @@ from jaxuda.ui import panels
 
 _CODECS = {'.mp4': 'mp4v', '.avi': 'MJPG'}
 VIDEOS = tuple(_CODECS)
+_OTHERS = ('.mov', '.m4v', '.mkv', '.webm', '.mpg', '.mpeg', '.wmv', '.gif')
+# What is wrong with a file is said in one line of our own.
+os.environ.setdefault('OPENCV_FFMPEG_LOGLEVEL', '-8')
+
+
+def is_video(path: str | os.PathLike) -> bool:
+  """Returns whether a name is that of a video, of a writable kind or not."""
+  return pathlib.Path(path).suffix.lower() in (*VIDEOS, *_OTHERS)
+
+
+def check_out(path: str | os.PathLike) -> None:
+  """Checks the name of a video to write.
+
+  Raises:
+    UserError: it has the suffix of no video that can be written.
+  """
+  if pathlib.Path(path).suffix.lower() not in VIDEOS:
+    raise errors.UserError(
+      f'{path} is no video; expected a name ending in {" or ".join(VIDEOS)}'
+    )
 
 
 def read_video(path: str | os.PathLike) -> Iterator[np.ndarray]:
   """Yields the frames of a video, uint8 [H, W, 3] RGB.
 
   Raises:
-    UserError: no such file, or none that OpenCV reads.
+    UserError: no such file, or none that OpenCV reads. After the last frame:
+      the file ends, or is broken, before the frames that it promises.
   """
   if not pathlib.Path(path).is_file():
     raise errors.UserError(f'no file {path}; expected a video')
   capture, count = cv2.VideoCapture(str(path)), 0
+  promised = round(capture.get(cv2.CAP_PROP_FRAME_COUNT))
   try:
     while (read := capture.read())[0]:
       count += 1
@@ -33,6 +55,11 @@ def read_video(path: str | os.PathLike) -> Iterator[np.ndarray]:
     capture.release()
   if not count:
     raise errors.UserError(f'{path} has no frame that OpenCV reads')
+  if count < promised:
+    raise errors.UserError(
+      f'{path} is cut or broken: it promises {promised} frames, and {count}'
+      ' could be read'
+    )
 
 
 def frame_rate(path: str | os.PathLike) -> float:
@@ -74,19 +101,16 @@ def write_video(
     The number of frames.
 
   Raises:
-    UserError: another suffix, or OpenCV cannot write there.
+    UserError: another suffix, or OpenCV cannot write there, or not all.
   """
   path = pathlib.Path(path)
-  if path.suffix not in VIDEOS:
-    raise errors.UserError(
-      f'{path} is no video; expected a name ending in {" or ".join(VIDEOS)}'
-    )
+  check_out(path)
   labelled = iter(labelled)
   first = next(labelled, None)
   if first is None:
     return 0
   size, count = first[0].shape[1::-1], 0
-  codec = cv2.VideoWriter_fourcc(*_CODECS[path.suffix])
+  codec = cv2.VideoWriter_fourcc(*_CODECS[path.suffix.lower()])
   with files.atomic(path) as part:
     writer = cv2.VideoWriter(str(part), codec, rate, size)
     try:
@@ -100,4 +124,10 @@ def write_video(
         count += 1
     finally:
       writer.release()
+    # OpenCV is silent about what it could not write.
+    written = cv2.VideoCapture(str(part)).get(cv2.CAP_PROP_FRAME_COUNT)
+    if written != count:
+      raise errors.UserError(
+        f'{path} cannot be written as a whole; is the disk full?'
+      )
   return count

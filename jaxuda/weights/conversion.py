@@ -16,8 +16,8 @@ class Row(NamedTuple):
   """A line of the report.
 
   Attributes:
-    status: 'matched', 'dropped', 'unexpected', 'missing', 'mismatched' or
-      'random'.
+    status: 'matched', 'dropped', 'beside', 'guessed', 'unexpected', 'missing',
+      'mismatched' or 'random'.
     keys: keys of the file; for 'missing' those that it lacks.
     note: the reason, or what follows.
   """
@@ -46,24 +46,27 @@ class Network:
 def convert(
   file: reading.File,
   *,
-  network: str = 'student',
+  network: str = '',
   family: str = '',
+  whole: bool = False,
   partial: bool = False,
 ) -> Network:
   """Recognises a file's network and brings it to our layout.
 
   Args:
     file: the file, from `reading.read`.
-    network: network of the file: 'student', 'teacher' or 'disc'.
+    network: network of the file, see `reading.File.entry`.
     family: see `families.recognise`.
+    whole: see `families.recognise`.
     partial: take what fits; otherwise a key that is unexpected, missing or of
       another shape is an error.
 
   Raises:
-    UserError: the file has no such network, or an unknown one, or one that does
-      not fit.
+    UserError: the file has no such network, or several, or an unknown one, or
+      one that does not fit.
   """
-  stored = file.arrays(network)
+  entry = file.entry(network)
+  stored = file.arrays(entry)
   prefix = families.strip_prefix(list(stored))
   state_dict = {k[len(prefix) :]: x for k, x in stored.items()}
   try:
@@ -71,9 +74,16 @@ def convert(
       {k: x.shape for k, x in state_dict.items()},
       wrapped=file.wrapped,
       family=family,
+      whole=whole,
     )
+    expected = found.variables()
   except errors.UserError as e:
     raise errors.UserError(f'{file.path}: {e}') from e
+  except (ArithmeticError, LookupError, TypeError, ValueError) as e:
+    raise errors.UserError(
+      f'{file.path}: its tensors have shapes of no network that is known'
+      f' ({type(e).__name__}: {e}); expected a published one'
+    ) from e
   kept, dropped = {}, {}
   for key, array in state_dict.items():
     reason = found.reason(key)
@@ -81,12 +91,14 @@ def convert(
       kept[key] = array
     else:
       dropped.setdefault(reason, []).append(key)
-  match = pretrained.match(kept, found.variables(), naming=found.key)
-  report = _report(file, network, prefix, match, dropped)
+  match = pretrained.match(kept, expected, naming=found.key)
+  report = _report(file, entry, prefix, match, dropped)
+  if found.guess:
+    report.append(Row('guessed', (), found.guess))
   if not found.whole:
     note = 'all but the backbone, in whatever network begins with it'
     report.append(Row('random', (), note))
-  fitting = ('matched', 'dropped', 'random')
+  fitting = ('matched', 'dropped', 'beside', 'guessed', 'random')
   bad = [row for row in report if row.status not in fitting]
   if bad and not partial:
     raise errors.UserError(
@@ -100,7 +112,8 @@ def convert(
       'title': found.title,
       'file': file.path.name,
       'sha256': file.digest(),
-      'of': network,
+      'of': reading.role(entry),
+      'guess': found.guess,
       'network': dict(found.network),
       'structure': dict(found.structure),
       'random': sorted(
@@ -112,18 +125,18 @@ def convert(
   )
 
 
-def _report(file, network, prefix, match, dropped):
-  note = f'{file.kind} file, {network}'
+def _report(file, entry, prefix, match, dropped):
+  note = f'{file.kind} file, {reading.role(entry)}'
   if prefix:
     note += f', prefix {prefix!r} taken off'
-  beside = [*(name for name in file.networks if name != network), *file.other]
+  beside = [*(name for name in file.networks if name != entry), *file.other]
   mismatched = {
     key: f'{there} there, {here} here (HWIO); stays random'
     for key, there, here in match.mismatched.values()
   }
   rows = [
     *(Row('dropped', keys, reason) for reason, keys in dropped.items()),
-    Row('dropped', beside, 'entries of the file beside the network'),
+    Row('beside', beside, 'entries of the file, not read'),
     Row('unexpected', match.unexpected),
     Row('missing', tuple(match.missing.values()), 'stays random'),
     *(Row('mismatched', (key,), note) for key, note in mismatched.items()),
@@ -137,14 +150,29 @@ def describe(row: Row, *, shown: int = 4) -> str:
 
   Args:
     row: the row.
-    shown: the most keys that are named.
+    shown: the most keys that are named; entries beside the network all are.
   """
   keys = [k for k in row.keys if k]
+  shown = len(keys) if row.status == 'beside' else shown
   text = f'{row.status:<10} {len(row.keys):>4}'
   if keys:
     more = f' and {len(keys) - shown} more' if len(keys) > shown else ''
     text += f'  {", ".join(keys[:shown])}{more}'
   return text + (f' ({row.note})' if row.note else '')
+
+
+def left_out(weights: Network) -> str:
+  """Returns what of a file is not in its network as one line; '' for nothing.
+
+  Args:
+    weights: weights that were converted just now; of a stored conversion, the
+      report was shown when it was made.
+  """
+  return '; '.join(
+    ' '.join(describe(row, shown=1).split()) if row.keys else row.note
+    for row in weights.report
+    if row.status not in ('matched', 'random')
+  )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -178,7 +206,8 @@ def fit(
   Raises:
     UserError: the backbone does not fit, or with `whole` anything.
   """
-  file = weights.record['file']
+  file, guess = weights.record['file'], weights.record.get('guess', '')
+  guess = guess and f'; {guess}'
   arrays = {}
   for path, leaf in expected.items():
     array = weights.arrays.get(path)
@@ -187,7 +216,7 @@ def fit(
       there = 'nothing' if array is None else f'{list(array.shape)}'
       raise errors.UserError(
         f'{file} ({weights.record["title"]}) has {there} for {path}; the'
-        f' network of the config expects {list(leaf.shape)}'
+        f' network of the config expects {list(leaf.shape)}{guess}'
       )
     arrays[path] = array.astype(leaf.dtype) if fits else None
   if 'backbone' not in modules(expected):

@@ -41,20 +41,34 @@ def write(folder: str | os.PathLike, network: conversion.Network) -> None:
 
 
 def read(
-  path: str | os.PathLike, *, network: str = 'student'
+  path: str | os.PathLike,
+  *,
+  network: str = '',
+  family: str = '',
+  whole: bool = False,
+  partial: bool = False,
 ) -> conversion.Network:
   """Reads a conversion's folder, or a foreign file by converting it.
 
   Args:
     path: a folder from `write`, or a file for `reading.read`.
-    network: network of a file: 'student', 'teacher' or 'disc'.
+    network: network of a file, see `reading.File.entry`; a folder has one.
+    family: see `families.recognise`; of a file alone.
+    whole: see `families.recognise`; of a file alone.
+    partial: take what fits; of a file alone.
 
   Raises:
-    UserError: neither of the two, or a damaged one.
+    UserError: neither of the two, or a damaged one, or another network.
   """
   path = pathlib.Path(path)
   if not path.is_dir():
-    return conversion.convert(reading.read(path), network=network)
+    return conversion.convert(
+      reading.read(path),
+      network=network,
+      family=family,
+      whole=whole,
+      partial=partial,
+    )
   if not is_stored(path):
     raise errors.UserError(
       f'no {_RECORD} in {path}; expected the folder of a conversion'
@@ -65,4 +79,13 @@ def read(
     arrays = safetensors_numpy.load_file(path / _ARRAYS)
   except (ValueError, OSError, safetensors.SafetensorError) as e:
     raise errors.UserError(f'{path} is damaged ({e}); convert again') from e
+  for flag, given, there in (
+    ('network', network, record['of']),
+    ('family', family, record['family']),
+  ):
+    if given not in ('', there):
+      raise errors.UserError(
+        f'{path} is a conversion of --{flag}={there}; expected no other, or the'
+        f' original file with --{flag}={given}'
+      )
   return conversion.Network(arrays=arrays, record=record)

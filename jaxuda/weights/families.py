@@ -57,6 +57,8 @@ class Family:
     network: fields of `deeplab.Options` that the weights ask for.
     structure: further fields that say which network it is, for the record.
     drops: pattern of keys -> why they are left out.
+    guess: what else the keys may mean, and the flag that says so; '' if they
+      are of one network alone.
   """
 
   name: str
@@ -67,6 +69,7 @@ class Family:
   network: Mapping[str, Any] = dataclasses.field(default_factory=dict)
   structure: Mapping[str, Any] = dataclasses.field(default_factory=dict)
   drops: Mapping[str, str] = dataclasses.field(default_factory=dict)
+  guess: str = ''
 
   @property
   def key(self) -> Callable[[Sequence[str]], str]:
@@ -140,6 +143,7 @@ def recognise(
   *,
   wrapped: bool = False,
   family: str = '',
+  whole: bool = False,
 ) -> Family:
   """Finds the network that a state dict holds.
 
@@ -147,6 +151,8 @@ def recognise(
     shapes: PyTorch key, without prefix, -> shape.
     wrapped: the state dict was one entry of a training's checkpoint.
     family: the answer where keys do not tell: 'init', 'dacs', 'torchvision'.
+    whole: the network is to label as it is, so it is no initialisation if it
+      can be more.
 
   Raises:
     UserError: no known network, or none called `family`.
@@ -177,7 +183,7 @@ def recognise(
     network, drops = _caffe(_backbone(inner)), {r'(decoder|head_\w+)\.': reason}
     return _built('ctrl', 'CTRL, its backbone', network, drops)
   if 'layer1.0.conv1.weight' in shapes:
-    return _resnet(shapes, wrapped, family)
+    return _resnet(shapes, wrapped, whole, family)
   some = ', '.join(sorted(shapes)[:3])
   raise errors.UserError(
     f'keys such as {some} are of no network that is known; expected a'
@@ -186,7 +192,7 @@ def recognise(
   )
 
 
-def _resnet(shapes, wrapped, family):
+def _resnet(shapes, wrapped, whole, family):
   backbone = _backbone(shapes)
   if 'heads.S.conv2d_list.0.weight' in shapes:
     return _corda(shapes, backbone)
@@ -197,13 +203,23 @@ def _resnet(shapes, wrapped, family):
     title = f'torchvision {backbone}, ImageNet'
     return _built('torchvision', title, network, {r'fc\.': _HEAD})
   single = 'layer5.conv2d_list.0.bias' in shapes
-  if single and (family == 'dacs' or (wrapped and family != 'init')):
-    classes = shapes['layer5.conv2d_list.0.bias'][0]
+  classes = shapes['layer5.conv2d_list.0.bias'][0] if single else 21
+  # The published initialisations have a head of PASCAL VOC, and are older than
+  # counted batches.
+  counted = 'bn1.num_batches_tracked' in shapes
+  trained = wrapped or whole or classes != 21 or counted
+  kind, other = ('DACS', 'init') if trained else ('an initialisation', 'dacs')
+  guess = (
+    f'its head of {classes} classes is taken for one of {kind}, which its keys'
+    f' do not tell; else convert or evaluate with --family={other}'
+  )
+  guess = '' if family or wrapped or not single else guess
+  if single and family != 'init' and (trained or family == 'dacs'):
     network = _caffe(backbone, active_rates=2)
-    return _built('dacs', 'DACS', network, classes=classes)
+    return _built('dacs', 'DACS', network, classes=classes, guess=guess)
   title = f'DeepLab-v2 {backbone} initialisation (Caffe)'
   drops = {r'(layer5|fc)\.': _HEAD}
-  return _built('init', title, _caffe(backbone), drops)
+  return _built('init', title, _caffe(backbone), drops, guess=guess)
 
 
 def _caffe(backbone, **heads):
@@ -277,7 +293,16 @@ def _vgg(shapes):
   )
 
 
-def _built(name, title, network, drops=(), *, module=deeplab.DeepLab, **fields):
+def _built(
+  name,
+  title,
+  network,
+  drops=(),
+  *,
+  module=deeplab.DeepLab,
+  guess='',
+  **fields,
+):
   """A network of `module`; without `classes` its backbone alone is filled."""
   whole = 'classes' in fields
   if whole:
@@ -292,6 +317,7 @@ def _built(name, title, network, drops=(), *, module=deeplab.DeepLab, **fields):
     network=network,
     structure=fields,
     drops=dict(drops),
+    guess=guess,
   )
 
 

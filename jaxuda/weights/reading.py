@@ -22,15 +22,17 @@ from jaxuda import errors
 from jaxuda.weights import unpickle
 
 _MAGIC = 0x1950A86A20F9469CFC6C
-# Entry of a training's checkpoint -> the network that it holds.
-WRAPPERS = {
-  'model': 'student',
-  'model_state_dict': 'student',
-  'state_dict': 'student',
-  'ema_model': 'teacher',
-  'disc_state_dict': 'disc',
+# Usual names of a checkpoint's entry -> the role of the network in it.
+ROLES = {
+  **dict.fromkeys(
+    ('model', 'model_state_dict', 'state_dict', 'student', 'net', 'network'),
+    'student',
+  ),
+  **dict.fromkeys(
+    ('ema_model', 'ema', 'model_ema', 'ema_state_dict', 'teacher'), 'teacher'
+  ),
+  **dict.fromkeys(('disc', 'disc_state_dict', 'discriminator'), 'disc'),
 }
-NETWORKS = ('student', 'teacher', 'disc')
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -40,31 +42,68 @@ class File:
   Attributes:
     path: location of the file.
     kind: 'zip', 'legacy' or 'safetensors'.
-    networks: network ('student', 'teacher', 'disc') -> key -> a function that
-      reads the array.
+    networks: entry of the file ('model', 'ema_model') -> key -> a function that
+      reads the array; a network that is the file itself is the entry ''.
     other: names of the file's other entries, which are not read.
-    wrapped: True if the networks are entries of a training's checkpoint.
   """
 
   path: pathlib.Path
   kind: str
   networks: Mapping[str, Mapping[str, Callable[[], np.ndarray]]]
   other: tuple[str, ...] = ()
-  wrapped: bool = True
 
-  def arrays(self, network: str = 'student') -> dict[str, np.ndarray]:
-    """Reads all arrays of a network.
+  @property
+  def wrapped(self) -> bool:
+    """Whether the networks are entries of a training's checkpoint."""
+    return '' not in self.networks
+
+  def entry(self, network: str = '') -> str:
+    """Returns the entry that holds a network.
+
+    Args:
+      network: an entry, or a role ('student', 'teacher', 'disc'); '' for the
+        only one there is, discriminators not counted.
+
+    Raises:
+      UserError: there is none, or more than one.
+    """
+    names = sorted(self.networks)
+    if network in names:
+      return network
+    if network:
+      found = [x for x in names if role(x) == network]
+    else:
+      found = [x for x in names if not self._judges(x)] or names
+    if len(found) == 1:
+      return found[0]
+    flags = ' or '.join(f'--network={x}' for x in found)
+    if found:
+      raise errors.UserError(
+        f'{self.path} holds {len(found)} networks, {" and ".join(found)};'
+        f' expected {flags} (--config.initial takes the folder that'
+        ' python -m jaxuda.convert makes with it)'
+      )
+    known = dict.fromkeys([*sorted(map(role, names)), *names])
+    raise errors.UserError(
+      f'{self.path} holds no {network}; expected one of'
+      f' {", ".join(x for x in known if x)}'
+    )
+
+  def _judges(self, entry):
+    keys = self.networks[entry]
+    return role(entry) == 'disc' or bool(
+      {'0.weight', 'module.0.weight'} & {*keys}
+    )
+
+  def arrays(self, network: str = '') -> dict[str, np.ndarray]:
+    """Reads all arrays of a network, see `entry`.
 
     Raises:
       UserError: the file has no such network, or is damaged.
     """
-    if network not in self.networks:
-      raise errors.UserError(
-        f'{self.path} holds no {network}; expected one of'
-        f' {", ".join(self.networks)}'
-      )
+    entry = self.entry(network)
     try:
-      return {key: read() for key, read in self.networks[network].items()}
+      return {key: read() for key, read in self.networks[entry].items()}
     except Exception as e:
       raise _damaged(self.path, e) from e
 
@@ -72,6 +111,11 @@ class File:
     """Returns the SHA-256 of the file, whose start PyTorch's hub names by."""
     with self.path.open('rb') as f:
       return hashlib.file_digest(f, 'sha256').hexdigest()
+
+
+def role(entry: str) -> str:
+  """Returns the role of an entry: its own name if that is not a usual one."""
+  return ROLES.get(entry, entry or 'student')
 
 
 def read(path: str | os.PathLike) -> File:
@@ -185,28 +229,50 @@ def _read_legacy(path):
 def _from_tree(path, kind, tree) -> File:
   """Finds the networks in an unpickled tree."""
   if unpickle.is_state_dict(tree):
-    networks = {'student': _readers(tree)}
-    return File(path=path, kind=kind, networks=networks, wrapped=False)
+    return _split(path, kind, {key: x.array for key, x in tree.items()})
   if not isinstance(tree, dict):
     raise errors.UserError(
       f'it holds a {type(tree).__name__.strip("_")}; expected a state dict'
     )
   networks, other = {}, []
   for key, value in tree.items():
-    if key in WRAPPERS and unpickle.is_state_dict(value):
-      networks.setdefault(WRAPPERS[key], _readers(value))
+    if unpickle.is_state_dict(value) and (
+      key in ROLES or any(len(x.shape) == 4 for x in value.values())
+    ):
+      networks[str(key)] = {k: x.array for k, x in value.items()}
     else:
       other.append(str(key))
   if not networks:
     raise errors.UserError(
       f'it holds {", ".join(map(str, list(tree)[:6])) or "nothing"}; expected a'
-      f' state dict, or one under {", ".join(WRAPPERS)}'
+      ' state dict, or one under model, state_dict or another name'
     )
+  if len(networks) == 1 and (inner := _split_keys(*networks.values())):
+    networks, more = inner
+    other += more
   return File(path=path, kind=kind, networks=networks, other=tuple(other))
 
 
-def _readers(state_dict):
-  return {key: tensor.array for key, tensor in state_dict.items()}
+def _split(path, kind, readers) -> File:
+  """A flat state dict, or several with the names of entries before the keys."""
+  networks, other = _split_keys(readers) or ({'': readers}, [])
+  return File(path=path, kind=kind, networks=networks, other=tuple(other))
+
+
+def _split_keys(readers):
+  """Returns the networks and other entries of 'model.conv1.weight' and alike.
+
+  None where the keys are of one network.
+  """
+  trees: dict[str, dict[str, Callable[[], np.ndarray]]] = {}
+  for key, reader in readers.items():
+    head, _, rest = key.partition('.')
+    trees.setdefault(head, {})[rest] = reader
+  networks = {head: x for head, x in trees.items() if head in ROLES}
+  # In a CycleGAN's 'model.1.weight' it is the name of a list of layers.
+  if not networks or any(k[:1].isdigit() for x in networks.values() for k in x):
+    return None
+  return networks, [head for head in trees if head not in networks]
 
 
 def _read_safetensors(path) -> File:
@@ -215,12 +281,4 @@ def _read_safetensors(path) -> File:
   if not keys:
     raise errors.UserError('it holds no tensor; expected a state dict')
   readers = {key: functools.partial(file.get_tensor, key) for key in keys}
-  networks: dict[str, dict[str, Callable[[], np.ndarray]]] = {}
-  for key, reader in readers.items():
-    wrapper, _, rest = key.partition('.')
-    networks.setdefault(WRAPPERS.get(wrapper, ''), {})[rest] = reader
-  # A CycleGAN's keys begin with 'model.' too, as all of one network.
-  wrapped = '' not in networks
-  if not wrapped or networks.keys() == {'student'}:
-    networks = {'student': readers}
-  return File(path=path, kind='safetensors', networks=networks, wrapped=wrapped)
+  return _split(path, 'safetensors', readers)

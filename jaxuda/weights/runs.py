@@ -124,13 +124,16 @@ def from_weights(
   Args:
     weights: weights from `converted.read`.
     config: the config, a copy of which becomes the run's.
-    report: called with a line that says which options were replaced.
+    report: called with a line on what of the file is left out, and one that
+      says which options were replaced.
 
   Raises:
     UserError: the weights lack a part of the network, or have another one.
   """
   config = ml_collections.ConfigDict(config.to_dict())
   options = methods.create(config).network
+  if left_out := conversion.left_out(weights):
+    report(f'{weights.record["file"]}: {left_out}')
   asked = conversion.differing(weights, options)
   if asked:
     config.network.update(asked)
@@ -161,7 +164,8 @@ def load(
   workdir: str | None = None,
   which: str = 'last',
   weights: str | None = None,
-  network: str = 'student',
+  network: str = '',
+  family: str = '',
   config: ml_collections.ConfigDict | None = None,
 ) -> workdir_lib.Run:
   """Reads what predicts, from a run or from published weights.
@@ -170,7 +174,8 @@ def load(
     workdir: folder of a run.
     which: its checkpoint: 'last', 'best' or a step.
     weights: instead of a run, a file of weights or the folder of a conversion.
-    network: network of such a file, see `reading.NETWORKS`.
+    network: network of such a file, see `reading.File.entry`.
+    family: family of such a file, see `families.recognise`.
     config: config of the method that the weights are for.
 
   Raises:
@@ -180,7 +185,13 @@ def load(
   if bool(workdir) == bool(weights):
     raise errors.UserError('expected either --workdir or --weights')
   if workdir:
+    for flag, given in (('network', network), ('family', family)):
+      if given:
+        raise errors.UserError(
+          f'--{flag}={given} is of a file of weights; expected --weights'
+        )
     return workdir_lib.load(workdir, which=which, only=workdir_lib.predicts)
   if config is None:
     raise errors.UserError('--weights needs --config=configs/<method>.py:...')
-  return from_weights(converted.read(weights, network=network), config)
+  read = converted.read(weights, network=network, family=family, whole=True)
+  return from_weights(read, config)

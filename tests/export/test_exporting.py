@@ -1,22 +1,30 @@
 """Exported networks give what the original gives, without this package."""
 
+import dataclasses
+import datetime
 import importlib.util
 import json
+import os
 import pathlib
+import shutil
 import subprocess
 import sys
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from PIL import Image
 import pytest
 
 from jaxuda import errors
 from jaxuda.export import exporting
+from jaxuda.predict import prediction
 from jaxuda.run import workdir as workdir_lib
 from jaxuda.ui import command
+from jaxuda.ui import panels
 from jaxuda.weights import converted
 from jaxuda.weights import runs
+from tests import tiny
 from tests.weights import official
 
 SIZE = (32, 48)
@@ -90,41 +98,77 @@ def test_the_same_numbers_elsewhere(run, exported, name, refused):
     assert (picture.size, picture.mode) == ((31, 17), 'P')
 
 
-@pytest.mark.parametrize(('fit', 'columns'), [('stretch', 6), ('pad', 2)])
-def test_a_picture_is_framed_as_in_training(
-  fit, columns, monkeypatch, tmp_path
-):
-  """A network that says in which eight columns a pixel is."""
+def _runner(folder, info, monkeypatch):
+  """The module of the scripts, as if it lay in a folder with an export.json."""
   path = pathlib.Path(exporting.__file__).parent / 'runners/picture.py'
   spec = importlib.util.spec_from_file_location('picture', path)
   runner = importlib.util.module_from_spec(spec)
   spec.loader.exec_module(runner)
-  info = {'size': [32, 48], 'fit': fit, 'colors': [[0, 0, 0]] * 6}
-  (tmp_path / 'export.json').write_text(json.dumps(info))
-  seen = []
+  (folder / 'export.json').write_text(json.dumps(info))
+  monkeypatch.setattr(runner, 'FOLDER', folder)
+  return runner
 
-  def network(image):
-    seen.append(image)
-    return {'label': np.tile(np.arange(48, dtype=np.uint8) // 8, (1, 32, 1))}
 
-  monkeypatch.setattr(runner, 'FOLDER', tmp_path)
-  # 40 high, 20 wide: 32x16 in 32x48.
-  Image.new('RGB', (20, 40), (255, 255, 255)).save(tmp_path / 'white.png')
-  out = tmp_path / 'label.png'
-  monkeypatch.setattr(sys, 'argv', ['', str(tmp_path / 'white.png'), str(out)])
-  runner.main(lambda folder: network)
-  (image,) = seen
-  assert image.shape == (1, 32, 48, 3)
-  assert (image[0] == 255).all((0, 2)).sum() == (16 if fit == 'pad' else 48)
+@pytest.mark.parametrize('resize', ['bicubic', 'bilinear'])
+@pytest.mark.parametrize('fit', ['stretch', 'pad'])
+@pytest.mark.parametrize('name', ['small.png', 'large.jpg', 'deep.png'])
+def test_a_picture_is_labelled_as_predict_does(
+  fit, resize, name, monkeypatch, tmp_path
+):
+  """By a network whose labels depend on every pixel; whatever the tags say."""
+  rng = np.random.default_rng(3)
+  if name == 'deep.png':
+    values = rng.integers(0, 65536, (50, 90), dtype=np.uint16)
+    Image.fromarray(values).save(tmp_path / name)
+  else:
+    shape = (21, 23, 3) if name == 'small.png' else (90, 66, 3)
+    picture = Image.fromarray(rng.integers(0, 256, shape, dtype=np.uint8))
+    exif = picture.getexif()
+    exif[0x0112] = 6  # A quarter turn.
+    picture.save(tmp_path / name, exif=exif)
+  method = _Bright()
+  config = tiny.make_config()
+  config.data.target.size = (32, 48)
+  config.data.target.update(fit=fit, image_resize=resize)
+  config.num_classes = method.num_classes
+  config.classes = 'cityscapes19'
+  run = workdir_lib.Run(config=config, method=method, state=None, step=0)
+  image = panels.read_image(tmp_path / name)
+  expected = prediction.predict_labels(image, run)
+  info = {'size': [32, 48], 'fit': fit, 'image_resize': resize}
+  info['colors'] = [[0, 0, 0]] * 6
+  runner = _runner(tmp_path, info, monkeypatch)
+  out = str(tmp_path / 'label.png')
+  monkeypatch.setattr(sys, 'argv', ['', str(tmp_path / name), out])
+  runner.main(
+    lambda folder: lambda x: {'grid': method.predict(None, x)['logits']}
+  )
+  assert len(np.unique(expected)) == 3
   with Image.open(out) as label:
-    expected = ((np.arange(20) + 0.5) * columns / 20).astype(np.uint8)
-    np.testing.assert_array_equal(np.asarray(label), np.tile(expected, (40, 1)))
+    np.testing.assert_array_equal(np.asarray(label), expected)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Bright:
+  """Compares three pixels of each square of 4x4, a channel of each."""
+
+  num_classes: int = 3
+
+  def predict(self, unused_state, image, size='grid'):
+    assert size == 'grid'
+    maps = [image[:, i::4, i::4, i] for i in range(3)]
+    return {'logits': jnp.stack(maps, -1).astype(jnp.float32)}
 
 
 def test_what_is_beside_it(run, exported):
   folder, _ = exported
   info = json.loads((folder / 'export.json').read_text())
   assert (info['size'], info['fit']) == (list(SIZE), 'stretch')
+  assert info['image_resize'] == run.config.data.target.image_resize
+  made = datetime.datetime.fromisoformat(info['date'])
+  assert abs(datetime.datetime.now(datetime.UTC) - made).total_seconds() < 3600
+  low, high = info['calling_conventions']
+  assert low <= info['calling_convention'] <= high
   assert len(info['classes']) == len(info['colors']) == 19
   with np.load(folder / 'weights.npz') as file:
     assert 'params/backbone/conv1/kernel' in file.files
@@ -132,6 +176,63 @@ def test_what_is_beside_it(run, exported):
     exporting.export(run, folder, formats=('onnx',))
   with pytest.raises(errors.UserError, match='is a file'):
     exporting.export(run, folder / 'export.json')
+
+
+@pytest.mark.parametrize('name', ['stablehlo', 'savedmodel'])
+def test_a_network_that_is_refused(exported, tmp_path, name):
+  """The script says in one line how to make it again."""
+  folder = tmp_path / 'old'
+  shutil.copytree(exported[0], folder)
+  info = json.loads((folder / 'export.json').read_text())
+  info |= {'date': '2020-01-02', 'checkpoint': '/a/7', 'command': 'cd / && it'}
+  (folder / 'export.json').write_text(json.dumps(info))
+  code = 'import jax.export\n'
+  if name == 'stablehlo':
+    # A jax that has dropped the program's calling convention.
+    field = 'minimum_supported_calling_convention_version'
+    code += f'jax.export.{field} = 1000\n'
+  else:
+    (folder / 'savedmodel' / 'saved_model.pb').write_bytes(b'no model')
+  code += f"import sys\nsys.path.insert(0, '.')\nimport run_{name} as runner\n"
+  code += "sys.argv = ['', 'picture.png', 'out.png']\n"
+  code += 'runner.picture.main(runner.load)'
+  done = subprocess.run(
+    [sys.executable, '-c', code], cwd=folder, text=True, capture_output=True
+  )
+  assert done.returncode == 1
+  last = done.stderr.strip().splitlines()[-1]
+  assert last.startswith('error: ')
+  assert ' of 2020-01-02 (jax ' in last
+  assert last.endswith('make it again from /a/7: cd / && it')
+  assert 'Traceback' not in done.stderr
+  assert not (folder / 'out.png').exists()
+
+
+def test_the_command_that_makes_it_again(tmp_path):
+  """Read from the folder, it gives the same program and weights."""
+  official.save(official.fill(official.dacs()), tmp_path / 'a b.pth', 'zip')
+  words = [sys.executable, '-m', 'jaxuda.export', 'a b.pth', '--to=out']
+  words += ['--config=dacs:pair=streets', '--formats=stablehlo']
+  words += ['--size=32x48', '--config.data.target.image_resize=bilinear']
+  subprocess.run(words, check=True, cwd=tmp_path)
+  folder = tmp_path / 'out'
+  before = {p.name: p.read_bytes() for p in folder.iterdir()}
+  info = json.loads(before['export.json'])
+  assert info['checkpoint'] == str(tmp_path / 'a b.pth')
+  assert info['image_resize'] == 'bilinear'
+  shutil.rmtree(folder)
+  path = (
+    f'{pathlib.Path(sys.executable).parent}{os.pathsep}{os.environ["PATH"]}'
+  )
+  subprocess.run(
+    info['command'], shell=True, check=True, env={**os.environ, 'PATH': path}
+  )
+  after = {p.name: p.read_bytes() for p in folder.iterdir()}
+  assert after.keys() == before.keys()
+  assert after['network.stablehlo'] == before['network.stablehlo']
+  assert after['run_stablehlo.py'] == before['run_stablehlo.py']
+  again = json.loads(after['export.json'])
+  assert {**again, 'date': ''} == {**info, 'date': ''}
 
 
 def test_size():

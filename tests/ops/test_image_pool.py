@@ -41,6 +41,25 @@ def test_a_batch_is_exchanged_one_by_one():
   np.testing.assert_array_equal(pool.images, images)
 
 
+def test_a_pool_of_integers_gives_back_what_it_was_given():
+  """To half a step of 1 / 32767; what is passed on is not rounded."""
+  images = jax.random.uniform(jax.random.key(3), (60, 1, 1, 1), minval=-1)
+  images = images.at[:2, 0, 0, 0].set(jnp.array([-1, 1]))
+  pools = [image_pool.empty(3, jnp.zeros((1, 1, 1), x)) for x in ('f4', 'i2')]
+  (exact, expected), (packed, out) = (
+    image_pool.exchange(jax.random.key(4), pool, images) for pool in pools
+  )
+  assert packed.images.dtype == jnp.int16
+  assert out.dtype == images.dtype
+  passed_on = np.asarray(expected == images)
+  assert 20 < passed_on.sum() < 45
+  np.testing.assert_array_equal(out[passed_on], images[passed_on])
+  np.testing.assert_allclose(out, expected, rtol=0, atol=1.6e-5)
+  np.testing.assert_allclose(
+    packed.images / 32767, exact.images, rtol=0, atol=1.6e-5
+  )
+
+
 def test_devices_share_a_pool():
   pool = image_pool.empty(4, jnp.zeros((2, 1, 1)))
   images = jnp.arange(4.0).reshape(2, 2, 1, 1, 1) * jnp.ones((2, 2, 2, 1, 1))

@@ -218,5 +218,136 @@ def test_views_and_a_video(run, folder, tmp_path):
   assert label.dtype == np.uint8
   np.testing.assert_array_equal(label, full.argmax(-1))
   out = tmp_path / 'out.mp4'
-  assert prediction.run_video(run, folder, out) == 3
+  assert prediction.run_video(run, folder, out) == (3, [])
   assert [x.shape for x in video.read_video(out)] == [(8, 16, 3)] * 3
+
+
+def test_bad_pictures_do_not_end_a_run(run, folder, tmp_path, capfd):
+  Image.new('1', (20000, 10000)).save(folder / 'bomb.png')
+  (folder / 'gone.jpg').symlink_to('nowhere')
+  (folder / '._a.png').write_bytes(b'resource fork')
+  (tmp_path / 'far').mkdir()
+  Image.new('RGB', (9, 5)).save(tmp_path / 'far' / 'f.png')
+  (folder / 'linked').symlink_to(tmp_path / 'far')
+  (folder / 'linked' / 'loop').symlink_to(folder)
+  bad = prediction.run_folder(run, folder, tmp_path / 'out', batch_size=2)
+  assert [x.split()[0] for x in bad] == [
+    str(folder / x) for x in ('bomb.png', 'gone.jpg')
+  ]
+  ids = tmp_path / 'out' / 'ids'
+  assert sorted(str(x.relative_to(ids)) for x in ids.rglob('*.png')) == [
+    *('a.png', 'b.png', 'linked/f.png', 'sub/b.png')
+  ]
+  err = capfd.readouterr().err
+  assert 'note: not pictures by their suffix: 1: readme.txt' in err
+  assert 'skipped: ' + bad[0] in err
+  assert 'predict: 6/6 images' in err
+
+
+def test_pictures_of_one_name_have_each_their_labels(run, tmp_path, capfd):
+  folder = tmp_path / 'images'
+  folder.mkdir()
+  for i, name in enumerate(('x.jpg', 'x.jpg.png', 'x.png')):
+    Image.new('RGB', (5 + i, 4)).save(folder / name)
+  assert prediction.run_folder(run, folder, tmp_path / 'out') == []
+  for i, name in enumerate(('x.jpg.png', 'x.jpg.png.png', 'x.png.png')):
+    with Image.open(tmp_path / 'out' / 'ids' / name) as image:
+      assert image.size == (5 + i, 4)
+  assert 'note: images of one name' in capfd.readouterr().err
+
+
+def test_results_are_not_labelled(run, folder, tmp_path):
+  (tmp_path / 'way').symlink_to(folder)
+  for out in (folder, folder / 'out', tmp_path / 'way' / 'out'):
+    with pytest.raises(errors.UserError, match=r'lies in .*images, where'):
+      prediction.run_folder(run, folder, out)
+  prediction.check_paths(folder, tmp_path)
+  prediction.run_folder(run, folder, tmp_path / 'out')
+  with pytest.raises(errors.UserError, match='out/ids lies in'):
+    prediction.check_paths(tmp_path / 'out' / 'ids', tmp_path / 'out')
+  path = tmp_path / 'A.MP4'
+  prediction.run_video(run, folder, path)
+  with pytest.raises(
+    errors.UserError, match=r'A\.MP4 is read; expected another'
+  ):
+    prediction.run_video(run, path, path)
+  with pytest.raises(
+    errors.UserError, match=r'is a video; expected --out=NAME'
+  ):
+    prediction.check_paths(path, tmp_path / 'out')
+
+
+def test_confidence_is_the_largest_mean_probability(run, folder, tmp_path):
+  path = folder / 'a.png'  # Of the network's size: 8x16.
+  image = panels.read_image(path)
+  logits = np.asarray(run.method.predict(run.state, image[None])['logits'])[0]
+  once = np.asarray(jax.nn.softmax(logits))
+  for look, expected in (
+    (views.ONCE, once),
+    # Every pixel is seen by itself, so mirrored it is the same.
+    (views.Views(flip=True), once),
+  ):
+    options = {'views': look, 'confidence': True}
+    ((_, label, share),) = prediction.label_images([image], run, **options)
+    np.testing.assert_array_equal(label, expected.argmax(-1))
+    np.testing.assert_allclose(share, expected.max(-1), rtol=1e-5)
+    out = tmp_path / str(look.flip)
+    assert prediction.run_folder(run, folder, out, **options) == []
+    with Image.open(out / 'confidence' / 'a.png') as written:
+      assert written.mode == 'L'
+      level = np.asarray(written).astype(int)
+    assert np.abs(level - 255 * expected.max(-1)).max() <= 0.501
+    assert len(list((out / 'confidence').rglob('*.png'))) == 3
+  # Of several views it is that of the mean, not the mean of the largest.
+  look = views.Views(scales=(0.5, 1))
+  mean = views.mean_probabilities(
+    image, run.state, method=run.method, size=(8, 16), views=look
+  )
+  options = {'views': look, 'confidence': True}
+  ((_, _, share),) = prediction.label_images([image], run, **options)
+  np.testing.assert_allclose(share, mean.max(-1), rtol=1e-6)
+
+
+def test_large_pictures_are_labelled_in_bands(run, monkeypatch):
+  rng = np.random.default_rng(4)
+  image = rng.integers(0, 256, (50, 31, 3)).astype(np.uint8)
+  label_all = lambda: next(
+    prediction.label_images([image], run, confidence=True)
+  )
+  _, label, share = label_all()
+  monkeypatch.setattr(prediction, '_LOGITS', 7 * 31 * 7)  # Seven rows.
+  prediction._label.clear_cache()
+  _, banded, banded_share = label_all()
+  prediction._label.clear_cache()
+  np.testing.assert_array_equal(banded, label)
+  np.testing.assert_allclose(banded_share, share, rtol=1e-6)
+
+
+def test_too_narrow_for_a_network_that_keeps_the_aspect(run, tmp_path):
+  run.config.data.target.fit = 'pad'
+  Image.new('RGB', (1, 5000)).save(tmp_path / 'thin.png')
+  Image.new('RGB', (5, 5)).save(tmp_path / 'x.png')
+  (line,) = prediction.run_folder(run, tmp_path, tmp_path.parent / 'narrow')
+  assert line.startswith(f'{tmp_path}/thin.png: 1x5000 pixels are too narrow')
+
+
+def test_a_cut_video_is_written_as_far_as_it_goes(run, folder, tmp_path):
+  path, out = tmp_path / 'a.avi', tmp_path / 'out.avi'
+  prediction.run_video(run, folder, path)
+  whole = path.read_bytes()
+  # The third frame is the last chunk before the index.
+  path.write_bytes(whole[: whole.rindex(b'00dc', 0, whole.rindex(b'idx1'))])
+  count, (line,) = prediction.run_video(run, path, out)
+  assert count == 2
+  assert 'promises 3 frames, and 2 could be read' in line
+  assert len(list(video.read_video(out))) == 2
+  (folder / 'broken.png').write_bytes(b'nothing')
+  count, (line,) = prediction.run_video(run, folder, out)
+  assert count == 3
+  assert line == f'{folder}/broken.png is not a readable picture'
+  for name in ('a.png', 'b.jpg', 'sub/b.bmp'):
+    (folder / name).unlink()
+  out.unlink()
+  with pytest.raises(errors.UserError, match=r'nothing to write: .*broken'):
+    prediction.run_video(run, folder, out)
+  assert not out.exists()

@@ -36,3 +36,76 @@ def test_a_folder_to_write_to_may_be_new_but_no_file(tmp_path):
   (tmp_path / 'file').touch()
   with pytest.raises(errors.UserError, match='file is a file; expected a fold'):
     files.check_folder(tmp_path / 'file')
+  with pytest.raises(errors.UserError, match='file is a file; expected a fold'):
+    files.check_folder(tmp_path / 'file' / 'below')
+
+
+def test_what_cannot_be_written_is_named(tmp_path):
+  (tmp_path / 'file').touch()
+  with (
+    pytest.raises(
+      errors.UserError, match=r'file/a\.png cannot be written: .*Er'
+    ),
+    files.atomic(tmp_path / 'file' / 'a.png'),
+  ):
+    pass
+
+  def fill():
+    with files.atomic(tmp_path / 'a.png') as part:
+      part.write_text('half')
+      raise OSError(28, 'No space left on device')
+
+  with pytest.raises(errors.UserError, match=r'a\.png cannot be written: .*28'):
+    fill()
+  assert [x.name for x in tmp_path.iterdir()] == ['file']
+  # The longest name that a file may have.
+  long = tmp_path / f'{"x" * 251}.png'
+  with files.atomic(long) as part:
+    part.write_text('whole')
+  assert long.read_text() == 'whole'
+
+
+@pytest.fixture(name='linked')
+def _linked(tmp_path):
+  """A folder with a link out of it, one to itself, and hidden files."""
+  folder, other = tmp_path / 'folder', tmp_path / 'other'
+  for path in (
+    *(folder / 'a', folder / '._a', folder / '.git/b', folder / 'sub/b'),
+    *(folder / '__MACOSX/c', other / 'c', other / 'deep/d'),
+  ):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch()
+  (folder / 'sub' / 'link').symlink_to(other)
+  (folder / 'again').symlink_to(other / 'deep')
+  (folder / 'sub' / 'loop').symlink_to(folder)
+  (folder / 'itself').symlink_to('itself')
+  return folder, other
+
+
+def test_links_are_followed_and_loops_are_not(linked):
+  folder, _ = linked
+  found = [
+    str(path.relative_to(folder))
+    for _, inside in files.walk(folder)
+    for path in inside
+  ]
+  expected = ['a', 'again/d', 'itself', 'sub/b', 'sub/link/c']
+  assert sorted(found) == [*expected, 'sub/link/deep/d']
+  # A folder that is gone, or forbidden, is not taken for an empty one.
+  gone = folder / 'gone'
+  assert list(files.walk(gone)) == [(gone, [gone])]
+
+
+def test_results_are_not_read_again(linked, tmp_path, monkeypatch):
+  folder, other = linked
+  for out in (folder, folder / 'new' / 'ids', other / 'ids', other / 'deep'):
+    with pytest.raises(errors.UserError, match=r'lies in .*folder, where'):
+      files.check_apart(out, folder)
+  (tmp_path / 'way').symlink_to(folder)
+  with pytest.raises(errors.UserError, match='way/x lies in'):
+    files.check_apart(tmp_path / 'way' / 'x', folder)
+  files.check_apart(tmp_path / 'out', folder)
+  files.check_apart(tmp_path, folder)
+  monkeypatch.chdir(folder)
+  with pytest.raises(errors.UserError, match='out lies in'):
+    files.check_apart('out', folder)

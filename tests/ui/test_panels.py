@@ -1,3 +1,5 @@
+import os
+
 import cv2
 import numpy as np
 from PIL import Image
@@ -170,3 +172,87 @@ def test_unreadable_pictures_are_named(tmp_path, kind):
   path.write_bytes(data[kind])
   with pytest.raises(errors.UserError, match=r'broken\.png is not a readable'):
     panels.read_image(path)
+
+
+def _png(path, picture):
+  panels.write_png(path, picture)
+  return bytearray(path.read_bytes())
+
+
+@pytest.mark.filterwarnings('ignore::PIL.Image.DecompressionBombWarning')
+def test_size_bombs_are_named_with_the_limit(tmp_path):
+  Image.new('1', (20000, 10000)).save(tmp_path / 'bomb.png')
+  with pytest.raises(errors.UserError, match=r'200000000 .* of 178956970 pix'):
+    panels.read_image(tmp_path / 'bomb.png')
+  Image.new('1', (200_000, 1)).save(tmp_path / 'strip.png')
+  with pytest.raises(
+    errors.UserError, match='200000x1 pixels; expected at mos'
+  ):
+    panels.read_image(tmp_path / 'strip.png')
+  Image.new('L', (10000, 9000), 7).save(tmp_path / 'large.png')
+  large = panels.read_image(tmp_path / 'large.png')  # Pillow warns of it.
+  assert large.shape == (9000, 10000, 3)
+  assert (large[::100] == 7).all()
+
+
+def test_what_is_no_file_and_wrong_checksums_are_named(tmp_path):
+  (tmp_path / 'gone.png').symlink_to('nowhere')
+  os.mkfifo(tmp_path / 'pipe.png')
+  for name in ('gone.png', 'pipe.png', '.'):
+    with pytest.raises(errors.UserError, match='is no file that can be read'):
+      panels.read_image(tmp_path / name)
+  data = _png(tmp_path / 'a.png', np.zeros((4, 4, 3), np.uint8))
+  data[-16] ^= 1  # Of the checksum of the pixels; the end has 12 bytes.
+  (tmp_path / 'a.png').write_bytes(data)
+  with pytest.raises(errors.UserError, match=r'a\.png is not a readable pict'):
+    panels.read_image(tmp_path / 'a.png')
+  deep = np.arange(4000, dtype=np.uint16).reshape(40, 100)
+  Image.fromarray(deep).save(tmp_path / 'deep.tif')
+  whole = (tmp_path / 'deep.tif').read_bytes()
+  (tmp_path / 'deep.tif').write_bytes(whole[:4000])
+  with pytest.raises(errors.UserError, match=r'deep\.tif is not a readable'):
+    panels.read_image(tmp_path / 'deep.tif')
+  (tmp_path / 'none.jpg').touch()
+  with pytest.raises(errors.UserError, match=r'none\.jpg is not .*it is empty'):
+    panels.read_image(tmp_path / 'none.jpg')
+
+
+def test_pixels_of_every_kind(tmp_path):
+  """Each is read as what it shows, from four grey levels."""
+  level = np.array([[0, 255], [0, 255]], np.uint8)
+  rgb, grey = np.repeat(level[..., None], 3, -1), Image.fromarray(level)
+  palette = grey.convert('P')
+  for name, image, options in (
+    ('bit.png', grey.convert('1'), {}),
+    ('palette.png', palette, {'transparency': bytes(range(256))}),
+    ('grey_alpha.png', grey.convert('LA'), {}),
+    ('cmyk.tif', Image.fromarray(rgb).convert('CMYK'), {}),
+    ('deep.png', Image.fromarray(level.astype(np.uint16) * 257), {}),
+    ('deep.tif', Image.fromarray(level.astype(np.uint16) * 257), {}),
+  ):
+    image.save(tmp_path / name, **options)
+    np.testing.assert_array_equal(panels.read_image(tmp_path / name), rgb, name)
+  exif = Image.Exif()
+  exif[0x0112] = 3
+  deep = np.array([[1000, 60000, 30000]], np.uint16)
+  Image.fromarray(deep).save(tmp_path / 'turned.png', exif=exif)
+  found = panels.read_image(tmp_path / 'turned.png')
+  np.testing.assert_array_equal(found[..., 0], deep[:, ::-1] >> 8)
+  for name, kind in (('f.tif', np.float32), ('i.tif', np.int32)):
+    Image.fromarray(np.ones((2, 2), kind)).save(tmp_path / name)
+    with pytest.raises(errors.UserError, match='32-bit pixels'):
+      panels.read_image(tmp_path / name)
+
+
+def test_of_several_pictures_the_first_is_taken(tmp_path):
+  first = np.full((6, 6, 3), 200, np.uint8)
+  pages = [Image.fromarray(first), Image.new('RGB', (6, 6))]
+  for suffix in ('gif', 'tiff', 'png'):
+    path, notes = tmp_path / f'a.{suffix}', []
+    pages[0].save(path, save_all=True, append_images=pages[1:])
+    found = panels.read_image(path, note=notes.append)
+    np.testing.assert_array_equal(found, first)
+    assert notes == [f'{path} has several pictures; the first was taken']
+    pages[0].save(path)
+    panels.read_image(path, note=notes.append)
+    assert len(notes) == 1

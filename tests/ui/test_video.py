@@ -41,3 +41,47 @@ def test_mistakes(tmp_path):
   (tmp_path / 'a.mp4').write_bytes(b'no video')
   with pytest.raises(errors.UserError, match='no frame'):
     list(video.read_video(tmp_path / 'a.mp4'))
+
+
+def _write(path, count=12):
+  frame = np.full((32, 48, 3), 90, np.uint8)
+  pair = frame, np.zeros((32, 48), np.int32)
+  video.write_video(path, [pair] * count, colors=COLORS)
+  return path.read_bytes()
+
+
+def test_a_cut_video_gives_its_frames_and_then_both_numbers(tmp_path, capfd):
+  path = tmp_path / 'a.avi'
+  whole = _write(path)
+  start = whole.index(b'movi') + 4
+  path.write_bytes(whole[: start + (len(whole) - start) // 2])
+  found, frames = [], video.read_video(path)
+  with pytest.raises(errors.UserError) as caught:
+    found.extend(frames)
+  assert 4 <= len(found) <= 7
+  assert f'promises 12 frames, and {len(found)} could be' in str(caught.value)
+  path.write_bytes(whole[:start])
+  with pytest.raises(errors.UserError, match='no frame that OpenCV reads'):
+    list(video.read_video(path))
+  assert capfd.readouterr().err == ''  # Nothing of FFmpeg's own.
+
+
+def test_suffixes_in_capitals(tmp_path):
+  _write(tmp_path / 'A.MP4', 3)
+  assert len(list(video.read_video(tmp_path / 'A.MP4'))) == 3
+  assert video.is_video('X.Avi')
+  assert video.is_video('x.MOV')
+  assert not video.is_video('folder.d')
+  with pytest.raises(errors.UserError, match=r'x\.MOV is no video; expected'):
+    video.check_out('x.MOV')
+
+
+def test_what_was_not_written_is_an_error(tmp_path, monkeypatch):
+  """OpenCV says nothing of a disk that is full."""
+  writer = type('Full', (), {'isOpened': lambda self: True})
+  writer.write = lambda self, frame: None
+  writer.release = lambda self: None
+  monkeypatch.setattr(video.cv2, 'VideoWriter', lambda *args: writer())
+  with pytest.raises(errors.UserError, match='cannot be written as a whole'):
+    _write(tmp_path / 'a.avi')
+  assert not list(tmp_path.iterdir())

@@ -59,7 +59,7 @@ def test_there_and_back(tmp_path, name, kind):
   batches = [k for k in arrays if k.endswith('num_batches_tracked')]
   assert len(network.arrays) == len(arrays) - len(batches) - dropped
   status = {row.status for row in network.report}
-  assert status <= {'matched', 'dropped', 'random'}
+  assert status <= {'matched', 'dropped', 'beside', 'guessed', 'random'}
   counted = sum(
     len(r.keys) for r in network.report if 'entries of' not in r.note
   )
@@ -246,3 +246,59 @@ def test_names_are_the_official_ones(name, shapes):
   listed = json.loads(str(np.load(path)['shapes']))
   task = {k: tuple(v) for k, v in listed.items() if not k.startswith('D.')}
   assert task == shapes
+
+
+def test_a_flat_file_with_the_head_of_dacs(tmp_path):
+  """It is a whole network, unless its head is that of an initialisation."""
+  path = tmp_path / 'a.pth'
+  for shapes, options, name in (
+    (official.dacs(), {}, 'dacs'),
+    (official.dacs(), {'family': 'init'}, 'init'),
+    (official.dacs(classes=21), {}, 'dacs'),
+    (official.init(), {}, 'init'),
+    (official.init(), {'family': 'dacs'}, 'dacs'),
+    (official.init(), {'whole': True}, 'dacs'),
+  ):
+    official.save(official.fill(shapes), path, 'zip')
+    network = conversion.convert(reading.read(path), **options)
+    assert network.record['family'] == name
+    head = [k for k in network.arrays if k.startswith('params/layer6/')]
+    assert len(head) == (8 if name == 'dacs' else 0)
+    other = 'init' if name == 'dacs' else 'dacs'
+    said = [row.note for row in network.report if row.status == 'guessed']
+    assert len(said) == ('family' not in options)
+    assert all(x.endswith(f'with --family={other}') for x in said)
+    assert ('dropped 8 layer5' in conversion.left_out(network)) != bool(head)
+
+
+def test_entries_beside_the_network_are_all_named(tmp_path):
+  path = tmp_path / 'a.pth'
+  beside = [f'extra_{i}' for i in range(9)]
+  tree = {'model': official.fill(official.dacs()), **dict.fromkeys(beside, 1)}
+  official.save(tree, path, 'zip')
+  network = conversion.convert(reading.read(path))
+  (row,) = (row for row in network.report if row.status == 'beside')
+  assert conversion.describe(row).split() == [
+    *('beside', '9', *(f'{x},' for x in beside[:-1]), beside[-1]),
+    *['(entries', 'of', 'the', 'file,', 'not', 'read)'],
+  ]
+  assert ', '.join(beside) in conversion.left_out(network)
+  # Its folder says what it is of.
+  converted.write(tmp_path / 'dir', network)
+  assert (
+    converted.read(tmp_path / 'dir', family='dacs').record['of'] == 'student'
+  )
+  with pytest.raises(errors.UserError, match='conversion of --network=student'):
+    converted.read(tmp_path / 'dir', network='teacher')
+  with pytest.raises(errors.UserError, match='conversion of --family=dacs'):
+    converted.read(tmp_path / 'dir', family='init')
+
+
+@pytest.mark.parametrize('shape', [(), (0,), (0, 3, 7, 7)])
+def test_shapes_of_no_network(tmp_path, shape):
+  path = tmp_path / 'a.pth'
+  for key in ('layer5.conv2d_list.0.bias', 'layer1.0.conv1.weight'):
+    arrays = official.fill(official.dacs())
+    official.save({**arrays, key: np.zeros(shape, np.float32)}, path, 'zip')
+    with pytest.raises(errors.UserError, match=r'a ResNet of|shapes of no|fit'):
+      conversion.convert(reading.read(path))

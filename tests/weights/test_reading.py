@@ -19,6 +19,7 @@ from safetensors import numpy as safetensors_numpy
 from jaxuda import errors
 from jaxuda.weights import reading
 from jaxuda.weights import unpickle
+from tests.weights import official
 
 HERE = pathlib.Path(__file__).parent
 KINDS = ('zip', 'legacy')
@@ -28,7 +29,7 @@ KINDS = ('zip', 'legacy')
 def test_what_torch_wrote(kind):
   file = reading.read(HERE / f'torch_{kind}.pth')
   assert file.kind == kind
-  assert set(file.networks) == {'student', 'teacher'}
+  assert set(file.networks) == {'model', 'ema_model'}
   assert file.other == (
     *('optimizer', 'config', 'args', 'best', 'device', 'iteration'),
   )
@@ -42,7 +43,7 @@ def test_what_torch_wrote(kind):
     'count': np.array(7),
     'parameter': x[:1],
   }
-  arrays = file.arrays()
+  arrays = file.arrays('student')
   assert list(arrays) == list(expected)
   for key, value in expected.items():
     assert arrays[key].shape == value.shape, key
@@ -62,7 +63,7 @@ def test_safetensors(tmp_path):
   }
   safetensors_numpy.save_file(arrays, path)
   file = reading.read(path)
-  np.testing.assert_array_equal(file.arrays()['a'], [0, 1, 2])
+  np.testing.assert_array_equal(file.arrays('student')['a'], [0, 1, 2])
   np.testing.assert_array_equal(file.arrays('teacher')['a'], 1)
   safetensors_numpy.save_file({'model.1.weight': np.ones(1)}, path)
   assert list(reading.read(path).arrays()) == ['model.1.weight']
@@ -160,7 +161,7 @@ def test_cut_short(tmp_path, kind):
   for end in range(20, len(data) - 1, 97):
     path.write_bytes(data[:end])
     with pytest.raises(errors.UserError, match='damaged or cut short') as e:
-      reading.read(path).arrays()
+      reading.read(path).arrays('student')
     assert '\n' not in str(e.value)
 
 
@@ -174,7 +175,7 @@ def test_damaged(tmp_path, kind):
     broken[place] ^= 0xFF
     path.write_bytes(broken)
     with contextlib.suppress(errors.UserError):
-      reading.read(path).arrays()
+      reading.read(path).arrays('student')
 
 
 def test_other_files(tmp_path):
@@ -204,3 +205,68 @@ def test_other_files(tmp_path):
   _zip(path, b'', byteorder=b'big')
   with pytest.raises(errors.UserError, match='big-endian'):
     reading.read(path)
+
+
+def _tensors(value, *, shape=(2, 3, 1, 1)):
+  return {'conv1.weight': np.full(shape, value, np.float32)}
+
+
+@pytest.mark.parametrize(
+  ('first', 'second'),
+  [
+    ('state_dict', 'model'),
+    ('ema', 'model'),
+    ('ema_model', 'model'),
+    ('student', 'teacher'),
+    ('net_a', 'averaged'),  # By what they hold, whatever they are called.
+  ],
+)
+@pytest.mark.parametrize('suffix', ['pth', 'safetensors', 'inner'])
+def test_two_networks(tmp_path, first, second, suffix):
+  """In either order an error that names both, and the flag that chooses."""
+  if suffix != 'pth' and first == 'net_a':
+    pytest.skip('names of their own are entries, not parts of keys')
+  for names in ((first, second), (second, first)):
+    tree = {x: _tensors(1 + (x == second)) for x in names}
+    path = tmp_path / f'a.{suffix}'
+    if suffix == 'pth':
+      official.save({**tree, 'epoch': 3}, path, 'zip')
+    else:
+      flat = {f'{x}.{k}': v for x, y in tree.items() for k, v in y.items()}
+      if suffix == 'safetensors':
+        safetensors_numpy.save_file(flat, path)
+      else:
+        official.save({'checkpoint': flat, 'epoch': 3}, path, 'legacy')
+    file = reading.read(path)
+    one, other = sorted(names)
+    with pytest.raises(errors.UserError) as e:
+      file.arrays()
+    assert str(e.value).startswith(
+      f'{path} holds 2 networks, {one} and {other}; expected --network={one} or'
+      f' --network={other} ('
+    )
+    for name in names:
+      value = file.arrays(name)['conv1.weight']
+      np.testing.assert_array_equal(value, 1 + (name == second))
+
+
+def test_what_is_no_second_network(tmp_path):
+  """Discriminators, prototypes, an optimizer's state: named, not read."""
+  path = tmp_path / 'a.pth'
+  tree = {
+    'optimizer': {'state': {0: _tensors(0)}, 'param_groups': []},
+    'd_main': {'module.0.weight': np.ones((4, 2, 4, 4), np.float32)},
+    'prototypes': {'road': np.ones(3, np.float32)},
+    'weights_of_net': _tensors(5),
+  }
+  official.save(tree, path, 'zip')
+  file = reading.read(path)
+  assert file.entry() == 'weights_of_net'
+  assert file.other == ('optimizer', 'prototypes')
+  assert set(file.networks) == {'d_main', 'weights_of_net'}
+  # As Lightning has them.
+  flat = {'model.conv1.weight': np.ones(1), 'loss.weight': np.ones(1)}
+  safetensors_numpy.save_file(flat, tmp_path / 'a.safetensors')
+  file = reading.read(tmp_path / 'a.safetensors')
+  assert list(file.arrays()) == ['conv1.weight']
+  assert file.other == ('loss',)

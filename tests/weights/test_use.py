@@ -98,7 +98,11 @@ def test_what_stays_random_is_said(tmp_path, fresh):
   state = warm_start.load(fresh, str(path), options=OPTIONS, report=said.append)
   assert said == [
     'initial weights: 85 arrays of a.pth (DeepLab-v2 resnet_tiny initialisation'
-    ' (Caffe)); random: depth, layer6'
+    ' (Caffe)); random: depth, layer6; of the file: dropped 8'
+    ' layer5.conv2d_list.0.weight and 7 more (a head of the classes that it was'
+    ' pretrained on); its head of 21 classes is taken for one of an'
+    ' initialisation, which its keys do not tell; else convert or evaluate with'
+    ' --family=dacs'
   ]
   params, old = state.nets['task'].params, fresh.nets['task'].params
   np.testing.assert_array_equal(
@@ -142,7 +146,11 @@ def test_a_published_file_is_evaluated(tmp_path):
   path, arrays = file(tmp_path, official.dada(classes=19))
   said = []
   run = runs.from_weights(converted.read(path), config, report=said.append)
-  assert said == ['as a.pth asks: network.backbone=resnet_tiny']
+  assert said == [
+    'a.pth: dropped 17 bn1.num_batches_tracked and 16 more (running statistics'
+    ' have a constant momentum here)',
+    'as a.pth asks: network.backbone=resnet_tiny',
+  ]
   assert config.network.backbone == 'resnet_small'
   np.testing.assert_array_equal(
     run.state.nets['task'].params['depth']['dec4']['bias'], arrays['dec4.bias']
@@ -221,6 +229,36 @@ def test_weights_or_a_run():
     (both, 'expected either --workdir or --weights'),
     ({'weights': 'b.pth'}, '--weights needs --config'),
     ({'workdir': 'a'}, r'a/config\.json is missing'),
+    ({'workdir': 'a', 'family': 'dacs'}, '--family=dacs is of a file of weig'),
+    ({'workdir': 'a', 'network': 'teacher'}, '--network=teacher is of a file'),
   ):
     with pytest.raises(errors.UserError, match=message):
       runs.load(**given)
+
+
+def test_a_flat_file_of_dacs_is_used_as_it_is(tmp_path):
+  """Evaluated whole; as a beginning with its head, if that fits."""
+  path, arrays = file(tmp_path, official.dacs())
+  config = command.read_config('dacs:pair=streets')
+  run = runs.load(weights=str(path), config=config)
+  bias = arrays['layer5.conv2d_list.0.bias']
+  head = run.state.nets['task'].params['layer6']['conv0_bias']
+  np.testing.assert_array_equal(head, bias)
+  with pytest.raises(errors.UserError, match='has nothing for params/layer6'):
+    runs.load(weights=str(path), config=config, family='init')
+  path, _ = file(tmp_path, official.dacs(classes=7))
+  with pytest.raises(
+    errors.UserError, match=r'has \[7\] for params/layer6.*--family=init$'
+  ):
+    runs.load(weights=str(path), config=config)
+  path, arrays = file(tmp_path, official.dacs(classes=5))
+  start = source_only.Method(num_classes=5, total_steps=10, network=OPTIONS)
+  state = jax.jit(start.init)(jax.random.key(0), example())
+  said = []
+  state = warm_start.load(state, str(path), report=said.append)
+  np.testing.assert_array_equal(
+    state.nets['task'].params['layer6']['conv0_bias'],
+    arrays['layer5.conv2d_list.0.bias'],
+  )
+  assert 'random' not in said[0]
+  assert said[0].endswith('else convert or evaluate with --family=init')

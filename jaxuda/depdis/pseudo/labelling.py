@@ -261,16 +261,11 @@ def _summarize(config, options, least, done, names):
 
 def show(summary: dict[str, Any]) -> None:
   """Prints a summary."""
-  rows = [
-    (
-      name,
-      f'{x["confident"]:,}',
-      f'{x["kept"]:,}',
-      '-' if x['threshold'] is None else str(x['threshold']),
-    )
-    for name, x in summary['per_class'].items()
-  ]
-  kept = sum(x['kept'] for x in summary['per_class'].values())
+  rows, kept = [], 0
+  for name, x in summary['per_class'].items():
+    least = '-' if x['threshold'] is None else str(x['threshold'])
+    rows.append((name, f'{x["confident"]:,}', f'{x["kept"]:,}', least))
+    kept += x['kept']
   display.print_table(
     f'{summary["images"]} images, {kept / summary["pixels"]:.1%} of the pixels'
     f' kept at confidence {summary["confidence"]}',

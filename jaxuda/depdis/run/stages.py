@@ -156,12 +156,10 @@ def _check_stage(folder, config):
     config_fields.check_config(old, new, workdir=str(folder))
   except errors.UserError as e:
     raise errors.UserError(f'{where}: {e}') from e
-  if old['stop_step'] != config.stop_step or not is_done(
-    folder, old['stop_step']
-  ):
+  steps = config.stop_step
+  if old['stop_step'] != steps or not is_done(folder, steps):
     raise errors.UserError(
-      f'{where} is not done; expected a run of {config.stop_step} steps with'
-      ' its scores'
+      f'{where} is not done; expected a run of {steps} steps with its scores'
     )
 
 

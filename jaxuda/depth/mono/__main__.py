@@ -18,6 +18,7 @@ from absl import flags
 from jaxuda import errors
 from jaxuda.ui import command
 from jaxuda.ui import display
+from jaxuda.ui import files
 
 
 def main() -> None:
@@ -40,6 +41,8 @@ def main() -> None:
 
   command.hide_accelerators()
   images = disparity.Folder(options.images) if options.images else None
+  if images:
+    files.check_apart(options.out, options.images)
   if options.config:
     training.train(options.config, options.workdir)
     return

@@ -65,7 +65,8 @@ def write_disparities(
     The number of files.
 
   Raises:
-    UserError: an unknown normalization, a file at `out`, or a broken picture.
+    UserError: an unknown normalization, a file at `out`; or, once all others
+      are written, a picture that cannot be read.
   """
   if normalization not in NORMALIZATIONS:
     raise errors.UserError(
@@ -73,13 +74,14 @@ def write_disparities(
       f' {", ".join(NORMALIZATIONS)}'
     )
   out = files.check_folder(out)
-  greatest = 1 / run.method.min_depth
+  greatest, bad = 1 / run.method.min_depth, {}
   if normalization == 'all':
     sample = range(0, len(images), -(-len(images) // _SAMPLE))
-    greatest = max(
-      np.nanpercentile(x, 99.9)
-      for _, x in _predict(run, images, sample, 'scale of disparity')
-    )
+    found = _predict(run, images, sample, 'scale of disparity', bad)
+    tops = [np.nanpercentile(x, 99.9) for _, x in found]
+    if not tops:
+      image_files.check_read([*bad], total=len(images), unit='images')
+    greatest = max(tops)
   formats.write_description(
     out,
     formats.INVERSE,
@@ -88,18 +90,29 @@ def write_disparities(
     greatest=float(greatest) if normalization != 'image' else None,
     checkpoint_step=run.step,
   )
-  for name, inverse in _predict(run, images, range(len(images)), 'disparity'):
+  every = range(len(images))
+  for name, inverse in _predict(run, images, every, 'disparity', bad):
     top = np.nanmax(inverse) if normalization == 'image' else greatest
     raw = formats.encode_inverse(inverse, greatest=top)
     formats.write_png16(out / f'{name}.png', raw)
+  image_files.check_read([*bad], total=len(images), unit='images')
   return len(images)
 
 
-def _predict(run, images, numbers, title) -> Iterator[tuple[str, np.ndarray]]:
-  """Yields (name, 1 / depth [H, W] at the image's size, NaN where cut off)."""
+def _predict(
+  run, images, numbers, title, bad
+) -> Iterator[tuple[str, np.ndarray]]:
+  """Yields (name, 1 / depth [H, W] at the image's size, NaN where cut off).
+
+  The errors of images that cannot be read become keys of `bad`.
+  """
   data = run.config.data
   for number in display.track(numbers, name=title, total=len(numbers)):
-    name, image = images.read(number)
+    try:
+      name, image = images.read(number)
+    except errors.UserError as e:
+      bad[str(e)] = None
+      continue
     height, width = image.shape[:2]
     small = frames.resize_frame(image, data.size, crop_bottom=data.crop_bottom)
     inverse = scoring.predict_disparity(run.method, run.state, [small])[0]

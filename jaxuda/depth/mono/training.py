@@ -46,7 +46,6 @@ def train(config: ml_collections.ConfigDict, workdir: str | os.PathLike) -> Any:
     config: see `configs/monodepth.py`.
     workdir: the run's folder.
   """
-  loop.check_config(config)
   size = tuple(config.data.size)
   if len(size) != 2 or any(x < 1 or x % monodepth.STRIDE for x in size):
     raise errors.UserError(

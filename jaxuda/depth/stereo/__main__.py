@@ -26,6 +26,7 @@ from jaxuda.depth.stereo import matching
 from jaxuda.depth.stereo import pairs
 from jaxuda.ui import command
 from jaxuda.ui import display
+from jaxuda.ui import files
 
 
 def find_pairs(options: dict[str, Any]) -> list[pairs.Pair]:
@@ -47,9 +48,12 @@ def find_pairs(options: dict[str, Any]) -> list[pairs.Pair]:
     )
   folder = pathlib.Path(options[named[0]]).expanduser()
   if named == ['left']:
+    right = pathlib.Path(options['right']).expanduser()
+    for read in (folder, right) if options['out'] else ():
+      files.check_apart(options['out'], read)
     return pairs.find_folders(
       folder,
-      pathlib.Path(options['right']).expanduser(),
+      right,
       baseline=options['baseline'],
       focal=options['focal'],
     )

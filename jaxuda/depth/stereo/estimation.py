@@ -13,6 +13,7 @@ from jaxuda.depth.stereo import matching
 from jaxuda.depth.stereo import pairs as pairs_lib
 from jaxuda.ui import display
 from jaxuda.ui import files
+from jaxuda.ui import image_files
 
 # Absolute errors of the disparities that have a truth, float32 [N] pixels, and
 # the number of pixels with a truth that have no disparity.
@@ -43,8 +44,9 @@ def run(
     What `summarize` returns; {} without `evaluate`.
 
   Raises:
-    UserError: an unknown format, a file at `out`, a broken picture, or a truth
-      or calibration that is missing.
+    UserError: an unknown format, a file at `out`, or a missing truth or
+      calibration; once all others are done, a pair that cannot be read or whose
+      sizes differ.
   """
   if form not in formats.STEREO:
     raise errors.UserError(
@@ -61,12 +63,15 @@ def run(
       out, formats.METRES, made_by='jaxuda.depth.stereo', fill=options.fill
     )
 
-  def match(pair: pairs_lib.Pair) -> Counted | None:
+  def match(pair: pairs_lib.Pair) -> Counted | str | None:
     done = out and formats.place_of(out, pair.place, form=form).is_file()
     truth = pair.truth if evaluate else None
     if done and not truth:
       return None
-    disparity = matching.match_pair(*pair.read(), options=options)
+    try:
+      disparity = matching.match_pair(*pair.read(), options=options)
+    except errors.UserError as e:
+      return f'{pair.place}: {e}'
     if out and not done:
       factor = pair.factor() if pair.factor else None
       formats.write_disparity(
@@ -74,7 +79,7 @@ def run(
       )
     return count_errors(disparity, truth()) if truth else None
 
-  counted = []
+  counted, bad = [], []
   # One pair for each thread is faster than one pair in all of them; OpenCV lets
   # go of Python's lock.
   before = cv2.getNumThreads()
@@ -85,11 +90,15 @@ def run(
       futures.ThreadPoolExecutor(workers or os.cpu_count() or 1) as pool,
     ):
       for done, result in enumerate(pool.map(match, pairs), 1):
-        if result is not None:
+        if isinstance(result, str):
+          bad.append(result)
+          progress.message(f'skipped: {result}')
+        elif result is not None:
           counted.append(result)
         progress.update(done)
   finally:
     cv2.setNumThreads(before)
+  image_files.check_read(bad, total=len(pairs), unit='pairs')
   return summarize(counted) if evaluate else {}
 
 

@@ -13,6 +13,7 @@ import dataclasses
 import functools
 import pathlib
 import re
+import unicodedata
 
 import cv2
 import numpy as np
@@ -177,19 +178,14 @@ def find_folders(
     focal: focal length, pixels, or None.
 
   Raises:
-    UserError: no images, a right one is missing, or a number is not positive.
+    UserError: no images, a right one is missing, two have one name, or a number
+      is not positive.
   """
   for name, value in (('baseline', baseline), ('focal', focal)):
     if value is not None and not value > 0:
       raise errors.UserError(f'{name}={value}; expected more than 0')
   known = baseline is not None and focal is not None
-  ours, others = (
-    {
-      str(x.relative_to(folder).with_suffix('')): x
-      for x in image_files.list_images(folder)
-    }
-    for folder in (left, right)
-  )
+  ours, others = _name_images(left), _name_images(right)
   for name, path in ours.items():
     if name not in others:
       raise errors.UserError(
@@ -203,6 +199,19 @@ def find_folders(
     )
     for name, path in ours.items()
   ]
+
+
+def _name_images(folder):
+  """Returns the images of a folder by their names without suffix, in NFC."""
+  found = {}
+  for path in image_files.list_images(folder):
+    stem = str(path.relative_to(folder).with_suffix(''))
+    first = found.setdefault(unicodedata.normalize('NFC', stem), path)
+    if first != path:
+      raise errors.UserError(
+        f'{first} and {path} have one name; expected one image of each name'
+      )
+  return found
 
 
 def find_prepared(

@@ -58,12 +58,17 @@ def write_depths(
     How many files were written.
 
   Raises:
-    UserError: a file at `out`.
+    UserError: a file at `out`, or pictures that are not of such a network.
   """
   out = files.check_folder(out)
   wanted = workdir_lib.jsonable({**formats.METRES, **description})
   file = out / formats.FILE
   keep = file.is_file() and json.loads(file.read_text()) == wanted
+  if not file.is_file() and any(out.rglob('*.png')):
+    raise errors.UserError(
+      f'{out} holds pictures and no {formats.FILE}; expected a new folder, or'
+      ' one that was written by the same command'
+    )
   if not keep:
     # Not before all old files are gone could they be taken for these.
     for old in out.rglob('*.png'):

@@ -6,6 +6,7 @@ import sys
 
 import numpy as np
 from PIL import Image
+from PIL import ImageOps
 
 FOLDER = pathlib.Path(__file__).resolve().parent
 
@@ -15,23 +16,75 @@ def main(load):
 
   Args:
     load: a function of the folder; returns the network, a function of images
-      uint8 [B, H, W, 3] that returns {'label': [B, H, W], ...}.
+      uint8 [B, H, W, 3] that returns {'grid': logits [B, h, w, C], ...}.
   """
   picture, out = sys.argv[1:]
   info = json.loads((FOLDER / 'export.json').read_text())
   height, width = info['size']
-  image = Image.open(picture).convert('RGB')
-  inner = width, height
+  with Image.open(picture) as opened:
+    image = ImageOps.exif_transpose(opened)
+  if image.mode.startswith('I'):  # 16 bits, of which the upper byte is kept.
+    image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+  image = image.convert('RGB')
+  inner, around = (width, height), image.size
   if info['fit'] == 'pad':
     # Its aspect is kept, the rest is black.
     inner = (
       min(width, image.width * height // image.height),
       min(height, image.height * width // image.width),
     )
+    around = (
+      max(image.width, image.height * width // height),
+      max(image.height, image.width * height // width),
+    )
   small = Image.new('RGB', (width, height))
-  small.paste(image.resize(inner, Image.Resampling.BICUBIC))
-  label = np.asarray(load(FOLDER)(np.asarray(small)[None])['label'][0])
-  label = Image.fromarray(label).crop((0, 0, *inner))
-  label = label.resize(image.size, Image.Resampling.NEAREST)
+  small.paste(
+    image.resize(inner, Image.Resampling[info['image_resize'].upper()])
+  )
+  logits = np.asarray(load(FOLDER)(np.asarray(small)[None])['grid'][0])
+  label = Image.fromarray(upsampled_label(logits, around[::-1]))
+  label = label.crop((0, 0, *image.size))
   label.putpalette(np.asarray(info['colors'], np.uint8).tobytes())
   label.save(out)
+
+
+def upsampled_label(logits, size):
+  """Returns the largest of logits upsampled bilinearly with aligned corners.
+
+  Args:
+    logits: float32 [h, w, C].
+    size: (height, width).
+
+  Returns:
+    uint8 [height, width], places in the list of classes.
+  """
+  down, across = map(_interpolation, logits.shape, size)
+  logits = np.einsum('Ww,hwc->hWc', across, logits, optimize=True)
+  # Row by row: all pixels' logits would take a lot of memory.
+  rows = (np.einsum('h,hWc->Wc', row, logits, optimize=True) for row in down)
+  return np.stack([x.argmax(-1).astype(np.uint8) for x in rows])
+
+
+def _interpolation(source, target):
+  """Returns the float32 [target, source] matrix of one axis."""
+  position = np.arange(target) * ((source - 1) / max(target - 1, 1))
+  distance = np.abs(position[:, None] - np.arange(source))
+  return np.maximum(0, 1 - distance).astype(np.float32)
+
+
+def refused(folder, name, reads, error):
+  """Returns the end of a script whose network cannot be read any more.
+
+  Args:
+    folder: folder of the export.
+    name: file of the network.
+    reads: what refuses it, and the versions that it reads.
+    error: what was raised.
+  """
+  info = json.loads((folder / 'export.json').read_text())
+  return SystemExit(
+    f'error: {name} of {info["date"]} (jax {info["jax"]}, calling convention'
+    f' {info["calling_convention"]}) is refused by {reads}: {error}; exports'
+    ' are promised to be read for six months; make it again from'
+    f' {info["checkpoint"]}: {info["command"]}'
+  )

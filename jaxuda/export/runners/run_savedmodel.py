@@ -11,8 +11,16 @@ import tensorflow as tf
 
 
 def load(folder=picture.FOLDER):
-  """Returns image uint8 [B, H, W, 3] -> {'logits', 'label', ...}."""
-  model = tf.saved_model.load(str(folder / 'savedmodel'))
+  """Returns image uint8 [B, H, W, 3] -> {'logits', 'label', 'grid', ...}.
+
+  Raises:
+    SystemExit: this version of TensorFlow refuses the network.
+  """
+  try:
+    model = tf.saved_model.load(str(folder / 'savedmodel'))
+  except Exception as e:
+    reads = f'tensorflow {tf.__version__}'
+    raise picture.refused(folder, 'savedmodel', reads, e) from e
   call = model.signatures['serving_default']
   # The model is to stay alive as long as its function.
   return lambda image, model=model: {

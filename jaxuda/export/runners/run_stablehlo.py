@@ -13,10 +13,23 @@ import picture
 
 
 def load(folder=picture.FOLDER):
-  """Returns image uint8 [B, H, W, 3] -> {'logits', 'label', ...}."""
-  network = jax.export.deserialize(
-    bytearray((folder / 'network.stablehlo').read_bytes())
-  )
+  """Returns image uint8 [B, H, W, 3] -> {'logits', 'label', 'grid', ...}.
+
+  Raises:
+    SystemExit: this version of jax refuses the network.
+  """
+  path = folder / 'network.stablehlo'
+  oldest = jax.export.minimum_supported_calling_convention_version
+  newest = jax.export.maximum_supported_calling_convention_version
+  try:
+    network = jax.export.deserialize(bytearray(path.read_bytes()))
+    version = network.calling_convention_version
+    if not oldest <= version <= newest:
+      raise ValueError(f'calling convention {version}')
+    network.mlir_module()  # Reads the program, in its version of StableHLO.
+  except Exception as e:
+    reads = f'jax {jax.__version__} (calling conventions {oldest} to {newest})'
+    raise picture.refused(folder, path.name, reads, e) from e
   with np.load(folder / 'weights.npz') as file:
     # Once to the device.
     weights = [jax.numpy.asarray(file[name]) for name in file.files]

@@ -62,13 +62,14 @@ class Critic:
       key: typed key.
       channels: number of channels of its input.
       pooled: (height, width) of the images in its pool, which is kept where
-        other networks have running statistics; None for no pool.
+        other networks have running statistics; None for no pool. The images
+        are generated ones, so in -1..1. They are kept in 16 bits: one that the
+        discriminator is shown again is rounded by at most 1/65534.
     """
     net = self.learner.create_for(key, channels)
     if not self.pool_size or pooled is None:
       return net
-    dtype = self.learner.module.style.param_dtype
-    image = jnp.zeros((*pooled, channels), dtype)
+    image = jnp.zeros((*pooled, channels), jnp.int16)
     return net.replace(batch_stats=image_pool.empty(self.pool_size, image))
 
   def fool(

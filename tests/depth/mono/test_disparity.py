@@ -257,6 +257,11 @@ def test_disparities_of_a_folder(run, tmp_path):
   inverse = scoring.predict_disparity(run.method, run.state, [small])[0]
   expected = 65535 * cv2.resize(inverse, (64, 32)) * run.method.min_depth
   np.testing.assert_allclose(read('a.png'), expected, atol=1)
+  (tmp_path / 'images/a.jpg').write_bytes(b'nothing')
+  images, out = disparity.Folder(tmp_path / 'images'), tmp_path / 'some'
+  with pytest.raises(errors.UserError, match=r'read: 1 of 3: .*a\.jpg is not'):
+    disparity.write_disparities(run, images, out)
+  assert len(list(out.rglob('*.png'))) == 2
   with pytest.raises(errors.UserError, match='normalization'):
     disparity.write_disparities(run, images, out, normalization='most')
 

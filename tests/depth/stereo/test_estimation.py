@@ -196,6 +196,35 @@ def test_two_folders_to_depth_that_the_pipeline_reads(folders):
   assert (root / 'out' / 'a.png').read_bytes() == b'kept'
 
 
+def test_bad_pairs_do_not_end_a_run(folders):
+  root, _ = folders
+  for side, size in (('left', (60, 120)), ('right', (50, 120))):
+    cv2.imwrite(str(root / side / 'c.png'), np.zeros(size, np.uint8))
+    (root / side / '0.png').write_bytes(b'nothing')
+    (root / side / '._a.png').write_bytes(b'resource fork')
+  found = pairs.find_folders(
+    root / 'left', root / 'right', baseline=0.5, focal=100.0
+  )
+  with pytest.raises(
+    errors.UserError, match=r'pairs .*read: 2 of 3: 0: .*; c:'
+  ):
+    estimation.run(found, root / 'out', options=OPTIONS)
+  assert [x.name for x in (root / 'out').glob('*.png')] == ['a.png']
+
+
+def test_names_of_pairs(folders):
+  root, _ = folders
+  read = (root / 'left/a.png').read_bytes()
+  (root / 'left' / 'Mu\u0308.png').write_bytes(read)
+  (root / 'right' / 'M\u00fc.png').write_bytes(read)
+  options = {'baseline': None, 'focal': None}
+  found = pairs.find_folders(root / 'left', root / 'right', **options)
+  assert [x.place for x in found] == ['M\u00fc', 'a']
+  (root / 'left' / 'a.tif').write_bytes(read)
+  with pytest.raises(errors.UserError, match=r'a\.png and .*a\.tif have one n'):
+    pairs.find_folders(root / 'left', root / 'right', **options)
+
+
 def test_the_format_of_the_papers_depth(folders):
   root, true = folders
   found = pairs.find_folders(

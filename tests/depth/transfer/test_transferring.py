@@ -131,3 +131,10 @@ def test_a_file_is_no_folder(tmp_path):
   (tmp_path / 'file').write_text('')
   with pytest.raises(errors.UserError, match='is a file'):
     write(tmp_path / 'file')
+
+
+def test_pictures_of_others_are_not_removed(tmp_path):
+  (tmp_path / 'a.png').write_bytes(b'mine')
+  with pytest.raises(errors.UserError, match='holds pictures and no depth'):
+    write(tmp_path, run=1)
+  assert (tmp_path / 'a.png').read_bytes() == b'mine'
