@@ -21,7 +21,7 @@ from jaxuda.ui import display
 # Examples of a split that are kept for pictures.
 _SHOWN = 6
 # Metres between which the median depth of a street scene lies.
-_LEAST, _MOST = 0.3, 500.0
+_LEAST, _MOST = 0.5, 500.0
 
 
 @dataclasses.dataclass(kw_only=True)

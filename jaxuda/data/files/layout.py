@@ -334,19 +334,20 @@ def _find_odd_splits(layout) -> Iterator[specs.Problem]:
   if '' not in spec.splits or len(set(spec.splits.values())) < 2:
     return
   pattern = layout.spellings['image'].compile(list(spec.splits))
+  used = [item.image for items in layout.splits.values() for item in items]
+  left = [x for x, why in layout.unused if why.startswith('image of')]
   odd: dict[str, list[str]] = {}
   with_split = False
-  for items in layout.splits.values():
-    for item in items:
-      words = pattern.fullmatch(item.image).groupdict()
-      if words.get('split'):
-        with_split = True
-        continue
-      # A folder inside that of the images, or the one around it.
-      around = item.image[: -len(words['name'])].rpartition('images/')[0]
-      folders = [words['name'].rpartition('/')[0], around.rstrip('/')]
-      for folder in filter(None, folders):
-        odd.setdefault(folder, []).append(item.image)
+  for path in (*used, *left):
+    match = pattern.fullmatch(path)
+    if match and match['split']:
+      with_split = True
+      continue
+    # The folder around that of the images, or one in it.
+    around, _, inside = path.partition('images/')
+    for folder in (around.rstrip('/'), posixpath.dirname(inside)):
+      if folder:
+        odd.setdefault(folder, []).append(path)
   known = [x for x in spec.splits if x]
   for folder, paths in odd.items():
     parts = [re.sub(r'[\d_ -]+', '', x.lower()) for x in folder.split('/')]
