@@ -22,7 +22,7 @@ import json
 import os
 import pathlib
 import re
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import yaml
@@ -128,14 +128,42 @@ def parse(text: str, *, where: str) -> ClassTable:
   )
 
 
+_REPLACED = tuple(f'tag:yaml.org,2002:{x}' for x in ('bool', 'int', 'float'))
+
+
 class _Loader(yaml.SafeLoader):
-  """A loader that refuses equal keys, of which YAML's own takes the last."""
+  """YAML without its surprises.
+
+  Of equal keys it would take the last; 010 would be 8, 1:30 be 90, 1_0 be 10,
+  and the classes `yes` and `on` be True. Here only digits are a number, 010 is
+  10, and all else is text.
+  """
+
+  yaml_implicit_resolvers: ClassVar = {
+    first: [(tag, x) for tag, x in resolvers if tag not in _REPLACED]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+  }
 
   def construct_mapping(self, node: Any, deep: bool = False) -> Any:
     _check_unique(
       [k.value for k, _ in node.value if isinstance(k, yaml.ScalarNode)]
     )
     return super().construct_mapping(node, deep)
+
+
+_DIGITS = list('-0123456789')
+_Loader.add_implicit_resolver(_REPLACED[1], re.compile('-?[0-9]+$'), _DIGITS)
+_Loader.add_implicit_resolver(
+  _REPLACED[2],
+  re.compile(r'-?[0-9]+(?:\.[0-9]*(?:e[-+]?[0-9]+)?|e[-+]?[0-9]+)$', re.I),
+  _DIGITS,
+)
+_Loader.add_constructor(
+  _REPLACED[1], lambda loader, node: int(loader.construct_scalar(node))
+)
+_Loader.add_constructor(
+  _REPLACED[2], lambda loader, node: float(loader.construct_scalar(node))
+)
 
 
 def _make_mapping(pairs):

@@ -4,12 +4,14 @@ The dataset 'folder', or 'folder/NAME' to tell several apart, has a `manual_dir`
 like this:
 
     classes.yaml (or .yml, .json)      the meaning of the labels
-    images/[train/|val/|test/]<name>   PNG or JPEG
+    images/[train/|val/|test/]<name>   PNG, JPEG, BMP, WebP, TIFF or PNM
     labels/[train/|val/|test/]<name>   PNG of the same name, ids or colours
     depth/[train/|val/|test/]<name>    16-bit PNG of the same name
 
-Labels and depth may be absent; without folders for the splits, all is 'train'.
-Names may have folders of their own. The table (see `class_tables`) says which
+`train/images/<name>` will do, too, and so will other usual names of splits (see
+`SPLITS`) in any case. Labels may be absent, and so may depth if the table does
+not declare it; without folders for the splits, all is 'train'. Names may have
+folders of their own. The table (see `class_tables`) says which
 ids or colours of the labels are which class, and how to read depth (see
 `depth_codes`):
 
@@ -48,6 +50,13 @@ from jaxuda.data.files import tree as tree_lib
 from jaxuda.data.pixels import depth_codes
 
 _TABLES = ('classes.yaml', 'classes.yml', 'classes.json')
+# Usual names of the splits.
+SPLITS = {
+  '': 'train',
+  **dict.fromkeys(('train', 'training', 'trn'), 'train'),
+  **dict.fromkeys(('val', 'valid', 'validation', 'dev', 'eval'), 'val'),
+  **dict.fromkeys(('test', 'testing', 'tst'), 'test'),
+}
 # The raw id of what is ignored; every table ignores it.
 _VOID = 0
 _RAW_IDS = {
@@ -73,27 +82,37 @@ def describe(name: str, manual_dir: str | None = None) -> specs.Spec:
     table = read_table(text, where=str(path))
   depth = dict(table.depth) if table and table.depth else None
   factor = depth.pop('factor') if depth else None
-  splits = {'': 'train', 'train': 'train', 'val': 'val', 'test': 'test'}
   return specs.Spec(
     dataset=name,
     ids='folder',
     homepage='',
     get='classes.yaml, images/, labels/ and depth/',
     spellings={
-      'image': (
-        specs.Spelling(shown='images/[<split>/]<name>.(png|jpg|jpeg)'),
-      ),
-      'label': (specs.Spelling(shown='labels/[<split>/]<name>.png'),),
-      'depth': (
-        (specs.Spelling(shown='depth/[<split>/]<name>.png'),) if depth else ()
-      ),
+      'image': _spell('images', f'({"|".join(decoding.SUFFIXES)})'),
+      'label': _spell('labels', 'png'),
+      'depth': _spell('depth', 'png') if depth else (),
     },
-    splits=splits,
+    splits=SPLITS,
+    tables=_TABLES,
+    telltale=tuple(sorted(set(table.codes.values()) - {_VOID}))
+    if table
+    else (),
     depth=depth,
+    needs_depth=bool(depth),
     own=table and table.own,
     read_label=functools.partial(_read_label, table),
+    read_codes=functools.partial(_read_codes, table) if table else None,
+    codes=_name_codes(table) if table else {},
     factor=(lambda tree, item: factor) if factor else None,
     token=hashlib.sha256(text.encode()).hexdigest(),
+  )
+
+
+def _spell(folder, suffix):
+  """Ways of storing a kind: the split above its folder, or in it, if at all."""
+  return (
+    specs.Spelling(shown=f'<split>/{folder}/<name>.{suffix}'),
+    specs.Spelling(shown=f'{folder}/[<split>/]<name>.{suffix}'),
   )
 
 
@@ -114,12 +133,14 @@ class Table:
   Attributes:
     codes: id or colour (r, g, b) in the labels -> raw id; either all ids or all
       colours.
+    names: the same -> name of the class; None for what is ignored.
     rest: whether ids and colours that are not listed are ignored.
     own: the classes of the raw ids 1, 2, ... if some are not of Cityscapes.
     depth: metadata of depth, and 'factor'; None without depth.
   """
 
   codes: Mapping[class_tables.Code, int]
+  names: Mapping[class_tables.Code, str | None]
   rest: bool
   own: labels.ClassSet | None
   depth: Mapping[str, Any] | None
@@ -149,6 +170,7 @@ def read_table(text: str, *, where: str) -> Table:
     codes={
       code: raw_ids.get(name, _VOID) for code, name in table.codes.items()
     },
+    names=table.codes,
     rest=table.rest,
     own=own,
     depth=None if table.depth is None else _read_depth(table.depth, where),
@@ -189,23 +211,40 @@ def _read_depth(entry, where):
   }
 
 
-def _read_label(
+def _pack(code: class_tables.Code) -> int:
+  """An id as it is, a colour as one number."""
+  return code if isinstance(code, int) else decoding.pack_colors(code).item()
+
+
+def _name_codes(table: Table) -> dict[int, tuple[str, str]]:
+  """Number of an id or colour -> (as the user wrote it, class)."""
+  form = '{}' if isinstance(next(iter(table.codes)), int) else '#{:06x}'
+  return {
+    _pack(code): (form.format(_pack(code)), name or 'ignored')
+    for code, name in table.names.items()
+  }
+
+
+def _read_codes(
   table: Table, tree: tree_lib.Tree, item: specs.Item
 ) -> np.ndarray:
   where, data = tree.where(item.label), tree.read(item.label)
-  listed = table.codes
-  if isinstance(next(iter(listed)), tuple):
-    values = decoding.pack_colors(decoding.read_colors(data, where))
-    listed = {decoding.pack_colors(x).item(): v for x, v in listed.items()}
-    shown = '#{:06x}'
-  else:
-    values = decoding.read_ids(data, where)
-    shown = '{}'
+  if isinstance(next(iter(table.codes)), int):
+    return decoding.read_ids(data, where).astype(np.int32)
+  return decoding.pack_colors(decoding.read_colors(data, where))
+
+
+def _read_label(
+  table: Table, tree: tree_lib.Tree, item: specs.Item
+) -> np.ndarray:
+  values = _read_codes(table, tree, item)
+  listed = {_pack(code): raw for code, raw in table.codes.items()}
   ids, known = decoding.look_up(values, listed)
   if not table.rest and not known.all():
-    unknown = ', '.join(shown.format(x) for x in np.unique(values[~known])[:8])
+    form = '{}' if isinstance(next(iter(table.codes)), int) else '#{:06x}'
+    unknown = ', '.join(form.format(x) for x in np.unique(values[~known])[:8])
     raise errors.UserError(
-      f'{where} has {unknown}, which the class table does not have; expected it'
-      ' under a class or under ignore'
+      f'{tree.where(item.label)} has {unknown}, which the class table does not'
+      ' have; expected it under a class or under ignore'
     )
   return np.where(known, ids, np.uint8(_VOID))

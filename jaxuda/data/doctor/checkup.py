@@ -2,6 +2,7 @@
 
 import collections
 import pathlib
+import re
 
 import cv2
 import numpy as np
@@ -54,7 +55,9 @@ def print_report(
       )
   if classes and (report.own or class_tables.is_table(classes)):
     _print_unmatched(report, classes, class_set, table)
+  _print_codes(report)
   _print_depth(report)
+  _print_unused(report)
   _print_problems(report)
 
 
@@ -84,6 +87,35 @@ def _describe_ids(report, found, class_set, table):
       shown = f'{len(raw)} ids'
     rows.append((name, shown, f'{pixels:.4%}', f'{images:.1%}'))
   return rows
+
+
+def _print_codes(report):
+  """Prints the ids as the user has them."""
+  for split, found in report.examined.items():
+    total = max(sum(found.codes.values()), 1)
+    rows = []
+    for number in sorted({*found.codes, *report.codes}):
+      shown, name = report.codes.get(number, (str(number), 'not in the table'))
+      rows.append((shown, name, f'{found.codes[number] / total:.4%}'))
+    if found.codes:
+      title = f'ids in the labels of {split}'
+      display.print_table(title, ('id', 'class', 'pixels'), rows)
+
+
+def _print_unused(report):
+  """Prints the files that no example has, those alike together."""
+  alike: dict[tuple[str, ...], list[str]] = {}
+  for path, reason in report.unused:
+    place = pathlib.PurePath(path)
+    stem = re.sub('[0-9]+', '*', place.stem)
+    alike.setdefault((stem, place.suffix.lower(), reason), []).append(path)
+  groups = sorted(alike.items(), key=lambda x: -len(x[1]))
+  rows = [(str(len(x)), x[0], reason) for (*_, reason), x in groups[:_NAMED]]
+  if rows:
+    head = ('files', 'first', 'why')
+    display.print_table('files that are not used', head, rows)
+  if len(groups) > _NAMED:
+    print(f'... and {sum(len(x) for _, x in groups[_NAMED:])} more')
 
 
 def _print_unmatched(report, classes, class_set, table):

@@ -1,8 +1,12 @@
 """Problems of a dataset, in the user's files or in the prepared records."""
 
+from collections.abc import Mapping, Sequence
 import contextlib
 import dataclasses
 import functools
+import itertools
+
+import numpy as np
 
 from jaxuda import errors
 from jaxuda.data.classes import labels
@@ -16,6 +20,8 @@ from jaxuda.ui import display
 
 # Examples of a split that are kept for pictures.
 _SHOWN = 6
+# Metres between which the median depth of a street scene lies.
+_LEAST, _MOST = 0.5, 500.0
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -33,6 +39,8 @@ class Report:
     examined: split -> contents of the examples that were read.
     problems: all problems, fatal ones first.
     samples: split -> the first few whole examples.
+    codes: see `specs.Spec.codes`.
+    unused: (file, reason) of the files that no example has.
   """
 
   dataset: str
@@ -45,6 +53,8 @@ class Report:
   examined: dict[str, findings.Examination]
   problems: list[specs.Problem]
   samples: dict[str, list[findings.Sample]]
+  codes: Mapping[int, tuple[str, str]] = dataclasses.field(default_factory=dict)
+  unused: Sequence[tuple[str, str]] = ()
 
   @property
   def fatal(self) -> bool:
@@ -96,7 +106,10 @@ def diagnose(
       dataset=dataset,
       where=f'{split} in {where}',
       telltale=spec.telltale if spec else (),
+      codes=report.codes,
     )
+    report.problems += _check_metres(report, split)
+  report.problems += _find_shared(report)
   for split, expected in report.expected.items():
     count = report.counts.get(split, (0, 0, 0))[0]
     if count != expected:
@@ -139,8 +152,10 @@ def _open_files(manual_dir, spec):
       for split, items in layout.splits.items()
     },
     examined={},
-    problems=problems,
+    problems=[*problems, *_find_unscored(layout)],
     samples={},
+    codes=spec.codes,
+    unused=[(layout.tree.where(x), why) for x, why in layout.unused],
   )
   read = functools.partial(findings.read_raw, layout)
   splits = {split: (items, read) for split, items in layout.splits.items()}
@@ -185,6 +200,72 @@ def _open_prepared(dataset, family, spec, data_dir):
     )
     splits[split] = (range(info.num_examples), read)
   return report, splits, builder.data_dir
+
+
+def _find_unscored(layout):
+  """Yields scored splits without labels."""
+  spec = layout.spec
+  for split in set(layout.unlabelled) & set(spec.scored) - set(spec.unlabelled):
+    text = f'{spec.dataset}: {split} has images and no label'
+    near = [
+      x
+      for x, _ in layout.unused
+      if 'label' in x.lower() and split in x.lower().split('/')
+    ]
+    if near:
+      text += f'; {layout.tree.where(near[0])} is there and is not read'
+    forms = ' or '.join(x.shown for x in spec.spellings['label'])
+    yield specs.Problem(
+      kind='scored split without labels',
+      text=f'{text}; expected {forms} (from {spec.get})',
+      # The labels of a test split are often withheld.
+      fatal=split != 'test',
+    )
+
+
+def _check_metres(report, split):
+  """Yields depth that no street has, with the unit that it may have."""
+  found, code = report.examined[split], report.code
+  if not found.measured.size or code.code == 'inverse':
+    return
+  counts = np.cumsum(found.depths[found.measured])
+  middle = found.measured[np.searchsorted(counts, counts[-1] / 2)]
+  factor = next((x.factor for x in report.samples[split] if x.factor), 1.0)
+  metres = depth_codes.measure(
+    np.array([middle], np.uint16), code, factor=factor
+  )[0].numpy()[0]
+  if _LEAST <= metres <= _MOST:
+    return
+  scales = {'millimetres': 1e-3, 'centimetres': 1e-2, 'metres': 1.0}
+  text = f'half of the depth of {split} is beyond {metres:.4g} m'
+  if code.code == 'metres':
+    # A street's usual distance is about 10 m.
+    unit = min(scales, key=lambda x: abs(np.log(middle * scales[x] / 10)))
+    text += (
+      f'; with unit: {scales[unit]:g}, that is {unit}, it would be'
+      f' {middle * scales[unit]:.4g} m'
+    )
+  yield specs.Problem(
+    kind='implausible depth',
+    text=f'{report.dataset}: {text}; expected {_LEAST} m to {_MOST:g} m',
+  )
+
+
+def _find_shared(report):
+  """Yields pairs of splits that have pictures in common."""
+  for one, other in itertools.combinations(report.examined, 2):
+    found = [report.examined[x].pictures for x in (one, other)]
+    shared = sorted(set(found[0]) & set(found[1]), key=found[0].get)
+    if shared:
+      names = [x[shared[0]] for x in found]
+      yield specs.Problem(
+        kind='picture in two splits',
+        text=f'{report.dataset}: {len(shared)} of the {len(found[1])} pictures'
+        f' of {other} are in {one}, too ({names[1]} is {names[0]} of {one});'
+        ' expected no picture twice: scores on them would mean nothing',
+        # Training does not suffer.
+        fatal=False,
+      )
 
 
 def _spread(items, limit):

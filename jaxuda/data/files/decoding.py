@@ -3,7 +3,8 @@
 A function takes the bytes of a file, and its name for errors. Pillow turns
 16-bit colour PNGs into 8 bits without a word (SYNTHIA's labels become all
 zeros, its depth loses the lower byte), so those go through OpenCV; and OpenCV
-turns palette PNGs into colours, so those go through Pillow.
+turns palette PNGs into colours, so those go through Pillow. A picture whose
+EXIF tag says that it was taken with the camera turned is turned upright by all.
 """
 
 from collections.abc import Mapping
@@ -13,52 +14,75 @@ import pathlib
 import cv2
 import numpy as np
 from PIL import Image
+from PIL import ImageOps
 
 from jaxuda import errors
 from jaxuda.data.files import tree as tree_lib
 
+# Suffixes of the pictures that are read, in any case.
+SUFFIXES = (
+  *('png', 'jpg', 'jpeg', 'jpe', 'jfif', 'bmp', 'webp', 'tif', 'tiff'),
+  *('ppm', 'pgm'),
+)
+_FORMATS = ('PNG', 'JPEG', 'MPO', 'BMP', 'WEBP', 'TIFF', 'PPM')
+_ORIENTATION = 0x0112
 _BROKEN = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)
 
 
-def check_image(encoded: bytes, where: str) -> tuple[int, int]:
-  """Checks a colour picture that is stored as it is; returns (height, width).
+def keep_image(encoded: bytes, where: str) -> tuple[bytes, tuple[int, int]]:
+  """Returns a colour picture as it is stored, and its (height, width).
+
+  An upright PNG or JPEG stays as it is; of anything else it is a PNG of the
+  same pixels.
 
   Raises:
     UserError: it is broken, or its pixels have other than 8 bits a channel.
   """
-  return _open_image(encoded, where, pixels=False).size[::-1]
+  image = _open_image(encoded, where, pixels=False)
+  plain = image.format in ('PNG', 'JPEG', 'MPO')
+  if plain and orientation(encoded) == 1:
+    return encoded, image.size[::-1]
+  pixels = read_image(encoded, where)
+  return encode_png(pixels), pixels.shape[:2]
 
 
 def read_image(encoded: bytes, where: str) -> np.ndarray:
-  """Decodes a colour picture: uint8 [H, W, 3] RGB.
+  """Decodes a colour picture, upright: uint8 [H, W, 3] RGB.
 
   Raises:
-    UserError: see `check_image`.
+    UserError: see `keep_image`.
   """
-  return np.asarray(_open_image(encoded, where, pixels=True).convert('RGB'))
+  image = _open_image(encoded, where, pixels=True)
+  return np.asarray(ImageOps.exif_transpose(image).convert('RGB'))
+
+
+def orientation(encoded: bytes) -> int:
+  """Returns the EXIF orientation of a picture: 1 is upright."""
+  with Image.open(io.BytesIO(encoded)) as image:
+    return image.getexif().get(_ORIENTATION, 1)
 
 
 def _open(encoded, where, *, pixels=True):
-  """Opens a whole PNG or JPEG; a JPEG is decoded even without its pixels."""
+  """Opens a whole picture; only of a PNG the pixels can be left encoded."""
   try:
     # Loading does not look at the checksums of a PNG; a JPEG has none.
     Image.open(io.BytesIO(encoded)).verify()
     image = Image.open(io.BytesIO(encoded))
-    if image.format not in ('PNG', 'JPEG', 'MPO'):
+    if image.format not in _FORMATS:
       raise ValueError(f'the file is {image.format}')
     if pixels or image.format != 'PNG':
       image.load()
   except _BROKEN as e:
     raise errors.UserError(
       f'{where} cannot be read as a picture ({tree_lib.one_line(e)}); expected'
-      ' a whole PNG or JPEG file'
+      f' a whole file of one of {", ".join(_FORMATS)}'
     ) from e
   return image
 
 
 def _open_image(encoded, where, *, pixels):
   image = _open(encoded, where, pixels=pixels)
-  if image.mode not in ('RGB', 'RGBA', 'L', 'P', 'LA'):
+  if image.mode not in ('RGB', 'RGBA', 'L', 'P', 'LA', '1'):
     raise errors.UserError(
       f'{where} has pixels of mode {image.mode}; expected an 8-bit RGB picture'
     )
@@ -68,13 +92,14 @@ def _open_image(encoded, where, *, pixels):
 
 
 def read_frame(path: pathlib.Path) -> np.ndarray:
-  """Decodes a picture of any format that Pillow knows: uint8 [H, W, 3] RGB.
+  """Decodes a picture that Pillow knows, upright: uint8 [H, W, 3] RGB.
 
   Raises:
     UserError: it cannot be read; names the file.
   """
   try:
-    return np.asarray(Image.open(path).convert('RGB'))
+    with Image.open(path) as image:
+      return np.asarray(ImageOps.exif_transpose(image).convert('RGB'))
   except _BROKEN as e:
     raise errors.UserError(
       f'{path} cannot be read as a picture ({type(e).__name__}); expected a'
@@ -83,9 +108,10 @@ def read_frame(path: pathlib.Path) -> np.ndarray:
 
 
 def read_ids(encoded: bytes, where: str) -> np.ndarray:
-  """Decodes ids: uint8 [H, W] of an 8-bit grey or palette PNG.
+  """Decodes ids: uint8 [H, W] of a grey or palette PNG of at most 8 bits.
 
-  Of a palette picture it takes the indices, never the colours.
+  Of a palette picture it takes the indices, never the colours; of a grey one of
+  1, 2 or 4 bits the samples, which Pillow would stretch to 0..255.
 
   Raises:
     UserError: it is broken, lossy, or has other pixels.
@@ -96,7 +122,11 @@ def read_ids(encoded: bytes, where: str) -> np.ndarray:
     ('L', 'P', '1'),
     '8-bit PNG with one id for each pixel, not colours',
   )
-  return np.asarray(label if label.mode != '1' else label.convert('L'))
+  bits, color = _png_header(encoded)
+  ids = np.asarray(label, np.uint8)
+  if color == 0 and bits in (2, 4):
+    ids = ids // (255 // (2**bits - 1))
+  return ids
 
 
 def read_colors(encoded: bytes, where: str) -> np.ndarray:

@@ -6,8 +6,11 @@ spelled.
 
 from collections.abc import Callable, Iterator, Mapping
 import dataclasses
+import difflib
 import os
+import posixpath
 import re
+import unicodedata
 
 import numpy as np
 
@@ -32,6 +35,7 @@ class Layout:
     unlabelled: splits without labels.
     depthless: splits without depth.
     problems: faults in the set of files; their contents were not read.
+    unused: (path, reason) of every file that no example has.
   """
 
   tree: tree_lib.Tree
@@ -41,6 +45,7 @@ class Layout:
   unlabelled: tuple[str, ...]
   depthless: tuple[str, ...]
   problems: list[specs.Problem]
+  unused: tuple[tuple[str, str], ...]
 
   def describe(self) -> str:
     """Returns which spellings were found, for people."""
@@ -98,12 +103,14 @@ class Layout:
     path, image = (
       self.tree.where(x) for x in (getattr(item, kind), item.image)
     )
+    turned = decoding.orientation(self.tree.read(item.image))
+    note = f', turned by its EXIF orientation {turned}' if turned != 1 else ''
     # The input of a network may have been smaller.
     inverse = kind == 'depth' and self.spec.depth['depth_code'] == 'inverse'
     return specs.Problem(
       kind=f'size of {kind}',
       text=f'{path} is {shape[1]}x{shape[0]} and its image {image}'
-      f' {size[1]}x{size[0]}; expected one size',
+      f' {size[1]}x{size[0]}{note}; expected one size',
       fatal=self.spec.same_size and not inverse,
     )
 
@@ -120,10 +127,11 @@ def find(root: str | os.PathLike[str], spec: specs.Spec) -> Layout:
   """
   tree = tree_lib.Tree(root, dataset=spec.dataset, get=spec.get)
   problems: list[specs.Problem] = []
-  spellings, files = {}, {}
+  spellings, files, claimed = {}, {}, set()
   for kind in KINDS:
     for spelling in spec.spellings.get(kind, ()):
-      found = _match_files(tree, spec, kind, spelling, problems)
+      found = _match_files(tree, spec, kind, spelling, problems, claimed)
+      claimed.update(x.string for x in found.values())
       if found and kind not in files:
         spellings[kind], files[kind] = spelling, found
       elif found:
@@ -157,8 +165,11 @@ def find(root: str | os.PathLike[str], spec: specs.Spec) -> Layout:
     ),
     depthless=tuple(bare['depth']),
     problems=problems,
+    unused=tuple(_find_unused(tree, spec, splits)),
   )
   problems += _find_unpaired(layout, files, bare)
+  problems += _find_unread(layout, files)
+  problems += _find_odd_splits(layout)
   problems += [
     specs.Problem(
       kind='archives that cannot be read',
@@ -170,19 +181,19 @@ def find(root: str | os.PathLike[str], spec: specs.Spec) -> Layout:
   return layout
 
 
-def _match_files(tree, spec, kind, spelling, problems):
+def _match_files(tree, spec, kind, spelling, problems, claimed):
   """Returns (split, name) -> match, for the files of one spelling."""
   pattern = spelling.compile(list(spec.splits))
   found: dict[tuple[str, str], re.Match[str]] = {}
   for path in tree.entries:
     match = pattern.fullmatch(path)
-    if match is None:
+    if match is None or path in claimed:
       continue
     words = match.groupdict()
-    split = spec.splits.get(words.get('split') or '')
+    split = spec.splits.get((words.get('split') or '').lower())
     if split is None or (kind != 'image' and split in spec.unlabelled):
       continue
-    key = (split, spelling.name(words))
+    key = (split, _one_form(spelling.name(words)))
     other = found.setdefault(key, match).string
     if other == path:
       continue
@@ -207,7 +218,8 @@ def _pair(spec, spellings, files) -> specs.Splits:
     words, paths = match.groupdict(), {}
     for kind in KINDS[1:]:
       if kind in files:
-        other = files[kind].get((split, spellings[kind].name(words)))
+        own = _one_form(spellings[kind].name(words))
+        other = files[kind].get((split, own))
         paths[kind] = other.string if other else ''
     splits.setdefault(split, []).append(
       specs.Item(name=name, image=match.string, **paths)
@@ -255,6 +267,97 @@ def _find_unpaired(layout, files, bare) -> Iterator[specs.Problem]:
         text=f'{spec.dataset}: {tree.where(stray[0])} has no'
         f' image{_count_more(stray)}',
         fatal=False,
+      )
+
+
+def _one_form(name):
+  """Returns a name in the one Unicode form in which names are compared.
+
+  macOS stores letters and their accents apart.
+  """
+  return unicodedata.normalize('NFC', name)
+
+
+def _find_unused(tree, spec, splits):
+  """Yields (path, reason) of the files that no example has."""
+  used = {
+    path
+    for items in splits.values()
+    for item in items
+    for path in (getattr(item, kind) for kind in KINDS)
+  }
+  places = list(spec.splits)
+  near = [
+    (kind, spelling, spelling.compile(places, suffix=False))
+    for kind in KINDS
+    for spelling in spec.spellings.get(kind, ())
+  ]
+  exact = {id(x): x.compile(places) for _, x, _ in near}
+  for path in sorted(set(tree.entries) - used - set(spec.tables)):
+    matches = [(k, x) for k, x, pattern in near if pattern.fullmatch(path)]
+    whole = [k for k, x in matches if exact[id(x)].fullmatch(path)]
+    if whole:
+      reason = f'{whole[0]} of no example'
+    elif matches:
+      kind, spelling = matches[0]
+      lossy = path.lower().endswith(('.jpg', '.jpeg', '.jpe', '.jfif'))
+      reason = f'no {kind} of another suffix than {spelling.shown} is read'
+      if kind != 'image' and lossy:
+        reason += '; JPEG changes values'
+    else:
+      reason = f'no path of {spec.dataset}'
+    yield path, reason
+
+
+def _find_unread(layout, files) -> Iterator[specs.Problem]:
+  """Yields kinds whose folder has files of which not one is used."""
+  spec = layout.spec
+  for kind in KINDS:
+    reason = f'no {kind} of another suffix'
+    paths = [x for x, why in layout.unused if why.startswith(reason)]
+    if paths and kind not in files:
+      folder, first = posixpath.split(paths[0])
+      form = posixpath.basename(spec.spellings[kind][0].shown)
+      yield specs.Problem(
+        kind=f'no {kind} that can be read',
+        text=f'{spec.dataset}: {folder}/ has {len(paths)} files, none is {form}'
+        f' (first: {first}); expected PNG, which keeps every value',
+      )
+
+
+def _find_odd_splits(layout) -> Iterator[specs.Problem]:
+  """Yields folders that look like splits and are none of those known.
+
+  Where splits may be absent, the images in such a folder would be trained on.
+  """
+  spec = layout.spec
+  if '' not in spec.splits or len(set(spec.splits.values())) < 2:
+    return
+  pattern = layout.spellings['image'].compile(list(spec.splits))
+  used = [item.image for items in layout.splits.values() for item in items]
+  left = [x for x, why in layout.unused if why.startswith('image of')]
+  odd: dict[str, list[str]] = {}
+  with_split = False
+  for path in (*used, *left):
+    match = pattern.fullmatch(path)
+    if match and match['split']:
+      with_split = True
+      continue
+    # The folder around that of the images, or one in it.
+    around, _, inside = path.partition('images/')
+    for folder in (around.rstrip('/'), posixpath.dirname(inside)):
+      if folder:
+        odd.setdefault(folder, []).append(path)
+  known = [x for x in spec.splits if x]
+  for folder, paths in odd.items():
+    parts = [re.sub(r'[\d_ -]+', '', x.lower()) for x in folder.split('/')]
+    alike = any(difflib.get_close_matches(x, known, 1, 0.75) for x in parts)
+    if alike or with_split:
+      yield specs.Problem(
+        kind='folder that is no split',
+        text=f'{spec.dataset}: {folder}/ looks like a split and is none'
+        f' (first: {layout.tree.where(paths[0])}{_count_more(paths)}); expected'
+        f' one of {", ".join(known)}, or all images without',
       )
 
 

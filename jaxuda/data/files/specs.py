@@ -35,7 +35,7 @@ class Spelling:
     shown: the end of a path as people read it: '<split>/labels/<stem>.png'. A
       word in <> stands for any text without a slash, but see `_WORDS`; a run of
       five digits or more for as many digits; a part in [] may be absent; of the
-      suffixes in () any will do, in any case.
+      suffixes in () any will do. Splits and suffixes are read in any case.
     any_case: whether capital and small letters are the same.
     read: reads such a file, as `Spec.read_label`; None: as others of its kind.
   """
@@ -44,13 +44,17 @@ class Spelling:
   any_case: bool = False
   read: Callable[..., np.ndarray] | None = None
 
-  def compile(self, splits: Sequence[str]) -> re.Pattern[str]:
+  def compile(
+    self, splits: Sequence[str], *, suffix: bool = True
+  ) -> re.Pattern[str]:
     """Returns the expression for whole paths; its groups are the words.
 
     Args:
       splits: spellings of the splits.
+      suffix: False: another suffix will do, too.
     """
-    words = {**_WORDS, 'split': '|'.join(filter(None, splits))}
+    names = '|'.join(re.escape(x) for x in splits if x)
+    words = {**_WORDS, 'split': f'(?i:{names})'}
     pattern, end = '(?:.*/)?', 0
     for token in _TOKEN.finditer(self.shown):
       pattern += re.escape(self.shown[end : token.start()])
@@ -62,7 +66,11 @@ class Spelling:
         pattern += f'(?P<number>{digits}{text.removeprefix(run)})'
       else:
         pattern += {'[': '(?:', ']': ')?'}.get(text) or f'(?i:{text[1:-1]})'
-    pattern += re.escape(self.shown[end:])
+    stem, dot, last = self.shown[end:].rpartition('.')
+    pattern += re.escape(stem) + (dot and rf'(?i:\.{last})')
+    if not suffix:
+      pattern = pattern[: pattern.rindex('(?i:')].removesuffix(r'\.')
+      pattern += r'\.[^/.]+'
     return re.compile(pattern, re.IGNORECASE if self.any_case else 0)
 
   def name(self, words: Mapping[str, str | None]) -> str:
@@ -126,6 +134,9 @@ class Spec:
     needs_depth: whether a dataset without depth is an error.
     same_size: whether images and labels must have one size.
     read_label: (tree, item) -> uint8 [H, W] raw ids; None: of an 8-bit PNG.
+    read_codes: (tree, item) -> int32 [H, W], the user's own ids, or colours as
+      numbers; None: the raw ids are the user's.
+    codes: such a number -> (how the user wrote it, its class).
     read_depth: (tree, item) -> uint16 [H, W]; None: of a 16-bit PNG.
     factor: (tree, item) -> baseline times focal length in metres times pixels,
       where depth needs it.
@@ -133,6 +144,7 @@ class Spec:
     check: layout -> problems that only many files show.
     order: (name, split) -> key by which examples are sorted when they are
       stored; None: `record_order.hash_name`.
+    tables: files that say what the others mean; not listed as unused.
     token: text that changes when something else than the files changes what is
       prepared.
   """
@@ -154,11 +166,14 @@ class Spec:
   same_size: bool = True
   own: labels.ClassSet | None = None
   read_label: Callable[..., np.ndarray] | None = None
+  read_codes: Callable[..., np.ndarray] | None = None
+  codes: Mapping[int, tuple[str, str]] = dataclasses.field(default_factory=dict)
   read_depth: Callable[..., np.ndarray] | None = None
   factor: Callable[..., float] | None = None
   choose: Callable[[Splits], Splits] | None = None
   check: Callable[..., Sequence['Problem']] | None = None
   order: Callable[[str, str], Any] | None = None
+  tables: tuple[str, ...] = ()
   token: str = ''
 
 

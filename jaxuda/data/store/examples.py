@@ -1,7 +1,7 @@
 """Examples of a user's files: read, checked, and encoded as they are kept.
 
-* 'raw', the default: images and 16-bit depth as the files are, not encoded
-  anew; labels as 8-bit ids, which are never larger.
+* 'raw', the default: images (upright PNG and JPEG files) and 16-bit depth as
+  the files are, not encoded anew; labels as 8-bit ids, which are never larger.
 * 'png': images, and labels and depth of the splits that are trained on, at the
   training size, by the rules of the pair (Pillow's BICUBIC or BILINEAR, NEAREST
   for labels, OpenCV's INTER_NEAREST for depth). Nothing else is lost. Labels
@@ -137,7 +137,7 @@ class Maker:
     data = self.layout.tree.read(item.image)
     store = self.store
     if store.form == 'raw':
-      return data, decoding.check_image(data, where)
+      return decoding.keep_image(data, where)
     image = decoding.read_image(data, where)
     small = resizing.frame_image(
       image, store.size, method=store.image_resize, fit=store.fit

@@ -5,8 +5,9 @@ An `Examination` counts sizes, ids and depth over many examples and collects
 """
 
 import collections
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 import dataclasses
+import hashlib
 from typing import Any
 
 import numpy as np
@@ -31,6 +32,7 @@ class Sample:
     label: uint8 [H, W], raw ids.
     depth: uint16 [H, W], raw.
     factor: baseline times focal length in metres times pixels, or 0.
+    codes: number of pixels of each of the user's own ids, see `Spec.codes`.
     problems: faults of the example.
   """
 
@@ -39,6 +41,7 @@ class Sample:
   label: np.ndarray | None = None
   depth: np.ndarray | None = None
   factor: float = 0.0
+  codes: Mapping[int, int] = dataclasses.field(default_factory=dict)
   problems: list[specs.Problem] = dataclasses.field(default_factory=list)
 
 
@@ -51,6 +54,8 @@ class Examination:
     ids: int64 [256], number of pixels of each raw id.
     seen: int64 [256], number of images with each raw id.
     depths: int64 [65536], number of pixels of each raw depth.
+    codes: number of pixels of each of the user's own ids.
+    pictures: digest of an image's pixels -> name of its example.
     problems: faults of single examples.
   """
 
@@ -59,6 +64,8 @@ class Examination:
     self.sizes = collections.defaultdict(collections.Counter)
     self.ids, self.seen = np.zeros((2, 256), np.int64)
     self.depths = np.zeros(depth_codes.FAR_RAW + 1, np.int64)
+    self.codes: collections.Counter[int] = collections.Counter()
+    self.pictures: dict[bytes, str] = {}
     self.problems: list[specs.Problem] = []
 
   @property
@@ -73,7 +80,11 @@ class Examination:
       array = getattr(sample, kind)
       if array is not None:
         self.sizes[kind][array.shape[:2]] += 1
-    self.images += sample.image is not None
+    self.codes.update(sample.codes)
+    if sample.image is not None:
+      self.images += 1
+      digest = hashlib.blake2b(sample.image, digest_size=16).digest()
+      self.pictures.setdefault(digest, sample.name)
     if sample.label is not None:
       self.labelled += 1
       count = np.bincount(sample.label.ravel(), minlength=256)
@@ -131,6 +142,9 @@ def _read_item(layout, item):
   sample.image = attempt('image', read_image)
   if item.label:
     sample.label = attempt('label', layout.read_label, item)
+    if spec.read_codes and sample.label is not None:
+      codes = np.unique(spec.read_codes(tree, item), return_counts=True)
+      sample.codes = dict(zip(*(x.tolist() for x in codes), strict=True))
   if item.depth:
     sample.depth = attempt('depth', layout.read_depth, item)
     if spec.factor and (item.extra or not spec.spellings.get('extra')):
@@ -174,7 +188,12 @@ def _decode_stored(record, field, decode, where):
 
 
 def judge(
-  found: Examination, *, dataset: str, where: str, telltale: Sequence[int] = ()
+  found: Examination,
+  *,
+  dataset: str,
+  where: str,
+  telltale: Sequence[int] = (),
+  codes: Mapping[int, tuple[str, str]] | None = None,
 ) -> list[specs.Problem]:
   """Finds problems that only many examples show.
 
@@ -183,9 +202,19 @@ def judge(
     dataset: name of the dataset, for the problems.
     where: split and folder, for the problems.
     telltale: raw ids of which some are in any honest split.
+    codes: see `Spec.codes`.
   """
   problems = []
-  if found.labelled and telltale and not found.ids[list(telltale)].any():
+  none = found.labelled and telltale and not found.ids[list(telltale)].any()
+  if none and codes:
+    there = [codes.get(x, (str(x),))[0] for x in sorted(found.codes)[:24]]
+    text = (
+      f'{dataset}: every pixel of the labels of {where} is ignored: they have'
+      f' {", ".join(there)}; expected some of'
+      f' {", ".join(x for x, name in codes.values() if name != "ignored")}'
+    )
+    problems.append(specs.Problem(kind='every pixel ignored', text=text))
+  elif none:
     known = [str(x) for x in np.flatnonzero(found.ids)]
     more = ' ...' if len(known) > 24 else ''
     text = (

@@ -24,7 +24,7 @@ from jaxuda.data.store import record_order
 from jaxuda.data.store import shards
 
 # 1.1.0: labels and depth of the png and jpeg stores are no longer PNG.
-_VERSION = '1.1.0'
+_VERSION = '1.2.0'
 _UNFINISHED = '.unfinished'
 # Labels and depth maps of a split that are looked at before all are read.
 _LOOKED_AT = 20
@@ -185,9 +185,10 @@ def _find_problems(layout):
   problems = list(spec.check(layout)) if spec.check else []
   for split, items in layout.splits.items():
     some = items[:: max(1, len(items) // _LOOKED_AT)]
-    found = findings.Examination()
-    for sample in findings.read_raw(layout, some):
-      found.add(sample)
+    found = _examine(layout, some)
+    if spec.telltale and not found.ids[list(spec.telltale)].any():
+      # A label of nothing is rare, and a set of such labels is an error.
+      found = _examine(layout, items)
     problems += found.problems
     first = some[0].label or some[0].depth or some[0].image
     folder = os.path.dirname(layout.tree.where(first))
@@ -196,8 +197,16 @@ def _find_problems(layout):
       dataset=spec.dataset,
       where=f'{split} ({folder})',
       telltale=spec.telltale,
+      codes=spec.codes,
     )
   return [x for x in problems if x.fatal]
+
+
+def _examine(layout, items):
+  found = findings.Examination()
+  for sample in findings.read_raw(layout, items):
+    found.add(sample)
+  return found
 
 
 def find(

@@ -90,7 +90,11 @@ def test_to_json_and_back(tmp_path):
     ('classes: [a, b, a]', "class 'a' is there twice"),
     ('classes: {a: 1, a: 2}', "cannot be read ('a' is there twice)"),
     ('classes: [a, 3]', '3 is no name of a class; expected text'),
-    ('classes: {no: 3}', 'False is no name of a class'),
+    ('classes: {0: 3}', '0 is no name of a class'),
+    ('classes: {a: 1_0}', "a has '1_0'; expected an id 0..255"),
+    ('classes: {a: 0x10}', "a has '0x10'; expected an id 0..255"),
+    ('classes: {a: 1:30}', "a has '1:30'; expected an id 0..255"),
+    ('classes: {a: 1.0}', 'a has 1.0; expected an id 0..255'),
     ('classes: [[a]]', "['a'] is no name of a class"),
     (f'classes: {[f"c{i}" for i in range(255)]}', 'has 255 classes; expected'),
     ('classes: [a]\nnames: [a]', "unknown entry 'names'"),
@@ -101,7 +105,7 @@ def test_to_json_and_back(tmp_path):
     ('classes: [a]\ncolors: {a: #000001}', 'cannot be read'),
     ('classes:\n  a: #000001', 'a has nothing; expected an id 0..255'),
     ('classes: {a: -1}', 'a has -1; expected an id 0..255'),
-    ('classes: {a: true}', 'a has True; expected an id 0..255'),
+    ('classes: {a: true}', "a has 'true'; expected an id 0..255"),
     ('classes: {a: 1, b: 1}', '1 is listed twice'),
     ('classes: {a: 1}\nignore: [1]', '1 is listed twice'),
   ],
@@ -187,3 +191,10 @@ def test_merging_is_by_name(tmp_path):
   assert np.flatnonzero(merged != 255).tolist() == [0, 10]
   with pytest.raises(errors.UserError, match='cannot be merged'):
     labels.merge_map(fewer, own)
+
+
+def test_digits_are_decimal():
+  text = 'classes: {no: 010, on: 007, a: 26}\ndepth: {unit: 1e-3}'
+  table = class_tables.parse(text, where='a.yaml')
+  assert table.codes == {10: 'no', 7: 'on', 26: 'a'}
+  assert table.depth == {'unit': 0.001}

@@ -30,9 +30,10 @@ def paint(codes, missing):
 
 def write_source(root):
   """Ids, depth, and a class that the class set does not have."""
-  for split in ('train', 'val'):
+  for first, split in ((0, 'train'), (2, 'val')):
     for i in range(2):
-      releases.write(root / 'images' / split / f'{i}.png', releases.image_of(i))
+      image = releases.image_of(first + i)
+      releases.write(root / 'images' / split / f'{i}.png', image)
       releases.write(root / 'labels' / split / f'{i}.png', paint(IDS, 0))
       releases.write(root / 'depth' / split / f'{i}.png', releases.depth_of(i))
   (root / 'classes.yaml').write_text(
@@ -43,9 +44,10 @@ def write_source(root):
 
 def write_target(root):
   """Colours, in another order, and without a lamp."""
-  for split in ('train', 'val'):
+  for first, split in ((0, 'train'), (2, 'val')):
     for i in range(2):
-      releases.write(root / 'images' / split / f'{i}.png', releases.image_of(i))
+      image = releases.image_of(first + i)
+      releases.write(root / 'images' / split / f'{i}.png', image)
       label = paint(COLORS, (1, 1, 1))
       releases.write(root / 'labels' / split / f'{i}.png', label)
   (root / 'classes.json').write_text(

@@ -1,4 +1,6 @@
 import io
+import struct
+import zlib
 
 import cv2
 import h5py
@@ -52,7 +54,7 @@ def test_pictures_come_back():
   encoded = decoding.encode_png(colors)
   np.testing.assert_array_equal(decoding.read_image(encoded, 'x'), colors)
   np.testing.assert_array_equal(decoding.read_colors(encoded, 'x'), colors)
-  assert decoding.check_image(encoded, 'x') == (5, 6)
+  assert decoding.keep_image(encoded, 'x') == (encoded, (5, 6))
   smooth = np.full((16, 16, 3), 99, np.uint8)
   jpeg = decoding.encode_jpeg(smooth)
   back = decoding.read_image(jpeg, 'x').astype(int)
@@ -70,7 +72,7 @@ def test_pictures_come_back():
     (decoding.read_image, b'', 'cannot be read as a picture'),
     (decoding.read_image, encode(IDS)[:-9], 'cannot be read as a picture'),
     (decoding.read_image, encode(IDS, 'GIF'), 'the file is GIF'),
-    (decoding.check_image, decoding.encode_png(DEPTH), 'mode I;16'),
+    (decoding.keep_image, decoding.encode_png(DEPTH), 'mode I;16'),
   ],
 )
 def test_mistakes_name_the_file(read, encoded, message):
@@ -83,7 +85,7 @@ def test_mistakes_name_the_file(read, encoded, message):
 
 def test_sixteen_bit_images_are_refused():
   encoded = cv2.imencode('.png', np.zeros((2, 2, 3), np.uint16))[1].tobytes()
-  for read in (decoding.check_image, decoding.read_image):
+  for read in (decoding.keep_image, decoding.read_image):
     with pytest.raises(errors.UserError, match='16 bits a channel; expected 8'):
       read(encoded, 'x')
 
@@ -128,3 +130,50 @@ def test_matlab_of_both_versions():
   scipy.io.savemat(flat, {'depth_map': np.zeros((0, 0))})
   with pytest.raises(errors.UserError, match='depth_map of shape'):
     cityscapes.read_mat(flat.getvalue(), 'x')
+
+
+@pytest.mark.parametrize(('turn', 'undo'), [(3, 2), (6, 3), (8, 1)])
+@pytest.mark.parametrize('form', ['JPEG', 'PNG', 'TIFF', 'WEBP'])
+def test_turned_pictures_are_upright(turn, undo, form):
+  shown = np.zeros((16, 24, 3), np.uint8)
+  shown[:8, :8] = 255
+  exif = Image.Exif()
+  exif[0x0112] = turn
+  out = io.BytesIO()
+  Image.fromarray(np.rot90(shown, -undo)).save(out, form, exif=exif)
+  encoded = out.getvalue()
+  assert decoding.orientation(encoded) == turn
+  upright = decoding.read_image(encoded, 'x')
+  assert upright.shape == shown.shape
+  assert np.abs(upright.astype(int) - shown).max() < 40
+  kept, size = decoding.keep_image(encoded, 'x')
+  assert size == shown.shape[:2]
+  assert kept != encoded
+  # What is stored is upright without the tag, which TensorFlow would not obey.
+  np.testing.assert_array_equal(decoding.decode_stored(kept), upright)
+
+
+def grey_png(samples, bits):
+  """A grey PNG of few bits, which Pillow does not write for 2 and 4."""
+
+  def chunk(name, data):
+    crc = zlib.crc32(name + data)
+    return struct.pack('>I', len(data)) + name + data + struct.pack('>I', crc)
+
+  height, width = samples.shape
+  rows = b''
+  for row in samples:
+    text = ''.join(f'{x:0{bits}b}' for x in row.tolist())
+    text = text.ljust(-(-len(text) // 8) * 8, '0')
+    rows += b'\0' + int(text, 2).to_bytes(len(text) // 8, 'big')
+  head = struct.pack('>IIBBBBB', width, height, bits, 0, 0, 0, 0)
+  parts = (b'IHDR', head), (b'IDAT', zlib.compress(rows)), (b'IEND', b'')
+  return b'\x89PNG\r\n\x1a\n' + b''.join(chunk(*x) for x in parts)
+
+
+@pytest.mark.parametrize('bits', [1, 2, 4, 8])
+def test_masks_of_few_bits_keep_their_samples(bits):
+  samples = np.arange(33).reshape(3, 11) % 2**bits
+  encoded = grey_png(samples, bits)
+  np.testing.assert_array_equal(decoding.read_ids(encoded, 'x'), samples)
+  assert decoding.is_grey_png(encoded, bits=8) == (bits == 8)

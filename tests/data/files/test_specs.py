@@ -17,7 +17,10 @@ SPLITS = ('training', 'testing', '')
     ('<split>/labels/<stem>.png', 'mytraining/labels/x.png', None),
     ('<split>/labels/<stem>.png', 'training/labels/x/y.png', None),
     ('<split>/labels/<stem>.png', 'val/labels/x.png', None),
-    ('<split>/labels/<stem>.png', 'training/labels/x.PNG', None),
+    # Splits and suffixes in any case.
+    ('<split>/labels/<stem>.png', 'training/labels/x.PNG', 'x'),
+    ('<split>/labels/<stem>.png', 'Training/labels/x.png', 'x'),
+    ('<split>/labels/<stem>.png', 'training/Labels/x.png', None),
     ('<split>annot/<stem>.png', 'testingannot/x.png', 'x'),
     ('gtFine/<split>/<city>/<stem>_ids.png', 'gtFine/testing/c/x_ids.png', 'x'),
     # Dots are dots.

@@ -1,0 +1,279 @@
+"""Folders as users have them: what is read, what is named, what is refused."""
+
+import unicodedata
+
+import numpy as np
+from PIL import Image
+import pytest
+
+from jaxuda import errors
+from jaxuda.data.datasets import registry
+from jaxuda.data.doctor import checkup
+from jaxuda.data.doctor import diagnosis
+
+IDS = np.repeat(np.arange(4, dtype=np.uint8), 6)[:, None].repeat(32, 1)
+
+
+def picture(number):
+  generator = np.random.default_rng(number)
+  return generator.integers(0, 256, (*IDS.shape, 3), np.uint8)
+
+
+def write(path, array, **options):
+  path.parent.mkdir(parents=True, exist_ok=True)
+  Image.fromarray(array).save(path, **options)
+
+
+def make(root, *, images='images/{}', splits=('train', 'val'), ids=IDS, **more):
+  """Three labelled pictures a split; `images` says where its pictures lie."""
+  for s, split in enumerate(splits):
+    for i in range(3):
+      folder = images.format(split)
+      write(root / folder / f'{i}.png', picture(10 * s + i))
+      label = folder.replace('images', 'labels')
+      write(root / label / f'{i}.png', ids)
+      if 'depth' in more:
+        write(
+          root / folder.replace('images', 'depth') / f'{i}.png', more['depth']
+        )
+  table = more.get('table', 'classes: {sky: 1, wall: 2, box: 3}\nignore: [0]')
+  (root / 'classes.yaml').write_text(table)
+  return root
+
+
+def diagnose(root):
+  return diagnosis.diagnose('folder', manual_dir=str(root))
+
+
+def kinds(report):
+  return {(x.kind, x.fatal) for x in report.problems}
+
+
+@pytest.mark.parametrize(
+  ('images', 'splits'),
+  [
+    ('images/{}', ('train', 'val', 'test')),
+    ('images/{}', ('Train', 'VALID', 'Testing')),
+    ('images/{}', ('training', 'validation', 'tst')),
+    ('{}/images', ('trn', 'dev', 'test')),
+    ('{}/images', ('TRAIN', 'eval', 'Test')),
+    ('mine/{}/images', ('train', 'val', 'test')),
+  ],
+)
+def test_usual_names_of_splits(tmp_path, images, splits):
+  report = diagnose(make(tmp_path, images=images, splits=splits))
+  assert report.counts == dict.fromkeys(('train', 'val', 'test'), (3, 3, 0))
+  assert not report.problems
+
+
+@pytest.mark.parametrize(
+  ('images', 'splits', 'named'),
+  [
+    ('images/{}', ('train', 'vall'), 'vall/'),
+    ('images/{}', ('train_2', 'val_2'), 'train_2/'),
+    ('images/{}', ('train', 'holdout'), 'holdout/'),
+    ('{}/images', ('train', 'night'), 'night/'),
+    ('{}/images', ('fold_train', 'traning'), 'traning/'),
+  ],
+)
+def test_a_folder_that_looks_like_a_split_is_named(
+  tmp_path, images, splits, named
+):
+  report = diagnose(make(tmp_path, images=images, splits=splits))
+  texts = [
+    x.text for x in report.problems if x.kind == 'folder that is no split'
+  ]
+  assert any(f' {named} looks like a split' in x for x in texts)
+  assert report.fatal
+
+
+def test_folders_of_scenes_are_no_splits(tmp_path):
+  report = diagnose(make(tmp_path, splits=('monday', 'berlin/mitte')))
+  assert report.counts == {'train': (6, 6, 0)}
+  assert not report.problems
+
+
+def test_names_are_compared_in_one_form(tmp_path):
+  root = make(tmp_path)
+  for kind, form in (('images', 'NFD'), ('labels', 'NFC')):
+    folder = tmp_path / kind / 'train'
+    (folder / '0.png').rename(folder / unicodedata.normalize(form, 'Köln.png'))
+  report = diagnose(root)
+  assert report.counts['train'] == (3, 3, 0)
+  assert not report.problems
+  builder = registry.load(
+    'folder', data_dir=str(tmp_path / 'tfds'), manual_dir=str(root)
+  )
+  names = [x['name'].decode() for x in builder.as_data_source(split='train')]
+  assert unicodedata.normalize('NFC', 'Köln') in names
+
+
+def test_all_suffixes_that_can_be_read(tmp_path):
+  make(tmp_path, splits=('train',))
+  suffixes = ('JPG', 'jpe', 'jfif', 'bmp', 'webp', 'tif', 'PPM')
+  for i, suffix in enumerate(suffixes, 3):
+    form = {'JPG': 'JPEG', 'jpe': 'JPEG', 'jfif': 'JPEG', 'tif': 'TIFF'}.get(
+      suffix, suffix
+    )
+    write(tmp_path / f'images/train/{i}.{suffix}', picture(i), format=form)
+    write(tmp_path / f'labels/train/{i}.PNG', IDS, format='PNG')
+  report = diagnose(tmp_path)
+  assert report.counts == {'train': (10, 10, 0)}
+  assert not report.problems
+  builder = registry.load(
+    'folder', data_dir=str(tmp_path / 'tfds'), manual_dir=str(tmp_path)
+  )
+  images = {
+    x['name'].decode(): x['image']
+    for x in builder.as_data_source(split='train')
+  }
+  np.testing.assert_array_equal(images['6'], picture(6))
+
+
+def test_files_that_are_not_used_are_listed(tmp_path, capsys):
+  make(tmp_path)
+  (tmp_path / 'notes.txt').write_text('by hand')
+  (tmp_path / 'images/val/7.heic').write_text('')
+  (tmp_path / 'images/val/._0.png').write_text('hidden')
+  write(tmp_path / 'labels/val/9.png', IDS)
+  report = diagnose(tmp_path)
+  unused = {x.rpartition('/')[2]: why for x, why in report.unused}
+  assert unused == {
+    'notes.txt': 'no path of folder',
+    '7.heic': 'no image of another suffix than images/[<split>/]<name>.'
+    '(png|jpg|jpeg|jpe|jfif|bmp|webp|tif|tiff|ppm|pgm) is read',
+    '9.png': 'label of no example',
+  }
+  checkup.print_report(report)
+  assert 'files that are not used' in capsys.readouterr().out
+
+
+def test_labels_as_jpeg_are_refused_by_name(tmp_path):
+  make(tmp_path)
+  for path in sorted(tmp_path.glob('labels/*/*.png')):
+    Image.open(path).save(path.with_suffix('.jpg'))
+    path.unlink()
+  report = diagnose(tmp_path)
+  assert report.fatal
+  text = '\n'.join(x.text for x in report.problems)
+  assert 'labels/train/ has 6 files, none is <name>.png (first: 0.jpg)' in text
+  assert 'val has images and no label' in text
+  assert all('JPEG changes values' in why for _, why in report.unused)
+
+
+def test_the_users_own_ids_are_shown(tmp_path, capsys):
+  table = 'classes: {sky: 011, wall: 12}\nignore: rest'
+  make(tmp_path, ids=IDS + np.uint8(10), table=table)
+  report = diagnose(tmp_path)
+  assert report.examined['train'].codes == {
+    x: 3 * 6 * 32 for x in (10, 11, 12, 13)
+  }
+  assert not report.problems
+  checkup.print_report(report)
+  lines = capsys.readouterr().out.splitlines()
+  found = [[x.strip() for x in line.split('│')[1:-1]] for line in lines]
+  assert ['11', 'sky', '25.0000%'] in found
+  assert ['13', 'not in the table', '25.0000%'] in found
+
+
+def test_every_pixel_ignored_is_fatal_everywhere(tmp_path):
+  table = 'classes: {sky: 11, wall: 12}\nignore: rest'
+  make(tmp_path, table=table)
+  expected = 'is ignored: they have 0, 1, 2, 3; expected some of 11, 12'
+  report = diagnose(tmp_path)
+  assert report.fatal
+  assert expected in report.problems[0].text
+  with pytest.raises(errors.UserError, match=expected):
+    registry.load(
+      'folder', data_dir=str(tmp_path / 'tfds'), manual_dir=str(tmp_path)
+    )
+
+
+def test_a_few_labels_of_nothing_are_no_error(tmp_path):
+  make(tmp_path, splits=('train',), ids=np.zeros_like(IDS))
+  for i in range(3, 60):
+    write(tmp_path / f'images/train/{i:03}.png', picture(i))
+    write(tmp_path / f'labels/train/{i:03}.png', np.zeros_like(IDS))
+  # Not among those that a first look takes.
+  write(tmp_path / 'labels/train/004.png', IDS)
+  assert not diagnose(tmp_path).fatal
+  registry.load(
+    'folder', data_dir=str(tmp_path / 'tfds'), manual_dir=str(tmp_path)
+  )
+
+
+@pytest.mark.parametrize(
+  ('unit', 'raw', 'named'),
+  [
+    ('1', (4000, 15000), 'unit: 0.001, that is millimetres'),
+    ('0.0001', (400, 6000), 'unit: 0.001, that is millimetres'),
+    ('1', (900, 2500), 'unit: 0.01, that is centimetres'),
+  ],
+)
+def test_implausible_depth_names_the_unit(tmp_path, unit, raw, named):
+  depth = np.linspace(*raw, IDS.size).reshape(IDS.shape).astype(np.uint16)
+  table = 'classes: {sky: 1, wall: 2, box: 3}\nignore: [0]\n'
+  make(tmp_path, depth=depth, table=f'{table}depth: {{unit: {unit}}}')
+  report = diagnose(tmp_path)
+  texts = [x.text for x in report.problems if x.kind == 'implausible depth']
+  assert len(texts) == 2
+  assert named in texts[0]
+  assert report.fatal
+  good = named.partition(',')[0]
+  (tmp_path / 'classes.yaml').write_text(f'{table}depth: {{{good}}}')
+  assert not diagnose(tmp_path).problems
+
+
+def test_declared_depth_without_maps(tmp_path):
+  table = 'classes: {sky: 1, wall: 2, box: 3}\nignore: [0]\ndepth: {unit: 0.01}'
+  report = diagnose(make(tmp_path, table=table))
+  assert ('no depth', True) in kinds(report)
+
+
+def test_one_picture_in_two_splits(tmp_path):
+  make(tmp_path)
+  # Other bytes, the same pixels.
+  write(tmp_path / 'images/val/1.png', picture(2), compress_level=0)
+  (problem,) = diagnose(tmp_path).problems
+  assert problem.kind == 'picture in two splits'
+  assert (
+    '1 of the 3 pictures of val are in train, too (1 is 2 of' in problem.text
+  )
+
+
+def test_turned_pictures_fit_their_labels(tmp_path):
+  make(tmp_path, splits=('train',))
+  upright = picture(0)
+  exif = Image.Exif()
+  exif[0x0112] = 6
+  turned = Image.fromarray(np.rot90(upright))
+  turned.save(tmp_path / 'images/train/0.png', exif=exif)
+  assert not diagnose(tmp_path).problems
+  builder = registry.load(
+    'folder', data_dir=str(tmp_path / 'tfds'), manual_dir=str(tmp_path)
+  )
+  found = {
+    x['name'].decode(): x['image']
+    for x in builder.as_data_source(split='train')
+  }
+  np.testing.assert_array_equal(found['0'], upright)
+
+
+def test_a_label_that_was_not_turned_names_the_tag(tmp_path):
+  make(tmp_path, splits=('train',))
+  exif = Image.Exif()
+  exif[0x0112] = 6
+  Image.fromarray(picture(0)).save(tmp_path / 'images/train/0.png', exif=exif)
+  (problem,) = diagnose(tmp_path).problems
+  assert 'turned by its EXIF orientation 6' in problem.text
+  assert problem.fatal
+
+
+def test_masks_of_one_bit(tmp_path):
+  table = 'classes: {background: 0, lane: 1}\nignore: [255]'
+  make(tmp_path, ids=IDS % 2, table=table)
+  for path in tmp_path.glob('labels/*/*.png'):
+    Image.fromarray(IDS % 2 == 1).save(path, bits=1)
+  report = diagnose(tmp_path)
+  assert report.examined['val'].codes == {0: 3 * 12 * 32, 1: 3 * 12 * 32}
+  assert not report.problems
