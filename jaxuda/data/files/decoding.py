@@ -10,6 +10,8 @@ EXIF tag says that it was taken with the camera turned is turned upright by all.
 from collections.abc import Mapping
 import io
 import pathlib
+import warnings
+import zlib
 
 import cv2
 import numpy as np
@@ -26,7 +28,9 @@ SUFFIXES = (
 )
 _FORMATS = ('PNG', 'JPEG', 'MPO', 'BMP', 'WEBP', 'TIFF', 'PPM')
 _ORIENTATION = 0x0112
-_BROKEN = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)
+_PNG = b'\x89PNG\r\n\x1a\n'
+# Pillow's doubts about a file it can read; what it cannot is an error here.
+warnings.filterwarnings('ignore', module='PIL')
 
 
 def keep_image(encoded: bytes, where: str) -> tuple[bytes, tuple[int, int]]:
@@ -53,31 +57,58 @@ def read_image(encoded: bytes, where: str) -> np.ndarray:
     UserError: see `keep_image`.
   """
   image = _open_image(encoded, where, pixels=True)
-  return np.asarray(ImageOps.exif_transpose(image).convert('RGB'))
+  if orientation(encoded) != 1:
+    image = ImageOps.exif_transpose(image)
+  return np.asarray(image.convert('RGB'))
 
 
 def orientation(encoded: bytes) -> int:
-  """Returns the EXIF orientation of a picture: 1 is upright."""
-  with Image.open(io.BytesIO(encoded)) as image:
-    return image.getexif().get(_ORIENTATION, 1)
+  """Returns the EXIF orientation of a picture, 2 to 8; 1 if it is upright.
+
+  One whose tags cannot be read is upright.
+  """
+  try:
+    with Image.open(io.BytesIO(encoded)) as image:
+      turned = image.getexif().get(_ORIENTATION)
+  except Exception:
+    return 1
+  return turned if turned in range(2, 9) else 1
 
 
 def _open(encoded, where, *, pixels=True):
   """Opens a whole picture; only of a PNG the pixels can be left encoded."""
   try:
-    # Loading does not look at the checksums of a PNG; a JPEG has none.
-    Image.open(io.BytesIO(encoded)).verify()
+    if encoded[:8] == _PNG:
+      _check_chunks(encoded)
     image = Image.open(io.BytesIO(encoded))
     if image.format not in _FORMATS:
       raise ValueError(f'the file is {image.format}')
     if pixels or image.format != 'PNG':
       image.load()
-  except _BROKEN as e:
+  except Exception as e:  # Of a corrupt file Pillow raises almost anything.
     raise errors.UserError(
       f'{where} cannot be read as a picture ({tree_lib.one_line(e)}); expected'
       f' a whole file of one of {", ".join(_FORMATS)}'
     ) from e
   return image
+
+
+def _check_chunks(encoded):
+  """Raises ValueError unless every chunk of a PNG has its checksum.
+
+  Pillow reads files that libpng, and so OpenCV and TensorFlow, do not.
+  """
+  at, kind = len(_PNG), b''
+  while kind != b'IEND':
+    size, kind = int.from_bytes(encoded[at : at + 4]), encoded[at + 4 : at + 8]
+    end = at + 8 + size
+    if (
+      int.from_bytes(encoded[end : end + 4])
+      != zlib.crc32(encoded[at + 4 : end])
+      or len(encoded) < end + 4
+    ):
+      raise ValueError(f'the checksum of its part {kind!r} is wrong')
+    at = end + 4
 
 
 def _open_image(encoded, where, *, pixels):
@@ -100,7 +131,7 @@ def read_frame(path: pathlib.Path) -> np.ndarray:
   try:
     with Image.open(path) as image:
       return np.asarray(ImageOps.exif_transpose(image).convert('RGB'))
-  except _BROKEN as e:
+  except Exception as e:
     raise errors.UserError(
       f'{path} cannot be read as a picture ({type(e).__name__}); expected a'
       ' whole picture file'
@@ -263,7 +294,7 @@ def is_grey_png(encoded: bytes, *, bits: int) -> bool:
 
 def _png_header(encoded):
   """Bits of a channel and type of colour of a PNG; (0, 0) of another file."""
-  if encoded[:8] != b'\x89PNG\r\n\x1a\n' or len(encoded) < 26:
+  if encoded[:8] != _PNG or len(encoded) < 26:
     return 0, 0
   return encoded[24], encoded[25]
 

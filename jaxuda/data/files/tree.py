@@ -177,7 +177,7 @@ class Tree:
   def _list(self, path, lower):
     try:
       return _list_zip(path) if lower.endswith('.zip') else _list_tar(path)
-    except _BROKEN as e:
+    except Exception as e:  # A damaged one fails in as many ways as fields.
       raise errors.UserError(
         f'{self._dataset}: {path} cannot be read as an archive'
         f' ({one_line(e)}); expected a whole one: was the download cut short?'
