@@ -168,7 +168,7 @@ def find(root: str | os.PathLike[str], spec: specs.Spec) -> Layout:
     unused=tuple(_find_unused(tree, spec, splits)),
   )
   problems += _find_unpaired(layout, files, bare)
-  problems += _find_unread(layout, files)
+  problems += _find_unread(layout, files, bare)
   problems += _find_odd_splits(layout)
   problems += [
     specs.Problem(
@@ -309,13 +309,14 @@ def _find_unused(tree, spec, splits):
     yield path, reason
 
 
-def _find_unread(layout, files) -> Iterator[specs.Problem]:
-  """Yields kinds whose folder has files of which not one is used."""
+def _find_unread(layout, files, bare) -> Iterator[specs.Problem]:
+  """Yields kinds of which a split has files, and not one that is used."""
   spec = layout.spec
   for kind in KINDS:
     reason = f'no {kind} of another suffix'
     paths = [x for x, why in layout.unused if why.startswith(reason)]
-    if paths and kind not in files:
+    without = set(bare.get(kind, ())) - set(spec.unlabelled)
+    if paths and (without or kind not in files):
       folder, first = posixpath.split(paths[0])
       form = posixpath.basename(spec.spellings[kind][0].shown)
       yield specs.Problem(
