@@ -231,7 +231,7 @@ def test_your_own_data(tmp_path):
   cells = execute('your_own_data', tmp_path)
   assert 'no problems' in read_text(cells)
   assert 'pictures that could not be read: 0' in read_text(cells)
-  files, counted, depth, table = find_tables(cells)
+  files, counted, own_ids, depth, table = find_tables(cells)
   assert files['train'][:4] == ['4', '-', '4', '4']
   assert depth['train'][0] == '4'
   # The doctor's shares are those of the files.
@@ -241,6 +241,8 @@ def test_your_own_data(tmp_path):
   assert ids.shape == (4, HEIGHT, WIDTH)
   ground = np.isin(ids, (0, 1, 9)).mean()
   assert counted['ground'][1] == f'{ground:.4%}'
+  for number in np.unique(ids):
+    assert own_ids[str(number)][1] == f'{(ids == number).mean():.4%}'
   classes = str(own / 'scene.yaml')
   check_scores(table, 0, read_figures(tmp_path / 'runs' / 'own'), classes)
   image, sheet, predictions, last = find_pictures(cells)

@@ -151,7 +151,7 @@ def _count_up(records, progress, start) -> Iterator[tuple[None, bytes]]:
 
 
 def _write(path, records, count):
-  with explain_full_disk(path.parent), files.atomic(path) as part:
+  with files.atomic(path) as part, explain_full_disk(path.parent):
     _ADAPTER.write_examples(os.fspath(part), records)
     # A writer may swallow an error; a short file has no index.
     if count_records(part) != count:
