@@ -209,6 +209,22 @@ def test_few_modules_lie_flat():
   assert len(list(PACKAGE.glob('*.py'))) <= 4
 
 
+def test_no_room_is_crowded():
+  for top in ('jaxuda', 'configs', 'scripts', 'tests'):
+    for folder in {path.parent for path in _files(top)}:
+      assert len(list(folder.glob('*.py'))) <= 16, folder
+
+
+def test_flags_are_defined_by_commands():
+  defining = {
+    _name(path)
+    for path in _files('jaxuda')
+    if re.search(r'\bDEFINE_\w+', path.read_text())
+    and path.name != '__main__.py'
+  }
+  assert defining == {'jaxuda.ui.command'}
+
+
 @pytest.mark.parametrize(
   'path', sorted((PACKAGE / 'methods').glob('*.py')), ids=_name
 )
