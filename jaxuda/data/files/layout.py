@@ -103,10 +103,11 @@ class Layout:
     path, image = (
       self.tree.where(x) for x in (getattr(item, kind), item.image)
     )
-    turned = decoding.orientation(self.tree.read(item.image))
-    note = f', turned by its EXIF orientation {turned}' if turned != 1 else ''
     # The input of a network may have been smaller.
     inverse = kind == 'depth' and self.spec.depth['depth_code'] == 'inverse'
+    # Where sizes may differ the image is not read again for a note.
+    turned = 1 if inverse else decoding.orientation(self.tree.read(item.image))
+    note = f', turned by its EXIF orientation {turned}' if turned != 1 else ''
     return specs.Problem(
       kind=f'size of {kind}',
       text=f'{path} is {shape[1]}x{shape[0]} and its image {image}'

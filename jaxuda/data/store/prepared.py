@@ -186,7 +186,8 @@ def _find_problems(layout):
   for split, items in layout.splits.items():
     some = items[:: max(1, len(items) // _LOOKED_AT)]
     found = _examine(layout, some)
-    if spec.telltale and not found.ids[list(spec.telltale)].any():
+    honest = found.ids[list(spec.telltale)].any()
+    if spec.telltale and found.labelled and not honest:
       # A label of nothing is rare, and a set of such labels is an error.
       found = _examine(layout, items)
     problems += found.problems

@@ -10,6 +10,7 @@ from jaxuda import errors
 from jaxuda.data.datasets import registry
 from jaxuda.data.doctor import checkup
 from jaxuda.data.doctor import diagnosis
+from jaxuda.data.store import findings
 
 IDS = np.repeat(np.arange(4, dtype=np.uint8), 6)[:, None].repeat(32, 1)
 
@@ -277,3 +278,23 @@ def test_masks_of_one_bit(tmp_path):
   report = diagnose(tmp_path)
   assert report.examined['val'].codes == {0: 3 * 12 * 32, 1: 3 * 12 * 32}
   assert not report.problems
+
+
+def test_a_split_without_labels_is_not_read_twice(tmp_path, monkeypatch):
+  make(tmp_path, splits=('train',))
+  for i in range(3, 60):
+    write(tmp_path / f'images/train/{i:03}.png', picture(i))
+  for path in tmp_path.glob('labels/*/*.png'):
+    path.unlink()
+  counts, read = [], findings.read_raw
+
+  def count(layout, items):
+    counts.append(len(items))
+    return read(layout, items)
+
+  monkeypatch.setattr(findings, 'read_raw', count)
+  registry.load(
+    'folder', data_dir=str(tmp_path / 'tfds'), manual_dir=str(tmp_path)
+  )
+  (looked_at,) = counts
+  assert looked_at < 60
