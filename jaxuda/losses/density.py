@@ -4,7 +4,8 @@ It compares the output of the density branch with the density that segmentation
 and depth imply: berHu, mean over the pixels of the network's output grid.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from typing import Any
 
 import jax
 from jax import lax
@@ -19,27 +20,23 @@ def source_balance(
   inverse: jax.Array,
   label: jax.Array,
   *,
-  table: density_ops.Table,
   mask: jax.Array | None = None,
-  mask_wrong: bool = True,
   transfer: bool = False,
-  mapping: str = 'exponential',
-  scale: Sequence[float] = (1.0, 1.0),
+  source_map: str = 'true_depth',
+  **options: Any,
 ) -> jax.Array:
-  """Branch balance on the source: the predicted class at the true depth.
+  """Branch balance on the source.
 
   Args:
     out: 'logits' [B, h, w, C] and 'density' [B, h, w], outputs of the network.
     inverse: [B, H, W], true inverse depth.
     label: int [B, H, W], true class; 255 for none.
-    table: mixtures of C classes.
-    mask: bool [B, H, W], where the depth counts; None for everywhere, as in the
-      official code.
-    mask_wrong: see `ops.density.source_density`.
+    mask: bool [B, H, W], where the true depth counts; None for everywhere, as
+      in the official code. A map without true depth counts everywhere.
     transfer: pass the gradient through the density into the segmentation, as
       the paper's text implies; the official code does not.
-    mapping: see `ops.density.map_density`.
-    scale: see `ops.density.grid_points`.
+    source_map: see `source_target`.
+    **options: others of `source_target`.
 
   Returns:
     A scalar.
@@ -58,20 +55,82 @@ def source_balance(
     >>> print(f'{loss:.3f}')
     5.200
   """
+  density = source_target(
+    out, inverse, label, transfer=transfer, source_map=source_map, **options
+  )
+  if source_map == 'predicted_depth':
+    mask = None
+  if mask is not None:
+    mask = resize.resize_nearest(mask, out['density'].shape[1:3])
+  return _balance(out['density'], density, mask, transfer)
+
+
+def source_target(
+  out: Mapping[str, jax.Array],
+  inverse: jax.Array,
+  label: jax.Array,
+  *,
+  table: density_ops.Table,
+  source_map: str = 'true_depth',
+  mask_wrong: bool = True,
+  transfer: bool = False,
+  **options: Any,
+) -> jax.Array:
+  """The density that the source's density branch is compared with.
+
+  Args:
+    out: 'logits' [B, h, w, C], 'density' [B, h, w] and, for 'predicted_depth',
+      'depth' (inverse) [B, h, w].
+    inverse: [B, H, W], true inverse depth.
+    label: int [B, H, W], true class; 255 for none.
+    table: mixtures of C classes.
+    source_map: what the map is made of. 'true_depth': the predicted class at
+      the true depth, the method; 'truth': the true class at the true depth, a
+      map that is constructed before training (the paper's row S1);
+      'predicted_depth': the predicted class at the predicted depth, as on the
+      target (row S2).
+    mask_wrong: with 'true_depth', see `ops.density.source_density`.
+    transfer: see `source_balance`.
+    **options: 'scale' of `ops.density.grid_points`, and what
+      `ops.density.map_density` takes.
+
+  Returns:
+    [B, h, w]; without `transfer` it has no gradient worth taking.
+
+  Example:
+    The density at (0, 0, 5) is 1; the true depth is there, the predicted one
+    is not:
+
+    >>> import jax.numpy as jnp
+    >>> variance = [[[0.5 / jnp.pi] * 3]]
+    >>> table = density_ops.tabulate([[1]], [[[0, 0, 5]]], variance)
+    >>> ones = jnp.ones((1, 1, 1))
+    >>> out = {'logits': ones[..., None], 'depth': 9 * ones, 'density': ones}
+    >>> for name in ('true_depth', 'truth', 'predicted_depth'):
+    ...   options = dict(table=table, source_map=name, mapping='plain')
+    ...   print(source_target(out, 5 * ones, 0 * ones.astype(int), **options))
+    [[[1.]]]
+    [[[1.]]]
+    [[[0.]]]
+  """
+  if source_map == 'predicted_depth':
+    return density_ops.target_density(
+      table, out['logits'], out['depth'], soft=transfer, **options
+    )
   low = out['density'].shape[1:3]
-  density = density_ops.source_density(
+  inverse = resize.resize_nearest(inverse, low)
+  label = resize.resize_nearest(label, low)
+  if source_map == 'truth':
+    return density_ops.true_density(table, label, inverse, **options)
+  return density_ops.source_density(
     table,
     out['logits'],
-    resize.resize_nearest(inverse, low),
-    resize.resize_nearest(label, low),
+    inverse,
+    label,
     mask_wrong=mask_wrong,
     soft=transfer,
-    mapping=mapping,
-    scale=scale,
+    **options,
   )
-  if mask is not None:
-    mask = resize.resize_nearest(mask, low)
-  return _balance(out['density'], density, mask, transfer)
 
 
 def target_balance(
@@ -79,8 +138,7 @@ def target_balance(
   *,
   table: density_ops.Table,
   transfer: bool = False,
-  mapping: str = 'exponential',
-  scale: Sequence[float] = (1.0, 1.0),
+  **options: Any,
 ) -> jax.Array:
   """Branch balance on the target: the predicted class at the predicted depth.
 
@@ -88,8 +146,7 @@ def target_balance(
     out: 'logits' [B, h, w, C], 'depth' (inverse) and 'density' [B, h, w].
     table: mixtures of C classes.
     transfer: pass the gradient into segmentation and depth.
-    mapping: see `ops.density.map_density`.
-    scale: see `ops.density.grid_points`.
+    **options: see `source_target`.
 
   Returns:
     A scalar.
@@ -105,12 +162,7 @@ def target_balance(
     5.200
   """
   density = density_ops.target_density(
-    table,
-    out['logits'],
-    out['depth'],
-    soft=transfer,
-    mapping=mapping,
-    scale=scale,
+    table, out['logits'], out['depth'], soft=transfer, **options
   )
   return _balance(out['density'], density, None, transfer)
 

@@ -12,11 +12,14 @@ and self-training. The default is the official code, which produced the
 published numbers. The paper mentions neither the map 255 (1 - exp(-1e6 p)) of
 the density, nor the class weights, nor that the source's depth counts as 0
 where the prediction is wrong; its text implies a gradient of the balance loss
-into segmentation and depth, which the code does not have (`balance_transfer`).
+into segmentation and depth, which the code does not have in any row: there the
+maps are constants (`balance_transfer`).
 """
 
 from collections.abc import Sequence
 import dataclasses
+import functools
+import operator
 from typing import ClassVar, Literal
 
 import jax
@@ -54,11 +57,20 @@ class Method(base.Method):
     lambda_balance_target: weight of that loss on the target.
     lambda_adv: weight of the adversarial loss on the target.
     align: what the discriminator sees: the named parts, multiplied.
+    source_map: what the density that the source's branch is compared with is
+      made of: 'true_depth', the predicted class at the true depth, as in the
+      official code; 'truth', the true class at the true depth (row S1);
+      'predicted_depth', the predicted class at the predicted depth (row S2),
+      see `losses.density.source_target`.
     balance_transfer: let the balance loss reach the segmentation (through the
-      mean density over the classes instead of the best one's) and, on the
-      target, the depth.
-    mask_wrong: the source's depth is 0 where the prediction is wrong.
+      mean density over the classes instead of the best one's) and the depth,
+      where the map is made of them.
+    mask_wrong: the source's true depth is 0 where the prediction is wrong; of
+      'true_depth' alone.
     mapping: kind of map of the density, see `ops.density.map_density`.
+    sharpness: that of the map, see there: 1e6 in the official code, whose grid
+      has 96x161 pixels; 0 derives it from the mixtures (see
+      `mixtures.Mixtures`), as a smaller grid has greater densities.
     grid: 'index': places are pixel indices of the output grid, as in the
       official code, where all images have one size; 'scaled': they are brought
       to the grid of the mixtures.
@@ -84,11 +96,14 @@ class Method(base.Method):
   lambda_balance_target: float = 0.05
   lambda_adv: float = 0.05
   align: Literal[
-    'none', 'seg', 'depth', 'density', 'seg_depth', 'seg_density'
+    *('none', 'seg', 'depth', 'density'),
+    *('seg_depth', 'seg_density', 'seg_depth_density'),
   ] = 'seg_density'
+  source_map: Literal['true_depth', 'truth', 'predicted_depth'] = 'true_depth'
   balance_transfer: bool = False
   mask_wrong: bool = True
   mapping: Literal['exponential', 'plain'] = 'exponential'
+  sharpness: float = density_ops.SHARPNESS
   grid: Literal['index', 'scaled'] = 'index'
   balance_classes: bool = True
   class_weights: Sequence[float] = ()
@@ -102,14 +117,20 @@ class Method(base.Method):
   def __post_init__(self):
     object.__setattr__(self, 'class_weights', tuple(self.class_weights))
     super().__post_init__()
+    errors.check_ranges(self, {'sharpness': (0, None)}, group='method')
+    needed = {*self.parts}
+    if self.lambda_balance_target:
+      needed |= {'depth', 'density'}
+    if self.lambda_balance and self.source_map == 'predicted_depth':
+      needed.add('depth')
     for field, part, weight in (
       ('lambda_depth', 'depth', self.lambda_depth),
       ('lambda_balance', 'density', self.lambda_balance),
     ):
-      if not weight and (part in self.parts or self.lambda_balance_target):
+      if not weight and part in needed:
         raise errors.UserError(
           f'method.{field}=0 builds no such branch; expected more than 0 with'
-          f' align={self.align},'
+          f' align={self.align}, source_map={self.source_map},'
           f' lambda_balance_target={self.lambda_balance_target}'
         )
     if self.class_weights and len(self.class_weights) != self.num_classes:
@@ -173,7 +194,7 @@ class Method(base.Method):
       else full[part][..., None]
       for part in self.parts
     ]
-    return maps[0] if len(maps) == 1 else maps[0] * maps[1] if maps else None
+    return functools.reduce(operator.mul, maps) if maps else None
 
   def balance_options(self, shape):
     """Arguments of both balance losses, for outputs [B, h, w]."""
@@ -191,6 +212,7 @@ class Method(base.Method):
       ),
       'scale': scale,
       'mapping': self.mapping,
+      'sharpness': self.sharpness or m.sharpness,
       'transfer': self.balance_transfer,
     }
 
@@ -219,6 +241,7 @@ class Method(base.Method):
         depth_ops.invert_depth(source['depth']),
         source['label'],
         mask=source['depth_valid'],
+        source_map=self.source_map,
         mask_wrong=self.mask_wrong,
         **self.balance_options(out['density'].shape),
       )
@@ -281,27 +304,32 @@ class Method(base.Method):
       shown['label'][f'{domain} prediction'] = prediction
       for heading, x in self._densities(out, arrays).items():
         shown['share'][f'{domain} {heading}'] = resize.resize_align_corners(
-          x / density_ops.greatest_density(self.mapping), size
+          x, size
         )
     return shown
 
   def _densities(self, out, arrays):
-    """The density branch's output, and the density that it should have."""
+    """The density branch's output, and the one it should have, 0..1."""
     if not self.lambda_balance:
       return {}
     density = out['density']
     options = self.balance_options(density.shape)
-    options.pop('transfer')
-    table = options.pop('table')
+    del options['transfer']
     shown = {'density': density}
     if 'label' in arrays:
-      truth = depth_ops.invert_depth(arrays['depth']), arrays['label']
-      low = (resize.resize_nearest(x, density.shape[1:3]) for x in truth)
-      shown['expected'] = density_ops.source_density(
-        table, out['logits'], *low, mask_wrong=self.mask_wrong, **options
+      shown['expected'] = density_losses.source_target(
+        out,
+        depth_ops.invert_depth(arrays['depth']),
+        arrays['label'],
+        source_map=self.source_map,
+        mask_wrong=self.mask_wrong,
+        **options,
       )
     elif 'depth' in out:
       shown['expected'] = density_ops.target_density(
-        table, out['logits'], out['depth'], **options
+        logits=out['logits'], inverse=out['depth'], **options
       )
-    return shown
+    greatest = density_ops.greatest_density(
+      self.mapping, sharpness=options['sharpness']
+    )
+    return {k: x / greatest for k, x in shown.items()}

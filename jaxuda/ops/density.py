@@ -13,6 +13,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+# Of the official code's map, whose grids have 96x161 pixels.
+SHARPNESS = 1e6
+
 # The log of a weight of 0: finite, so that gradients are 0 and not NaN.
 _NEVER = -1e30
 
@@ -164,41 +167,82 @@ def _log_density(table, points):
   return jax.nn.logsumexp(table.offset - square / 2, -1)
 
 
-def map_density(log_p: jax.Array, *, mapping: str = 'exponential') -> jax.Array:
+def map_density(
+  log_p: jax.Array,
+  *,
+  mapping: str = 'exponential',
+  sharpness: float = SHARPNESS,
+) -> jax.Array:
   """Turns log densities into the values that the density branch regresses.
 
   Args:
     log_p: [...], log densities.
-    mapping: 'exponential': 255 (1 - exp(-1e6 p)) in 0..255, which the official
-      code has and the paper does not mention; 'plain': p itself, of the order
-      of 1e-6.
+    mapping: 'exponential': 255 (1 - exp(-s p)) in 0..255, which the official
+      code has and the paper does not mention; 'plain': p itself, on the
+      official grid of the order of 1e-6.
+    sharpness: s, > 0; 1e6 in the official code, for grids of 96x161 pixels. A
+      density per pixel is the greater the fewer pixels there are.
 
   Returns:
     [...], >= 0.
 
   Example:
-    >>> print(map_density(jnp.array([-jnp.inf, 0.0])))
-    [  0. 255.]
+    >>> log_p = jnp.array([-jnp.inf, 0.0])
+    >>> print(map_density(log_p), map_density(log_p, sharpness=np.log(2)))
+    [  0. 255.] [  0.  127.5]
   """
   if mapping == 'plain':
     return jnp.exp(log_p)
-  return -255.0 * jnp.expm1(-jnp.exp(log_p + np.log(1e6)))
+  return -255.0 * jnp.expm1(-jnp.exp(log_p + np.log(sharpness)))
 
 
-def greatest_density(mapping: str) -> float:
+def greatest_density(mapping: str, *, sharpness: float = SHARPNESS) -> float:
   """Returns the mapped density that a picture shows as 1.
 
-  For 'exponential' its bound; for 'plain' the 1e-6 at which the exponential
+  For 'exponential' its bound; for 'plain' the density at which the exponential
   mapping has reached 1 - 1/e of its bound.
 
   Args:
     mapping: see `map_density`.
+    sharpness: see there.
 
   Example:
     >>> greatest_density('exponential'), greatest_density('plain')
     (255.0, 1e-06)
   """
-  return 255.0 if mapping == 'exponential' else 1e-6
+  return 255.0 if mapping == 'exponential' else 1 / sharpness
+
+
+def true_density(
+  table: Table,
+  label: jax.Array,
+  inverse: jax.Array,
+  *,
+  scale: Sequence[float] = (1.0, 1.0),
+  **mapped: Any,
+) -> jax.Array:
+  """Density of the true class at the true depth: nothing is predicted.
+
+  Args:
+    table: mixtures of C classes.
+    label: int [B, h, w], true class; 255 for none.
+    inverse: [B, h, w], true inverse depth.
+    scale: see `grid_points`.
+    **mapped: see `map_density`.
+
+  Returns:
+    [B, h, w]; 0 where there is no class.
+
+  Example:
+    >>> table = tabulate([[1]], [[[0, 0, 5]]], np.full((1, 1, 3), 0.5 / np.pi))
+    >>> args = table, jnp.array([[[0], [255]]]), jnp.full((1, 2, 1), 5.0)
+    >>> print(true_density(*args, mapping='plain').ravel().round())
+    [1. 0.]
+  """
+  known = (label >= 0) & (label < len(table.offset))
+  points = grid_points(inverse, scale=scale)
+  log_p = log_density(table, points, jnp.where(known, label, 0))
+  return jnp.where(known, map_density(log_p, **mapped), 0)
 
 
 def source_density(
@@ -209,8 +253,8 @@ def source_density(
   *,
   mask_wrong: bool = True,
   soft: bool = False,
-  mapping: str = 'exponential',
   scale: Sequence[float] = (1.0, 1.0),
+  **mapped: Any,
 ) -> jax.Array:
   """Density of the predicted class at the true depth.
 
@@ -225,8 +269,8 @@ def source_density(
       paper's text.
     soft: instead of the predicted class, average over all classes weighted by
       their probabilities, which passes a gradient into the logits.
-    mapping: see `map_density`.
     scale: see `grid_points`.
+    **mapped: see `map_density`.
 
   Returns:
     [B, h, w].
@@ -256,7 +300,7 @@ def source_density(
       inverse = jnp.where(label == predicted, inverse, 0)
     points = grid_points(inverse, scale=scale)
     log_p = log_density(table, points, predicted)
-  return map_density(log_p, mapping=mapping)
+  return map_density(log_p, **mapped)
 
 
 def target_density(
@@ -265,8 +309,8 @@ def target_density(
   inverse: jax.Array,
   *,
   soft: bool = False,
-  mapping: str = 'exponential',
   scale: Sequence[float] = (1.0, 1.0),
+  **mapped: Any,
 ) -> jax.Array:
   """Density of the predicted class at the predicted depth.
 
@@ -275,8 +319,8 @@ def target_density(
     logits: [B, h, w, C].
     inverse: [B, h, w], predicted inverse depth.
     soft: see `source_density`.
-    mapping: see `map_density`.
     scale: see `grid_points`.
+    **mapped: see `map_density`.
 
   Returns:
     [B, h, w]; 0 where the depth is not positive.
@@ -292,7 +336,7 @@ def target_density(
     log_p = _expect(table, logits, points[..., None, :])
   else:
     log_p = log_density(table, points, jnp.argmax(logits, -1))
-  density = map_density(log_p, mapping=mapping)
+  density = map_density(log_p, **mapped)
   return jnp.where(inverse > 0, density, 0)
 
 

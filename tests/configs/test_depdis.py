@@ -12,20 +12,58 @@ from jaxuda.depdis.pseudo import labelling
 from jaxuda.depdis.pseudo import prior
 from jaxuda.ui import command
 
+# Of the facts: what the discriminator sees; what the source's density is
+# regressed on (class, depth); whether the target's density is regressed.
+ROWS = {
+  'M1': ({'seg'}, None, False),
+  **dict.fromkeys(
+    ('M2', 'M3', 'M4', 'S5'),
+    ({'seg', 'density'}, ('predicted', 'true'), True),
+  ),
+  'S1': ({'seg', 'density'}, ('true', 'true'), False),
+  'S2': ({'seg', 'density'}, ('predicted', 'predicted'), True),
+  'S3': ({'seg', 'depth', 'density'}, ('predicted', 'true'), True),
+  'S4': ({'seg', 'depth'}, ('predicted', 'true'), True),
+}
+MAPS = {
+  'true_depth': ('predicted', 'true'),
+  'truth': ('true', 'true'),
+  'predicted_depth': ('predicted', 'predicted'),
+}
+
+
+def test_rows_are_the_papers():
+  assert depdis.ABLATIONS.keys() == ROWS.keys()
+
+
+@pytest.mark.parametrize('pair', ['synthia2cityscapes', 'streets'])
+@pytest.mark.parametrize('row', ROWS)
+def test_what_a_row_trains(row, pair):
+  config = command.read_config(f'depdis:pair={pair},ablation={row}')
+  method = methods.create(config)
+  seen, source_map, target = ROWS[row]
+  assert set(method.parts) == seen
+  assert method.task.depth
+  assert method.lambda_depth > 0
+  assert method.lambda_adv > 0
+  assert method.task.density == (method.lambda_balance > 0)
+  assert source_map == (
+    MAPS[method.source_map] if method.lambda_balance else None
+  )
+  assert (method.lambda_balance_target > 0) == target
+  assert not method.balance_transfer
+
 
 @pytest.mark.parametrize('row', depdis.ABLATIONS)
-def test_rows(row):
+def test_stages_of_rows(row):
   config = command.read_config(f'depdis:pair=synthia2cityscapes,ablation={row}')
   method = methods.create(config)
   options = labelling.read_options(config)
   fitting.read_options(config)
   assert (options.rounds > 0) == (row in ('M3', 'M4'))
   assert options.spatial_prior == (row == 'M4')
-  assert method.task.density == (row != 'M1')
-  assert method.task.depth
   # The official class weights need no mixtures, the density does.
   assert method.needs_mixtures == (row != 'M1')
-  assert (method.lambda_balance_target > 0) == (row not in ('M1', 'S1'))
 
 
 # Of the facts: weights of depth, balance (source, target), adversarial loss;
@@ -79,6 +117,11 @@ def test_the_small_setting_takes_its_weights_from_its_own_source():
   method = methods.create(config)
   assert method.balance_classes
   assert method.class_weights == ()
+  # And the sharpness of the density's map, which the official code has as a
+  # number for its own grid.
+  assert method.sharpness == 0
+  official = command.read_config('depdis:pair=synthia2cityscapes_low')
+  assert methods.create(official).sharpness == 1e6
   assert labelling.read_options(config).scale_area
 
 
