@@ -67,7 +67,6 @@ class Row:
     fixed: flags that those which every run is given do not replace.
     module: module of the command that trains the row.
     before: the run that must come before, or None.
-    weights: weights that replace the table's, or None.
     paper: pair -> figure -> value.
     quoted: where the figures of a row without a config are quoted from.
     without_depth: label of the row that is the same method without depth: the
@@ -86,7 +85,6 @@ class Row:
   fixed: tuple[str, ...] = ()
   module: str = TRAIN
   before: Before | None = None
-  weights: Weights | None = None
   paper: Mapping[str, Mapping[str, Any]] = dataclasses.field(
     default_factory=dict
   )
