@@ -163,7 +163,7 @@ TABLES = {
     pairs=(spec.S2C,),
     rows=(
       spec.Row(
-        label='AdvEnt, 100 %',
+        label='AdvEnt 100 %',
         config='advent.py',
         paper=spec.cityscapes(40.8),
       ),

@@ -111,7 +111,7 @@ TABLES = {
     shows=('IoU',),
   ),
   'depdis/ablation': spec.Table(
-    what='both of the next two: modules M1 to M4, choices S1 to S5',
+    what='rows M1 to M4 and S1 to S5: depdis/modules and depdis/choices in one',
     paper=_PAPER,
     pairs=(spec.S2C,),
     rows=(*_MODULES, *_CHOICES),
@@ -150,7 +150,7 @@ TABLES = {
     paper=_PAPER,
     pairs=(spec.S2C,),
     rows=(
-      _weights('density 1e-2, depth 0.5e-2', 0.01, 0.005),
+      _weights('density 1e-2 and depth 0.5e-2', 0.01, 0.005),
       _weights('both 1e-1', 0.1, 0.1),
       _weights('both 1e-3', 0.001, 0.001),
     ),
