@@ -3,7 +3,11 @@
   jaxuda train --config=source_only:pair=streets --workdir=DIR
 
 Arguments: pair; classes; train_on=source (the lower bound) or target (the
-oracle, the upper bound: it reads the target's training labels).
+oracle, the upper bound: it reads the target's training labels);
+statistics=source (default) or target: whose images the running statistics are
+of. Target images alone, without labels, is AdaBN (Li et al., 2016): what is to
+be compared with a method whose statistics are the target's, as those of all
+adversarial methods are on small pairs.
 """
 
 from configs import common
@@ -11,10 +15,25 @@ from configs import common
 
 def get_config(arguments: str = ''):
   """Returns the config; see the module's docstring."""
-  args = common.parse(arguments, pair='streets', classes='', train_on='source')
+  args = common.parse(
+    arguments,
+    pair='streets',
+    classes='',
+    train_on='source',
+    statistics='source',
+  )
   config = common.base('source_only', args['pair'], args['classes'])
   common.choose('train_on', args['train_on'], ('source', 'target'))
+  statistics = args['statistics']
+  config.method.statistics = common.choose(
+    'statistics', statistics, ('source', 'target')
+  )
   if args['train_on'] == 'target':
+    if statistics == 'target':
+      raise ValueError(
+        'statistics=target with train_on=target; expected statistics=source,'
+        " which are the target's then"
+      )
     target = config.data.target.to_dict()
     target.pop('eval_split')
     config.data.source.update(target)

@@ -11,7 +11,7 @@ def berhu(
   *,
   mask: jax.Array | None = None,
 ) -> jax.Array:
-  """Reverse Huber loss (DADA eq. 2, Laina et al. 2016), mean over pixels.
+  """Reverse Huber loss (DADA eqs. 2-3, Laina et al. 2016), mean over pixels.
 
   |e| where |e| <= c, (e^2 + c^2) / (2 c) beyond, with c = max |e| / 5 over the
   whole batch and without gradient, as in the official code. The paper writes a

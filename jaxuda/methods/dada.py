@@ -1,9 +1,10 @@
 """DADA: Depth-aware Domain Adaptation in Semantic Segmentation.
 
 Vu, Jain, Bucher, Cord, Perez, ICCV 2019 (https://arxiv.org/abs/1904.01886).
-Depth is regressed on the source as privileged information (eq. 2), features are
-fused with what the depth block decodes (section 3.1), and a discriminator sees
-self-information times depth (section 3.2, eqs. 5-8).
+Depth is regressed on the source as privileged information (eqs. 2 and 3),
+features are fused with what the depth block decodes (section 3.1), and a
+discriminator (eq. 6) that the target shall fool (eq. 7) sees self-information
+(eq. 5) times depth (section 3.2; the fusion has no number).
 
 Where paper and official code differ the default is the code, which produced the
 published numbers: losses are means over pixels (paper: sums), self-information
@@ -14,6 +15,8 @@ import dataclasses
 from typing import Literal
 
 import jax
+from jax import lax
+import jax.numpy as jnp
 
 from jaxuda import errors
 from jaxuda.losses import depth as depth_losses
@@ -34,15 +37,23 @@ class Method(base.Method):
 
   Attributes:
     lambda_seg: weight of the source cross entropy (eq. 1).
-    lambda_depth: weight of the source berHu loss (eq. 2); 0: no depth block.
-    lambda_adv: weight of the adversarial loss on the target (eq. 8).
+    lambda_depth: weight of the source berHu loss (eqs. 2 and 3); 0: no depth
+      block.
+    lambda_adv: weight of the adversarial loss on the target (eq. 7), of each
+      one where there are two discriminators.
     fuse: feature fusion, layer 4 times the decoded depth features.
-    align: what the discriminator sees. 'dada': self-information times depth
-      (eq. 6); 'seg': self-information alone, as AdvEnt; 'depth': the depth map
-      alone; 'none': no adaptation, no discriminator.
+    align: what the discriminator sees. 'dada': self-information times depth;
+      'seg': self-information alone, as AdvEnt; 'depth': the depth map alone;
+      'separate': two discriminators, one for each; 'none': no adaptation, no
+      discriminator.
+    align_scale: with 'dada', 'mean' divides the depth by the mean of its
+      magnitude over the batch (of one domain, on one device), so that the
+      product has the scale of the self-information; not the paper's.
+    align_depth_gradient: with 'dada', whether fooling the discriminator also
+      moves the depth. False: it is a constant weight; not the paper's.
     disc_factor: weight of each discriminator term: 1 in the official code; 1/2
       in ADVENT's, with which the paper compares.
-    disc_width: first width of the discriminator, 64 in all papers.
+    disc_width: first width of the discriminators, 64 in all papers.
     statistics: which passes move the running statistics, 'both' in the official
       code, or 'target', see `learner.run_passes`.
   """
@@ -51,7 +62,9 @@ class Method(base.Method):
   lambda_depth: float = 1e-3
   lambda_adv: float = 1e-3
   fuse: bool = True
-  align: Literal['none', 'seg', 'depth', 'dada'] = 'dada'
+  align: Literal['none', 'seg', 'depth', 'separate', 'dada'] = 'dada'
+  align_scale: Literal['none', 'mean'] = 'none'
+  align_depth_gradient: bool = True
   disc_factor: float = 1.0
   disc_width: int = 64
   statistics: learner_lib.Statistics = 'both'
@@ -61,10 +74,20 @@ class Method(base.Method):
 
   def __post_init__(self):
     super().__post_init__()
-    if not self.lambda_depth and (self.fuse or self.align in ('depth', 'dada')):
+    if not self.lambda_depth and (
+      self.fuse or self.align not in ('none', 'seg')
+    ):
       raise errors.UserError(
         'method.lambda_depth=0 builds no depth output; expected fuse=False and'
         f' align=none or seg with it, got fuse={self.fuse}, align={self.align}'
+      )
+    if self.align != 'dada' and (
+      self.align_scale != 'none' or not self.align_depth_gradient
+    ):
+      raise errors.UserError(
+        f'method.align={self.align} multiplies nothing by depth; expected'
+        ' align_scale=none and align_depth_gradient=True with it, got'
+        f' {self.align_scale} and {self.align_depth_gradient}'
       )
 
   @property
@@ -84,27 +107,63 @@ class Method(base.Method):
       fuse=self.fuse,
     )
 
+  @property
+  def disc_channels(self) -> dict[str, int]:
+    """Input channels of each discriminator there is."""
+    return {
+      'none': {},
+      'seg': {'disc': self.num_classes},
+      'depth': {'disc': 1},
+      'separate': {'disc_seg': self.num_classes, 'disc_depth': 1},
+      'dada': {'disc': self.num_classes},
+    }[self.align]
+
   def init(self, key: jax.Array, example: base.Batch) -> state_lib.TrainState:
     """See `base.Method.init`."""
-    task_key, disc_key = jax.random.split(key)
+    task_key, *disc_keys = jax.random.split(key, 3)
     image = example['source']['image'][:1]
     nets = {'task': self.learner.create(task_key, image)}
-    if self.align != 'none':
-      channels = 1 if self.align == 'depth' else self.num_classes
-      nets['disc'] = self.adversary.create(disc_key, channels)
+    for disc_key, (name, channels) in zip(
+      disc_keys, self.disc_channels.items(), strict=False
+    ):
+      nets[name] = self.adversary.create(disc_key, channels)
     return state_lib.create(nets)
 
-  def align_maps(self, full: dict[str, jax.Array]) -> jax.Array:
-    """The discriminator's input [B, H, W, C], or [B, H, W, 1] for depth."""
+  def align_maps(self, full: dict[str, jax.Array]) -> dict[str, jax.Array]:
+    """What each discriminator sees of full-size outputs.
+
+    Args:
+      full: 'logits' [B, H, W, C] and, with a depth block, 'depth' [B, H, W] in
+        inverse depth units.
+
+    Returns:
+      Discriminator -> [B, H, W, C], or [B, H, W, 1] of the depth alone.
+    """
+    if self.align == 'none':
+      return {}
     if self.align == 'depth':
-      return full['depth'][..., None]
+      return {'disc': full['depth'][..., None]}
     maps = entropy.self_information(full['logits'])
-    if self.align == 'dada':
-      maps = maps * full['depth'][..., None]
-    return maps
+    if self.align == 'seg':
+      return {'disc': maps}
+    depth = full['depth'][..., None]
+    if self.align == 'separate':
+      return {'disc_seg': maps, 'disc_depth': depth}
+    return {'disc': maps * self._depth_factor(depth)}
+
+  def _depth_factor(self, depth):
+    """Depth as the factor of the self-information."""
+    if not self.align_depth_gradient:
+      depth = lax.stop_gradient(depth)
+    if self.align_scale == 'mean':
+      # A constant, and at least the inverse depth of the sky: a network that
+      # has learned no depth yet says about 0.
+      mean = lax.stop_gradient(jnp.mean(jnp.abs(depth)))
+      depth = depth / jnp.maximum(mean, 1.0)
+    return depth
 
   def source_loss(self, params, batch_stats, source):
-    """The pass of eqs. 1 and 2, see `learner.run_passes`."""
+    """The pass of eqs. 1 to 4, see `learner.run_passes`."""
     full, stats = self.learner.run(params, batch_stats, source['image'])
     loss = segmentation.cross_entropy(full['logits'], source['label'])
     losses = {'loss_seg': (self.lambda_seg, loss)}
@@ -117,15 +176,19 @@ class Method(base.Method):
         mask=source['depth_valid'],
       )
       losses['loss_depth'] = self.lambda_depth, loss
-    maps = None if self.align == 'none' else self.align_maps(full)
-    return losses, stats, maps
+    return losses, stats, self.align_maps(full)
 
-  def target_loss(self, params, batch_stats, disc_params, target):
-    """The pass of eq. 8, see `learner.run_passes`."""
+  def target_loss(self, params, batch_stats, discs, target):
+    """The pass of eq. 7, see `learner.run_passes`.
+
+    `discs` has the parameters of the discriminators by name.
+    """
     full, stats = self.learner.run(params, batch_stats, target['image'])
-    maps = self.align_maps(full)
-    loss = self.adversary.fool(disc_params, maps)
-    return {'loss_adv': (self.lambda_adv, loss)}, stats, maps
+    maps, losses = self.align_maps(full), {}
+    for name, x in maps.items():
+      loss = self.adversary.fool(discs[name], x)
+      losses[name.replace('disc', 'loss_adv')] = self.lambda_adv, loss
+    return losses, stats, maps
 
   def train_step(
     self, state: state_lib.TrainState, batch: base.Batch, key: jax.Array
@@ -137,14 +200,17 @@ class Method(base.Method):
     statistics pass from the source's forward to the target's.
     """
     del key  # Nothing here is random.
-    nets, passes = {}, [(self.source_loss, batch['source'])]
-    if self.align != 'none':
-      disc = state.nets['disc']
-      passes.append((self.target_loss, disc.params, batch['target']))
+    nets, passes = dict(state.nets), [(self.source_loss, batch['source'])]
+    discs = {name: nets[name].params for name in self.disc_channels}
+    if discs:
+      passes.append((self.target_loss, discs, batch['target']))
     nets['task'], losses, maps = self.learner.train(
-      state.nets['task'], passes, statistics=self.statistics
+      nets['task'], passes, statistics=self.statistics
     )
-    if self.align != 'none':
-      nets['disc'], terms = self.adversary.update(disc, *maps)
-      losses |= terms
+    for name in discs:
+      nets[name], terms = self.adversary.update(
+        nets[name], *(x[name] for x in maps)
+      )
+      suffix = name.removeprefix('disc')
+      losses |= {f'{k}{suffix}': v for k, v in terms.items()}
     return state.advance(nets), parallel.mean(losses)

@@ -2,9 +2,14 @@
 
 On the source domain it is the lower bound that every paper reports; on the
 target's own labels it is the oracle, the upper bound.
+
+With running statistics of the target it is AdaBN (Li, Wang, Shi, Liu and Hou,
+2016, https://arxiv.org/abs/1603.04779), the bound that a method is to be
+compared with whose own statistics are the target's.
 """
 
 import dataclasses
+from typing import Literal
 
 import jax
 
@@ -12,7 +17,10 @@ from jaxuda import errors
 from jaxuda.losses import depth as depth_losses
 from jaxuda.losses import segmentation
 from jaxuda.methods import base
+from jaxuda.methods.parts import learner as learner_lib
 from jaxuda.models import deeplab
+from jaxuda.models import resnet
+from jaxuda.models import vgg
 from jaxuda.ops import depth as depth_ops
 from jaxuda.step import parallel
 from jaxuda.step import state as state_lib
@@ -26,11 +34,15 @@ class Method(base.Method):
     lambda_seg: weight of the cross entropy.
     lambda_depth: weight of the berHu loss; 0 builds no depth block.
     fuse: multiply the features by what the depth block decodes.
+    statistics: whose images move the running statistics, with which the network
+      is evaluated. 'source': those that are trained on. 'target': target images
+      alone, which are passed through the network without any loss (AdaBN).
   """
 
   lambda_seg: float = 1.0
   lambda_depth: float = 0.0
   fuse: bool = False
+  statistics: Literal['source', 'target'] = 'source'
 
   predict = base.predict_task
 
@@ -40,12 +52,25 @@ class Method(base.Method):
       raise errors.UserError(
         'method.fuse=True needs the depth block; expected lambda_depth > 0'
       )
+    if self.statistics == 'target' and self.network.norm == 'frozen':
+      raise errors.UserError(
+        'method.statistics=target moves running statistics, which'
+        ' network.norm=frozen keeps; expected network.norm=batch or sync'
+      )
+    if self.statistics == 'target' and self.network.backbone in vgg.SIZES:
+      raise errors.UserError(
+        'method.statistics=target moves running statistics, which'
+        f' network.backbone={self.network.backbone} has none of; expected one'
+        f' of {", ".join(resnet.SIZES)}'
+      )
 
   @property
   def needs(self) -> dict[str, tuple[str, ...]]:
-    """Labelled images, with depth if it is regressed."""
+    """Labelled images, with depth if it is regressed; target images."""
     depth = ('depth',) if self.lambda_depth else ()
-    return {'source': ('image', 'label', *depth)}
+    adapts = self.statistics == 'target'
+    target = {'target': ('image',)} if adapts else {}
+    return {'source': ('image', 'label', *depth), **target}
 
   @property
   def task(self) -> deeplab.DeepLab:
@@ -85,7 +110,14 @@ class Method(base.Method):
   ) -> tuple[state_lib.TrainState, base.Metrics]:
     """See `base.Method.train_step`."""
     del key  # Nothing here is random.
-    task, losses, _ = self.learner.train(
-      state.nets['task'], [(self.loss, batch['source'])]
+    task = state.nets['task']
+    grads, stats, losses, _ = learner_lib.run_passes(
+      task.params, task.batch_stats, [(self.loss, batch['source'])]
     )
-    return state.advance({'task': task}), parallel.mean(losses)
+    if self.statistics == 'target':
+      # At the old parameters, and from the old statistics, as the target's pass
+      # of an adapting method, see `learner.run_passes`.
+      image = batch['target']['image']
+      _, stats = self.learner.run(task.params, task.batch_stats, image)
+    new = self.learner.update(task, grads, batch_stats=stats)
+    return state.advance({'task': new}), parallel.mean(losses)

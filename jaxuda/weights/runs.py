@@ -85,7 +85,8 @@ def of_run(
 
 def _describe(method, name, network):
   """Returns the fields 'family', 'structure' and 'network' of a record."""
-  if network in ('disc', 'disc_output', 'disc_aux', 'disc_main'):
+  kinds = ('', '_output', '_aux', '_main', '_seg', '_depth')
+  if network in (f'disc{kind}' for kind in kinds):
     return {'family': 'discriminator', 'structure': {}, 'network': {}}
   if network not in ('student', 'teacher', 'task'):
     raise errors.UserError(

@@ -82,12 +82,12 @@ def _gradients(method, state, batch):
   task, disc = state.nets['task'], state.nets['disc']
   passes = (
     (method.source_loss, batch[_SOURCE]),
-    (method.target_loss, disc.params, batch[_TARGET]),
+    (method.target_loss, {'disc': disc.params}, batch[_TARGET]),
   )
   grads, _, _, maps = learner.run_passes(task.params, task.batch_stats, passes)
 
   def disc_loss(params):
-    return method.adversary.loss(params, *maps)[0]
+    return method.adversary.loss(params, *(x['disc'] for x in maps))[0]
 
   return grads, jax.grad(disc_loss)(disc.params)
 

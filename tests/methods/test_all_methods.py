@@ -62,6 +62,7 @@ VARIANTS = {
   'source_only-depth': source_only.Method(
     lambda_depth=1e-3, fuse=True, **COMMON
   ),
+  'source_only-adabn': source_only.Method(statistics='target', **COMMON),
   'advent': advent.Method(**COMMON, **DISC),
   'advent-minent': advent.Method(align='minent', **COMMON),
   'advent-output-multi': advent.Method(
@@ -70,6 +71,7 @@ VARIANTS = {
   'dada': dada.Method(**COMMON, **DISC),
   'dada-S1': dada.Method(align='none', lambda_depth=0, fuse=False, **COMMON),
   'dada-S4': dada.Method(align='depth', fuse=False, **COMMON, **DISC),
+  'dada-S6': dada.Method(align='separate', **COMMON, **DISC),
   'depdis': depdis.Method(**COMMON, **DISC, **MIXTURES),
   'depdis-M1': depdis.Method(
     lambda_balance=0,

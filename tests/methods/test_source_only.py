@@ -1,0 +1,137 @@
+"""The statistics of source-only training, of the source or the target."""
+
+import dataclasses
+import functools
+
+import jax
+import numpy as np
+import pytest
+
+from jaxuda import errors
+from jaxuda import methods
+from jaxuda.methods import dada
+from jaxuda.methods import source_only
+from jaxuda.models import deeplab
+from jaxuda.step import parallel
+from jaxuda.step import rng
+from jaxuda.ui import command
+
+COMMON = {
+  'num_classes': 5,
+  'total_steps': 10,
+  'network': deeplab.Options(
+    backbone='resnet_tiny', init='he', train_affine=True
+  ),
+}
+PLAIN = source_only.Method(**COMMON)
+ADABN = dataclasses.replace(PLAIN, statistics='target')
+
+
+def make_batch():
+  generator = np.random.default_rng(0)
+  shape = (2, 40, 56)
+  return {
+    'source': {
+      'image': generator.integers(0, 256, (*shape, 3), np.uint8),
+      'label': generator.integers(0, 5, shape).astype(np.int32),
+    },
+    # Darker, so that its statistics are others.
+    'target': {'image': generator.integers(0, 64, (*shape, 3), np.uint8)},
+  }
+
+
+def step(method, state, batch):
+  batch = {k: {f: batch[k][f] for f in v} for k, v in method.needs.items()}
+  run = jax.jit(functools.partial(parallel.run_alone, method.train_step))
+  new, metrics = run(state, batch, rng.root(0))
+  return new.nets['task'], metrics
+
+
+def check_equal(one, other, **tolerance):
+  for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True):
+    np.testing.assert_allclose(a, b, **tolerance)
+
+
+def test_the_target_gives_the_statistics_and_nothing_else():
+  batch = make_batch()
+  assert PLAIN.needs == {'source': ('image', 'label')}
+  assert ADABN.needs == {**PLAIN.needs, 'target': ('image',)}
+  state = jax.jit(ADABN.init)(rng.for_init(0), batch)
+  before = state.nets['task']
+  plain, terms = step(PLAIN, state, batch)
+  adapted, metrics = step(ADABN, state, batch)
+  assert metrics.keys() == terms.keys() == {'loss_seg'}
+  np.testing.assert_allclose(metrics['loss_seg'], terms['loss_seg'], rtol=1e-6)
+  # The update is the source's.
+  check_equal(adapted.params, plain.params, rtol=1e-5, atol=1e-7)
+  assert np.any(
+    plain.params['layer6']['conv0_kernel']
+    != before.params['layer6']['conv0_kernel']
+  )
+  # A forward pass by hand, at the old parameters.
+  _, variables = ADABN.task.apply(
+    {'params': before.params, 'batch_stats': before.batch_stats},
+    batch['target']['image'],
+    train=True,
+    mutable=['batch_stats'],
+  )
+  check_equal(
+    adapted.batch_stats, variables['batch_stats'], rtol=1e-3, atol=1e-5
+  )
+  # And the first norm without the network: a tenth of the batch's mean.
+  image = batch['target']['image']
+  first = deeplab.normalize(ADABN.network, image)
+  kernel = before.params['backbone']['conv1']['kernel']
+  features = jax.lax.conv_general_dilated(
+    *(first, kernel, (2, 2), [(3, 3), (3, 3)]),
+    dimension_numbers=('NHWC', 'HWIO', 'NHWC'),
+  )
+  found = adapted.batch_stats['backbone']['bn1']['mean']
+  np.testing.assert_allclose(
+    found, 0.1 * features.mean((0, 1, 2)), rtol=1e-3, atol=1e-4
+  )
+  other = plain.batch_stats['backbone']['bn1']['mean']
+  assert np.abs(found - other).max() > 1
+
+
+def test_it_is_dada_without_alignment():
+  batch = make_batch()
+  twin = dada.Method(
+    lambda_depth=0.0,
+    lambda_adv=0.0,
+    fuse=False,
+    align='seg',
+    statistics='target',
+    disc_width=4,
+    **COMMON,
+  )
+  state = jax.jit(twin.init)(rng.for_init(0), batch)
+  theirs, _ = step(twin, state, batch)
+  ours, _ = step(ADABN, state, batch)
+  check_equal(ours.params, theirs.params, rtol=1e-5, atol=1e-7)
+  check_equal(ours.batch_stats, theirs.batch_stats, rtol=1e-4, atol=1e-5)
+
+
+def test_argument_of_the_config():
+  for text, chosen in (('', 'source'), (',statistics=target', 'target')):
+    config = command.read_config(f'source_only:pair=streets{text}')
+    assert methods.create(config).statistics == chosen
+  for text, message in (
+    ('statistics=both', "unknown statistics 'both'"),
+    ('statistics=target,train_on=target', 'expected statistics=source'),
+  ):
+    with pytest.raises(errors.UserError, match=message):
+      command.read_config(f'source_only:pair=streets,{text}')
+
+
+@pytest.mark.parametrize(
+  ('network', 'message'),
+  [
+    ({'norm': 'frozen'}, 'network.norm=frozen keeps; expected .*batch'),
+    ({'backbone': 'vgg16'}, 'network.backbone=vgg16 has none of'),
+  ],
+)
+def test_a_network_without_moving_statistics_is_refused(network, message):
+  options = dataclasses.replace(PLAIN.network, **network)
+  with pytest.raises(errors.UserError, match=f'statistics=target.*{message}'):
+    dataclasses.replace(PLAIN, network=options, statistics='target')
