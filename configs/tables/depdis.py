@@ -175,8 +175,10 @@ TABLES = {
     other_names=('depdis/figure4',),
     baselines={},
     commands=(
-      'jaxuda depdis tsne --workdirs={S4},{M2} --space=joint --checkpoint=last'
-      ' --out={out}/tsne.png',
+      'jaxuda depdis tsne --workdirs={S4} --space=depth --checkpoint=last'
+      ' --out={out}/depth.png',
+      'jaxuda depdis tsne --workdirs={M2} --space=density --checkpoint=last'
+      ' --out={out}/density.png',
     ),
   ),
 }

@@ -100,13 +100,18 @@ class Row:
       )
 
 
-SOURCE_ONLY = Row(label='source-only', config='source_only.py')
+SOURCE_ONLY = Row(
+  label='source-only',
+  config='source_only.py',
+  fixed=('--config.method.statistics=source',),
+)
 # AdaBN (Li et al., 2016): the source-only network with running statistics of
 # target images, as those of the adversarial methods are on small pairs.
 TARGET_STATISTICS = Row(
   label='source-only + target statistics',
   config='source_only.py',
   arguments='statistics=target',
+  fixed=('--config.method.statistics=target',),
 )
 
 
