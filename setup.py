@@ -3,6 +3,9 @@
 import setuptools
 
 setuptools.setup(
-  packages=[*setuptools.find_packages(include=['jaxuda*']), 'jaxuda.configs'],
+  packages=[
+    *setuptools.find_packages(include=['jaxuda*']),
+    *('jaxuda.configs', 'jaxuda.configs.tables'),
+  ],
   package_dir={'jaxuda.configs': 'configs'},
 )

@@ -95,7 +95,8 @@ def test_everything_is_in_the_wheel(wheel):
     for path in (ROOT / 'jaxuda').rglob(pattern)
   }
   configs = {
-    f'jaxuda/configs/{x.name}' for x in (ROOT / 'configs').glob('*.py')
+    f'jaxuda/{path.relative_to(ROOT).as_posix()}'
+    for path in (ROOT / 'configs').rglob('*.py')
   }
   names = set(zipfile.ZipFile(wheel).namelist())
   assert len(configs) > 10

@@ -1,7 +1,8 @@
 """From a paper's table to runs, and from runs to a table.
 
 arguments    the table and the seeds that are asked for
-plan         the runs that a table needs
+plan         the runs that a table needs, and how its rows are compared
+runs         a row's run: its command, its config, its folders
 folder       the folder that they lie in, and who works there
 progress     how far a run is
 running      the processes of the runs

@@ -3,15 +3,24 @@ r"""Runs a table of a paper: all rows, several seeds, and prints it.
     jaxuda reproduce --list
     jaxuda reproduce --table=dada/3 --pair=streets --seeds=3 \
         --workdir=DIR [--rows=S1,S7] [--jobs=2] [--checkpoint=best] \
-        [--dry_run] [-- --config.field=value ...]
+        [--nobaselines] [--dry_run] [-- --config.field=value ...]
 
 What follows `--` is passed on to every run. Killed at any moment, the same
 command goes on where it was: runs that are done are not repeated, others
 continue. More seeds or rows can be asked for later. A run that fails leaves a
 gap in the table; the others go on, and the exit status is 1.
 
-The tables, with the papers' figures, are in configs/tables.py.
+On small pairs every table has two rows in front: the network without
+adaptation, with running statistics of the source and with those of target
+images (AdaBN). All other rows are compared with both. What a paper quotes of
+others is shown and not run; figures are drawn into WORKDIR/drawn when their
+runs are done.
+
+The tables, with the papers' figures, are in configs/tables/; --tables=FILE.py
+are others, whose configs lie beside that file.
 """
+
+import shlex
 
 from absl import flags
 
@@ -28,10 +37,11 @@ def main(*overrides: str) -> int:
   """Runs the command line; 1 if a run is missing in the table."""
   given = flags.FLAGS
   path = config_files.find(given.tables)
-  tables, folder = arguments.read_tables(path), path.parent
+  tables, folder = arguments.read_tables(path), arguments.find_configs(path)
   seeds = arguments.parse_seeds(given.seeds)
   if given.list:
-    reproducing.print_list(tables, folder, pair=given.pair, seeds=seeds)
+    options = {'pair': given.pair, 'seeds': seeds, 'baselines': given.baselines}
+    reproducing.print_list(tables, folder, **options)
     return 0
   if not given.table or not given.workdir:
     raise errors.UserError('expected --table and --workdir, or --list')
@@ -46,10 +56,13 @@ def main(*overrides: str) -> int:
     seeds=seeds,
     rows=given.rows,
     overrides=overrides,
+    baselines=given.baselines,
   )
   if given.dry_run:
     folder_lib.Folder(given.workdir, plan).check()
     print(*plan.runs.values(), sep='\n')
+    for words in plan.commands:
+      print('jaxuda', shlex.join(words))
     return 0
   return reproducing.reproduce(
     plan, given.workdir, jobs=given.jobs, checkpoint=given.checkpoint
@@ -63,7 +76,8 @@ def _define_flags():
   flags.DEFINE_string('pair', '', "Domain pair; the paper's own if unset.")
   flags.DEFINE_string('classes', '', "Class set; the table's if unset.")
   flags.DEFINE_string('seeds', '3', 'How many (1, 2, ...), or a list of them.')
-  flags.DEFINE_list('rows', [], 'Only these.')
+  flags.DEFINE_list('rows', [], 'Only these, beside the baselines.')
+  flags.DEFINE_bool('baselines', True, 'On small pairs, with baselines.')
   flags.DEFINE_integer('jobs', 1, 'Runs at a time.', lower_bound=1)
   flags.DEFINE_enum('checkpoint', 'last', ['last', 'best'], 'What is scored.')
   flags.DEFINE_bool('dry_run', False, 'Print the commands of all runs.')

@@ -9,7 +9,7 @@ from jaxuda.ui import config_files
 
 
 def read_tables(path: str | os.PathLike) -> dict[str, Any]:
-  """Returns the `TABLES` of a file such as configs/tables.py.
+  """Returns the `TABLES` of a file such as configs/tables/__init__.py.
 
   Raises:
     UserError: there is no such file, or no `TABLES` in it.
@@ -21,6 +21,14 @@ def read_tables(path: str | os.PathLike) -> dict[str, Any]:
   if 'TABLES' not in found:
     raise errors.UserError(f'{path} has no TABLES; expected name -> table')
   return found['TABLES']
+
+
+def find_configs(path: pathlib.Path) -> pathlib.Path:
+  """Returns the folder of the configs that the tables of a file name.
+
+  They lie beside the file, or beside the folder whose __init__.py it is.
+  """
+  return path.parent.parent if path.name == '__init__.py' else path.parent
 
 
 def find_table(tables: dict[str, Any], name: str) -> str:

@@ -1,68 +1,19 @@
-"""The runs that a table needs."""
+"""The runs that a table needs, and how its rows are compared."""
 
 from collections.abc import Mapping, Sequence
+import contextlib
 import dataclasses
-import json
 import os
 import pathlib
 import re
 import shlex
 from typing import Any
 
-import ml_collections
-
 from jaxuda import errors
-from jaxuda import methods
-from jaxuda.run import config_fields
-from jaxuda.run import own_classes
-from jaxuda.run import workdir as workdir_lib
-from jaxuda.ui import command
+from jaxuda.reproduce import runs as runs_lib
 
-_PIPELINE = 'jaxuda.depdis.run'
-# Backbones that are not trained from scratch.
-_PRETRAINED = ('resnet101', 'vgg16', 'vgg16_adaptsegnet')
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Part:
-  """A training; most runs are one, a pipeline is several, one after another.
-
-  Attributes:
-    workdir: folder of the training.
-    steps: step at which it ends.
-    scored: whether there is anything to score.
-  """
-
-  workdir: pathlib.Path
-  steps: int
-  scored: bool
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Run:
-  """A run: one process.
-
-  Attributes:
-    name: its folder in that of the reproduction, e.g. 'S1/seed1'.
-    command: what follows `python` on the command line.
-    config: the config that it is called with.
-    parts: its trainings in order; the last one is scored.
-    before: name of the run that must be done before, or ''.
-  """
-
-  name: str
-  command: tuple[str, ...]
-  config: ml_collections.ConfigDict
-  parts: tuple[Part, ...]
-  before: str = ''
-
-  @property
-  def steps(self) -> int:
-    """Steps of all parts."""
-    return sum(part.steps for part in self.parts)
-
-  def __str__(self) -> str:
-    return shlex.join(['python', *self.command])
+# Where the plan's commands write, in the folder of a reproduction.
+DRAWN = 'drawn'
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -71,15 +22,21 @@ class Row:
 
   Attributes:
     label: the row's name.
-    paper: figure -> percent that the paper reports on `Plan.paper_pair`.
-    runs: seed -> name of a run.
+    paper: figure -> what the paper reports on `Plan.paper_pair`: means in
+      percent, and 'IoU', a mapping class -> percent.
+    runs: seed -> name of a run; none of a row that is quoted.
     same_as: label of an earlier row with the same runs, or ''.
+    quoted: where the figures of a row that is not run are quoted from, or ''.
+    without_depth: label of the row that is the same method without depth, or ''
+      if it is not in the plan.
   """
 
   label: str
-  paper: Mapping[str, float]
+  paper: Mapping[str, Any]
   runs: dict[int, str]
   same_as: str = ''
+  quoted: str = ''
+  without_depth: str = ''
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -92,9 +49,15 @@ class Plan:
     pair: domain pair of the runs.
     paper_pair: domain pair of the paper's figures.
     seeds: seeds of every row.
-    rows: the rows in the paper's order.
+    rows: the baselines, and the rows in the paper's order.
     runs: name -> run, in the order in which they are started: seed by seed, so
       that what is done at any time is a table.
+    references: labels of the rows with which all others are compared.
+    against: label of the row with which images are compared for the rate of
+      negative transfer, or ''.
+    shows: what is shown besides mean IoUs: 'IoU' of each class, 'depth' errors.
+    commands: what follows `jaxuda` on the command lines that draw something of
+      the runs once all are done.
   """
 
   table: str
@@ -103,7 +66,11 @@ class Plan:
   paper_pair: str
   seeds: tuple[int, ...]
   rows: tuple[Row, ...]
-  runs: dict[str, Run]
+  runs: dict[str, runs_lib.Run]
+  references: tuple[str, ...] = ()
+  against: str = ''
+  shows: tuple[str, ...] = ()
+  commands: tuple[tuple[str, ...], ...] = ()
 
   @property
   def steps(self) -> int:
@@ -122,12 +89,13 @@ def expand(
   seeds: Sequence[int] = (1,),
   rows: Sequence[str] = (),
   overrides: Sequence[str] = (),
+  baselines: bool = True,
 ) -> Plan:
   """Returns the runs of a table.
 
   Args:
     name: the table's name.
-    table: a table of configs/tables.py.
+    table: a table of configs/tables/.
     folder: folder of the configs.
     workdir: folder of the reproduction.
     pair: domain pair; '' for the paper's own.
@@ -135,7 +103,8 @@ def expand(
     seeds: seeds for each of which every row has a run.
     rows: labels of the rows; none for all.
     overrides: flags for every run, each '--config.field=value' but the seed. A
-      run before a row takes those that its config has.
+      baseline, and a run before a row, take those that their config has.
+    baselines: whether the pair's baselines come in front of the rows.
 
   Raises:
     UserError: an unknown row or pair, a wrong flag, an impossible config, or
@@ -143,9 +112,10 @@ def expand(
   """
   pair = pair or table.pairs[0]
   paper_pair = pair if pair in table.pairs else table.pairs[0]
-  chosen = _choose_rows(name, table, rows)
-  _check_overrides(overrides)
-  expander = _Expander(
+  front = table.baselines.get(pair, ()) if baselines else ()
+  front, chosen = _choose_rows(name, table, rows, pair=pair, front=front)
+  runs_lib.check_overrides(overrides)
+  expander = runs_lib.Expander(
     table,
     folder=pathlib.Path(folder),
     workdir=pathlib.Path(workdir),
@@ -153,42 +123,76 @@ def expand(
     classes=classes or table.classes,
     overrides=overrides,
   )
-  names = {row.label: {} for row in chosen}
+  names = {row.label: {} for row in (*front, *chosen)}
   for seed in seeds:
+    for row in front:
+      names[row.label][seed] = expander.add(row, seed, lenient=True)
     for row in chosen:
-      names[row.label][seed] = expander.add(row, seed)
-  planned, owners = [], {}
-  for row in chosen:
-    runs = names[row.label]
-    owner = owners.setdefault(tuple(runs.values()), row.label)
-    planned.append(
-      Row(
-        label=row.label,
-        paper=row.paper.get(paper_pair, {}),
-        runs=runs,
-        same_as='' if owner == row.label else owner,
-      )
-    )
-  _check_alike(name, pair, planned, expander.runs)
+      if not row.quoted:
+        names[row.label][seed] = expander.add(row, seed)
+  planned = _plan_rows((*front, *chosen), names, paper_pair)
+  trained = [row for row in planned if row.runs]
+  _check_alike(name, pair, trained, expander.runs, baselines=len(front))
+  first = tuple(row.label for row in front) or (trained[0].label,)
   return Plan(
     table=name,
     title=f'{table.paper}: {table.what}',
     pair=pair,
     paper_pair=paper_pair,
     seeds=tuple(seeds),
-    rows=tuple(planned),
+    rows=planned,
     runs=expander.runs,
+    references=first,
+    against=table.against if table.against in names else '',
+    shows=table.shows,
+    commands=_list_commands(table, workdir, expander.runs, seeds[0]),
   )
 
 
-def _slug(label):
-  """Returns a label as a folder's name: 'Depth_Distribution', '10'."""
-  return re.sub(r'[^\w.+-]+', '_', label).strip('_')
+def _plan_rows(rows, names, paper_pair):
+  """Returns the plan's rows; names are label -> seed -> run."""
+  planned, owners = [], {}
+  for row in rows:
+    runs = names[row.label]
+    owner = owners.setdefault(tuple(runs.values()), row.label) if runs else ''
+    planned.append(
+      Row(
+        label=row.label,
+        paper=row.paper.get(paper_pair, {}),
+        runs=runs,
+        same_as='' if owner == row.label else owner,
+        quoted=row.quoted,
+        without_depth=row.without_depth if row.without_depth in names else '',
+      )
+    )
+  return tuple(planned)
 
 
-def _choose_rows(name, table, labels):
-  known = [row.label for row in table.rows]
-  by_name = {_slug(x): x for x in known} | {x: x for x in known}
+def _list_commands(table, workdir, runs, seed):
+  """Commands of the table whose runs are in the plan, as lists of words."""
+  end = f'/seed{seed}'
+  places = {
+    name.removesuffix(end): str(run.parts[-1].workdir)
+    for name, run in runs.items()
+    if name.endswith(end)
+  }
+  places['out'] = str(pathlib.Path(workdir) / DRAWN)
+  commands = []
+  for text in table.commands:
+    _, *words = shlex.split(text)
+    with contextlib.suppress(KeyError):
+      commands.append(tuple(word.format_map(places) for word in words))
+  return tuple(commands)
+
+
+def _choose_rows(name, table, labels, *, pair, front):
+  """Returns the baselines, and the table's other rows that are asked for."""
+  rows = [row for row in table.rows if not row.pairs or pair in row.pairs]
+  own = {row.label: row for row in rows}
+  # With the paper's figures, if it is a row of the table.
+  front = [own.pop(row.label, row) for row in front]
+  known = [row.label for row in (*front, *own.values())]
+  by_name = {runs_lib.slug(x): x for x in known} | {x: x for x in known}
   for label in labels:
     if label not in by_name:
       raise errors.UserError(
@@ -196,112 +200,22 @@ def _choose_rows(name, table, labels):
       )
   # In the table's order: the others are compared with its first row.
   wanted = [by_name[x] for x in labels] or known
-  return [row for row in table.rows if row.label in wanted]
+  chosen = [row for row in own.values() if row.label in wanted]
+  if all(row.quoted for row in (*front, *chosen)):
+    raise errors.UserError(
+      f'--rows={",".join(labels)}: these are quoted, and nothing is to be run;'
+      f' expected one of {", ".join(x.label for x in rows if not x.quoted)}'
+    )
+  return front, chosen
 
 
-def _check_overrides(overrides):
-  for override in overrides:
-    if not re.fullmatch(r'--?config\.[\w.]+=.*', override, re.DOTALL):
-      raise errors.UserError(
-        f'{override!r} after --; expected --config.field=value'
-      )
-    if _read_field(override) == 'seed':
-      raise errors.UserError(f'{override} after --; expected --seeds')
+def _check_alike(name, pair, rows, runs, *, baselines):
+  """Rows that could not stand side by side are not worth the training.
 
-
-def _read_field(override):
-  """Returns 'data.size' of '--config.data.size=3'."""
-  return override.partition('=')[0].lstrip('-').removeprefix('config.')
-
-
-def _merge(overrides):
-  """Keeps the last override of each field: tuples given twice would grow."""
-  return list({_read_field(x): x for x in overrides}.values())
-
-
-class _Expander:
-  """Collects runs, each once."""
-
-  def __init__(self, table, *, folder, workdir, pair, classes, overrides):
-    self._table, self._folder, self._workdir = table, folder, workdir
-    self._pair, self._classes, self._overrides = pair, classes, overrides
-    self.runs: dict[str, Run] = {}
-    self._names: dict[str, str] = {}
-
-  def add(self, row, seed, overrides=None) -> str:
-    """Adds a row's run, and the one before it; returns the run's name."""
-    path, before, own = self._path(row), '', [*row.overrides]
-    if row.before:
-      before = self._add_before(row.before.row, seed)
-      own.append(f'--config.{row.before.field}={self._workdir / before}')
-    given = self._overrides if overrides is None else overrides
-    given = [*own, f'--config.seed={seed}', *given]
-    try:
-      config = command.read_config(path, _merge(given))
-      if config.network.backbone in _PRETRAINED and _is_scored(config):
-        weights = row.weights or self._table.weights
-        initial = f'--config.initial=pretrained/{weights.file}'
-        given = [*weights.overrides, initial, *given]
-      config = own_classes.count(command.read_config(path, _merge(given)))
-      scored = _is_scored(config)
-      if not 1 <= config.stop_step <= config.total_steps:
-        raise errors.UserError(
-          f'stop_step={config.stop_step}; expected at least 1 and at most'
-          f' total_steps={config.total_steps}'
-        )
-    except errors.UserError as e:
-      raise errors.UserError(f'row {row.label}: {e}') from e
-    tree = workdir_lib.config_to_dict(config)
-    identity = json.dumps([row.module, tree], sort_keys=True)
-    if identity not in self._names:
-      name = self._names[identity] = f'{_slug(row.label)}/seed{seed}'
-      workdir = self._workdir / name
-      flags = (f'--config={path}', f'--workdir={workdir}', *_merge(given))
-      self.runs[name] = Run(
-        name=name,
-        command=('-m', row.module, *flags),
-        config=config,
-        parts=tuple(
-          Part(workdir=workdir / folder, steps=steps, scored=scored)
-          for folder, steps in _list_trainings(row.module, config).items()
-        ),
-        before=before,
-      )
-    return self._names[identity]
-
-  def _add_before(self, row, seed):
-    """The run before may be of another method, without some of the fields."""
-    config = command.read_config(self._path(row)).to_dict()
-    fields = config_fields.flatten(config)
-    known = [x for x in self._overrides if _read_field(x) in fields]
-    return self.add(row, seed, known)
-
-  def _path(self, row):
-    classes = f'classes={self._classes}' if self._classes else ''
-    more = row.arguments, row.by_pair.get(self._pair)
-    pieces = (f'pair={self._pair}', classes, *more)
-    return f'{self._folder / row.config}:{",".join(filter(None, pieces))}'
-
-
-def _is_scored(config):
-  """Says whether the method segments; a CycleGAN does not."""
-  return methods.create(own_classes.count(config)).predict is not None
-
-
-def _list_trainings(module, config):
-  """Folder -> steps of the trainings of a run."""
-  if module != _PIPELINE:
-    return {'': config.stop_step}
-  training = config.self_training
-  folders = {} if training.adversarial else {'adversarial': config.stop_step}
-  for number in range(1, training.rounds + 1):
-    folders[f'round{number}/training'] = training.stop_step
-  return folders
-
-
-def _check_alike(name, pair, rows, runs):
-  """Rows that could not stand side by side are not worth the training."""
-  if len(rows) > 1 and len({tuple(row.runs.values()) for row in rows}) == 1:
+  The first of the rows are so many baselines.
+  """
+  own = rows[baselines:]
+  if len(own) > 1 and len({tuple(row.runs.values()) for row in own}) == 1:
     raise errors.UserError(
       f'all rows of {name} are the same run with pair={pair}; expected another'
       ' pair'

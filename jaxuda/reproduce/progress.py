@@ -5,7 +5,7 @@ import os
 import pathlib
 from typing import Any
 
-from jaxuda.reproduce import plan as plan_lib
+from jaxuda.reproduce import runs as runs_lib
 from jaxuda.run import checkpoint
 from jaxuda.run import workdir as workdir_lib
 
@@ -32,7 +32,7 @@ class State:
     log_start: size of its log in bytes before that.
   """
 
-  run: plan_lib.Run
+  run: runs_lib.Run
   status: str = WAITING
   step: int = 0
   rate: float | None = None
@@ -44,7 +44,7 @@ class State:
   log_start: int = 0
 
 
-def is_done(run: plan_lib.Run) -> bool:
+def is_done(run: runs_lib.Run) -> bool:
   """Says whether a run was trained to its end and scored there."""
   part = run.parts[-1]
   if part.scored:
@@ -53,7 +53,7 @@ def is_done(run: plan_lib.Run) -> bool:
   return (part.workdir / checkpoint.FOLDER / str(part.steps)).is_dir()
 
 
-def read(run: plan_lib.Run) -> tuple[int, float | None]:
+def read(run: runs_lib.Run) -> tuple[int, float | None]:
   """Returns (steps over all parts, steps per second) of what was last logged.
 
   The rate is None where it is not known.

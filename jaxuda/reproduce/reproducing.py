@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Mapping, Sequence
 import pathlib
+import shlex
+import subprocess
 import sys
 from typing import Any
 
@@ -9,6 +11,7 @@ from jaxuda import errors
 from jaxuda.reproduce import folder as folder_lib
 from jaxuda.reproduce import overview as overview_lib
 from jaxuda.reproduce import plan as plan_lib
+from jaxuda.reproduce import presenting
 from jaxuda.reproduce import progress as progress_lib
 from jaxuda.reproduce import results as results_lib
 from jaxuda.reproduce import running
@@ -22,8 +25,9 @@ def reproduce(
   jobs: int = 1,
   checkpoint: str = 'last',
   launch: Callable[..., Any] = running.launch,
+  call: Callable[[Sequence[str]], int] = subprocess.call,
 ) -> int:
-  """Runs what is not done yet, and prints and writes the table.
+  """Runs what is not done yet, prints and writes the table, and draws.
 
   Args:
     plan: the runs.
@@ -31,9 +35,10 @@ def reproduce(
     jobs: number of runs at a time, at least 1.
     checkpoint: checkpoint whose scores count, 'last' or 'best'.
     launch: starts a run, see `running.Runner`.
+    call: runs one of the plan's commands and returns its exit status.
 
   Returns:
-    1 if a run is missing in the table, else 0.
+    1 if a run is missing in the table or a command failed, else 0.
 
   Raises:
     UserError: weights are missing, or the folder is another's.
@@ -52,12 +57,12 @@ def reproduce(
         name: state.reason or state.status for name, state in states.items()
       },
     )
-    results_lib.write(results, folder.path)
-  results_lib.print_results(results)
+    presenting.write(results, folder.path)
+  presenting.print_results(results)
   print(f'wrote {folder.path}/table.txt, table.md, table.csv')
   done = sum(x.status == progress_lib.DONE for x in states.values())
   if done == len(states):
-    return 0
+    return _draw(plan, folder.path, call)
   text = (
     f'stopped by {stop.requested}, {done} of {len(states)} runs done; run the'
     ' same command again to continue'
@@ -69,39 +74,55 @@ def reproduce(
   return 1
 
 
+def _draw(plan, folder, call):
+  """Runs the plan's commands; returns 1 if one failed, and goes on."""
+  failed = 0
+  for words in plan.commands:
+    (folder / plan_lib.DRAWN).mkdir(exist_ok=True)
+    print(f'jaxuda {shlex.join(words)}', flush=True)
+    failed |= call([sys.executable, '-m', 'jaxuda', *words]) != 0
+  return int(failed)
+
+
 def print_list(
   tables: Mapping[str, Any],
   folder: pathlib.Path,
   *,
   pair: str = '',
   seeds: Sequence[int] = (1,),
+  baselines: bool = True,
 ) -> None:
   """Prints the tables, name -> table, and what each needs.
 
   The folder is that of the configs, the pair '' for each paper's own; runs and
-  steps are counted for these seeds.
+  steps are counted for these seeds, and with the pair's baselines or without.
   """
+  options = {'folder': folder, 'pair': pair, 'baselines': baselines}
   for name, table in tables.items():
     print(f'{", ".join((name, *table.other_names))}\n  {table.paper}')
     print(f'  {table.what}')
     try:
-      plan = plan_lib.expand(
-        name, table, folder=folder, workdir='DIR', pair=pair, seeds=seeds
-      )
+      plan = plan_lib.expand(name, table, workdir='DIR', seeds=seeds, **options)
     except errors.UserError as e:
       print(f'  {e}\n')
       continue
-    print(f'  rows {", ".join(row.label for row in plan.rows)}')
+    trained = [row.label for row in plan.rows if row.runs]
+    number = f'{len(trained)} row{"s" if len(trained) > 1 else ""}'
+    print(f'  {number}: {", ".join(trained)}')
+    if quoted := [row.label for row in plan.rows if row.quoted]:
+      print(f'  {len(quoted)} quoted and not run: {", ".join(quoted)}')
     print(f'  {len(plan.runs)} runs, {plan.steps:,} steps in all')
     configs = [run.config for run in plan.runs.values()]
     domains = [c.data[d] for c in configs for d in ('source', 'target')]
     datasets = dict.fromkeys(domain.dataset for domain in domains)
     print(f'  pair {plan.pair}: {", ".join(datasets)}')
     for file in dict.fromkeys(c.get('initial', '') for c in configs):
-      if file:
+      if file and file.startswith('pretrained/'):
         print(f'  file {file}')
     for what, rows in _list_preparations(plan).items():
       print(f'  {what} ({", ".join(rows)})')
+    for words in plan.commands:
+      print(f'  then jaxuda {shlex.join(words)}')
     print(f'  published for {", ".join(table.pairs)}\n')
   print(f'Runs and steps are for the seeds {", ".join(map(str, seeds))}.')
 
@@ -127,7 +148,9 @@ def _check_weights(plan):
   """Checks before anything is trained; else each run would find out itself."""
   for run in plan.runs.values():
     path = run.config.get('initial', '')
-    if path and not pathlib.Path(path).exists():
+    # By another run, before this one.
+    made = run.before and path.endswith(run.before)
+    if path and not made and not pathlib.Path(path).exists():
       raise errors.UserError(
         f'{path} is missing, with which {run.name} begins; expected the file,'
         ' or -- --config.initial=FILE (nothing after = to begin from scratch)'

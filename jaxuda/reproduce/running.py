@@ -13,12 +13,13 @@ from jaxuda.reproduce import folder as folder_lib
 from jaxuda.reproduce import overview as overview_lib
 from jaxuda.reproduce import plan as plan_lib
 from jaxuda.reproduce import progress as progress_lib
+from jaxuda.reproduce import runs as runs_lib
 
 # Seconds between two looks at the processes.
 _PAUSE = 1.0
 
 
-def launch(run: plan_lib.Run, folder: folder_lib.Folder) -> subprocess.Popen:
+def launch(run: runs_lib.Run, folder: folder_lib.Folder) -> subprocess.Popen:
   """Starts the process of a run; what it prints goes to its log.
 
   It leads a session of its own, so that Ctrl-C reaches it once, through the

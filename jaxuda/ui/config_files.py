@@ -22,18 +22,21 @@ def find(name: str) -> pathlib.Path:
 
   Args:
     name: a path that ends in .py; or 'dada', 'dada.py' or 'configs/dada.py' for
-      a file of this project.
+      a file of this project. 'tables.py' also stands for tables/__init__.py.
 
   Raises:
     UserError: there is no such file; the message lists the files there are.
   """
   path = pathlib.Path(name)
-  if path.suffix == '.py' and path.is_file():
-    return path
-  shipped = _SHIPPED / f'{path.stem}.py'
-  inside = str(path.parent) in ('.', 'configs') and path.suffix in ('', '.py')
-  if inside and shipped.is_file():
-    return shipped
+  places = []
+  if path.suffix == '.py':
+    places.append(path)
+  if path.suffix in ('', '.py') and str(path.parent) in ('.', 'configs'):
+    places.append(_SHIPPED / f'{path.stem}.py')
+  for place in places:
+    for file in (place, place.with_suffix('') / '__init__.py'):
+      if file.is_file():
+        return file
   beside = _list(path.parent) if path.suffix == '.py' else []
   names = [str(x) for x in beside] or [x.stem for x in _list(_SHIPPED)]
   raise errors.UserError(

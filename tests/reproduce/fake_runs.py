@@ -9,7 +9,7 @@ from jaxuda.reproduce import arguments
 from jaxuda.reproduce import plan as plan_lib
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-TABLES = arguments.read_tables(ROOT / 'configs' / 'tables.py')
+TABLES = arguments.read_tables(ROOT / 'configs' / 'tables' / '__init__.py')
 
 # Trains to argv[2] steps and writes the scores argv[3]; on SIGTERM it says so
 # in a file, and ends. argv[4] is a reason to fail, argv[5] how long it takes.
@@ -32,7 +32,7 @@ if sys.argv[4]:
 
 
 def make_plan(workdir, *, table='dada/ablation', rows=('S1', 'S7'), **options):
-  """Returns the plan of a table on streets."""
+  """Returns the plan of a table on streets, without its baselines."""
   return plan_lib.expand(
     table,
     TABLES[table],
@@ -42,13 +42,19 @@ def make_plan(workdir, *, table='dada/ablation', rows=('S1', 'S7'), **options):
       'pair': 'streets',
       'rows': rows,
       'seeds': (1, 2, 3),
+      'baselines': False,
       **options,
     },
   )
 
 
-def make_scores(figures, *, step=1500, best=None, **protocol):
-  """Returns the content of a scores.json: main figure first."""
+def make_scores(
+  figures, *, step=1500, best=None, classes=None, each=None, **protocol
+):
+  """Returns the content of a scores.json: main figure first.
+
+  In percent, `classes` are class -> IoU, `each` name of an image -> mean IoU.
+  """
   common = {
     'unit': '%',
     'classes': 'cityscapes19',
@@ -62,8 +68,11 @@ def make_scores(figures, *, step=1500, best=None, **protocol):
     **protocol,
   }
   made = {k: {'value': x, **common} for k, x in figures.items()}
-  made['IoU'] = {'value': {'road': 1.0}, **common}
-  last = {'checkpoint_step': step, 'main': next(iter(made)), 'figures': made}
+  made['IoU'] = {'value': classes or {'road': 1.0}, **common}
+  last = {
+    **{'checkpoint_step': step, 'main': next(iter(made)), 'figures': made},
+    'images': each or {},
+  }
   return {'last': last, 'best': best or last}
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from jaxuda import errors
 from jaxuda.evaluate import tables
+from jaxuda.reproduce import presenting
 from jaxuda.reproduce import results as results_lib
 from jaxuda.run import provenance
 from tests.reproduce import fake_runs
@@ -38,7 +39,7 @@ def test_means_by_hand(tmp_path):
     'S7': tables.Mean(26.0, 3.0, 3),
   }
   assert coarse.means['S7'] == tables.Mean(52.0, 6.0, 3)
-  assert main.differences == {'S7': tables.Mean(6.0, 1.0, 3)}
+  assert results.differences['S1']['mIoU19'] == {'S7': tables.Mean(6.0, 1.0, 3)}
   assert results.paper_names == ['mIoU16', 'mIoU13']
   assert results.codes == ('commit a',)
   assert results.protocols['S7']['steps'] == '1500'
@@ -56,10 +57,11 @@ def test_missing_seeds_are_named_and_left_out(tmp_path):
   assert (mean.value, mean.count) == (26.0, 2)
   assert mean.deviation == pytest.approx(math.sqrt(18))
   # Seeds that both have: 5 and 7.
-  assert main.differences['S7'].value == 6.0
-  assert main.differences['S7'].deviation == pytest.approx(math.sqrt(2))
-  assert results_lib.make_lines(results)[2][0] == 'S7 (incomplete)'
-  assert 'S7: seed 2 is missing: exit status 1.' in results_lib.make_notes(
+  difference = results.differences['S1']['mIoU19']['S7']
+  assert difference.value == 6.0
+  assert difference.deviation == pytest.approx(math.sqrt(2))
+  assert presenting.make_lines(results)[2][0] == 'S7 (incomplete)'
+  assert 'S7: seed 2 is missing: exit status 1.' in presenting.make_notes(
     results
   )
 
@@ -71,7 +73,7 @@ def test_best_checkpoint(tmp_path):
     fake_runs.write_scores(tmp_path / name, {'mIoU19': 10.0}, best=best)
   results = results_lib.collect(plan, checkpoint='best')
   assert results.figures[0].means['S1'] == tables.Mean(50.0, 0.0, 3)
-  notes = ' '.join(results_lib.make_notes(results))
+  notes = ' '.join(presenting.make_notes(results))
   assert 'the best checkpoint by the main mIoU on the split' in notes
 
 
@@ -93,7 +95,7 @@ def test_other_protocols_do_not_stand_side_by_side(tmp_path, protocol, message):
 
 def test_files(tmp_path):
   results = results_lib.collect(_write(tmp_path))
-  results_lib.write(results, tmp_path)
+  presenting.write(results, tmp_path)
   header, first, last = (
     [cell.strip() for cell in line.strip('|').split('|')]
     for line in (tmp_path / 'table.md').read_text().splitlines()
@@ -137,7 +139,7 @@ def test_files(tmp_path):
 def test_nothing_done_yet(tmp_path):
   plan = fake_runs.make_plan(tmp_path, seeds=(1,))
   results = results_lib.collect(plan, reasons={'S1/seed1': 'stopped'})
-  results_lib.write(results, tmp_path)
+  presenting.write(results, tmp_path)
   assert 'S1: seed 1 is missing: stopped.' in (
     (tmp_path / 'table.txt').read_text()
   )

@@ -1,12 +1,13 @@
 r"""Draws how well networks keep the target's classes apart, by t-SNE.
 
     jaxuda depdis tsne --workdirs=RUN,RUN --out=FILE.png \
-        [--checkpoint=last|best|STEP] [--space=features|output] \
+        [--checkpoint=last|best|STEP] [--space=features|output|depth|density] \
         [--images=30] [--pixels=100] [--split=val] [--seed=0]
 
 A panel for each run, see `embedding`. Runs may be of different methods, but of
 the same target and classes. `features` are what the backbone puts out, `output`
-the probabilities. The silhouette of the classes in that space, before it is
+the probabilities, `depth` and `density` the self-information times the output
+of that branch. The silhouette of the classes in that space, before it is
 flattened, is printed besides.
 """
 

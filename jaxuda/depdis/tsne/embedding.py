@@ -23,11 +23,12 @@ from jaxuda import errors
 from jaxuda.data import pipeline
 from jaxuda.data.classes import labels
 from jaxuda.data.pixels import resizing
+from jaxuda.ops import entropy
 from jaxuda.run import workdir as workdir_lib
 from jaxuda.ui import display
 from jaxuda.ui import panels
 
-SPACES = ('features', 'output')
+SPACES = ('features', 'output', 'depth', 'density')
 # Width and height of a panel.
 _SIDE = 480
 # Dimensions that PCA leaves for t-SNE, as its authors do.
@@ -47,8 +48,9 @@ def collect(
 
   Args:
     run: what `workdir.load` returned.
-    space: 'features', K channels of the backbone, or 'output', C
-      probabilities.
+    space: 'features', K channels of the backbone; 'output', C probabilities;
+      'depth' or 'density', C maps of self-information times the output of that
+      branch: the joint spaces of figure 4.
     images: number of images of the evaluation split, from the first.
     pixels: number of pixels of each class, at most, spread over the images.
     split: the split; None for the config's `eval_split`.
@@ -56,6 +58,9 @@ def collect(
 
   Returns:
     (float32 [N, K or C], int [N] true classes).
+
+  Raises:
+    UserError: the network has no such branch.
   """
   rng = np.random.default_rng(seed)
   count = len(labels.get_class_set(run.config.classes).names)
@@ -94,6 +99,14 @@ def _features(state, image, *, task, space):
   )
   if space == 'output':
     return jax.nn.softmax(out['logits'].astype(jnp.float32), -1)
+  if space in ('depth', 'density'):
+    if space not in out:
+      raise errors.UserError(
+        f'--space={space}: the network has no such branch; expected features or'
+        ' output'
+      )
+    joint = entropy.self_information(out['logits']) * out[space][..., None]
+    return joint.astype(jnp.float32)
   stages = more['intermediates']['backbone']['__call__'][0]
   return stages[-1].astype(jnp.float32)
 

@@ -1,3 +1,5 @@
+import dataclasses
+
 import jax
 import numpy as np
 import pytest
@@ -31,6 +33,34 @@ def test_pixels_are_the_same_for_every_space_and_evenly_of_every_class(run):
   assert features.shape == (len(classes), 16)
   assert output.shape == (len(classes), 19)
   np.testing.assert_allclose(output.sum(1), 1, rtol=1e-5)
+
+
+def test_joint_spaces_are_self_information_times_a_branch(run):
+  options = dict(images=4, pixels=6, seed=1)
+  net = run.state.nets['task']
+  out = run.method.task.apply(
+    {'params': net.params, 'batch_stats': net.batch_stats},
+    np.zeros((1, 33, 49, 3), np.float32),
+    train=False,
+  )
+  p = np.asarray(jax.nn.softmax(out['logits'], -1), np.float64)
+  information = -p * np.log2(p) / np.log2(19)
+  image = np.zeros((1, 33, 49, 3), np.float32)
+  for space in ('depth', 'density'):
+    maps = embedding._features(
+      run.state, image, task=run.method.task, space=space
+    )
+    expected = information * np.asarray(out[space])[..., None]
+    np.testing.assert_allclose(maps, expected, rtol=1e-3, atol=1e-6)
+    vectors, classes = embedding.collect(run, space=space, **options)
+    assert vectors.shape == (len(classes), 19)
+
+
+def test_a_space_of_a_branch_that_is_not_there_is_refused(run):
+  task = dataclasses.replace(run.method.task, depth=False)
+  image = np.zeros((1, 33, 49, 3), np.float32)
+  with pytest.raises(errors.UserError, match='--space=depth: the network'):
+    embedding._features(run.state, image, task=task, space='depth')
 
 
 def test_clusters_stay_apart():

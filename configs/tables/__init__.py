@@ -1,0 +1,22 @@
+"""Tables and figures of the papers, for `jaxuda reproduce`.
+
+  jaxuda reproduce --list
+  jaxuda reproduce --table=dada/3 --pair=streets --seeds=3 --workdir=DIR
+
+A file for each paper; `spec` says what a table is. Where its number in the
+paper is known, it is another name of the table: `dada/3`, `depdis/figure4`.
+
+On the papers' pairs a network begins with the file of the official code, which
+is expected in `pretrained/`; the small network begins from scratch, and every
+table has two rows without adaptation in front: the source-only network with its
+own running statistics, and with those of target images (AdaBN).
+
+Rows of methods that are not here are quoted, and never run.
+"""
+
+from configs.tables import corda
+from configs.tables import dada
+from configs.tables import depdis
+from configs.tables import gio_ada
+
+TABLES = {**dada.TABLES, **depdis.TABLES, **corda.TABLES, **gio_ada.TABLES}
