@@ -72,7 +72,7 @@ PAIRS = {
       'corda': {
         # Of raw disparity, not its nearest value.
         'source': {'dataset': 'gta5/mono', 'depth_resize': 'linear'},
-        'target': {'dataset': 'cityscapes/mono'},
+        **_STEREO['corda'],
       },
       **dict.fromkeys(('dada', 'depdis', 'gio_ada'), _MONO_SOURCE),
     },
