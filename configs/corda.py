@@ -83,6 +83,9 @@ def get_config(arguments: str = ''):
   common.self_training(config)
   # 655.35 m and beyond is the depth of nothing: it is masked by its value.
   config.data.far_depth = 'mask'
+  # The official reader of the target resizes depth as labels, by Pillow; that
+  # of the source by OpenCV.
+  config.data.target.depth_resize = 'consistent'
   if common.is_small(config):
     config.method.width = 128
     if labelled_first:

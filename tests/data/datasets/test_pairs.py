@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import scipy.io
 
 from configs import common
 from jaxuda import errors
@@ -9,6 +10,7 @@ from jaxuda.data import pipeline
 from jaxuda.data.classes import labels
 from jaxuda.data.datasets import registry
 from jaxuda.data.records import domain
+from jaxuda.ui import command
 from tests.data import releases
 
 # Published sizes and rules: (height, width), fit, of source and target.
@@ -125,6 +127,31 @@ def test_from_files_to_batches(tmp_path, pair):
     assert x['image'].shape == (*y['label'].shape, 3)
     assert x['image'].any()
     np.testing.assert_array_equal(x['label'], y['label'])
+
+
+@pytest.mark.parametrize('pair', ['synthia2cityscapes', 'gta2cityscapes'])
+def test_depth_of_cordas_target_is_resized_by_pillow(tmp_path, pair):
+  metres = 1.0 + np.arange(16 * 24).reshape(releases.SIZE)
+  releases.cityscapes(tmp_path / 'target', kind='stereo')
+  for path in (tmp_path / 'target').rglob('*.mat'):
+    scipy.io.savemat(path, {'depth_map': metres})
+  data = command.read_config(f'corda:pair={pair}').data
+  data.data_dir = str(tmp_path / 'tfds')
+  data.target.update(
+    {'manual_dir': str(tmp_path / 'target'), 'size': (8, 12), 'crop': (0, 0)}
+  )
+  stream = pipeline.train_stream(
+    data,
+    classes='cityscapes19',
+    needs={'target': ('image', 'depth')},
+    batch_size=1,
+    seed=0,
+  )
+  # Pixels 1, 3, 5, ...; OpenCV's would be 0, 2, 4, ...
+  np.testing.assert_allclose(
+    next(stream)['target']['depth'][0], metres[1::2, 1::2], rtol=1e-6
+  )
+  assert data.source.depth_resize != 'consistent'
 
 
 def test_target_labels_are_not_needed(tmp_path):
