@@ -2,15 +2,17 @@
 
   jaxuda train --config=corda:pair=streets --workdir=DIR
 
-Arguments: pair; classes; ablation, see below; network=synthia (default) or gta
-(the initial semantic head sits on the backbone, and the teacher labels with it
-for the first 25,001 steps); difficulty=batch_mean (default; what the official
-code computes), per_image or paper; adversarial=none (default), advent or dada,
-on top of it; depth=stereo or mono, of the target (default: stereo of
-Cityscapes, as published for either source, and elsewhere what the dataset has:
-exact in `streets`; of GTA5 there is only mono); init=coco or imagenet: begin
-with the file of that name in `pretrained/` (`common.INITIAL`; another place:
---config.initial=FILE). Depth that a dataset lacks is estimated first:
+Arguments: pair; classes (with SYNTHIA cityscapes19, 19 outputs, scored over 16
+of the classes, as published; or synthia16, ...); ablation, see below;
+network=synthia (default) or gta (the initial semantic head sits on the
+backbone, and the teacher labels with it for the first 25,001 steps);
+difficulty=batch_mean (default; what the official code computes), per_image or
+paper; adversarial=none (default), advent or dada, on top of it; depth=stereo or
+mono, of the target (default: stereo of Cityscapes, as published for either
+source, and elsewhere what the dataset has: exact in `streets`; of GTA5 there is
+only mono); init=coco or imagenet: begin with the file of that name in
+`pretrained/` (`common.INITIAL`; another place: --config.initial=FILE). Depth
+that a dataset lacks is estimated first:
 
   jaxuda depth stereo --dataset=streets/target_stereo --out=depth/streets_stereo
 

@@ -52,6 +52,22 @@ def test_published_settings():
   )
 
 
+@pytest.mark.parametrize('name', ['dacs', 'corda'])
+def test_synthia_has_nineteen_outputs(name):
+  for pair in ('synthia2cityscapes', 'synthia2cityscapes_low'):
+    config = command.read_config(f'{name}:pair={pair}')
+    assert (config.classes, config.num_classes) == ('cityscapes19', 19)
+    assert methods.create(config).num_classes == 19
+    config = command.read_config(f'{name}:pair={pair},classes=synthia16')
+    assert (config.classes, config.num_classes) == ('synthia16', 16)
+  config = command.read_config(f'{name}:pair=synthia2mapillary')
+  assert config.classes == 'coarse7'
+  # The others, as their papers have it.
+  for other in ('advent', 'dada', 'depdis', 'gio_ada', 'source_only'):
+    config = command.read_config(f'{other}:{REAL}')
+    assert (config.classes, config.num_classes) == ('synthia16', 16)
+
+
 def test_depth_of_the_target():
   config = command.read_config(f'corda:{REAL},depth=mono')
   assert config.data.target.dataset == 'cityscapes/mono'

@@ -129,6 +129,22 @@ def test_from_files_to_batches(tmp_path, pair):
     np.testing.assert_array_equal(x['label'], y['label'])
 
 
+def test_synthia_in_nineteen_classes(tmp_path):
+  """Train ids of raw ids 0..22, from the table of the official reader."""
+  trained = {3: 0, 4: 1, 2: 2, 21: 3, 5: 4, 7: 5, 15: 6, 9: 7, 6: 8, 16: 9}
+  trained |= {1: 10, 10: 11, 17: 12, 8: 13, 18: 14, 19: 15, 20: 16, 12: 17}
+  trained |= {11: 18}
+  data = write_pair(tmp_path, 'synthia2cityscapes', size=releases.SIZE)
+  raw = releases.ids_of('synthia')
+  expected = np.vectorize(lambda i: trained.get(i, 255))(raw)
+  assert set(np.unique(expected)) == {*range(19), 255}
+  batch = first_batch(data, 'cityscapes19', needs=('image', 'label'))
+  np.testing.assert_array_equal(batch['source']['label'][0], expected)
+  # True terrain, truck and train of the target are scored, too.
+  (scored,) = pipeline.eval_stream(data, classes='cityscapes19', batch_size=2)
+  assert {9, 14, 16} <= set(np.unique(scored['label']))
+
+
 @pytest.mark.parametrize('pair', ['synthia2cityscapes', 'gta2cityscapes'])
 def test_depth_of_cordas_target_is_resized_by_pillow(tmp_path, pair):
   metres = 1.0 + np.arange(16 * 24).reshape(releases.SIZE)
