@@ -26,16 +26,22 @@ NUM_CLASSES = {
   'camvid11': 11,
 }
 
-_SYNTHIA_CLASSES = ('synthia16', 'synthia13', 'coarse7')
+_SYNTHIA_CLASSES = ('synthia16', 'cityscapes19', 'synthia13', 'coarse7')
 _PADDED = {'fit': 'pad'}
 _KITTI = {'split': 'test', 'eval_split': 'train'}
 # What reads depth of the target, and of a source without any of its own.
-_STEREO = {'corda': {'target': {'dataset': 'cityscapes/stereo'}}}
+_STEREO = {'target': {'dataset': 'cityscapes/stereo'}}
 _MONO_SOURCE = {'source': {'dataset': 'gta5/mono'}}
+# DACS and CorDA have an output for every class of Cityscapes, though labels of
+# SYNTHIA have 16 of them, and are scored over those 16.
+_SYNTHIA_METHODS = {
+  'dacs': {'classes': 'cityscapes19'},
+  'corda': {'classes': 'cityscapes19', **_STEREO},
+}
 
 # source, target: dataset, training size (height, width), and other fields of
 # `_domain`. classes: the class sets that make sense, the first is the default.
-# methods: what a method reads otherwise.
+# methods: the default class set of a method, and what it reads otherwise.
 #
 # Sizes and rules are those of ADVENT (GTA5), DADA (the others), CTRL (low) and
 # GIO-Ada (Virtual KITTI: its sizes are not given, these are the native ones);
@@ -56,23 +62,23 @@ PAIRS = {
     'source': ('synthia', (760, 1280)),
     'target': ('cityscapes', (512, 1024)),
     'classes': _SYNTHIA_CLASSES,
-    'methods': _STEREO,
+    'methods': _SYNTHIA_METHODS,
   },
   'synthia2cityscapes_low': {
     'source': ('synthia', (320, 640)),
     'target': ('cityscapes', (320, 640)),
-    'classes': ('coarse7', 'synthia16', 'synthia13'),
-    'methods': _STEREO,
+    'classes': ('coarse7', 'synthia16', 'cityscapes19', 'synthia13'),
+    'methods': _SYNTHIA_METHODS,
   },
   'gta2cityscapes': {
     'source': ('gta5', (720, 1280)),
     'target': ('cityscapes', (512, 1024)),
-    'classes': ('cityscapes19', *_SYNTHIA_CLASSES),
+    'classes': ('cityscapes19', 'synthia16', 'synthia13', 'coarse7'),
     'methods': {
       'corda': {
         # Of raw disparity, not its nearest value.
         'source': {'dataset': 'gta5/mono', 'depth_resize': 'linear'},
-        'target': {'dataset': 'cityscapes/mono'},
+        **_STEREO,
       },
       **dict.fromkeys(('dada', 'depdis', 'gio_ada'), _MONO_SOURCE),
     },
@@ -207,12 +213,14 @@ def base(name: str, pair: str, classes: str = '') -> config_dict.ConfigDict:
     name: module of the method in `jaxuda/methods/`.
     pair: a key of `PAIRS`.
     classes: a class set of the pair, or the path of a class table; '' for the
-      pair's default.
+      default of the method on the pair.
   """
   choose('pair', pair, PAIRS)
   spec = PAIRS[pair]
+  own = spec.get('methods', {}).get(name, {})
   if not classes.lower().endswith(_TABLES):
-    classes = choose('classes', classes or spec['classes'][0], spec['classes'])
+    classes = classes or own.get('classes') or spec['classes'][0]
+    choose('classes', classes, spec['classes'])
   config = config_dict.create(
     name=name,
     pair=pair,
@@ -249,8 +257,8 @@ def base(name: str, pair: str, classes: str = '') -> config_dict.ConfigDict:
     network={},
     optim={},
   )
-  for side, fields in spec.get('methods', {}).get(name, {}).items():
-    config.data[side].update(fields)
+  for side in ('source', 'target'):
+    config.data[side].update(own.get(side, {}))
   if is_small(config):
     _shrink(config)
   if pair == 'folder':

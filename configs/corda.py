@@ -2,21 +2,24 @@
 
   jaxuda train --config=corda:pair=streets --workdir=DIR
 
-Arguments: pair; classes; ablation, see below; network=synthia (default) or gta
-(the initial semantic head sits on the backbone, and the teacher labels with it
-for the first 25,001 steps); difficulty=batch_mean (default; what the official
-code computes), per_image or paper; adversarial=none (default), advent or dada,
-on top of it; depth=stereo or mono, of the target (default: stereo with SYNTHIA
-and mono with GTA, as published, and elsewhere what the dataset has: exact in
-`streets`); init=coco or imagenet: begin with the file of that name in
+Arguments: pair; classes (with SYNTHIA cityscapes19, 19 outputs, scored over 16
+of the classes, as published; or synthia16, ...); ablation, see below;
+network=synthia (default) or gta (the initial semantic head sits on the
+backbone, and the teacher labels with it for the first 25,001 steps);
+difficulty=batch_mean (default; what the official code computes), per_image or
+paper; adversarial=none (default), advent or dada, on top of it; depth=stereo or
+mono, of the target (default: stereo of Cityscapes, as published for either
+source, and elsewhere what the dataset has: exact in `streets`; of GTA5 there is
+only mono); init=coco or imagenet: begin with the file of that name in
 `pretrained/` (`common.INITIAL`; another place: --config.initial=FILE). Depth
 that a dataset lacks is estimated first:
 
   jaxuda depth stereo --dataset=streets/target_stereo --out=depth/streets_stereo
 
 Rows, with the paper's mIoU on SYNTHIA -> Cityscapes, 16 and 13 classes, from
-COCO weights and with stereo depth of the target (monocular: 54.5, 62.0; GTA:
-56.6; from ImageNet weights: 54.6, GTA 56.4):
+COCO weights and with stereo depth of the target (monocular: 54.5, 62.0; from
+ImageNet weights: 54.6). GTA, likewise with stereo depth of the target: 56.6,
+from ImageNet weights 56.4:
 
   row           network                               difficulty  published
   DACS          configs/dacs.py                       -           48.3  54.8
@@ -82,6 +85,9 @@ def get_config(arguments: str = ''):
   common.self_training(config)
   # 655.35 m and beyond is the depth of nothing: it is masked by its value.
   config.data.far_depth = 'mask'
+  # The official reader of the target resizes depth as labels, by Pillow; that
+  # of the source by OpenCV.
+  config.data.target.depth_resize = 'consistent'
   if common.is_small(config):
     config.method.width = 128
     if labelled_first:

@@ -2,10 +2,11 @@
 
   jaxuda train --config=dacs:pair=streets --workdir=DIR
 
-Arguments: pair; classes; weight=batch (default; pseudo-labels weigh as the
-batch's share of sure pixels), pixel (sure pixels weigh 1, the others 0) or
-none; jitter=kornia0.4 (default; the version that the published numbers used),
-standard or none; init=coco or imagenet as configs/corda.py has it.
+Arguments: pair; classes, as configs/corda.py has them; weight=batch (default;
+pseudo-labels weigh as the batch's share of sure pixels), pixel (sure pixels
+weigh 1, the others 0) or none; jitter=kornia0.4 (default; the version that the
+published numbers used), standard or none; init=coco or imagenet as
+configs/corda.py has it.
 
 Published, from COCO weights: GTA -> Cityscapes 52.1, SYNTHIA -> Cityscapes 48.3
 over 16 classes and 54.8 over 13.

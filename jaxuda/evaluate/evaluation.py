@@ -106,7 +106,11 @@ def run(
   if not once:
     protocol['views'] = dataclasses.asdict(views)
   return scores.make_scores(
-    confusion, classes, images=images, depth=depth, protocol=protocol
+    *(confusion, classes),
+    images=images,
+    depth=depth,
+    protocol=protocol,
+    absent=labels.absent(config.data.source.dataset),
   )
 
 

@@ -1,6 +1,6 @@
 """The scores of a run: every figure with its protocol."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -21,6 +21,7 @@ def make_scores(
   images: Mapping[str, float | None],
   depth: Mapping[str, float] | None,
   protocol: Mapping[str, Any],
+  absent: Collection[str] = (),
 ) -> dict[str, Any]:
   """Puts every figure beside its protocol.
 
@@ -30,11 +31,15 @@ def make_scores(
     images: name -> mean IoU of the image in percent.
     depth: sums of `metrics.depth_error_sums` over the split, or None.
     protocol: 'checkpoint_step' and whatever else goes with every figure.
+    absent: names of classes that the network could not learn, `labels.absent`.
+      Their pixels and predictions count in every IoU, as in the official
+      evaluation of DACS and CorDA on SYNTHIA (a mean over 16 of 19 classes).
 
   Returns:
-    'checkpoint_step', 'main' (name of the mean IoU over the most classes),
-    'figures' ({name: {'value', 'unit', protocol ...}}; a mean IoU is in percent
-    and None without any class) and 'images'.
+    'checkpoint_step', 'main' (name of the mean IoU over the most classes, none
+    of them absent if possible), 'figures' ({name: {'value', 'unit', protocol
+    ...}}, the main one first; a mean IoU is in percent and None without any
+    class) and 'images'.
   """
   class_set = labels.get_class_set(classes)
   iou = metrics.iou_per_class(confusion)
@@ -50,13 +55,18 @@ def make_scores(
     }
 
   def add_means(iou, class_set, classes):
+    subsets = {
+      name: [class_set.names[i] for i in ids]
+      for name, ids in class_set.subsets.items()
+    }
     # The mean over the most classes first: it is the main one.
-    for name, ids in sorted(
-      class_set.subsets.items(), key=lambda item: -len(item[1])
+    for name, subset in sorted(
+      subsets.items(),
+      key=lambda item: (not set(item[1]).isdisjoint(absent), -len(item[1])),
     ):
       if name not in figures:
-        subset = [class_set.names[i] for i in ids]
-        add(name, percent(metrics.mean_iou(iou, ids)), '%', subset, classes)
+        value = percent(metrics.mean_iou(iou, class_set.subsets[name]))
+        add(name, value, '%', subset, classes)
 
   add_means(iou, class_set, classes)
   main = next(iter(figures))

@@ -140,6 +140,7 @@ def look(
         images={str(i): iou for i, iou in enumerate(ious[name])},
         depth=None,
         protocol={'checkpoint_step': run.step, 'images': progress.done},
+        absent=labels.absent(run.config.data.source.dataset),
       )
       for name, run in runs.items()
     },

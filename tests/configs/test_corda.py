@@ -52,10 +52,32 @@ def test_published_settings():
   )
 
 
+@pytest.mark.parametrize('name', ['dacs', 'corda'])
+def test_synthia_has_nineteen_outputs(name):
+  for pair in ('synthia2cityscapes', 'synthia2cityscapes_low'):
+    config = command.read_config(f'{name}:pair={pair}')
+    assert (config.classes, config.num_classes) == ('cityscapes19', 19)
+    assert methods.create(config).num_classes == 19
+    config = command.read_config(f'{name}:pair={pair},classes=synthia16')
+    assert (config.classes, config.num_classes) == ('synthia16', 16)
+  config = command.read_config(f'{name}:pair=synthia2mapillary')
+  assert config.classes == 'coarse7'
+  # The others, as their papers have it.
+  for other in ('advent', 'dada', 'depdis', 'gio_ada', 'source_only'):
+    config = command.read_config(f'{other}:{REAL}')
+    assert (config.classes, config.num_classes) == ('synthia16', 16)
+
+
 def test_depth_of_the_target():
   config = command.read_config(f'corda:{REAL},depth=mono')
   assert config.data.target.dataset == 'cityscapes/mono'
   assert config.data.target.depth_dir is None
+  # 56.6 was measured with mono of GTA5 and stereo of Cityscapes.
+  data = command.read_config('corda:pair=gta2cityscapes,network=gta').data
+  assert data.source.dataset == 'gta5/mono'
+  assert data.target.dataset == 'cityscapes/stereo'
+  data = command.read_config('corda:pair=gta2cityscapes,depth=mono').data
+  assert data.target.dataset == 'cityscapes/mono'
   config = command.read_config('corda:pair=streets,depth=stereo')
   assert config.data.target.dataset == 'streets/target'
   assert config.data.target.depth_dir == 'depth/streets_stereo'

@@ -138,6 +138,17 @@ def test_nineteen_classes_are_scored_on_coarser_sets_too():
   assert figures['mIoU11']['classes'] == 'camvid11'
 
 
+def test_of_synthia_sixteen_classes_count():
+  config = tiny.make_config(classes='cityscapes19', num_classes=19)
+  method = tiny.Method(num_classes=19)
+  state = _state(method, config)
+  assert evaluation.run(method, state, config, step=3)['main'] == 'mIoU19'
+  config.data.source.dataset = 'synthia'
+  scores = evaluation.run(method, state, config, step=3)
+  assert scores['main'] == 'mIoU16'
+  assert scores['figures']['mIoU16']['classes'] == 'cityscapes19'
+
+
 def test_merged_predictions_by_hand():
   """A network that says the first of 19 classes, merged to 7: flat."""
   config = tiny.make_config(classes='cityscapes19', num_classes=19)

@@ -2,12 +2,14 @@ import numpy as np
 import pytest
 
 from jaxuda import errors
+from jaxuda.data.classes import labels
+from jaxuda.evaluate import metrics
 from jaxuda.evaluate import scores
 
 PROTOCOL = {'checkpoint_step': 9, 'split': 'val'}
 
 
-def _make(confusion, *, classes='coarse7'):
+def _make(confusion, *, classes='coarse7', absent=()):
   depth = dict.fromkeys(('abs_rel', 'sq_rel', 'rms', 'log_rms'), 400.0)
   depth.update(pixels=4, delta1=1, delta2=2, delta3=4)
   return scores.make_scores(
@@ -16,6 +18,7 @@ def _make(confusion, *, classes='coarse7'):
     images={'a': 50.0},
     depth=depth,
     protocol=PROTOCOL,
+    absent=absent,
   )
 
 
@@ -55,6 +58,51 @@ def test_coarser_means_by_hand():
   assert figures['mIoU7']['value'] == 100.0
   assert figures['mIoU7']['classes'] == 'coarse7'
   assert figures['mIoU11']['value'] == 33.33
+
+
+def test_sixteen_of_nineteen_classes_by_hand():
+  """The official means of DACS and CorDA on SYNTHIA, from 19 outputs."""
+  names = labels.get_class_set('cityscapes19').names
+  confusion = np.diag(np.full(19, 100))
+  for true, said, pixels in (
+    ('road', 'terrain', 25),
+    ('terrain', 'road', 20),
+    ('terrain', 'vegetation', 80),
+    ('truck', 'car', 100),
+    ('bus', 'train', 10),
+    ('train', 'bus', 100),
+  ):
+    true, said = names.index(true), names.index(said)
+    confusion[true, said] += pixels
+    confusion[true, true] -= pixels
+  result = _make(
+    confusion, classes='cityscapes19', absent=labels.absent('synthia')
+  )
+  values = {k: x['value'] for k, x in result['figures'].items()}
+  for name, value in {
+    'road': 62.5,  # 75 / (100 + 20): what is said to be terrain is missing,
+    'vegetation': 55.56,  # 100 / (100 + 80), true terrain is a false positive.
+    'car': 50.0,
+    'bus': 45.0,  # 90 / (100 + 100).
+    **dict.fromkeys(('terrain', 'truck', 'train'), 0.0),
+  }.items():
+    assert values['IoU'][name] == value
+  # 12 classes at 1, or 9 without wall, fence and pole; the official code
+  # multiplies the mean over 19 by 19 / 16.
+  four = 0.625 + 100 / 180 + 0.5 + 0.45
+  assert values['mIoU16'] == round(100 * (12 + four) / 16, 2) == 88.32
+  assert values['mIoU13'] == round(100 * (9 + four) / 13, 2) == 85.62
+  assert values['mIoU19'] * 19 / 16 == pytest.approx(88.32, abs=0.01)
+  # Means of what could be learned come first.
+  assert result['main'] == 'mIoU16'
+  assert [*result['figures']][:3] == ['mIoU16', 'mIoU13', 'mIoU19']
+  assert _make(confusion, classes='cityscapes19')['main'] == 'mIoU19'
+  # 16 classes in which terrain, truck and train are ignored: 75 % of the road,
+  # 90 % of the buses.
+  mapping = labels.merge_map('cityscapes19', 'synthia16')[:19]
+  merged = metrics.merge_confusion(confusion, mapping, num_classes=16)
+  other = _make(merged, classes='synthia16')['figures']['mIoU16']['value']
+  assert other == round(100 * (14 + 0.75 + 0.9) / 16, 2) == 97.81
 
 
 def test_nothing_scored():

@@ -33,6 +33,15 @@ def test_dada_3_is_the_ablation_with_the_published_figures():
   )
 
 
+def test_rows_of_corda_are_scored_alike():
+  """All with 19 outputs on SYNTHIA, in which 16 and 13 classes are scored."""
+  plan = fake_runs.make_plan('D', table='corda/ablation', rows=(), pair='')
+  assert {run.config.classes for run in plan.runs.values()} == {'cityscapes19'}
+  means = labels.get_class_set('cityscapes19').subsets
+  assert {x for row in plan.rows for x in row.paper} == {'mIoU16', 'mIoU13'}
+  assert {'mIoU16', 'mIoU13'} <= set(means)
+
+
 @pytest.mark.parametrize('name', TABLES)
 def test_every_row_is_a_method_on_its_own_pairs_and_on_streets(name):
   table = TABLES[name]

@@ -174,6 +174,7 @@ def test_a_published_file_is_evaluated(tmp_path):
     ('depdis.py:pair=streets', official.depdis(classes=19)),
     ('dacs.py:pair=streets', official.dacs()),
     ('corda.py:pair=streets', official.corda(width=128)),
+    ('corda.py:pair=synthia2cityscapes', official.corda(width=256)),
     (
       'corda.py:pair=streets,network=gta',
       official.corda(variant='gta', width=128),
@@ -206,6 +207,7 @@ def test_published_checkpoints():
     if not row.config:
       continue
     assert row.config in text
+    assert row.overrides in text
     config = command.read_config(row.config, row.overrides.split())
     assert config.network.backbone == 'resnet101'
     methods.create(config)

@@ -119,6 +119,10 @@ TABLES: Mapping[str, Mapping[str, Mapping[int, int]]] = {
   'mapillary_v2': {'coarse7': MAPILLARY_V2_7},
   'vkitti': {'kitti10': VKITTI_10},
 }
+# Classes of Cityscapes that are in a dataset's table and in none of its labels.
+ABSENT: Mapping[str, tuple[str, ...]] = {
+  'synthia': ('terrain', 'truck', 'train')
+}
 # CamVid cannot be refined: its cityscapes19 table leads nowhere else.
 NOT_MERGED = ('camvid',)
 

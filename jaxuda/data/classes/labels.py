@@ -257,6 +257,20 @@ def name_ids(
   return max(found, key=lambda ids: len(_match(list(ids), target)))
 
 
+def absent(dataset: str) -> tuple[str, ...]:
+  """Returns the classes of Cityscapes that a network cannot learn from labels.
+
+  Args:
+    dataset: the dataset whose labels it learns from, with its variant, such as
+      'gta5/mono'.
+
+  Returns:
+    Names of classes that the dataset's table has and its labels do not. A
+    network may have outputs for them; DACS and CorDA do, of SYNTHIA.
+  """
+  return label_tables.ABSENT.get(dataset.split('/')[0], ())
+
+
 def _check_dataset(dataset: str) -> None:
   if dataset not in label_tables.TABLES:
     raise errors.UserError(

@@ -8,8 +8,8 @@ The rules of resizing are those of the references, and differ by field:
   1, 3, 5, ...
 * depth: OpenCV's INTER_NEAREST, the pixel under the upper left corner: half
   size keeps 0, 2, 4, ... Labels and depth are then a pixel apart; the variant
-  'consistent' samples depth as labels, 'linear' interpolates raw values as
-  OpenCV's INTER_LINEAR (CorDA on GTA5).
+  'consistent' samples depth as labels (CorDA's targets), 'linear' interpolates
+  raw values as OpenCV's INTER_LINEAR (CorDA on GTA5).
 
 `resizing` has the same rules for NumPy, `aspect` what becomes of the aspect.
 """

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import scipy.io
 
 from configs import common
 from jaxuda import errors
@@ -9,6 +10,7 @@ from jaxuda.data import pipeline
 from jaxuda.data.classes import labels
 from jaxuda.data.datasets import registry
 from jaxuda.data.records import domain
+from jaxuda.ui import command
 from tests.data import releases
 
 # Published sizes and rules: (height, width), fit, of source and target.
@@ -62,7 +64,8 @@ def test_corda_reads_depth_of_the_target():
   data = common.base('corda', 'gta2cityscapes').data
   assert data.source.dataset == 'gta5/mono'
   assert data.source.depth_resize == 'linear'
-  assert data.target.dataset == 'cityscapes/mono'
+  # Stereo for the target with either source: section 4.2, Table 3's caption.
+  assert data.target.dataset == 'cityscapes/stereo'
   assert common.base('advent', 'gta2cityscapes').data.source.dataset == 'gta5'
 
 
@@ -124,6 +127,47 @@ def test_from_files_to_batches(tmp_path, pair):
     assert x['image'].shape == (*y['label'].shape, 3)
     assert x['image'].any()
     np.testing.assert_array_equal(x['label'], y['label'])
+
+
+def test_synthia_in_nineteen_classes(tmp_path):
+  """Train ids of raw ids 0..22, from the table of the official reader."""
+  trained = {3: 0, 4: 1, 2: 2, 21: 3, 5: 4, 7: 5, 15: 6, 9: 7, 6: 8, 16: 9}
+  trained |= {1: 10, 10: 11, 17: 12, 8: 13, 18: 14, 19: 15, 20: 16, 12: 17}
+  trained |= {11: 18}
+  data = write_pair(tmp_path, 'synthia2cityscapes', size=releases.SIZE)
+  raw = releases.ids_of('synthia')
+  expected = np.vectorize(lambda i: trained.get(i, 255))(raw)
+  assert set(np.unique(expected)) == {*range(19), 255}
+  batch = first_batch(data, 'cityscapes19', needs=('image', 'label'))
+  np.testing.assert_array_equal(batch['source']['label'][0], expected)
+  # True terrain, truck and train of the target are scored, too.
+  (scored,) = pipeline.eval_stream(data, classes='cityscapes19', batch_size=2)
+  assert {9, 14, 16} <= set(np.unique(scored['label']))
+
+
+@pytest.mark.parametrize('pair', ['synthia2cityscapes', 'gta2cityscapes'])
+def test_depth_of_cordas_target_is_resized_by_pillow(tmp_path, pair):
+  metres = 1.0 + np.arange(16 * 24).reshape(releases.SIZE)
+  releases.cityscapes(tmp_path / 'target', kind='stereo')
+  for path in (tmp_path / 'target').rglob('*.mat'):
+    scipy.io.savemat(path, {'depth_map': metres})
+  data = command.read_config(f'corda:pair={pair}').data
+  data.data_dir = str(tmp_path / 'tfds')
+  data.target.update(
+    {'manual_dir': str(tmp_path / 'target'), 'size': (8, 12), 'crop': (0, 0)}
+  )
+  stream = pipeline.train_stream(
+    data,
+    classes='cityscapes19',
+    needs={'target': ('image', 'depth')},
+    batch_size=1,
+    seed=0,
+  )
+  # Pixels 1, 3, 5, ...; OpenCV's would be 0, 2, 4, ...
+  np.testing.assert_allclose(
+    next(stream)['target']['depth'][0], metres[1::2, 1::2], rtol=1e-6
+  )
+  assert data.source.depth_resize != 'consistent'
 
 
 def test_target_labels_are_not_needed(tmp_path):
