@@ -93,10 +93,10 @@ def mask_images(
     [B, H, W, 3], float32 or better.
 
   Example:
-    >>> everything = Options(ratio=1.0)
     >>> image = jnp.ones((1, 1, 1, 3))
     >>> key, first = jax.random.key(0), jnp.array([0])
-    >>> print(mask_images(key, image, first, fill=(7, 8, 9), options=everything))
+    >>> fill, options = (7, 8, 9), Options(ratio=1.0)
+    >>> print(mask_images(key, image, first, fill=fill, options=options))
     [[[[7. 8. 9.]]]]
   """
   keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(index)
