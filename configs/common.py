@@ -194,6 +194,11 @@ def _domain(dataset, size, other=(), **more):
     # share of them.
     'first': 0,
     'fraction': 1.0,
+    # Rare class sampling (DAFormer): its temperature, 0 for none, the least
+    # pixels of a class, and their share that a crop should have.
+    'rare_temperature': 0.0,
+    'rare_pixels': 3000,
+    'rare_crop': 0.5,
     'image_resize': 'bicubic',
     'depth_resize': 'default',
     # 'stretch', or 'pad' to keep the aspect ratio.

@@ -81,7 +81,7 @@ ROOMS = {
     'absl jax numpy tensorflow',
   ),
   'export.runners': ('', 'PIL jax numpy picture tensorflow'),
-  'losses': ('ops', 'jax'),
+  'losses': ('errors ops', 'jax'),
   'main': ('', ''),
   'methods': ('errors losses methods.parts models ops step', 'jax'),
   'methods.parts': ('errors losses models ops step', 'flax jax numpy optax'),
@@ -109,7 +109,8 @@ ROOMS = {
   'streets': ('errors streets.domains', 'cv2 numpy'),
   'streets.domains': ('', 'numpy'),
   'train': (
-    'data data.classes errors evaluate methods notebook run step ui weights',
+    'data data.classes errors evaluate methods methods.parts notebook run step'
+    ' ui weights',
     'absl clu jax ml_collections numpy',
   ),
   'translate': ('data data.classes depth errors run ui', 'absl jax numpy'),

@@ -22,9 +22,10 @@ last batch is filled up with black images without labels and valid depth, and
 
 A training batch is a function of (seed, step) alone. Sample i of a domain is
 record i % n of the permutation that (seed, domain, epoch i // n) gives, and its
-crop and mirroring are drawn from (seed, domain, i). Records are read by their
-number, so a stream starts at any step at once: there is no shuffle buffer to
-fill again, and no state of an iterator to save.
+crop and mirroring are drawn from (seed, domain, i), as is the record with rare
+class sampling. Records are read by their number, so a stream starts at any step
+at once: there is no shuffle buffer to fill again, and no state of an iterator
+to save.
 """
 
 import atexit
@@ -46,6 +47,8 @@ from jaxuda.data.pixels import sizing
 from jaxuda.data.pixels import transforms
 from jaxuda.data.records import access
 from jaxuda.data.records import domain as domain_lib
+from jaxuda.data.records import order
+from jaxuda.data.records import rare
 
 Batch = dict[str, Any]
 
@@ -56,22 +59,6 @@ _BATCHES_AHEAD = 2
 def domain_seed(seed: int, side: str) -> int:
   """Returns the seed of a domain's stream, 0..2^32-1."""
   return zlib.crc32(f'{seed}/{side}'.encode())
-
-
-@functools.lru_cache(maxsize=8)
-def permute(seed: int, epoch: int, count: int) -> np.ndarray:
-  """Returns the order of an epoch: int64 [count], a permutation.
-
-  Args:
-    seed: 0..2^64-1.
-    epoch: number of the epoch, from 0 on.
-    count: number of records.
-  """
-  # NumPy keeps the raw bits of Philox as they are, but may change its shuffle.
-  key = np.array([seed, epoch], np.uint64)
-  order = np.random.Philox(key=key).random_raw(count).argsort(kind='stable')
-  order.flags.writeable = False
-  return order
 
 
 def train_stream(
@@ -179,9 +166,7 @@ def _share(batch_size: int, process_index: int, process_count: int) -> range:
 
 
 def _stream_domain(records, seed, batch_size, rows, start_step):
-  def find(sample):
-    epoch, place = divmod(int(sample), len(records))
-    return permute(seed, epoch, len(records))[place]
+  find, chosen_class = order.of(records, seed)
 
   def load(i):
     # Sample i of this process -> sample of the whole stream.
@@ -190,12 +175,21 @@ def _stream_domain(records, seed, batch_size, rows, start_step):
     example = sizing.size_for_training(
       records.load(sample, find=find), domain, records.code
     )
-    window = transforms.draw_window(
-      tf.stack([tf.constant(seed, tf.int64), sample]),
-      domain.size,
+    draw = functools.partial(
+      transforms.draw_window,
+      size=domain.size,
       crop=domain.crop,
       flip=domain.flip,
     )
+    place = tf.stack([tf.constant(seed, tf.int64), sample])
+    if chosen_class and domain.crop != (0, 0):
+      window = rare.draw_window(
+        *(place, example['label'], chosen_class(sample)),
+        draw=draw,
+        least=domain.rare_pixels * domain.rare_crop,
+      )
+    else:
+      window = draw(place)
     return {k: transforms.cut_window(v, window) for k, v in example.items()}
 
   first = start_step * len(rows)

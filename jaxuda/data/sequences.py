@@ -19,6 +19,7 @@ from jaxuda import errors
 from jaxuda.data import pipeline
 from jaxuda.data.files import decoding
 from jaxuda.data.files import frames
+from jaxuda.data.records import order
 from jaxuda.data.records import rows as rows_lib
 from jaxuda.data.store import ahead
 
@@ -202,7 +203,7 @@ def train_stream(
 
   def load(sample):
     epoch, place = divmod(sample, len(sequences))
-    number = pipeline.permute(key, epoch, len(sequences))[place]
+    number = order.permute(key, epoch, len(sequences))[place]
     bits = np.random.Philox(key=np.array([key, sample], np.uint64))
     side = bits.random_raw(1)[0] & np.uint64(1)
     return sequences.read(number, mirrored=flip and bool(side))

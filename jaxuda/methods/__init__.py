@@ -9,7 +9,7 @@ from typing import Any
 from jaxuda import errors
 
 # Groups of options that methods share. A method has those that it uses.
-_GROUPS = ('network', 'optim', 'mixing')
+_GROUPS = ('network', 'optim', 'mixing', 'masking', 'features')
 
 
 def names() -> list[str]:
@@ -26,8 +26,9 @@ def defaults(name: str) -> dict[str, dict[str, Any]]:
 
   Returns:
     Group -> field -> value, where the groups are 'method' and those of
-    'network', 'optim' and 'mixing' that the method has, with its own changes of
-    their defaults. A field without a default is left out.
+    'network', 'optim', 'mixing', 'masking' and 'features' that the method has,
+    with its own changes of their defaults. A field without a default is left
+    out.
 
   Raises:
     UserError: no such method.
@@ -47,7 +48,8 @@ def create(config: Any) -> Any:
   Args:
     config: `name`, `num_classes`, `total_steps`, and the fields of the method
       (`method`), of its networks (`network`), of its optimizers (`optim`) and
-      of self-training (`mixing`); those that are left out have their defaults.
+      of self-training (`mixing`, `masking`, `features`); those that are left
+      out have their defaults.
 
   Returns:
     An instance of the module's `Method`; see `methods.base.Method`.

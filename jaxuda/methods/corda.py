@@ -20,14 +20,17 @@ import jax
 import jax.numpy as jnp
 
 from jaxuda import errors
+from jaxuda.losses import features as feature_losses
 from jaxuda.losses import multitask
 from jaxuda.methods import base
 from jaxuda.methods.parts import adversary as adversary_lib
+from jaxuda.methods.parts import recipe
 from jaxuda.models import corda
 from jaxuda.models import deeplab
 from jaxuda.ops import depth as depth_ops
 from jaxuda.ops import difficulty as difficulty_ops
 from jaxuda.ops import entropy
+from jaxuda.ops import masking as masking_ops
 from jaxuda.ops import mixing as mixing_ops
 from jaxuda.step import parallel
 from jaxuda.step import state as state_lib
@@ -39,6 +42,9 @@ class Method(base.Method):
 
   Attributes:
     mixing: self-training on mixed images, see `mixing.Options`.
+    masking: losses on masked target images (MIC), see `masking.Options`; off.
+    features: distance to the first network's features (DAFormer), see
+      `losses.features.Options`; off.
     structure, initial_semantic, width: fields of the network, see
       `models.corda`.
     lambda_seg: weight of the source cross entropies.
@@ -62,6 +68,8 @@ class Method(base.Method):
 
   network: deeplab.Options = deeplab.Options(active_rates=2)
   mixing: mixing_ops.Options = mixing_ops.Options(alpha=0.999)
+  masking: masking_ops.Options = masking_ops.Options()
+  features: feature_losses.Options = feature_losses.Options()
   structure: Literal['full', 'no_attention', 'simple_aux'] = 'full'
   initial_semantic: Literal['bottleneck', 'backbone'] = 'bottleneck'
   width: int = 256
@@ -119,7 +127,7 @@ class Method(base.Method):
     task_key, disc_key = jax.random.split(key)
     image = example['source']['image'][:1]
     task = self.learner.create(task_key, image)
-    nets = {'task': task}
+    nets = recipe.begin(task, self)
     if self.adversarial != 'none':
       nets['disc'] = self.adversary.create(disc_key, self.num_classes)
     return state_lib.create(nets, teacher=task.replace(opt_state=()))
@@ -133,12 +141,12 @@ class Method(base.Method):
 
   def mix(
     self, state: state_lib.TrainState, batch: base.Batch, key: jax.Array
-  ) -> tuple[dict[str, jax.Array], jax.Array, object]:
+  ) -> tuple[dict[str, jax.Array], dict[str, jax.Array], object]:
     """Labels the target and mixes it with the source.
 
     Returns:
-      (the mixed batch with inverse depth, the mean weight of a pseudo-label,
-      the teacher's running statistics).
+      (the mixed batch with inverse depth; the target with its pseudo-labels,
+      their weights and inverse depth; the teacher's running statistics).
     """
     source, target = (
       {**batch[k], 'depth': depth_ops.invert_depth(batch[k]['depth'])}
@@ -173,16 +181,19 @@ class Method(base.Method):
       options=self.mixing,
       axis=parallel.AXIS,
     )
-    return mixed, jnp.mean(target['weight']), stats
+    return mixed, target, stats
 
   def source_loss(self, params, batch_stats, source):
     """The supervised pass, see `learner.run_passes`."""
-    full, stats = self.learner.run(params, batch_stats, source['image'])
+    full, stats = self.learner.run(
+      params, batch_stats, source['image'], features='anchor' in source
+    )
     inverse = depth_ops.invert_depth(source['depth'])
     terms = multitask.source_terms(full, {**source, 'depth': inverse})
     aligns = self.adversarial != 'none'
     maps = self.align_maps(full, 'depth_source') if aligns else None
-    return self.add_weights(terms), stats, maps
+    losses = self.add_weights(terms) | recipe.feature_loss(self, full, source)
+    return losses, stats, maps
 
   def add_weights(self, terms):
     """Pairs losses with weights; an initial head has the final head's."""
@@ -216,6 +227,20 @@ class Method(base.Method):
     terms = multitask.mixed_terms(full, mixed, weight=weight)
     return self.add_weights(terms), stats, None
 
+  def masked_loss(self, params, batch_stats, masked):
+    """The pass on masked target images, see `learner.run_passes`.
+
+    The losses of mixed images, with the teacher's weights: where blocks are
+    missing the depth decoders cannot say how hard a pixel is.
+    """
+    full, stats = self.learner.run(params, batch_stats, masked['image'])
+    terms = multitask.mixed_terms(full, masked, weight=masked['weight'])
+    losses = {
+      k.replace('mixed', 'masked'): (self.masking.weight * weight, loss)
+      for k, (weight, loss) in self.add_weights(terms).items()
+    }
+    return losses, stats, None
+
   def align_loss(self, params, batch_stats, disc_params, image):
     """The adversarial pass on plain target images."""
     full, stats = self.learner.run(params, batch_stats, image)
@@ -227,15 +252,20 @@ class Method(base.Method):
     self, state: state_lib.TrainState, batch: base.Batch, key: jax.Array
   ) -> tuple[state_lib.TrainState, base.Metrics]:
     """See `base.Method.train_step`; all gradients at the old parameters."""
-    mixed, quality, teacher_stats = self.mix(state, batch, key)
-    nets, disc = {}, state.nets.get('disc')
-    passes = [(self.source_loss, batch['source']), (self.mixed_loss, mixed)]
+    mixed, target, teacher_stats = self.mix(state, batch, key)
+    nets, disc = dict(state.nets), state.nets.get('disc')
+    source = recipe.add_anchor(self, state, batch['source'])
+    passes = [(self.source_loss, source), (self.mixed_loss, mixed)]
+    if self.masking.weight:
+      step_key = jax.random.fold_in(key, state.step)
+      masked = recipe.mask_target(self, target, step_key)
+      passes.append((self.masked_loss, masked))
     if disc:
       image = batch['target']['image']
       passes.append((self.align_loss, disc.params, image))
     nets['task'], losses, maps = self.learner.train(state.nets['task'], passes)
     if disc:
-      nets['disc'], terms = self.adversary.update(disc, maps[0], maps[2])
+      nets['disc'], terms = self.adversary.update(disc, maps[0], maps[-1])
       losses |= terms
     teacher = state_lib.update_teacher(
       state.teacher,
@@ -244,6 +274,7 @@ class Method(base.Method):
       batch_stats=teacher_stats,
     )
     state = state.advance(nets, teacher=teacher)
+    quality = jnp.mean(target['weight'])
     return state, parallel.mean({**losses, 'quality': quality})
 
   def pictures(

@@ -17,9 +17,12 @@ from typing import Literal
 import jax
 import jax.numpy as jnp
 
+from jaxuda.losses import features as feature_losses
 from jaxuda.losses import segmentation
 from jaxuda.methods import base
+from jaxuda.methods.parts import recipe
 from jaxuda.models import deeplab
+from jaxuda.ops import masking as masking_ops
 from jaxuda.ops import mixing as mixing_ops
 from jaxuda.step import parallel
 from jaxuda.step import state as state_lib
@@ -31,6 +34,9 @@ class Method(base.Method):
 
   Attributes:
     mixing: self-training on mixed images, see `mixing.Options`.
+    masking: loss on masked target images (MIC), see `masking.Options`; off.
+    features: distance to the first network's features (DAFormer), see
+      `losses.features.Options`; off.
     lambda_seg: weight of the source cross entropy.
     lambda_mixed: weight of the cross entropy on mixed images.
     evaluate: 'student', as all published numbers, or 'teacher', whose running
@@ -39,6 +45,8 @@ class Method(base.Method):
 
   network: deeplab.Options = deeplab.Options(active_rates=2)
   mixing: mixing_ops.Options = mixing_ops.Options()
+  masking: masking_ops.Options = masking_ops.Options()
+  features: feature_losses.Options = feature_losses.Options()
   lambda_seg: float = 1.0
   lambda_mixed: float = 1.0
   evaluate: Literal['student', 'teacher'] = 'student'
@@ -60,16 +68,16 @@ class Method(base.Method):
     image = example['source']['image'][:1]
     task = self.learner.create(key, image)
     teacher = task.replace(opt_state=())
-    return state_lib.create({'task': task}, teacher=teacher)
+    return state_lib.create(recipe.begin(task, self), teacher=teacher)
 
   def mix(
     self, state: state_lib.TrainState, batch: base.Batch, key: jax.Array
-  ) -> tuple[dict[str, jax.Array], jax.Array, object]:
+  ) -> tuple[dict[str, jax.Array], dict[str, jax.Array], object]:
     """Labels the target and mixes it with the source.
 
     Returns:
-      (the mixed batch, the mean weight of a pseudo-label, the teacher's running
-      statistics).
+      (the mixed batch; the target with its pseudo-labels and their weights; the
+      teacher's running statistics).
     """
     source, image = batch['source'], batch['target']['image']
     teacher = state.teacher
@@ -77,21 +85,25 @@ class Method(base.Method):
     label, weight = mixing_ops.label_target(
       out['logits'], step=state.step, options=self.mixing, axis=parallel.AXIS
     )
+    target = {'image': image, 'label': label, 'weight': weight}
     mixed = mixing_ops.mix(
       jax.random.fold_in(key, state.step),
       {**source, 'weight': jnp.ones_like(weight)},
-      {'image': image, 'label': label, 'weight': weight},
+      target,
       classes=self.num_classes,
       options=self.mixing,
       axis=parallel.AXIS,
     )
-    return mixed, jnp.mean(weight), stats
+    return mixed, target, stats
 
   def source_loss(self, params, batch_stats, source):
     """The supervised pass, see `learner.run_passes`."""
-    out, stats = self.learner.run(params, batch_stats, source['image'])
+    out, stats = self.learner.run(
+      params, batch_stats, source['image'], features='anchor' in source
+    )
     loss = segmentation.cross_entropy(out['logits'], source['label'])
-    return {'loss_seg': (self.lambda_seg, loss)}, stats, None
+    losses = {'loss_seg': (self.lambda_seg, loss)}
+    return losses | recipe.feature_loss(self, out, source), stats, None
 
   def mixed_loss(self, params, batch_stats, mixed):
     """The pass on mixed images, see `learner.run_passes`."""
@@ -101,12 +113,23 @@ class Method(base.Method):
     )
     return {'loss_mixed': (self.lambda_mixed, loss)}, stats, None
 
+  def masked_loss(self, params, batch_stats, masked):
+    """The pass on masked target images, see `learner.run_passes`."""
+    losses, stats, _ = self.mixed_loss(params, batch_stats, masked)
+    (_, loss) = losses['loss_mixed']
+    return {'loss_masked': (self.masking.weight, loss)}, stats, None
+
   def train_step(
     self, state: state_lib.TrainState, batch: base.Batch, key: jax.Array
   ) -> tuple[state_lib.TrainState, base.Metrics]:
     """See `base.Method.train_step`."""
-    mixed, quality, teacher_stats = self.mix(state, batch, key)
-    passes = (self.source_loss, batch['source']), (self.mixed_loss, mixed)
+    mixed, target, teacher_stats = self.mix(state, batch, key)
+    source = recipe.add_anchor(self, state, batch['source'])
+    passes = [(self.source_loss, source), (self.mixed_loss, mixed)]
+    if self.masking.weight:
+      step_key = jax.random.fold_in(key, state.step)
+      masked = recipe.mask_target(self, target, step_key)
+      passes.append((self.masked_loss, masked))
     task, losses, _ = self.learner.train(state.nets['task'], passes)
     teacher = state_lib.update_teacher(
       state.teacher,
@@ -114,7 +137,8 @@ class Method(base.Method):
       decay=state_lib.ema_decay(state.step, limit=self.mixing.alpha),
       batch_stats=teacher_stats,
     )
-    state = state.advance({'task': task}, teacher=teacher)
+    state = state.advance({**state.nets, 'task': task}, teacher=teacher)
+    quality = jnp.mean(target['weight'])
     return state, parallel.mean({**losses, 'quality': quality})
 
   def pictures(

@@ -99,6 +99,12 @@ class Options:
     )
 
 
+def mean_color(options: Options) -> tuple[float, ...]:
+  """The RGB colour, 0..255, that a network's normalisation makes 0."""
+  mean = options.image_mean
+  return mean[::-1] if options.image_order == 'bgr' else mean
+
+
 def normalize(options: Options, image: jax.Array) -> jax.Array:
   """An image [B, H, W, 3] in 0..255 as a network's options want it."""
   return image_ops.normalize_image(
@@ -128,6 +134,21 @@ def run_backbone(
     style=o.style,
     name='backbone',
   )(normalize(o, image), train=train)
+
+
+class Backbone(nn.Module):
+  """The backbone of a network alone, with the network's parameters of it.
+
+  Attributes:
+    options: see `Options`.
+  """
+
+  options: Options = Options()
+
+  @nn.compact
+  def __call__(self, image: jax.Array, *, train: bool = False) -> jax.Array:
+    """The last map [B, h, w, F] of an image [B, H, W, 3] RGB in 0..255."""
+    return run_backbone(self.options, image, train=train)[-1]
 
 
 def run_aspp(
@@ -215,6 +236,7 @@ def run(
   *,
   train: bool,
   dropout_key: jax.Array | None = None,
+  features: bool = False,
 ) -> tuple[dict[str, jax.Array], Any]:
   """Applies a network and returns (outputs, running statistics after it).
 
@@ -225,6 +247,8 @@ def run(
     image: [B, H, W, 3] RGB in 0..255.
     train: whether batch statistics are used and the running ones moved.
     dropout_key: key of a training pass, for a network with dropout.
+    features: also give the last map of the network's 'backbone', [B, h, w, F],
+      as the output 'features'.
   """
   variables = {'params': params, 'batch_stats': batch_stats}
   outputs, moved = module.apply(
@@ -233,8 +257,16 @@ def run(
     train=train,
     mutable=['batch_stats'] if train else [],
     rngs={} if dropout_key is None else {'dropout': dropout_key},
+    capture_intermediates=_is_backbone if features else False,
   )
+  if features:
+    (stages,) = moved['intermediates']['backbone']['__call__']
+    outputs = {**outputs, 'features': stages[-1]}
   return outputs, moved.get('batch_stats', batch_stats)
+
+
+def _is_backbone(module: nn.Module, method: str) -> bool:
+  return module.name == 'backbone' and method == '__call__'
 
 
 def predict(

@@ -25,6 +25,9 @@ class Options:
     weight: weighting of pseudo-labels: 'batch', 'pixel' or 'none', see
       `pseudo_label.pseudo_weight`.
     threshold: probability from which a pseudo-label counts as sure, 0..1.
+    margins: (top, bottom, left, right) rows and columns in pixels whose
+      pseudo-labels have no weight; (15, 120, 0, 0) in DAFormer at 512x512, for
+      the ends of the rectified image and the car's bonnet; none in DACS, CorDA.
     start_step: first step at which pseudo-labels have a weight; 0 in the
       papers, which start from ImageNet or COCO. A network from scratch has to
       learn something first.
@@ -39,6 +42,7 @@ class Options:
   alpha: float = 0.99
   weight: Literal['batch', 'pixel', 'none'] = 'batch'
   threshold: float = 0.968
+  margins: Sequence[int] = (0, 0, 0, 0)
   start_step: int = 0
   with_void: bool = True
   jitter: Literal['kornia0.4', 'standard', 'none'] = 'kornia0.4'
@@ -50,6 +54,7 @@ class Options:
   def __post_init__(self):
     # A list (from a config file) would make the options unhashable.
     object.__setattr__(self, 'blur_sigma', tuple(self.blur_sigma))
+    object.__setattr__(self, 'margins', tuple(self.margins))
     errors.check_choices(self, group='mixing')
     shares = (
       *('alpha', 'threshold', 'jitter_strength', 'jitter_probability'),
@@ -60,6 +65,11 @@ class Options:
     if len(high) != 1 or not 0 < low <= high[0]:
       raise errors.UserError(
         f'mixing.blur_sigma={self.blur_sigma}; expected (lowest, highest) > 0'
+      )
+    if len(self.margins) != 4 or min(self.margins) < 0:
+      raise errors.UserError(
+        f'mixing.margins={self.margins}; expected (top, bottom, left, right)'
+        ' pixels, at least 0'
       )
 
 
@@ -94,7 +104,18 @@ def label_target(
   )
   if options.start_step:
     weight = jnp.where(step < options.start_step, 0, weight)
+  if any(options.margins):
+    weight = weight * _inner(weight.shape[1:], options.margins)
   return label, weight
+
+
+def _inner(size, margins):
+  """Returns bool [1, H, W], False in the margins."""
+  top, bottom, left, right = margins
+  rows, columns = (jnp.arange(side) for side in size)
+  down = (rows >= top) & (rows < size[0] - bottom)
+  across = (columns >= left) & (columns < size[1] - right)
+  return (down[:, None] & across[None, :])[None]
 
 
 def mix(
@@ -145,10 +166,7 @@ def mix(
       f'ClassMix pastes source images of {a} onto target images of {b};'
       ' expected one size: set config.data.source.crop and .target.crop'
     )
-  count = sizes[0][0]
-  index = jnp.arange(count)
-  if axis is not None:
-    index = index + count * lax.axis_index(axis)
+  index = number_images(sizes[0][0], axis=axis)
   mix_key, augment_key = jax.random.split(key)
   keys = jax.vmap(lambda i: jax.random.fold_in(mix_key, i))(index)
 
@@ -160,8 +178,23 @@ def mix(
 
   mask = jax.vmap(mask_of)(keys, source['label'])
   mixed = paste(mask, source, target)
-  mixed['image'] = _augment(augment_key, mixed['image'], index, options)
+  mixed['image'] = augment_images(augment_key, mixed['image'], index, options)
   return mixed
+
+
+def number_images(count: int, *, axis: str | None = None) -> jax.Array:
+  """Returns int [count], the images' numbers in the batch over all devices.
+
+  Args:
+    count: number of images on this device.
+    axis: name of the mapped axis over which the batch extends, or None.
+
+  Example:
+    >>> print(number_images(3))
+    [0 1 2]
+  """
+  index = jnp.arange(count)
+  return index if axis is None else index + count * lax.axis_index(axis)
 
 
 def paste(
@@ -196,8 +229,23 @@ def paste(
   return mixed
 
 
-def _augment(key, image, index, options):
-  """Jitter and blur: gates and order for the batch, factors for each image."""
+def augment_images(
+  key: jax.Array, image: jax.Array, index: jax.Array, options: Options
+) -> jax.Array:
+  """Jitters and blurs: gates and order for the batch, factors for each image.
+
+  Args:
+    key: typed key of the step, the same on every device.
+    image: float [B, H, W, 3] RGB in 0..255.
+    index: int [B], see `number_images`.
+    options: see `Options`.
+
+  Example:
+    >>> plain = Options(jitter='none', blur_probability=0.0)
+    >>> image, index = jnp.ones((1, 1, 1, 3)), number_images(1)
+    >>> print(augment_images(jax.random.key(0), image, index, plain))
+    [[[[1. 1. 1.]]]]
+  """
   jitter_key, order_key, blur_key, *factor_keys = jax.random.split(key, 5)
   keys = jax.vmap(lambda i: [jax.random.fold_in(k, i) for k in factor_keys])(
     index

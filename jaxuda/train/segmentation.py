@@ -8,6 +8,7 @@ from typing import Any
 import jax
 import ml_collections
 
+from jaxuda import errors
 from jaxuda import methods
 from jaxuda.data import pipeline
 from jaxuda.data.classes import labels
@@ -95,6 +96,12 @@ def _begin(config, method, state, report):
       state, config.generator, which=config.generator_checkpoint
     )
   if not config.get('initial'):
+    if 'anchor' in state.nets:
+      raise errors.UserError(
+        f'features.weight={method.features.weight} keeps the features of a'
+        ' pretrained network, and training begins from random weights; expected'
+        ' --config.initial=WEIGHTS or --config.features.weight=0'
+      )
     return state
   return warm_start.load(
     state,

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxuda import errors
+from jaxuda.methods.parts import recipe
 from jaxuda.run import checkpoint
 from jaxuda.run import workdir as workdir_lib
 from jaxuda.weights import conversion
@@ -140,9 +141,12 @@ def _check_equal(mine, theirs, *, where, hint):
 
 
 def _replace(state, params, stats):
-  """Gives these parameters to the task network, and to a teacher."""
+  """Gives these parameters to the task network, an anchor and a teacher."""
   task = state.nets['task'].replace(params=params, batch_stats=stats)
-  state = state.replace(nets={**state.nets, 'task': task})
+  nets = {**state.nets, 'task': task}
+  if 'anchor' in nets:
+    nets['anchor'] = recipe.anchor_of(task)
+  state = state.replace(nets=nets)
   if state.teacher is None:
     return state
   # Copied: the step donates its memory, which no two leaves may share.

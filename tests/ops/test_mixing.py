@@ -112,3 +112,15 @@ def test_sizes_must_agree():
 def test_bad_fields_are_named(fields):
   with pytest.raises(errors.UserError, match=f'mixing.{next(iter(fields))}'):
     mixing.Options(**fields)
+
+
+def test_margins_have_no_weight():
+  logits = jnp.zeros((2, 4, 5, 3)).at[..., 1].set(20.0)
+  options = mixing.Options(margins=(1, 2, 0, 3))
+  label, weight = mixing.label_target(logits, step=0, options=options)
+  np.testing.assert_array_equal(label, 1)
+  expected = np.zeros((2, 4, 5))
+  expected[:, 1, :2] = 1
+  np.testing.assert_array_equal(weight, expected)
+  with pytest.raises(errors.UserError, match=r'mixing\.margins'):
+    mixing.Options(margins=(1, 2))

@@ -21,8 +21,10 @@ from jaxuda.data.files import tree as tree_lib
 from jaxuda.data.pixels import depth_codes
 from jaxuda.data.pixels import transforms
 from jaxuda.data.records import domain as domain_lib
+from jaxuda.data.records import rare
 from jaxuda.data.records import rows
 from jaxuda.data.store import examples
+from jaxuda.data.store import label_counts
 from jaxuda.data.store import record_order
 from jaxuda.data.store import shards
 
@@ -140,6 +142,30 @@ class Records:
 
   def _parse(self, record):
     return self._features.deserialize_example(record, decoders=self._decoders)
+
+  def count_classes(self) -> np.ndarray:
+    """Counts the pixels of each class: int64 [len, C].
+
+    The first time all labels are read; the counts are kept beside the records.
+
+    Raises:
+      UserError: labels are not read, or are not the dataset's own.
+    """
+    if 'label' not in self.fields or self.domain.label_dir:
+      raise errors.UserError(
+        f'config.data.{self.domain.side}.rare_temperature='
+        f"{self.domain.rare_temperature} needs the dataset's own labels, which"
+        ' this training does not read; expected 0'
+      )
+    raw = label_counts.read(
+      self._folder,
+      self.domain.split,
+      count=len(self._source),
+      label_of=lambda i: transforms.decode_label(
+        self._parse(self._source[i])['label']
+      ).numpy(),
+    )
+    return rare.count_classes(raw[self._numbers[: self._count]], self._table)
 
   def load(
     self, sample: tf.Tensor, *, find: Callable[[int], int] = int

@@ -20,6 +20,7 @@ _CHOICES = {
   'store': examples.FORMS,
   'eval_labels': ('native', 'input'),
 }
+_RARE = ('rare_temperature', 'rare_pixels', 'rare_crop')
 # Field of config.data, for both sides -> its values.
 _SHARED = {
   'resize': transforms.DEPTH_RESIZES[:2],
@@ -51,6 +52,11 @@ class Domain:
       dataset's own, see `label_files`; '' for its own.
     first: number of the split's images that are used, the first in the order of
       their names; 0 for all. The fraction is of these.
+    rare_temperature: temperature of rare class sampling, see `rare.Sampler`; 0:
+      all images come equally often, and labels play no part.
+    rare_pixels: least pixels of a class in an image that is drawn for it, at
+      the size at which it is stored.
+    rare_crop: share of these that a crop should have.
   """
 
   side: str
@@ -72,6 +78,9 @@ class Domain:
   depth_dir: str = ''
   label_dir: str = ''
   first: int = 0
+  rare_temperature: float = 0.0
+  rare_pixels: int = 3000
+  rare_crop: float = 0.5
 
 
 def read_domain(
@@ -108,6 +117,12 @@ def read_domain(
     (numeric, 'first', 'a number of images, or 0 for all'),
   ):
     _require(right, f'{where}.{name}', own.get(name), expected)
+  rare = {k: own.get(k, getattr(Domain, k)) for k in _RARE}
+  for name, value in rare.items():
+    _require(
+      isinstance(value, int | float) and value >= 0,
+      *(f'{where}.{name}', value, 'a number of at least 0'),
+    )
   chosen = {k: own.get(k, v[0]) for k, v in _CHOICES.items()}
   shared = {k: data_config[k] for k in _SHARED}
   for prefix, values, choices in (
@@ -127,6 +142,7 @@ def read_domain(
       first=first,
       depth_dir=own.get('depth_dir') or '',
       label_dir=os.path.expanduser(own.get('label_dir') or ''),
+      **rare,
     )
   return Domain(
     side=side,

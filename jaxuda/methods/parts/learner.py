@@ -62,6 +62,7 @@ class Learner:
     *,
     size: deeplab.Size = None,
     dropout_key: jax.Array | None = None,
+    features: bool = False,
   ) -> tuple[Terms, Any]:
     """Runs a task network in training mode, see `deeplab.run`.
 
@@ -71,15 +72,19 @@ class Learner:
       image: [B, H, W, 3] RGB in 0..255.
       size: see `deeplab.predict`.
       dropout_key: key of this pass, for a network with dropout.
+      features: also give the backbone's last map, as it is, as 'features'.
 
     Returns:
       (the outputs by name, running statistics after this pass).
     """
-    options = {'train': True, 'dropout_key': dropout_key}
-    out, stats = deeplab.run(self.module, params, batch_stats, image, **options)
+    options = {'dropout_key': dropout_key, 'features': features}
+    out, stats = deeplab.run(
+      self.module, params, batch_stats, image, train=True, **options
+    )
+    kept = {'features': out.pop('features')} if features else {}
     if size != 'grid':
       out = upsample(out, image.shape[1:3] if size is None else size)
-    return out, stats
+    return {**out, **kept}, stats
 
   def train(
     self,

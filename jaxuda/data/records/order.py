@@ -1,0 +1,61 @@
+"""Which record a sample of a stream is."""
+
+from collections.abc import Callable
+import functools
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from jaxuda.data.records import rare
+
+
+@functools.lru_cache(maxsize=8)
+def permute(seed: int, epoch: int, count: int) -> np.ndarray:
+  """Returns the order of an epoch: int64 [count], a permutation.
+
+  Args:
+    seed: 0..2^64-1.
+    epoch: number of the epoch, from 0 on.
+    count: number of records.
+  """
+  # NumPy keeps the raw bits of Philox as they are, but may change its shuffle.
+  key = np.array([seed, epoch], np.uint64)
+  order = np.random.Philox(key=key).random_raw(count).argsort(kind='stable')
+  order.flags.writeable = False
+  return order
+
+
+def of(
+  records: Any, seed: int
+) -> tuple[Callable[[int], int], Callable[[tf.Tensor], tf.Tensor] | None]:
+  """Returns how the samples of a stream are chosen.
+
+  Args:
+    records: the `access.Records` of a domain, by whose rules they are.
+    seed: 0..2^63-1, of the domain's stream.
+
+  Returns:
+    (sample -> number of its record; int64 scalar, a sample -> int32 scalar, the
+    class for which it was drawn, or None without rare class sampling).
+  """
+  domain = records.domain
+  if domain.rare_temperature:
+    sampler = rare.Sampler(
+      records.count_classes(),
+      temperature=domain.rare_temperature,
+      least=domain.rare_pixels,
+      seed=seed,
+    )
+
+    def class_of(sample):
+      draw = lambda x: np.int32(sampler.draw(int(x))[0])
+      return tf.numpy_function(draw, [sample], tf.int32, stateful=False)
+
+    return lambda sample: sampler.draw(int(sample))[1], class_of
+
+  def find(sample):
+    epoch, place = divmod(int(sample), len(records))
+    return permute(seed, epoch, len(records))[place]
+
+  return find, None

@@ -1,0 +1,128 @@
+"""Rare class sampling: images with rare classes come more often.
+
+Hoyer, Dai and Van Gool, CVPR 2022, "DAFormer"
+(https://arxiv.org/abs/2111.14887), section 3.2: a class is drawn, rare ones
+more often, then an image with enough of it, then a crop that has some.
+
+Every draw is a function of (seed, sample), so that a stream begins at any
+sample at once and is the same on any number of processes.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+import tensorflow as tf
+
+from jaxuda import errors
+from jaxuda.data.classes import labels
+from jaxuda.data.pixels import transforms
+
+# Crops that are tried, of which the last is taken at any rate.
+TRIES = 10
+# Two streams of one seed: that of the pipeline's crops has small counters.
+_STREAM = 0x52435300000000
+
+
+class Sampler:
+  """Draws a class, and an image that has it.
+
+  Attributes:
+    frequencies: float64 [C], share of each class of all labelled pixels.
+    probabilities: float64 [C], with which a class is drawn: softmax((1 - f) /
+      T) over the classes that some image has enough of; 0 of the others.
+  """
+
+  def __init__(
+    self, counts: np.ndarray, *, temperature: float, least: int, seed: int
+  ):
+    """Reads which images have which classes.
+
+    Args:
+      counts: int [n, C], pixels of each class in each image.
+      temperature: T > 0; the lower, the more often rare classes are drawn. 0.01
+        in DAFormer.
+      least: an image has a class if it has more pixels of it. 3,000 in
+        DAFormer, of GTA's 1914x1052.
+      seed: of the stream, 0..2^64-1.
+
+    Raises:
+      UserError: no image has that many pixels of any class.
+    """
+    total = counts.sum(0)
+    self.frequencies = total / max(1, total.sum())
+    self._images = [np.flatnonzero(x > least) for x in counts.T]
+    usable = np.array([len(x) > 0 for x in self._images])
+    if not usable.any():
+      raise errors.UserError(
+        f'config.data.source.rare_pixels={least}: no image has more pixels of'
+        f' any class; expected less than {counts.max(initial=0)}'
+      )
+    logits = np.where(usable, (1 - self.frequencies) / temperature, -np.inf)
+    weights = np.exp(logits - logits.max())
+    self.probabilities = weights / weights.sum()
+    self._edges = np.cumsum(self.probabilities)
+    self._seed = seed
+
+  def draw(self, sample: int) -> tuple[int, int]:
+    """Returns (class, number of an image) of a sample of the stream."""
+    key = np.array([self._seed, _STREAM + sample], np.uint64)
+    first, second = np.random.Philox(key=key).random_raw(2) / 2.0**64
+    chosen = np.searchsorted(self._edges, first * self._edges[-1], 'right')
+    # Rounding may end beyond the last class that is ever drawn.
+    chosen = min(int(chosen), int(np.flatnonzero(self.probabilities)[-1]))
+    images = self._images[chosen]
+    return chosen, int(images[min(int(second * len(images)), len(images) - 1)])
+
+
+def count_classes(raw: np.ndarray, table: np.ndarray) -> np.ndarray:
+  """Returns pixels by class of pixels by raw id.
+
+  Args:
+    raw: int [n, 256], pixels of each raw id in each image.
+    table: int [256], the class of each raw id, or 255.
+
+  Returns:
+    int64 [n, C], C the highest class of the table plus 1.
+  """
+  known = np.flatnonzero(table != labels.IGNORE)
+  counts = np.zeros((len(raw), int(table[known].max(initial=-1)) + 1), np.int64)
+  np.add.at(counts, (slice(None), table[known]), raw[:, known])
+  return counts
+
+
+def draw_window(
+  seed: tf.Tensor,
+  label: tf.Tensor,
+  chosen: tf.Tensor,
+  *,
+  draw: Callable[[tf.Tensor], transforms.Window],
+  least: float,
+) -> transforms.Window:
+  """Draws crops until one has more than `least` pixels of the chosen class.
+
+  Args:
+    seed: int64 [2], (seed, sample); the first crop is that of this seed.
+    label: int32 [H, W], of the image.
+    chosen: int32 scalar, the class.
+    draw: int64 [2] -> a window, a function of it alone.
+    least: number of pixels, of the crop.
+  """
+  tries = [
+    draw(seed + tf.constant([0, t << 40], tf.int64)) for t in range(TRIES)
+  ]
+  found = tf.stack(
+    [
+      tf.math.count_nonzero(transforms.cut_window(label, window) == chosen)
+      for window in tries
+    ]
+  )
+  enough = tf.cast(found, tf.float32) > least
+  number = tf.where(
+    tf.reduce_any(enough), tf.argmax(enough, output_type=tf.int32), TRIES - 1
+  )
+  return transforms.Window(
+    top=tf.stack([x.top for x in tries])[number],
+    left=tf.stack([x.left for x in tries])[number],
+    size=tries[0].size,
+    mirrored=tf.stack([x.mirrored for x in tries])[number],
+  )

@@ -1,0 +1,118 @@
+"""What later recipes add to self-training: feature distance, masked images.
+
+DAFormer (Hoyer et al., CVPR 2022) and MIC (Hoyer et al., CVPR 2023) add them to
+the self-training of DACS. Both are off unless a config gives them a weight, and
+what is off is absent from the compiled program.
+"""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from jaxuda.losses import features as feature_losses
+from jaxuda.methods.parts import learner as learner_lib
+from jaxuda.models import deeplab
+from jaxuda.ops import masking
+from jaxuda.ops import mixing
+from jaxuda.step import parallel
+from jaxuda.step import state as state_lib
+
+# Folded into the key of the step, for draws of their own.
+_MASKING = 0x4D49
+
+
+def anchor_of(task: state_lib.Net) -> state_lib.Net:
+  """Returns a copy of a task network's backbone that is never trained.
+
+  It is in the state as 'anchor'; `train.warm_start` gives it the weights that
+  training begins with.
+  """
+  params, stats = (
+    {'backbone': x['backbone']} if 'backbone' in x else {}
+    for x in (task.params, task.batch_stats)
+  )
+  # Copied: the step donates its memory, which no two leaves may share.
+  params, stats = jax.tree.map(jnp.copy, (params, stats))
+  return state_lib.Net(params=params, batch_stats=stats, opt_state=())
+
+
+def begin(task: state_lib.Net, method: Any) -> dict[str, state_lib.Net]:
+  """Returns the first networks of a state: 'task', and 'anchor' if needed."""
+  anchor = {'anchor': anchor_of(task)} if method.features.weight else {}
+  return {'task': task, **anchor}
+
+
+def add_anchor(
+  method: Any, state: state_lib.TrainState, source: dict[str, jax.Array]
+) -> dict[str, jax.Array]:
+  """Gives source images the features that the first network has of them.
+
+  Args:
+    method: a `base.Method` with `network` and `features`.
+    state: its state; 'anchor' is among its networks if `features` has a weight.
+    source: 'image' [B, H, W, 3] RGB in 0..255.
+
+  Returns:
+    The source, with 'anchor' [B, h, w, F] if `features` has a weight.
+  """
+  if not method.features.weight:
+    return source
+  net = state.nets['anchor']
+  module = deeplab.Backbone(method.network)
+  variables = {'params': net.params, 'batch_stats': net.batch_stats}
+  return {**source, 'anchor': module.apply(variables, source['image'])}
+
+
+def feature_loss(
+  method: Any, full: dict[str, jax.Array], source: dict[str, jax.Array]
+) -> learner_lib.Losses:
+  """Returns the weighted feature distance by name; {} where it is off.
+
+  Args:
+    method: a `base.Method` with `features`.
+    full: the student's outputs, with 'features' [B, h, w, F].
+    source: what `add_anchor` returned, with 'label' int [B, H, W].
+  """
+  options = method.features
+  if not options.weight:
+    return {}
+  distance = feature_losses.feature_distance(
+    full['features'],
+    source['anchor'],
+    source['label'],
+    classes=options.classes,
+    share=options.share,
+  )
+  return {'loss_features': (options.weight, distance)}
+
+
+def mask_target(
+  method: Any, target: dict[str, jax.Array], key: jax.Array
+) -> dict[str, jax.Array]:
+  """Takes blocks out of target images, as MIC does.
+
+  Args:
+    method: a `base.Method` with `network`, `mixing` and `masking`.
+    target: 'image' [B, H, W, 3] RGB in 0..255, and whatever else: it stays.
+    key: typed key of the step, the same on every device.
+
+  Returns:
+    The target with its masked image, and 'mask' bool [B, H, W], all False: no
+    pixel is the source's.
+  """
+  image = target['image']
+  image = image.astype(jnp.promote_types(image.dtype, jnp.float32))
+  augment_key, mask_key = jax.random.split(jax.random.fold_in(key, _MASKING))
+  index = mixing.number_images(len(image), axis=parallel.AXIS)
+  if method.masking.augment:
+    image = mixing.augment_images(augment_key, image, index, method.mixing)
+  image = masking.mask_images(
+    mask_key,
+    image,
+    index,
+    fill=deeplab.mean_color(method.network),
+    options=method.masking,
+  )
+  nowhere = jnp.zeros(image.shape[:3], bool)
+  return {**target, 'image': image, 'mask': nowhere}

@@ -1,0 +1,143 @@
+import collections
+
+import numpy as np
+import pytest
+import scipy.stats
+import tensorflow as tf
+
+from jaxuda import errors
+from jaxuda.data.pixels import transforms
+from jaxuda.data.records import rare
+from tests.data import miniature
+
+# Images by class: 0 everywhere, 1 in half of them, 2 in one.
+COUNTS = np.array([[900, 100, 0], [950, 50, 0], [1000, 0, 0], [960, 0, 40]])
+
+
+def make_sampler(**changes):
+  options = {'temperature': 0.1, 'least': 20, 'seed': 5, **changes}
+  return rare.Sampler(COUNTS, **options)
+
+
+def test_probabilities_are_the_softmax_of_the_paper():
+  sampler = make_sampler()
+  f = np.array([3810, 150, 40]) / 4000
+  np.testing.assert_allclose(sampler.frequencies, f)
+  expected = np.exp((1 - f) / 0.1)
+  np.testing.assert_allclose(
+    sampler.probabilities, expected / expected.sum(), rtol=1e-12
+  )
+
+
+def test_draws_have_these_probabilities_and_images_of_their_class():
+  sampler = make_sampler(temperature=1.0)
+  draws = [sampler.draw(i) for i in range(3000)]
+  counts = collections.Counter(chosen for chosen, _ in draws)
+  observed = [counts[c] for c in range(3)]
+  result = scipy.stats.chisquare(observed, 3000 * sampler.probabilities)
+  assert result.pvalue > 1e-3
+  # Among the two images of class 1 both are as likely.
+  images = collections.Counter(image for chosen, image in draws if chosen == 1)
+  assert images.keys() == {0, 1}
+  assert scipy.stats.chisquare(list(images.values())).pvalue > 1e-3
+  assert {image for chosen, image in draws if chosen == 2} == {3}
+
+
+def test_a_class_that_no_image_has_enough_of_is_never_drawn():
+  sampler = make_sampler(least=60)
+  assert sampler.probabilities[2] == 0
+  assert {sampler.draw(i)[1] for i in range(200) if sampler.draw(i)[0]} == {0}
+  with pytest.raises(errors.UserError, match=r'rare_pixels=1000.*than 1000'):
+    make_sampler(least=1000)
+
+
+def test_draws_are_functions_of_seed_and_sample():
+  first, again, other = make_sampler(), make_sampler(), make_sampler(seed=6)
+  draws = [[x.draw(i) for i in range(50)] for x in (first, again, other)]
+  assert draws[0] == draws[1] != draws[2]
+  assert first.draw(49) == draws[0][49]
+
+
+def test_classes_are_counted_by_the_table():
+  raw = np.zeros((2, 256), np.int64)
+  raw[0, [3, 7, 9]] = 5, 6, 7
+  raw[1, 9] = 1
+  table = np.full(256, 255)
+  table[[3, 7, 8]] = 0, 0, 1
+  np.testing.assert_array_equal(
+    rare.count_classes(raw, table), [[11, 0], [0, 0]]
+  )
+
+
+def test_crops_are_drawn_until_one_has_the_class():
+  label = np.zeros((40, 40), np.int32)
+  label[30:, 30:] = 1
+
+  def draw(seed):
+    return transforms.draw_window(seed, (40, 40), crop=(10, 10), flip=True)
+
+  def share(least):
+    found = 0
+    for sample in range(40):
+      seed = tf.constant([3, sample], tf.int64)
+      window = rare.draw_window(
+        seed, tf.constant(label), tf.constant(1), draw=draw, least=least
+      )
+      cut = transforms.cut_window(tf.constant(label), window).numpy()
+      found += cut.sum() > max(least, 0)
+      if least < 0:
+        # Anything will do: the first crop, as without rare classes.
+        assert [int(x) for x in (window.top, window.left, window.mirrored)] == [
+          int(x) for x in (draw(seed).top, draw(seed).left, draw(seed).mirrored)
+        ]
+    return found
+
+  # One crop in nine touches it, and more than half of tries of ten do.
+  once, often = share(-1), share(0)
+  assert once < 12
+  assert often > 20
+
+
+def test_a_stream_draws_rare_images_and_resumes(config):
+  # Image i is of the raw id i alone, and ids 0 to 6 of streets are no class.
+  config.source.update(rare_temperature=0.01, rare_pixels=0, crop=(4, 4))
+  batches = miniature.take(miniature.stream(config), 12)
+  seen = set(miniature.numbers(batches))
+  assert seen
+  resumed = miniature.take(miniature.stream(config, start_step=5), 7)
+  for left, right in zip(batches[5:], resumed, strict=True):
+    miniature.assert_equal(left, right)
+  plain = miniature.take(miniature.stream(config, seed=2), 12)
+  assert miniature.numbers(plain) != miniature.numbers(batches)
+
+
+def test_two_processes_share_a_batch_of_rare_images(config):
+  config.source.update(rare_temperature=0.01, rare_pixels=0)
+  (whole,) = miniature.take(miniature.stream(config), 1)
+  halves = [
+    miniature.take(
+      miniature.stream(config, process_index=i, process_count=2), 1
+    )[0]
+    for i in range(2)
+  ]
+  for side in whole:
+    for field, value in whole[side].items():
+      np.testing.assert_array_equal(
+        value, np.concatenate([x[side][field] for x in halves])
+      )
+
+
+def test_counts_are_kept_and_needed(config, monkeypatch):
+  config.source.update(rare_temperature=0.01, rare_pixels=0)
+  (first,) = miniature.take(miniature.stream(config), 1)
+  monkeypatch.setattr(np, 'bincount', None)
+  (second,) = miniature.take(miniature.stream(config), 1)
+  miniature.assert_equal(first, second)
+  needs = {'source': ('image',), 'target': ('image',)}
+  with pytest.raises(errors.UserError, match=r'rare_temperature=0.01 needs'):
+    miniature.stream(config, needs=needs)
+  config.source.rare_temperature = -1.0
+  with pytest.raises(
+    errors.UserError, match=r'rare_temperature=-1.0; expected'
+  ):
+    miniature.stream(config)

@@ -1,0 +1,152 @@
+"""Feature distance and masked images, in DACS and CorDA."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxuda.losses import features
+from jaxuda.methods import corda
+from jaxuda.methods import dacs
+from jaxuda.methods.parts import recipe
+from jaxuda.models import deeplab
+from jaxuda.ops import masking
+from jaxuda.ops import mixing
+from jaxuda.step import parallel
+
+NETWORK = deeplab.Options(
+  backbone='resnet_tiny', init='he', train_affine=True, active_rates=2
+)
+COMMON = {'num_classes': 5, 'total_steps': 100, 'network': NETWORK}
+# A network before its first step is sure of nothing.
+ALL = mixing.Options(weight='none')
+SIZE = (33, 41)
+ADDED = {
+  'masking': masking.Options(weight=2.0, block=8),
+  'features': features.Options(weight=0.005, classes=(1, 2)),
+}
+
+
+def make_batch(method):
+  rng = np.random.default_rng(0)
+  fields = {
+    'image': rng.integers(0, 256, (2, *SIZE, 3), np.uint8),
+    'label': np.repeat(rng.integers(0, 5, (2, 1, 41)), 33, 1).astype(np.int32),
+    'depth': rng.uniform(2, 60, (2, *SIZE)).astype(np.float32),
+    'depth_valid': np.ones((2, *SIZE), bool),
+  }
+  return {
+    domain: {k: fields[k] for k in fields if k.removesuffix('_valid') in names}
+    for domain, names in method.needs.items()
+  }
+
+
+def trace_metrics(method):
+  batch, key = make_batch(method), jax.random.key(0)
+  state = jax.eval_shape(method.init, key, batch)
+  _, metrics = jax.eval_shape(
+    lambda *a: parallel.run_alone(method.train_step, *a), state, batch, key
+  )
+  return state, set(metrics)
+
+
+@pytest.mark.parametrize(
+  ('cls', 'more'),
+  [
+    (dacs.Method, {'loss_masked', 'loss_features'}),
+    (
+      corda.Method,
+      {
+        *('loss_masked', 'loss_masked_depth', 'loss_features'),
+        *('loss_masked_initial', 'loss_masked_depth_initial'),
+      },
+    ),
+  ],
+)
+def test_what_is_off_is_absent_and_what_is_on_is_there(cls, more):
+  width = {} if cls is dacs.Method else {'width': 8}
+  state, plain = trace_metrics(cls(**COMMON, **width))
+  assert 'anchor' not in state.nets
+  state, added = trace_metrics(cls(**COMMON, **width, **ADDED))
+  assert added == plain | more
+  assert set(state.nets['anchor'].params) == {'backbone'}
+
+
+def test_masked_pixels_have_the_colour_that_becomes_zero():
+  method = dacs.Method(**COMMON, masking=masking.Options(weight=1, ratio=1.0))
+  batch = make_batch(method)
+  masked = jax.vmap(
+    lambda target: recipe.mask_target(method, target, jax.random.key(1)),
+    axis_name=parallel.AXIS,
+  )({k: x[None] for k, x in batch['target'].items()})
+  seen = deeplab.normalize(NETWORK, masked['image'][0])
+  np.testing.assert_allclose(seen, 0, atol=1e-5)
+  assert not masked['mask'].any()
+
+
+def test_the_features_are_the_backbones_and_have_the_gradient():
+  method = dacs.Method(**COMMON, **ADDED)
+  batch = make_batch(method)
+  state = jax.jit(method.init)(jax.random.key(0), batch)
+  task = state.nets['task']
+  source = recipe.add_anchor(method, state, batch['source'])
+  # Of the network's own copy in evaluation: its features are the anchor's.
+  out, _ = deeplab.run(
+    *(method.task, task.params, task.batch_stats, source['image']),
+    train=False,
+    features=True,
+  )
+  np.testing.assert_allclose(out['features'], source['anchor'], atol=1e-5)
+  full = {'features': source['anchor'] + 3.0}
+  losses = recipe.feature_loss(
+    method, full, {**source, 'label': jnp.ones((2, *SIZE))}
+  )
+  (weight, value) = losses['loss_features']
+  # Every cell is a thing; 3 in each of 16 channels is far by 12.
+  assert weight == 0.005
+  np.testing.assert_allclose(value, 12.0, rtol=1e-5)
+
+
+def test_an_anchor_follows_the_weights_that_training_begins_with():
+  from jaxuda.train import warm_start  # Heavy.
+
+  method = dacs.Method(**COMMON, **ADDED)
+  state = jax.jit(method.init)(jax.random.key(0), make_batch(method))
+  task = state.nets['task']
+  ones, zeros = (
+    jax.tree.map(lambda x, n=n: jnp.full_like(x, n), task) for n in (1, 0)
+  )
+  state = warm_start._replace(state, ones.params, zeros.batch_stats)
+  anchor = state.nets['anchor']
+  assert all((x == 1).all() for x in jax.tree.leaves(anchor.params))
+  assert all((x == 0).all() for x in jax.tree.leaves(anchor.batch_stats))
+  assert jax.tree.leaves(anchor.batch_stats)
+  # Their memory is given away by the step: no leaf is another one.
+  kept = {id(x) for x in jax.tree.leaves(state.nets['task'].params)}
+  assert not kept & {id(x) for x in jax.tree.leaves(anchor.params)}
+
+
+def test_the_step_changes_the_student_and_keeps_the_anchor():
+  method = dacs.Method(**COMMON, **ADDED, mixing=ALL)
+  batch = make_batch(method)
+  state = jax.jit(method.init)(jax.random.key(0), batch)
+  step = jax.jit(lambda *a: parallel.run_alone(method.train_step, *a))
+  new, metrics = step(state, batch, jax.random.key(1))
+  assert np.isfinite(list(metrics.values())).all()
+  same = jax.tree.map(
+    lambda a, b: bool((a == b).all()), state.nets['anchor'], new.nets['anchor']
+  )
+  assert all(jax.tree.leaves(same))
+  # The last pass, the masked one, weighs: without it the step is another.
+  less = dataclasses.replace(method, masking=masking.Options())
+  other, _ = jax.jit(lambda *a: parallel.run_alone(less.train_step, *a))(
+    state, batch, jax.random.key(1)
+  )
+  moved = jax.tree.map(
+    lambda a, b: float(jnp.abs(a - b).max()),
+    new.nets['task'].params,
+    other.nets['task'].params,
+  )
+  assert max(jax.tree.leaves(moved)) > 0
