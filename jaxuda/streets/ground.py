@@ -129,7 +129,7 @@ def add_ground(site: sites.Site) -> dict[int, list[Segment]]:
 def _pave(site, label, kind) -> mesh.Surface:
   """The surface of the road or the sidewalk."""
   style, color = site.style, site.color(kind)
-  size = (0.4, 0.4)
+  size = (0.2, 0.2)
   if kind == 'sidewalk':
     size = tuple(float(site.rng.uniform(0.5, 1.0)) for _ in range(2))
   size = tuple(style.tile * x for x in size)
@@ -194,12 +194,16 @@ def _add_margins(site, asphalt) -> None:
   wide = site.style.margin
   if not wide:
     return
-  dust, edge = site.paint('dust'), site.half + 0.06
-  thin = mesh.Surface(mesh.ROAD, material.GRASS, (dust, asphalt.colors[0]))
-  thick = mesh.Surface(mesh.ROAD, material.GRASS, (dust, site.paint('dust')))
-  for side in (-1, 1):
-    for t, surface in ((wide, thin), (0.6 * wide, thick)):
-      span = (edge - t, edge) if side > 0 else (-edge, t - edge)
+  edge, dust = site.half + 0.06, [np.array(site.paint('dust')) for _ in (0, 1)]
+  for part in (1.0, 0.85, 0.7, 0.55):
+    # The thicker the nearer to the kerb.
+    thick = 1.6 - 1.4 * part
+    colors = [
+      (1 - thick) * np.array(asphalt.colors[0]) + thick * x for x in dust
+    ]
+    surface = mesh.Surface(mesh.ROAD, material.GRASS, colors)
+    for side in (-1, 1):
+      span = sorted((side * (edge - part * wide), side * edge))
       _add_flat(site, (_START, 90), span, surface)
 
 

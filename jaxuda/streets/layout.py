@@ -42,6 +42,7 @@ def sample(
   site = sites.Site(rng, style, brush)
   # The camera's own place; nothing may stand just in front of it.
   lane = site.lanes[-1] + rng.uniform(-0.4, 0.4)
+  lane = site.ahead * (lane + style.aside * (site.half - 1.2 - lane))
   site.claim(3.0, lane, 12.0, 2.2)
   segments = ground.add_ground(site)
   _add_heavy(site)
@@ -58,7 +59,11 @@ def sample(
   return Layout(
     faces=site.out.finish(),
     fov=np.radians(rng.uniform(*style.fov)),
-    position=(lane + site.each(style.sway), rng.uniform(*style.camera_height), 0.0),
+    position=(
+      lane + site.each(style.sway),
+      rng.uniform(*style.camera_height),
+      0.0,
+    ),
     pitch=np.radians(rng.uniform(*style.pitch)),
     yaw=np.radians(rng.uniform(*style.yaw)),
     turn=np.radians(rng.uniform(-0.4, 0.4)),
@@ -71,8 +76,8 @@ def _sample_lane(site: sites.Site) -> tuple[float, float]:
   if site.style.weave:
     lane += site.rng.uniform(-1, 1) * site.style.weave
   if site.rng.random() < 0.5:
-    return lane, site.rng.uniform(-0.05, 0.05)
-  return -lane, np.pi + site.rng.uniform(-0.05, 0.05)
+    return site.ahead * lane, site.rng.uniform(-0.05, 0.05)
+  return -site.ahead * lane, np.pi + site.rng.uniform(-0.05, 0.05)
 
 
 def _add_heavy(site: sites.Site) -> None:
@@ -137,7 +142,9 @@ def _add_parked(site: sites.Site) -> None:
     while s < 75:
       t = side * (site.half - 1.1)
       if rng.random() < share and site.claim(s, t, 5.2, 1.9):
-        heading = (0.0 if side > 0 else np.pi) + rng.uniform(-0.04, 0.04)
+        heading = (0.0 if side == site.ahead else np.pi) + rng.uniform(
+          -0.04, 0.04
+        )
         traffic.add_car(site, site.at(s, t, heading))
       s += rng.uniform(5.3, 6.6)
 

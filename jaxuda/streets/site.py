@@ -47,6 +47,7 @@ class Site:
     road: bend of the road.
     walks: width of the sidewalk on the left (-1) and the right (1), metres.
     kerb: height of the sidewalk over the road, metres.
+    ahead: side of the lanes that go ahead, -1 on the left, 1 on the right.
     parking: whether there is room for parked cars.
     lanes: distances of the lanes of one direction from the middle, metres.
   """
@@ -59,6 +60,7 @@ class Site:
   ):
     self.rng, self.style, self.out = rng, style, mesh.Mesh()
     self.brush, self.kerb = brush or rng, style.kerb
+    self.ahead = -1 if style.left else 1
     self.half = rng.uniform(*style.road) / 2
     self.road = Road(rng.uniform(-style.curve, style.curve))
     self.walks = {s: rng.uniform(*style.sidewalk) for s in (-1, 1)}

@@ -52,7 +52,9 @@ def check_view(domain: str, view: str) -> None:
     )
   if view not in cameras.VIEWS:
     known = ', '.join(cameras.VIEWS)
-    raise errors.UserError(f'streets: no view {view!r}, expected one of {known}')
+    raise errors.UserError(
+      f'streets: no view {view!r}, expected one of {known}'
+    )
 
 
 def _key(domain: str, seed: int, index: int) -> list[int]:

@@ -139,6 +139,8 @@ class Style:
     most_crossing: most people in a group that crosses the road.
     heavy: number of trucks, and of buses, where there are any.
     clutter: number of things in the way on the sidewalks, about.
+    left: whether one drives on the left.
+    aside: how far from its lane towards the kerb the camera's car is, 0..1.
     reach: how far away riders are at most, metres.
     weave: how far vehicles are from the middle of a lane, metres.
     median: what parts the two directions: '', 'wall', 'fence' or 'terrain'.
@@ -196,6 +198,8 @@ class Style:
   most_crossing: int = 3
   heavy: int = 1
   clutter: float = 0.0
+  left: bool = False
+  aside: float = 0.0
   reach: float = 16.0
   weave: float = 0.0
   median: str = ''

@@ -44,7 +44,7 @@ SKY = {
       (3, 16, 5, 40, 70, 120),  # Evening and dust.
     ],
   },
-  'clouds': [0.0, (0.02, 0.5)],
+  'clouds': [0.0, 0.0, (0.02, 0.15), (0.02, 0.45)],
   'cloud_scale': _log(15, 150),
   'climb': _log(0.8, 7),
   'glow': [0.0, (0.0, 0.8)],
@@ -61,11 +61,11 @@ LIGHT = {
     'shade': [(50, 66, 0, 20, 100, 100), (5, 15, 0, 12, 100, 100)],
   },
   # Exposure, and white balance.
-  'exposure': _log(0.5, 1.7),
+  'exposure': _log(0.55, 1.9),
   'red': (0.85, 1.18),
   'green': (0.93, 1.07),
   'blue': (0.78, 1.18),
-  'gamma': _log(0.7, 1.5),
+  'gamma': _log(0.65, 1.4),
   # Stray light, of white.
   'stray': (0.0, 0.1),
   'saturation': (0.35, 1.15),
@@ -106,8 +106,16 @@ SURFACES = {
   'number': [2, 3, 4, 6],
   'variety': (1, 8),
   'tones': {
-    'road': [(0, 100, 0, 14, 10, 62), (4, 14, 5, 35, 20, 60)],
-    'sidewalk': [(0, 100, 0, 16, 12, 85), (2, 14, 5, 40, 20, 80)],
+    'road': [
+      (3, 18, 0, 14, 10, 62),
+      (48, 68, 0, 14, 10, 62),
+      (4, 14, 5, 35, 20, 60),  # Earth.
+    ],
+    'sidewalk': [
+      (3, 18, 0, 16, 12, 85),
+      (48, 68, 0, 16, 12, 85),
+      (2, 14, 5, 40, 20, 80),  # Brick and earth.
+    ],
     'dust': [(4, 13, 12, 55, 28, 72)],
     'marking': [(8, 15, 0, 10, 55, 100), (11, 15, 40, 85, 55, 95)],
     'terrain': [
@@ -156,9 +164,13 @@ SURFACES = {
   'houses': (0.05, 1.6),
   'others': (0.05, 1.0),
   'tile': _log(0.4, 2.5),
-  'patch': (0.55, 1.45),
+  'patch': (0.7, 1.3),
   # Size of patches, their share, and width of cracks.
-  'wear': {'long': (1.0, 6.0), 'share': (0.0, 0.3), 'crack': [0.0, (0.0, 0.05)]},
+  'wear': {
+    'long': (0.6, 4.0),
+    'share': (0.0, 0.25),
+    'crack': [0.0, (0.0, 0.03)],
+  },
   'marking': [0.0, (0.0, 1.0), (0.5, 1.0)],
   'margin': [0.0, 0.0, (0.3, 2.5)],
   'bay': _Each((0.5, 1.8)),
@@ -182,12 +194,12 @@ CAMERA = {
 }
 
 CONTENT = {
-  'road': _once((5.5, 18)),
-  'sidewalk': _Around((1.0, 6.0), 0.3),
+  'road': _once(_log(5.5, 18)),
+  'sidewalk': _Around(_log(1.5, 9), 0.3),
   'kerb': (0.02, 0.14),
   'curve': (0.0, 0.006),
   'segments': {
-    'building': (0.1, 1),
+    'building': (0.2, 1.6),
     'green': (0.1, 1),
     'wall': (0, 0.5),
     'fence': (0, 0.5),
@@ -197,12 +209,12 @@ CONTENT = {
   'segment_length': _Around((10, 45), 0.4),
   'building_width': _Around((6, 26), 0.4),
   'building_height': _Around(_log(5, 34), 0.4),
-  'parked': _Around((0, 1), 0.3),
+  'parked': _Around([0.0, (0, 1)], 0.3),
   'traffic': _once((0, 14)),
   'people': _once([(0, 10), (0, 45)]),
   'trees': _Around(_log(3.5, 20), 0.4),
-  'street_tree': _Around((3.5, 12), 0.3),
-  'park_tree': _Around((3.5, 13), 0.35),
+  'street_tree': _Around((4, 15), 0.3),
+  'park_tree': _Around((4, 16), 0.35),
   'furniture': _Around(_log(4, 24), 0.4),
   # Frequencies of what stands at the kerb.
   'at_kerb': {
@@ -212,15 +224,15 @@ CONTENT = {
     'clutter': (0, 0.5),
   },
   'chance': {
-    'truck': (0.2, 0.9),
-    'bus': (0.2, 0.9),
+    'truck': (0, 0.6),
+    'bus': (0, 0.6),
     'motorcycle': (0.3, 1),
     'bicycle': (0.3, 1),
     'cyclist': (0.3, 1),
     'motorcyclist': (0.3, 1),
     'crossing_person': (0.1, 0.8),
     'street_trees': (0.4, 1),
-    'verge': (0, 0.7),
+    'verge': (0, 0.5),
   },
   # Frequencies of the shapes of cars.
   'cars': dict.fromkeys(
@@ -229,8 +241,10 @@ CONTENT = {
   'most_riders': range(1, 17),
   'most_bikes': range(1, 13),
   'most_crossing': range(1, 9),
-  'heavy': range(1, 5),
+  'heavy': [1, 1, 1, 2, 3],
   'clutter': [0.0, (0, 12)],
+  'left': [True, False],
+  'aside': [0.0, (0.0, 1.0)],
   'reach': (14, 45),
   'weave': (0.0, 1.2),
   'median': ['', '', '', 'wall', 'fence', 'terrain'],
@@ -243,9 +257,9 @@ SHADOWS = {
 
 SENSOR = {
   'vignette': (0.0, 0.45),
-  'blur': [0.0, (0.0, 0.0035)],
+  'blur': [0.0, (0.0, 0.0028)],
   'noise': [0.0, (0.0, 0.045)],
-  'quality': [0, range(15, 96)],
+  'quality': [0, range(20, 96)],
 }
 
 # A scene is a function of the places of the kinds: new ones go to the end.

@@ -31,7 +31,9 @@ def sample(kinds: Sequence[str], key: Sequence[int]) -> palette.Style:
     if kind in kinds:
       # Every kind has randomness of its own: it is the same without the others.
       rng = np.random.default_rng([*key, place])
-      drawn = palette.draw(rng, {k: v for k, v in table.items() if k != 'tones'})
+      drawn = palette.draw(
+        rng, {k: v for k, v in table.items() if k != 'tones'}
+      )
       lights, styles = _MAKERS[kind](rng, drawn)
       look |= lights
       for name, value in styles.items():
@@ -58,7 +60,9 @@ def _tones(rng, table, drawn) -> dict[str, list[palette.Tone]]:
     for _ in range(drawn['number']):
       tone = tones[rng.integers(len(tones))]
       box = []
-      for low, high, share in zip(tone[::2], tone[1::2], (0.4, 1, 1), strict=True):
+      for low, high, share in zip(
+        tone[::2], tone[1::2], (0.4, 1, 1), strict=True
+      ):
         middle, reach = rng.uniform(low, high), share * drawn['variety']
         box += [max(middle - reach, low), min(middle + reach, high)]
       made[kind].append(tuple(box))
