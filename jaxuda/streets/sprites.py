@@ -217,8 +217,8 @@ def _grow(picture, rng, start, angle, length, thick) -> None:
   """Draws a branch and its twigs; the angle is 0 upwards, radians."""
   x, y = start
   end = (x + length * np.sin(angle), y - length * np.cos(angle))
-  points = [tuple(int(round(c)) for c in p) for p in (start, end)]
-  cv2.line(picture, *points, 1, max(int(round(thick)), 1))
+  points = [tuple(round(float(c)) for c in p) for p in (start, end)]
+  cv2.line(picture, *points, 1, max(round(float(thick)), 1))
   if length > 6:
     for turn in rng.uniform(0.15, 0.75, 2 + (rng.random() < 0.45)):
       side = rng.choice((-1, 1))

@@ -20,8 +20,8 @@ _BIKE = ((0.05, 0.05, 0.05), (0.5, 0.5, 0.52), (0.7, 0.1, 0.08))
 # Details smaller than a sample are left out beyond this, metres.
 _DETAIL = 40.0
 
-# Saloon, estate, van; hatchback, three-wheeler: length, width, height of the bonnet, height, the cabin
-# from and to (z, the tail at the bottom), its taper.
+# Saloon, estate, van, hatchback, three-wheeler: length, width, height of the
+# bonnet, height, the cabin from and to (z, the tail at the bottom), its taper.
 _CARS = (
   (4.5, 1.80, 0.88, 1.44, (-1.75, 0.85), 0.50),
   (4.3, 1.82, 0.92, 1.56, (-2.05, 0.95), 0.30),

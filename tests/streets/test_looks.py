@@ -100,7 +100,9 @@ def make_points(n=4000):
       [np.zeros((4, 3)), [[0.5] * 3, [0.1] * 3, [0.9] * 3, [0.2] * 3]],
       np.float32,
     ),
-    sizes=np.array([[1, 1], [2, 3]], np.float32),
+    sizes=np.array(
+      [[1] * 8, [2, 3, 0.3, 0.2, 0.8, 0.7, 0.2, 0.3]], np.float32
+    ),
   )
 
 
