@@ -200,17 +200,18 @@ def _pierce(picture, seed, *, share, sigma, holes=0.0) -> np.ndarray:
   Args:
     picture: the outline.
     seed: seed of the noise.
-    share: share of the outline that leaves cover.
+    share: share of what is no hole that leaves cover.
     sigma: size of the gaps, pixels.
     holes: share of the outline that holes take.
   """
   rng = np.random.default_rng(seed)
   leaves = _smooth_noise(rng, picture.shape, sigma)
   leaves += 0.7 * _smooth_noise(rng, picture.shape, 3 * sigma)
-  out = np.where(leaves > np.quantile(leaves, 1 - share), picture, _GAP)
   wide = _smooth_noise(rng, picture.shape, 6.0)
-  hole = wide < np.quantile(wide, holes) if holes else False
-  return np.where((picture == 0) | hole, 0, out).astype(np.uint8)
+  inside = picture > 0
+  inside &= wide >= np.quantile(wide[inside], holes)
+  gap = leaves <= np.quantile(leaves[inside], 1 - share)
+  return np.where(inside, np.where(gap, _GAP, 1), 0).astype(np.uint8)
 
 
 def _grow(picture, rng, start, angle, length, thick) -> None:
@@ -272,14 +273,14 @@ def _varied() -> dict[str, np.ndarray]:
   lace = ((0.85, 1.2), (0.7, 1.6), (0.55, 1.2), (0.45, 2.0), (0.35, 1.5))
   torn = ((0.9, 0.2), (0.75, 0.3), (0.6, 0.35), (0.5, 0.25))
   hedges = ((0.9, 0.0), (0.6, 0.0), (0.35, 0.15), (0.2, 0.1))
-  crowns = [_crown(100 + k, ragged=k % 3 > 0) for k in range(len(lace) + 4)]
+  crowns = [_crown(100 + k, ragged=k % 3 > 0) for k in range(9)]
   return {
     **{
       f'lace{k}': _pierce(crowns[k], k, share=share, sigma=sigma)
       for k, (share, sigma) in enumerate(lace)
     },
     **{
-      f'torn{k}': _pierce(crowns[-k], k, share=share, sigma=2.0, holes=holes)
+      f'torn{k}': _pierce(crowns[5 + k], k, share=share, sigma=2.0, holes=holes)
       for k, (share, holes) in enumerate(torn)
     },
     **{f'{BARE}{k}': _bare(200 + k) for k in range(5)},

@@ -212,7 +212,7 @@ CONTENT = {
   'parked': _Around([0.0, (0, 1)], 0.3),
   'traffic': _once((0, 14)),
   'people': _once([(0, 10), (0, 45)]),
-  'trees': _Around(_log(3.5, 20), 0.4),
+  'trees': _Around(_log(3, 16), 0.4),
   'street_tree': _Around((4, 15), 0.3),
   'park_tree': _Around((4, 16), 0.35),
   'furniture': _Around(_log(4, 24), 0.4),
@@ -231,7 +231,7 @@ CONTENT = {
     'cyclist': (0.3, 1),
     'motorcyclist': (0.3, 1),
     'crossing_person': (0.1, 0.8),
-    'street_trees': (0.4, 1),
+    'street_trees': (0.5, 1),
     'verge': (0, 0.5),
   },
   # Frequencies of the shapes of cars.
