@@ -203,7 +203,7 @@ CONTENT = {
     'green': (0.1, 1),
     'wall': (0, 0.5),
     'fence': (0, 0.5),
-    'rail': (0, 0.06),
+    'rail': (0, 0.16),
     'crossing': (0.02, 0.2),
   },
   'segment_length': _Around((10, 45), 0.4),
