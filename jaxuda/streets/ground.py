@@ -195,16 +195,16 @@ def _add_margins(site, asphalt) -> None:
   if not wide:
     return
   edge, dust = site.half + 0.06, [np.array(site.paint('dust')) for _ in (0, 1)]
-  for part in (1.0, 0.85, 0.7, 0.55):
+  for part in (1.0, 0.8, 0.6):
     # The thicker the nearer to the kerb.
-    thick = 1.6 - 1.4 * part
+    thick = 1.9 - 1.5 * part
     colors = [
       (1 - thick) * np.array(asphalt.colors[0]) + thick * x for x in dust
     ]
     surface = mesh.Surface(mesh.ROAD, material.GRASS, colors)
     for side in (-1, 1):
       span = sorted((side * (edge - part * wide), side * edge))
-      _add_flat(site, (_START, 90), span, surface)
+      _add_flat(site, (_START, 70), span, surface)
 
 
 def _add_median(site) -> None:
@@ -216,7 +216,10 @@ def _add_median(site) -> None:
   site.claim((start + stop) / 2, 0.0, stop - start, 2 * half)
   if kind == 'terrain':
     colors = tuple(site.color('terrain') for _ in range(2))
-    surface, high = mesh.Surface(mesh.TERRAIN, material.GRASS, colors), 0.14
+    surface, high = (
+      mesh.Surface(mesh.TERRAIN, material.GRASS, colors),
+      site.kerb,
+    )
   else:
     label, pattern, _, kinds, *sizes = _BARRIERS[kind]
     high = rng.uniform(0.5, 1.3)

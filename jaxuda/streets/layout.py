@@ -88,16 +88,16 @@ def _add_heavy(site: sites.Site) -> None:
   ):
     if not site.has(name):
       continue
-    left = site.style.heavy
-    for _ in range(6 * left):
+    wanted = site.style.heavy
+    for _ in range(6 * wanted):
       t, heading = _sample_lane(site)
       if site.parking and site.rng.random() < 0.4:
         t = np.sign(t) * (site.half - 1.5)
       s = site.distance(9, 28)
       if site.claim(s, t, length, 2.7):
         add(site, site.at(s, t, heading))
-        left -= 1
-        if not left:
+        wanted -= 1
+        if not wanted:
           break
 
 
@@ -142,9 +142,8 @@ def _add_parked(site: sites.Site) -> None:
     while s < 75:
       t = side * (site.half - 1.1)
       if rng.random() < share and site.claim(s, t, 5.2, 1.9):
-        heading = (0.0 if side == site.ahead else np.pi) + rng.uniform(
-          -0.04, 0.04
-        )
+        heading = 0.0 if side == site.ahead else np.pi
+        heading += rng.uniform(-0.04, 0.04)
         traffic.add_car(site, site.at(s, t, heading))
       s += rng.uniform(5.3, 6.6)
 

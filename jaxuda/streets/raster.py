@@ -191,39 +191,51 @@ def draw(
   return buffers
 
 
-def draw_gaps(
+def fill_gaps(
   polygons: Polygons,
   drawn: Buffers,
   *,
   sprite: np.ndarray,
   uv: np.ndarray,
+  first: int,
+  step: int,
 ) -> np.ndarray:
-  """Draws the gaps of cut-outs over a drawing: what a label says of it.
+  """Fills the gaps of cut-outs in a drawing: what a label says of it.
 
   Args:
     polygons: the polygons of the drawing.
     drawn: the drawing, seen through the gaps; it is not changed.
     sprite: see `draw`.
     uv: see `draw`.
+    first: row and column of the first sample that matters.
+    step: distance of the next ones.
 
   Returns:
-    [h, w] int32, index of the polygon with the gaps filled, -1 = nothing.
+    int32, index of the polygon at [first::step, first::step] with the gaps
+    filled, -1 = nothing.
   """
+  here = (slice(first, None, step),) * 2
+  polygon, nearness = drawn.polygon[here], drawn.nearness[here]
   which = np.flatnonzero(sprites.have_gaps()[sprite])
   if not len(which):
-    return drawn.polygon
-  height, width = drawn.polygon.shape
+    return polygon
+  # Affine functions of (column, row) of the samples as those of the few.
+  scale = np.array([[step, 0, 0], [0, step, 0], [first, first, 1]]).T
   filled = draw(
-    Polygons(*(x[which] for x in polygons)),
+    Polygons(
+      polygons.face[which],
+      (polygons.points[which] - first) / step,
+      polygons.plane[which] @ scale,
+    ),
     sprite=sprite[which],
-    uv=uv[which],
-    height=height,
-    width=width,
+    uv=uv[which] @ scale,
+    height=polygon.shape[0],
+    width=polygon.shape[1],
     empty=0.0,
     gaps=True,
   )
-  nearer = filled.nearness > drawn.nearness
-  return np.where(nearer, which.astype(np.int32)[filled.polygon], drawn.polygon)
+  nearer = filled.nearness > nearness
+  return np.where(nearer, which.astype(np.int32)[filled.polygon], polygon)
 
 
 def _find_spans(polygons: Polygons, height: int, width: int):

@@ -71,9 +71,11 @@ class Site:
 
   def color(self, kind: str) -> mesh.Color:
     """Draws a colour for a kind of thing."""
-    # Also where another is painted over it: what follows stays as it is.
-    color = self.style.color(self.rng, kind)
-    return self.paint(kind) if kind in self.style.paints else color
+    if kind not in self.style.paints:
+      return self.style.color(self.rng, kind)
+    # What follows is the same as without paint.
+    palette.skip(self.rng, self.style.tones[kind])
+    return self.paint(kind)
 
   def paint(self, kind: str) -> mesh.Color:
     """Draws a colour among the style's `paints`."""

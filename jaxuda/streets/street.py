@@ -185,8 +185,9 @@ class _Drawing:
     }
     self.buffers = raster.draw(self.polygons, **cuts, **shape, empty=0.0)
     # What labels and depth are of, at the pixel centres.
-    front = raster.draw_gaps(self.polygons, self.buffers, **cuts)
-    self.front = front[1::_GRID, 1::_GRID]
+    self.front = raster.fill_gaps(
+      self.polygons, self.buffers, **cuts, first=1, step=_GRID
+    )
 
   def _surface_axes(self, corners, edges) -> np.ndarray:
     """[P, 2, 4]: u and v in metres as (x, y, z, 1) . point of the camera."""

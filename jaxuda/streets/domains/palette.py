@@ -77,6 +77,12 @@ def pick(
   return colorsys.hsv_to_rgb(h % 1.0, s, v)
 
 
+def skip(rng: np.random.Generator, tones: Sequence[Tone]) -> None:
+  """Takes from `rng` what `pick` takes."""
+  rng.integers(len(tones))
+  rng.random(3)
+
+
 def _mapping(**items: Any) -> Any:
   """A field that is a mapping of these items by default."""
   return dataclasses.field(default_factory=lambda: dict(items))

@@ -54,18 +54,14 @@ def _tones(rng, table, drawn) -> dict[str, list[palette.Tone]]:
     table: tones in which they lie, by kind.
     drawn: 'number' of tones, and 'variety' around them, percent.
   """
+  reach = drawn['variety'] * np.array([0.4, 1.0, 1.0])
   made = {}
   for kind, tones in table.items():
-    made[kind] = []
-    for _ in range(drawn['number']):
-      tone = tones[rng.integers(len(tones))]
-      box = []
-      for low, high, share in zip(
-        tone[::2], tone[1::2], (0.4, 1, 1), strict=True
-      ):
-        middle, reach = rng.uniform(low, high), share * drawn['variety']
-        box += [max(middle - reach, low), min(middle + reach, high)]
-      made[kind].append(tuple(box))
+    tones = np.array(tones)[rng.integers(len(tones), size=drawn['number'])]
+    low, high = tones[:, ::2], tones[:, 1::2]
+    middle = rng.uniform(low, high)
+    ends = np.maximum(middle - reach, low), np.minimum(middle + reach, high)
+    made[kind] = [tuple(x) for x in np.stack(ends, 2).reshape(-1, 6).tolist()]
   return made
 
 
