@@ -78,11 +78,11 @@ def test_one_sees_through_a_gap_that_is_labelled_as_the_tree(monkeypatch):
     monkeypatch.setattr(sprites, name, lambda x=tuple(pictures): x)
   out, black, white = mesh.Mesh(), (0.02,) * 3, (0.9,) * 3
   leaf = mesh.Surface(mesh.VEGETATION, material.PLAIN, (black,), index)
-  out.panel(mesh.Frame(z=10), (-4, 4), (-5, 9), leaf)
+  out.panel(mesh.Frame(z=10), (-2, 2), (-5, 9), leaf)
   wall = mesh.Surface(mesh.BUILDING, material.PLAIN, (white,))
   out.panel(mesh.Frame(z=20), (-30, 30), (-20, 30), wall)
   pole = mesh.Surface(mesh.POLE, material.PLAIN, (black,))
-  out.panel(mesh.Frame(z=5), (1, 1.5), (-5, 9), pole)
+  out.panel(mesh.Frame(z=5), (0.5, 0.75), (-5, 9), pole)
   plain = street.scene('source', seed=3, index=0)
   plan = dataclasses.replace(
     plain.plan,
@@ -98,14 +98,14 @@ def test_one_sees_through_a_gap_that_is_labelled_as_the_tree(monkeypatch):
   row = drawn['label'][24]
   focal = 48 / np.tan(np.radians(15))
   x = (np.arange(96) - 47.5) / focal
-  pole = (x * 5 >= 1) & (x * 5 <= 1.5)
-  tree = abs(x * 10) <= 4
+  pole = (x * 5 >= 0.5) & (x * 5 <= 0.75)
+  tree = abs(x * 10) <= 2
   np.testing.assert_array_equal(row == mesh.POLE, pole)
   np.testing.assert_array_equal(row == mesh.VEGETATION, tree & ~pole)
   np.testing.assert_allclose(drawn['depth'][24][tree & ~pole], 10, rtol=1e-5)
   light = drawn['image'][24].mean(-1)
-  assert (light[tree & (x < -0.02)] < 30).all()
-  assert (light[tree & (x > 0.02) & (x < 0.19)] > 100).all()
+  assert (light[tree & (x < -0.02) & (x > -0.19)] < 30).all()
+  assert (light[tree & (x > 0.02) & (x < 0.08)] > 100).all()
 
 
 def points(sizes, u, v):
