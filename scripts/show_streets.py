@@ -1,10 +1,14 @@
-r"""Draws a contact sheet of the streets of both domains.
+r"""Draws a contact sheet of the streets of some domains.
 
-    python scripts/show_streets.py --output=streets.png [--rows=6] [--seed=0]
+    python scripts/show_streets.py --output=streets.png [--rows=6] [--seed=0] \
+        [--domains=source,target]
 
-One row per scene: image, labels, depth, right view; source on the left and
-target on the right. Needs neither TensorFlow nor prepared data.
+One row per scene: image, labels, depth, right view, for every domain from left
+to right: source, target, wide, wide-foliage, ... Needs neither TensorFlow nor
+prepared data.
 """
+
+from collections.abc import Sequence
 
 from absl import flags
 import numpy as np
@@ -26,7 +30,7 @@ def draw_row(
   """Image, labels, depth and right view side by side.
 
   Args:
-    domain: one of `streets.DOMAINS`.
+    domain: such as 'source'.
     seed: seed of the scenes.
     index: which scene, from 0.
     height: rows of each picture.
@@ -51,16 +55,24 @@ def draw_row(
 
 
 def draw_sheet(
-  *, rows: int, first: int, seed: int, height: int, width: int
+  domains: Sequence[str],
+  *,
+  rows: int,
+  first: int,
+  seed: int,
+  height: int,
+  width: int,
 ) -> np.ndarray:
-  """Rows of both domains over a legend, uint8 [h, w, 3] RGB."""
+  """Rows of the domains over a legend, uint8 [h, w, 3] RGB."""
   gap = np.full((height, _GAP, 3), 255, np.uint8)
   size = {'seed': seed, 'height': height, 'width': width}
   sheet = []
   indices = range(first, first + rows)
   for index in display.track(indices, name='streets', total=rows, unit='rows'):
-    source, target = (draw_row(d, index=index, **size) for d in streets.DOMAINS)
-    sheet.append(np.concatenate([source, gap, target], axis=1))
+    parts = [
+      p for d in domains for p in (gap, draw_row(d, index=index, **size))
+    ]
+    sheet.append(np.concatenate(parts[1:], axis=1))
   classes = labels.get_class_set('cityscapes19')
   return panels.stack_with_legend(sheet, classes.names, classes.colors)
 
@@ -70,7 +82,10 @@ def main() -> None:
   options = flags.FLAGS
   if options.rows < 1:
     raise errors.UserError(f'--rows is {options.rows}; expected at least 1')
+  for domain in options.domains:
+    streets.check_view(domain, 'left')
   sheet = draw_sheet(
+    options.domains,
     rows=options.rows,
     first=options.first,
     seed=options.seed,
@@ -83,6 +98,7 @@ def main() -> None:
 
 if __name__ == '__main__':
   flags.DEFINE_string('output', None, 'PNG file to write.', required=True)
+  flags.DEFINE_list('domains', ['source', 'target'], 'Which to draw.')
   flags.DEFINE_integer('rows', 6, 'Scenes of each domain.')
   flags.DEFINE_integer('first', 0, 'Index of the first scene.')
   flags.DEFINE_integer('seed', 0, 'Seed of the scenes.')

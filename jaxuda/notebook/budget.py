@@ -56,7 +56,7 @@ def limit(config: ml_collections.ConfigDict, *, steps: int) -> None:
   config.network.backbone = 'resnet_tiny'
   for side in (config.data.source, config.data.target):
     side.size = _SIZE
-    if side.dataset in ('streets/source', 'streets/target'):
+    if side.dataset in ('streets/source', 'streets/target', 'streets/wide'):
       side.dataset += f'_{_SIZE[0]}x{_SIZE[1]}_train4_val3'
   config.method.update(
     {name: x for name, x in _WIDTHS.items() if name in config.method}

@@ -14,7 +14,7 @@ from jaxuda.streets import domains
 from jaxuda.streets import street
 from jaxuda.streets import worker
 
-DOMAINS = tuple(domains.STYLES)
+DOMAINS = domains.NAMES
 # Metres between the two cameras, and between two frames.
 BASELINE, STEP = cameras.BASELINE, cameras.STEP
 

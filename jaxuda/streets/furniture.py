@@ -18,26 +18,40 @@ _SIGNS = (
 )
 
 
-def _leaves(site: sites.Site, color: mesh.Color) -> mesh.Surface:
+def _leaves(site, color, kind='') -> mesh.Surface:
+  """Leaves of a kind of crown, '' for that of the style."""
   crown = sprites.choose(site.rng, site.style.crown)
-  return mesh.Surface(mesh.VEGETATION, material.FOLIAGE, (color,), crown)
+  if kind:
+    crown = sprites.choose(site.brush, kind)
+  size = (1.0, site.each(site.style.deep))
+  return mesh.Surface(
+    mesh.VEGETATION, material.FOLIAGE, (color,), crown, size=size
+  )
+
+
+def _sample_crown(site) -> str:
+  """The kind of one tree's crown."""
+  return str(site.each(list(site.style.crowns))) if site.style.crowns else ''
 
 
 def add_tree(site: sites.Site, frame: mesh.Frame, *, height: float) -> None:
   """Adds a tree: a trunk and a few layers of leaves."""
   rng, color = site.rng, site.color('vegetation')
   trunk, thick = 0.28 * height, 0.02 * height + 0.06
-  bark = mesh.Surface(mesh.VEGETATION, material.BARK, (site.color('trunk'),))
+  brown, kind = site.color('trunk'), _sample_crown(site)
+  bark = mesh.Surface(mesh.VEGETATION, material.BARK, (brown,))
   low, high = (-thick, 0.0, -thick), (thick, trunk + 0.3 * height, thick)
   site.out.box(frame, low, high, bark, faces=mesh.WALLS)
-  spread = height * rng.uniform(0.26, 0.38)
+  if kind == sprites.BARE:
+    color = brown
+  spread = height * rng.uniform(0.26, 0.38) * site.each(site.style.spread)
   for k, z in enumerate((0.55, 0.0, -0.5)):
     shade = 0.82 + 0.09 * k
     size = spread * rng.uniform(0.8, 1.0)
     x = rng.uniform(-0.25, 0.25) * spread
     low = trunk + rng.uniform(-0.08, 0.08) * height
     top = low + (height - trunk) * rng.uniform(0.85, 1.0)
-    leaves = _leaves(site, tuple(shade * c for c in color))
+    leaves = _leaves(site, tuple(shade * c for c in color), kind)
     site.out.panel(
       frame, (x - size, x + size), (low, top), leaves, z=z * spread
     )
@@ -46,7 +60,7 @@ def add_tree(site: sites.Site, frame: mesh.Frame, *, height: float) -> None:
 def add_bush(site: sites.Site, frame: mesh.Frame) -> None:
   """Adds a bush."""
   size = site.rng.uniform(0.6, 1.3)
-  leaves = _leaves(site, site.color('vegetation'))
+  leaves = _leaves(site, site.color('vegetation'), _sample_crown(site))
   site.out.panel(frame, (-size, size), (-0.25 * size, 1.35 * size), leaves)
 
 

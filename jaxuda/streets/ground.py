@@ -98,21 +98,21 @@ def add_ground(site: sites.Site) -> dict[int, list[Segment]]:
     What stands on both sides, -1 and 1.
   """
   rng, half = site.rng, site.half
-  asphalt = mesh.Surface(mesh.ROAD, material.ASPHALT, (site.color('road'),))
+  asphalt = _pave(site, mesh.ROAD, 'road')
   # A little under the sidewalks, which are cut in other places.
   edge = half + 0.06
   _add_flat(site, (_START, _END), (-edge, edge), asphalt)
-  _add_markings(site)
-  color = site.color('sidewalk')
-  size = tuple(float(rng.uniform(0.5, 1.0)) for _ in range(2))
-  paving = mesh.Surface(mesh.SIDEWALK, material.PAVING, (color,), size=size)
+  _add_markings(site, asphalt)
+  _add_margins(site, asphalt)
+  paving = _pave(site, mesh.SIDEWALK, 'sidewalk')
   colors = tuple(site.color('terrain') for _ in range(2))
   grass = mesh.Surface(mesh.TERRAIN, material.GRASS, colors)
+  _add_median(site)
   sides = {}
   for side in (-1, 1):
     sides[side] = _sample_segments(site, side)
     verge = 0.0
-    if rng.random() < 0.35:
+    if site.has('verge'):
       verge = rng.uniform(0.35, 0.65) * site.walks[side]
     for segment in sides[side]:
       if segment.kind == 'crossing':
@@ -124,6 +124,18 @@ def add_ground(site: sites.Site) -> dict[int, list[Segment]]:
       _add_backdrop(site, segment)
   _add_end(site, asphalt)
   return sides
+
+
+def _pave(site, label, kind) -> mesh.Surface:
+  """The surface of the road or the sidewalk."""
+  style, color = site.style, site.color(kind)
+  size = (0.2, 0.2)
+  if kind == 'sidewalk':
+    size = tuple(float(site.rng.uniform(0.5, 1.0)) for _ in range(2))
+  size = tuple(style.tile * x for x in size)
+  patch = tuple(min(style.patch * c, 1.0) for c in color)
+  pattern = material.NAMES[style.patterns[kind]]
+  return mesh.Surface(label, pattern, (color, patch), size=(*size, *style.wear))
 
 
 def _add_end(site, asphalt) -> None:
@@ -157,10 +169,14 @@ def _sample_segments(site, side) -> list[Segment]:
   return segments
 
 
-def _add_markings(site) -> None:
+def _add_markings(site, asphalt) -> None:
   """Adds centre line, edge lines and perhaps a zebra crossing, all road."""
   rng, half = site.rng, site.half
-  line = mesh.Surface(mesh.ROAD, material.PLAIN, (site.color('marking'),))
+  color, paint = site.color('marking'), site.style.marking
+  if paint < 1:
+    pairs = zip(asphalt.colors[0], color, strict=True)
+    color = tuple((1 - paint) * a + paint * b for a, b in pairs)
+  line = mesh.Surface(mesh.ROAD, material.PLAIN, (color,))
   wide, gap = 0.09, rng.uniform(4, 7)
   for s in np.arange(-4, 80, 3 + gap):
     _add_flat(site, (s, s + 3), (-wide, wide), line)
@@ -173,9 +189,54 @@ def _add_markings(site) -> None:
       _add_flat(site, (s, s + 3), (t - 0.25, t + 0.25), line)
 
 
+def _add_margins(site, asphalt) -> None:
+  """Adds the dust that lies on the road along both kerbs, still road."""
+  wide = site.style.margin
+  if not wide:
+    return
+  edge, dust = site.half + 0.06, [np.array(site.paint('dust')) for _ in (0, 1)]
+  for part in (1.0, 0.8, 0.6):
+    # The thicker the nearer to the kerb.
+    thick = 1.9 - 1.5 * part
+    colors = [
+      (1 - thick) * np.array(asphalt.colors[0]) + thick * x for x in dust
+    ]
+    surface = mesh.Surface(mesh.ROAD, material.GRASS, colors)
+    for side in (-1, 1):
+      span = sorted((side * (edge - part * wide), side * edge))
+      _add_flat(site, (_START, 70), span, surface)
+
+
+def _add_median(site) -> None:
+  """Parts the two directions by a wall, a fence or a green strip."""
+  kind, rng = site.style.median, site.rng
+  if not kind or site.half < 5:
+    return
+  start, stop, half = rng.uniform(7, 14), 90.0, rng.uniform(0.15, 0.4)
+  site.claim((start + stop) / 2, 0.0, stop - start, 2 * half)
+  if kind == 'terrain':
+    colors = tuple(site.color('terrain') for _ in range(2))
+    surface, high = (
+      mesh.Surface(mesh.TERRAIN, material.GRASS, colors),
+      site.kerb,
+    )
+  else:
+    label, pattern, _, kinds, *sizes = _BARRIERS[kind]
+    high = rng.uniform(0.5, 1.3)
+    colors = tuple(site.color(x) for x in kinds)
+    size = tuple(float(rng.uniform(*x)) if x else high for x in sizes)
+    surface = mesh.Surface(label, pattern, colors, size=size)
+  for side in (-1, 1):
+    strip = Segment(kind, side, start, stop, half)
+    _add_upright(site, strip, -side * half, (0.0, high), surface)
+  _add_flat(site, (start, stop), (-half, half), surface, y=high)
+  place = site.road.frame(start, 0.0)
+  site.out.panel(place, (-half, half), (0.0, high), surface)
+
+
 def _add_strips(site, segment, verge, paving, grass) -> None:
   """Adds the sidewalk with its kerb, and the land behind it."""
-  half, side, high = site.half, segment.side, sites.KERB
+  half, side, high = site.half, segment.side, site.kerb
   stretch, point = segment.stretch, site.road.point
   _add_flat(site, stretch, segment.span(half, segment.kerb), paving, y=high)
   if verge > 0:
@@ -204,7 +265,11 @@ def _add_block(site, frame, width, depth=12.0) -> None:
   curtain = tuple(0.5 * c + 0.35 for c in wall)
   size = (float(rng.uniform(2.0, 3.4)), float(storey))
   colors = (wall, window, trim, curtain)
-  front = mesh.Surface(mesh.BUILDING, material.FACADE, colors, size=size)
+  bay = site.each(site.style.bay)
+  more = (site.each(spread) for spread in site.style.windows.values())
+  size = (bay * size[0], size[1], *more)
+  pattern = material.NAMES[site.style.patterns['building']]
+  front = mesh.Surface(mesh.BUILDING, pattern, colors, size=size)
   low, high = (-width / 2, 0.0, 0.0), (width / 2, height, depth)
   out.box(frame, low, high, front, faces=mesh.WALLS)
   roof = mesh.Surface(mesh.BUILDING, material.PLAIN, (site.color('roof'),))
@@ -236,7 +301,8 @@ def _add_trees(site, segment, near, number) -> None:
     s = rng.uniform(segment.start + 1, segment.stop - 1)
     t_tree, turn = t * rng.uniform(1.0, 1.6), rng.uniform(-0.4, 0.4)
     place = site.road.frame(s, t_tree, turn=turn)
-    furniture.add_tree(site, place, height=rng.uniform(4.5, 10.0))
+    height = rng.uniform(*site.style.park_tree)
+    furniture.add_tree(site, place, height=height)
 
 
 def _add_green(site, segment) -> None:
@@ -246,17 +312,18 @@ def _add_green(site, segment) -> None:
   for _ in range(number // 2):
     s = rng.uniform(segment.start, segment.stop)
     t = segment.side * (segment.kerb + rng.uniform(0.8, 6))
-    furniture.add_bush(site, site.road.frame(s, t, y=sites.KERB))
+    furniture.add_bush(site, site.road.frame(s, t, y=site.kerb))
   if rng.random() < 0.4:
     t = segment.side * (segment.kerb + 0.5)
-    place = site.facing(segment.middle, t, y=sites.KERB)
+    place = site.facing(segment.middle, t, y=site.kerb)
     _add_hedge(site, place, length, (1.0, 1.8))
 
 
 def _add_hedge(site, frame, length, heights) -> None:
   color, height = site.color('vegetation'), site.rng.uniform(*heights)
+  sprite = sprites.choose(site.brush, site.each(site.style.hedge))
   leaves = mesh.Surface(
-    *(mesh.VEGETATION, material.FOLIAGE, (color,), sprites.find('hedge')),
+    *(mesh.VEGETATION, material.FOLIAGE, (color,), sprite),
     size=(1.0, height),
   )
   site.out.panel(frame, (-length / 2, length / 2), (0.0, height), leaves)
@@ -270,7 +337,7 @@ def _add_barrier(site, segment) -> None:
   colors = tuple(site.color(kind) for kind in kinds)
   size = tuple(float(rng.uniform(*x)) if x else height for x in sizes)
   surface = mesh.Surface(label, pattern, colors, size=size)
-  near, y = segment.kerb + 0.1, (sites.KERB, sites.KERB + height)
+  near, y = segment.kerb + 0.1, (site.kerb, site.kerb + height)
   _add_upright(site, segment, segment.side * near, y, surface)
   # Round the corner, seen where the segment before is open.
   corner = site.road.frame(segment.start, 0.0)
@@ -284,7 +351,7 @@ def _add_barrier(site, segment) -> None:
 def _add_rail(site, segment) -> None:
   s = segment.start + site.rng.uniform(0, 18)
   t = segment.side * (segment.kerb + 2.2)
-  traffic.add_train(site, site.road.frame(s, t, y=sites.KERB))
+  traffic.add_train(site, site.road.frame(s, t, y=site.kerb))
 
 
 _BESIDE: dict[str, Callable[[sites.Site, Segment], None]] = {

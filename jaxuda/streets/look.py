@@ -24,6 +24,9 @@ class Look:
     zenith: [3] colour of the sky overhead.
     horizon: [3] colour of the sky at the horizon.
     clouds: contrast of the clouds.
+    cloud_scale: how small they are.
+    climb: how fast the sky goes from the horizon's colour to the zenith's.
+    glow: light round the sun.
     haze: share of the light lost per metre.
     haze_color: [3] colour that replaces it.
     gain: [3] exposure and white balance.
@@ -44,6 +47,9 @@ class Look:
   zenith: np.ndarray
   horizon: np.ndarray
   clouds: float = 0.0
+  cloud_scale: float = 55.0
+  climb: float = 2.2
+  glow: float = 0.0
   haze: float
   haze_color: np.ndarray
   gain: np.ndarray
@@ -82,7 +88,8 @@ def sample(rng: np.random.Generator, style: palette.Style) -> Look:
 
   Args:
     rng: source of randomness.
-    style: the domain, with `weather`.
+    style: the domain, with `weather`, and with `look`, which replaces fields
+      of the result.
   """
   chances, tables = zip(*style.weather, strict=True)
   # The only weather needs no draw.
@@ -106,7 +113,8 @@ def sample(rng: np.random.Generator, style: palette.Style) -> Look:
     'lift': drawn['lift'] * np.array([0.9, 1.0, 1.05]),
   }
   fields = {field.name for field in dataclasses.fields(Look)}
-  return Look(**{k: v for k, v in drawn.items() if k in fields} | made)
+  made = {k: v for k, v in drawn.items() if k in fields} | made
+  return Look(**made | style.look)
 
 
 def paint_sky(look: Look, directions: list[np.ndarray]) -> np.ndarray:
@@ -117,19 +125,24 @@ def paint_sky(look: Look, directions: list[np.ndarray]) -> np.ndarray:
     directions: X, Y and Z of world directions of any length, each [h, w].
   """
   x, y, z = directions
-  up = y / np.sqrt(x * x + y * y + z * z)
-  height = np.clip(up * np.float32(2.2), 0, 1)
+  length = np.sqrt(x * x + y * y + z * z)
+  up = y / length
+  height = np.clip(up * np.float32(look.climb), 0, 1)
   low, high = (
     c.astype(np.float32)[:, None, None] for c in (look.horizon, look.zenith)
   )
   color = low + (high - low) * height
   if look.clouds:
     # A layer of clouds one unit overhead.
-    scale = np.float32(55.0) / np.maximum(up, np.float32(0.06))
+    scale = np.float32(look.cloud_scale) / np.maximum(up, np.float32(0.06))
     cloud = material.sample_noise(
       x * scale, z * scale, np.zeros_like(x), level=2
     )
     color += np.float32(look.clouds) * np.clip(cloud, -0.3, 1)
+  if look.glow:
+    sun = look.sun.astype(np.float32)
+    near = (sun[0] * x + sun[1] * y + sun[2] * z) / length
+    color += np.float32(look.glow) * np.exp(np.float32(6.0) * (near - 1))
   return color
 
 

@@ -14,6 +14,7 @@ import numpy as np
 # Indices into `PATTERNS`.
 PLAIN, ASPHALT, PAVING, FACADE, FOLIAGE, GRASS, BARS = range(7)
 BLOCKS, PAINT, PARTS, GLASS, PANES, CARGO, BARK = range(7, 14)
+WORN, MASONRY = range(14, 16)
 
 # Metres per texel of the three noise pictures, and their size in texels.
 TEXELS = (0.03, 0.2, 1.2)
@@ -35,7 +36,7 @@ class Points:
     part: [N] part of the cut-out.
     face: [N] index of the face.
     colors: [F, 4, 3] the colours of every face.
-    sizes: [F, 2] the pattern size of every face, metres.
+    sizes: [F, S] the pattern sizes of every face, metres.
   """
 
   u: np.ndarray
@@ -54,7 +55,7 @@ class Points:
     return np.ascontiguousarray(self.colors[:, number].T).take(self.face, 1)
 
   def size(self, axis: int) -> np.ndarray:
-    """Pattern size along u (0) or v (1), [N]."""
+    """Pattern size along u (0) or v (1), or another of a pattern, [N]."""
     return self.sizes[:, axis][self.face]
 
 
@@ -231,10 +232,59 @@ def _bark(p: Points) -> np.ndarray:
   return p.color(0) * (1 + 0.3 * p.fine + 0.2 * p.medium)
 
 
+def _worn(p: Points) -> np.ndarray:
+  """Asphalt that was mended in rectangles and has cracks.
+
+  Sizes 2 to 4: length of a patch, share of the patches, width of the cracks.
+  """
+  long = p.size(2)
+  patch = _hash(np.floor(p.u / (0.6 * long)), np.floor(p.v / long)) < p.size(3)
+  shade = 1 + 0.13 * p.fine + 0.12 * p.medium + 0.16 * p.coarse
+  # A crack runs where two waves that the noise bends are level.
+  bent = p.u + 0.6 * p.v + 1.5 * p.coarse + 0.4 * p.medium
+  crack = abs(_fraction(bent / 3.7) - 0.5) * 3.7 < p.size(4)
+  shade -= 0.35 * crack * np.clip(p.size(4) / (p.blur + 1e-6), 0, 1)
+  return _mix(p.color(0), p.color(1), patch.astype(np.float32)) * shade
+
+
+def _masonry(p: Points) -> np.ndarray:
+  """A facade whose windows and stones have sizes of their own.
+
+  Sizes 2 to 7: half the width of a window, its lower and upper edge, and the
+  height of the shops, as shares of a cell; height of a stone, metres; contrast
+  of the stones.
+  """
+  x, y = p.u / p.size(0), p.v / p.size(1)
+  column, storey = np.floor(x), np.floor(y)
+  x, y = abs(x - column - 0.5), y - storey
+  top = p.size(5)
+  shop = (storey < 1) & (top > 0)
+  half = np.where(shop, np.float32(0.43), p.size(2))
+  low = np.where(shop, np.float32(0), p.size(3))
+  high = np.where(shop, top, p.size(4))
+  # How far inside the window; its frame is 0.05 wide.
+  inside = np.minimum(half - x, np.minimum(y - low, high - y))
+  frame = (inside > -0.05) & (half > 0)
+  stone = p.size(6)
+  row = np.floor(p.v / stone)
+  course = _hash(np.floor(p.u / (2.5 * stone) + 0.5 * (row % 2)), row) - 0.5
+  shade = 1 + 0.07 * p.fine + 0.10 * p.medium + 0.16 * p.coarse
+  shade += p.size(7) * course * _resolved(p, stone)
+  shade -= 0.12 * (y > 0.94)
+  kind = _hash(column, storey, p.face)
+  pane = p.color(1) * (0.6 + 0.8 * kind + 0.35 * y)
+  pane = _mix(pane, p.color(3), 0.75 * (kind > 0.8))
+  wall = _mix(p.color(0) * shade, p.color(2), _resolved(p, p.size(0)) * frame)
+  return _mix(wall, pane, (inside > 0).astype(np.float32))
+
+
 PATTERNS: tuple[Callable[[Points], np.ndarray], ...] = (
   *(_plain, _asphalt, _paving, _facade, _foliage, _grass, _bars),
   *(_blocks, _paint, _parts, _glass, _panes, _cargo, _bark),
+  *(_worn, _masonry),
 )
+# 'plain', 'asphalt', ...: the index of a pattern by its name.
+NAMES = {pattern.__name__[1:]: k for k, pattern in enumerate(PATTERNS)}
 
 
 def evaluate(kind: int, points: Points) -> np.ndarray:

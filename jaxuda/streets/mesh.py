@@ -59,7 +59,7 @@ class Surface(NamedTuple):
     colors: one to four albedos in 0..1; the last stands for those left out.
       What each is for, the material knows.
     sprite: index of the cut-out stretched over the face, -1 = none.
-    size: two sizes of the material's pattern, metres.
+    size: two or more sizes of the material's pattern, mostly metres.
     shadow: whether it casts one.
   """
 
@@ -67,7 +67,7 @@ class Surface(NamedTuple):
   material: int
   colors: Sequence[Color]
   sprite: int = -1
-  size: tuple[float, float] = (1.0, 1.0)
+  size: tuple[float, ...] = (1.0, 1.0)
   shadow: bool = True
 
 
@@ -82,7 +82,7 @@ class Faces:
     material: uint8 [F].
     colors: float32 [F, 4, 3].
     sprite: int64 [F].
-    size: float32 [F, 2].
+    size: float32 [F, S], 0 where a face has fewer than another.
     shadow: bool [F].
     double: bool [F], whether it is seen from both sides.
   """
@@ -176,6 +176,8 @@ class Mesh:
     counts, surfaces, double = zip(*added, strict=True)
     label, material, colors, sprite, size, shadow = zip(*surfaces, strict=True)
     colors = [(*c, *(c[-1:] * (4 - len(c)))) for c in map(tuple, colors)]
+    most = max(map(len, size))
+    size = [(*s, *(0.0,) * (most - len(s))) for s in size]
 
     def spread(values, dtype):
       return np.repeat(np.array(values, dtype), counts, axis=0)

@@ -145,6 +145,7 @@ def draw(
   width: int,
   empty: float,
   perspective: bool = True,
+  gaps: bool = False,
 ) -> Buffers:
   """Draws polygons; the largest nearness wins.
 
@@ -157,6 +158,7 @@ def draw(
     width: columns of the sample grid.
     empty: nearness of nothing.
     perspective: whether the polygons come from a perspective projection.
+    gaps: draw the gaps of the cut-outs rather than their parts.
 
   Returns:
     The buffers. Where a polygon has no cut-out, its part is undefined.
@@ -167,7 +169,8 @@ def draw(
     part=np.zeros((height, width), np.uint8),
   )
   boxes, start, stop, first_near = _find_spans(polygons, height, width)
-  warps = _find_warps(polygons, sprite, uv, perspective)
+  atlas = sprites.gaps() if gaps else sprites.atlas()
+  warps = _find_warps(polygons, atlas, sprite, uv, perspective)
   columns = np.arange(width, dtype=np.float32)
   slopes = polygons.plane[:, 0].tolist()
   keep = np.float32(1 - _TIE)
@@ -186,6 +189,53 @@ def draw(
     np.copyto(old, near, where=mask)
     np.copyto(buffers.polygon[y0:y1, x0:x1], k, where=mask)
   return buffers
+
+
+def fill_gaps(
+  polygons: Polygons,
+  drawn: Buffers,
+  *,
+  sprite: np.ndarray,
+  uv: np.ndarray,
+  first: int,
+  step: int,
+) -> np.ndarray:
+  """Fills the gaps of cut-outs in a drawing: what a label says of it.
+
+  Args:
+    polygons: the polygons of the drawing.
+    drawn: the drawing, seen through the gaps; it is not changed.
+    sprite: see `draw`.
+    uv: see `draw`.
+    first: row and column of the first sample that matters.
+    step: distance of the next ones.
+
+  Returns:
+    int32, index of the polygon at [first::step, first::step] with the gaps
+    filled, -1 = nothing.
+  """
+  here = (slice(first, None, step),) * 2
+  polygon, nearness = drawn.polygon[here], drawn.nearness[here]
+  which = np.flatnonzero(sprites.have_gaps()[sprite])
+  if not len(which):
+    return polygon
+  # Affine functions of (column, row) of the samples as those of the few.
+  scale = np.array([[step, 0, 0], [0, step, 0], [first, first, 1]]).T
+  filled = draw(
+    Polygons(
+      polygons.face[which],
+      (polygons.points[which] - first) / step,
+      polygons.plane[which] @ scale,
+    ),
+    sprite=sprite[which],
+    uv=uv[which] @ scale,
+    height=polygon.shape[0],
+    width=polygon.shape[1],
+    empty=0.0,
+    gaps=True,
+  )
+  nearer = filled.nearness > nearness
+  return np.where(nearer, which.astype(np.int32)[filled.polygon], polygon)
 
 
 def _find_spans(polygons: Polygons, height: int, width: int):
@@ -220,9 +270,9 @@ def _find_spans(polygons: Polygons, height: int, width: int):
   return boxes, *(x.astype(np.float32)[:, None] for x in (start, stop, near))
 
 
-def _find_warps(polygons, sprite, uv, perspective):
+def _find_warps(polygons, atlas, sprite, uv, perspective):
   """Cut-out and homography from the sample grid to it, by polygon."""
-  atlas, warps = sprites.atlas(), {}
+  warps = {}
   for k in np.flatnonzero(sprite >= 0).tolist():
     image = atlas[sprite[k]]
     last = polygons.plane[k] if perspective else np.array([0.0, 0.0, 1.0])

@@ -2,14 +2,12 @@
 
 import dataclasses
 import math
+from typing import Any
 
 import numpy as np
 
 from jaxuda.streets import mesh
 from jaxuda.streets.domains import palette
-
-# Height of the sidewalk over the road, metres.
-KERB = 0.14
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,18 +38,29 @@ class Site:
   """A street that things are added to.
 
   Attributes:
-    rng: source of all that is random.
+    rng: source of all that is random, but for
+    brush: source of what each thing has of its own in a style that is varied;
+      see `palette.Style`.
     style: the domain.
     out: the faces so far.
     half: half the width of the road, metres.
     road: bend of the road.
     walks: width of the sidewalk on the left (-1) and the right (1), metres.
+    kerb: height of the sidewalk over the road, metres.
+    ahead: side of the lanes that go ahead, -1 on the left, 1 on the right.
     parking: whether there is room for parked cars.
     lanes: distances of the lanes of one direction from the middle, metres.
   """
 
-  def __init__(self, rng: np.random.Generator, style: palette.Style):
+  def __init__(
+    self,
+    rng: np.random.Generator,
+    style: palette.Style,
+    brush: np.random.Generator | None = None,
+  ):
     self.rng, self.style, self.out = rng, style, mesh.Mesh()
+    self.brush, self.kerb = brush or rng, style.kerb
+    self.ahead = -1 if style.left else 1
     self.half = rng.uniform(*style.road) / 2
     self.road = Road(rng.uniform(-style.curve, style.curve))
     self.walks = {s: rng.uniform(*style.sidewalk) for s in (-1, 1)}
@@ -62,7 +71,19 @@ class Site:
 
   def color(self, kind: str) -> mesh.Color:
     """Draws a colour for a kind of thing."""
-    return self.style.color(self.rng, kind)
+    if kind not in self.style.paints:
+      return self.style.color(self.rng, kind)
+    # What follows is the same as without paint.
+    palette.skip(self.rng, self.style.tones[kind])
+    return self.paint(kind)
+
+  def paint(self, kind: str) -> mesh.Color:
+    """Draws a colour among the style's `paints`."""
+    return palette.pick(self.brush, self.style.paints[kind])
+
+  def each(self, spread: Any) -> Any:
+    """Draws what a thing has of its own."""
+    return palette.draw(self.brush, spread)
 
   def has(self, name: str) -> bool:
     """Draws whether this street gets the named thing."""
@@ -85,7 +106,7 @@ class Site:
 
   def at(self, s: float, t: float, turn: float = 0.0) -> mesh.Frame:
     """Returns a place on the road or, beyond the kerb, on the sidewalk."""
-    y = KERB if abs(t) > self.half else 0.0
+    y = self.kerb if abs(t) > self.half else 0.0
     return self.road.frame(s, t, turn=turn, y=y)
 
   def facing(self, s: float, t: float, *, y: float = 0.0) -> mesh.Frame:

@@ -12,6 +12,11 @@ import numpy as np
 # tyres, metal, lamp. Of signs: face, rim, symbol. Of lights: housing, the lamp
 # that is lit, the others. Of crowns: leaves.
 TOP, TROUSERS, SKIN, HAIR = 1, 2, 3, 4
+# A gap among leaves: one sees through it, but whoever labels a picture calls
+# it the tree.
+_GAP = 5
+# The kind of crowns without leaves.
+BARE = 'bare'
 
 # Width and height, and what is drawn one over the other, in pixels:
 # ('disc', part, x, y, radius x, radius y[, degrees from, to]),
@@ -183,6 +188,111 @@ def _hedge(seed: int) -> np.ndarray:
   return _draw((256, 64), *strokes)
 
 
+def _smooth_noise(rng, shape, sigma) -> np.ndarray:
+  """Noise of standard deviation 1 with features of some pixels."""
+  noise = cv2.GaussianBlur(rng.normal(size=shape), (0, 0), sigma)
+  return noise / noise.std()
+
+
+def _pierce(picture, seed, *, share, sigma, holes=0.0) -> np.ndarray:
+  """Leaves with gaps, and with holes that are not the tree's.
+
+  Args:
+    picture: the outline.
+    seed: seed of the noise.
+    share: share of what is no hole that leaves cover.
+    sigma: size of the gaps, pixels.
+    holes: share of the outline that holes take.
+  """
+  rng = np.random.default_rng(seed)
+  leaves = _smooth_noise(rng, picture.shape, sigma)
+  leaves += 0.7 * _smooth_noise(rng, picture.shape, 3 * sigma)
+  wide = _smooth_noise(rng, picture.shape, 6.0)
+  inside = picture > 0
+  inside &= wide >= np.quantile(wide[inside], holes)
+  gap = leaves <= np.quantile(leaves[inside], 1 - share)
+  return np.where(inside, np.where(gap, _GAP, 1), 0).astype(np.uint8)
+
+
+def _grow(picture, rng, start, angle, length, thick) -> None:
+  """Draws a branch and its twigs; the angle is 0 upwards, radians."""
+  x, y = start
+  end = (x + length * np.sin(angle), y - length * np.cos(angle))
+  points = [tuple(round(float(c)) for c in p) for p in (start, end)]
+  cv2.line(picture, *points, 1, max(round(float(thick)), 1))
+  if length > 6:
+    for turn in rng.uniform(0.15, 0.75, 2 + (rng.random() < 0.45)):
+      side = rng.choice((-1, 1))
+      shorter = length * rng.uniform(0.62, 0.84)
+      _grow(picture, rng, end, angle + side * turn, shorter, 0.62 * thick)
+
+
+def _bare(seed: int) -> np.ndarray:
+  """The branches of a tree in winter, and the air among them."""
+  rng = np.random.default_rng(seed)
+  picture = np.zeros((144, 144), np.uint8)
+  for angle in rng.uniform(-0.6, 0.6, rng.integers(2, 5)):
+    length = rng.uniform(26, 36)
+    _grow(picture, rng, (72, 143), angle, length, rng.uniform(3, 5))
+  near = np.ones((7, 7), np.uint8)
+  hull = cv2.erode(cv2.dilate(picture, near), near[:5, :5])
+  return np.where((picture == 0) & (hull > 0), _GAP, picture).astype(np.uint8)
+
+
+def _cone(seed: int) -> np.ndarray:
+  """A fir: a heap of skirts."""
+  rng, strokes = np.random.default_rng(seed), []
+  for k, y in enumerate(range(8, 144, 15)):
+    half = 7 + 6.6 * k + rng.uniform(-4, 4)
+    points = [(72, y - 8)]
+    for x in np.linspace(1, -1, 9):
+      points.append((72 + half * x, min(y + 14 + rng.uniform(-5, 5), 143)))
+    strokes.append(('area', 1, *points))
+  share = rng.uniform(0.65, 0.95)
+  return _pierce(_draw((144, 144), *strokes), seed, share=share, sigma=1.2)
+
+
+def _palm(seed: int) -> np.ndarray:
+  """A palm: a stem and bent fronds."""
+  rng = np.random.default_rng(seed)
+  strokes = [('line', 1, 6, (72, 143), (70 + rng.uniform(-4, 8), 48))]
+  for angle in np.linspace(-2.2, 2.2, 11) + rng.uniform(-0.2, 0.2, 11):
+    reach = rng.uniform(40, 60)
+    t = np.linspace(0, 1, 7)
+    x = 72 + reach * t * np.sin(angle)
+    y = 48 - reach * t * np.cos(angle) + 26 * t * t
+    frond = list(zip(x, y.clip(0), strict=True))
+    strokes += [
+      ('line', 1, int(7 - 4 * t[k]), *frond[k : k + 2]) for k in range(6)
+    ]
+  return _draw((144, 144), *strokes)
+
+
+def _varied() -> dict[str, np.ndarray]:
+  """Crowns and hedges for `palette.Style.crowns` and `hedge`."""
+  lace = ((0.85, 1.2), (0.7, 1.6), (0.55, 1.2), (0.45, 2.0), (0.35, 1.5))
+  torn = ((0.9, 0.2), (0.75, 0.3), (0.6, 0.35), (0.5, 0.25))
+  hedges = ((0.9, 0.0), (0.6, 0.0), (0.35, 0.15), (0.2, 0.1))
+  crowns = [_crown(100 + k, ragged=k % 3 > 0) for k in range(9)]
+  return {
+    **{
+      f'lace{k}': _pierce(crowns[k], k, share=share, sigma=sigma)
+      for k, (share, sigma) in enumerate(lace)
+    },
+    **{
+      f'torn{k}': _pierce(crowns[5 + k], k, share=share, sigma=2.0, holes=holes)
+      for k, (share, holes) in enumerate(torn)
+    },
+    **{f'{BARE}{k}': _bare(200 + k) for k in range(5)},
+    **{f'cone{k}': _cone(300 + k) for k in range(3)},
+    **{f'palm{k}': _palm(400 + k) for k in range(2)},
+    **{
+      f'thin_hedge{k}': _pierce(_hedge(8 + k), k, share=s, sigma=1, holes=holes)
+      for k, (s, holes) in enumerate(hedges)
+    },
+  }
+
+
 def _light(lit: int) -> np.ndarray:
   """A traffic light; only the lamp `lit` (0..2) is coloured."""
   parts = [2 if k == lit else 3 for k in range(3)]
@@ -209,13 +319,26 @@ def _named() -> dict[str, np.ndarray]:
     **{f'light{k}': _light(k) for k in range(3)},
     **{name: _draw(*drawing) for name, drawing in _DRAWINGS.items()},
     'hedge': _hedge(7),
+    **_varied(),
   }
 
 
 @functools.cache
 def atlas() -> tuple[np.ndarray, ...]:
   """Returns all cut-outs: uint8 [h, w] of parts 0..4, row 0 at the top."""
-  return tuple(_named().values())
+  return tuple(np.where(x == _GAP, 0, x) for x in _named().values())
+
+
+@functools.cache
+def gaps() -> tuple[np.ndarray, ...]:
+  """Returns the gaps of all cut-outs: uint8 [h, w], 1 in a gap, else 0."""
+  return tuple((x == _GAP).astype(np.uint8) for x in _named().values())
+
+
+@functools.cache
+def have_gaps() -> np.ndarray:
+  """Returns which cut-outs have gaps: bool [N + 1], the last for none, -1."""
+  return np.array([*(x.any() for x in gaps()), False])
 
 
 @functools.cache
@@ -224,7 +347,15 @@ def find(name: str) -> int:
   return list(_named()).index(name)
 
 
+@functools.cache
+def _kinds() -> dict[str, list[str]]:
+  """The names of the cut-outs of a kind."""
+  kinds = {}
+  for name in _named():
+    kinds.setdefault(name.rstrip('0123456789'), []).append(name)
+  return kinds
+
+
 def choose(rng: np.random.Generator, kind: str) -> int:
-  """Draws the index of a cut-out of a kind: person, crown, round_crown."""
-  kinds = [name.rstrip('0123456789') for name in _named()]
-  return find(f'{kind}{rng.integers(kinds.count(kind))}')
+  """Draws the index of a cut-out of a kind: person, crown, lace or another."""
+  return find(_kinds()[kind][rng.integers(len(_kinds()[kind]))])

@@ -26,11 +26,17 @@ _GRID = 2
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class Scene:
-  """A street, its light and the camera in it, at no particular size."""
+  """A street, its light and the camera in it, at no particular size.
+
+  Attributes:
+    plan: the street and the camera.
+    look: the light.
+    textures: [M] float32, contrast of the textures of every pattern.
+  """
 
   plan: layout.Layout
   look: looks.Look
-  texture: float
+  textures: np.ndarray
 
   @functools.cached_property
   def shadows(self) -> shadow.Map:
@@ -40,18 +46,19 @@ class Scene:
 
 def check_view(domain: str, view: str) -> None:
   """Raises a UserError when there is no such domain or view."""
-  for name, value, known in (
-    ('domain', domain, domains.STYLES),
-    ('view', view, cameras.VIEWS),
-  ):
-    if value not in known:
-      raise errors.UserError(
-        f'streets: no {name} {value!r}, expected one of {", ".join(known)}'
-      )
+  if not domains.is_known(domain):
+    raise errors.UserError(
+      f'streets: no domain {domain!r}, expected one of {domains.FORM}'
+    )
+  if view not in cameras.VIEWS:
+    known = ', '.join(cameras.VIEWS)
+    raise errors.UserError(
+      f'streets: no view {view!r}, expected one of {known}'
+    )
 
 
 def _key(domain: str, seed: int, index: int) -> list[int]:
-  return [seed, index, list(domains.STYLES).index(domain)]
+  return [seed, index, domains.place(domain)]
 
 
 @functools.lru_cache(maxsize=2)
@@ -59,7 +66,7 @@ def scene(domain: str, *, seed: int, index: int) -> Scene:
   """Returns the scene number `index`, a pure function of its arguments.
 
   Args:
-    domain: one of `domains.STYLES`.
+    domain: see `render`.
     seed: seed of the whole collection.
     index: which scene of it, from 0.
 
@@ -71,11 +78,14 @@ def scene(domain: str, *, seed: int, index: int) -> Scene:
     raise errors.UserError(
       f'streets: seed {seed} and index {index} must not be negative'
     )
-  style, key = domains.STYLES[domain], _key(domain, seed, index)
+  key = _key(domain, seed, index)
+  style = domains.sample(domain, [*key, 3])
+  rng, light, brush = (np.random.default_rng([*key, k]) for k in (0, 1, 4))
+  textures = [style.textures.get(k, style.texture) for k in material.NAMES]
   return Scene(
-    plan=layout.sample(np.random.default_rng([*key, 0]), style),
-    look=looks.sample(np.random.default_rng([*key, 1]), style),
-    texture=style.texture,
+    plan=layout.sample(rng, style, brush),
+    look=looks.sample(light, style),
+    textures=np.array(textures, np.float32),
   )
 
 
@@ -113,7 +123,9 @@ def render(
   """Draws one view of one scene, a pure function of its arguments.
 
   Args:
-    domain: 'source' (a clean game engine) or 'target' (a camera in a town).
+    domain: 'source' (a clean game engine), 'target' (a camera in a town),
+      'wide' (the source, varied in every way) or 'wide-KIND', see
+      `domains.wide`.
     seed: seed of the whole collection.
     index: which scene of it, from 0.
     height: rows.
@@ -167,12 +179,14 @@ class _Drawing:
     corners = self.faces.corners[self.polygons.face]
     edges = corners[:, [1, 3]] - corners[:, :1]
     self.axes = self._surface_axes(corners, edges)
-    self.buffers = raster.draw(
-      self.polygons,
-      sprite=self.faces.sprite[self.polygons.face],
-      uv=self._sprite_axes(edges),
-      **shape,
-      empty=0.0,
+    cuts = {
+      'sprite': self.faces.sprite[self.polygons.face],
+      'uv': self._sprite_axes(edges),
+    }
+    self.buffers = raster.draw(self.polygons, **cuts, **shape, empty=0.0)
+    # What labels and depth are of, at the pixel centres.
+    self.front = raster.fill_gaps(
+      self.polygons, self.buffers, **cuts, first=1, step=_GRID
     )
 
   def _surface_axes(self, corners, edges) -> np.ndarray:
@@ -201,12 +215,11 @@ class _Drawing:
     """Train ids at the pixel centres."""
     labels = self.faces.label[self.polygons.face]
     labels = np.append(labels, np.uint8(mesh.SKY))
-    return labels[self.buffers.polygon[1::_GRID, 1::_GRID]]
+    return labels[self.front]
 
   def depth(self) -> np.ndarray:
     """Metres at the pixel centres."""
-    polygon = self.buffers.polygon[1::_GRID, 1::_GRID]
-    plane = np.append(self.polygons.plane, [[0, 0, 1 / FAR]], 0)[polygon]
+    plane = np.append(self.polygons.plane, [[0, 0, 1 / FAR]], 0)[self.front]
     y, x = (np.arange(1, n, _GRID) for n in self.buffers.polygon.shape)
     near = plane[..., 0] * x + plane[..., 1] * y[:, None] + plane[..., 2]
     return np.minimum(1 / near, FAR).astype(np.float32)
@@ -263,7 +276,6 @@ class _Drawing:
     shift = self._at_samples(shift, 0.0)
     noise = [
       material.sample_noise(u + shift, v + shift, blur, level=k)
-      * np.float32(self.scene.texture)
       for k in range(3)
     ]
     face = np.append(self.polygons.face, -1)[polygon].ravel()
@@ -274,8 +286,11 @@ class _Drawing:
     for k in np.unique(faces.material[self.polygons.face]):
       here = np.flatnonzero(kind == k)
       if len(here):
+        at = {n: a[here] for n, a in zip(names, flat, strict=True)}
+        for name in ('fine', 'medium', 'coarse'):
+          at[name] *= self.scene.textures[k]
         points = material.Points(
-          **{n: a[here] for n, a in zip(names, flat, strict=True)},
+          **at,
           colors=faces.colors,
           sizes=faces.size,
         )

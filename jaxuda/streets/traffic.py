@@ -20,12 +20,14 @@ _BIKE = ((0.05, 0.05, 0.05), (0.5, 0.5, 0.52), (0.7, 0.1, 0.08))
 # Details smaller than a sample are left out beyond this, metres.
 _DETAIL = 40.0
 
-# Saloon, estate, van: length, width, height of the bonnet, height, the cabin
-# from and to (z, the tail at the bottom), its taper.
+# Saloon, estate, van, hatchback, three-wheeler: length, width, height of the
+# bonnet, height, the cabin from and to (z, the tail at the bottom), its taper.
 _CARS = (
   (4.5, 1.80, 0.88, 1.44, (-1.75, 0.85), 0.50),
   (4.3, 1.82, 0.92, 1.56, (-2.05, 0.95), 0.30),
   (4.9, 1.92, 1.05, 1.98, (-2.35, 1.55), 0.16),
+  (3.6, 1.66, 0.94, 1.52, (-1.70, 0.75), 0.34),
+  (2.7, 1.34, 0.98, 1.74, (-1.28, 0.95), 0.22),
 )
 
 
@@ -63,7 +65,8 @@ def _add_lamps(out, frame, half, end, *, rear, front, size, label):
 def add_car(site: sites.Site, frame: mesh.Frame) -> None:
   """Adds a car that points along the frame's z axis."""
   out = site.out
-  shape = _CARS[site.rng.choice(3, p=site.style.car_shapes)]
+  shares = site.style.car_shapes
+  shape = _CARS[site.rng.choice(len(shares), p=shares)]
   length, width, bonnet, height, cabin, taper = shape
   color, glass = site.color('car'), site.color('glass')
   half, end = width / 2, length / 2

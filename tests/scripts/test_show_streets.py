@@ -13,8 +13,11 @@ show_streets = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(show_streets)
 
 
-def test_a_sheet_shows_both_domains():
-  sheet = show_streets.draw_sheet(rows=2, first=3, seed=1, height=24, width=40)
+def test_a_sheet_shows_its_domains():
+  domains, options = ('source', 'target'), {'first': 3, 'seed': 1}
+  sheet = show_streets.draw_sheet(
+    domains, rows=2, **options, height=24, width=40
+  )
   # Four pictures of each domain, a gap, and a legend below.
   assert sheet.shape[0] > 48
   assert sheet.shape[1:] == (332, 3)

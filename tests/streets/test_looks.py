@@ -37,7 +37,13 @@ def make_look(**more):
   fields |= dict.fromkeys(('sunlight', 'skylight', 'gain'), one)
   fields |= {'lift': 0 * one, 'haze_color': one, 'quality': 0}
   fields |= {'zenith': np.array([0.2, 0.4, 0.8]), 'horizon': 0.9 * one}
-  fields |= {'gamma': 1.0, 'saturation': 1.0, 'sun': np.array([0.0, 1.0, 0.0])}
+  fields |= {
+    'climb': 2.2,
+    'cloud_scale': 55.0,
+    'gamma': 1.0,
+    'saturation': 1.0,
+    'sun': np.array([0.0, 1.0, 0.0]),
+  }
   return looks.Look(**fields | more)
 
 
@@ -94,11 +100,11 @@ def make_points(n=4000):
       [np.zeros((4, 3)), [[0.5] * 3, [0.1] * 3, [0.9] * 3, [0.2] * 3]],
       np.float32,
     ),
-    sizes=np.array([[1, 1], [2, 3]], np.float32),
+    sizes=np.array([[1] * 8, [2, 3, 0.3, 0.2, 0.8, 0.7, 0.2, 0.3]], np.float32),
   )
 
 
-@pytest.mark.parametrize('kind', range(14))
+@pytest.mark.parametrize('kind', material.NAMES.values())
 def test_materials_are_functions_of_the_place(kind):
   points = make_points()
   albedo = material.evaluate(kind, points)

@@ -135,7 +135,7 @@ def test_things_stand_at_their_height(domain):
     label = drawn['label']
     assert height.min() > -1e-3
     walk = height[(label == mesh.SIDEWALK) | (label == mesh.TERRAIN)]
-    assert walk.max() < sites.KERB + 1e-3
+    assert walk.max() < domains.STYLES['source'].kerb + 1e-3
     people = height[label == mesh.PERSON]
     assert people.max(initial=0) < 2.2
 

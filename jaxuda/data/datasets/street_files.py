@@ -31,7 +31,7 @@ def write_split(
 
   Args:
     folder: folder in which images/, labels/ and depth/ are made.
-    domain: 'source' or 'target'.
+    domain: such as 'source', 'target' or 'wide'.
     split: 'train', 'val' or 'test'; each has scenes of its own.
     count: number of scenes.
     size: (height, width) in pixels.

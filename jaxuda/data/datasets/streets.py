@@ -1,9 +1,11 @@
-"""`streets`, a pair of domains rendered on first use, without a download.
+"""`streets`, domains rendered on first use, without a download.
 
 `streets/source` is a clean game engine, `streets/target` a camera in a town,
-see `jaxuda.streets`. Every number and picture is a function of the name:
+`streets/wide` the source varied in every way, see `jaxuda.streets.domains`.
+Every number and picture is a function of the name:
 
     streets/target                          160x320, 800 + 150 images
+    streets/wide-foliage                    the source, only with other trees
     streets/target_180x240                  another size
     streets/source_train100_val20_seed7     other scenes
     streets/target_stereo_sequence          with more views
@@ -40,10 +42,10 @@ _VAL = 1_000_000
 
 _FORM = (
   'streets/DOMAIN[_HEIGHTxWIDTH][_trainN][_valN][_seedN][_stereo][_sequence]'
-  ' with DOMAIN source or target'
+  ' with DOMAIN source, target, wide, or wide-KIND such as wide-sky'
 )
 _NAME = re.compile(
-  r'(?P<domain>source|target)(_(?P<height>\d+)x(?P<width>\d+))?'
+  r'(?P<domain>source|target|wide(-[a-z]+)*)(_(?P<height>\d+)x(?P<width>\d+))?'
   r'(_train(?P<train>\d+))?(_val(?P<val>\d+))?(_seed(?P<seed>\d+))?'
   r'(?P<stereo>_stereo)?(?P<sequence>_sequence)?'
 )
@@ -54,7 +56,7 @@ class StreetsConfig(tfds.core.BuilderConfig):
   """A collection of streets, named after the fields that are not the default.
 
   Attributes:
-    domain: 'source' or 'target'.
+    domain: 'source', 'target', 'wide' or 'wide-KIND', see `streets.check_view`.
     height, width: size of the images in pixels.
     train: number of images to train on.
     val: number of images to evaluate on, of other scenes.
@@ -74,10 +76,7 @@ class StreetsConfig(tfds.core.BuilderConfig):
   sequence: bool = False
 
   def __post_init__(self):
-    if self.domain not in streets.DOMAINS:
-      raise errors.UserError(
-        f'streets: no domain {self.domain!r}, expected source or target'
-      )
+    streets.check_view(self.domain, 'left')
     for key in ('height', 'width'):
       if getattr(self, key) < 8:
         raise errors.UserError(
@@ -145,7 +144,7 @@ def builder(name: str, *, data_dir: str | None = None) -> 'Streets':
 
 
 class Streets(tfds.core.GeneratorBasedBuilder):
-  """Procedural street scenes with labels and depth in two domains."""
+  """Procedural street scenes with labels and depth in several domains."""
 
   VERSION = tfds.core.Version('1.4.0')
   BUILDER_CONFIGS: ClassVar = [StreetsConfig(domain=d) for d in streets.DOMAINS]

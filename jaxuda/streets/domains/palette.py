@@ -20,27 +20,81 @@ class Exp(NamedTuple):
   high: float
 
 
+class Around(NamedTuple):
+  """A `Range` round a middle that is drawn first.
+
+  Attributes:
+    middle: distribution of the middle, for `draw`.
+    share: how far the range reaches to both sides, as a share of the middle.
+  """
+
+  middle: Any
+  share: float
+
+
+class Each(NamedTuple):
+  """A distribution that is drawn from later, for each thing anew."""
+
+  spread: Any
+
+
 def draw(rng: np.random.Generator, spread: Any) -> Any:
   """Draws one value of a distribution.
 
   Args:
     rng: source of randomness.
     spread: (low, high), uniform; an `Exp`; or a list or a range, whose items
-      are equally likely. Anything else is a value that is always the same, and
+      are equally likely, and are distributions again. An `Around` gives a
+      (low, high), an `Each` what is in it, a mapping a mapping of what its
+      distributions give. Anything else is a value that is always the same, and
       takes nothing from `rng`.
   """
   if isinstance(spread, Exp):
     return np.exp(rng.uniform(*spread))
+  if isinstance(spread, Each):
+    return spread.spread
+  if isinstance(spread, Around):
+    middle = draw(rng, spread.middle)
+    return tuple(middle * (1 + k * spread.share) for k in (-1, 1))
+  if isinstance(spread, Mapping):
+    return {name: draw(rng, one) for name, one in spread.items()}
   if isinstance(spread, tuple):
     return rng.uniform(*spread)
   if isinstance(spread, list | range):
-    return spread[rng.integers(len(spread))]
+    return draw(rng, spread[rng.integers(len(spread))])
   return spread
+
+
+def pick(
+  rng: np.random.Generator, tones: Sequence[Tone]
+) -> tuple[float, float, float]:
+  """Draws a colour of one of the tones: red, green and blue in 0..1."""
+  tone = tones[rng.integers(len(tones))]
+  h, s, v = (
+    rng.uniform(low / 100, high / 100)
+    for low, high in zip(tone[::2], tone[1::2], strict=True)
+  )
+  return colorsys.hsv_to_rgb(h % 1.0, s, v)
+
+
+def skip(rng: np.random.Generator, tones: Sequence[Tone]) -> None:
+  """Takes from `rng` what `pick` takes."""
+  rng.integers(len(tones))
+  rng.random(3)
+
+
+def _mapping(**items: Any) -> Any:
+  """A field that is a mapping of these items by default."""
+  return dataclasses.field(default_factory=lambda: dict(items))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Style:
   """The habits of one domain. A `Range` is drawn from once for each thing.
+
+  What has a default is varied by `wide` alone. An `Any` is a distribution that
+  is drawn from for each thing, by a generator of its own: the rest of the
+  street does not depend on it.
 
   Attributes:
     tones: for every kind of thing, the tones it comes in, equally often.
@@ -64,7 +118,42 @@ class Style:
     trees: distance between trees along the street, metres.
     furniture: distance between poles, lights and signs, metres.
     chance: how likely the scene has the named thing.
-    car_shapes: frequency of saloon, estate and van; they add up to 1.
+    car_shapes: frequency of the shapes of cars, see `traffic`; they add up
+      to 1.
+    look: fields of `look.Look` that are not left to the weather.
+    paints: tones that some kinds of things have instead of `tones`.
+    textures: contrast of the textures of some patterns, by name.
+    patterns: name of the pattern of 'road', 'sidewalk' and 'building'.
+    windows: sizes of the windows and stones of a house, see
+      `material.PATTERNS`.
+    bay: factor of the distance between windows.
+    tile: factor of the size of the slabs of a pavement.
+    patch: tone of patches on a road, as a factor of its own.
+    wear: size of patches, metres, their share of the road, and the width of
+      cracks, metres.
+    marking: strength of the road markings, 0..1, 0 = none.
+    margin: width of the dust along a kerb, metres.
+    crowns: kinds of crowns, equally often, instead of `crown`.
+    hedge: kind of hedges and distant woods, an `Any`.
+    spread: factor of the width of crowns, an `Any`.
+    deep: metres from the shade to the light in a crown, an `Any`.
+    yaw: angle of the camera to the right of the road, degrees.
+    sway: distance of the camera from its lane, metres, an `Any`.
+    kerb: height of the sidewalk over the road, metres.
+    most_riders: most cyclists, and most motorcyclists, where there are any.
+    most_bikes: most parked bicycles, and most parked motorcycles.
+    most_crossing: most people in a group that crosses the road.
+    heavy: number of trucks, and of buses, where there are any.
+    clutter: number of things in the way on the sidewalks, about.
+    left: whether one drives on the left.
+    aside: how far from its lane towards the kerb the camera's car is, 0..1.
+    reach: how far away riders are at most, metres.
+    weave: how far vehicles are from the middle of a lane, metres.
+    median: what parts the two directions: '', 'wall', 'fence' or 'terrain'.
+    street_tree: height of a tree at the kerb, metres.
+    park_tree: height of a tree beside the street, metres.
+    furniture_mix: of numbers below 1, where lamp posts end and lights begin,
+      lights end and signs begin, signs end and clutter begins.
   """
 
   tones: Mapping[str, Sequence[Tone]]
@@ -88,16 +177,44 @@ class Style:
   trees: Range
   furniture: Range
   chance: Mapping[str, float]
-  car_shapes: tuple[float, float, float]
+  car_shapes: Sequence[float]
+
+  look: Mapping[str, Any] = _mapping()
+  paints: Mapping[str, Sequence[Tone]] = _mapping()
+  textures: Mapping[str, float] = _mapping()
+  patterns: Mapping[str, str] = _mapping(
+    road='asphalt', sidewalk='paving', building='facade'
+  )
+  windows: Mapping[str, Any] = _mapping()
+  bay: Any = 1.0
+  tile: float = 1.0
+  patch: float = 1.0
+  wear: Sequence[float] = ()
+  marking: float = 1.0
+  margin: float = 0.0
+  crowns: Sequence[str] = ()
+  hedge: Any = 'hedge'
+  spread: Any = 1.0
+  deep: Any = 1.0
+  yaw: Range = (-4.0, 4.0)
+  sway: Any = 0.0
+  kerb: float = 0.14
+  most_riders: int = 2
+  most_bikes: int = 3
+  most_crossing: int = 3
+  heavy: int = 1
+  clutter: float = 0.0
+  left: bool = False
+  aside: float = 0.0
+  reach: float = 16.0
+  weave: float = 0.0
+  median: str = ''
+  street_tree: Range = (4.5, 8.5)
+  park_tree: Range = (4.5, 10.0)
+  furniture_mix: tuple[float, float, float] = (0.30, 0.56, 0.90)
 
   def color(
     self, rng: np.random.Generator, kind: str
   ) -> tuple[float, float, float]:
     """Draws a colour for a kind of thing: red, green and blue in 0..1."""
-    tones = self.tones[kind]
-    tone = tones[rng.integers(len(tones))]
-    h, s, v = (
-      rng.uniform(low / 100, high / 100)
-      for low, high in zip(tone[::2], tone[1::2], strict=True)
-    )
-    return colorsys.hsv_to_rgb(h % 1.0, s, v)
+    return pick(rng, self.tones[kind])

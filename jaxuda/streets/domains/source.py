@@ -103,6 +103,8 @@ STYLE = palette.Style(
     'cyclist': 0.65,
     'motorcyclist': 0.6,
     'crossing_person': 0.25,
+    'street_trees': 0.55,
+    'verge': 0.35,
   },
   car_shapes=(0.7, 0.2, 0.1),
 )

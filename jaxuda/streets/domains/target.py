@@ -144,6 +144,8 @@ STYLE = palette.Style(
     'cyclist': 0.75,
     'motorcyclist': 0.5,
     'crossing_person': 0.4,
+    'street_trees': 0.55,
+    'verge': 0.35,
   },
   car_shapes=(0.35, 0.4, 0.25),
 )

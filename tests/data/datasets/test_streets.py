@@ -38,6 +38,8 @@ def full(tmp_path_factory):
   [
     ({}, 'source'),
     ({'domain': 'target'}, 'target'),
+    ({'domain': 'wide', 'seed': 2}, 'wide_seed2'),
+    ({'domain': 'wide-sky-light', 'width': 64}, 'wide-sky-light_160x64'),
     ({'height': 180, 'width': 240}, 'source_180x240'),
     ({'height': 80}, 'source_80x320'),
     ({'train': 9, 'val': 2, 'seed': 3}, 'source_train9_val2_seed3'),
@@ -69,9 +71,11 @@ def test_defaults():
 @pytest.mark.parametrize(
   ('name', 'message'),
   [
-    ('streets/real', 'streets/real.*DOMAIN source or target'),
+    ('streets/real', 'streets/real.*DOMAIN source, target, wide'),
     ('streets/source_180', 'source_180.*HEIGHTxWIDTH'),
     ('streets', "'streets'.*expected"),
+    ('streets/wide-fog', "'wide-fog'.*KIND of sky, light, foliage"),
+    ('streets/wide-light-sky', "'wide-light-sky'.*sky, light"),
     ('streets/source_4x320', 'height is 4.*8'),
     ('streets/source_train0', 'train is 0'),
     ('streets/source_val2000000', 'val is 2000000'),
@@ -83,7 +87,7 @@ def test_mistakes_are_named(name, message, tmp_path):
 
 
 def test_an_unknown_domain_is_named():
-  with pytest.raises(errors.UserError, match=r"'real'.*source or target"):
+  with pytest.raises(errors.UserError, match=r"'real'.*source, target"):
     streets.StreetsConfig(domain='real')
 
 
