@@ -9,6 +9,7 @@ import yaml
 
 import jaxuda
 from jaxuda import methods
+from jaxuda.reproduce import arguments
 from jaxuda.ui import command
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
@@ -91,6 +92,30 @@ def test_fields_have_these_values(heading, field, default, others):
     assert config[group][last] != value
     if group in ('method', 'network', 'optim', 'mixing'):
       methods.create(config)  # Refuses what it does not know.
+
+
+def test_every_table_has_its_command():
+  """And every command a table, by the number that the page says."""
+  tables = arguments.read_tables(ROOT / 'configs' / 'tables' / '__init__.py')
+  (section,) = (
+    x for x in PAGE.split('\n## ') if x.startswith('Tables and fig')
+  )
+  command = r'`jaxuda reproduce --table=(\S+) --workdir=DIR`'
+  lines = re.findall(rf'^\| [^|]+ \| ([^|]+) \| {command} \|', section, re.M)
+  # All but the head and the line below it.
+  assert len(lines) == section.count('\n| ') - 2
+  found = {arguments.find_table(tables, name) for _, name in lines}
+  assert found == set(tables)
+  numbers = {name for table in tables.values() for name in table.other_names}
+  assert numbers == {name for _, name in lines if name not in tables}
+  for said, name in lines:
+    number = name.partition('/')[2]
+    if name not in numbers:
+      assert said in ('-', 'Tables 3, 4', 'Tables 1-3')
+    elif number.isdecimal():
+      assert said == f'Table {number}'
+    else:
+      assert said == f'Figure {number.removeprefix("figure")}'
 
 
 def test_citation():

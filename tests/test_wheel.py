@@ -129,8 +129,10 @@ def test_a_table_is_planned(run):
     *('jaxuda', 'reproduce', '--table=dada/3', '--pair=streets', '--dry_run'),
     *('--workdir=table', '--seeds=1', '--rows=S7'),
   )
-  config = run.site / 'jaxuda' / 'configs' / 'dada.py'
-  assert f'--config={config}:pair=streets,ablation=S7' in out
+  folder = run.site / 'jaxuda' / 'configs'
+  assert f'--config={folder}/dada.py:pair=streets,ablation=S7' in out
+  # Of the baselines.
+  assert f'--config={folder}/source_only.py:pair=streets' in out
 
 
 def test_a_run(run):

@@ -42,6 +42,44 @@ def test_a_whole_table(tmp_path, capsys):
   assert '20.00 +- 0.00' in (tmp_path / 'table.md').read_text()
 
 
+def test_figures_are_drawn_when_their_runs_are_done(tmp_path, capsys):
+  plan = fake_runs.make_plan(
+    tmp_path, table='dada/pictures', rows=('AdvEnt', 'DADA'), seeds=(1,)
+  )
+  # Of the three rows that the report is of, one is not asked for.
+  assert plan.commands == ()
+  plan = fake_runs.make_plan(
+    tmp_path, table='gio_ada/translations', rows=(), seeds=(1,)
+  )
+  called = []
+
+  def call(words):
+    called.append(words)
+    return 3 * (len(called) == 1)
+
+  options = {'call': call, 'jobs': 3}
+  launcher = fake_runs.Launcher(failing=('cyclegan/seed1',))
+  assert reproducing.reproduce(plan, tmp_path, launch=launcher, **options) == 1
+  assert called == []
+  # Of the CycleGAN there is nothing to score: it is done with a checkpoint.
+  (tmp_path / 'cyclegan/seed1/checkpoints/1500').mkdir(parents=True)
+  launcher = fake_runs.Launcher()
+  # The first command fails, the second is run all the same.
+  assert reproducing.reproduce(plan, tmp_path, launch=launcher, **options) == 1
+  folders = {'cyclegan': 'cyclegan', 'full': 'gio_ada'}
+  assert called == [
+    [
+      *(sys.executable, '-m', 'jaxuda', 'translate'),
+      f'--workdir={tmp_path}/{row}/seed1',
+      f'--out={tmp_path}/drawn/{out}',
+    ]
+    for row, out in folders.items()
+  ]
+  assert (tmp_path / 'drawn').is_dir()
+  assert reproducing.reproduce(plan, tmp_path, launch=launcher, **options) == 0
+  assert f'jaxuda translate --workdir={tmp_path}' in capsys.readouterr().out
+
+
 def test_sigterm_reaches_the_runs(tmp_path, capsys):
   plan = fake_runs.make_plan(tmp_path, seeds=(1,))
   begun = tmp_path / 'S1/seed1/begun'
@@ -81,9 +119,20 @@ def test_list(capsys):
   out = capsys.readouterr().out
   tables = {text.split('\n')[0]: text for text in out.split('\n\n')}
   dada = tables['dada/ablation, dada/3']
+  assert '  7 rows: S1, S2, S3, S4, S5, S6, S7\n' in dada
   assert '14 runs, 1,260,000 steps in all' in dada
   assert 'pair synthia2cityscapes: synthia, cityscapes' in dada
   assert 'file pretrained/DeepLab_resnet_pretrained_imagenet.pth' in dada
+  results = tables['dada/results, dada/1']
+  assert '4 rows: source-only, AdaptSegNet, AdvEnt, DADA\n' in results
+  quoted = 'SPIGAN-no-PI, SPIGAN, AdaptPatch, CLAN'
+  assert f'4 quoted and not run: {quoted}\n' in results
+  assert (
+    '1 row: M2\n' in tables['depdis/density, depdis/figure2, depdis/figure3']
+  )
+  assert (
+    'then jaxuda translate --workdir=DIR/full/seed1 --out=DIR/drawn/gio_ada\n'
+  ) in tables['gio_ada/translations, gio_ada/figure4']
   assert 'cyclegan is trained before (cg)' in tables['gio_ada/ablation']
   ablation = tables['depdis/ablation']
   assert 'M2 is trained before (M3, M4)' in ablation
@@ -94,7 +143,7 @@ def test_list(capsys):
 def test_dry_run_writes_nothing_and_passes_on_what_follows(tmp_path):
   done = _command(
     *('--table=dada/3', '--pair=streets', f'--workdir={tmp_path}/new'),
-    *('--seeds=5,', '--rows=S1', '--dry_run'),
+    *('--seeds=5,', '--rows=S1', '--nobaselines', '--dry_run'),
     *('--', '--config.total_steps=600', '--config.stop_step=300'),
   )
   assert done.returncode == 0, done.stderr
@@ -104,6 +153,40 @@ def test_dry_run_writes_nothing_and_passes_on_what_follows(tmp_path):
     ' --config.total_steps=600 --config.stop_step=300\n'
   )
   assert not (tmp_path / 'new').exists()
+
+
+def test_tables_of_ones_own(tmp_path):
+  (tmp_path / 'mine.py').write_text("""
+from configs.tables import spec
+
+TABLES = {
+  'mine': spec.Table(
+    what='rates',
+    paper='none',
+    pairs=('streets',),
+    rows=(spec.Row(label='slow', config='slow.py'),),
+    weights=spec.IMAGENET,
+    baselines={},
+  )
+}
+""")
+  (tmp_path / 'slow.py').write_text("""
+from configs import dada
+
+def get_config(arguments=''):
+  config = dada.get_config(arguments)
+  config.optim.learning_rate = 1e-6
+  return config
+""")
+  done = _command(
+    *(f'--tables={tmp_path}/mine.py', '--table=mine', '--seeds=2,'),
+    *(f'--workdir={tmp_path}/new', '--dry_run'),
+  )
+  assert done.returncode == 0, done.stderr
+  assert done.stdout == (
+    f'python -m jaxuda.main --config={tmp_path}/slow.py:pair=streets'
+    f' --workdir={tmp_path}/new/slow/seed2 --config.seed=2\n'
+  )
 
 
 def test_a_mistake_is_one_line(tmp_path):

@@ -1,9 +1,16 @@
 """The tables of the papers: names, runs, and what is only quoted."""
 
+import functools
+
+import jax
+import numpy as np
 import pytest
 
 from jaxuda import errors
+from jaxuda import methods
 from jaxuda.reproduce import arguments
+from jaxuda.step import parallel
+from jaxuda.step import rng
 from tests.reproduce import fake_runs
 
 TABLES = fake_runs.TABLES
@@ -182,6 +189,32 @@ def test_the_network_of_vistas_is_looked_at_on_cityscapes():
   assert papers['DADA of Vistas'] == {'negative_transfer_rate': 6.0}
   assert papers['AdvEnt'] == {'mIoU7': 59.4, 'negative_transfer_rate': 11.0}
   assert papers['source-only'] == {'mIoU7': 50.0}
+
+
+def test_a_step_of_that_row_leaves_the_network_as_it_is():
+  plan = _plan(
+    'dada/coarse7',
+    pair='synthia2cityscapes_low',
+    rows=('DADA of Vistas',),
+    overrides=('--config.network.backbone=resnet_tiny',),
+  )
+  method = methods.create(plan.runs['DADA_of_Vistas/seed1'].config)
+  shape = (1, 40, 56)
+  generator = np.random.default_rng(0)
+  arrays = {
+    'image': generator.integers(0, 256, (*shape, 3), np.uint8),
+    'label': generator.integers(0, 7, shape).astype(np.int32),
+    'depth': generator.uniform(1, 90, shape).astype(np.float32),
+    'depth_valid': np.ones(shape, bool),
+  }
+  batch = {'source': arrays, 'target': {'image': arrays['image']}}
+  state = jax.jit(method.init)(rng.for_init(0), batch)
+  step = jax.jit(functools.partial(parallel.run_alone, method.train_step))
+  new, losses = step(state, batch, rng.root(0))
+  assert losses['loss_seg'] > 0
+  for part in ('params', 'batch_stats'):
+    before, after = (getattr(x.nets['task'], part) for x in (state, new))
+    jax.tree.map(np.testing.assert_array_equal, before, after)
 
 
 def test_the_oracle_is_trained_on_the_target():

@@ -39,6 +39,18 @@ def test_configs_of_the_project_have_names(name, tmp_path, monkeypatch):
   assert found == (path if name == 'dada' else own.relative_to(tmp_path))
 
 
+def test_a_folder_stands_for_its_init_file(tmp_path, monkeypatch):
+  monkeypatch.chdir(tmp_path)
+  for name in ('tables', 'tables.py', 'configs/tables.py'):
+    found = config_files.find(name)
+    assert found.parts[-3:] == ('configs', 'tables', '__init__.py')
+  assert 'dada/ablation' in config_files.load(found).TABLES
+  own = _write(tmp_path / 'own' / '__init__.py', '')
+  assert config_files.find('own.py') == own.relative_to(tmp_path)
+  with pytest.raises(errors.UserError, match='no config file own; expected'):
+    config_files.find('own')
+
+
 @pytest.mark.parametrize(
   ('name', 'message'),
   [
