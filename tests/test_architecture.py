@@ -97,7 +97,8 @@ ROOMS = {
     'PIL absl jax ml_collections numpy',
   ),
   'report': (
-    'data data.classes data.pixels depdis.tsne errors evaluate run ui',
+    'data data.classes data.files data.pixels depdis.tsne errors evaluate'
+    ' run ui',
     'PIL absl jax jinja2 matplotlib numpy',
   ),
   'reproduce': ('errors evaluate methods run ui', 'absl ml_collections rich'),

@@ -15,6 +15,7 @@ from jaxuda.depdis.tsne import embedding as tsne_lib
 from jaxuda.evaluate import evaluation
 from jaxuda.report import images as images_lib
 from jaxuda.report import predictions
+from jaxuda.report import pseudo_labels
 from jaxuda.report import runs as runs_lib
 from jaxuda.report import sections
 from jaxuda.run import provenance
@@ -89,6 +90,7 @@ def collect(
     'by_name': {run['name']: run for run in shown},
     'groups': groups,
     'notes': notes,
+    'pseudo_labels': pseudo_labels.describe(runs),
     'curves': sections.describe_curves(runs),
     'fields': runs_lib.differing_fields([run.config for run in runs]),
     'software': f'{provenance.describe_code()}, Python {python}',

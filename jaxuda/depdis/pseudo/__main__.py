@@ -5,9 +5,11 @@ r"""Writes pseudo-labels of the target's training images.
 
 Writes FOLDER/NAME.png for every image (class ids at the network's size, 255 =
 not believed), FOLDER/summary.json with the pixels that were kept of each class,
-and, while it works, FOLDER/images.jsonl. Killed and called again it goes on
-with the first image that is not done. `config.data.target.label_dir=FOLDER`
-trains on them, see configs/self_training.py.
+and, while it works, FOLDER/images.jsonl. Where the target has true labels, the
+summary also says which share of each class is labelled, and how much of that
+rightly; nothing is trained on these. Killed and called again it goes on with
+the first image that is not done. `config.data.target.label_dir=FOLDER` trains
+on the labels, see configs/self_training.py.
 """
 
 import dataclasses

@@ -20,6 +20,7 @@ from jaxuda.data import pipeline
 from jaxuda.data.classes import labels
 from jaxuda.data.files import label_files
 from jaxuda.depdis.fit import fitting
+from jaxuda.depdis.pseudo import precision
 from jaxuda.depdis.pseudo import prior
 from jaxuda.methods.parts import mixtures as mixtures_lib
 from jaxuda.ops import pseudo_label
@@ -121,7 +122,9 @@ def write_labels(
 
   Returns:
     The content of summary.json: above all the number of pixels of each class,
-    the confident ones and those that were kept.
+    the confident ones and those that were kept; and, if the target has true
+    labels, how right they are (see `precision.describe`), which nothing but
+    tables reads.
 
   Raises:
     UserError: the folder holds labels of another network or with other options.
@@ -153,6 +156,12 @@ def write_labels(
         log.flush()
       progress.update(max(number, progress.done))
   summary = _summarize(config, options, least, done, names)
+  counts = precision.count(config, out)
+  if counts is not None:
+    right = precision.describe(counts)
+    for name, shares in zip(names, right.pop('per_class'), strict=True):
+      summary['per_class'][name] |= shares
+    summary |= right
   workdir_lib.write_json(out / label_files.SUMMARY, summary)
   return summary
 
@@ -272,3 +281,4 @@ def show(summary: dict[str, Any]) -> None:
     ('class', 'confident', 'kept', 'smallest patch'),
     rows,
   )
+  precision.show({'': summary})

@@ -7,9 +7,12 @@
   self-training  DIR/round1/training, a run of `self_training` that begins with
                  the network of the run before
 
-and the last two again for every round.
+and the last two again for every round. Where the target has true labels,
+DIR/pseudo_labels.csv says how right each round's labels were.
 """
 
+import csv
+import json
 import os
 import pathlib
 
@@ -19,6 +22,7 @@ import ml_collections
 from jaxuda import errors
 from jaxuda.data.files import label_files
 from jaxuda.depdis.pseudo import labelling
+from jaxuda.depdis.pseudo import precision
 from jaxuda.run import config_fields
 from jaxuda.run import workdir as workdir_lib
 from jaxuda.train import segmentation
@@ -59,11 +63,14 @@ def run(config: ml_collections.ConfigDict, workdir: str | os.PathLike) -> bool:
   # Another run was checked to be done.
   if not _train(config, first):
     return False
-  done = {'adversarial': first}
+  done, summaries = {'adversarial': first}, {}
   before = first
   for number in range(1, options.rounds + 1):
     folder = workdir / f'round{number}'
     _label(before, folder / 'labels', options)
+    summary = folder / 'labels' / label_files.SUMMARY
+    summaries[f'round{number}'] = json.loads(summary.read_text())
+    _write_table(workdir / 'pseudo_labels.csv', summaries)
     later = derive(config, options, initial=before, label_dir=folder / 'labels')
     if not _train(later, folder / 'training'):
       return False
@@ -75,6 +82,7 @@ def run(config: ml_collections.ConfigDict, workdir: str | os.PathLike) -> bool:
   display.print_table(
     'mIoU in %', ('stage', 'last checkpoint', 'best checkpoint'), rows
   )
+  precision.show(summaries)
   return True
 
 
@@ -184,6 +192,20 @@ def _label(before, out, options):
   print(f'stage {out}', flush=True)
   loaded = workdir_lib.load(before, which=options.checkpoint)
   labelling.show(labelling.write_labels(loaded, out, options))
+
+
+def _write_table(path, summaries):
+  """Writes a line for every round and class, if anything is known of them."""
+  fields = ('kept', 'labelled', 'precision', 'recall')
+  known = {k: x for k, x in summaries.items() if 'precision' in x}
+  if not known:
+    return
+  with files.atomic(path) as part, part.open('w', newline='') as f:
+    out = csv.writer(f, lineterminator='\n')
+    out.writerow(('round', 'class', *fields))
+    for name, summary in known.items():
+      for label, x in summary['per_class'].items():
+        out.writerow((name, label, *(x[k] for k in fields)))
 
 
 def _figure(workdir, which):

@@ -9,56 +9,22 @@ import pytest
 from jaxuda import errors
 from jaxuda.data.files import label_files
 from jaxuda.depdis.pseudo import labelling
-from jaxuda.run import workdir as workdir_lib
-from jaxuda.step import state as state_lib
+from tests.depdis.pseudo import by_colour
 
-SKY, ROAD, CAR = 10, 0, 13
 OPTIONS = labelling.Options(base=1, range=0)
-
-
-@dataclasses.dataclass(frozen=True)
-class ByColour:
-  """Reads the class from the red channel; not sure of anything left of x."""
-
-  unsure: int = 0
-
-  def predict(self, state, image):
-    del state
-    red = image[..., :1].astype(jnp.float32) / 19
-    ids = jnp.arange(19.0).reshape(1, 1, 1, -1)
-    columns = jnp.arange(image.shape[2]).reshape(1, 1, -1, 1)
-    sharp = jnp.where(columns < self.unsure, 0.0, 50.0)
-    return {'logits': -sharp * (red - ids) ** 2}
-
-
-def make_run(config, **changes):
-  net = state_lib.Net(params={'w': jnp.zeros(2)}, batch_stats={}, opt_state=())
-  return workdir_lib.Run(
-    config=config,
-    method=ByColour(**changes),
-    state=state_lib.TrainState(step=jnp.asarray(7), nets={'task': net}),
-    step=7,
-  )
 
 
 def read(folder, i):
   return cv2.imread(str(folder / 'city' / f'{i}.png'), cv2.IMREAD_UNCHANGED)
 
 
-def truth(i):
-  label = np.full((33, 49), SKY, np.uint8)
-  label[16:] = ROAD
-  label[20:26, 3 * i : 3 * i + 9] = CAR
-  return label
-
-
 def test_confident_pixels_get_their_class(config, tmp_path):
   config.mixtures.folder = str(tmp_path / 'mixtures')
   summary = labelling.write_labels(
-    make_run(config, unsure=4), tmp_path / 'out', OPTIONS
+    by_colour.make_run(config, unsure=4), tmp_path / 'out', OPTIONS
   )
   for i in range(7):
-    expected = truth(i)
+    expected = by_colour.truth(i)
     expected[:, :4] = 255
     label = read(tmp_path / 'out', i)
     assert label.dtype == np.uint8
@@ -72,9 +38,9 @@ def test_confident_pixels_get_their_class(config, tmp_path):
     np.concatenate([read(tmp_path / 'out', i).ravel() for i in range(7)])
   )
   assert kept == {
-    'road': counts[ROAD],
-    'sky': counts[SKY],
-    'car': counts[CAR],
+    'road': counts[by_colour.ROAD],
+    'sky': counts[by_colour.SKY],
+    'car': counts[by_colour.CAR],
   }
   labelling.show(summary)
 
@@ -85,27 +51,29 @@ def test_small_patches_are_dropped(config, tmp_path):
   # threshold is near the base.
   options = dataclasses.replace(OPTIONS, base=55, range=10)
   out = tmp_path / 'out'
-  summary = labelling.write_labels(make_run(config), out, options)
+  summary = labelling.write_labels(by_colour.make_run(config), out, options)
   assert summary['per_class']['car']['confident'] == 7 * 54
   assert summary['per_class']['car']['kept'] == 0
   assert summary['per_class']['road']['threshold'] == 65
-  assert not (read(out, 2) == CAR).any()
+  assert not (read(out, 2) == by_colour.CAR).any()
   assert (read(out, 2) == 255).sum() == 54
   other = dataclasses.replace(options, spatial_prior=False)
-  summary = labelling.write_labels(make_run(config), tmp_path / 'plain', other)
+  summary = labelling.write_labels(
+    by_colour.make_run(config), tmp_path / 'plain', other
+  )
   assert summary['per_class']['car']['kept'] == 7 * 54
   assert summary['per_class']['car']['threshold'] is None
   # Thresholds of 1280x760, brought to 49x33.
   scaled = dataclasses.replace(options, scale_area=True, base=60 * 760 * 1280)
   out = tmp_path / 'scaled'
-  summary = labelling.write_labels(make_run(config), out, scaled)
+  summary = labelling.write_labels(by_colour.make_run(config), out, scaled)
   assert summary['per_class']['pole']['threshold'] == 60 * 33 * 49
 
 
 def test_goes_on_where_it_was_killed(config, tmp_path, monkeypatch):
   options = dataclasses.replace(OPTIONS, spatial_prior=False)
   whole, out = tmp_path / 'whole', tmp_path / 'out'
-  expected = labelling.write_labels(make_run(config), whole, options)
+  expected = labelling.write_labels(by_colour.make_run(config), whole, options)
   original, calls = labelling._label_image, []
 
   def killed(*args):
@@ -116,14 +84,16 @@ def test_goes_on_where_it_was_killed(config, tmp_path, monkeypatch):
 
   monkeypatch.setattr(labelling, '_label_image', killed)
   with pytest.raises(KeyboardInterrupt):
-    labelling.write_labels(make_run(config), out, options)
+    labelling.write_labels(by_colour.make_run(config), out, options)
   assert not (out / 'summary.json').exists()
   # The last line is cut, and one picture was lost.
   with (out / 'images.jsonl').open('a') as f:
     f.write('{"name": "city/')
   lost = json.loads((out / 'images.jsonl').read_text().splitlines()[0])['name']
   (out / f'{lost}.png').unlink()
-  assert labelling.write_labels(make_run(config), out, options) == expected
+  assert (
+    labelling.write_labels(by_colour.make_run(config), out, options) == expected
+  )
   # 3 before and the one that was killed; 1 lost and 4 missing now.
   assert len(calls) == 4 + 5
   for i in range(7):
@@ -133,11 +103,11 @@ def test_goes_on_where_it_was_killed(config, tmp_path, monkeypatch):
 def test_another_network_or_folder_is_refused(config, tmp_path):
   options = dataclasses.replace(OPTIONS, spatial_prior=False)
   out = tmp_path / 'out'
-  labelling.write_labels(make_run(config), out, options)
+  labelling.write_labels(by_colour.make_run(config), out, options)
   more = dataclasses.replace(options, confidence=0.5)
   with pytest.raises(errors.UserError, match=r'confidence=0\.9; expected 0\.5'):
-    labelling.write_labels(make_run(config), out, more)
-  run = make_run(config)
+    labelling.write_labels(by_colour.make_run(config), out, more)
+  run = by_colour.make_run(config)
   net = run.state.nets['task'].replace(params={'w': jnp.ones(2)})
   other = dataclasses.replace(run, state=run.state.replace(nets={'task': net}))
   with pytest.raises(errors.UserError, match='network='):

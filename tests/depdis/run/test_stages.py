@@ -1,7 +1,9 @@
+import csv
 import json
 import pathlib
 import types
 
+import cv2
 import jax
 import numpy as np
 import pytest
@@ -12,6 +14,7 @@ from jaxuda.depdis.pseudo import labelling
 from jaxuda.depdis.run import stages as stages_lib
 from jaxuda.run import workdir as workdir_lib
 from jaxuda.ui import command
+from tests.depdis.pseudo import by_colour
 
 
 @pytest.fixture
@@ -191,3 +194,22 @@ def test_the_whole_pipeline(config, tmp_path):
   assert 0 < np.abs(kernels[0] - kernels[1]).max() < 0.01
   names = {x.name for x in (workdir / 'round1' / 'labels' / 'city').iterdir()}
   assert names == {f'{i}.png' for i in range(7)}
+  # How right they are, beside all stages.
+  lines = (workdir / 'pseudo_labels.csv').read_text().splitlines()
+  rows = list(csv.DictReader(lines))
+  assert len(rows) == 19
+  assert {row['round'] for row in rows} == {'round1'}
+  given = [
+    cv2.imread(str(workdir / 'round1' / 'labels' / 'city' / f'{i}.png'), -1)
+    for i in range(7)
+  ]
+  truth = [by_colour.truth(i) for i in range(7)]
+  for row, label in zip(rows, range(19), strict=True):
+    true = np.equal(truth, label)
+    right = np.equal(given, label) & true
+    assert int(row['kept']) == np.equal(given, label).sum()
+    if true.any():
+      assert float(row['labelled']) == 1
+      assert float(row['recall']) == pytest.approx(right.sum() / true.sum())
+    else:
+      assert row['labelled'] == row['recall'] == ''
