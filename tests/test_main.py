@@ -53,9 +53,9 @@ def _fields():
     ([DADA, '--config.seed=abc'], "invalid literal for int() with base 10: 'a"),
     (
       ['--config=configs/none.py', '--config.seed=3'],
-      'no config file configs/none.py; expected one of configs/advent.py,',
+      'no config configs/none.py; expected one of configs/advent.py,',
     ),
-    (['--config=none/none.py'], 'expected configs/<method>.py'),
+    (['--config=none/none.py'], 'expected FILE.py, or one of advent,'),
     ([DADA, 'extra'], "unexpected argument 'extra'; expected only --flags"),
     ([DADA, '--wokdir=x'], "Unknown command line flag 'wokdir'"),
   ],

@@ -2,7 +2,7 @@ r"""A trained network for use without this package.
 
     python -m jaxuda.export RUN --to=DIR [--formats=stablehlo,savedmodel] \
         [--size=512x1024] [--checkpoint=last|best|STEP]
-    python -m jaxuda.export FILE --to=DIR --config=configs/dada.py:... \
+    python -m jaxuda.export FILE --to=DIR --config=dada:... \
         [--network=student|teacher|NAME] [--family=dacs]
 
 FILE is a published checkpoint or the folder of a conversion. DIR gets, with

@@ -1,6 +1,5 @@
 """Methods, one file each. The module's name is the registry."""
 
-from collections.abc import Mapping
 import dataclasses
 import importlib
 import pkgutil
@@ -59,18 +58,15 @@ def create(config: Any) -> Any:
   """
   method = _find(config.name)
   given = {'num_classes': config.num_classes, 'total_steps': config.total_steps}
-  own = []
   for field in dataclasses.fields(method):
     if field.name in _GROUPS:
-      fields = config.get(field.name, {})
-      known = [x.name for x in dataclasses.fields(field.default)]
-      _check_fields(field.name, fields, known)
-      given[field.name] = dataclasses.replace(field.default, **fields)
-    elif field.name not in given:
-      own.append(field.name)
-  fields = config.get('method', {})
-  _check_fields('method', fields, own)
-  return method(**given, **fields)
+      values = {**vars(field.default), **config.get(field.name, {})}
+      given[field.name] = errors.construct(
+        type(field.default), values, group=field.name
+      )
+  return errors.construct(
+    method, config.get('method', {}), group='method', **given
+  )
 
 
 def _find(name):
@@ -80,13 +76,3 @@ def _find(name):
       f'unknown method {name!r}; expected one of {", ".join(names())}'
     )
   return importlib.import_module(f'jaxuda.methods.{name}').Method
-
-
-def _check_fields(group: str, fields: Mapping[str, Any], known: list[str]):
-  """An unknown field is an error that names it."""
-  unknown = sorted(set(fields) - set(known))
-  if unknown:
-    raise errors.UserError(
-      f'unknown field {group}.{unknown[0]}; expected one of'
-      f' {", ".join(sorted(known))}'
-    )

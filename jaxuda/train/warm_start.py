@@ -115,7 +115,7 @@ def load_generator(
   if not workdir:
     raise errors.UserError(
       'a frozen generator is to be used and none is given; expected'
-      ' --config.generator=WORKDIR of a run of configs/cyclegan.py'
+      ' --config.generator=WORKDIR of a run of --config=cyclegan'
     )
   run = workdir_lib.load(
     workdir, which=which, only=lambda path: path.startswith('nets/gen/params')

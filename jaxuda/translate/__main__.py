@@ -10,8 +10,8 @@ trains on it with
 
     --config.data.source.dataset=folder --config.data.source.manual_dir=FOLDER
 
-Runs of configs/gio_ada.py (rows with a transform network) and of
-configs/cyclegan.py have one. Killed, the same command goes on.
+Runs of --config=gio_ada (rows with a transform network) and of
+--config=cyclegan have one. Killed, the same command goes on.
 """
 
 from absl import flags

@@ -39,7 +39,7 @@ def write_set(run: workdir_lib.Run, out: str | os.PathLike[str]) -> int:
   if run.method.translate is None or 'gen' not in run.state.nets:
     raise errors.UserError(
       f'the run of {run.config.name} has no image transform network; expected'
-      ' one of configs/cyclegan.py, or of configs/gio_ada.py in a row with one'
+      ' one of --config=cyclegan, or of --config=gio_ada in a row with one'
     )
   out = files.check_folder(out)
   classes, count, examples = _read_source(run.config)

@@ -40,8 +40,8 @@ def find(name: str) -> pathlib.Path:
   beside = _list(path.parent) if path.suffix == '.py' else []
   names = [str(x) for x in beside] or [x.stem for x in _list(_SHIPPED)]
   raise errors.UserError(
-    f'no config file {name}; expected '
-    + ('' if beside else 'configs/<method>.py, or ')
+    f'no config {name}; expected '
+    + ('' if beside else 'FILE.py, or ')
     + f'one of {", ".join(names)}'
   )
 

@@ -193,6 +193,9 @@ def load(
         )
     return workdir_lib.load(workdir, which=which, only=workdir_lib.predicts)
   if config is None:
-    raise errors.UserError('--weights needs --config=configs/<method>.py:...')
+    raise errors.UserError(
+      '--weights is given without --config; expected that of its method, such'
+      ' as --config=dada:pair=synthia2cityscapes'
+    )
   read = converted.read(weights, network=network, family=family, whole=True)
   return from_weights(read, config)

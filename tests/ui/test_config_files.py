@@ -54,10 +54,10 @@ def test_a_folder_stands_for_its_init_file(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
   ('name', 'message'),
   [
-    ('dda', 'no config file dda; expected configs/<method>.py, or one of adve'),
-    ('x/dada.py', 'no config file x/dada.py; expected configs/<method>.py'),
-    ('dada.yaml', 'no config file dada.yaml; expected configs/<method>.py'),
-    ('own/b.py', 'no config file own/b.py; expected one of own/a.py'),
+    ('dda', 'no config dda; expected FILE.py, or one of adve'),
+    ('x/dada.py', 'no config x/dada.py; expected FILE.py, or one of adve'),
+    ('dada.yaml', 'no config dada.yaml; expected FILE.py, or one of adve'),
+    ('own/b.py', 'no config own/b.py; expected one of own/a.py'),
     ('common', 'common.py has no get_config'),
   ],
 )

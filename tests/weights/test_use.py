@@ -229,7 +229,7 @@ def test_weights_or_a_run():
   for given, message in (
     ({}, 'expected either --workdir or --weights'),
     (both, 'expected either --workdir or --weights'),
-    ({'weights': 'b.pth'}, '--weights needs --config'),
+    ({'weights': 'b.pth'}, '--weights is given without --config'),
     ({'workdir': 'a'}, r'a/config\.json is missing'),
     ({'workdir': 'a', 'family': 'dacs'}, '--family=dacs is of a file of weig'),
     ({'workdir': 'a', 'network': 'teacher'}, '--network=teacher is of a file'),

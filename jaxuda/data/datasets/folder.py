@@ -235,9 +235,13 @@ def _read_codes(
 
 
 def _read_label(
-  table: Table, tree: tree_lib.Tree, item: specs.Item
+  table: Table,
+  tree: tree_lib.Tree,
+  item: specs.Item,
+  values: np.ndarray | None = None,
 ) -> np.ndarray:
-  values = _read_codes(table, tree, item)
+  if values is None:
+    values = _read_codes(table, tree, item)
   listed = {_pack(code): raw for code, raw in table.codes.items()}
   ids, known = decoding.look_up(values, listed)
   if not table.rest and not known.all():

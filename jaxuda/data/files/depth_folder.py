@@ -81,6 +81,9 @@ class DepthFolder:
         ' each example'
       )
 
+  def __contains__(self, name: str) -> bool:
+    return name in self._files
+
   def find(self, name: str) -> pathlib.Path:
     """Returns the file of an example.
 

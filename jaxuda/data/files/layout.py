@@ -56,15 +56,23 @@ class Layout:
     of_all = {'label': self.spec.read_label, 'depth': self.spec.read_depth}
     return self.spellings[kind].read or of_all[kind]
 
-  def read_label(self, item: specs.Item) -> np.ndarray:
+  def read_label(
+    self, item: specs.Item, codes: np.ndarray | None = None
+  ) -> np.ndarray:
     """Reads a label as raw ids: uint8 [H, W].
+
+    Args:
+      item: files of the example.
+      codes: what `Spec.read_codes` made of it, if that is at hand.
 
     Raises:
       UserError: it is broken, of another kind, or has ids that are not in the
         table.
     """
     where, read = self.tree.where(item.label), self.reader('label')
-    if read is not None:
+    if codes is not None:
+      ids = read(self.tree, item, codes)
+    elif read is not None:
       ids = read(self.tree, item)
     else:
       ids = decoding.read_ids(self.tree.read(item.label), where)

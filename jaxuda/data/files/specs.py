@@ -134,6 +134,7 @@ class Spec:
     needs_depth: whether a dataset without depth is an error.
     same_size: whether images and labels must have one size.
     read_label: (tree, item) -> uint8 [H, W] raw ids; None: of an 8-bit PNG.
+      With `read_codes` it also takes (tree, item, codes).
     read_codes: (tree, item) -> int32 [H, W], the user's own ids, or colours as
       numbers; None: the raw ids are the user's.
     codes: such a number -> (how the user wrote it, its class).

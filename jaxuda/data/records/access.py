@@ -25,6 +25,7 @@ from jaxuda.data.records import rare
 from jaxuda.data.records import rows
 from jaxuda.data.store import examples
 from jaxuda.data.store import label_counts
+from jaxuda.data.store import prepared_depth
 from jaxuda.data.store import record_order
 from jaxuda.data.store import shards
 
@@ -94,13 +95,6 @@ class Records:
           f' {registry.describe_fields(info)}'
         )
     self.fields = tuple(x for x in fields if x not in missing)
-    self.code = depth_codes.DepthCode.of(registry.metadata(info))
-    self._depths = None
-    if 'depth' in fields and domain.depth_dir:
-      self._depths = depth_folder.DepthFolder(
-        domain.depth_dir, split=domain.split
-      )
-      self.code = self._depths.code
     self._folder = pathlib.Path(builder.data_dir)
     # Family, form and version lie between them.
     self.root = str(self._folder.parents[2])
@@ -118,6 +112,11 @@ class Records:
       )
     # A fraction is the first records; they are stored in a random order.
     self._count = max(1, round(domain.fraction * len(self._numbers)))
+    self.code = depth_codes.DepthCode.of(registry.metadata(info))
+    self._depths = None
+    if 'depth' in fields and domain.depth_dir:
+      self._depths = self._open_depths()
+      self.code = self._depths.code
     if 'label' in fields and domain.label_dir:
       label_files.check(domain.label_dir, classes=classes, count=self._count)
 
@@ -129,6 +128,20 @@ class Records:
     number = int(self._numbers[int(number)])
     self._recent.append(number)
     return self._source[number]
+
+  def _open_depths(self):
+    domain = self.domain
+    if domain.store == 'raw':
+      return depth_folder.DepthFolder(domain.depth_dir, split=domain.split)
+    names = self._read_names()
+    return prepared_depth.PreparedDepth(
+      domain.depth_dir,
+      split=domain.split,
+      names=names,
+      needed={names[x] for x in self._numbers[: self._count]},
+      store=examples.Store.of(domain),
+      root=self.root,
+    )
 
   def _read_names(self) -> Sequence[str]:
     count = len(self._source)

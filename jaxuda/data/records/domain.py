@@ -47,7 +47,7 @@ class Domain:
     eval_labels: 'native', or 'input' to score at `size`.
     zero_depth, far_depth: 'keep' or 'mask', see `depth_codes.measure`.
     depth_dir: folder with depth of the training split in place of the dataset's
-      own, see `depth_folder`; '' for its own.
+      own, see `depth_folder` and `prepared_depth`; '' for its own.
     label_dir: folder with labels of the training split in place of the
       dataset's own, see `label_files`; '' for its own.
     first: number of the split's images that are used, the first in the order of

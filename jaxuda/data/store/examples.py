@@ -87,6 +87,24 @@ class Store:
       name += f'_{self.depth_resize}'
     return name + ('_pad' if self.fit == 'pad' else '')
 
+  def describe_depth(self) -> str:
+    """Returns the same for depth alone, such as '512x1024_reference'."""
+    if not self._shrinks_depth:
+      return 'whole'
+    return f'{self.size[0]}x{self.size[1]}_{self.depth_resize}'
+
+  def shrink_depth(self, depth: np.ndarray) -> np.ndarray:
+    """Returns raw depth, uint16 [H, W], as it is kept for training."""
+    if not self._shrinks_depth:
+      return depth
+    return resizing.resize_depth(depth, self.size, method=self.depth_resize)
+
+  @property
+  def _shrinks_depth(self):
+    # What is interpolated or padded in training keeps its own size.
+    rule = self.depth_resize
+    return self.form != 'raw' and self.fit == 'stretch' and rule != 'linear'
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Maker:
@@ -155,11 +173,10 @@ class Maker:
     return self._keep('label', item.label, ids)
 
   def _make_depth(self, item, size, small):
-    depth, store = self.layout.read_depth(item), self.store
+    depth = self.layout.read_depth(item)
     self._check_size(item, 'depth', depth.shape, size)
-    rule = store.depth_resize
-    if small and store.fit == 'stretch' and rule != 'linear':
-      depth = resizing.resize_depth(depth, store.size, method=rule)
+    if small:
+      depth = self.store.shrink_depth(depth)
     return self._keep('depth', item.depth, depth)
 
   def _keep(self, kind, path, values):

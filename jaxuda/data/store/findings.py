@@ -140,11 +140,15 @@ def _read_item(layout, item):
     return decoding.read_image(tree.read(item.image), tree.where(item.image))
 
   sample.image = attempt('image', read_image)
-  if item.label:
+  if item.label and spec.read_codes:
+    codes = attempt('label', spec.read_codes, tree, item)
+    if codes is not None:
+      sample.label = attempt('label', layout.read_label, item, codes)
+    if sample.label is not None:
+      counts = np.unique(codes, return_counts=True)
+      sample.codes = dict(zip(*(x.tolist() for x in counts), strict=True))
+  elif item.label:
     sample.label = attempt('label', layout.read_label, item)
-    if spec.read_codes and sample.label is not None:
-      codes = np.unique(spec.read_codes(tree, item), return_counts=True)
-      sample.codes = dict(zip(*(x.tolist() for x in codes), strict=True))
   if item.depth:
     sample.depth = attempt('depth', layout.read_depth, item)
     if spec.factor and (item.extra or not spec.spellings.get('extra')):

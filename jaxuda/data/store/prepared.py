@@ -5,6 +5,8 @@ changed file means another preparation) and after the form in which examples are
 kept, see `examples`. Everything is checked while it is prepared.
 """
 
+from collections.abc import Callable, Collection, Iterator, Mapping
+import contextlib
 import os
 import pathlib
 from typing import Any
@@ -79,44 +81,89 @@ def prepare(
   Raises:
     UserError: a file is not as it should be, or the disk is full.
   """
-  # TFDS takes a folder for a dataset only when its name is a version.
-  work = folder.with_name(folder.name + _UNFINISHED)
-  with shards.lock(work):
-    if folder.exists():
+  with claim(folder) as work:
+    if work is None:
       return
     for problem in _find_problems(layout):
       raise errors.UserError(problem.text)
-    # Of a process that was killed.
-    for part in work.glob('.*.part*'):
-      part.unlink()
     if store.form == 'raw':
       done = sum(x.stat().st_size for x in work.glob('*.array_record*'))
       shards.check_space(work, _count_bytes(layout) - done)
     key = layout.spec.order or record_order.hash_name
     stored = {
-      split: sorted(items, key=lambda x, split=split: key(x.name, split))
+      split: {
+        x.name: x
+        for x in sorted(items, key=lambda x, split=split: key(x.name, split))
+      }
       for split, items in layout.splits.items()
     }
-    info = _describe(layout, store, folder)
     maker = examples.Maker(layout=layout, store=store)
-    # Rows of OpenCV in as many threads would only get in each other's way.
-    cv2.setNumThreads(0)
-    infos = []
-    for split, items in stored.items():
+    write(
+      work,
+      folder,
+      _describe(layout, store, folder),
+      stored,
+      lambda split, name: maker.make(split, stored[split][name]),
+    )
 
-      def encode(number: int, split=split, items=items) -> bytes:
-        example = maker.make(split, items[number])
-        return info.features.serialize_example(example)
 
-      infos.append(
-        shards.write_split(work, split, len(items), encode, dataset=info.name)
-      )
-    with shards.explain_full_disk(work):
-      info.set_splits(tfds.core.splits.SplitDict(infos))
-      info.write_to_directory(work)
-      names = {k: [x.name for x in v] for k, v in stored.items()}
-      record_order.write_names(work, names)
-      os.replace(work, folder)
+@contextlib.contextmanager
+def claim(folder: pathlib.Path) -> Iterator[pathlib.Path | None]:
+  """A context in which no other process prepares a dataset.
+
+  Args:
+    folder: the dataset's folder.
+
+  Yields:
+    The folder of the unfinished dataset; None if it is finished.
+  """
+  # TFDS takes a folder for a dataset only when its name is a version.
+  work = folder.with_name(folder.name + _UNFINISHED)
+  with shards.lock(work):
+    if folder.exists():
+      yield None
+      return
+    # Of a process that was killed.
+    for part in work.glob('.*.part*'):
+      part.unlink()
+    yield work
+
+
+def write(
+  work: pathlib.Path,
+  folder: pathlib.Path,
+  info: tfds.core.DatasetInfo,
+  names: Mapping[str, Collection[str]],
+  make: Callable[[str, str], Mapping[str, Any]],
+) -> None:
+  """Writes what is missing of a dataset, and gives it its name.
+
+  Args:
+    work: folder of the unfinished dataset, see `claim`.
+    folder: the dataset's folder.
+    info: description without splits, see `create_info`.
+    names: split -> names of its examples, in the order of the records.
+    make: (split, name) -> the example; called in threads.
+
+  Raises:
+    UserError: the disk is full, or what `make` raises.
+  """
+  # Rows of OpenCV in as many threads would only get in each other's way.
+  cv2.setNumThreads(0)
+  infos, stored = [], {split: list(x) for split, x in names.items()}
+  for split, order in stored.items():
+
+    def encode(number: int, split=split, order=order) -> bytes:
+      return info.features.serialize_example(make(split, order[number]))
+
+    infos.append(
+      shards.write_split(work, split, len(order), encode, dataset=info.name)
+    )
+  with shards.explain_full_disk(work):
+    info.set_splits(tfds.core.splits.SplitDict(infos))
+    info.write_to_directory(work)
+    record_order.write_names(work, stored)
+    os.replace(work, folder)
 
 
 def _describe(layout, store, folder) -> tfds.core.DatasetInfo:
@@ -125,9 +172,7 @@ def _describe(layout, store, folder) -> tfds.core.DatasetInfo:
   def maps(dtype):
     if store.form == 'raw':
       return tfds.features.Image(shape=(None, None, 1), dtype=dtype)
-    return tfds.features.Tensor(
-      shape=(None, None, 1), dtype=dtype, encoding=tfds.features.Encoding.BYTES
-    )
+    return create_map(dtype)
 
   features: dict[str, Any] = {
     'name': tfds.features.Text(),
@@ -148,17 +193,42 @@ def _describe(layout, store, folder) -> tfds.core.DatasetInfo:
     metadata |= spec.depth
     if spec.factor:
       features['depth_factor'] = tfds.features.Scalar(np.float32)
+  return create_info(folder, features, metadata, homepage=spec.homepage)
+
+
+def create_map(dtype: type) -> tfds.features.Tensor:
+  """Returns the feature of a label or depth map that is a plain array."""
+  return tfds.features.Tensor(
+    shape=(None, None, 1), dtype=dtype, encoding=tfds.features.Encoding.BYTES
+  )
+
+
+def create_info(
+  folder: pathlib.Path,
+  features: Mapping[str, Any],
+  metadata: Mapping[str, Any],
+  *,
+  homepage: str = '',
+) -> tfds.core.DatasetInfo:
+  """Returns the description of a dataset, without splits.
+
+  Args:
+    folder: the dataset's folder, FAMILY/VARIANT/VERSION.
+    features: name -> TFDS feature.
+    metadata: what the dataset says of itself, in JSON types.
+    homepage: address of the publisher.
+  """
   info = tfds.core.DatasetInfo(
     builder=tfds.core.dataset_info.DatasetIdentity(
       name=folder.parents[1].name,
-      version=tfds.core.Version(_VERSION),
+      version=tfds.core.Version(folder.name),
       data_dir=str(folder),
       module_name=__name__,
       config_name=folder.parent.name,
     ),
     features=tfds.features.FeaturesDict(features),
     metadata=tfds.core.MetadataDict(metadata),
-    homepage=spec.homepage,
+    homepage=homepage,
   )
   info.set_file_format(tfds.core.FileFormat.ARRAY_RECORD)
   return info

@@ -47,7 +47,7 @@ def run(config: ml_collections.ConfigDict, workdir: str | os.PathLike) -> bool:
   """
   if config.name != 'depdis':
     raise errors.UserError(
-      f'config.name={config.name!r}; expected configs/depdis.py'
+      f'config.name={config.name!r}; expected depdis, as of --config=depdis'
     )
   if config.get('distributed') or jax.process_count() > 1:
     raise errors.UserError(

@@ -1,6 +1,6 @@
 r"""Depth from single images, learned from image sequences (Monodepth2).
 
-    python -m jaxuda.depth.mono --config=configs/monodepth.py --workdir=DIR
+    python -m jaxuda.depth.mono --config=monodepth --workdir=DIR
     python -m jaxuda.depth.mono --workdir=DIR --images=FOLDER --out=FOLDER
     python -m jaxuda.depth.mono --workdir=DIR --dataset=NAME --out=FOLDER
     python -m jaxuda.depth.mono --workdir=DIR --evaluate

@@ -28,8 +28,8 @@ def create_method(config: Any) -> self_supervised.Method:
   """
   if config.name != 'monodepth':
     raise errors.UserError(
-      f'config.name={config.name!r}; expected monodepth, as in'
-      ' configs/monodepth.py'
+      f'config.name={config.name!r}; expected monodepth, as of'
+      ' --config=monodepth'
     )
   return errors.construct(
     self_supervised.Method,

@@ -1,7 +1,7 @@
 r"""Depth of a target with single images only: learned on the source.
 
     python -m jaxuda.depth.transfer \
-        --config=configs/source_only.py:pair=streets2camvid \
+        --config=source_only:pair=streets2camvid \
         --config.data.target.manual_dir=CAMVID_DIR --workdir=DIR --out=FOLDER
 
 Trains a network with a depth output on the source's own depth (source-only with

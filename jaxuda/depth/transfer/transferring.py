@@ -30,8 +30,8 @@ def set_depth_loss(config: ml_collections.ConfigDict) -> None:
   """
   if config.name != 'source_only':
     raise errors.UserError(
-      f'config.name={config.name!r}; expected source_only, as in'
-      ' configs/source_only.py'
+      f'config.name={config.name!r}; expected source_only, as of'
+      ' --config=source_only'
     )
   if not config.method.lambda_depth:
     small = config.network.backbone == 'resnet_small'

@@ -10,6 +10,7 @@ from jaxuda import errors
 from jaxuda.data.datasets import registry
 from jaxuda.data.doctor import checkup
 from jaxuda.data.doctor import diagnosis
+from jaxuda.data.files import decoding
 from jaxuda.data.store import findings
 
 IDS = np.repeat(np.arange(4, dtype=np.uint8), 6)[:, None].repeat(32, 1)
@@ -298,3 +299,16 @@ def test_a_split_without_labels_is_not_read_twice(tmp_path, monkeypatch):
   )
   (looked_at,) = counts
   assert looked_at < 60
+
+
+def test_a_label_is_decoded_once(tmp_path, monkeypatch):
+  decoded, real = [], decoding.read_ids
+
+  def count(data, where):
+    decoded.append(where)
+    return real(data, where)
+
+  monkeypatch.setattr(decoding, 'read_ids', count)
+  found = diagnose(make(tmp_path)).examined['val']
+  assert len(decoded) == len(set(decoded)) == 6
+  assert found.codes == {i: 3 * 6 * 32 for i in range(4)}

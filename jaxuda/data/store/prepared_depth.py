@@ -1,0 +1,115 @@
+"""Depth of a folder beside a dataset, prepared at the training size.
+
+A domain whose `store` is not 'raw' keeps the maps of its `depth_dir` as those
+of a dataset's own, see `examples`. They lie beside the dataset, in a folder
+that is named after its form and after the files: another folder, or a changed
+file, means another preparation.
+"""
+
+from collections.abc import Collection, Iterable, Mapping
+import hashlib
+import os
+import pathlib
+import sys
+
+import numpy as np
+import tensorflow_datasets as tfds
+
+from jaxuda import errors
+from jaxuda.data.files import decoding
+from jaxuda.data.files import depth_folder
+from jaxuda.data.files import tree as tree_lib
+from jaxuda.data.store import examples
+from jaxuda.data.store import prepared
+
+_VERSION = '1.0.0'
+# No variant of a dataset is looked for in a folder of this name.
+_FAMILY = 'depths'
+_SPLIT = 'maps'
+
+
+class PreparedDepth(depth_folder.DepthFolder):
+  """Depth maps by the names of examples, out of prepared records."""
+
+  def __init__(
+    self,
+    folder: str | os.PathLike[str],
+    *,
+    split: str,
+    names: Iterable[str],
+    needed: Collection[str],
+    store: examples.Store,
+    root: str | os.PathLike[str],
+  ):
+    """Opens the maps, preparing them on first use.
+
+    Args:
+      folder: the folder, see `depth_folder`.
+      split: name of the split of the dataset.
+      names: names of the split's examples.
+      needed: those that are read; others may lack a map.
+      store: form in which examples are kept, other than 'raw'.
+      root: folder of prepared data.
+
+    Raises:
+      UserError: as `DepthFolder`; or a map that is needed is missing, a map is
+        broken, or the disk is full.
+    """
+    super().__init__(folder, split=split)
+    paths = {
+      name: self.find(name)
+      for name in sorted(names)
+      if name in self or name in needed
+    }
+    stamp = _fingerprint(paths)
+    variant = f'{store.describe_depth()}_{stamp}'
+    self._prepared = pathlib.Path(root, _FAMILY, variant, _VERSION)
+    if not self._prepared.exists():
+      print(f'preparing {folder} in {self._prepared}', file=sys.stderr)
+      _prepare(paths, self._prepared, store=store)
+    builder = tfds.builder_from_directory(self._prepared)
+    self._records = builder.as_data_source(split=_SPLIT)
+    self._places = {name: i for i, name in enumerate(paths)}
+
+  def read(self, name: str) -> np.ndarray:
+    """Reads the raw depth of an example: uint16 [H, W].
+
+    Raises:
+      UserError: its record is damaged; also kept in `error`.
+    """
+    try:
+      return self._records[self._places[name]]['depth'][..., 0]
+    except Exception as e:  # A damaged file makes TFDS raise anything.
+      self.error = self.error or errors.UserError(
+        f'depth_dir: the depth of {name!r} in {self._prepared} is damaged'
+        f' ({tree_lib.one_line(e)[:120]}); delete that folder to prepare it'
+        ' again'
+      )
+      raise self.error from None
+
+
+def _fingerprint(paths: Mapping[str, pathlib.Path]) -> str:
+  """Returns 16 hex digits that change when one of the files does.
+
+  They depend on names, paths, sizes and times of modification.
+  """
+  digest = hashlib.sha256()
+  for name, path in paths.items():
+    info = path.stat()
+    stamp = f'{info.st_size} {info.st_mtime_ns}'
+    digest.update(f'{name} {path.absolute()} {stamp}\n'.encode())
+  return digest.hexdigest()[:16]
+
+
+def _prepare(paths, folder, *, store):
+  def make(split, name):
+    del split
+    path = paths[name]
+    depth = decoding.read_depth(path.read_bytes(), f'depth_dir: {path}')
+    return {'depth': store.shrink_depth(depth)[..., None]}
+
+  with prepared.claim(folder) as work:
+    if work is not None:
+      features = {'depth': prepared.create_map(np.uint16)}
+      info = prepared.create_info(folder, features, metadata={})
+      prepared.write(work, folder, info, {_SPLIT: paths}, make)
