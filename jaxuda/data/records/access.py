@@ -86,11 +86,7 @@ class Records:
     missing = _find_missing(domain.split, info, own)
     for field in missing:
       if field not in optional:
-        raise errors.UserError(
-          f'{domain.dataset} has no {field} in split {domain.split!r}, which is'
-          f' needed of the {domain.side}; its fields are'
-          f' {registry.describe_fields(info)}'
-        )
+        raise errors.UserError(_explain_missing(domain, field, info))
     self.fields = tuple(x for x in fields if x not in missing)
     self.code = depth_codes.DepthCode.of(registry.metadata(info))
     self._depths = None
@@ -258,6 +254,21 @@ def _find_missing(split, info, fields):
   if name in metadata.get('depthless_splits', ()):
     missing.add('depth')
   return [x for x in fields if x in missing]
+
+
+def _explain_missing(domain, field, info):
+  text = (
+    f'{domain.dataset} has no {field} in split {domain.split!r}, which is'
+    f' needed of the {domain.side}; its fields are'
+    f' {registry.describe_fields(info)}'
+  )
+  if field == 'depth':
+    text += (
+      f'; expected config.data.{domain.side}.depth_dir=FOLDER that jaxuda depth'
+      ' transfer, stereo or mono has written (docs/data.md, "Depth that is'
+      ' missing")'
+    )
+  return text
 
 
 def _is_beside(domain, field):
