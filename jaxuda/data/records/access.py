@@ -79,14 +79,19 @@ class Records:
       store=examples.Store.of(domain),
     )
     info = builder.info
-    if mapped:
-      table = _map_labels(domain, classes, info)
-    self._table = table.astype(np.int32)
     rows.check_split(domain.dataset, domain.split, info)
     missing = _find_missing(domain.split, info, own)
     for field in missing:
       if field not in optional:
         raise errors.UserError(_explain_missing(domain, field, info))
+    if 'label' in missing:
+      _note(
+        f'note: {domain.dataset} has no label in split {domain.split!r}: it is'
+        ' not scored'
+      )
+    elif mapped:
+      table = _map_labels(domain, classes, info)
+    self._table = table.astype(np.int32)
     self.fields = tuple(x for x in fields if x not in missing)
     self.code = depth_codes.DepthCode.of(registry.metadata(info))
     self._depths = None
@@ -216,7 +221,7 @@ def _map_labels(domain, classes, info=None):
   """Returns the class of each raw id: uint8 [256], 255 = ignored.
 
   Before the dataset is prepared, without `info`, a folder whose own names are
-  not at hand gives None.
+  not at hand, or that has no labels, gives None.
   """
   family, own = registry.find(domain.dataset), None
   if info is not None:
@@ -224,7 +229,10 @@ def _map_labels(domain, classes, info=None):
   elif family.ids == 'folder':
     if not domain.manual_dir:
       return None
-    own = family.describe(domain.dataset, domain.manual_dir).own
+    spec = family.describe(domain.dataset, domain.manual_dir)
+    if not spec.codes:
+      return None
+    own = spec.own
   table = labels.label_map(family.ids, classes, own=own)
   ignored = [
     name
