@@ -24,6 +24,7 @@ NUM_CLASSES = {
   'coarse7': 7,
   'kitti10': 10,
   'camvid11': 11,
+  'idd7': 7,
 }
 
 _SYNTHIA_CLASSES = ('synthia16', 'cityscapes19', 'synthia13', 'coarse7')
@@ -57,6 +58,18 @@ PAIRS = {
     'source': ('streets/source_180x240', (180, 240)),
     'target': ('camvid', (180, 240)),
     'classes': ('camvid11',),
+  },
+  # IDD-Lite's 227x320, in steps of the network's stride.
+  'streets2idd': {
+    'source': ('streets/source_176x248', (176, 248)),
+    'target': ('idd_lite', (176, 248)),
+    'classes': ('idd7',),
+  },
+  # Its source has no depth: `depth_dir`, see docs/data.md.
+  'camvid2idd': {
+    'source': ('camvid', (176, 248)),
+    'target': ('idd_lite', (176, 248)),
+    'classes': ('idd7',),
   },
   'synthia2cityscapes': {
     'source': ('synthia', (760, 1280)),
@@ -116,7 +129,10 @@ PAIRS = {
   },
 }
 # Small pictures: trained by the small network, from scratch, on a CPU.
-_SMALL = ('streets', 'streets2camvid', 'camvid_day2dusk', 'folder')
+_SMALL = (
+  *('streets', 'streets2camvid', 'streets2idd', 'camvid2idd'),
+  *('camvid_day2dusk', 'folder'),
+)
 _TABLES = ('.yaml', '.yml', '.json')
 
 

@@ -74,7 +74,7 @@ ROOMS = {
   'errors': ('', ''),
   'evaluate': (
     'data data.classes data.pixels errors ops run step ui weights',
-    'absl jax ml_collections numpy',
+    'absl jax ml_collections numpy scipy',
   ),
   'export': (
     'data.classes errors run step ui weights',

@@ -190,9 +190,15 @@ def eval_stream(
   process_index=0,
   process_count=1,
   whole_images=False,
+  optional=(),
 ):
-  """Stands in for `pipeline.eval_stream`: labels of twice the size."""
-  del classes, split
+  """Stands in for `pipeline.eval_stream`: labels of twice the size.
+
+  The split 'bare' has none.
+  """
+  del classes
+  bare = (split or data_config[domain].get('eval_split')) == 'bare'
+  assert 'label' in optional or not bare
   height, width = data_config[domain].size
   share = batch_size // process_count
   rows = slice(process_index * share, (process_index + 1) * share)
@@ -210,12 +216,14 @@ def eval_stream(
     if with_depth:
       batch['depth'] = np.full(batch['label'].shape, 10, np.float32)
       batch['depth_valid'] = batch['label'] < 255
+    if bare:
+      batch = {k: batch[k] for k in ('image', 'name')}
     yield batch
 
 
-def eval_size(data_config, *, split=None, domain='target'):
+def eval_size(data_config, *, split=None, domain='target', optional=()):
   """Stands in for `pipeline.eval_size`."""
-  del data_config, split, domain
+  del data_config, split, domain, optional
   return IMAGES
 
 

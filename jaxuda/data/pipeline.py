@@ -18,7 +18,8 @@ Evaluation batch: 'image' uint8 [B, H, W, 3] at the network's size, 'label'
 int32 [B, H0, W0] at its own size, 'depth' and 'depth_valid' [B, H0, W0] when
 they are asked for and there, and 'name', a list. Every image comes once; the
 last batch is filled up with black images without labels and valid depth, and
-'name' leaves them out.
+'name' leaves them out. Of a split without labels that are not required it is
+'image' and 'name' alone.
 
 A training batch is a function of (seed, step) alone. Sample i of a domain is
 record i % n of the permutation that (seed, domain, epoch i // n) gives, and its
@@ -214,6 +215,7 @@ def eval_stream(
   process_index: int = 0,
   process_count: int = 1,
   whole_images: bool = False,
+  optional: Sequence[str] = (),
 ) -> Iterator[Batch]:
   """Returns a stream in which every image of a split comes once.
 
@@ -230,6 +232,7 @@ def eval_stream(
     process_count: number of processes.
     whole_images: whether images keep their own size instead of the network's;
       different sizes need a `batch_size` of 1.
+    optional: ('label',) if the split may have no labels, and so no depth.
 
   Returns:
     An iterator over the evaluation batches described at the top of this file.
@@ -245,6 +248,7 @@ def eval_stream(
     domain=domain,
     classes=classes,
     fields=('image', 'label', *(('depth',) if with_depth else ())),
+    optional=optional,
   )
   count = len(records)
   batches = -(-count // batch_size)
@@ -302,6 +306,7 @@ def eval_size(
   classes: str | None = None,
   split: str | None = None,
   domain: str = 'target',
+  optional: Sequence[str] = (),
 ) -> int:
   """Returns the number of images that `eval_stream` goes through.
 
@@ -313,6 +318,7 @@ def eval_size(
     classes: class set that labels will be mapped to, if it is to be checked.
     split: name of the split; default: `eval_split` of the domain.
     domain: 'source' or 'target'.
+    optional: as of `eval_stream`.
 
   Raises:
     UserError: a config value, dataset or split is wrong, or it has no labels.
@@ -323,17 +329,18 @@ def eval_size(
     domain=domain,
     classes=classes,
     fields=('image', 'label'),
+    optional=optional,
   )
   return len(records)
 
 
-def _eval_records(data_config, *, split, domain, fields, classes):
+def _eval_records(data_config, *, split, domain, fields, classes, optional):
   split = split or data_config[domain].get('eval_split') or 'val'
   checked = domain_lib.read_domain(data_config, domain, split=split)
   # A fraction is one of training.
   checked = dataclasses.replace(checked, fraction=1.0)
   return access.Records(
-    checked, classes=classes, fields=fields, optional=('depth',)
+    checked, classes=classes, fields=fields, optional=('depth', *optional)
   )
 
 
@@ -363,14 +370,15 @@ def _stack(
 ) -> Batch:
   """Makes a batch of examples, and blanks those that are not real."""
   first = examples[0]
+  measured = 'label' if 'label' in first else 'image'
   names = [x['name'].decode() for x in examples]
   for name, example in zip(names, examples, strict=True):
-    size, other = example['label'].shape, first['label'].shape
+    size, other = example[measured].shape, first[measured].shape
     if size != other:
       raise errors.UserError(
-        f'{records.domain.dataset}: the labels of {names[0]!r} and {name!r} are'
-        f' {other[1]}x{other[0]} and {size[1]}x{size[0]}; expected one size in'
-        ' a batch, or eval_batch_size=1'
+        f'{records.domain.dataset}: the {measured}s of {names[0]!r} and'
+        f' {name!r} are {other[1]}x{other[0]} and {size[1]}x{size[0]}; expected'
+        ' one size in a batch, or eval_batch_size=1'
       )
   batch: Batch = {
     'name': [x for x, keep in zip(names, real, strict=True) if keep]

@@ -2,13 +2,19 @@ r"""Scores of a checkpoint, at label resolution, every pixel once.
 
     jaxuda evaluate --workdir=DIR [--checkpoint=last|best|STEP] \
         [--against=OTHER_DIR] [--split=val] [--classes=coarse7] [--out=FILE] \
-        [--flip] [--scales=0.75,1,1.25] [--window]
+        [--flip] [--scales=0.75,1,1.25] [--window] \
+        [--data.target.manual_dir=FOLDER] [--data.target.dataset=NAME]
     jaxuda evaluate --weights=FILE --config=dada:... \
         [--network=student|teacher|NAME] [--family=dacs] \
         [--config.field=value ...]
 
 The second scores a published checkpoint (or the folder of a conversion) as the
 config of its method prepares images and labels; see configs/published.py.
+
+The scores are written beside the run's, as evaluation.json. --split and
+--data.target.FIELD score other data with the classes of the run, such as a test
+set that was kept back; their scores get a file of their own,
+evaluation_<dataset>_<split>_<folder>.json, and name the data.
 
 --flip, --scales and --window average what several views of a picture give, see
 `views`; the papers' figures are without. With --distributed several processes
@@ -20,6 +26,7 @@ import pathlib
 from absl import flags
 
 from jaxuda.evaluate import evaluation
+from jaxuda.evaluate import other_data
 from jaxuda.evaluate import scores
 from jaxuda.evaluate import tables
 from jaxuda.evaluate import views as views_lib
@@ -51,14 +58,14 @@ def _main(given):
     family=given.family,
     config=given.config,
   )
-  ours = _evaluate(run, given, views)
+  ours, other = _evaluate(run, given, views)
   if weights:
     for figure in ours['figures'].values():
       figure['weights'] = pathlib.Path(weights).name
   shown = {given.workdir or weights: ours}
   if against:
     run = runs.load(workdir=against, which=given.checkpoint)
-    theirs = _evaluate(run, given, views)
+    theirs, _ = _evaluate(run, given, views)
     figure = scores.negative_transfer(ours, theirs, against=against)
     ours['figures']['negative_transfer_rate'] = figure
     shown[f'against: {against}'] = theirs
@@ -69,20 +76,30 @@ def _main(given):
   scores.print_scores(
     f'IoU in %, {tables.describe_protocol(protocol)}, {network}', shown
   )
-  out = given.out or (
+  out = (
     f'{weights.rstrip("/")}.evaluation.json'
     if weights
     else pathlib.Path(given.workdir) / 'evaluation.json'
   )
+  if other:
+    out = other_data.choose_file(out, ours)
+  out = given.out or out
   workdir_lib.write_json(out, ours)
   print(f'wrote {out}')
 
 
 def _evaluate(run, given, views):
+  """Returns the scores, and whether they are of other data than the run's."""
   evaluation.set_folders(
     run.config, data_dir=given.data_dir, manual_dir=given.manual_dir
   )
-  return evaluation.run(
+  own = other_data.describe(run.config)
+  other_data.replace(
+    run.config, {x: given[f'data.target.{x}'].value for x in other_data.FIELDS}
+  )
+  if given.eval_batch_size:
+    run.config.eval_batch_size = given.eval_batch_size
+  result = evaluation.run(
     run.method,
     run.state,
     run.config,
@@ -91,6 +108,8 @@ def _evaluate(run, given, views):
     classes=given.classes,
     views=views,
   )
+  data = other_data.describe(run.config, split=given.split)
+  return {**result, 'data': data}, data != own
 
 
 def _define_flags():
@@ -108,6 +127,11 @@ def _define_flags():
   )
   flags.DEFINE_string(
     'out', None, 'JSON to write; evaluation.json beside it if unset.'
+  )
+  for field, text in other_data.FIELDS.items():
+    flags.DEFINE_string(f'data.target.{field}', None, text)
+  flags.DEFINE_integer(
+    'eval_batch_size', None, 'Images at a time; 1 if sizes differ.'
   )
   command.define_views()
   command.define_data()

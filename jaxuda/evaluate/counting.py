@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxuda.data.classes import labels
+from jaxuda.evaluate import blind
 from jaxuda.evaluate import metrics
 from jaxuda.evaluate import views
 
@@ -25,35 +26,42 @@ def merge_table(source: str, target: str) -> tuple[int, ...]:
   )
 
 
-@jax.jit(static_argnames=('method', 'table', 'count'))
+@jax.jit(static_argnames=('method', 'table', 'count', 'judge'))
 def count_batch(
   state: Any,
   image: jax.Array,
-  label: jax.Array,
+  label: jax.Array | None,
   depth: tuple[jax.Array, jax.Array] | None,
   *,
   method: Any,
   table: tuple[int, ...] | None,
   count: int,
+  judge: bool = False,
 ) -> dict[str, Any]:
   """Scores one batch on the device.
 
   Args:
     state: training state.
     image: uint8 [B, H, W, 3] RGB.
-    label: int32 [B, h, w], 255 = ignore.
+    label: int32 [B, h, w], 255 = ignore; None if there are no labels.
     depth: true metres [B, h, w] and where they are valid, or None.
     method: method whose `predict` is scored; hashable.
     table: scored class of each class of the network; None if they are the same.
     count: number of scored classes.
+    judge: whether to measure the criteria of `blind`, too.
 
   Returns:
-    'confusion' int32 [B, count, count + 1], rows are the truth; 'depth', the
-    sums of `metrics.depth_error_sums`, where depth was given.
+    With a label 'confusion' int32 [B, count, count + 1], rows are the truth;
+    'depth', the sums of `metrics.depth_error_sums`, where depth was given;
+    'blind', what `blind.measure` gives.
   """
-  out = method.predict(state, image, size=label.shape[1:])
-  prediction = jnp.argmax(out['logits'], axis=-1)
-  result = {'confusion': _confusion(label, prediction, table, count)}
+  size = (image if label is None else label).shape[1:3]
+  out, result = method.predict(state, image, size=size), {}
+  if label is not None:
+    prediction = jnp.argmax(out['logits'], axis=-1)
+    result['confusion'] = _confusion(label, prediction, table, count)
+  if judge:
+    result['blind'] = blind.measure(method, state, image, out)
   if depth is not None:
     true, valid = depth
     result['depth'] = metrics.depth_error_sums(out['depth'], true, valid)

@@ -1,8 +1,9 @@
 """Scores a network on the target: every pixel once, at label resolution.
 
 Every figure carries its protocol: classes, subset, resolution of the labels and
-of the network's input, checkpoint, network, split and dataset. With several
-processes, each scores its share of the images.
+of the network's input, checkpoint, network, split and dataset. Beside the
+scores, or without labels in their place, are the criteria of `blind`. With
+several processes, each scores its share of the images.
 """
 
 import collections
@@ -17,6 +18,7 @@ import numpy as np
 
 from jaxuda.data import pipeline
 from jaxuda.data.classes import labels
+from jaxuda.evaluate import blind
 from jaxuda.evaluate import counting
 from jaxuda.evaluate import metrics
 from jaxuda.evaluate import scores
@@ -35,6 +37,7 @@ def run(
   split: str | None = None,
   classes: str | None = None,
   views: views_lib.Views = views_lib.ONCE,
+  judge: bool = False,
   progress: display.Progress | None = None,
   stop: Callable[[], bool] = lambda: False,
 ) -> dict[str, Any] | None:
@@ -50,6 +53,8 @@ def run(
       None.
     views: how the pictures are looked at. If more than once, each is read at
       its own resolution, and no depth is scored.
+    judge: whether the criteria of `blind` are measured, too. Labels may then be
+      absent.
     progress: progress line of the loop that this interrupts.
     stop: asked after every batch; True gives up.
 
@@ -57,7 +62,8 @@ def run(
     What `scores.make_scores` returns; None if stopped.
 
   Raises:
-    UserError: an unknown class set, or one that cannot be merged to.
+    UserError: an unknown class set, or one that cannot be merged to; no labels
+      to score.
   """
   target, once = config.data.target, views == views_lib.ONCE
   split = split or target.eval_split
@@ -79,8 +85,8 @@ def run(
     depth = None
     if with_depth and 'depth' in batch:
       depth = (batch['depth'], batch['depth_valid'])
-    arrays = parallel.spread((batch['image'], batch['label'], depth))
-    return counting.count_batch(state, *arrays, **options)
+    arrays = parallel.spread((batch['image'], batch.get('label'), depth))
+    return counting.count_batch(state, *arrays, judge=judge, **options)
 
   batches = _read_batches(
     config,
@@ -88,12 +94,13 @@ def run(
     classes=classes,
     with_depth=with_depth,
     whole_images=not once,
+    optional=('label',) if judge else (),
     progress=progress,
   )
   counted = _count(_count_behind(batches, count_batch), count, stop)
   if counted is None:
     return None
-  confusion, images, depth, resolution = _merge(cluster.gather(counted))
+  merged, resolution = _merge(cluster.gather(counted))
   protocol = {
     'label_resolution': resolution,
     'network_input': list(target.size),
@@ -101,26 +108,27 @@ def run(
     'network': 'teacher' if method.evaluate == 'teacher' else 'task (student)',
     'split': split,
     'dataset': target.dataset,
-    'images': len(images),
+    'images': len(merged['images']),
   }
   if not once:
     protocol['views'] = dataclasses.asdict(views)
   return scores.make_scores(
-    *(confusion, classes),
-    images=images,
-    depth=depth,
+    classes=classes,
     protocol=protocol,
     absent=labels.absent(config.data.source.dataset),
+    **merged,
   )
 
 
-def _read_batches(config, *, split, classes, whole_images, progress, **options):
+def _read_batches(
+  config, *, split, classes, whole_images, optional, progress, **options
+):
   """Yields this process's share of the batches, under a progress line."""
   processes = jax.process_count()
   # A process has at least one image at a time.
   share = 1 if whole_images else max(1, config.eval_batch_size // processes)
   with cluster.first_process_first():
-    total = pipeline.eval_size(config.data, split=split)
+    total = pipeline.eval_size(config.data, split=split, optional=optional)
   batches = pipeline.eval_stream(
     config.data,
     classes=classes,
@@ -129,6 +137,7 @@ def _read_batches(config, *, split, classes, whole_images, progress, **options):
     process_index=jax.process_index(),
     process_count=processes,
     whole_images=whole_images,
+    optional=optional,
     **options,
   )
   with display.Progress(
@@ -156,39 +165,58 @@ def _count(counted_batches, count, stop):
   """Sums what this process scored, in JSON types; None if stopped."""
   confusion = np.zeros((count, count + 1), np.int64)
   batches, sizes, depth = [], set(), collections.Counter()
+  judged, labelled = collections.defaultdict(list), False
   for batch, result in counted_batches:
-    per_image = np.asarray(result['confusion']).astype(np.int64)
-    confusion += per_image.sum(0)
-    iou = map(scores.percent, metrics.image_mean_iou(per_image))
     # A batch that was filled up has fewer names than rows.
-    batches.append(list(zip(batch['name'], iou, strict=False)))
-    if batches[-1]:
-      sizes.add(tuple(map(int, batch['label'].shape[1:])))
+    names = batch['name']
+    iou = [None] * len(names)
+    if 'confusion' in result:
+      labelled = True
+      per_image = np.asarray(result['confusion']).astype(np.int64)
+      confusion += per_image.sum(0)
+      iou = map(scores.percent, metrics.image_mean_iou(per_image))
+    batches.append(list(zip(names, iou, strict=False)))
+    if names:
+      scored = batch['label' if 'label' in batch else 'image']
+      sizes.add(tuple(map(int, scored.shape[1:3])))
+    for name, values in result.get('blind', {}).items():
+      judged[name] += np.asarray(values)[: len(names)].tolist()
     depth.update({k: float(v) for k, v in result.get('depth', {}).items()})
     if stop():
       return None
   return {
-    'confusion': confusion.tolist(),
+    'confusion': confusion.tolist() if labelled else None,
     'batches': batches,
     'depth': depth,
+    'blind': judged,
     'sizes': sorted(sizes),
   }
 
 
 def _merge(parts):
-  """Adds up what the processes have counted."""
-  confusion = np.sum([x['confusion'] for x in parts], axis=0, dtype=np.int64)
+  """Adds up what the processes have counted; returns also the label size."""
+  counts = [x['confusion'] for x in parts if x['confusion'] is not None]
+  confusion = np.sum(counts, axis=0, dtype=np.int64) if counts else None
   images, depth = {}, collections.Counter()
+  judged = collections.defaultdict(list)
   # The first process has the first rows of every batch.
   for shares in zip(*(x['batches'] for x in parts), strict=True):
     for name, iou in itertools.chain(*shares):
       images[name if name not in images else f'{name}#{len(images)}'] = iou
   for part in parts:
     depth.update(part['depth'])
+    for name, values in part['blind'].items():
+      judged[name] += values
   sizes = sorted({tuple(size) for x in parts for size in x['sizes']})
   sizes = [list(size) for size in sizes]
   resolution = sizes[0] if len(sizes) == 1 else sizes
-  return confusion, images, dict(depth) or None, resolution
+  merged = {
+    'confusion': confusion,
+    'images': images,
+    'depth': dict(depth) or None,
+    'judged': blind.finish(judged) if judged else {},
+  }
+  return merged, resolution
 
 
 def set_folders(

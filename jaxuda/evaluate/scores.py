@@ -1,12 +1,14 @@
 """The scores of a run: every figure with its protocol."""
 
 from collections.abc import Collection, Mapping
+import types
 from typing import Any
 
 import numpy as np
 
 from jaxuda import errors
 from jaxuda.data.classes import labels
+from jaxuda.evaluate import blind
 from jaxuda.evaluate import metrics
 from jaxuda.evaluate import tables
 from jaxuda.ui import display
@@ -15,18 +17,20 @@ _DEPTH_UNITS = {'sq_rel': 'm', 'rms': 'm', 'pixels': 'pixels'}
 
 
 def make_scores(
-  confusion: np.ndarray,
+  confusion: np.ndarray | None,
   classes: str,
   *,
   images: Mapping[str, float | None],
   depth: Mapping[str, float] | None,
   protocol: Mapping[str, Any],
   absent: Collection[str] = (),
+  judged: Mapping[str, float] = types.MappingProxyType({}),
 ) -> dict[str, Any]:
   """Puts every figure beside its protocol.
 
   Args:
-    confusion: int64 [C, C] or [C, C + 1] over a split, rows are the truth.
+    confusion: int64 [C, C] or [C, C + 1] over a split, rows are the truth; None
+      without labels.
     classes: set of the C classes, a name or a file.
     images: name -> mean IoU of the image in percent.
     depth: sums of `metrics.depth_error_sums` over the split, or None.
@@ -34,15 +38,15 @@ def make_scores(
     absent: names of classes that the network could not learn, `labels.absent`.
       Their pixels and predictions count in every IoU, as in the official
       evaluation of DACS and CorDA on SYNTHIA (a mean over 16 of 19 classes).
+    judged: criteria of `blind` by name.
 
   Returns:
     'checkpoint_step', 'main' (name of the mean IoU over the most classes, none
-    of them absent if possible), 'figures' ({name: {'value', 'unit', protocol
-    ...}}, the main one first; a mean IoU is in percent and None without any
-    class) and 'images'.
+    of them absent if possible, or of `blind.CHOICE` without labels), 'figures'
+    ({name: {'value', 'unit', protocol ...}}, the main one first; a mean IoU is
+    in percent and None without any class) and 'images'.
   """
   class_set = labels.get_class_set(classes)
-  iou = metrics.iou_per_class(confusion)
   figures = {}
 
   def add(name, value, unit, subset, classes=classes):
@@ -68,29 +72,35 @@ def make_scores(
         value = percent(metrics.mean_iou(iou, class_set.subsets[name]))
         add(name, value, '%', subset, classes)
 
-  add_means(iou, class_set, classes)
-  main = next(iter(figures))
-  for coarse, mapping in _coarser(classes):
-    coarse_set = labels.get_class_set(coarse)
-    merged = metrics.merge_confusion(
-      confusion, mapping, num_classes=len(coarse_set.names)
-    )
-    add_means(metrics.iou_per_class(merged), coarse_set, coarse)
-  per_class = dict(zip(class_set.names, map(percent, iou), strict=True))
-  add('IoU', per_class, '%', class_set.names)
+  if confusion is not None:
+    iou = metrics.iou_per_class(confusion)
+    add_means(iou, class_set, classes)
+    for coarse, mapping in _coarser(classes):
+      coarse_set = labels.get_class_set(coarse)
+      merged = metrics.merge_confusion(
+        confusion, mapping, num_classes=len(coarse_set.names)
+      )
+      add_means(metrics.iou_per_class(merged), coarse_set, coarse)
+    per_class = dict(zip(class_set.names, map(percent, iou), strict=True))
+    add('IoU', per_class, '%', class_set.names)
   if depth is not None:
     for name, value in metrics.depth_errors(depth).items():
       add(f'depth_{name}', float(value), _DEPTH_UNITS.get(name, ''), ())
+  for name, value in judged.items():
+    add(name, value, '', ())
   return {
     'checkpoint_step': protocol['checkpoint_step'],
-    'main': main,
+    'main': blind.CHOICE if confusion is None else next(iter(figures)),
     'figures': figures,
     'images': dict(images),
   }
 
 
 def best(scores: Mapping[str, Any]) -> float:
-  """Returns the main mean IoU in percent, -1 if there is none."""
+  """Returns the main mean IoU in percent, -1 if there is none.
+
+  Without labels it is `blind.CHOICE`, of which high is good, too.
+  """
   value = scores['figures'][scores['main']]['value']
   return -1.0 if value is None else value
 

@@ -289,14 +289,16 @@ def predict(
 
   Returns:
     'logits' float32 [B, h, w, C] and, with a depth output, 'depth' float32
-    [B, h, w] in metres, interpolated before `restore`, as the loss sees it.
+    [B, h, w] in metres, interpolated before `restore`, as the loss sees it;
+    'depth_source' likewise, of a network with a depth decoder for each domain.
   """
   outputs, _ = run(module, net.params, net.batch_stats, image, train=False)
   if size == 'grid':
     size = outputs['logits'].shape[1:3]
   size = tuple(image.shape[1:3] if size is None else size)
   result = {'logits': resize.resize_align_corners(outputs['logits'], size)}
-  if 'depth' in outputs:
-    inverse = resize.resize_align_corners(outputs['depth'], size)
-    result['depth'] = restore(inverse)
+  for name in ('depth', 'depth_source'):
+    if name in outputs:
+      inverse = resize.resize_align_corners(outputs[name], size)
+      result[name] = restore(inverse)
   return result

@@ -29,13 +29,17 @@ def read_samples(
     count: number of images B.
 
   Returns:
-    'image' uint8 [B, H, W, 3] RGB at the network's size; lists of B maps of
-    their own sizes: 'label' int32 [H0, W0] and, where there is depth, 'depth'
-    float32 [H0, W0] metres and 'depth_valid' bool [H0, W0].
+    'image' uint8 [B, H, W, 3] RGB at the network's size; of a split with labels
+    lists of B maps of their own sizes: 'label' int32 [H0, W0] and, where there
+    is depth, 'depth' float32 [H0, W0] metres and 'depth_valid' bool [H0, W0].
   """
   # One by one, since labels and depths may differ in size.
   stream = pipeline.eval_stream(
-    config.data, classes=config.classes, batch_size=1, with_depth=True
+    config.data,
+    classes=config.classes,
+    batch_size=1,
+    with_depth=True,
+    optional=('label',),
   )
   rows = list(itertools.islice(stream, count))
   fields = [name for name in rows[0] if name != 'name']
@@ -86,8 +90,8 @@ def draw_predictions(
     count: number of images, the first of the first run's evaluation split.
 
   Returns:
-    uint8 [height, width, 3] RGB: a row per image with the image, the truth and
-    every run's prediction, and the legend below.
+    uint8 [height, width, 3] RGB: a row per image with the image, the truth if
+    it is known and every run's prediction, and the legend below.
 
   Raises:
     UserError: the runs have different classes.
@@ -108,7 +112,7 @@ def draw_predictions(
     for name, run in runs.items()
   }
   panel = panels_lib.make_comparison(
-    images, samples['label'], predicted, colors=colors
+    images, samples.get('label'), predicted, colors=colors
   )
   return panels_lib.stack_with_legend([panel], class_set.names, colors)
 

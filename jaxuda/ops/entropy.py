@@ -1,4 +1,7 @@
-"""Self-information of a segmentation (ADVENT eq. 4, DADA eq. 5)."""
+"""Entropies of predictions: of each pixel, and of its neighbourhood.
+
+Self-information as in ADVENT eq. 4 and DADA eq. 5.
+"""
 
 import jax
 import jax.numpy as jnp
@@ -43,3 +46,41 @@ def information(probability: jax.Array) -> jax.Array:
   # log2 is taken as log / log 2 so that the constant joins the scale.
   logs = jnp.log(probability + 1e-30)
   return -probability * logs * (scale / np.log(2))
+
+
+def soft_density(
+  probability: jax.Array, *, temperature: float = 0.05
+) -> jax.Array:
+  """Returns the soft neighbourhood density of predictions.
+
+  Saito et al., "Tune it the right way: unsupervised validation of domain
+  adaptation via soft neighborhood density", ICCV 2021, section 3: the softmax
+  of the cosines to all others, over a temperature, says who are a prediction's
+  neighbours; its entropy is large where many are equally near. The density is
+  the mean of these entropies.
+
+  Args:
+    probability: [N, C] > 0, N > 1, in no special order.
+    temperature: that of the paper.
+
+  Returns:
+    A scalar in 0..log(N - 1), float32 or better.
+
+  Example:
+    Of three predictions that are the same each has two equal neighbours, log 2:
+
+    >>> print(f'{soft_density(jnp.full((3, 4), 0.25)):.4f}')
+    0.6931
+  """
+  probability = probability.astype(
+    jnp.promote_types(probability.dtype, jnp.float32)
+  )
+  norm = jnp.linalg.norm(probability, axis=-1, keepdims=True)
+  vectors = probability / norm
+  itself = jnp.eye(len(vectors), dtype=bool)
+  cosines = vectors @ vectors.T
+  logs = jax.nn.log_softmax(
+    jnp.where(itself, -jnp.inf, cosines / temperature), axis=-1
+  )
+  terms = jnp.where(itself, 0.0, jnp.exp(logs) * logs)
+  return -jnp.mean(jnp.sum(terms, axis=-1))

@@ -72,6 +72,7 @@ def _open(config, method, workdir, step):
       classes=config.classes,
       batch_size=config.eval_batch_size,
       with_depth=True,
+      optional=('label',),
     )
     evaluate = functools.partial(_evaluate, config, method)
     samples = functools.cache(
@@ -113,9 +114,9 @@ def _begin(config, method, state, report):
 
 
 def _evaluate(config, method, step, state, progress, stop):
-  """Scores the target's evaluation split."""
+  """Scores the target's evaluation split, or judges it without labels."""
   result = evaluation.run(
-    method, state, config, step=step, progress=progress, stop=stop
+    method, state, config, step=step, judge=True, progress=progress, stop=stop
   )
   if result is None:
     return None
@@ -126,6 +127,7 @@ def _evaluate(config, method, step, state, progress, stop):
     if not isinstance(figure['value'], dict)
   }
   shown = {k: v for k, v in figures.items() if k.startswith('mIoU')}
+  shown = shown or {result['main']: figures[result['main']]}
   return loop.Evaluation(result=result, scalars=figures, shown=shown)
 
 

@@ -102,8 +102,8 @@ def make_panel(
   """Lays out one row per image: what was seen, what is true, what was said.
 
   Args:
-    batch: 'image' uint8 [B, H, W, 3]; 'label' B times int [h, w] and, where
-      there is true depth, 'depth' B times [h, w] metres and 'depth_valid'.
+    batch: 'image' uint8 [B, H, W, 3]; where they are known, 'label' B times int
+      [h, w], and 'depth' B times [h, w] metres with 'depth_valid'.
     prediction: 'logits' [B, H, W, C] and, where the network has it, 'depth'
       [B, H, W] metres.
     colors: uint8 [C, 3].
@@ -120,12 +120,12 @@ def make_panel(
       np.where(_fit(valid, size), _fit(depth, size), np.nan)
       for depth, valid in zip(batch['depth'], batch['depth_valid'], strict=True)
     ]
+  truth = {}
+  if 'label' in batch:
+    truth['ground truth'] = [_fit(x, size) for x in batch['label']]
   shown = {
     'image': {'image': batch['image']},
-    'label': {
-      'ground truth': [_fit(x, size) for x in batch['label']],
-      'prediction': logits.argmax(-1),
-    },
+    'label': {**truth, 'prediction': logits.argmax(-1)},
     'depth': depths,
     'share': {'self-information': self_information(logits)},
   }
@@ -166,7 +166,7 @@ def make_training_panel(
 
 def make_comparison(
   images: np.ndarray,
-  truth: Sequence[np.ndarray],
+  truth: Sequence[np.ndarray] | None,
   predictions: Mapping[str, Sequence[np.ndarray]],
   *,
   colors: np.ndarray,
@@ -175,18 +175,17 @@ def make_comparison(
 
   Args:
     images: uint8 [B, H, W, 3].
-    truth: B times int [h, w], of any size.
+    truth: B times int [h, w], of any size; None if it is not known.
     predictions: name -> B times int [H, W].
     colors: uint8 [C, 3].
 
   Returns:
     What `make_training_panel` returns.
   """
-  truth = [_fit(x, images.shape[1:3]) for x in truth]
-  shown = {
-    'image': {'image': images},
-    'label': {'ground truth': truth, **predictions},
-  }
+  shown = {'image': {'image': images}, 'label': dict(predictions)}
+  if truth is not None:
+    fitted = [_fit(x, images.shape[1:3]) for x in truth]
+    shown['label'] = {'ground truth': fitted, **predictions}
   return make_training_panel(shown, colors=colors)
 
 

@@ -160,6 +160,19 @@ def kitti(root):
   return ids
 
 
+def idd_lite(root):
+  ids = np.resize(np.array([*range(7), 255], np.uint8), SIZE)
+  for split in ('train', 'val', 'test'):
+    # Stems come back in other scenes.
+    for i, scene in enumerate(('0', '472')):
+      place = f'{split}/{scene}'
+      write(root / f'leftImg8bit/{place}/0992_image.jpg', image_of(i))
+      if split != 'test':
+        write(root / f'gtFine/{place}/0992_label.png', ids)
+        write(root / f'gtFine/{place}/0992_inst_label.png', ids)
+  return ids
+
+
 def vkitti(root, *, version='1.3.1'):
   ids = ids_of('vkitti')
   colors = np.array(

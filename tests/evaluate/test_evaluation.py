@@ -183,7 +183,10 @@ def test_stop_gives_up():
 
 def test_command_fails_in_one_line():
   done = subprocess.run(
-    [sys.executable, '-m', 'jaxuda.evaluate', '--workdir=nowhere'],
+    [
+      *(sys.executable, '-m', 'jaxuda.evaluate', '--workdir=nowhere'),
+      *('--data.target.manual_dir=kept', '--split=test'),
+    ],
     capture_output=True,
     text=True,
     check=False,

@@ -20,6 +20,12 @@ def _run(monkeypatch):
   return workdir_lib.Run(config=config, method=method, state=state, step=0)
 
 
+def test_samples_of_a_split_without_labels_are_images(run):
+  run.config.data.target.eval_split = 'bare'
+  assert gallery.read_samples(run.config, count=2).keys() == {'image'}
+  assert gallery.draw_predictions({'a': run}, count=2).ndim == 3
+
+
 def test_samples_are_the_first_with_what_is_true(run):
   samples = gallery.read_samples(run.config, count=2)
   stream = tiny.eval_stream(run.config.data, classes='coarse7', batch_size=1)

@@ -100,6 +100,34 @@ def test_every_score_carries_its_protocol(tmp_path):
   assert lines[-1]['mIoU7'] == last['figures']['mIoU7']['value']
 
 
+def test_criteria_without_labels_are_logged_beside_the_scores(tmp_path):
+  segmentation.train(tiny.make_config(), tmp_path)
+  lines = [x for x in _lines(tmp_path) if x['kind'] == 'eval']
+  figures = _scores(tmp_path)['last']['figures']
+  for name in ('entropy', 'information', 'density', 'flip'):
+    assert lines[-1][f'blind_{name}'] == figures[f'blind_{name}']['value']
+  assert {'mIoU7', 'depth_rms'} <= set(lines[-1])
+
+
+def test_a_target_without_labels_is_trained_on_and_drawn(tmp_path, capfd):
+  config = tiny.make_config()
+  config.data.target.eval_split = 'bare'
+  state = segmentation.train(config, tmp_path / 'bare')
+  _assert_equal(
+    state, segmentation.train(tiny.make_config(), tmp_path / 'labelled')
+  )
+  lines = [x for x in _lines(tmp_path / 'bare') if x['kind'] == 'eval']
+  assert [x['step'] for x in lines] == [6, 12]
+  assert not any(k.startswith(('mIoU', 'depth')) for x in lines for k in x)
+  assert (tmp_path / 'bare/pictures/target_0000012.png').is_file()
+  scores = _scores(tmp_path / 'bare')
+  assert scores['last']['main'] == 'blind_information'
+  # The best is what the criterion chooses.
+  best = max(lines, key=lambda x: x['blind_information'])
+  assert scores['best']['checkpoint_step'] == best['step']
+  assert 'step 12: blind_information 0.' in capfd.readouterr().err
+
+
 def test_continued_runs_are_the_uninterrupted_one(tmp_path):
   whole = segmentation.train(tiny.make_config(), tmp_path / 'whole')
   for stop in (4, 7, 12):

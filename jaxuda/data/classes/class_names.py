@@ -58,6 +58,16 @@ CAMVID_11 = {
   'pedestrian': ('person',),
   'bicyclist': ('rider', 'bicycle', 'motorcycle'),
 }
+# The first level of IDD's hierarchy, as IDD-Lite has it.
+IDD_7 = {
+  'drivable': ('road',),
+  'non-drivable': ('sidewalk', 'terrain'),
+  'living thing': ('person', 'rider'),
+  'vehicle': ('car', 'truck', 'bus', 'train', 'motorcycle', 'bicycle'),
+  'roadside object': ('wall', 'fence', 'pole', 'traffic light', 'traffic sign'),
+  'far object': ('building', 'vegetation'),
+  'sky': ('sky',),
+}
 
 # Name of a class set -> {name of a class: the Cityscapes classes in it}.
 PARTS: Mapping[str, Mapping[str, Sequence[str]]] = {
@@ -67,6 +77,7 @@ PARTS: Mapping[str, Mapping[str, Sequence[str]]] = {
   'kitti10': {x: (x,) for x in NAMES_10},
   'coarse7': COARSE_7,
   'camvid11': CAMVID_11,
+  'idd7': IDD_7,
 }
 
 # Name of a class set -> {name of a mean IoU: the classes it is taken over}.
@@ -77,4 +88,5 @@ SUBSETS: Mapping[str, Mapping[str, Sequence[str]]] = {
   'kitti10': {'mIoU10': NAMES_10},
   'coarse7': {'mIoU7': tuple(COARSE_7)},
   'camvid11': {'mIoU11': tuple(CAMVID_11)},
+  'idd7': {'mIoU7': tuple(IDD_7)},
 }

@@ -4,6 +4,7 @@ Raw ids, as they are in a dataset's stored labels:
 
 * 'streets': Cityscapes train ids 0..18, 255;
 * 'camvid': the SegNet release, 0..10 and 11 = unlabelled;
+* 'idd_lite': IDD-Lite, 0..6, 255;
 * 'cityscapes', 'gta5', 'kitti' and 'folder': Cityscapes label ids 0..33; 34
   and 255 are void (a folder with other names has ids of its own: the places of
   the names in its table, from 1 on; 0 and 255 are void);
@@ -64,6 +65,9 @@ CAMVID_11 = {i: i for i in range(11)}
 # For reference. CamVid's sign holds lights, its car holds trucks and buses, and
 # its bicyclist is rider and bicycle: rider here.
 CAMVID_19 = dict(enumerate((10, 2, 5, 0, 1, 8, 7, 4, 13, 11, 12)))
+# By the same names: a bicyclist is a living thing, his bicycle too.
+CAMVID_TO_IDD = dict(enumerate((6, 5, 4, 0, 1, 5, 4, 4, 3, 2, 2)))
+IDD_7 = {i: i for i in range(7)}
 # DADA's: terrain 29 is flat, pothole 43 an object; bench 33, billboard 35 and
 # trash can 51 are ignored, and so is the padding, 65.
 MAPILLARY_7 = {
@@ -109,7 +113,12 @@ _LABEL_IDS = {'cityscapes19': LABEL_IDS_19, 'coarse7': LABEL_IDS_7}
 # cityscapes19 by merging, if a dataset has it.
 TABLES: Mapping[str, Mapping[str, Mapping[int, int]]] = {
   'streets': {'cityscapes19': STREETS_19},
-  'camvid': {'camvid11': CAMVID_11, 'cityscapes19': CAMVID_19},
+  'camvid': {
+    'camvid11': CAMVID_11,
+    'cityscapes19': CAMVID_19,
+    'idd7': CAMVID_TO_IDD,
+  },
+  'idd_lite': {'idd7': IDD_7},
   'cityscapes': _LABEL_IDS,
   'gta5': _LABEL_IDS,
   'kitti': _LABEL_IDS,
@@ -129,6 +138,7 @@ NOT_MERGED = ('camvid',)
 RAW_IDS: Mapping[str, tuple[int, ...]] = {
   'streets': (*range(19), 255),
   'camvid': tuple(range(12)),
+  'idd_lite': (*range(7), 255),
   **dict.fromkeys(('cityscapes', 'gta5', 'kitti', 'folder'), (*range(35), 255)),
   'synthia': tuple(range(23)),
   'mapillary': tuple(range(66)),

@@ -10,8 +10,9 @@ like this:
 
 `train/images/<name>` will do, too, and so will other usual names of splits (see
 `SPLITS`) in any case. Labels may be absent, and so may depth if the table does
-not declare it; without folders for the splits, all is 'train'. Names may have
-folders of their own. The table (see `class_tables`) says which
+not declare it; without any, no table is needed. Without folders for the splits,
+all is 'train'. Names may have folders of their own. The table (see
+`class_tables`) says which
 ids or colours of the labels are which class, and how to read depth (see
 `depth_codes`):
 
@@ -68,7 +69,8 @@ def describe(name: str, manual_dir: str | None = None) -> specs.Spec:
   """Returns the dataset 'folder' of the table in `manual_dir`.
 
   Raises:
-    UserError: another name, no table, or a mistake in it.
+    UserError: another name, no table for labels or depth that are there, or a
+      mistake in it.
   """
   if not re.fullmatch('folder(/[A-Za-z0-9-]+)?', name):
     raise errors.UserError(
@@ -78,8 +80,8 @@ def describe(name: str, manual_dir: str | None = None) -> specs.Spec:
   text, table = '', None
   if manual_dir:
     path = _find_table(pathlib.Path(manual_dir))
-    text = class_tables.read_text(path)
-    table = read_table(text, where=str(path))
+    text = class_tables.read_text(path) if path else ''
+    table = read_table(text, where=str(path)) if path else None
   depth = dict(table.depth) if table and table.depth else None
   factor = depth.pop('factor') if depth else None
   return specs.Spec(
@@ -116,10 +118,14 @@ def _spell(folder, suffix):
   )
 
 
-def _find_table(root: pathlib.Path) -> pathlib.Path:
+def _find_table(root: pathlib.Path) -> pathlib.Path | None:
+  """Returns the table of a folder; None where there are images alone."""
   for name in _TABLES:
     if (root / name).is_file():
       return root / name
+  near = {x.name.lower() for x in (*root.glob('*'), *root.glob('*/*'))}
+  if 'images' in near and not near & {'labels', 'depth'}:
+    return None
   raise errors.UserError(
     f'folder: {root} has no {_TABLES[0]} or {_TABLES[2]}; expected a table with'
     f' {class_tables.FORM}'

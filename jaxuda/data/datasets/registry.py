@@ -40,6 +40,7 @@ from jaxuda.data.datasets import camvid
 from jaxuda.data.datasets import cityscapes
 from jaxuda.data.datasets import folder
 from jaxuda.data.datasets import gta5
+from jaxuda.data.datasets import idd_lite
 from jaxuda.data.datasets import kitti
 from jaxuda.data.datasets import mapillary
 from jaxuda.data.datasets import streets
@@ -81,6 +82,7 @@ def _of_files(ids: str, describe: Callable[[str], specs.Spec]) -> Dataset:
 # By the part of a dataset's name before '/'.
 DATASETS: dict[str, Dataset] = {
   'camvid': _of_files('camvid', camvid.describe),
+  'idd_lite': _of_files('idd_lite', idd_lite.describe),
   'streets': Dataset(ids='streets', build=streets.builder),
   'synthia': _of_files('synthia', synthia.describe),
   'gta5': _of_files('gta5', gta5.describe),

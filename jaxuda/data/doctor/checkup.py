@@ -23,6 +23,7 @@ _CLASSES = {
   'kitti': 'kitti10',
   'vkitti': 'kitti10',
   'camvid': 'camvid11',
+  'idd_lite': 'idd7',
 }
 # Problems of one kind that are named.
 _NAMED = 50

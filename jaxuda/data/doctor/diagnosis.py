@@ -203,8 +203,9 @@ def _open_prepared(dataset, family, spec, data_dir):
 
 
 def _find_unscored(layout):
-  """Yields scored splits without labels."""
+  """Yields scored splits without labels; of a dataset without any, as notes."""
   spec = layout.spec
+  bare = set(layout.unlabelled) == set(layout.splits)
   for split in set(layout.unlabelled) & set(spec.scored) - set(spec.unlabelled):
     text = f'{spec.dataset}: {split} has images and no label'
     near = [
@@ -214,12 +215,14 @@ def _find_unscored(layout):
     ]
     if near:
       text += f'; {layout.tree.where(near[0])} is there and is not read'
+    elif bare:
+      text += ', as no other split; it can be adapted to and is not scored'
     forms = ' or '.join(x.shown for x in spec.spellings['label'])
     yield specs.Problem(
       kind='scored split without labels',
       text=f'{text}; expected {forms} (from {spec.get})',
       # The labels of a test split are often withheld.
-      fatal=split != 'test',
+      fatal=split != 'test' and bool(near or not bare),
     )
 
 

@@ -22,6 +22,8 @@ _WORDS = {
   'name': '.+',
   'world': r'\d{4}',
   'scene': r'Scene\d\d',
+  # Not the instances that IDD keeps beside its labels.
+  'frame': '[^/]+(?<!_inst)',
 }
 # Words that are no part of an example's name.
 _PLACES = ('split', 'city')

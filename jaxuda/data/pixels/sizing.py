@@ -68,7 +68,8 @@ def size_for_score(
   size, as in DepDis.
 
   Args:
-    example: 'name', 'image', 'label', and perhaps 'depth' and 'depth_factor'.
+    example: 'name', 'image', and perhaps 'label' or with it 'depth' and
+      'depth_factor'.
     domain: a `records.domain.Domain`, whose sizes and rules are taken.
     code: meaning of raw depth.
     whole_images: whether images stay as large as they are, but for padding.
@@ -76,7 +77,10 @@ def size_for_score(
   Returns:
     The example, with 'depth' in metres and 'depth_valid'.
   """
-  if domain.eval_labels == 'input':
+  if 'label' not in example:
+    # It would say the size of depth, too.
+    out = {}
+  elif domain.eval_labels == 'input':
     out = size_for_training(example, domain, code)
   else:
     label, whole = example['label'], _surround(example['label'], domain)

@@ -82,18 +82,19 @@ class Records:
       store=examples.Store.of(domain),
     )
     info = builder.info
-    if mapped:
-      table = _map_labels(domain, classes, info)
-    self._table = table.astype(np.int32)
     rows.check_split(domain.dataset, domain.split, info)
     missing = _find_missing(domain.split, info, own)
     for field in missing:
       if field not in optional:
-        raise errors.UserError(
-          f'{domain.dataset} has no {field} in split {domain.split!r}, which is'
-          f' needed of the {domain.side}; its fields are'
-          f' {registry.describe_fields(info)}'
-        )
+        raise errors.UserError(_explain_missing(domain, field, info))
+    if 'label' in missing:
+      _note(
+        f'note: {domain.dataset} has no label in split {domain.split!r}: it is'
+        ' not scored'
+      )
+    elif mapped:
+      table = _map_labels(domain, classes, info)
+    self._table = table.astype(np.int32)
     self.fields = tuple(x for x in fields if x not in missing)
     self._folder = pathlib.Path(builder.data_dir)
     # Family, form and version lie between them.
@@ -259,7 +260,7 @@ def _map_labels(domain, classes, info=None):
   """Returns the class of each raw id: uint8 [256], 255 = ignored.
 
   Before the dataset is prepared, without `info`, a folder whose own names are
-  not at hand gives None.
+  not at hand, or that has no labels, gives None.
   """
   family, own = registry.find(domain.dataset), None
   if info is not None:
@@ -267,7 +268,10 @@ def _map_labels(domain, classes, info=None):
   elif family.ids == 'folder':
     if not domain.manual_dir:
       return None
-    own = family.describe(domain.dataset, domain.manual_dir).own
+    spec = family.describe(domain.dataset, domain.manual_dir)
+    if not spec.codes:
+      return None
+    own = spec.own
   table = labels.label_map(family.ids, classes, own=own)
   ignored = [
     name
@@ -297,6 +301,21 @@ def _find_missing(split, info, fields):
   if name in metadata.get('depthless_splits', ()):
     missing.add('depth')
   return [x for x in fields if x in missing]
+
+
+def _explain_missing(domain, field, info):
+  text = (
+    f'{domain.dataset} has no {field} in split {domain.split!r}, which is'
+    f' needed of the {domain.side}; its fields are'
+    f' {registry.describe_fields(info)}'
+  )
+  if field == 'depth':
+    text += (
+      f'; expected config.data.{domain.side}.depth_dir=FOLDER that jaxuda depth'
+      ' transfer, stereo or mono has written (docs/data.md, "Depth that is'
+      ' missing")'
+    )
+  return text
 
 
 def _is_beside(domain, field):

@@ -98,6 +98,29 @@ def test_map_to_camvid():
   )
 
 
+def test_idd_has_two_levels_of_road_and_of_roadside():
+  # Road, sidewalk, building, wall, fence, pole, light, sign, vegetation,
+  # terrain, sky, person, rider, car, truck, bus, train, motorcycle, bicycle.
+  expected = [0, 1, 5, 4, 4, 4, 4, 4, 5, 1, 6, 2, 2, 3, 3, 3, 3, 3, 3]
+  for dataset in ('streets', 'synthia', 'gta5', 'cityscapes'):
+    full = labels.label_map(dataset, 'cityscapes19')
+    ours = labels.label_map(dataset, 'idd7')
+    np.testing.assert_array_equal(
+      ours[full < 19], np.take(expected, full[full < 19])
+    )
+    assert (ours[full == IGNORE] == IGNORE).all()
+  own = labels.label_map('idd_lite', 'idd7')
+  np.testing.assert_array_equal(own[:8], [*range(7), IGNORE])
+  # Sky, building, pole, road, pavement, tree, sign, fence, car, pedestrian,
+  # bicyclist.
+  np.testing.assert_array_equal(
+    labels.label_map('camvid', 'idd7')[:12],
+    [6, 5, 4, 0, 1, 5, 4, 4, 3, 2, 2, IGNORE],
+  )
+  colors = labels.CLASS_SETS['idd7'].colors.tolist()
+  assert colors[:2] == [[128, 64, 128], [244, 35, 232]]
+
+
 def test_camvid_ids():
   own = labels.label_map('camvid', 'camvid11')
   np.testing.assert_array_equal(own[:12], [*range(11), IGNORE])

@@ -11,7 +11,7 @@ from jaxuda.data.datasets import registry
 from jaxuda.data.doctor import diagnosis
 from tests.data import releases
 
-REAL = pathlib.Path(__file__).parents[4] / 'shared' / 'data' / 'samples'
+IDD = pathlib.Path(__file__).parents[4] / 'shared' / 'data' / 'idd_lite'
 
 
 def load(tmp_path, name, root):
@@ -204,6 +204,40 @@ def test_kitti(tmp_path, zipped):
   assert registry.metadata(builder.info)['unlabelled_splits'] == ['test']
   label = read(builder)['000001_10']['label']
   np.testing.assert_array_equal(releases.decode(label), ids)
+
+
+def test_idd_lite(tmp_path):
+  root = tmp_path / 'raw'
+  ids = releases.idd_lite(root)
+  builder = load(tmp_path, 'idd_lite', root)
+  assert counts(builder) == {'train': 2, 'val': 2, 'test': 2}
+  assert registry.metadata(builder.info)['unlabelled_splits'] == ['test']
+  examples = read(builder, 'val')
+  assert sorted(examples) == ['0/0992', '472/0992']
+  label = releases.decode(examples['472/0992']['label'])
+  np.testing.assert_array_equal(label, ids)
+  # What lies beside the labels is no label without an image.
+  report = diagnosis.diagnose('idd_lite', manual_dir=str(root))
+  assert {x.kind for x in report.problems} == {
+    'another number of images',
+    'picture in two splits',
+  }
+
+
+@pytest.mark.skipif(not IDD.is_dir(), reason='needs ../shared/data/idd_lite')
+def test_idd_lite_itself(tmp_path):
+  builder = load(tmp_path, 'idd_lite', IDD)
+  assert counts(builder) == {'train': 1255, 'val': 148}
+  ids = np.zeros(256, np.int64)
+  for example in read(builder, 'val').values():
+    label = releases.decode(example['label'])
+    assert label.shape == (227, 320)
+    ids += np.bincount(label.ravel(), minlength=256)
+  np.testing.assert_allclose(
+    100 * ids[:7] / ids.sum(),
+    [33.90, 2.27, 1.54, 8.83, 11.52, 28.19, 13.73],
+    atol=0.006,
+  )
 
 
 @pytest.mark.parametrize('version', ['1.3.1', '2.0.3'])

@@ -1,3 +1,5 @@
+import shutil
+
 import numpy as np
 import pytest
 import tensorflow_datasets as tfds
@@ -119,6 +121,19 @@ def test_mistakes_in_a_table(text, message):
     folder.read_table(text, where='classes.yaml')
   assert message in str(caught.value)
   assert str(caught.value).startswith('classes.yaml')
+
+
+@pytest.mark.parametrize('splits', [('',), ('train', 'val')])
+def test_images_alone_need_no_table(tmp_path, splits):
+  root = tmp_path / 'raw'
+  releases.folder(root, splits=splits)
+  (root / 'classes.yaml').unlink()
+  for kind in ('labels', 'depth'):
+    with pytest.raises(errors.UserError, match=r'no classes\.yaml'):
+      load(tmp_path)
+    shutil.rmtree(root / kind)
+  metadata = registry.metadata(load(tmp_path).info)
+  assert metadata['unlabelled_splits'] == [x or 'train' for x in splits]
 
 
 def test_no_table(tmp_path):

@@ -1,5 +1,7 @@
 """Folders with classes of the user's own: from files to batches and reports."""
 
+import shutil
+
 import numpy as np
 import pytest
 
@@ -94,6 +96,29 @@ def test_two_folders_one_class_set(data):
       np.testing.assert_array_equal(label, paint(ids, 255))
   (val,) = pipeline.eval_stream(data, classes=classes, batch_size=2)
   np.testing.assert_array_equal(val['label'][0], paint(ids, 255))
+
+
+def test_a_target_of_images_alone_is_looked_at_and_not_scored(
+  data, tmp_path, capsys
+):
+  data, classes = data
+  shutil.rmtree(tmp_path / 'target' / 'labels')
+  (tmp_path / 'target' / 'classes.json').unlink()
+  optional = {'classes': classes, 'optional': ('label',)}
+  for options in ({}, {'with_depth': True}, {'whole_images': True}):
+    (batch,) = pipeline.eval_stream(data, batch_size=2, **optional, **options)
+    assert set(batch) == {'image', 'name'}
+    np.testing.assert_array_equal(batch['image'][0], releases.image_of(2))
+  assert pipeline.eval_size(data, **optional) == 2
+  said = "note: folder/target has no label in split 'val': it is not scored"
+  assert capsys.readouterr().err.splitlines().count(said) == 1
+  with pytest.raises(errors.UserError, match="no label in split 'val', which"):
+    pipeline.eval_size(data, classes=classes)
+  # A split with labels is scored, though they are optional.
+  (batch,) = pipeline.eval_stream(
+    data, batch_size=2, domain='source', **optional
+  )
+  assert (batch['label'][0] == paint(dict(floor=0, shelf=1, cup=2), 255)).all()
 
 
 def test_prepared_folders_need_no_files(data, tmp_path):

@@ -23,6 +23,7 @@ SIZES = {
   'vkitti2kitti': ((375, 1242), (375, 1242), 'stretch'),
   'vkitti2kitti_v2': ((375, 1242), (375, 1242), 'stretch'),
 }
+SMALL = ('streets', 'streets2camvid', 'streets2idd', 'camvid2idd')
 WRITERS = {
   'synthia': releases.synthia,
   'gta5': lambda root: releases.gta5(root, mono=True),
@@ -56,6 +57,48 @@ def test_labels_have_maps(pair):
       # SYNTHIA has no motorcycle, rider, bus or wall among its seven.
       assert mapped <= set(range(count))
       assert len(mapped) >= 7
+
+
+@pytest.mark.parametrize('pair', SMALL)
+def test_small_pairs_have_one_size(pair):
+  # DACS and CorDA paste images onto one another.
+  config = common.base('dacs', pair)
+  source, target = config.data.source, config.data.target
+  assert source.size == target.size
+  assert config.network.backbone == 'resnet_small'
+  drawn = {'streets2camvid': '_180x240', 'streets2idd': '_176x248'}
+  if pair in drawn:
+    assert source.dataset == f'streets/source{drawn[pair]}'
+
+
+def test_a_source_without_depth_says_how_to_make_it(tmp_path):
+  data = common.base('dada', 'camvid2idd').data
+  data.data_dir = str(tmp_path / 'tfds')
+  for kind in ('train', 'trainannot'):
+    releases.write(
+      tmp_path / f'camvid/{kind}/a.png', np.full((6, 8), 10, np.uint8)
+    )
+  releases.idd_lite(tmp_path / 'idd')
+  data.source.manual_dir = str(tmp_path / 'camvid')
+  data.target.manual_dir = str(tmp_path / 'idd')
+  batch = first_batch(data, 'idd7', needs=('image', 'label'))
+  # A bicyclist is a living thing.
+  assert (batch['source']['label'] == 2).all()
+  with pytest.raises(
+    errors.UserError,
+    match=r'^camvid has no depth in split .train., which is needed of the'
+    r' source; .*config\.data\.source\.depth_dir=FOLDER.* depth transfer.*$',
+  ):
+    first_batch(data, 'idd7')
+  metres = np.full((6, 8), 1234, np.uint16)
+  releases.write(tmp_path / 'depth/a.png', metres)
+  (tmp_path / 'depth/depth.json').write_text(
+    '{"depth_code": "metres", "depth_unit": 0.01}'
+  )
+  data.source.depth_dir = str(tmp_path / 'depth')
+  depth = first_batch(data, 'idd7')['source']['depth']
+  assert depth.shape == (2, 176, 248)
+  np.testing.assert_allclose(depth, 12.34, rtol=1e-5)
 
 
 def test_corda_reads_depth_of_the_target():

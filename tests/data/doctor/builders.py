@@ -41,6 +41,12 @@ DATASETS = {
     'data_semantics/training/semantic/000001_10.png',
     None,
   ),
+  'idd_lite': (
+    releases.idd_lite,
+    'leftImg8bit/train/472/0992_image.jpg',
+    'gtFine/train/472/0992_label.png',
+    None,
+  ),
   'vkitti': (
     releases.vkitti,
     'vkitti_1.3.1_rgb/0001/clone/00001.png',

@@ -1,5 +1,6 @@
 """Folders as users have them: what is read, what is named, what is refused."""
 
+import shutil
 import unicodedata
 
 import numpy as np
@@ -161,6 +162,25 @@ def test_labels_as_jpeg_are_refused_by_name(tmp_path):
   assert 'labels/train/ has 6 files, none is <name>.png (first: 0.jpg)' in text
   assert 'val has images and no label' in text
   assert all('JPEG changes values' in why for _, why in report.unused)
+
+
+def test_no_labels_at_all_are_a_note_and_labels_in_train_alone_are_not(
+  tmp_path,
+):
+  make(tmp_path)
+  shutil.rmtree(tmp_path / 'labels' / 'val')
+  report = diagnose(tmp_path)
+  assert report.fatal
+  assert kinds(report) == {('scored split without labels', True)}
+  shutil.rmtree(tmp_path / 'labels')
+  (tmp_path / 'classes.yaml').unlink()
+  report = diagnose(tmp_path)
+  assert not report.fatal
+  (note,) = report.problems
+  assert note.text.startswith(
+    'folder: val has images and no label, as no other split; it can be adapted'
+    ' to and is not scored; expected <split>/labels/<name>.png or'
+  )
 
 
 def test_the_users_own_ids_are_shown(tmp_path, capsys):

@@ -1,0 +1,97 @@
+"""Scores of a run on other data than its own: a kept-back split or folder."""
+
+from collections.abc import Mapping
+import itertools
+import json
+import os
+import pathlib
+import re
+from typing import Any
+
+import ml_collections
+
+from jaxuda.run import workdir as workdir_lib
+
+# Fields of config.data.target that an evaluation may replace, with their help.
+FIELDS = {
+  'dataset': 'Another dataset with the classes of the run.',
+  'manual_dir': "Another folder of the dataset's files.",
+  'fit': 'stretch or pad.',
+  'eval_labels': 'native or input.',
+}
+
+
+def replace(
+  config: ml_collections.ConfigDict, given: Mapping[str, str | None]
+) -> None:
+  """Points a run's config to other data, in place.
+
+  Args:
+    config: config of the run.
+    given: field of `FIELDS` -> its new value, or None to keep the config's; the
+      folder of another dataset is not that of the run's.
+  """
+  target = config.data.target
+  if (given.get('dataset') or target.dataset) != target.dataset:
+    target.manual_dir = None
+  for field, value in given.items():
+    if value is not None:
+      target[field] = value
+
+
+def describe(
+  config: ml_collections.ConfigDict, *, split: str | None = None
+) -> dict[str, Any]:
+  """Returns which data a config scores: 'dataset', 'split', 'manual_dir'.
+
+  The folder is absolute, and None if what was prepared before is taken.
+  """
+  target = config.data.target
+  place = target.manual_dir
+  return {
+    'dataset': target.dataset,
+    'split': split or target.eval_split,
+    'manual_dir': place and os.path.abspath(os.path.expanduser(place)),
+  }
+
+
+def choose_file(
+  file: str | os.PathLike[str], scores: Mapping[str, Any]
+) -> pathlib.Path:
+  """Returns where scores on other data than a run's own are kept.
+
+  Args:
+    file: where those on its own are, such as RUN/evaluation.json.
+    scores: what `scores.make_scores` returned, with `describe` as 'data'.
+
+  Returns:
+    RUN/evaluation_<dataset>_<split>_<folder>.json, with a number if another
+    evaluation has that name: other data, checkpoint, classes or views.
+  """
+  file, data = pathlib.Path(file), scores['data']
+  folder = pathlib.PurePath(data['manual_dir'] or '').name
+  names = filter(None, (data['dataset'], data['split'], folder))
+  shown = '_'.join(re.sub('[^A-Za-z0-9._]+', '-', x) for x in names)
+  for number in itertools.count(1):
+    more = f'_{number}' if number > 1 else ''
+    path = file.with_name(f'{file.stem}_{shown}{more}{file.suffix}')
+    if not path.exists() or _identify(_read(path)) == _identify(scores):
+      break
+  return path
+
+
+def _read(path):
+  try:
+    return json.loads(path.read_text())
+  except ValueError:
+    return {}
+
+
+def _identify(scores):
+  """Returns all of an evaluation but its outcome, in JSON types."""
+  try:
+    figure = scores['figures'][scores['main']]
+    kept = {k: v for k, v in figure.items() if k != 'value'}
+    return workdir_lib.jsonable({'data': scores['data'], **kept})
+  except (KeyError, TypeError):
+    return None
