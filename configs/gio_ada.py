@@ -6,9 +6,11 @@ Arguments: pair; classes; ablation, see below (default full); depth=linear
 (default; the paper's [0, 1] to the letter) or inverse, how depth is normalised;
 output_gradient=target_only (default) or both; network=vgg (default; DeepLab-v2
 with ASPP-L), adaptsegnet (its VGG-16 and heads) or resnet (DeepLab-v2 on
-ResNet-101); on small pairs it is always the small ResNet. Depth as `linear` is
-metres over 655.35, so that all but the sky is below 0.15; CorDA says that it
-adopts inverse depth "following" this paper, which does not mention it.
+ResNet-101); on small pairs it is always the small ResNet; output_disc=patch
+(default; the paper's PatchGAN with Gaussian weights), strided (AdaptSegNet's
+discriminator, default on small pairs) or local. Depth as `linear` is metres
+over 655.35, so that all but the sky is below 0.15; CorDA says that it adopts
+inverse depth "following" this paper, which does not mention it.
 
 Row cg translates with a CycleGAN that was trained before on the same pair:
 
@@ -65,6 +67,7 @@ NETWORKS = {
   'adaptsegnet': ('vgg16_adaptsegnet', 'aspp', 2),
   'resnet': ('resnet101', 'aspp', 0),
 }
+_DISCRIMINATORS = ('patch', 'strided', 'local')
 # 10 epochs of the source.
 _STEPS = {'vkitti2kitti': 212600, 'vkitti2kitti_v2': 212600}
 
@@ -79,6 +82,7 @@ def get_config(arguments: str = ''):
     depth='',
     output_gradient='target_only',
     network='vgg',
+    output_disc='',
   )
   config = common.base('gio_ada', args['pair'], args['classes'])
   row = args['ablation']
@@ -91,6 +95,7 @@ def get_config(arguments: str = ''):
     'output_gradient', args['output_gradient'], ('target_only', 'both')
   )
   common.choose('network', args['network'], NETWORKS)
+  common.choose('output_disc', args['output_disc'], ('', *_DISCRIMINATORS))
   config.method = {
     'transform': transform,
     'input_label': label,
@@ -109,6 +114,8 @@ def get_config(arguments: str = ''):
     _shrink(config)
   else:
     _publish(config, args['pair'], args['network'])
+  if args['output_disc']:
+    config.method.output_disc = args['output_disc']
   config.data.source.flip = config.data.target.flip = True
   return config
 
@@ -132,7 +139,7 @@ def _shrink(config):
   # the light, which differs most. A frozen generator is that of
   # configs/cyclegan.py.
   method.gen_residual = 10.0 if method.transform == 'frozen' else 0.5
-  method.input_disc = 'strided'
+  method.input_disc = method.output_disc = 'strided'
   method.lambda_input = 1.0
   method.lambda_output = 1e-2
   optim = config.optim

@@ -51,6 +51,22 @@ def test_places_exist(place):
     assert node, f'{file} has no {name}'
 
 
+@pytest.mark.parametrize(
+  ('paper', 'equation', 'what', 'place'),
+  [
+    ('CorDA', '1', 'cross entropy on the source', 'source_terms'),
+    ('GIO-Ada', '1-3', 'adversarial losses at the input and at', 'judge_as'),
+    ('GIO-Ada', '4, 5', 'all losses', 'Method.source_loss'),
+  ],
+)
+def test_equations_have_the_papers_numbers(paper, equation, what, place):
+  part = PAGE.split(f'\n### {paper}\n')[1].split('\n### ')[0]
+  rows = [line.strip('| ').split(' | ') for line in part.splitlines()]
+  (row,) = (row for row in rows if row[0] == equation)
+  assert row[1].startswith(what)
+  assert f'::{place}`' in row[2]
+
+
 def read_fields():
   """Yields (heading, field, default, other values)."""
   section = PAGE.split('\n## ')[2]

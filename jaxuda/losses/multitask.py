@@ -15,7 +15,7 @@ _LEVELS = {'': '', 'initial_': '_initial'}
 def source_terms(
   outputs: Mapping[str, jax.Array], source: Mapping[str, jax.Array]
 ) -> dict[str, jax.Array]:
-  """Supervised losses: cross entropy, and berHu of the source's decoder.
+  """Supervised losses: cross entropy (eq. 1), berHu of the source's decoder.
 
   Args:
     outputs: 'logits' [B, H, W, C], 'depth_source' [B, H, W] (inverse depth), or

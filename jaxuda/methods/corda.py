@@ -1,10 +1,10 @@
 """CorDA: adaptation with self-supervised depth in both domains.
 
 Wang, Dai, Hoyer, Van Gool and Fink, ICCV 2021
-(https://arxiv.org/abs/2104.13613). On top of DACS: depth is regressed in both
-domains (eqs. 2-5), the tasks exchange features by attention (eqs. 6 and 7), and
-the disagreement of the two domains' depth decoders says how hard a pixel is to
-adapt (eq. 9).
+(https://arxiv.org/abs/2104.13613). On top of DACS, and of the source's cross
+entropy (eq. 1): depth is regressed in both domains (eqs. 2-5), the tasks
+exchange features by attention (eqs. 6 and 7), and the disagreement of the two
+domains' depth decoders says how hard a pixel is to adapt (eq. 9).
 
 The default is the official code, which produced the published numbers: losses
 are means (paper: sums), the target's ones are on mixed images, pasted source

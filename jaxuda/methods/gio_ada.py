@@ -3,7 +3,8 @@
 Chen, Li, Chen, Van Gool, CVPR 2019 (https://arxiv.org/abs/1812.05040). An image
 transform network makes source images look like target ones, guided by labels
 and depth (input level, section 3.2); a discriminator sees semantics and depth
-together (output level, section 3.3); all four networks are trained at once:
+together (output level, section 3.3). Eqs. 1 to 3 are their adversarial losses,
+L_input and L_output; all four networks are trained at once:
 
   L_seg + 0.1 L_depth + 0.1 L_input + 0.001 L_output        (eqs. 4 and 5).
 
@@ -61,9 +62,10 @@ class Method(base.Method):
     output_gradient: open. 'target_only': target outputs are to look like the
       source's, as in AdaptSegNet; 'both': eq. 5 to the letter: also the other
       way round, which reaches the transform network, too.
-    input_disc, output_disc: 'patch': the 70x70 PatchGAN, the paper's at the
-      input; 'strided' (output: open): AdaptSegNet's, without norms; 'local':
-      the same, seeing less, see `translator.Architecture`.
+    input_disc, output_disc: 'patch': the PatchGAN with Gaussian weights, the
+      paper's at both (section 3.5; open: that it sees 70x70 pixels); 'strided':
+      AdaptSegNet's, without norms; 'local': the same, seeing less, see
+      `translator.Architecture`.
     depth_encoding: open. How depth is brought to [0, 1], for the loss and as an
       input: 'linear' or 'inverse', see `ops.depth.Scale`.
     depth_near, depth_far: range in metres that depth is clipped to.
@@ -76,7 +78,8 @@ class Method(base.Method):
     pool_size: number of images that the input discriminator is shown again.
       Open: 0 here, 50 in CycleGAN.
     statistics: which passes move the running statistics of a network with batch
-      norms (VGG-16 has none), see `learner.run_passes`.
+      norms, see `learner.run_passes`. The paper's VGG-16 has none: what it
+      gains does not come from statistics of the target.
   """
 
   network: deeplab.Options = deeplab.Options(backbone='vgg16')
@@ -91,7 +94,7 @@ class Method(base.Method):
   lambda_output: float = 0.001
   output_gradient: Literal['target_only', 'both'] = 'target_only'
   input_disc: translator_lib.Architecture = 'patch'
-  output_disc: translator_lib.Architecture = 'strided'
+  output_disc: translator_lib.Architecture = 'patch'
   depth_encoding: Literal['linear', 'inverse'] = 'linear'
   depth_near: float = 0.0
   depth_far: float = 655.35

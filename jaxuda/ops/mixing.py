@@ -34,7 +34,8 @@ class Options:
     with_void: unlabelled pixels count as a class of ClassMix.
     jitter: 'kornia0.4', 'standard' or 'none', see `augment.apply_jitter`.
     jitter_strength: see `augment.draw_jitter`, 0..1.
-    jitter_probability: probability that a batch is jittered, 0..1.
+    jitter_probability: probability that a batch is jittered, each image in an
+      order and by factors of its own, 0..1.
     blur_sigma: lowest and highest standard deviation of the blur, pixels, > 0.
     blur_probability: probability that a batch is blurred, 0..1.
   """
@@ -232,7 +233,7 @@ def paste(
 def augment_images(
   key: jax.Array, image: jax.Array, index: jax.Array, options: Options
 ) -> jax.Array:
-  """Jitters and blurs: gates and order for the batch, factors for each image.
+  """Jitters and blurs: gates for the batch, the rest for each image.
 
   Args:
     key: typed key of the step, the same on every device.
@@ -247,11 +248,14 @@ def augment_images(
     [[[[1. 1. 1.]]]]
   """
   jitter_key, order_key, blur_key, *factor_keys = jax.random.split(key, 5)
-  keys = jax.vmap(lambda i: [jax.random.fold_in(k, i) for k in factor_keys])(
-    index
-  )
+  keys, order_keys = jax.vmap(
+    lambda i: (
+      [jax.random.fold_in(k, i) for k in factor_keys],
+      jax.random.fold_in(order_key, i),
+    )
+  )(index)
   if options.jitter != 'none' and options.jitter_probability:
-    order = jax.random.permutation(order_key, 4)
+    order = jax.vmap(lambda k: jax.random.permutation(k, 4))(order_keys)
     factors = jax.vmap(
       lambda k: augment.draw_jitter(k, strength=options.jitter_strength)
     )(keys[0])

@@ -34,6 +34,7 @@ def test_published_settings():
   assert (method.optim.name, method.optim.weight_decay) == ('adamw', 0)
   assert (method.depth_encoding, method.depth_near) == ('linear', 0)
   assert (method.decoder, method.gen_blocks) == ('aspp_l', 9)
+  assert (method.input_disc, method.output_disc) == ('patch', 'patch')
   # What the config says is what the method's defaults are.
   assert method == type(method)(
     num_classes=10,
@@ -43,6 +44,17 @@ def test_published_settings():
   )
   config = command.read_config('gio_ada:pair=synthia2cityscapes')
   assert (config.total_steps, config.num_classes) == (94000, 16)
+
+
+def test_discriminators():
+  for pair, default in (('streets', 'strided'), ('vkitti2kitti', 'patch')):
+    method = methods.create(command.read_config(f'gio_ada:pair={pair}'))
+    assert (method.input_disc, method.output_disc) == (default, default)
+    for kind in ('patch', 'strided', 'local'):
+      method = methods.create(
+        command.read_config(f'gio_ada:pair={pair},output_disc={kind}')
+      )
+      assert (method.input_disc, method.output_disc) == (default, kind)
 
 
 def test_alternatives():
@@ -77,6 +89,7 @@ def test_a_frozen_generator_is_that_of_cyclegans_config():
     ('depth=log', "unknown depth 'log'"),
     ('output_gradient=none', "unknown output_gradient 'none'"),
     ('network=vgg19', "unknown network 'vgg19'"),
+    ('output_disc=pixel', "unknown output_disc 'pixel'"),
   ],
 )
 def test_unknown_arguments_are_named(arguments, message):

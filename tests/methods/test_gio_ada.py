@@ -151,6 +151,24 @@ def test_input_discriminator(kind, module):
   np.testing.assert_allclose(metrics['loss_d_input'], expected, rtol=1e-5)
 
 
+def test_both_discriminators_are_gaussian_patchgans():
+  """Section 3.5, without naming them; kernels of N(0, 0.02), logits by 1/8."""
+  method = create('full', disc_width=16)
+  state = jax.jit(method.init)(rng.for_init(0), make_batch(method))
+  for name, channels in (('disc_input', 3), ('disc_output', 6)):
+    params = state.nets[name].params
+    assert params['conv0']['kernel'].shape == (4, 4, channels, 16)
+    deep = np.asarray(params['conv3']['kernel']).ravel()
+    assert (deep.size, deep.mean()) == (131072, pytest.approx(0, abs=2e-4))
+    assert deep.std() == pytest.approx(0.02, rel=0.02)
+    # Gaussian: 4.55 % are beyond two deviations, of a uniform none would be.
+    assert np.mean(np.abs(deep) > 0.04) == pytest.approx(0.0455, abs=0.005)
+    logits = method.critic(name).learner.apply(
+      params, jnp.zeros((1, 64, 80, channels))
+    )
+    assert logits.shape == (1, 6, 8, 1)
+
+
 def test_a_frozen_generator_stays():
   method = create('cg')
   before, after, _ = run(method, make_batch(method))

@@ -16,7 +16,8 @@ def jitter(mode, order, **changes):
   factors = {'brightness': 1.0, 'contrast': 1.0, 'saturation': 1.0, 'hue': 0.0}
   factors = {k: jnp.full(1, changes.get(k, v)) for k, v in factors.items()}
   image = jnp.asarray(255 * PIXELS, jnp.float32).reshape(1, 1, 3, 3)
-  out = augment.apply_jitter(image, factors, order=jnp.array(order), mode=mode)
+  order = jnp.array(order)[None]
+  out = augment.apply_jitter(image, factors, order=order, mode=mode)
   return np.asarray(out)[0, 0] / 255
 
 
@@ -90,6 +91,28 @@ def test_order_is_obeyed():
   )
   np.testing.assert_allclose(first[2], 0.875, atol=1e-5)
   np.testing.assert_allclose(second[2], 0.825, atol=1e-5)
+
+
+@pytest.mark.parametrize('mode', ['kornia0.4', 'standard'])
+def test_every_image_has_its_own_order_and_factors(mode):
+  orders = (IN_ORDER, (HUE, CONTRAST, SATURATION, BRIGHTNESS))
+  changes = (
+    {'brightness': 1.2, 'contrast': 1.25, 'hue': 0.1},
+    {'brightness': 0.9, 'contrast': 1.2, 'saturation': 0.8, 'hue': -0.2},
+  )
+  neutral = {'brightness': 1.0, 'contrast': 1.0, 'saturation': 1.0, 'hue': 0.0}
+  image = np.broadcast_to(255 * PIXELS, (2, 1, 3, 3)).astype(np.float32)
+  out = augment.apply_jitter(
+    jnp.asarray(image),
+    {k: jnp.array([x.get(k, v) for x in changes]) for k, v in neutral.items()},
+    order=jnp.array(orders),
+    mode=mode,
+  )
+  for got, order, change in zip(out, orders, changes, strict=True):
+    alone = jitter(mode, order, **change)
+    np.testing.assert_allclose(got[0] / 255, alone, atol=1e-6)
+    other = jitter(mode, orders[order is IN_ORDER], **change)
+    assert np.abs(alone - other).max() > 0.01
 
 
 def test_factors_are_drawn_from_their_ranges():

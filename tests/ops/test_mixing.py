@@ -82,6 +82,27 @@ def test_augmentation_is_gated_and_differs_between_images():
   np.testing.assert_array_equal(mix(never)['image'], plain)
 
 
+def test_every_image_draws_the_order_of_its_jitter(monkeypatch):
+  """Grey 0.3, + 0.2 and times 1.25, one before the other."""
+  factors = {'brightness': 1.2, 'contrast': 1.25, 'saturation': 1.0, 'hue': 0.0}
+  monkeypatch.setattr(
+    *(mixing.augment, 'draw_jitter'),
+    lambda key, strength: {k: jnp.float32(v) for k, v in factors.items()},
+  )
+  options = mixing.Options(jitter_probability=1.0, blur_probability=0.0)
+  source, target = sides(rows=8)
+  for side in (source, target):
+    side['image'] = jnp.full((8, 6, 8, 3), 76.5)
+  for key in range(3):
+    mixed = mixing.mix(
+      *(jax.random.key(key), source, target), classes=4, options=options
+    )
+    values = np.asarray(mixed['image'][:, 0, 0, 0]) / 255
+    first = np.isclose(values, 0.625, atol=1e-5)
+    np.testing.assert_allclose(values, np.where(first, 0.625, 0.575), atol=1e-5)
+    assert 0 < first.sum() < 8
+
+
 def test_labels_of_the_teacher_and_the_first_step_that_counts():
   logits = jnp.log(jnp.array([[0.98, 0.02], [0.5, 0.5]])).reshape(1, 1, 2, 2)
   options = mixing.Options(start_step=5)

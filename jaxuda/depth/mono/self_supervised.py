@@ -194,11 +194,13 @@ class Method:
     )
     factors = draws | {'hue': draws['hue'] / 2}
     changed = jax.random.bernoulli(gate, 0.5, (count, 1, 1, 1))
-    permutation = jax.random.permutation(order, 4)
+    orders = jax.vmap(lambda k: jax.random.permutation(k, 4))(
+      jax.random.split(order, count)
+    )
 
     def change(view):
       moved = augment.apply_jitter(
-        255 * view, factors, order=permutation, mode='standard'
+        255 * view, factors, order=orders, mode='standard'
       )
       return jnp.where(changed, moved / 255, view)
 
