@@ -198,7 +198,7 @@ DADA = Row(
 )
 
 IMAGENET = Weights(file='DeepLab_resnet_pretrained_imagenet.pth')
-COCO = Weights(file=common.INITIAL['coco'])
+COCO = Weights(file='resnet101COCO-41f33a49.pth')
 # torchvision's: RGB in [0, 1], less the mean and over the deviation.
 VGG = Weights(
   file='vgg16-397923af.pth',

@@ -120,7 +120,6 @@ def _evaluate(config, method, step, state, progress, stop):
   )
   if result is None:
     return None
-  del result['images']
   figures = {
     name: figure['value']
     for name, figure in result['figures'].items()

@@ -1,6 +1,7 @@
 """Rows beside baselines, beside the method without depth, image by image."""
 
 import csv
+import json
 
 import pytest
 
@@ -157,6 +158,20 @@ def test_negative_transfer_is_of_the_same_images(tmp_path):
     fake_runs.write_scores(workdir, {'mIoU7': 50.0}, each={name: 1.0})
   with pytest.raises(errors.UserError, match='was scored on other images'):
     results_lib.collect(plan)
+
+
+def test_runs_of_earlier_versions_have_no_rate(tmp_path):
+  plan = fake_runs.make_plan(
+    tmp_path, table='dada/coarse7', rows=('source-only', 'DADA'), seeds=(1,)
+  )
+  for label in ('source-only', 'DADA'):
+    path = tmp_path / label / 'seed1' / 'scores.json'
+    fake_runs.write_scores(path.parent, {'mIoU7': 50.0}, each={'a': 1.0})
+    if label == 'DADA':
+      scores = json.loads(path.read_text())
+      del scores['last']['images']
+      path.write_text(json.dumps(scores))
+  assert [x.name for x in results_lib.collect(plan).figures] == ['mIoU7']
 
 
 def test_classes_are_rows(tmp_path):

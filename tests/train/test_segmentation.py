@@ -94,6 +94,8 @@ def test_every_score_carries_its_protocol(tmp_path):
     assert figure['images'] == tiny.IMAGES
     assert 'student' in figure['network']
   assert last['figures']['mIoU7']['subset'][0] == 'flat'
+  assert len(last['images']) == tiny.IMAGES
+  assert all(0 <= x <= 100 for x in last['images'].values())
   # 20 m were predicted where 10 m are true.
   assert last['figures']['depth_abs_rel']['value'] == pytest.approx(1)
   lines = [x for x in _lines(tmp_path) if x['kind'] == 'eval']
