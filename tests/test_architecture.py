@@ -62,7 +62,7 @@ ROOMS = {
   ),
   'depth': ('errors run ui', 'cv2 numpy scipy'),
   'depth.mono': (
-    'data data.files data.pixels data.records depth errors losses'
+    'data data.files data.pixels data.records depth errors evaluate losses'
     ' models ops run step train ui',
     'absl cv2 flax jax ml_collections numpy optax',
   ),
