@@ -4,15 +4,18 @@
 
 Arguments: pair; classes, as configs/corda.py has them; weight=batch (default;
 pseudo-labels weigh as the batch's share of sure pixels), pixel (sure pixels
-weigh 1, the others 0) or none; jitter=kornia0.4 (default; the version that the
-published numbers used), standard or none; init=coco or imagenet as
-configs/corda.py has it.
+weigh 1, the others 0), none or oracle (right pixels weigh 1: it reads the
+target's labels and is the bound of any weighting, no adaptation);
+jitter=kornia0.4 (default; the version that the published numbers used),
+standard or none; init=coco or imagenet as configs/corda.py has it.
 
 Published, from COCO weights: GTA -> Cityscapes 52.1, SYNTHIA -> Cityscapes 48.3
 over 16 classes and 54.8 over 13.
 """
 
 from configs import common
+
+_WEIGHTS = ('batch', 'pixel', 'none', 'oracle')
 
 
 def get_config(arguments: str = ''):
@@ -26,7 +29,7 @@ def get_config(arguments: str = ''):
     init='',
   )
   config = common.base('dacs', args['pair'], args['classes'])
-  common.choose('weight', args['weight'], ('batch', 'pixel', 'none'))
+  common.choose('weight', args['weight'], _WEIGHTS)
   common.choose('jitter', args['jitter'], ('kornia0.4', 'standard', 'none'))
   config.initial = common.initial(args['init'])
   common.self_training(config)

@@ -112,6 +112,9 @@ def run(
   }
   if not once:
     protocol['views'] = dataclasses.asdict(views)
+  if 'label' in method.needs.get('target', ()) and not target.get('label_dir'):
+    # True labels, not a teacher's: a bound, which is no adaptation.
+    protocol['bound'] = 'trained with labels of the target'
   return scores.make_scores(
     classes=classes,
     protocol=protocol,

@@ -108,8 +108,12 @@ class Method(base.Method):
 
   @property
   def needs(self) -> dict[str, tuple[str, ...]]:
-    """Labelled source with depth; target images with (pseudo) depth."""
-    return {'source': ('image', 'label', 'depth'), 'target': ('image', 'depth')}
+    """Labelled source with depth; target images with (pseudo) depth.
+
+    And the target's labels for an oracle's weights.
+    """
+    target = ('image', 'depth', *self.mixing.target_fields)
+    return {'source': ('image', 'label', 'depth'), 'target': target}
 
   @property
   def task(self) -> corda.CorDA:
@@ -161,7 +165,11 @@ class Method(base.Method):
       first = state.step < self.initial_until
       logits = jnp.where(first, full['initial_logits'], logits)
     target['label'], target['weight'] = mixing_ops.label_target(
-      logits, step=state.step, options=self.mixing, axis=parallel.AXIS
+      logits,
+      step=state.step,
+      options=self.mixing,
+      truth=target.get('label'),
+      axis=parallel.AXIS,
     )
     source['weight'] = jnp.ones_like(target['weight'])
     if self.difficulty == 'paper':

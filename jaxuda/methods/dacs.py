@@ -55,8 +55,9 @@ class Method(base.Method):
 
   @property
   def needs(self) -> dict[str, tuple[str, ...]]:
-    """Labelled source, target images alone."""
-    return {'source': ('image', 'label'), 'target': ('image',)}
+    """Labelled source, target images alone; an oracle's labels, too."""
+    target = ('image', *self.mixing.target_fields)
+    return {'source': ('image', 'label'), 'target': target}
 
   @property
   def task(self) -> deeplab.DeepLab:
@@ -83,7 +84,11 @@ class Method(base.Method):
     teacher = state.teacher
     out, stats = self.learner.run(teacher.params, teacher.batch_stats, image)
     label, weight = mixing_ops.label_target(
-      out['logits'], step=state.step, options=self.mixing, axis=parallel.AXIS
+      out['logits'],
+      step=state.step,
+      options=self.mixing,
+      truth=batch['target'].get('label'),
+      axis=parallel.AXIS,
     )
     target = {'image': image, 'label': label, 'weight': weight}
     mixed = mixing_ops.mix(

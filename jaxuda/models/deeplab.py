@@ -33,7 +33,9 @@ class Options:
     stride_at: which convolution of a residual block has its stride: 'conv1'
       (Caffe, all papers) or 'conv2' (torchvision's weights).
     norm: statistics of the batch norms in training: 'batch' (per device, the
-      references), 'sync' (over all devices), 'frozen' (the running ones).
+      references), 'sync' (over all devices), 'frozen' (the running ones); or
+      'none': scale and bias without statistics, of which the target's then
+      play no part (the small ResNet learns so, too, only slower).
     train_affine: train the norms' scale and bias; the references freeze them.
       A network trained from scratch wants them trained.
     init: kernel initialiser: 'reference' N(0, 0.01), 'he' or 'torch'.
@@ -54,7 +56,7 @@ class Options:
 
   backbone: str = 'resnet101'
   stride_at: Literal['conv1', 'conv2'] = 'conv1'
-  norm: Literal['batch', 'sync', 'frozen'] = 'batch'
+  norm: Literal['batch', 'sync', 'frozen', 'none'] = 'batch'
   train_affine: bool = False
   init: Literal['reference', 'he', 'torch'] = 'reference'
   rates: Sequence[int] = (6, 12, 18, 24)

@@ -134,7 +134,8 @@ class BatchNorm(nn.Module):
   Attributes:
     mode: where the statistics of a training pass come from. 'batch': this
       device's batch, as the references run it; 'sync': the batch over all
-      devices; 'frozen': the running ones, which then never change.
+      devices; 'frozen': the running ones, which then never change; 'none':
+      from nowhere, there are no statistics, only scale and bias.
     train_affine: whether scale and bias get gradients. The references freeze
       them.
     epsilon: added to the variance.
@@ -151,20 +152,27 @@ class BatchNorm(nn.Module):
     shape, dtype = (x.shape[-1],), self.style.param_dtype
     scale = self.param('scale', nn.initializers.ones, shape, dtype)
     bias = self.param('bias', nn.initializers.zeros, shape, dtype)
-    running = {
-      name: self.variable('batch_stats', name, fill, shape, dtype)
-      for name, fill in (('mean', jnp.zeros), ('var', jnp.ones))
-    }
     if not self.train_affine:
       scale, bias = lax.stop_gradient((scale, bias))
-    if train and self.mode != 'frozen':
-      mean, var = self._batch_statistics(x, running)
-    else:
-      mean, var = running['mean'].value, running['var'].value
-    factor = scale * lax.rsqrt(var + self.epsilon)
-    shift = bias - mean * factor
+    factor, shift = scale, bias
+    if self.mode != 'none':
+      mean, var = self._statistics(x, train)
+      factor = scale * lax.rsqrt(var + self.epsilon)
+      shift = bias - mean * factor
     y = x.astype(factor.dtype) * factor.reshape(1, 1, 1, -1)
     return (y + shift.reshape(1, 1, 1, -1)).astype(self.style.dtype)
+
+  def _statistics(self, x, train):
+    """Returns the mean and the variance to normalise with."""
+    running = {
+      name: self.variable(
+        *('batch_stats', name, fill, (x.shape[-1],), self.style.param_dtype)
+      )
+      for name, fill in (('mean', jnp.zeros), ('var', jnp.ones))
+    }
+    if train and self.mode != 'frozen':
+      return self._batch_statistics(x, running)
+    return running['mean'].value, running['var'].value
 
   def _batch_statistics(self, x, running):
     """Returns mean and biased variance, and moves the running ones."""

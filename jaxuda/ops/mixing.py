@@ -23,7 +23,9 @@ class Options:
     alpha: largest decay of the teacher's average, 0..1; 0.99 in DACS, 0.999 in
       CorDA.
     weight: weighting of pseudo-labels: 'batch', 'pixel' or 'none', see
-      `pseudo_label.pseudo_weight`.
+      `pseudo_label.pseudo_weight`; or 'oracle': 1 where they are right, 0 where
+      they are wrong or the target has no label. That reads the target's labels:
+      it says how much any weighting could gain, and adapts to nothing.
     threshold: probability from which a pseudo-label counts as sure, 0..1.
     margins: (top, bottom, left, right) rows and columns in pixels whose
       pseudo-labels have no weight; (15, 120, 0, 0) in DAFormer at 512x512, for
@@ -41,7 +43,7 @@ class Options:
   """
 
   alpha: float = 0.99
-  weight: Literal['batch', 'pixel', 'none'] = 'batch'
+  weight: Literal['batch', 'pixel', 'none', 'oracle'] = 'batch'
   threshold: float = 0.968
   margins: Sequence[int] = (0, 0, 0, 0)
   start_step: int = 0
@@ -73,12 +75,18 @@ class Options:
         ' pixels, at least 0'
       )
 
+  @property
+  def target_fields(self) -> tuple[str, ...]:
+    """What target examples need beside the image: ('label',) for the oracle."""
+    return ('label',) if self.weight == 'oracle' else ()
+
 
 def label_target(
   logits: jax.Array,
   *,
   step: jax.Array,
   options: Options,
+  truth: jax.Array | None = None,
   axis: str | None = None,
 ) -> tuple[jax.Array, jax.Array]:
   """Makes pseudo-labels and their weights.
@@ -87,6 +95,7 @@ def label_target(
     logits: [B, H, W, C], the teacher's output.
     step: scalar int, the number of steps taken.
     options: see `Options`.
+    truth: int [B, H, W], true labels, 255 = none; read by the oracle alone.
     axis: name of the mapped axis over which the batch extends, or None.
 
   Returns:
@@ -100,9 +109,12 @@ def label_target(
     [[[1 0]]] [[[0.5 0.5]]]
   """
   label, confidence = pseudo_label.pseudo_label(logits)
-  weight = pseudo_label.pseudo_weight(
-    confidence, mode=options.weight, threshold=options.threshold, axis=axis
-  )
+  if options.weight == 'oracle':
+    weight = (label == truth).astype(confidence.dtype)
+  else:
+    weight = pseudo_label.pseudo_weight(
+      confidence, mode=options.weight, threshold=options.threshold, axis=axis
+    )
   if options.start_step:
     weight = jnp.where(step < options.start_step, 0, weight)
   if any(options.margins):

@@ -109,6 +109,20 @@ def test_unknown_arguments_are_named(name, arguments, message):
     command.read_config(f'{name}:{arguments}')
 
 
+def test_oracle_weights():
+  """A bound, of DACS and of CorDA without and with difficulty."""
+  assert methods.create(
+    command.read_config('dacs:pair=streets,weight=oracle')
+  ).needs['target'] == ('image', 'label')
+  for row in ('F', 'FD'):
+    config = command.read_config(
+      f'corda:pair=streets,ablation={row}', ['--config.mixing.weight=oracle']
+    )
+    method = methods.create(config)
+    assert method.needs['target'] == ('image', 'depth', 'label')
+    assert (method.difficulty == 'none') == (row == 'F')
+
+
 def test_arguments_of_dacs():
   config = command.read_config('dacs:pair=streets,weight=pixel,jitter=standard')
   method = methods.create(config)

@@ -1,5 +1,7 @@
 """The configs of GIO-Ada and CycleGAN."""
 
+import jax
+import jax.numpy as jnp
 import pytest
 
 from configs import gio_ada
@@ -55,6 +57,18 @@ def test_discriminators():
         command.read_config(f'gio_ada:pair={pair},output_disc={kind}')
       )
       assert (method.input_disc, method.output_disc) == (default, kind)
+
+
+def test_rows_without_norms():
+  """No running statistics, so no row gains by those of the target."""
+  for row in ('na', 'joint'):
+    config = command.read_config(
+      f'gio_ada:pair=streets,ablation={row}', ['--config.network.norm=none']
+    )
+    method = methods.create(config)
+    image = jax.ShapeDtypeStruct((1, 64, 64, 3), jnp.float32)
+    found = jax.eval_shape(method.task.init, jax.random.key(0), image)
+    assert found.keys() == {'params'}
 
 
 def test_alternatives():

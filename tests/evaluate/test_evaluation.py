@@ -149,6 +149,22 @@ def test_of_synthia_sixteen_classes_count():
   assert scores['figures']['mIoU16']['classes'] == 'cityscapes19'
 
 
+def test_bounds_say_so():
+  class Oracle(tiny.Method):
+    @property
+    def needs(self):
+      return {'source': ('image', 'label', 'depth'), 'target': ('label',)}
+
+  config, method = tiny.make_config(), Oracle()
+  state = _state(method, config)
+  for folder, bound in (('', True), ('labels/of/a/teacher', False)):
+    config.data.target.label_dir = folder
+    figures = evaluation.run(method, state, config, step=3)['figures']
+    for figure in figures.values():
+      assert ('bound' in figure) == bound
+  assert 'bound' not in _run()['figures']['mIoU7']
+
+
 def test_merged_predictions_by_hand():
   """A network that says the first of 19 classes, merged to 7: flat."""
   config = tiny.make_config(classes='cityscapes19', num_classes=19)

@@ -143,6 +143,36 @@ def test_step_mixes_and_averages():
   )
 
 
+def test_only_an_oracle_reads_labels_of_the_target():
+  oracle = mixing.Options(weight='oracle', jitter='none', blur_probability=0.0)
+  for module in (corda, dacs):
+    method = module.Method(**COMMON)
+    assert 'label' not in method.needs['target']
+    method = module.Method(mixing=oracle, **COMMON)
+    assert 'label' in method.needs['target']
+    _, metrics = trace(method.train_step, shapes(method))
+    assert 'quality' in metrics
+  # DACS: the share of right pixels, where they are, and in the mixed image.
+  rng = np.random.default_rng(0)
+  batch = {
+    domain: {
+      'image': rng.integers(0, 256, (2, *SIZE, 3), np.uint8),
+      'label': rng.integers(0, 5, (2, *SIZE), np.int32),
+    }
+    for domain in ('source', 'target')
+  }
+  key = jax.random.key(1)
+  state = jax.jit(method.init)(key, batch)
+  mix = jax.jit(lambda *a: parallel.run_alone(method.mix, *a))
+  mixed, target, _ = mix(state, batch, key)
+  right = np.asarray(target['label']) == batch['target']['label']
+  assert 0.05 < right.mean() < 0.5
+  np.testing.assert_array_equal(target['weight'], right)
+  np.testing.assert_array_equal(
+    mixed['weight'], np.where(mixed['mask'], 1, right)
+  )
+
+
 @pytest.mark.parametrize(
   ('fields', 'message'),
   [

@@ -1,7 +1,10 @@
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxuda.models import deeplab
 from jaxuda.models import layers
 from jaxuda.step import parallel
 
@@ -119,3 +122,28 @@ def test_styles_begin_and_end_a_layer():
   zeros = jnp.zeros((1, 1, 1, 2), jnp.bfloat16)
   ended = layers.add_bias(zeros, jnp.array([1.0, 2.0]), style)
   np.testing.assert_array_equal(ended[0, 0, 0], [1, 2])
+
+
+def test_no_norm_is_scale_and_bias_alone():
+  x = jax.random.normal(jax.random.key(0), (2, 3, 4, 5))
+  norm = layers.BatchNorm(mode='none', train_affine=True)
+  variables = norm.init(jax.random.key(0), x, train=True)
+  assert variables.keys() == {'params'}
+  params = {'scale': jnp.full(5, 3.0), 'bias': jnp.arange(5.0)}
+  for train in (True, False):
+    y = norm.apply({'params': params}, x, train=train)
+    expected = 3 * x + jnp.arange(5.0).reshape(1, 1, 1, 5)
+    np.testing.assert_allclose(y, expected, rtol=1e-6)
+
+
+def test_a_network_without_norms_sees_every_image_alone():
+  options = deeplab.Options(backbone='resnet_tiny', norm='none', init='torch')
+  module = deeplab.DeepLab(classes=3, options=options)
+  images = jax.random.uniform(jax.random.key(1), (2, 33, 33, 3)) * 255
+  variables = jax.jit(module.init)(jax.random.key(0), images)
+  assert variables.keys() == {'params'}
+  run = jax.jit(functools.partial(deeplab.run, module, train=True))
+  both, stats = run(variables['params'], {}, images)
+  alone, _ = run(variables['params'], {}, images[:1])
+  assert stats == {}
+  np.testing.assert_allclose(both['logits'][:1], alone['logits'], rtol=1e-5)

@@ -114,6 +114,23 @@ def test_labels_of_the_teacher_and_the_first_step_that_counts():
     np.testing.assert_allclose(got, [[[weight, weight]]])
 
 
+def test_an_oracle_weighs_what_is_right():
+  """Classes 0, 1 and 1 are seen; 0, 0 and none are there."""
+  logits = jnp.log(jnp.array([[0.6, 0.4], [0.1, 0.9], [0.2, 0.8]]))
+  options = mixing.Options(weight='oracle')
+  label, weight = mixing.label_target(
+    logits.reshape(1, 1, 3, 2),
+    step=0,
+    options=options,
+    truth=jnp.array([[[0, 0, 255]]]),
+  )
+  np.testing.assert_array_equal(label, [[[0, 1, 1]]])
+  np.testing.assert_array_equal(weight, [[[1, 0, 0]]])
+  assert options.target_fields == ('label',)
+  for weight in ('batch', 'pixel', 'none'):
+    assert mixing.Options(weight=weight).target_fields == ()
+
+
 def test_sizes_must_agree():
   source, target = sides()
   target = {k: v[:, :4] for k, v in target.items()}
