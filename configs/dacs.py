@@ -5,7 +5,8 @@
 Arguments: pair; classes; weight=batch (default; pseudo-labels weigh as the
 batch's share of sure pixels), pixel (sure pixels weigh 1, the others 0) or
 none; jitter=kornia0.4 (default; the version that the published numbers used),
-standard or none; init=coco or imagenet as configs/corda.py has it.
+standard or none; init=coco (the default on the papers' pairs), imagenet or
+scratch, see `common.initial`.
 
 Published, from COCO weights: GTA -> Cityscapes 52.1, SYNTHIA -> Cityscapes 48.3
 over 16 classes and 54.8 over 13.
@@ -27,7 +28,7 @@ def get_config(arguments: str = ''):
   config = common.base('dacs', args['pair'], args['classes'])
   common.choose('weight', args['weight'], ('batch', 'pixel', 'none'))
   common.choose('jitter', args['jitter'], ('kornia0.4', 'standard', 'none'))
-  config.initial = common.initial(args['init'])
+  config.initial = common.initial(config, args['init'])
   common.self_training(config)
   config.mixing = {'weight': args['weight'], 'jitter': args['jitter']}
   return config

@@ -102,18 +102,9 @@ class Table:
   other_names: tuple[str, ...] = ()
 
 
-_IMAGENET = Weights(file='DeepLab_resnet_pretrained_imagenet.pth')
-_COCO = Weights(file=common.INITIAL['coco'])
-# torchvision's: RGB in [0, 1], less the mean and over the deviation.
-_VGG = Weights(
-  file='vgg16-397923af.pth',
-  overrides=(
-    '--config.network.image_order=rgb',
-    '--config.network.image_mean=(123.675,116.28,103.53)',
-    '--config.network.image_scale='
-    f'({1 / (255 * 0.229)},{1 / (255 * 0.224)},{1 / (255 * 0.225)})',
-  ),
-)
+_IMAGENET = Weights(file=common.INITIAL['dada']['imagenet'])
+_COCO = Weights(file=common.INITIAL['corda']['coco'])
+_VGG = Weights(file=common.INITIAL['gio_ada']['imagenet'])
 
 
 def _cityscapes(m16, m13=None):
@@ -340,7 +331,7 @@ TABLES = {
       _corda_full('COCO', s2c=(55.0, 62.8), gta=56.6),
       _corda_full(
         'ImageNet',
-        weights=Weights(file=common.INITIAL['imagenet']),
+        weights=Weights(file=common.INITIAL['corda']['imagenet']),
         s2c=(54.6,),
         gta=56.4,
       ),
