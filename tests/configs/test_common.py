@@ -1,4 +1,4 @@
-"""What the configs of all methods have in common: what a training begins with."""
+"""What a training begins with, in the configs of all methods."""
 
 import pytest
 
@@ -44,7 +44,7 @@ def test_published_files_begin_the_papers_pairs(name):
 @pytest.mark.parametrize(
   ('arguments', 'expected'),
   [
-    *((f'{name}:pair=streets,init=imagenet', CAFFE) for name in ('dada',)),
+    ('dada:pair=streets,init=imagenet', CAFFE),
     ('corda:pair=gta2cityscapes,init=coco', COCO),
     ('corda:pair=gta2cityscapes,init=imagenet', OTHER_CAFFE),
     ('dacs:pair=synthia2cityscapes,init=imagenet', OTHER_CAFFE),
