@@ -10,10 +10,19 @@ field, whether a config names it or not, can be overridden on the command line:
 
 from ml_collections import config_dict
 
-# The files with which the official code begins.
-INITIAL = {
+# Method -> `init=` -> the file of its official code with which training begins
+# on the papers' pairs; the first is the default.
+_CAFFE = {'imagenet': 'DeepLab_resnet_pretrained_imagenet.pth'}
+_MIXING = {
   'coco': 'resnet101COCO-41f33a49.pth',
   'imagenet': 'DeepLab_resnet_pretrained_init-f81d91e8.pth',
+}
+INITIAL = {
+  **dict.fromkeys(('source_only', 'advent', 'dada', 'depdis'), _CAFFE),
+  **dict.fromkeys(('dacs', 'corda'), _MIXING),
+  'gio_ada': {'imagenet': 'vgg16-397923af.pth'},
+  'self_training': {},  # It begins with a run.
+  'cyclegan': {},
 }
 
 # Training counts the classes of a table of your own (see docs/data.md).
@@ -171,16 +180,31 @@ def choose(name: str, value: str, choices) -> str:
   return value
 
 
-def initial(name: str) -> str:
-  """Returns where the published weights `name` are expected; '' for none.
+def initial(
+  config: config_dict.ConfigDict, init: str = '', *, like: str = ''
+) -> str:
+  """Returns what a training begins with, the value of `config.initial`.
 
-  Another place is `--config.initial=FILE`.
+  Args:
+    config: its method and its pair.
+    init: 'scratch', random weights; a name of the method's files in `INITIAL`;
+      or '', the method's first file on the papers' pairs, 'scratch' on small
+      ones.
+    like: the method whose files they are; '' for the config's own. One that is
+      not in `INITIAL` has DADA's.
+
+  Returns:
+    'scratch', or the file's place, `pretrained/FILE`; '' for a method that has
+    no such files.
 
   Raises:
-    ValueError: neither '' nor a key of `INITIAL`.
+    ValueError: `init` is none of these.
   """
-  choose('init', name, ('', *INITIAL))
-  return f'pretrained/{INITIAL[name]}' if name else ''
+  files = INITIAL.get(like or config.name, INITIAL['dada'])
+  choose('init', init, ('', *files, 'scratch'))
+  if init == 'scratch' or (files and not init and is_small(config)):
+    return 'scratch'
+  return f'pretrained/{files[init or next(iter(files))]}' if files else ''
 
 
 def fraction(text: str) -> float:
@@ -260,7 +284,7 @@ def base(name: str, pair: str, classes: str = '') -> config_dict.ConfigDict:
     keep_last=2,
     # Whether several processes train the run, see docs/clusters.md.
     distributed=False,
-    # Training begins with a file of weights, a conversion or a run.
+    # Training begins with a file of weights, a conversion, a run; 'scratch'.
     initial='',
     initial_checkpoint='last',
     data={
@@ -280,6 +304,7 @@ def base(name: str, pair: str, classes: str = '') -> config_dict.ConfigDict:
   )
   for side in ('source', 'target'):
     config.data[side].update(own.get(side, {}))
+  config.initial = initial(config)
   if is_small(config):
     _shrink(config)
   if pair == 'folder':

@@ -31,7 +31,7 @@ def get_config(arguments: str = ''):
   config = common.base('dacs', args['pair'], args['classes'])
   common.choose('weight', args['weight'], _WEIGHTS)
   common.choose('jitter', args['jitter'], ('kornia0.4', 'standard', 'none'))
-  config.initial = common.initial(args['init'])
+  config.initial = common.initial(config, args['init'])
   common.self_training(config)
   config.mixing = {'weight': args['weight'], 'jitter': args['jitter']}
   return config

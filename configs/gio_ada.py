@@ -8,9 +8,11 @@ output_gradient=target_only (default) or both; network=vgg (default; DeepLab-v2
 with ASPP-L), adaptsegnet (its VGG-16 and heads) or resnet (DeepLab-v2 on
 ResNet-101); on small pairs it is always the small ResNet; output_disc=patch
 (default; the paper's PatchGAN with Gaussian weights), strided (AdaptSegNet's
-discriminator, default on small pairs) or local. Depth as `linear` is metres
-over 655.35, so that all but the sky is below 0.15; CorDA says that it adopts
-inverse depth "following" this paper, which does not mention it.
+discriminator, default on small pairs) or local; init=imagenet (for the VGGs
+torchvision's weights, and its normalisation) or scratch, see `common.initial`.
+Depth as `linear` is metres over 655.35, so that all but the sky is below 0.15;
+CorDA says that it adopts inverse depth "following" this paper, which does not
+mention it.
 
 Row cg translates with a CycleGAN that was trained before on the same pair:
 
@@ -68,6 +70,13 @@ NETWORKS = {
   'resnet': ('resnet101', 'aspp', 0),
 }
 _DISCRIMINATORS = ('patch', 'strided', 'local')
+# The input of torchvision's networks: RGB in [0, 1], less the mean and over the
+# deviation, here in 0..255.
+_TORCHVISION = {
+  'image_order': 'rgb',
+  'image_mean': (123.675, 116.28, 103.53),
+  'image_scale': tuple(1 / (255 * x) for x in (0.229, 0.224, 0.225)),
+}
 # 10 epochs of the source.
 _STEPS = {'vkitti2kitti': 212600, 'vkitti2kitti_v2': 212600}
 
@@ -83,6 +92,7 @@ def get_config(arguments: str = ''):
     output_gradient='target_only',
     network='vgg',
     output_disc='',
+    init='',
   )
   config = common.base('gio_ada', args['pair'], args['classes'])
   row = args['ablation']
@@ -96,6 +106,9 @@ def get_config(arguments: str = ''):
   )
   common.choose('network', args['network'], NETWORKS)
   common.choose('output_disc', args['output_disc'], ('', *_DISCRIMINATORS))
+  # The ResNet is DADA's.
+  like = 'dada' if args['network'] == 'resnet' else ''
+  config.initial = common.initial(config, args['init'], like=like)
   config.method = {
     'transform': transform,
     'input_label': label,
@@ -124,6 +137,8 @@ def _publish(config, pair, network):
   """The settings of the paper's network and schedule."""
   backbone, config.method.decoder, active_rates = NETWORKS[network]
   config.network = {'backbone': backbone, 'active_rates': active_rates}
+  if network != 'resnet':
+    config.network.update(_TORCHVISION)
   common.set_intervals(config, 5000)
   config.total_steps = config.stop_step = _STEPS.get(pair, 94000)
 

@@ -197,15 +197,6 @@ DADA = Row(
   without_depth='AdvEnt',
 )
 
-IMAGENET = Weights(file='DeepLab_resnet_pretrained_imagenet.pth')
-COCO = Weights(file='resnet101COCO-41f33a49.pth')
-# torchvision's: RGB in [0, 1], less the mean and over the deviation.
-VGG = Weights(
-  file='vgg16-397923af.pth',
-  overrides=(
-    '--config.network.image_order=rgb',
-    '--config.network.image_mean=(123.675,116.28,103.53)',
-    '--config.network.image_scale='
-    f'({1 / (255 * 0.229)},{1 / (255 * 0.224)},{1 / (255 * 0.225)})',
-  ),
-)
+IMAGENET = Weights(file=common.INITIAL['dada']['imagenet'])
+COCO = Weights(file=common.INITIAL['corda']['coco'])
+VGG = Weights(file=common.INITIAL['gio_ada']['imagenet'])

@@ -15,6 +15,7 @@ from jaxuda.data.classes import labels
 from jaxuda.evaluate import evaluation
 from jaxuda.evaluate import scores
 from jaxuda.notebook import gallery
+from jaxuda.run import initial
 from jaxuda.run import own_classes
 from jaxuda.run import workdir as workdir_lib
 from jaxuda.step import parallel
@@ -53,6 +54,8 @@ def prepare(method: Any, config: ml_collections.ConfigDict) -> Any:
 def _open(config, method, workdir, step):
   """Finishes config and method, and opens the data or finds them missing."""
   config = own_classes.keep(config, workdir, begun=bool(step))
+  if not step:
+    initial.check(config.get('initial'), method)
   method = prepare(method, config)
   batches = pipeline.train_stream(
     config.data,
@@ -96,7 +99,7 @@ def _begin(config, method, state, report):
     state = warm_start.load_generator(
       state, config.generator, which=config.generator_checkpoint
     )
-  if not config.get('initial'):
+  if not initial.is_file(config.get('initial')):
     if 'anchor' in state.nets:
       raise errors.UserError(
         f'features.weight={method.features.weight} keeps the features of a'

@@ -10,10 +10,10 @@ import jax.numpy as jnp
 from jaxuda import errors
 from jaxuda.methods.parts import recipe
 from jaxuda.run import checkpoint
+from jaxuda.run import initial as initial_lib
 from jaxuda.run import workdir as workdir_lib
 from jaxuda.weights import conversion
 from jaxuda.weights import converted
-from jaxuda.weights import writing
 
 
 def load(
@@ -44,11 +44,7 @@ def load(
   path = pathlib.Path(initial)
   if path.is_file() or converted.is_stored(path):
     return _load_weights(state, path, options, report)
-  if path.suffix in writing.SUFFIXES:
-    raise errors.UserError(
-      f'config.initial={initial}: there is no such file; expected the published'
-      ' file there, or --config.initial=FILE'
-    )
+  initial_lib.check_exists(initial)
   return load_network(state, initial, which=which)
 
 

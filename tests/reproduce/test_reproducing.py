@@ -108,7 +108,9 @@ def test_sigterm_reaches_the_runs(tmp_path, capsys):
 def test_missing_weights_are_found_before_anything_is_trained(tmp_path):
   plan = fake_runs.make_plan(tmp_path, seeds=(1,), pair='synthia2cityscapes')
   launcher = fake_runs.Launcher()
-  with pytest.raises(errors.UserError, match=r'imagenet\.pth is missing, with'):
+  with pytest.raises(
+    errors.UserError, match=r'S1/seed1: config.initial=.*imagenet\.pth: there'
+  ):
     reproducing.reproduce(plan, tmp_path / 'new', launch=launcher)
   assert launcher.started == []
   assert not (tmp_path / 'new').exists()
