@@ -13,6 +13,7 @@ from jaxuda.reproduce import progress as progress_lib
 from jaxuda.reproduce import results as results_lib
 from jaxuda.reproduce import running
 from jaxuda.run import signals
+from jaxuda.weights import packaged
 
 
 def reproduce(
@@ -127,6 +128,8 @@ def _check_weights(plan):
   """Checks before anything is trained; else each run would find out itself."""
   for run in plan.runs.values():
     path = run.config.get('initial', '')
+    if path == packaged.IMAGENET:
+      path = packaged.find(run.config.network.backbone)
     if path and not pathlib.Path(path).exists():
       raise errors.UserError(
         f'{path} is missing, with which {run.name} begins; expected the file,'
