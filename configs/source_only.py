@@ -2,8 +2,8 @@
 
   jaxuda train --config=source_only:pair=streets --workdir=DIR
 
-Arguments: pair; classes; backbone; train_on=source (the lower bound) or target (the
-oracle, the upper bound: it reads the target's training labels).
+Arguments: pair; classes; backbone; train_on=source (the lower bound) or target
+(the oracle, the upper bound: it reads the target's training labels).
 """
 
 from configs import common

@@ -255,13 +255,18 @@ def _pad(x, padding):
 
 
 def _add_taps(x, kernel, stride, dilation, size):
-  """The convolution of a padded map with [k, k, 1, C], outputs of `size`."""
+  """The convolution of a padded map with [k, k, 1, C], outputs of `size`.
+
+  Both are held: else what the map is made of is computed again for each tap,
+  and the taps again wherever the sum is used, such as in every reduction.
+  """
+  x = lax.optimization_barrier(x)
   total, (h, w) = 0, ((n - 1) * stride + 1 for n in size)
   for i, j in np.ndindex(kernel.shape[:2]):
     y, z = i * dilation, j * dilation
     part = x[:, y : y + h : stride, z : z + w : stride]
     total = total + part * kernel[i, j].reshape(1, 1, 1, -1)
-  return total
+  return lax.optimization_barrier(total)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3, 4))
@@ -277,9 +282,7 @@ def _shifted(x, kernel, stride, dilation, padding):
     (n + sum(pair) - (len(kernel) - 1) * dilation - 1) // stride + 1
     for n, pair in zip(x.shape[1:3], padding, strict=True)
   )
-  # Held: else what x is made of is computed again for each tap.
-  x = lax.optimization_barrier(_pad(x, padding))
-  return _add_taps(x, kernel, stride, dilation, tuple(size))
+  return _add_taps(_pad(x, padding), kernel, stride, dilation, tuple(size))
 
 
 def _shifted_bwd(stride, dilation, padding, saved, g):
@@ -290,9 +293,10 @@ def _shifted_bwd(stride, dilation, padding, saved, g):
     (reach - before, n + before - (m - 1) * stride - 1, stride - 1)
     for n, m, (before, _) in zip(x.shape[1:3], size, padding, strict=True)
   ]
-  spread = lax.optimization_barrier(_pad(g, apart))
-  dx = _add_taps(spread, kernel[::-1, ::-1], 1, dilation, x.shape[1:3])
-  x = lax.optimization_barrier(_pad(x, padding))
+  g = lax.optimization_barrier(g)
+  turned = kernel[::-1, ::-1]
+  dx = _add_taps(_pad(g, apart), turned, 1, dilation, x.shape[1:3])
+  x = _pad(x, padding)
   width = (size[1] - 1) * stride + 1
 
   def add_row(y, total):
