@@ -2,8 +2,9 @@
 
   jaxuda train --config=advent:pair=streets --workdir=DIR
 
-Arguments: pair; classes; ablation=advent (default), minent, output (AdaptSegNet
-aligns the softmax); multi_level=0 (as DADA compares) or 1 (as the GTA configs);
+Arguments: pair; classes; backbone; ablation=advent (default), minent, output
+(AdaptSegNet aligns the softmax); multi_level=0 (as DADA compares) or 1 (as the
+GTA configs);
 init=imagenet or scratch, see `common.initial`. On GTA -> Cityscapes schedules
 are 250,000 steps long, of which 120,000 are taken, as in its own code; on
 SYNTHIA there are 90,000, as where DADA compares with it.
@@ -23,9 +24,9 @@ def get_config(arguments: str = ''):
     ablation='advent',
     multi_level='0',
     init='',
+    backbone='',
   )
-  config = common.base('advent', args['pair'], args['classes'])
-  config.initial = common.initial(config, args['init'])
+  config = common.base('advent', **common.shared(args))
   common.choose('ablation', args['ablation'], ('advent', 'minent', 'output'))
   common.choose('multi_level', args['multi_level'], ('0', '1'))
   if args['pair'] == 'gta2cityscapes':

@@ -15,6 +15,8 @@ see `common.initial`. Depth that a dataset lacks is estimated first:
 
   jaxuda depth stereo --dataset=streets/target_stereo --out=depth/streets_stereo
 
+backbone=efficientnet_lite0 as in every method, see configs/common.py.
+
 Rows, with the paper's mIoU on SYNTHIA -> Cityscapes, 16 and 13 classes, from
 COCO weights and with stereo depth of the target (monocular: 54.5, 62.0; from
 ImageNet weights: 54.6). GTA, likewise with stereo depth of the target: 56.6,
@@ -62,6 +64,7 @@ def get_config(arguments: str = ''):
     adversarial='none',
     depth='',
     init='',
+    backbone='',
   )
   row = common.choose('ablation', args['ablation'], ABLATIONS)
   structure, difficulty = ABLATIONS[row]
@@ -71,8 +74,7 @@ def get_config(arguments: str = ''):
   )
   common.choose('adversarial', args['adversarial'], ('none', 'advent', 'dada'))
   common.choose('depth', args['depth'], ('', 'stereo', 'mono'))
-  config = common.base('corda', args['pair'], args['classes'])
-  config.initial = common.initial(config, args['init'])
+  config = common.base('corda', **common.shared(args))
   _set_depth(config.data.target, args['pair'], args['depth'])
   labelled_first = args['network'] == 'gta' and structure == 'full'
   config.method = {

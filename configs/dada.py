@@ -2,7 +2,7 @@
 
   jaxuda train --config=dada:pair=streets --workdir=DIR
 
-Arguments: pair; classes; ablation=S1..S7 (default S7, the full method);
+Arguments: pair; classes; backbone; ablation=S1..S7 (default S7, everything);
 fraction=0.1 .. 1.0 of the source images (the paper's Table 4 has 10, 30, 50, 70
 and 100 %: 32.6, 35.1, 40.9, 41.0, 42.6 on SYNTHIA -> Cityscapes);
 init=imagenet or scratch, see `common.initial`.
@@ -47,9 +47,9 @@ def get_config(arguments: str = ''):
     ablation='S7',
     fraction='1.0',
     init='',
+    backbone='',
   )
-  config = common.base('dada', args['pair'], args['classes'])
-  config.initial = common.initial(config, args['init'])
+  config = common.base('dada', **common.shared(args))
   row = common.choose('ablation', args['ablation'], ABLATIONS)
   align, depth, fuse = ABLATIONS[row]
   config.data.source.fraction = common.fraction(args['fraction'])

@@ -2,17 +2,18 @@ r"""GIO-Ada (Chen et al., CVPR 2019).
 
   jaxuda train --config=gio_ada:pair=streets --workdir=DIR
 
-Arguments: pair; classes; ablation, see below (default full); depth=linear
-(default; the paper's [0, 1] to the letter) or inverse, how depth is normalised;
-output_gradient=target_only (default) or both; network=vgg (default; DeepLab-v2
-with ASPP-L), adaptsegnet (its VGG-16 and heads) or resnet (DeepLab-v2 on
-ResNet-101); on small pairs it is always the small ResNet; output_disc=patch
-(default; the paper's PatchGAN with Gaussian weights), strided (AdaptSegNet's
-discriminator, default on small pairs) or local; init=imagenet (for the VGGs
-torchvision's weights, and its normalisation) or scratch, see `common.initial`.
-Depth as `linear` is metres over 655.35, so that all but the sky is below 0.15;
-CorDA says that it adopts inverse depth "following" this paper, which does not
-mention it.
+Arguments: pair; classes; backbone; ablation, see below (default full);
+depth=linear (default; the paper's [0, 1] to the letter) or inverse, how depth
+is normalised; output_gradient=target_only (default) or both; network=vgg
+(default; DeepLab-v2 with ASPP-L), adaptsegnet (its VGG-16 and heads) or resnet
+(DeepLab-v2 on ResNet-101); on small pairs it is the small ResNet, and a
+backbone takes the place of all of these, with DeepLab-v2's heads;
+output_disc=patch (default; the paper's PatchGAN with Gaussian weights), strided
+(AdaptSegNet's discriminator, default on small pairs) or local; init=imagenet
+(for the VGGs torchvision's weights, and its normalisation) or scratch, see
+`common.initial`. Depth as `linear` is metres over 655.35, so that all but the
+sky is below 0.15; CorDA says that it adopts inverse depth "following" this
+paper, which does not mention it.
 
 Row cg translates with a CycleGAN that was trained before on the same pair:
 
@@ -93,6 +94,7 @@ def get_config(arguments: str = ''):
     network='vgg',
     output_disc='',
     init='',
+    backbone='',
   )
   config = common.base('gio_ada', args['pair'], args['classes'])
   row = args['ablation']
@@ -106,9 +108,6 @@ def get_config(arguments: str = ''):
   )
   common.choose('network', args['network'], NETWORKS)
   common.choose('output_disc', args['output_disc'], ('', *_DISCRIMINATORS))
-  # The ResNet is DADA's.
-  like = 'dada' if args['network'] == 'resnet' else ''
-  config.initial = common.initial(config, args['init'], like=like)
   config.method = {
     'transform': transform,
     'input_label': label,
@@ -126,7 +125,12 @@ def get_config(arguments: str = ''):
   if small:
     _shrink(config)
   else:
-    _publish(config, args['pair'], args['network'])
+    network = 'resnet' if args['backbone'] else args['network']
+    _publish(config, args['pair'], network)
+  common.set_backbone(config, args['backbone'])
+  # The ResNet is DADA's.
+  like = 'dada' if args['network'] == 'resnet' else ''
+  config.initial = common.initial(config, args['init'], like=like)
   if args['output_disc']:
     config.method.output_disc = args['output_disc']
   config.data.source.flip = config.data.target.flip = True

@@ -101,7 +101,10 @@ ROOMS = {
     ' run ui',
     'PIL absl jax jinja2 matplotlib numpy',
   ),
-  'reproduce': ('errors evaluate methods run ui', 'absl ml_collections rich'),
+  'reproduce': (
+    'errors evaluate methods run ui weights',
+    'absl ml_collections rich',
+  ),
   'run': (
     'data.classes errors methods step ui',
     'absl flax jax ml_collections numpy orbax',

@@ -11,6 +11,7 @@ import types
 from typing import Any
 
 from configs import common
+from configs import pairs
 
 TRAIN = 'jaxuda.main'
 DEPDIS = 'jaxuda.depdis.run'
@@ -118,7 +119,7 @@ TARGET_STATISTICS = Row(
 def _list_baselines():
   small = (
     pair
-    for pair in common.PAIRS
+    for pair in pairs.PAIRS
     if common.is_small(types.SimpleNamespace(pair=pair))
   )
   return dict.fromkeys(small, (SOURCE_ONLY, TARGET_STATISTICS))

@@ -16,8 +16,8 @@ from jaxuda.reproduce import presenting
 from jaxuda.reproduce import progress as progress_lib
 from jaxuda.reproduce import results as results_lib
 from jaxuda.reproduce import running
-from jaxuda.run import initial
 from jaxuda.run import signals
+from jaxuda.weights import initial
 
 
 def reproduce(
@@ -119,7 +119,7 @@ def print_list(
     datasets = dict.fromkeys(domain.dataset for domain in domains)
     print(f'  pair {plan.pair}: {", ".join(datasets)}')
     for file in dict.fromkeys(c.get('initial') for c in configs):
-      if initial.is_file(file):
+      if initial.is_given(file):
         print(f'  file {file}')
     for what, rows in _list_preparations(plan).items():
       print(f'  {what} ({", ".join(rows)})')

@@ -15,7 +15,6 @@ from jaxuda.data.classes import labels
 from jaxuda.evaluate import evaluation
 from jaxuda.evaluate import scores
 from jaxuda.notebook import gallery
-from jaxuda.run import initial
 from jaxuda.run import own_classes
 from jaxuda.run import workdir as workdir_lib
 from jaxuda.step import parallel
@@ -23,6 +22,7 @@ from jaxuda.step import rng
 from jaxuda.train import loop
 from jaxuda.train import warm_start
 from jaxuda.ui import panels
+from jaxuda.weights import initial
 
 # Rows of a panel.
 _PICTURES = 3
@@ -99,7 +99,7 @@ def _begin(config, method, state, report):
     state = warm_start.load_generator(
       state, config.generator, which=config.generator_checkpoint
     )
-  if not initial.is_file(config.get('initial')):
+  if not initial.is_given(config.get('initial')):
     if 'anchor' in state.nets:
       raise errors.UserError(
         f'features.weight={method.features.weight} keeps the features of a'

@@ -10,10 +10,11 @@ import jax.numpy as jnp
 from jaxuda import errors
 from jaxuda.methods.parts import recipe
 from jaxuda.run import checkpoint
-from jaxuda.run import initial as initial_lib
 from jaxuda.run import workdir as workdir_lib
 from jaxuda.weights import conversion
 from jaxuda.weights import converted
+from jaxuda.weights import initial as initial_lib
+from jaxuda.weights import packaged
 
 
 def load(
@@ -28,13 +29,14 @@ def load(
 
   Args:
     state: a training state before the first step.
-    initial: folder of a run or of a conversion, or a file of weights.
+    initial: folder of a run or of a conversion, a file of weights, or
+      'imagenet' for those of a package, see `packaged`.
     which: checkpoint of the run, see `load_network`.
     options: `deeplab.Options` of the state's network, if it has any.
     report: takes a line that says what was taken and what stays random.
 
   Raises:
-    UserError: `initial` is none of the three, or does not fit.
+    UserError: `initial` is none of these, or does not fit.
   """
   if 'task' not in state.nets:
     raise errors.UserError(
@@ -42,6 +44,8 @@ def load(
       " expected ''"
     )
   path = pathlib.Path(initial)
+  if initial == packaged.IMAGENET and options is not None:
+    path = packaged.find(options.backbone)
   if path.is_file() or converted.is_stored(path):
     return _load_weights(state, path, options, report)
   initial_lib.check_exists(initial)

@@ -3,6 +3,7 @@
 import pytest
 
 from configs import common
+from configs import pairs
 from jaxuda import errors
 from jaxuda import methods
 from jaxuda.ui import command
@@ -26,7 +27,10 @@ BEGINNINGS = {
   'self_training': '',
   'cyclegan': '',
 }
-SMALL = ('streets', 'streets2camvid', 'camvid_day2dusk', 'folder')
+SMALL = (
+  *('streets', 'streets2camvid', 'streets2idd', 'camvid2idd'),
+  *('camvid_day2dusk', 'folder'),
+)
 
 
 def test_every_method_is_there():
@@ -35,7 +39,7 @@ def test_every_method_is_there():
 
 @pytest.mark.parametrize('name', BEGINNINGS)
 def test_published_files_begin_the_papers_pairs(name):
-  for pair in common.PAIRS:
+  for pair in pairs.PAIRS:
     found = command.read_config(f'{name}:pair={pair}').initial
     small = 'scratch' if BEGINNINGS[name] else ''
     assert found == (small if pair in SMALL else BEGINNINGS[name]), pair

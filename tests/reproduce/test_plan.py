@@ -8,8 +8,8 @@ from jaxuda.data.classes import labels
 from jaxuda.evaluate import metrics
 from jaxuda.reproduce import arguments
 from jaxuda.reproduce import plan as plan_lib
-from jaxuda.run import initial
 from jaxuda.ui import command
+from jaxuda.weights import initial
 from tests.reproduce import fake_runs
 
 TABLES = fake_runs.TABLES
@@ -60,7 +60,7 @@ def test_every_row_is_a_method_on_its_own_pairs_and_on_streets(name):
       assert run.config.seed == 4
       # From scratch on streets, from published weights elsewhere.
       scratch = pair == 'streets' or run.config.name == 'cyclegan'
-      assert initial.is_file(run.config.initial) != scratch
+      assert initial.is_given(run.config.initial) != scratch
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,8 @@ import pytest
 from configs import common
 from jaxuda import errors
 from jaxuda import methods
-from jaxuda.run import initial
 from jaxuda.ui import command
+from jaxuda.weights import initial
 
 
 def check(config, *overrides):
@@ -34,10 +34,10 @@ def test_random_weights_are_asked_for_by_name(name):
 
 def test_what_has_no_network_that_segments_begins_with_nothing():
   check('cyclegan:pair=synthia2cityscapes')
-  assert not initial.is_file('')
-  assert not initial.is_file(None)
-  assert not initial.is_file('scratch')
-  assert initial.is_file('scratch/a.pth')
+  assert not initial.is_given('')
+  assert not initial.is_given(None)
+  assert not initial.is_given('scratch')
+  assert initial.is_given('scratch/a.pth')
 
 
 def test_a_missing_file_is_one_line_that_says_where_it_is_to_be_had(

@@ -4,6 +4,7 @@ import pathlib
 from typing import Any
 
 from jaxuda import errors
+from jaxuda.weights import packaged
 
 # Random weights, on purpose.
 SCRATCH = 'scratch'
@@ -27,8 +28,8 @@ ORIGINS = {
 }
 
 
-def is_file(initial: str | None) -> bool:
-  """Says whether `config.initial` is a place, not '' and not 'scratch'."""
+def is_given(initial: str | None) -> bool:
+  """Says whether `config.initial` is some weights, not '' and not 'scratch'."""
   return bool(initial) and initial != SCRATCH
 
 
@@ -36,9 +37,9 @@ def check(initial: str | None, method: Any) -> None:
   """Checks what a training is to begin with, before anything is read.
 
   Args:
-    initial: a file of weights, the folder of a conversion or of a run, or
-      'scratch'; '' is 'scratch' with a small backbone, and where there is no
-      network that segments.
+    initial: a file of weights, the folder of a conversion or of a run,
+      'imagenet' (see `packaged`), or 'scratch'; '' is 'scratch' with a small
+      backbone, and where there is no network that segments.
     method: the method that is trained.
 
   Raises:
@@ -52,7 +53,9 @@ def check(initial: str | None, method: Any) -> None:
       ' trains from random weights; expected --config.initial=FILE (or the'
       f' folder of a run), or --config.initial={SCRATCH} to do it all the same'
     )
-  if is_file(initial):
+  if initial == packaged.IMAGENET:
+    packaged.find(backbone)
+  elif is_given(initial):
     check_exists(initial)
 
 
