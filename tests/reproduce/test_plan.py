@@ -50,8 +50,10 @@ def test_every_row_is_a_method_on_its_own_pairs_and_on_streets(name):
     if (name, pair) == ('corda/init', 'streets'):
       continue
     plan = fake_runs.make_plan('D', table=name, rows=(), pair=pair, seeds=(4,))
-    assert [row.label for row in plan.rows] == [
-      row.label for row in table.rows if not row.pairs or pair in row.pairs
+    assert [row.label for row in plan.rows if not row.quoted] == [
+      row.label
+      for row in table.rows
+      if row.config and (not row.pairs or pair in row.pairs)
     ]
     for run in plan.runs.values():
       methods.create(run.config)
