@@ -293,10 +293,10 @@ def test_prediction_shapes_and_tree(name):
   assert out['logits'].shape == (3, 80, 112, 5)
   assert grid['logits'].shape[1] < 40
   assert grid.keys() == out.keys()
-  with_depth = 'depth' in state.nets['task'].params
-  assert ('depth' in out) == with_depth
+  heads = state.nets['task'].params.keys() & {'depth', 'depth_source'}
+  assert out.keys() - {'logits'} == heads
   if 'source' in method.needs:
-    assert ('depth' in method.needs['source']) == with_depth
+    assert ('depth' in method.needs['source']) == ('depth' in heads)
 
 
 def test_ablations_build_only_what_they_use():
