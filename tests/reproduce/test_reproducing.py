@@ -140,6 +140,10 @@ def test_list(capsys):
   assert 'M2 is trained before (M3, M4)' in ablation
   assert '2 trainings, one after another (M3, M4)' in ablation
   assert {*fake_runs.TABLES} <= {name.split(',')[0] for name in tables}
+  # Small networks begin from scratch, which is no file.
+  small = {'dada/ablation': fake_runs.TABLES['dada/ablation']}
+  reproducing.print_list(small, ROOT / 'configs', pair='streets')
+  assert '\n  file ' not in capsys.readouterr().out
 
 
 def test_dry_run_writes_nothing_and_passes_on_what_follows(tmp_path):
