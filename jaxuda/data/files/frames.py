@@ -164,16 +164,35 @@ def read_kitti_camera(
   Raises:
     UserError: the file has no such camera.
   """
-  match = re.search(
-    rf'^P_rect_{camera}:(.*)$', pathlib.Path(file).read_text(), re.MULTILINE
-  )
-  numbers = match[1].split() if match else []
-  if len(numbers) != 12:
+  numbers = read_kitti_matrix(file, f'P_rect_{camera}')
+  return numbers[0], numbers[2], numbers[6]
+
+
+def read_kitti_matrix(file: str | pathlib.Path, *keys: str) -> list[float]:
+  """Returns the 12 numbers of a line of KITTI's calibration files.
+
+  Args:
+    file: the file.
+    *keys: what may stand before the colon.
+
+  Raises:
+    UserError: the file cannot be read, or has no such line.
+  """
+  try:
+    text = pathlib.Path(file).read_text()
+    match = re.search(f'^(?:{"|".join(keys)}):(.*)$', text, re.MULTILINE)
+    numbers = [float(x) for x in match[1].split()] if match else []
+  except (OSError, ValueError) as e:
     raise errors.UserError(
-      f'{file} has no P_rect_{camera} with 12 numbers; expected the'
-      ' calib_cam_to_cam.txt of KITTI'
+      f'{file} is no calibration of KITTI ({e}); expected lines of a name and'
+      ' numbers'
+    ) from e
+  if len(numbers) != 12 or not np.isfinite(numbers).all():
+    raise errors.UserError(
+      f'{file} has no {" or ".join(keys)} with 12 numbers; expected a'
+      ' calibration of KITTI'
     )
-  return float(numbers[0]), float(numbers[2]), float(numbers[6])
+  return numbers
 
 
 def resize_frame(
