@@ -2,7 +2,8 @@
 
 A folder of frames is one of
 
-    ROOT/**/<frame>                            any frames with numbers
+    ROOT/**/<frame>                            any frames with numbers, links
+                                               followed, hidden ones left out
     ROOT/leftImg8bit_sequence/<split>/<city>/  Cityscapes
     ROOT/<date>/<drive>/image_02/data/         KITTI raw
 
@@ -23,8 +24,8 @@ import numpy as np
 
 from jaxuda import errors
 from jaxuda.data.pixels import resizing
-
-_SUFFIXES = ('.png', '.jpg', '.jpeg', '.webp', '.bmp', '.ppm')
+from jaxuda.ui import files
+from jaxuda.ui import image_files
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -68,12 +69,13 @@ def find_triplets(
         root / name / split,
       )
   clips: dict[tuple, dict[int, pathlib.Path]] = {}
-  for path in sorted(frames.rglob('*')):
+  for path in sorted(x for _, inside in files.walk(frames) for x in inside):
     # KITTI raw has grey cameras 00 and 01 beside the colour ones.
     grey = {'image_00', 'image_01'} & set(path.relative_to(frames).parts)
     stem = path.stem.removesuffix('_leftImg8bit')
     match = re.fullmatch(r'(.*?)(\d+)', stem)
-    if match and path.suffix.lower() in _SUFFIXES and not grey:
+    picture = path.suffix.lower() in image_files.SUFFIXES
+    if match and picture and not grey:
       key = (path.parent, match[1], path.stem.removeprefix(stem))
       clips.setdefault(key, {})[int(match[2])] = path
   find_camera = _open_cameras(root)
