@@ -57,7 +57,7 @@ ROOMS = {
     'absl jax ml_collections',
   ),
   'depdis.tsne': (
-    'data data.classes data.pixels errors run ui',
+    'data data.classes data.pixels errors ops run ui',
     'absl cv2 jax numpy sklearn',
   ),
   'depth': ('errors run ui', 'cv2 numpy scipy'),
