@@ -175,9 +175,9 @@ TABLES = {
     other_names=('depdis/figure4',),
     baselines={},
     commands=(
-      'jaxuda depdis tsne --workdirs={S4} --space=depth --checkpoint=last'
+      'jaxuda depdis tsne --workdirs={S4} --space=seg_depth --checkpoint=last'
       ' --out={out}/depth.png',
-      'jaxuda depdis tsne --workdirs={M2} --space=density --checkpoint=last'
+      'jaxuda depdis tsne --workdirs={M2} --space=seg_density --checkpoint=last'
       ' --out={out}/density.png',
     ),
   ),
