@@ -3,6 +3,7 @@
 import abc
 from collections.abc import Callable, Mapping
 import dataclasses
+import types
 from typing import Any, ClassVar
 
 import jax
@@ -38,6 +39,9 @@ class Method(abc.ABC):
       method with what it needs of the data as a whole; a name, so that methods
       import none of it.
     task: module of the task network, the one that is evaluated.
+    heads: module of `deeplab.DeepLab` -> module of the task network that begins
+      with it where training begins with a run of such a network; {}: with a run
+      of the same network alone.
     predict: (state, image, *, size=None) -> outputs, see `deeplab.predict`. A
       method without it is not evaluated.
     translate: (state, source of a batch) -> float [B, H, W, 3] RGB in 0..255,
@@ -56,6 +60,7 @@ class Method(abc.ABC):
   evaluate: ClassVar[str] = 'student'
   preparation: ClassVar[str] = ''
   task: ClassVar[Any] = None
+  heads: ClassVar[Mapping[str, str]] = types.MappingProxyType({})
   predict: ClassVar[Callable[..., Any] | None] = None
   translate: ClassVar[Callable[..., Any] | None] = None
   pictures: ClassVar[Callable[..., Any] | None] = None
