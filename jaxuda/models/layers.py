@@ -14,7 +14,7 @@ from jaxuda.models import rewrites as rewrites_lib
 from jaxuda.step import parallel
 
 # Weight of the new statistics in the running ones.
-_MOMENTUM = 0.1
+MOMENTUM = 0.1
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -188,7 +188,7 @@ class BatchNorm(nn.Module):
       unbiased = var * (count / max(count - 1, 1))
       for name, value in (('mean', mean), ('var', unbiased)):
         old = running[name].value
-        new = (1 - _MOMENTUM) * old + _MOMENTUM * value
+        new = (1 - MOMENTUM) * old + MOMENTUM * value
         running[name].value = lax.stop_gradient(new.astype(old.dtype))
     return mean, var
 
