@@ -21,6 +21,13 @@ Row cg translates with a CycleGAN that was trained before on the same pair:
   jaxuda train --config=gio_ada:pair=streets,ablation=cg \
       --config.generator=runs/cyclegan --workdir=DIR
 
+The task network can begin with a run of source-only training (on the papers'
+pairs with network=resnet), so that the transform network need not teach it:
+
+  jaxuda train --config=source_only:pair=streets --workdir=runs/source_only
+  jaxuda train --config=gio_ada:pair=streets \
+      --config.initial=runs/source_only --workdir=DIR
+
 Rows, with the paper's mIoU on Virtual KITTI -> KITTI (10 classes) and on
 SYNTHIA -> Cityscapes (16 and 13 classes):
 

@@ -76,7 +76,7 @@ ROOMS = {
   ),
   'errors': ('', ''),
   'evaluate': (
-    'data data.classes data.pixels errors ops run step ui weights',
+    'data data.classes data.pixels errors models ops run step ui weights',
     'absl jax ml_collections numpy scipy',
   ),
   'export': (

@@ -2,7 +2,7 @@ r"""Scores of a checkpoint, at label resolution, every pixel once.
 
     jaxuda evaluate --workdir=DIR [--checkpoint=last|best|STEP] \
         [--against=OTHER_DIR] [--split=val] [--classes=coarse7] [--out=FILE] \
-        [--flip] [--scales=0.75,1,1.25] [--window] \
+        [--flip] [--scales=0.75,1,1.25] [--window] [--statistics=target] \
         [--data.target.manual_dir=FOLDER] [--data.target.dataset=NAME]
     jaxuda evaluate --weights=FILE --config=dada:... \
         [--network=student|teacher|NAME] [--family=dacs] \
@@ -16,6 +16,11 @@ The scores are written beside the run's, as evaluation.json. --split and
 set that was kept back; their scores get a file of their own,
 evaluation_<dataset>_<split>_<folder>.json, and name the data.
 
+--statistics=target takes the running statistics of the network's norms anew
+from the target's training images before it is scored (AdaBN, see
+`norm_statistics`). Every figure says whose statistics it is with, and those
+with the target's are in evaluation_target_statistics.json.
+
 --flip, --scales and --window average what several views of a picture give, see
 `views`; the papers' figures are without. With --distributed several processes
 share the images: docs/clusters.md.
@@ -26,6 +31,7 @@ import pathlib
 from absl import flags
 
 from jaxuda.evaluate import evaluation
+from jaxuda.evaluate import norm_statistics
 from jaxuda.evaluate import other_data
 from jaxuda.evaluate import scores
 from jaxuda.evaluate import tables
@@ -73,6 +79,8 @@ def _main(given):
     return
   protocol = ours['figures'][ours['main']]
   network = protocol.get('weights') or f'step {ours["checkpoint_step"]}'
+  if given.statistics == 'target':
+    network += f', statistics of the {protocol["statistics"]}'
   scores.print_scores(
     f'IoU in %, {tables.describe_protocol(protocol)}, {network}', shown
   )
@@ -81,6 +89,9 @@ def _main(given):
     if weights
     else pathlib.Path(given.workdir) / 'evaluation.json'
   )
+  if given.statistics == 'target':
+    out = pathlib.Path(out)
+    out = out.with_name(f'{out.stem}_target_statistics{out.suffix}')
   if other:
     out = other_data.choose_file(out, ours)
   out = given.out or out
@@ -99,14 +110,20 @@ def _evaluate(run, given, views):
   )
   if given.eval_batch_size:
     run.config.eval_batch_size = given.eval_batch_size
+  state, statistics = run.state, ''
+  if given.statistics == 'target':
+    state, statistics = norm_statistics.reestimate(
+      run.method, state, run.config
+    )
   result = evaluation.run(
     run.method,
-    run.state,
+    state,
     run.config,
     step=run.step,
     split=given.split,
     classes=given.classes,
     views=views,
+    statistics=statistics,
   )
   data = other_data.describe(run.config, split=given.split)
   return {**result, 'data': data}, data != own
@@ -132,6 +149,10 @@ def _define_flags():
     flags.DEFINE_string(f'data.target.{field}', None, text)
   flags.DEFINE_integer(
     'eval_batch_size', None, 'Images at a time; 1 if sizes differ.'
+  )
+  flags.DEFINE_enum(
+    *('statistics', 'own', norm_statistics.CHOICES),
+    "Of the network's norms: the checkpoint's, or the target's (AdaBN).",
   )
   command.define_views()
   command.define_data()

@@ -1,7 +1,8 @@
 """Scores a network on the target: every pixel once, at label resolution.
 
 Every figure carries its protocol: classes, subset, resolution of the labels and
-of the network's input, checkpoint, network, split and dataset. Beside the
+of the network's input, checkpoint, network, statistics of its norms, split and
+dataset. Beside the
 scores, or without labels in their place, are the criteria of `blind`. With
 several processes, each scores its share of the images.
 """
@@ -21,6 +22,7 @@ from jaxuda.data.classes import labels
 from jaxuda.evaluate import blind
 from jaxuda.evaluate import counting
 from jaxuda.evaluate import metrics
+from jaxuda.evaluate import norm_statistics
 from jaxuda.evaluate import scores
 from jaxuda.evaluate import views as views_lib
 from jaxuda.run import cluster
@@ -38,6 +40,7 @@ def run(
   classes: str | None = None,
   views: views_lib.Views = views_lib.ONCE,
   judge: bool = False,
+  statistics: str = '',
   progress: display.Progress | None = None,
   stop: Callable[[], bool] = lambda: False,
 ) -> dict[str, Any] | None:
@@ -55,6 +58,8 @@ def run(
       its own resolution, and no depth is scored.
     judge: whether the criteria of `blind` are measured, too. Labels may then be
       absent.
+    statistics: what `norm_statistics.reestimate` said of the state; '' for one
+      as it was trained.
     progress: progress line of the loop that this interrupts.
     stop: asked after every batch; True gives up.
 
@@ -106,6 +111,7 @@ def run(
     'network_input': list(target.size),
     'checkpoint_step': step,
     'network': 'teacher' if method.evaluate == 'teacher' else 'task (student)',
+    'statistics': statistics or norm_statistics.describe(method, state),
     'split': split,
     'dataset': target.dataset,
     'images': len(merged['images']),

@@ -3,6 +3,7 @@
 import abc
 from collections.abc import Callable, Mapping, Sequence
 import dataclasses
+import types
 from typing import Any, ClassVar
 
 import jax
@@ -41,6 +42,9 @@ class Method(abc.ABC):
       method with what it needs of the data as a whole; a name, so that methods
       import none of it.
     task: module of the task network, the one that is evaluated.
+    heads: module of `deeplab.DeepLab` -> module of the task network that begins
+      with it where training begins with a run of such a network; {}: with a run
+      of the same network alone.
     predict: (state, image, *, size=None) -> outputs, see `deeplab.predict`. A
       method without it is not evaluated.
     translate: (state, source of a batch) -> float [B, H, W, 3] RGB in 0..255,
@@ -60,6 +64,7 @@ class Method(abc.ABC):
   class_weights: ClassVar[Sequence[float]] = ()
   preparation: ClassVar[str] = ''
   task: ClassVar[Any] = None
+  heads: ClassVar[Mapping[str, str]] = types.MappingProxyType({})
   predict: ClassVar[Callable[..., Any] | None] = None
   translate: ClassVar[Callable[..., Any] | None] = None
   pictures: ClassVar[Callable[..., Any] | None] = None

@@ -14,6 +14,7 @@ Choices that the paper leaves open are fields here, marked "open".
 """
 
 import dataclasses
+import types
 from typing import Any, Literal
 
 import jax
@@ -107,6 +108,9 @@ class Method(base.Method):
   disc_width: int = 64
   pool_size: int = 0
   statistics: learner_lib.Statistics = 'both'
+
+  # Training may begin with a run of source-only training.
+  heads = types.MappingProxyType({'layer6': 'semantic'})
 
   def __post_init__(self):
     super().__post_init__()

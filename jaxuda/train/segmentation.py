@@ -112,6 +112,7 @@ def _begin(config, method, state, report):
     config.initial,
     which=config.initial_checkpoint,
     options=method.network,
+    heads=method.heads,
     report=report,
   )
 

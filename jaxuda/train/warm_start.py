@@ -1,7 +1,9 @@
 """Networks that a training begins with: of another run, or foreign weights."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+import dataclasses
 import pathlib
+import types
 from typing import Any
 
 import jax
@@ -15,6 +17,9 @@ from jaxuda.weights import conversion
 from jaxuda.weights import converted
 from jaxuda.weights import initial as initial_lib
 from jaxuda.weights import packaged
+from jaxuda.weights import runs
+
+_NO_HEADS: Mapping[str, str] = types.MappingProxyType({})
 
 
 def load(
@@ -23,6 +28,7 @@ def load(
   *,
   which: str = 'last',
   options: Any = None,
+  heads: Mapping[str, str] = _NO_HEADS,
   report: Callable[[str], Any] = print,
 ) -> Any:
   """Puts the network of a run, or foreign weights, into a fresh state.
@@ -33,6 +39,7 @@ def load(
       'imagenet' for those of a package, see `packaged`.
     which: checkpoint of the run, see `load_network`.
     options: `deeplab.Options` of the state's network, if it has any.
+    heads: see `load_network`.
     report: takes a line that says what was taken and what stays random.
 
   Raises:
@@ -47,14 +54,15 @@ def load(
   if initial == packaged.IMAGENET and options is not None:
     path = packaged.find(options.backbone)
   if path.is_file() or converted.is_stored(path):
-    return _load_weights(state, path, options, report)
+    return _load_weights(state, converted.read(path), options, report)
   initial_lib.check_exists(initial)
-  return load_network(state, initial, which=which)
+  return load_network(
+    *(state, initial), which=which, options=options, heads=heads, report=report
+  )
 
 
-def _load_weights(state, path, options, report):
+def _load_weights(state, weights, options, report):
   """Takes the weights that fit; those of the backbone must."""
-  weights = converted.read(path)
   title = f'{weights.record["file"]} ({weights.record["title"]})'
   if options is not None:
     asked = conversion.differing(weights, options, conversion.INPUT)
@@ -83,22 +91,59 @@ def _load_weights(state, path, options, report):
   return _replace(state, merged['params'], merged['batch_stats'])
 
 
-def load_network(state: Any, workdir: str, *, which: str = 'last') -> Any:
+def load_network(
+  state: Any,
+  workdir: str,
+  *,
+  which: str = 'last',
+  options: Any = None,
+  heads: Mapping[str, str] = _NO_HEADS,
+  report: Callable[[str], Any] = print,
+) -> Any:
   """Puts the task network of another run into a state before its first step.
 
   Parameters and running statistics are taken, and copied to a teacher; step,
-  optimizers and everything else stay as they are. `which` is the other run's
-  checkpoint: 'last', 'best' or a step.
+  optimizers and everything else stay as they are.
+
+  Args:
+    state: a training state before the first step.
+    workdir: the other run's folder.
+    which: its checkpoint: 'last', 'best' or a step.
+    options: see `load`.
+    heads: modules of another network -> modules of the state's network that
+      begin with them. Of a run with such a network the backbone is taken, and
+      these as they fit; what stays random and what is not used is said.
+    report: takes a line that says so.
 
   Raises:
     UserError: there is no such run or checkpoint, or it has another network.
   """
   run = workdir_lib.load(workdir, which=which)
   mine, theirs = state.nets['task'], run.state.nets['task']
+  taken = {
+    there: here
+    for there, here in heads.items()
+    if there in theirs.params and there not in mine.params
+  }
+  if taken:
+    file = f'{pathlib.Path(workdir).name}, step {run.step}'
+    weights = _rename(runs.of_run(run, file=file), taken)
+    return _load_weights(state, weights, options, report)
   where, hint = f'config.initial={workdir}', 'the network must be the same'
   _check_equal(mine.params, theirs.params, where=where, hint=hint)
   _check_equal(mine.batch_stats, theirs.batch_stats, where=where, hint=hint)
   return _replace(state, theirs.params, theirs.batch_stats)
+
+
+def _rename(weights, taken):
+  """Gives modules of a network the names that they have in another."""
+  arrays = {}
+  for path, array in weights.arrays.items():
+    kind, module, *leaf = path.split('/')
+    arrays['/'.join((kind, taken.get(module, module), *leaf))] = array
+  named = ', '.join(f'{there} as {here}' for there, here in taken.items())
+  record = {**weights.record, 'title': f'{weights.record["title"]}; {named}'}
+  return dataclasses.replace(weights, arrays=arrays, record=record)
 
 
 def load_generator(

@@ -96,6 +96,7 @@ def score(workdir, **given):
         'scales': ['1'],
         'flip': False,
         'window': False,
+        'statistics': 'own',
         **given,
       }
     )

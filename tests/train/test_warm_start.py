@@ -1,9 +1,15 @@
+import dataclasses
+
 import jax
 import jax.numpy as jnp
+import ml_collections
 import numpy as np
 import pytest
 
 from jaxuda import errors
+from jaxuda.methods import gio_ada
+from jaxuda.methods import source_only
+from jaxuda.models import deeplab
 from jaxuda.run import workdir as workdir_lib
 from jaxuda.step import state as state_lib
 from jaxuda.train import warm_start
@@ -66,3 +72,87 @@ def test_another_network_is_named(other):
   task = state.nets['task'].replace(params=params)
   with pytest.raises(errors.UserError, match='has nothing for bias'):
     warm_start.load_network(state.replace(nets={'task': task}), 'there')
+
+
+NETWORK = deeplab.Options(backbone='resnet_tiny', init='torch')
+COMMON = {'num_classes': 3, 'total_steps': 10, 'network': NETWORK}
+SMALL = {'decoder': 'aspp', 'gen_width': 4, 'gen_blocks': 1, 'disc_width': 4}
+
+
+def begin(method, monkeypatch, other):
+  """Returns what GIO-Ada begins with, the other run's state, what is said."""
+  image = np.zeros((1, 33, 49, 3), np.uint8)
+  image[:, ::2], image[:, :, ::3] = 90, 200
+  batch = {
+    'image': image,
+    'label': np.zeros((1, 33, 49), np.int32),
+    'depth': np.ones((1, 33, 49), np.float32),
+    'depth_valid': np.ones((1, 33, 49), bool),
+  }
+  batch = {'source': batch, 'target': batch}
+  there = jax.jit(other.init)(jax.random.key(1), batch)
+  run = workdir_lib.Run(
+    config=ml_collections.ConfigDict({'name': 'source_only'}),
+    method=other,
+    state=there,
+    step=7,
+  )
+  monkeypatch.setattr(workdir_lib, 'load', lambda workdir, which: run)
+  said = []
+  fresh = jax.jit(method.init)(jax.random.key(2), batch)
+  state = warm_start.load(
+    *(fresh, 'runs/so'),
+    options=method.network,
+    heads=method.heads,
+    report=said.append,
+  )
+  return fresh, state, there, said, image
+
+
+def test_gio_ada_begins_with_a_source_only_run(monkeypatch):
+  method = gio_ada.Method(**COMMON, **SMALL)
+  other = source_only.Method(**COMMON, lambda_depth=0.1)
+  fresh, state, there, said, image = begin(method, monkeypatch, other)
+  mine, theirs = state.nets['task'], there.nets['task']
+  jax.tree.map(
+    np.testing.assert_array_equal,
+    *((x.params['backbone'], x.batch_stats) for x in (mine, theirs)),
+  )
+  jax.tree.map(
+    np.testing.assert_array_equal,
+    *(mine.params['semantic'], theirs.params['layer6']),
+  )
+  # So it segments as the run did, before it has learned anything.
+  np.testing.assert_allclose(
+    method.predict(state, image)['logits'],
+    other.predict(there, image)['logits'],
+    rtol=1e-5,
+  )
+  # Every array of either is accounted for; one of the depths is another thing.
+  jax.tree.map(
+    np.testing.assert_array_equal,
+    *(x.nets['task'].params['depth'] for x in (fresh, state)),
+  )
+  for name in ('gen', 'disc_input', 'disc_output'):
+    assert state.nets[name] is fresh.nets[name]
+  backbone = (mine.params['backbone'], mine.batch_stats)
+  taken = len(jax.tree.leaves(backbone)) + 8
+  assert said == [
+    f'initial weights: {taken} arrays of so, step 7 (source_only, student;'
+    ' layer6 as semantic); random: depth; not used: depth'
+  ]
+
+
+def test_a_run_with_another_backbone_is_refused(monkeypatch):
+  method = gio_ada.Method(**COMMON, **SMALL)
+  wide = dataclasses.replace(NETWORK, norm='none')
+  other = source_only.Method(**{**COMMON, 'network': wide})
+  with pytest.raises(
+    errors.UserError, match='has nothing for batch_stats/back'
+  ):
+    begin(method, monkeypatch, other)
+  # Without names of heads nothing but the same network will do.
+  monkeypatch.setattr(gio_ada.Method, 'heads', {})
+  other = source_only.Method(**COMMON)
+  with pytest.raises(errors.UserError, match='the network must be the same'):
+    begin(method, monkeypatch, other)

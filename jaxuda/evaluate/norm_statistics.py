@@ -1,0 +1,161 @@
+"""Running statistics of a network's norms, taken anew from the target (AdaBN).
+
+Li, Wang, Shi, Liu and Hou, "Revisiting Batch Normalization for Practical Domain
+Adaptation", 2016. No weight is trained: the mean and the variance with which
+every norm normalises become those of the target's training images. A network
+that was trained on the source alone and one whose running statistics moved with
+target images are then compared at equal statistics.
+"""
+
+from collections.abc import Iterable, Iterator
+import dataclasses
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import ml_collections
+import numpy as np
+
+from jaxuda import errors
+from jaxuda.data import pipeline
+from jaxuda.models import deeplab
+from jaxuda.run import checkpoint
+from jaxuda.run import cluster
+from jaxuda.step import parallel
+from jaxuda.ui import display
+
+# Whose statistics: the checkpoint's, or the target's.
+CHOICES = ('own', 'target')
+
+
+def describe(method: Any, state: Any) -> str:
+  """Returns 'own', or 'none' for a network without running statistics."""
+  return (
+    'own' if jax.tree.leaves(_evaluated(method, state).batch_stats) else 'none'
+  )
+
+
+def reestimate(
+  method: Any, state: Any, config: ml_collections.ConfigDict
+) -> tuple[Any, str]:
+  """Gives the evaluated network the statistics of the target.
+
+  The training images of the target come once each, whole and at the network's
+  size, in batches of `config.batch_size` or `config.eval_batch_size`, whichever
+  is more. In a batch every norm normalises with the batch's statistics, as in
+  training. The mean is that over all images, the variance the mean variance in
+  a batch (unbiased) plus the variance of the batches' means.
+
+  Args:
+    method: method whose `predict` is scored.
+    state: training state.
+    config: config of the run; labels and depth are not read.
+
+  Returns:
+    (the state with the new statistics, what they are of, for the protocol).
+
+  Raises:
+    UserError: the network has no running statistics, or the target no images.
+  """
+  own = _evaluated(method, state)
+  if not jax.tree.leaves(own.batch_stats):
+    network = method.network
+    raise errors.UserError(
+      f'--statistics=target, and the network of {config.name} has no running'
+      f' statistics (network.backbone={network.backbone},'
+      f' network.norm={network.norm}); expected --statistics=own'
+    )
+  # Even norms that keep their statistics in training; and a pass leaves those of
+  # its batch alone.
+  network = dataclasses.replace(method.network, norm='batch', norm_momentum=1.0)
+  module = dataclasses.replace(method, network=network).task
+  target = config.data.target
+  with cluster.first_process_first():
+    images, total = pipeline.image_stream(config.data)
+  params, empty = parallel.local(
+    (own.params, jax.tree.map(jnp.zeros_like, own.batch_stats))
+  )
+  pool = _Pool()
+  with display.Progress(
+    f'statistics of {target.dataset} {target.split}',
+    total=total,
+    unit='images',
+  ) as progress:
+    for batch in _stack(images, max(config.batch_size, config.eval_batch_size)):
+      measured = _measure(params, empty, parallel.spread(batch), module=module)
+      pool.add(checkpoint.flatten(jax.device_get(measured)), len(batch))
+      progress.update(pool.count)
+  leaves = [
+    jnp.asarray(pool.finish(path), old.dtype)
+    for path, old in checkpoint.flatten(own.batch_stats).items()
+  ]
+  stats = jax.tree.unflatten(jax.tree.structure(own.batch_stats), leaves)
+  what = f'target: {total} images of {target.dataset} {target.split}'
+  return _replace(method, state, own.replace(batch_stats=stats)), what
+
+
+def _evaluated(method, state):
+  """Returns the network that `base.predict_task` runs."""
+  teacher = method.evaluate == 'teacher'
+  return state.teacher if teacher else state.nets['task']
+
+
+def _replace(method, state, net):
+  if method.evaluate == 'teacher':
+    return state.replace(teacher=net)
+  return state.replace(nets={**state.nets, 'task': net})
+
+
+def _stack(images: Iterable[Any], size: int) -> Iterator[np.ndarray]:
+  """Yields uint8 [size, H, W, 3], the last one perhaps smaller."""
+  rows = []
+  for example in images:
+    rows.append(example['image'])
+    if len(rows) == size:
+      yield np.stack(rows)
+      rows = []
+  if rows:
+    yield np.stack(rows)
+
+
+@functools.partial(jax.jit, static_argnames='module')
+def _measure(params, empty, image, *, module):
+  """Returns mean and unbiased variance of a batch, by norm."""
+  _, moved = deeplab.run(
+    *(module, params, empty, image),
+    train=True,
+    dropout_key=jax.random.key(0),
+  )
+  return moved
+
+
+class _Pool:
+  """Sums the moments of batches, in float64.
+
+  Attributes:
+    count: number of images so far.
+  """
+
+  def __init__(self):
+    self.count = 0
+    self._means, self._squares = {}, {}
+
+  def add(self, batch, count):
+    """Adds the statistics of `count` images, path -> 'mean' and 'var'."""
+    self.count += count
+    for path, mean in batch.items():
+      norm, _, name = path.rpartition('/')
+      if name == 'mean':
+        mean = np.asarray(mean, np.float64)
+        square = mean**2 + batch[f'{norm}/var']
+        self._means[norm] = self._means.get(norm, 0) + count * mean
+        self._squares[norm] = self._squares.get(norm, 0) + count * square
+
+  def finish(self, path):
+    """Returns the statistic of a path over all images."""
+    norm, _, name = path.rpartition('/')
+    mean = self._means[norm] / self.count
+    return (
+      mean if name == 'mean' else self._squares[norm] / self.count - mean**2
+    )
