@@ -66,8 +66,8 @@ def reestimate(
       f' statistics (network.backbone={network.backbone},'
       f' network.norm={network.norm}); expected --statistics=own'
     )
-  # Even norms that keep their statistics in training; a pass leaves those of its
-  # batch alone.
+  # Even norms that keep their statistics in training; a pass leaves those of
+  # its batch alone.
   network = dataclasses.replace(method.network, norm='batch', norm_momentum=1.0)
   module = dataclasses.replace(method, network=network).task
   target = config.data.target
