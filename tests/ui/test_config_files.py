@@ -47,7 +47,7 @@ def test_a_folder_stands_for_its_init_file(tmp_path, monkeypatch):
   assert 'dada/ablation' in config_files.load(found).TABLES
   own = _write(tmp_path / 'own' / '__init__.py', '')
   assert config_files.find('own.py') == own.relative_to(tmp_path)
-  with pytest.raises(errors.UserError, match='no config file own; expected'):
+  with pytest.raises(errors.UserError, match='no config own; expected'):
     config_files.find('own')
 
 
