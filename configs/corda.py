@@ -10,11 +10,12 @@ difficulty=batch_mean (default; what the official code computes), per_image or
 paper; adversarial=none (default), advent or dada, on top of it; depth=stereo or
 mono, of the target (default: stereo of Cityscapes, as published for either
 source, and elsewhere what the dataset has: exact in `streets`; of GTA5 there is
-only mono); init=coco or imagenet: begin with the file of that name in
-`pretrained/` (`common.INITIAL`; another place: --config.initial=FILE). Depth
-that a dataset lacks is estimated first:
+only mono); init=coco (the default on the papers' pairs), imagenet or scratch,
+see `common.initial`. Depth that a dataset lacks is estimated first:
 
   jaxuda depth stereo --dataset=streets/target_stereo --out=depth/streets_stereo
+
+backbone=efficientnet_lite0 as in every method, see configs/common.py.
 
 Rows, with the paper's mIoU on SYNTHIA -> Cityscapes, 16 and 13 classes, from
 COCO weights and with stereo depth of the target (monocular: 54.5, 62.0; from
@@ -63,6 +64,7 @@ def get_config(arguments: str = ''):
     adversarial='none',
     depth='',
     init='',
+    backbone='',
   )
   row = common.choose('ablation', args['ablation'], ABLATIONS)
   structure, difficulty = ABLATIONS[row]
@@ -72,8 +74,7 @@ def get_config(arguments: str = ''):
   )
   common.choose('adversarial', args['adversarial'], ('none', 'advent', 'dada'))
   common.choose('depth', args['depth'], ('', 'stereo', 'mono'))
-  config = common.base('corda', args['pair'], args['classes'])
-  config.initial = common.initial(args['init'])
+  config = common.base('corda', **common.shared(args))
   _set_depth(config.data.target, args['pair'], args['depth'])
   labelled_first = args['network'] == 'gta' and structure == 'full'
   config.method = {

@@ -7,7 +7,9 @@ pseudo-labels weigh as the batch's share of sure pixels), pixel (sure pixels
 weigh 1, the others 0), none or oracle (right pixels weigh 1: it reads the
 target's labels and is the bound of any weighting, no adaptation);
 jitter=kornia0.4 (default; the version that the published numbers used),
-standard or none; init=coco or imagenet as configs/corda.py has it.
+standard or none; init=coco (the default on the papers' pairs), imagenet or
+scratch, see `common.initial`; backbone=efficientnet_lite0 as in every method,
+see configs/common.py.
 
 Published, from COCO weights: GTA -> Cityscapes 52.1, SYNTHIA -> Cityscapes 48.3
 over 16 classes and 54.8 over 13.
@@ -27,11 +29,11 @@ def get_config(arguments: str = ''):
     weight='batch',
     jitter='kornia0.4',
     init='',
+    backbone='',
   )
-  config = common.base('dacs', args['pair'], args['classes'])
+  config = common.base('dacs', **common.shared(args))
   common.choose('weight', args['weight'], _WEIGHTS)
   common.choose('jitter', args['jitter'], ('kornia0.4', 'standard', 'none'))
-  config.initial = common.initial(args['init'])
   common.self_training(config)
   config.mixing = {'weight': args['weight'], 'jitter': args['jitter']}
   return config

@@ -2,9 +2,10 @@
 
   jaxuda train --config=dada:pair=streets --workdir=DIR
 
-Arguments: pair; classes; ablation=S1..S7 (default S7, the full method);
+Arguments: pair; classes; backbone; ablation=S1..S7 (default S7, everything);
 fraction=0.1 .. 1.0 of the source images (the paper's Table 4 has 10, 30, 50, 70
-and 100 %: 32.6, 35.1, 40.9, 41.0, 42.6 on SYNTHIA -> Cityscapes).
+and 100 %: 32.6, 35.1, 40.9, 41.0, 42.6 on SYNTHIA -> Cityscapes);
+init=imagenet or scratch, see `common.initial`.
 
 Rows, with the paper's mIoU on SYNTHIA -> Cityscapes, 16 classes. The official
 repository has S2 and S7 only; the other rows are what section 4.3 says of them:
@@ -40,9 +41,15 @@ ABLATIONS = {
 def get_config(arguments: str = ''):
   """Returns the config; see the module's docstring."""
   args = common.parse(
-    arguments, pair='streets', classes='', ablation='S7', fraction='1.0'
+    arguments,
+    pair='streets',
+    classes='',
+    ablation='S7',
+    fraction='1.0',
+    init='',
+    backbone='',
   )
-  config = common.base('dada', args['pair'], args['classes'])
+  config = common.base('dada', **common.shared(args))
   row = common.choose('ablation', args['ablation'], ABLATIONS)
   align, depth, fuse = ABLATIONS[row]
   config.data.source.fraction = common.fraction(args['fraction'])

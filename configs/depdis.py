@@ -9,8 +9,9 @@ depdis pseudo`, and `jaxuda train` with configs/self_training.py. Rows M3 and M4
 continue the same adversarial stage, M2, which can be trained once for both:
 --config.self_training.adversarial=DIR.
 
-Arguments: pair; classes; ablation=M1..M4, S1..S5 (default M4, everything);
-rounds of self-training (default 2, as in the paper; 0 in rows without it).
+Arguments: pair; classes; backbone; ablation=M1..M4, S1..S5 (default M4,
+everything); rounds of self-training (default 2, as in the paper; 0 in rows
+without it); init=imagenet or scratch, see `common.initial`.
 
 Rows of the paper's tables 3 and 4, as its sections 4.4 and 4.5 say (the code
 has no switch for them), with its mIoU on SYNTHIA -> Cityscapes, 16 classes. The
@@ -105,8 +106,10 @@ def get_config(arguments: str = ''):
     classes='',
     ablation='M4',
     rounds='2',
+    init='',
+    backbone='',
   )
-  config = common.base('depdis', args['pair'], args['classes'])
+  config = common.base('depdis', **common.shared(args))
   other = _SMALL if common.is_small(config) else _OTHER
   setting = SETTINGS.get((config.pair, config.classes), other)
   row = common.choose('ablation', args['ablation'], ABLATIONS)

@@ -2,15 +2,18 @@ r"""GIO-Ada (Chen et al., CVPR 2019).
 
   jaxuda train --config=gio_ada:pair=streets --workdir=DIR
 
-Arguments: pair; classes; ablation, see below (default full); depth=linear
-(default; the paper's [0, 1] to the letter) or inverse, how depth is normalised;
-output_gradient=target_only (default) or both; network=vgg (default; DeepLab-v2
-with ASPP-L), adaptsegnet (its VGG-16 and heads) or resnet (DeepLab-v2 on
-ResNet-101); on small pairs it is always the small ResNet; output_disc=patch
-(default; the paper's PatchGAN with Gaussian weights), strided (AdaptSegNet's
-discriminator, default on small pairs) or local. Depth as `linear` is metres
-over 655.35, so that all but the sky is below 0.15; CorDA says that it adopts
-inverse depth "following" this paper, which does not mention it.
+Arguments: pair; classes; backbone; ablation, see below (default full);
+depth=linear (default; the paper's [0, 1] to the letter) or inverse, how depth
+is normalised; output_gradient=target_only (default) or both; network=vgg
+(default; DeepLab-v2 with ASPP-L), adaptsegnet (its VGG-16 and heads) or resnet
+(DeepLab-v2 on ResNet-101); on small pairs it is the small ResNet, and a
+backbone takes the place of all of these, with DeepLab-v2's heads;
+output_disc=patch (default; the paper's PatchGAN with Gaussian weights), strided
+(AdaptSegNet's discriminator, default on small pairs) or local; init=imagenet
+(for the VGGs torchvision's weights, and its normalisation) or scratch, see
+`common.initial`. Depth as `linear` is metres over 655.35, so that all but the
+sky is below 0.15; CorDA says that it adopts inverse depth "following" this
+paper, which does not mention it.
 
 Row cg translates with a CycleGAN that was trained before on the same pair:
 
@@ -75,6 +78,13 @@ NETWORKS = {
   'resnet': ('resnet101', 'aspp', 0),
 }
 _DISCRIMINATORS = ('patch', 'strided', 'local')
+# The input of torchvision's networks: RGB in [0, 1], less the mean and over the
+# deviation, here in 0..255.
+_TORCHVISION = {
+  'image_order': 'rgb',
+  'image_mean': (123.675, 116.28, 103.53),
+  'image_scale': tuple(1 / (255 * x) for x in (0.229, 0.224, 0.225)),
+}
 # 10 epochs of the source.
 _STEPS = {'vkitti2kitti': 212600, 'vkitti2kitti_v2': 212600}
 
@@ -90,6 +100,8 @@ def get_config(arguments: str = ''):
     output_gradient='target_only',
     network='vgg',
     output_disc='',
+    init='',
+    backbone='',
   )
   config = common.base('gio_ada', args['pair'], args['classes'])
   row = args['ablation']
@@ -120,7 +132,12 @@ def get_config(arguments: str = ''):
   if small:
     _shrink(config)
   else:
-    _publish(config, args['pair'], args['network'])
+    network = 'resnet' if args['backbone'] else args['network']
+    _publish(config, args['pair'], network)
+  common.set_backbone(config, args['backbone'])
+  # The ResNet is DADA's.
+  like = 'dada' if args['network'] == 'resnet' else ''
+  config.initial = common.initial(config, args['init'], like=like)
   if args['output_disc']:
     config.method.output_disc = args['output_disc']
   config.data.source.flip = config.data.target.flip = True
@@ -131,6 +148,8 @@ def _publish(config, pair, network):
   """The settings of the paper's network and schedule."""
   backbone, config.method.decoder, active_rates = NETWORKS[network]
   config.network = {'backbone': backbone, 'active_rates': active_rates}
+  if network != 'resnet':
+    config.network.update(_TORCHVISION)
   common.set_intervals(config, 5000)
   config.total_steps = config.stop_step = _STEPS.get(pair, 94000)
 

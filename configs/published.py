@@ -57,7 +57,7 @@ INITIAL = (
   Checkpoint(
     file='vgg16-397923af.pth',
     method='ImageNet, torchvision',
-    protocol='begins GIO-Ada (RGB input, see the error for the flags)',
+    protocol='begins GIO-Ada; its configs have the RGB input that it needs',
   ),
 )
 

@@ -5,8 +5,9 @@
       --config.initial=RUN --config.data.target.label_dir=LABELS --workdir=DIR
 
 `jaxuda depdis run` does both, in several rounds. Arguments: pair; classes;
-branches=depth+density (default; the network of configs/depdis.py), depth (row
-M1, and DADA without fusion), depth+fuse (DADA) or none (source-only, AdvEnt).
+backbone; branches=depth+density (default; the network of configs/depdis.py),
+depth (row M1, and DADA without fusion), depth+fuse (DADA) or none (source-only,
+AdvEnt).
 """
 
 from configs import common
@@ -17,10 +18,17 @@ BRANCHES = ('depth+density', 'depth', 'depth+fuse', 'none')
 def get_config(arguments: str = ''):
   """Returns the config; see the module's docstring."""
   args = common.parse(
-    arguments, pair='streets', classes='', branches='depth+density'
+    arguments,
+    pair='streets',
+    classes='',
+    branches='depth+density',
+    backbone='',
   )
   parts = common.choose('branches', args['branches'], BRANCHES).split('+')
-  config = common.base('self_training', args['pair'], args['classes'])
+  config = common.base(
+    *('self_training', args['pair'], args['classes']),
+    backbone=args['backbone'],
+  )
   config.method = {x: x in parts for x in ('depth', 'density', 'fuse')}
   config.initial_checkpoint = 'best'
   config.data.target.label_dir = ''

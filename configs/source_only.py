@@ -2,12 +2,13 @@
 
   jaxuda train --config=source_only:pair=streets --workdir=DIR
 
-Arguments: pair; classes; train_on=source (the lower bound) or target (the
-oracle, the upper bound: it reads the target's training labels);
+Arguments: pair; classes; backbone; train_on=source (the lower bound) or target
+(the oracle, the upper bound: it reads the target's training labels);
 statistics=source (default) or target: whose images the running statistics are
 of. Target images alone, without labels, is AdaBN (Li et al., 2016): what is to
 be compared with a method whose statistics are the target's, as those of all
-adversarial methods are on small pairs.
+adversarial methods are on small pairs; init=imagenet or scratch, see
+`common.initial`.
 """
 
 from configs import common
@@ -21,8 +22,10 @@ def get_config(arguments: str = ''):
     classes='',
     train_on='source',
     statistics='source',
+    init='',
+    backbone='',
   )
-  config = common.base('source_only', args['pair'], args['classes'])
+  config = common.base('source_only', **common.shared(args))
   common.choose('train_on', args['train_on'], ('source', 'target'))
   statistics = args['statistics']
   config.method.statistics = common.choose(

@@ -31,6 +31,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxuda import methods
+from jaxuda.methods import source_only
 from jaxuda.models import deeplab
 from jaxuda.models import rewrites
 from jaxuda.step import parallel
@@ -150,8 +151,8 @@ def necessary_flops(method, state, batch, sizes) -> float:
   task = state.nets['task']
   total = 0.0
 
-  def outputs(params, batch_stats, image):
-    return deeplab.run(plain.task, params, batch_stats, image, train=True)[0]
+  def outputs(params, stats, image, part=0):
+    return deeplab.run(plain.task, params, stats, image, train=True)[part]
 
   passes = list(method.needs)
   if state.teacher is not None:
@@ -168,9 +169,11 @@ def necessary_flops(method, state, batch, sizes) -> float:
       )
     )
   for domain in passes:
-    convs = conv_flops(
-      outputs, task.params, task.batch_stats, batch[domain]['image']
-    )
+    given = task.params, task.batch_stats, batch[domain]['image']
+    if domain == 'target' and isinstance(plain, source_only.Method):
+      total += sum(conv_flops(lambda *x: outputs(*x, part=1), *given))
+      continue  # The statistics alone.
+    convs = conv_flops(outputs, *given)
     total += 3 * sum(convs) - convs[0]
   for name, net in state.nets.items():
     if name == 'task':

@@ -26,7 +26,7 @@ TOLERANCE = 1e-6
 _ROUND_OFF = 1e-13
 # Entries that describe the run and are no result.
 _DESCRIPTION = (
-  *('sizes', 'shapes', 'chosen'),
+  *('sizes', 'shapes', 'chosen', 'image'),
   *('gmm_weights', 'gmm_means', 'gmm_variances'),
 )
 

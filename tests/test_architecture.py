@@ -62,7 +62,7 @@ ROOMS = {
   ),
   'depth': ('errors run ui', 'cv2 numpy scipy'),
   'depth.mono': (
-    'data data.files data.pixels data.records depth errors losses'
+    'data data.files data.pixels data.records depth errors evaluate losses'
     ' models ops run step train ui',
     'absl cv2 flax jax ml_collections numpy optax',
   ),
@@ -101,7 +101,10 @@ ROOMS = {
     ' run ui',
     'PIL absl jax jinja2 matplotlib numpy',
   ),
-  'reproduce': ('errors evaluate methods run ui', 'absl ml_collections rich'),
+  'reproduce': (
+    'errors evaluate methods run ui weights',
+    'absl ml_collections rich',
+  ),
   'run': (
     'data.classes errors methods step ui',
     'absl flax jax ml_collections numpy orbax',

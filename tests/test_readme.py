@@ -130,10 +130,10 @@ def test_links_lead_somewhere():
 
 def test_pairs_are_there():
   spec = importlib.util.spec_from_file_location(
-    'common', ROOT / 'configs' / 'common.py'
+    'pairs', ROOT / 'configs' / 'pairs.py'
   )
-  common = importlib.util.module_from_spec(spec)
-  spec.loader.exec_module(common)
+  pairs = importlib.util.module_from_spec(spec)
+  spec.loader.exec_module(pairs)
   table = README[README.index('## Pairs') :].split('\n## ')[0]
-  for pair in common.PAIRS:
+  for pair in pairs.PAIRS:
     assert f'`{pair}`' in table

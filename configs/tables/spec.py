@@ -11,6 +11,7 @@ import types
 from typing import Any
 
 from configs import common
+from configs import pairs
 
 TRAIN = 'jaxuda.main'
 DEPDIS = 'jaxuda.depdis.run'
@@ -118,7 +119,7 @@ TARGET_STATISTICS = Row(
 def _list_baselines():
   small = (
     pair
-    for pair in common.PAIRS
+    for pair in pairs.PAIRS
     if common.is_small(types.SimpleNamespace(pair=pair))
   )
   return dict.fromkeys(small, (SOURCE_ONLY, TARGET_STATISTICS))
@@ -197,15 +198,6 @@ DADA = Row(
   without_depth='AdvEnt',
 )
 
-IMAGENET = Weights(file='DeepLab_resnet_pretrained_imagenet.pth')
-COCO = Weights(file=common.INITIAL['coco'])
-# torchvision's: RGB in [0, 1], less the mean and over the deviation.
-VGG = Weights(
-  file='vgg16-397923af.pth',
-  overrides=(
-    '--config.network.image_order=rgb',
-    '--config.network.image_mean=(123.675,116.28,103.53)',
-    '--config.network.image_scale='
-    f'({1 / (255 * 0.229)},{1 / (255 * 0.224)},{1 / (255 * 0.225)})',
-  ),
-)
+IMAGENET = Weights(file=common.INITIAL['dada']['imagenet'])
+COCO = Weights(file=common.INITIAL['corda']['coco'])
+VGG = Weights(file=common.INITIAL['gio_ada']['imagenet'])

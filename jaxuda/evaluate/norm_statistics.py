@@ -20,7 +20,6 @@ import numpy as np
 from jaxuda import errors
 from jaxuda.data import pipeline
 from jaxuda.models import deeplab
-from jaxuda.models import layers
 from jaxuda.run import checkpoint
 from jaxuda.run import cluster
 from jaxuda.step import parallel
@@ -67,8 +66,9 @@ def reestimate(
       f' statistics (network.backbone={network.backbone},'
       f' network.norm={network.norm}); expected --statistics=own'
     )
-  # Even norms that keep their statistics in training.
-  network = dataclasses.replace(method.network, norm='batch')
+  # Running statistics that a training pass replaces by its batch's, even those
+  # of norms that keep theirs in training.
+  network = dataclasses.replace(method.network, norm='batch', norm_momentum=1.0)
   module = dataclasses.replace(method, network=network).task
   target = config.data.target
   with cluster.first_process_first():
@@ -121,16 +121,11 @@ def _stack(images: Iterable[Any], size: int) -> Iterator[np.ndarray]:
 
 @functools.partial(jax.jit, static_argnames='module')
 def _measure(params, empty, image, *, module):
-  """Returns mean and unbiased variance of a batch, by norm.
-
-  From statistics of 0 a training pass moves them to a share of the batch's.
-  """
+  """Returns mean and unbiased variance of a batch, by norm."""
   _, moved = deeplab.run(
-    *(module, params, empty, image),
-    train=True,
-    dropout_key=jax.random.key(0),
+    *(module, params, empty, image), train=True, dropout_key=jax.random.key(0)
   )
-  return jax.tree.map(lambda x: x / layers.MOMENTUM, moved)
+  return moved
 
 
 class _Pool:

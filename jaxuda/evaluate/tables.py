@@ -128,8 +128,7 @@ def make_table(
 
 def _list_figures(figures, counts):
   """Yields ((kind, name), value or None, classes) of the figures of a run."""
-  per_class = figures.get('IoU', {'value': {}})['value']
-  for name, value in per_class.items():
+  for name, value in figures['IoU']['value'].items():
     yield ('IoU', name), value, (name,)
   for name, figure in figures.items():
     kind = next((kind for kind in KINDS[1:] if name.startswith(kind)), None)
@@ -172,7 +171,7 @@ def read_figures(workdir: str, *, checkpoint: str) -> dict[str, Any]:
   """Returns the figures of the 'last' or the 'best' checkpoint of a run.
 
   Raises:
-    UserError: the run has not been evaluated.
+    UserError: the run has not been evaluated, or its target has no labels.
   """
   scores = workdir_lib.read_scores(workdir)
   if checkpoint not in scores:
@@ -180,7 +179,13 @@ def read_figures(workdir: str, *, checkpoint: str) -> dict[str, Any]:
       f'{pathlib.Path(workdir) / "scores.json"} has no {checkpoint!r}; expected'
       ' the workdir of a run that has been evaluated'
     )
-  return scores[checkpoint]['figures']
+  figures = scores[checkpoint]['figures']
+  if 'IoU' not in figures:
+    raise errors.UserError(
+      f'{pathlib.Path(workdir) / "scores.json"} has no scores: the target has'
+      ' no labels; expected a run whose eval_split has some'
+    )
+  return figures
 
 
 def read_protocol(figures: Mapping[str, Any]) -> dict[str, Any]:

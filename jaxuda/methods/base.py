@@ -1,7 +1,7 @@
 """The contract of a method: its required and its optional parts."""
 
 import abc
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 import dataclasses
 import types
 from typing import Any, ClassVar
@@ -35,6 +35,9 @@ class Method(abc.ABC):
     optim: the optimizers of the networks, see `optim.Options`.
     evaluate: which network `predict` runs: 'student', or its average,
       'teacher'. A field in a method that has a teacher.
+    class_weights: weights of the classes in the source's cross entropy, C
+      numbers of at least 0, or none for 1 each. A field in a method that has
+      them.
     preparation: name of the module whose `prepare(method, config)` returns the
       method with what it needs of the data as a whole; a name, so that methods
       import none of it.
@@ -58,6 +61,7 @@ class Method(abc.ABC):
   optim: optim_lib.Options = optim_lib.Options()
 
   evaluate: ClassVar[str] = 'student'
+  class_weights: ClassVar[Sequence[float]] = ()
   preparation: ClassVar[str] = ''
   task: ClassVar[Any] = None
   heads: ClassVar[Mapping[str, str]] = types.MappingProxyType({})
@@ -67,6 +71,18 @@ class Method(abc.ABC):
 
   def __post_init__(self):
     errors.check_choices(self, group='method')
+    # A list (from a config file) would make the method unhashable.
+    weights = tuple(self.class_weights)
+    if weights and len(weights) != self.num_classes:
+      raise errors.UserError(
+        f'method.class_weights has {len(weights)} numbers; expected'
+        f' {self.num_classes}, one for each class, or none'
+      )
+    if min(weights, default=0) < 0:
+      raise errors.UserError(
+        f'method.class_weights={weights}; expected numbers of at least 0'
+      )
+    object.__setattr__(self, 'class_weights', weights)
 
   @property
   @abc.abstractmethod

@@ -11,6 +11,7 @@ published numbers: losses are means over pixels (paper: sums), self-information
 is in base 2 and divided by log2 C, the discriminator's two terms have weight 1.
 """
 
+from collections.abc import Sequence
 import dataclasses
 from typing import Literal
 
@@ -51,6 +52,9 @@ class Method(base.Method):
       product has the scale of the self-information; not the paper's.
     align_depth_gradient: with 'dada', whether fooling the discriminator also
       moves the depth. False: it is a constant weight; not the paper's.
+    class_weights: weights of the classes in the cross entropy, as Depth
+      Distribution has them (1 / (C f), f the class's share of the source's
+      pixels); none, as the official code, for 1 each.
     disc_factor: weight of each discriminator term: 1 in the official code; 1/2
       in ADVENT's, with which the paper compares.
     disc_width: first width of the discriminators, 64 in all papers.
@@ -65,6 +69,7 @@ class Method(base.Method):
   align: Literal['none', 'seg', 'depth', 'separate', 'dada'] = 'dada'
   align_scale: Literal['none', 'mean'] = 'none'
   align_depth_gradient: bool = True
+  class_weights: Sequence[float] = ()
   disc_factor: float = 1.0
   disc_width: int = 64
   statistics: learner_lib.Statistics = 'both'
@@ -165,7 +170,11 @@ class Method(base.Method):
   def source_loss(self, params, batch_stats, source):
     """The pass of eqs. 1 to 4, see `learner.run_passes`."""
     full, stats = self.learner.run(params, batch_stats, source['image'])
-    loss = segmentation.cross_entropy(full['logits'], source['label'])
+    loss = segmentation.cross_entropy(
+      full['logits'],
+      source['label'],
+      class_weights=self.class_weights or None,
+    )
     losses = {'loss_seg': (self.lambda_seg, loss)}
     if self.lambda_depth:
       # The official loss has no mask; `depth_valid` is all True unless the

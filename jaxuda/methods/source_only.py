@@ -8,6 +8,7 @@ With running statistics of the target it is AdaBN (Li, Wang, Shi, Liu and Hou,
 compared with whose own statistics are the target's.
 """
 
+from collections.abc import Sequence
 import dataclasses
 from typing import Literal
 
@@ -34,6 +35,8 @@ class Method(base.Method):
     lambda_seg: weight of the cross entropy.
     lambda_depth: weight of the berHu loss; 0 builds no depth block.
     fuse: multiply the features by what the depth block decodes.
+    class_weights: weights of the classes in the cross entropy, see
+      `methods.dada`; none for 1 each.
     statistics: whose images move the running statistics, with which the network
       is evaluated. 'source': those that are trained on. 'target': target images
       alone, which are passed through the network without any loss (AdaBN).
@@ -42,6 +45,7 @@ class Method(base.Method):
   lambda_seg: float = 1.0
   lambda_depth: float = 0.0
   fuse: bool = False
+  class_weights: Sequence[float] = ()
   statistics: Literal['source', 'target'] = 'source'
 
   predict = base.predict_task
@@ -93,7 +97,11 @@ class Method(base.Method):
     losses = {
       'loss_seg': (
         self.lambda_seg,
-        segmentation.cross_entropy(out['logits'], source['label']),
+        segmentation.cross_entropy(
+          out['logits'],
+          source['label'],
+          class_weights=self.class_weights or None,
+        ),
       )
     }
     if self.lambda_depth:

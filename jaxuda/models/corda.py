@@ -103,7 +103,11 @@ class CorDA(nn.Module):
     o = self.options
     conv = functools.partial(layers.Conv, style=o.style)
     norm = functools.partial(
-      layers.BatchNorm, mode=o.norm, train_affine=True, style=o.style
+      layers.BatchNorm,
+      mode=o.norm,
+      train_affine=True,
+      momentum=o.norm_momentum,
+      style=o.style,
     )
     for index in range(2):
       x = resnet.Bottleneck(

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxuda import errors
+from jaxuda.models import efficientnet
 from jaxuda.models import heads
 from jaxuda.models import layers
 from jaxuda.models import resnet
@@ -18,6 +19,7 @@ from jaxuda.ops import depth as depth_ops
 from jaxuda.ops import image as image_ops
 from jaxuda.ops import resize
 
+_BACKBONES = (*resnet.SIZES, *efficientnet.SIZES, *vgg.SIZES)
 # Of outputs: (h, w), the image's if None, the network's own.
 Size = Sequence[int] | Literal['grid'] | None
 
@@ -28,14 +30,20 @@ class Options:
 
   Attributes:
     backbone: 'resnet101' (all papers but GIO-Ada), 'resnet50', 'resnet_small'
-      (for CPUs); GIO-Ada also has 'vgg16' (its paper's) and 'vgg16_adaptsegnet'
-      (with the pooling and the dilated fc6 and fc7 of AdaptSegNet).
+      (for CPUs, from scratch), 'efficientnet_lite0' (for CPUs, with ImageNet's
+      weights: `config.initial=imagenet`); GIO-Ada also has 'vgg16' (its
+      paper's) and 'vgg16_adaptsegnet' (with the pooling and the dilated fc6 and
+      fc7 of AdaptSegNet).
+    output_stride: pixels between the features that the heads see; 8 in all
+      papers, with an EfficientNet also 16 and 32, which cost less.
     stride_at: which convolution of a residual block has its stride: 'conv1'
       (Caffe, all papers) or 'conv2' (torchvision's weights).
     norm: statistics of the batch norms in training: 'batch' (per device, the
       references), 'sync' (over all devices), 'frozen' (the running ones); or
       'none': scale and bias without statistics, of which the target's then
       play no part (the small ResNet learns so, too, only slower).
+    norm_momentum: weight of new statistics in the norms' running ones, 0..1;
+      0.1 in all references, 0.01 in EfficientNet's training.
     train_affine: train the norms' scale and bias; the references freeze them.
       A network trained from scratch wants them trained.
     init: kernel initialiser: 'reference' N(0, 0.01), 'he' or 'torch'.
@@ -50,13 +58,15 @@ class Options:
       stay in float32 (float64 keeps everything in float64).
     remat: recompute each block in the backward pass: half the memory, a third
       more operations, the same numbers.
-    dot_1x1, dot_wgrad, barriers, aspp_dot: exact rewrites, see
+    dot_1x1, dot_wgrad, barriers, aspp_dot, shift_depthwise: exact rewrites, see
       `rewrites.Rewrites`; the same numbers up to the order of additions.
   """
 
   backbone: str = 'resnet101'
+  output_stride: Literal[8, 16, 32] = 8
   stride_at: Literal['conv1', 'conv2'] = 'conv1'
   norm: Literal['batch', 'sync', 'frozen', 'none'] = 'batch'
+  norm_momentum: float = 0.1
   train_affine: bool = False
   init: Literal['reference', 'he', 'torch'] = 'reference'
   rates: Sequence[int] = (6, 12, 18, 24)
@@ -71,14 +81,24 @@ class Options:
   dot_wgrad: bool = True
   barriers: bool = True
   aspp_dot: bool = True
+  shift_depthwise: bool = True
 
   def __post_init__(self):
     # Lists (from a config file) would make the options unhashable.
     for field in ('rates', 'image_mean', 'image_scale'):
       object.__setattr__(self, field, tuple(getattr(self, field)))
-    if self.backbone not in vgg.SIZES:
-      resnet.size(self.backbone)
+    if self.backbone not in _BACKBONES:
+      raise errors.UserError(
+        f'unknown backbone {self.backbone!r}; expected one of'
+        f' {", ".join(_BACKBONES)}'
+      )
     errors.check_choices(self, group='network')
+    errors.check_ranges(self, {'norm_momentum': (0, 1)}, group='network')
+    if self.output_stride != 8 and self.backbone not in efficientnet.SIZES:
+      raise errors.UserError(
+        f'network.output_stride={self.output_stride}; expected 8 with'
+        f' network.backbone={self.backbone}'
+      )
     if not 0 <= self.active_rates <= len(self.rates) or not self.rates:
       raise errors.UserError(
         f'network.active_rates={self.active_rates}; expected 0 (all) to'
@@ -97,8 +117,15 @@ class Options:
         dot_wgrad=self.dot_wgrad,
         barriers=self.barriers,
         aspp_dot=self.aspp_dot,
+        shift_depthwise=self.shift_depthwise,
       ),
     )
+
+  def grid_size(self, size: Sequence[int]) -> tuple[int, int]:
+    """Returns (h, w) of the outputs of `DeepLab` for images of (H, W)."""
+    if self.backbone in efficientnet.SIZES:
+      return efficientnet.grid_size(size, self.output_stride)
+    return resnet.grid_size(size)
 
 
 def mean_color(options: Options) -> tuple[float, ...]:
@@ -124,18 +151,24 @@ def run_backbone(
   """Normalises an image and runs a module's 'backbone' on it.
 
   To be called inside the module's `__call__`, with its `image` and `train`.
-  Returns (stage 3, stage 4) of `resnet.ResNet`.
+  Returns (an earlier stage, the last one), see `resnet.ResNet` and
+  `efficientnet.EfficientNet`.
   """
   o = options
-  return resnet.ResNet(
-    size=o.backbone,
-    norm=o.norm,
-    train_affine=o.train_affine,
-    stride_at=o.stride_at,
-    remat=o.remat,
-    style=o.style,
-    name='backbone',
-  )(normalize(o, image), train=train)
+  fields = {
+    'size': o.backbone,
+    'norm': o.norm,
+    'train_affine': o.train_affine,
+    'momentum': o.norm_momentum,
+    'remat': o.remat,
+    'style': o.style,
+    'name': 'backbone',
+  }
+  if o.backbone in efficientnet.SIZES:
+    module = efficientnet.EfficientNet(output_stride=o.output_stride, **fields)
+  else:
+    module = resnet.ResNet(stride_at=o.stride_at, **fields)
+  return module(normalize(o, image), train=train)
 
 
 class Backbone(nn.Module):
@@ -176,9 +209,10 @@ class DeepLab(nn.Module):
   Attributes:
     classes: number of classes C.
     options: see `Options`.
-    multi_level: a second head on stage 3 (`aux`), as AdaptSegNet and ADVENT.
-    depth: DADA's auxiliary block on stage 4.
-    fuse: multiply stage 4 by what the block decodes, before the head (DADA
+    multi_level: a second head on the earlier stage that the backbone hands on
+      (`aux`), ResNet's stage 3 in AdaptSegNet and ADVENT.
+    depth: DADA's auxiliary block on the last stage.
+    fuse: multiply that stage by what the block decodes, before the head (DADA
       section 3.1: a pure product, no residual).
     density: a second such block, which regresses the density of the class at
       the depth (Depth Distribution). Its official code calls it enc4, DADA's
@@ -203,15 +237,15 @@ class DeepLab(nn.Module):
       train: use batch statistics and move the running ones (`batch_stats`).
 
     Returns:
-      'logits' [B, h, w, C]; with `multi_level` 'aux' [B, h, w, C]; with `depth`
-      'depth' [B, h, w] in inverse depth units; with `density` 'density' [B, h,
-      w].
+      'logits' [B, h, w, C]; with `multi_level` 'aux' of its own h and w; with
+      `depth` 'depth' [B, h, w] in inverse depth units; with `density` 'density'
+      [B, h, w].
     """
     o = self.options
-    stage3, stage4 = run_backbone(o, image, train=train)
+    earlier, last = run_backbone(o, image, train=train)
     outputs = {}
     if self.multi_level:
-      outputs['aux'] = run_aspp(o, stage3, self.classes, 'layer5')
+      outputs['aux'] = run_aspp(o, earlier, self.classes, 'layer5')
     if self.depth:
       outputs['depth'], factor = heads.DepthBlock(
         decode=self.fuse,
@@ -219,14 +253,14 @@ class DeepLab(nn.Module):
         prefix='enc5' if self.density else 'enc4',
         style=o.style,
         name='depth',
-      )(stage4)
+      )(last)
     if self.density:
       outputs['density'], _ = heads.DepthBlock(
         decode=False, scale=o.depth_scale, style=o.style, name='density'
-      )(stage4)
+      )(last)
     if self.fuse:
-      stage4 = stage4 * factor
-    outputs['logits'] = run_aspp(o, stage4, self.classes, 'layer6')
+      last = last * factor
+    outputs['logits'] = run_aspp(o, last, self.classes, 'layer6')
     return outputs
 
 

@@ -1,6 +1,6 @@
 """Convolution, normalisation and pooling as the reference networks run them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 import dataclasses
 import math
 from typing import Any
@@ -12,9 +12,6 @@ import jax.numpy as jnp
 
 from jaxuda.models import rewrites as rewrites_lib
 from jaxuda.step import parallel
-
-# Weight of the new statistics in the running ones.
-MOMENTUM = 0.1
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -124,6 +121,71 @@ class Conv(nn.Module):
     return rewrites_lib.barrier_cotangent(y) if style.rewrites.barriers else y
 
 
+def same_padding(
+  size: Sequence[int], kernel: int, *, stride: int, dilation: int = 1
+) -> tuple[tuple[int, int], tuple[int, int]]:
+  """Zeros around a map of (H, W) so that it shrinks by the stride alone.
+
+  TensorFlow's and XLA's 'SAME': the result has ceil(H / stride) rows; where the
+  zeros are odd in number, one more is at the end.
+
+  Args:
+    size: (H, W) of the map.
+    kernel: side of the kernel.
+    stride: stride in both directions.
+    dilation: dilation in both directions.
+
+  Returns:
+    ((above, below), (left, right)).
+  """
+  around = []
+  for side in size:
+    reach = (-(-side // stride) - 1) * stride + (kernel - 1) * dilation + 1
+    total = max(reach - side, 0)
+    around.append((total // 2, total - total // 2))
+  return tuple(around)
+
+
+class DepthwiseConv(nn.Module):
+  """A kernel for each channel, padding 'SAME', no bias: kernel [k, k, 1, C].
+
+  [B, H, W, C] -> [B, ceil(H / stride), ceil(W / stride), C], see
+  `same_padding`.
+
+  Attributes:
+    kernel: side of the square kernels.
+    stride: stride in both directions.
+    dilation: dilation in both directions.
+    style: see `Style`.
+  """
+
+  kernel: int
+  stride: int = 1
+  dilation: int = 1
+  style: Style = Style()
+
+  @nn.compact
+  def __call__(self, x: jax.Array) -> jax.Array:
+    k, style = self.kernel, self.style
+    kernel = self.param(
+      'kernel',
+      kernel_init(style.initializer),
+      (k, k, 1, x.shape[-1]),
+      style.param_dtype,
+    )
+    y = rewrites_lib.depthwise(
+      x.astype(style.dtype),
+      kernel.astype(style.dtype),
+      stride=self.stride,
+      dilation=self.dilation,
+      padding=same_padding(
+        x.shape[1:3], k, stride=self.stride, dilation=self.dilation
+      ),
+      rewrites=style.rewrites,
+    )
+    return rewrites_lib.barrier_cotangent(y) if style.rewrites.barriers else y
+
+
 class BatchNorm(nn.Module):
   """Batch normalisation with PyTorch's running statistics.
 
@@ -139,12 +201,14 @@ class BatchNorm(nn.Module):
     train_affine: whether scale and bias get gradients. The references freeze
       them.
     epsilon: added to the variance.
+    momentum: weight of the new statistics in the running ones, 0..1.
     style: see `Style`.
   """
 
   mode: str = 'batch'
   train_affine: bool = False
   epsilon: float = 1e-5
+  momentum: float = 0.1
   style: Style = Style()
 
   @nn.compact
@@ -188,7 +252,7 @@ class BatchNorm(nn.Module):
       unbiased = var * (count / max(count - 1, 1))
       for name, value in (('mean', mean), ('var', unbiased)):
         old = running[name].value
-        new = (1 - MOMENTUM) * old + MOMENTUM * value
+        new = (1 - self.momentum) * old + self.momentum * value
         running[name].value = lax.stop_gradient(new.astype(old.dtype))
     return mean, var
 

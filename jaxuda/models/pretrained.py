@@ -94,6 +94,17 @@ def vgg_key(path: Sequence[str], *, adaptsegnet: bool = False) -> str:
   return f'features.{place}.{_LEAVES[path[-1]]}'
 
 
+def efficientnet_key(path: Sequence[str]) -> str:
+  """Returns the key that PyTorch's EfficientNets give a backbone's parameter.
+
+  ('block3', 'depthwise_conv', 'kernel') is '_blocks.3._depthwise_conv.weight',
+  ('conv_stem', 'kernel') is '_conv_stem.weight'.
+  """
+  *modules, leaf = path
+  places = (re.sub(r'^block(\d+)$', r'blocks.\1', x) for x in modules)
+  return '.'.join([*(f'_{x}' for x in places), _LEAVES[leaf]])
+
+
 def torch_key(path: Sequence[str]) -> str:
   """Returns the PyTorch key of one of our parameters or statistics.
 

@@ -104,6 +104,7 @@ class ResNet(nn.Module):
     size: name of an entry of `SIZES`.
     norm: mode of the batch norms, see `layers.BatchNorm`.
     train_affine: whether the norms' scale and bias are trained.
+    momentum: of the norms, see `layers.BatchNorm`.
     stride_at: which convolution of a block has its stride: 'conv1' (1x1, Caffe)
       or 'conv2' (3x3, torchvision); weights of one are of no use to the other.
     remat: recompute each block in the backward pass instead of keeping it.
@@ -113,6 +114,7 @@ class ResNet(nn.Module):
   size: str = 'resnet101'
   norm: str = 'batch'
   train_affine: bool = False
+  momentum: float = 0.1
   stride_at: str = 'conv1'
   remat: bool = False
   style: layers.Style = layers.Style()
@@ -127,6 +129,7 @@ class ResNet(nn.Module):
       layers.BatchNorm,
       mode=self.norm,
       train_affine=self.train_affine,
+      momentum=self.momentum,
       style=self.style,
     )
     x = conv(widths.stem, 7, stride=2, padding=3, name='conv1')(image)

@@ -5,7 +5,7 @@ the plain program up to the order of additions. Operations with gradients of
 their own can be differentiated in reverse mode, any number of times.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 import dataclasses
 import functools
 import math
@@ -13,6 +13,7 @@ import math
 import jax
 from jax import lax
 import jax.numpy as jnp
+import numpy as np
 
 # Below this many input channels XLA's own weight gradient is as fast.
 _TAP_CHANNELS = 128
@@ -44,15 +45,18 @@ class Rewrites:
     aspp_dot: the pyramid of dilated convolutions as one matrix product followed
       by shifted additions, and transposed convolutions likewise; on CPU
       backends also large kernels with few outputs, see `_conv_large`.
+    shift_depthwise: depthwise convolutions, on CPUs, as one shifted
+      multiplication and addition per tap, see `_shifted`.
   """
 
   dot_1x1: bool = True
   dot_wgrad: bool = True
   barriers: bool = True
   aspp_dot: bool = True
+  shift_depthwise: bool = True
 
 
-NONE = Rewrites(dot_1x1=False, dot_wgrad=False, barriers=False, aspp_dot=False)
+NONE = Rewrites(**{field.name: False for field in dataclasses.fields(Rewrites)})
 
 
 @jax.custom_vjp
@@ -241,3 +245,107 @@ def conv(
   if rewrites.aspp_dot and on_cpu and large and few:
     return _conv_large(x, kernel, padding)
   return _conv(x, kernel, stride, dilation, padding)
+
+
+def _pad(x, padding):
+  """Puts zeros around [B, H, W, C]: (before, after[, between]), twice."""
+  none = (0, 0, 0)
+  around = (none, *((*pair, 0)[:3] for pair in padding), none)
+  return lax.pad(x, jnp.zeros((), x.dtype), around)
+
+
+def _add_taps(x, kernel, stride, dilation, size):
+  """The convolution of a padded map with [k, k, 1, C], outputs of `size`.
+
+  Both are held: else what the map is made of is computed again for each tap,
+  and the taps again wherever the sum is used, such as in every reduction.
+  """
+  x = lax.optimization_barrier(x)
+  total, (h, w) = 0, ((n - 1) * stride + 1 for n in size)
+  for i, j in np.ndindex(kernel.shape[:2]):
+    y, z = i * dilation, j * dilation
+    part = x[:, y : y + h : stride, z : z + w : stride]
+    total = total + part * kernel[i, j].reshape(1, 1, 1, -1)
+  return lax.optimization_barrier(total)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3, 4))
+def _shifted(x, kernel, stride, dilation, padding):
+  """A depthwise convolution, tap by tap.
+
+  XLA on a CPU runs one with `feature_group_count` as many small convolutions.
+  The taps are one loop over the output, and so are those of the gradient by x.
+  The gradient by the kernel goes row by row: what a row needs stays in the
+  cache, which whole maps do not, once for every tap.
+  """
+  size = (
+    (n + sum(pair) - (len(kernel) - 1) * dilation - 1) // stride + 1
+    for n, pair in zip(x.shape[1:3], padding, strict=True)
+  )
+  return _add_taps(_pad(x, padding), kernel, stride, dilation, tuple(size))
+
+
+def _shifted_bwd(stride, dilation, padding, saved, g):
+  x, kernel = saved
+  side, reach = len(kernel), (len(kernel) - 1) * dilation
+  size = g.shape[1:3]
+  apart = [
+    (reach - before, n + before - (m - 1) * stride - 1, stride - 1)
+    for n, m, (before, _) in zip(x.shape[1:3], size, padding, strict=True)
+  ]
+  g = lax.optimization_barrier(g)
+  turned = kernel[::-1, ::-1]
+  dx = _add_taps(_pad(g, apart), turned, 1, dilation, x.shape[1:3])
+  x = _pad(x, padding)
+  width = (size[1] - 1) * stride + 1
+
+  def add_row(y, total):
+    row = lax.dynamic_index_in_dim(g, y, 1, keepdims=False)
+    sums = []
+    for i in range(0, side * dilation, dilation):
+      seen = lax.dynamic_index_in_dim(x, y * stride + i, 1, keepdims=False)
+      for j in range(0, side * dilation, dilation):
+        tap = seen[:, j : j + width : stride]
+        sums.append(jnp.sum(tap * row, (0, 1), wide))
+    return total + jnp.stack(sums)
+
+  wide = jnp.promote_types(g.dtype, jnp.float32)
+  start = jnp.zeros((side**2, g.shape[-1]), wide)
+  dkernel = lax.fori_loop(0, size[0], add_row, start)
+  return dx, dkernel.reshape(kernel.shape).astype(kernel.dtype)
+
+
+_shifted.defvjp(lambda *args: (_shifted(*args), args[:2]), _shifted_bwd)
+
+
+def depthwise(
+  x: jax.Array,
+  kernel: jax.Array,
+  *,
+  stride: int,
+  dilation: int,
+  padding: Sequence[tuple[int, int]],
+  rewrites: Rewrites,
+) -> jax.Array:
+  """Depthwise convolution [B, H, W, C] * [k, k, 1, C], rewritten where it pays.
+
+  Args:
+    x: the map.
+    kernel: a kernel for each channel.
+    stride: stride in both directions.
+    dilation: dilation in both directions.
+    padding: zeros ((above, below), (left, right)).
+    rewrites: the rewrites that are on.
+  """
+  padding = tuple(padding)
+  if rewrites.shift_depthwise and jax.default_backend() == 'cpu':
+    return _shifted(x, kernel, stride, dilation, padding)
+  return lax.conv_general_dilated(
+    x,
+    kernel,
+    (stride, stride),
+    padding,
+    rhs_dilation=(dilation, dilation),
+    dimension_numbers=('NHWC', 'HWIO', 'NHWC'),
+    feature_group_count=x.shape[-1],
+  )

@@ -9,7 +9,9 @@ held against. Scores are those of scores.json; the named checkpoint of every run
 is restored and predicts the target's evaluation split once (--limit: its first
 N images), which gives pictures, confusion matrices and negative transfer. A run
 whose checkpoint is gone gets what its files give, and the page says so. Runs
-that were scored in different ways come in different tables.
+that were scored in different ways come in different tables. What the criteria
+without labels would choose stands beside the best checkpoint, and how they rank
+all evaluations of all runs (Spearman's correlation) is printed, too.
 """
 
 import pathlib
@@ -19,6 +21,7 @@ from absl import flags
 from jaxuda import errors
 from jaxuda.report import reporting
 from jaxuda.ui import command
+from jaxuda.ui import display
 
 
 def main(*workdirs: str) -> None:
@@ -39,6 +42,14 @@ def main(*workdirs: str) -> None:
     manual_dir=given.manual_dir,
   )
   size = reporting.write(out, reporting.render(content))
+  for group in content['groups']:
+    if group['choices'] and group['choices']['shown']:
+      display.print_table(
+        f"Spearman's correlation with {group['choices']['score']},"
+        f' {group["title"]}',
+        ('criterion', 'all evaluations', 'within a run', 'last of each run'),
+        group['choices']['shown'],
+      )
   for note in content['notes']:
     print(f'note: {note}')
   print(f'wrote {out}, {size / 2**20:.1f} MiB, {len(workdirs)} runs')

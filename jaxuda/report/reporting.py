@@ -13,6 +13,7 @@ from jaxuda import errors
 from jaxuda.data.classes import labels
 from jaxuda.depdis.tsne import embedding as tsne_lib
 from jaxuda.evaluate import evaluation
+from jaxuda.report import choices
 from jaxuda.report import images as images_lib
 from jaxuda.report import predictions
 from jaxuda.report import pseudo_labels
@@ -58,16 +59,21 @@ def collect(
     view = {
       'title': sections.describe_protocol(group.protocol),
       'scores': sections.describe_scores(group),
+      'choices': choices.describe_choices(group),
       'look': None,
       'tsne': [],
     }
-    notes += [
-      f'{run.name} was never evaluated: it has no scores.'
-      for run in group.runs
-      if not run.scores
-    ]
+    for run in group.runs:
+      if not run.scores:
+        notes.append(f'{run.name} was never evaluated: it has no scores.')
+      elif not run.score:
+        notes.append(
+          f'{run.name} has no scores: {group.protocol["split"]} of its target'
+          ' has no labels.'
+        )
     groups.append(view)
-    if not predict:
+    bare = any(run.scores and not run.score for run in group.runs)
+    if not predict or bare:
       continue
     loaded, missing = load(group.runs, which=checkpoint, **folders)
     notes += missing

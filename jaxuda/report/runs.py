@@ -47,6 +47,18 @@ class RunFiles:
     return statistics.median([x for x in rates if x] or [None])
 
   @property
+  def evaluations(self) -> list[Mapping[str, Any]]:
+    """What was logged at each evaluation: 'step' and figures by name."""
+    return [x for x in self.lines if x.get('kind') == 'eval']
+
+  @property
+  def score(self) -> str | None:
+    """Name of the main mean IoU; None without labels, or never evaluated."""
+    if 'IoU' in self.scores.get('last', {}).get('figures', {}):
+      return self.scores['last']['main']
+    return None
+
+  @property
   def step(self) -> int:
     """The last step in the log, 0 without one."""
     return max((x['step'] for x in self.lines), default=0)

@@ -55,12 +55,12 @@ def describe_protocol(protocol: Mapping[str, Any]) -> str:
 def describe_scores(group: runs_lib.Group) -> list[dict[str, Any]]:
   """Returns the score tables of the last and of the best checkpoints.
 
-  Runs that were never evaluated are left out. Where every best checkpoint is
-  the last one, the figures come once.
+  Runs that were never evaluated, or have no labels, are left out. Where every
+  best checkpoint is the last one, the figures come once.
   """
   result = []
   for kind in ('last', 'best'):
-    runs = [run for run in group.runs if kind in run.scores]
+    runs = [run for run in group.runs if kind in run.scores and run.score]
     if not runs:
       continue
     steps = [run.scores[kind]['checkpoint_step'] for run in runs]

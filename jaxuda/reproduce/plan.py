@@ -113,7 +113,14 @@ def expand(
   pair = pair or table.pairs[0]
   paper_pair = pair if pair in table.pairs else table.pairs[0]
   front = table.baselines.get(pair, ()) if baselines else ()
-  front, chosen = _choose_rows(name, table, rows, pair=pair, front=front)
+  own = [
+    row
+    for row in table.rows
+    if (not row.pairs or pair in row.pairs)
+    # What is quoted is nothing but figures.
+    and (not row.quoted or paper_pair in row.paper)
+  ]
+  front, chosen = _choose_rows(name, own, rows, front=front)
   runs_lib.check_overrides(overrides)
   expander = runs_lib.Expander(
     table,
@@ -185,9 +192,8 @@ def _list_commands(table, workdir, runs, seed):
   return tuple(commands)
 
 
-def _choose_rows(name, table, labels, *, pair, front):
-  """Returns the baselines, and the table's other rows that are asked for."""
-  rows = [row for row in table.rows if not row.pairs or pair in row.pairs]
+def _choose_rows(name, rows, labels, *, front):
+  """Returns the baselines, and the other rows that are asked for."""
   own = {row.label: row for row in rows}
   # With the paper's figures, if it is a row of the table.
   front = [own.pop(row.label, row) for row in front]

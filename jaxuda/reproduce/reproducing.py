@@ -8,6 +8,7 @@ import sys
 from typing import Any
 
 from jaxuda import errors
+from jaxuda import methods
 from jaxuda.reproduce import folder as folder_lib
 from jaxuda.reproduce import overview as overview_lib
 from jaxuda.reproduce import plan as plan_lib
@@ -16,6 +17,7 @@ from jaxuda.reproduce import progress as progress_lib
 from jaxuda.reproduce import results as results_lib
 from jaxuda.reproduce import running
 from jaxuda.run import signals
+from jaxuda.weights import initial
 
 
 def reproduce(
@@ -116,8 +118,8 @@ def print_list(
     domains = [c.data[d] for c in configs for d in ('source', 'target')]
     datasets = dict.fromkeys(domain.dataset for domain in domains)
     print(f'  pair {plan.pair}: {", ".join(datasets)}')
-    for file in dict.fromkeys(c.get('initial', '') for c in configs):
-      if file and file.startswith('pretrained/'):
+    for file in dict.fromkeys(c.get('initial') for c in configs):
+      if initial.is_given(file):
         print(f'  file {file}')
     for what, rows in _list_preparations(plan).items():
       print(f'  {what} ({", ".join(rows)})')
@@ -147,11 +149,11 @@ def _list_preparations(plan):
 def _check_weights(plan):
   """Checks before anything is trained; else each run would find out itself."""
   for run in plan.runs.values():
-    path = run.config.get('initial', '')
+    config = run.config
     # By another run, before this one.
-    made = run.before and path.endswith(run.before)
-    if path and not made and not pathlib.Path(path).exists():
-      raise errors.UserError(
-        f'{path} is missing, with which {run.name} begins; expected the file,'
-        ' or -- --config.initial=FILE (nothing after = to begin from scratch)'
-      )
+    if run.before and config.get('initial', '').endswith(run.before):
+      continue
+    try:
+      initial.check(config.get('initial'), methods.create(config))
+    except errors.UserError as e:
+      raise errors.UserError(f'{run.name}: {e} (flags of runs after --)') from e

@@ -134,7 +134,10 @@ def _compare(done, reference):
 
 
 def _add_negative_transfer(plan, done, checkpoint):
-  """Adds the rate to the figures of all runs but those it is relative to."""
+  """Adds the rate to the figures of all runs but those it is relative to.
+
+  Runs of earlier versions, whose scores are not image by image, have none.
+  """
   rows = {row.label: row for row in plan.rows}
 
   def read(label, seed):
@@ -142,10 +145,13 @@ def _add_negative_transfer(plan, done, checkpoint):
     return workdir_lib.read_scores(run.parts[-1].workdir)[checkpoint]
 
   for label, runs in done.items():
-    for seed in runs:
-      if label != plan.against and seed in done[plan.against]:
+    if label == plan.against:
+      continue
+    for seed in runs.keys() & done[plan.against].keys():
+      ours, theirs = read(label, seed), read(plan.against, seed)
+      if 'images' in ours and 'images' in theirs:
         runs[seed][NEGATIVE_TRANSFER] = scores_lib.negative_transfer(
-          read(label, seed), read(plan.against, seed), against=plan.against
+          ours, theirs, against=plan.against
         )
 
 

@@ -157,12 +157,16 @@ def repeated_sgd(
 
   def update(grads, state, params=None):
     rate, first = learning_rate(state.count), state.count == 0
-    pairs = jax.tree.map(
-      lambda g, t, p: step(g, t, p, rate.astype(p.dtype), first),
-      *(grads, state.trace, params),
-    )
-    updates, trace = jax.tree.transpose(
-      jax.tree.structure(grads), jax.tree.structure((0, 0)), pairs
+    # By leaves: a group may have none, as that of the shortcuts in a backbone
+    # that has no convolution there.
+    leaves = (jax.tree.leaves(x) for x in (grads, state.trace, params))
+    moved = [
+      step(g, t, p, rate.astype(p.dtype), first)
+      for g, t, p in zip(*leaves, strict=True)
+    ]
+    updates, trace = (
+      jax.tree.structure(grads).unflatten([pair[i] for pair in moved])
+      for i in range(2)
     )
     return updates, RepeatedSgdState(state.count + 1, trace)
 
@@ -172,7 +176,8 @@ def repeated_sgd(
 def labels_of(params: Any, *, train_affine: bool, active_rates: int = 0) -> Any:
   """Returns the tree of groups: stem, block, shortcut, head, frozen.
 
-  A 'frozen' parameter is never touched.
+  A 'frozen' parameter is never touched. Of a backbone that is no ResNet
+  everything is 'stem', which the lists name once.
 
   Args:
     params: parameters of a task network.

@@ -22,6 +22,7 @@ from jaxuda.step import rng
 from jaxuda.train import loop
 from jaxuda.train import warm_start
 from jaxuda.ui import panels
+from jaxuda.weights import initial
 
 # Rows of a panel.
 _PICTURES = 3
@@ -53,6 +54,8 @@ def prepare(method: Any, config: ml_collections.ConfigDict) -> Any:
 def _open(config, method, workdir, step):
   """Finishes config and method, and opens the data or finds them missing."""
   config = own_classes.keep(config, workdir, begun=bool(step))
+  if not step:
+    initial.check(config.get('initial'), method)
   method = prepare(method, config)
   batches = pipeline.train_stream(
     config.data,
@@ -96,7 +99,7 @@ def _begin(config, method, state, report):
     state = warm_start.load_generator(
       state, config.generator, which=config.generator_checkpoint
     )
-  if not config.get('initial'):
+  if not initial.is_given(config.get('initial')):
     if 'anchor' in state.nets:
       raise errors.UserError(
         f'features.weight={method.features.weight} keeps the features of a'
@@ -121,7 +124,6 @@ def _evaluate(config, method, step, state, progress, stop):
   )
   if result is None:
     return None
-  del result['images']
   figures = {
     name: figure['value']
     for name, figure in result['figures'].items()

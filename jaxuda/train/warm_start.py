@@ -15,8 +15,9 @@ from jaxuda.run import checkpoint
 from jaxuda.run import workdir as workdir_lib
 from jaxuda.weights import conversion
 from jaxuda.weights import converted
+from jaxuda.weights import initial as initial_lib
+from jaxuda.weights import packaged
 from jaxuda.weights import runs
-from jaxuda.weights import writing
 
 _NO_HEADS: Mapping[str, str] = types.MappingProxyType({})
 
@@ -34,14 +35,15 @@ def load(
 
   Args:
     state: a training state before the first step.
-    initial: folder of a run or of a conversion, or a file of weights.
+    initial: folder of a run or of a conversion, a file of weights, or
+      'imagenet' for those of a package, see `packaged`.
     which: checkpoint of the run, see `load_network`.
     options: `deeplab.Options` of the state's network, if it has any.
     heads: see `load_network`.
     report: takes a line that says what was taken and what stays random.
 
   Raises:
-    UserError: `initial` is none of the three, or does not fit.
+    UserError: `initial` is none of these, or does not fit.
   """
   if 'task' not in state.nets:
     raise errors.UserError(
@@ -49,13 +51,11 @@ def load(
       " expected ''"
     )
   path = pathlib.Path(initial)
+  if initial == packaged.IMAGENET and options is not None:
+    path = packaged.find(options.backbone)
   if path.is_file() or converted.is_stored(path):
     return _load_weights(state, converted.read(path), options, report)
-  if path.suffix in writing.SUFFIXES:
-    raise errors.UserError(
-      f'config.initial={initial}: there is no such file; expected the published'
-      ' file there, or --config.initial=FILE'
-    )
+  initial_lib.check_exists(initial)
   return load_network(
     *(state, initial), which=which, options=options, heads=heads, report=report
   )

@@ -195,8 +195,9 @@ def fit(
 ) -> Fit:
   """Lays weights into a network by path and shape.
 
-  The backbone must fit as it is. The rest may stay random: a head of another
-  number of classes, or a branch that the weights do not have.
+  The backbone must fit as it is, but for fc6 and fc7 of a VGG-16 where the
+  weights have none. The rest may stay random: a head of another number of
+  classes, or a branch that the weights do not have.
 
   Args:
     weights: weights from `convert` or `converted.read`.
@@ -212,7 +213,7 @@ def fit(
   for path, leaf in expected.items():
     array = weights.arrays.get(path)
     fits = array is not None and array.shape == tuple(leaf.shape)
-    if not fits and (whole or path.split('/')[1] == 'backbone'):
+    if not fits and (whole or _must_fit(path, array)):
       there = 'nothing' if array is None else f'{list(array.shape)}'
       raise errors.UserError(
         f'{file} ({weights.record["title"]}) has {there} for {path}; the'
@@ -226,6 +227,16 @@ def fit(
     random=[path for path, array in arrays.items() if array is None],
     unused=[path for path in weights.arrays if arrays.get(path) is None],
   )
+
+
+# What AdaptSegNet counts to the backbone of its VGG-16, and ImageNet's weights
+# have only as layers of another shape.
+_FULLY = ('fc6', 'fc7')
+
+
+def _must_fit(path, array):
+  _, module, layer = path.split('/')[:3]
+  return module == 'backbone' and (layer not in _FULLY or array is not None)
 
 
 # Options that a backbone's weights depend on.
@@ -256,5 +267,9 @@ def differing(
 
 
 def modules(paths: Iterable[str]) -> list[str]:
-  """Returns the modules of paths: 'layer6' once for its eight leaves."""
-  return sorted({path.split('/')[1] for path in paths})
+  """Returns the modules of paths: 'layer6' once for its eight leaves.
+
+  Of the backbone, fc6 and fc7 have names of their own.
+  """
+  parts = (path.split('/')[1:3] for path in paths)
+  return sorted({b if b in _FULLY else a for a, b in parts})

@@ -14,6 +14,7 @@ from jaxuda import errors
 from jaxuda.models import corda
 from jaxuda.models import deeplab
 from jaxuda.models import discriminators
+from jaxuda.models import efficientnet
 from jaxuda.models import generators
 from jaxuda.models import gio_ada
 from jaxuda.models import pretrained
@@ -24,6 +25,11 @@ _TORCHVISION_INPUT = {
   'image_order': 'rgb',
   'image_mean': (123.675, 116.28, 103.53),
   'image_scale': tuple(1 / (255 * s) for s in (0.229, 0.224, 0.225)),
+}
+_LITE_INPUT = {
+  'image_order': 'rgb',
+  'image_mean': (127.0, 127.0, 127.0),
+  'image_scale': (1 / 128, 1 / 128, 1 / 128),
 }
 _CAFFE_INPUT = {
   'image_order': 'bgr',
@@ -113,6 +119,7 @@ def key_of(
     'ctrl': lambda p: f'backbone.{pretrained.torch_key(p)}',
     'patch_discriminator': pretrained.patch_key,
     'vgg16': lambda p: pretrained.vgg_key(p[1:]),
+    'efficientnet': lambda p: pretrained.efficientnet_key(p[1:]),
     'adaptsegnet_vgg': _adaptsegnet_key,
   }.get(family, pretrained.torch_key)
 
@@ -169,6 +176,8 @@ def recognise(
     return _plain('cyclegan', title, module, kernel, _INSTANCE, blocks=blocks)
   if 'features.0.weight' in shapes:
     return _vgg(shapes)
+  if '_conv_stem.weight' in shapes:
+    return _efficientnet(shapes)
   if {'0.weight', '2.weight', '8.weight'} <= shapes.keys():
     title = 'discriminator of {channels} channels'
     module, kernel = discriminators.FcDiscriminator, shapes['0.weight']
@@ -187,8 +196,8 @@ def recognise(
   some = ', '.join(sorted(shapes)[:3])
   raise errors.UserError(
     f'keys such as {some} are of no network that is known; expected a'
-    ' ResNet-101 or VGG-16 initialisation, DADA, ADVENT, DepDis, CTRL, DACS,'
-    ' CorDA, a discriminator or a CycleGAN generator'
+    ' ResNet-101, VGG-16 or EfficientNet-Lite0 initialisation, DADA, ADVENT,'
+    ' DepDis, CTRL, DACS, CorDA, a discriminator or a CycleGAN generator'
   )
 
 
@@ -290,6 +299,23 @@ def _vgg(shapes):
     {'backbone': 'vgg16', **_TORCHVISION_INPUT},
     {r'classifier\.': _HEAD},
     module=gio_ada.GioAda,
+  )
+
+
+def _efficientnet(shapes):
+  stem = shapes['_conv_stem.weight'][0]
+  blocks = len({k.split('.')[1] for k in shapes if k.startswith('_blocks.')})
+  for name, size in efficientnet.SIZES.items():
+    if (size.stem, sum(x.blocks for x in size.stages)) == (stem, blocks):
+      return _built(
+        'efficientnet',
+        f'{name}, ImageNet',
+        {'backbone': name, **_LITE_INPUT},
+        {r'_(conv_head|bn1|fc)\.': _HEAD},
+      )
+  raise errors.UserError(
+    f'an EfficientNet of {blocks} blocks and a stem of {stem} channels;'
+    ' expected EfficientNet-Lite0 (16, 32)'
   )
 
 

@@ -109,8 +109,13 @@ class File:
 
   def digest(self) -> str:
     """Returns the SHA-256 of the file, whose start PyTorch's hub names by."""
-    with self.path.open('rb') as f:
-      return hashlib.file_digest(f, 'sha256').hexdigest()
+    return digest(self.path)
+
+
+def digest(path: pathlib.Path) -> str:
+  """Returns the SHA-256 of a file in hexadecimal digits."""
+  with path.open('rb') as f:
+    return hashlib.file_digest(f, 'sha256').hexdigest()
 
 
 def role(entry: str) -> str:

@@ -23,7 +23,7 @@ from jaxuda.weights import converted
 
 # Options that the weights of a network ask for.
 _OPTIONS = (
-  *('backbone', 'active_rates', 'rates', 'depth_scale'),
+  *('backbone', 'output_stride', 'active_rates', 'rates', 'depth_scale'),
   *conversion.INPUT,
 )
 

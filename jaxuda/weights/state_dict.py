@@ -30,7 +30,11 @@ def from_network(network: conversion.Network) -> dict[str, np.ndarray]:
     UserError: the network was never published, so its weights have no names.
   """
   record = network.record
-  if record['family'] == 'gio_ada':
+  # Runs of ours; an initialisation goes back under its own names.
+  lite = record['network'].get('backbone', '').startswith('efficientnet')
+  if record['family'] == 'gio_ada' or (
+    lite and record['family'] != 'efficientnet'
+  ):
     raise errors.UserError(
       f'{record["title"]} has no published checkpoints, so no names for its'
       ' weights; expected a folder to write to'

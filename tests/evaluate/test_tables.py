@@ -4,6 +4,7 @@ import pytest
 
 from jaxuda import errors
 from jaxuda.evaluate import tables
+from jaxuda.run import workdir as workdir_lib
 
 PROTOCOL = {
   'classes': 'two',
@@ -95,6 +96,16 @@ def test_other_protocols_are_refused(field, value):
     f'c was scored with {field}={value}, a with {PROTOCOL[field]}; expected the'
     ' same'
   )
+
+
+def test_a_run_without_labels_has_a_protocol_and_no_scores(tmp_path):
+  figures = {'blind_entropy': {**PROTOCOL, 'value': 0.5}}
+  assert tables.read_protocol(figures) == PROTOCOL
+  workdir_lib.write_json(
+    tmp_path / 'scores.json', {'last': {'figures': figures}}
+  )
+  with pytest.raises(errors.UserError, match='json has no scores: the target'):
+    tables.read_figures(str(tmp_path), checkpoint='last')
 
 
 def test_names_are_as_short_as_they_can_be():

@@ -112,6 +112,48 @@ def test_it_is_dada_without_alignment():
   check_equal(ours.batch_stats, theirs.batch_stats, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize('weights', [(), (1, 0, 5, 2, 0.5)])
+@pytest.mark.parametrize(
+  'plain',
+  [
+    PLAIN,
+    dada.Method(lambda_depth=0.0, fuse=False, align='none', **COMMON),
+  ],
+  ids=['source_only', 'dada'],
+)
+def test_class_weights(plain, weights):
+  method = dataclasses.replace(plain, class_weights=list(weights))
+  batch = make_batch()
+  batch['source']['label'][:, ::3] = 255
+  state = jax.jit(method.init)(rng.for_init(0), batch)
+  _, metrics = step(method, state, batch)
+  task = state.nets['task']
+  out, _ = jax.jit(method.learner.run)(
+    task.params, task.batch_stats, batch['source']['image']
+  )
+  # sum(w nll) / sum(w) over the labelled pixels.
+  labelled = batch['source']['label'] < 255
+  label = batch['source']['label'][labelled]
+  logs = np.asarray(jax.nn.log_softmax(out['logits'])[labelled])
+  weight = np.array(weights or (1,) * 5)[label]
+  expected = -(weight * logs[np.arange(len(label)), label]).sum()
+  np.testing.assert_allclose(
+    metrics['loss_seg'], expected / weight.sum(), rtol=1e-4
+  )
+
+
+@pytest.mark.parametrize('make', [source_only.Method, dada.Method])
+def test_wrong_class_weights_are_named(make):
+  with pytest.raises(
+    errors.UserError, match='class_weights has 2 numbers; exp'
+  ):
+    make(class_weights=(1, 2), **COMMON)
+  with pytest.raises(errors.UserError, match='expected numbers of at least 0'):
+    make(class_weights=(1, 2, -1, 1, 1), **COMMON)
+  # A list makes nothing unhashable.
+  assert hash(make(class_weights=[1] * 5, **COMMON))
+
+
 def test_argument_of_the_config():
   for text, chosen in (('', 'source'), (',statistics=target', 'target')):
     config = command.read_config(f'source_only:pair=streets{text}')

@@ -1,6 +1,7 @@
 """Rows beside baselines, beside the method without depth, image by image."""
 
 import csv
+import json
 
 import pytest
 
@@ -140,8 +141,7 @@ def test_negative_transfer(tmp_path):
   assert negative.means['DADA'] == tables.Mean(50.0, 25.0, 3)
   cells = _cells(results, 'DADA')
   assert cells['negative_transfer_rate'] == '50.00 +- 25.00'
-  # On Cityscapes at full size, which the paper's table has first.
-  assert 'paper negative_transfer_rate' not in cells
+  assert cells['paper negative_transfer_rate'] == '5.0'
   assert _cells(results, 'source-only')['negative_transfer_rate'] == '-'
   presenting.write(results, tmp_path)
   text = (tmp_path / 'table.txt').read_text()
@@ -157,6 +157,20 @@ def test_negative_transfer_is_of_the_same_images(tmp_path):
     fake_runs.write_scores(workdir, {'mIoU7': 50.0}, each={name: 1.0})
   with pytest.raises(errors.UserError, match='was scored on other images'):
     results_lib.collect(plan)
+
+
+def test_runs_of_earlier_versions_have_no_rate(tmp_path):
+  plan = fake_runs.make_plan(
+    tmp_path, table='dada/coarse7', rows=('source-only', 'DADA'), seeds=(1,)
+  )
+  for label in ('source-only', 'DADA'):
+    path = tmp_path / label / 'seed1' / 'scores.json'
+    fake_runs.write_scores(path.parent, {'mIoU7': 50.0}, each={'a': 1.0})
+    if label == 'DADA':
+      scores = json.loads(path.read_text())
+      del scores['last']['images']
+      path.write_text(json.dumps(scores))
+  assert [x.name for x in results_lib.collect(plan).figures] == ['mIoU7']
 
 
 def test_classes_are_rows(tmp_path):

@@ -108,7 +108,9 @@ def test_sigterm_reaches_the_runs(tmp_path, capsys):
 def test_missing_weights_are_found_before_anything_is_trained(tmp_path):
   plan = fake_runs.make_plan(tmp_path, seeds=(1,), pair='synthia2cityscapes')
   launcher = fake_runs.Launcher()
-  with pytest.raises(errors.UserError, match=r'imagenet\.pth is missing, with'):
+  with pytest.raises(
+    errors.UserError, match=r'S1/seed1: config.initial=.*imagenet\.pth: there'
+  ):
     reproducing.reproduce(plan, tmp_path / 'new', launch=launcher)
   assert launcher.started == []
   assert not (tmp_path / 'new').exists()
@@ -138,6 +140,10 @@ def test_list(capsys):
   assert 'M2 is trained before (M3, M4)' in ablation
   assert '2 trainings, one after another (M3, M4)' in ablation
   assert {*fake_runs.TABLES} <= {name.split(',')[0] for name in tables}
+  # Small networks begin from scratch, which is no file.
+  small = {'dada/ablation': fake_runs.TABLES['dada/ablation']}
+  reproducing.print_list(small, ROOT / 'configs', pair='streets')
+  assert '\n  file ' not in capsys.readouterr().out
 
 
 def test_dry_run_writes_nothing_and_passes_on_what_follows(tmp_path):

@@ -20,7 +20,7 @@ STATISTICS = 'source-only + target statistics'
 # seed. Quoted rows have none; M2 and the CycleGAN are run before other rows.
 RUNS = {
   'dada/results': (4, 5),
-  'dada/coarse7': (4, 5),
+  'dada/coarse7': (6, 5),
   'dada/ablation': (7, 9),
   'dada/fraction': (6, 8),
   'dada/pictures': (3, 3),
@@ -97,6 +97,9 @@ def test_quoted_rows_make_no_run():
   names = ('source-only', 'AdaptSegNet', 'AdvEnt', 'DADA')
   assert list(plan.runs) == [f'{name}/seed1' for name in names]
   assert plan.runs['AdaptSegNet/seed1'].config.method.align == 'output'
+  # Not beside figures of another pair.
+  plan = _plan('corda/results', pair='gta2cityscapes')
+  assert [row.label for row in plan.rows] == ['DACS', 'CorDA']
   # CTRL is quoted with other figures by Depth Distribution.
   plan = _plan('depdis/coarse7', pair='synthia2mapillary_low')
   assert list(plan.runs) == ['Depth_Distribution/seed1']

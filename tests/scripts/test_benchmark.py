@@ -74,6 +74,26 @@ def test_no_pass_is_run_twice(name, fields):
   assert cost['flops'] / floor < 1.05
 
 
+def test_the_statistics_of_the_target_take_a_forward_pass_of_the_backbone():
+  totals = []
+  for statistics in ('source', 'target'):
+    fields = {'statistics': statistics}
+    method, batch, sizes = _method(
+      'resnet101', (64, 96), 'source_only', **fields
+    )
+    state = jax.eval_shape(method.init, rng.for_init(0), batch)
+    totals.append(benchmark.necessary_flops(method, state, batch, sizes))
+  # By hand: the head at 9x13, of which no outer tap of 18 and 24 meets the map;
+  # the stem, whose 7x7 taps miss it at the rims.
+  sides = [(9 + 2 * max(9 - r, 0), 13 + 2 * max(13 - r, 0)) for r in (6, 12)]
+  head = 2 * 2048 * 16 * (sum(a * b for a, b in sides) + 2 * 9 * 13)
+  taps = [n // 2 * 7 - (3 + 1) - 2 for n in (64, 96)]
+  stem = 2 * 3 * 64 * taps[0] * taps[1]
+  # A training step is three times the forward pass, less the image's gradient.
+  forward = (totals[0] + stem) / 3
+  assert totals[1] - totals[0] == pytest.approx(forward - head, rel=1e-9)
+
+
 def test_floor_of_self_training_and_no_pass_twice():
   # With the tiny backbone the attention's 3x3 convolutions are most of it. Two
   # passes forward and back, one forward: a repeated forward would be a seventh.

@@ -94,6 +94,8 @@ def test_every_score_carries_its_protocol(tmp_path):
     assert figure['images'] == tiny.IMAGES
     assert 'student' in figure['network']
   assert last['figures']['mIoU7']['subset'][0] == 'flat'
+  assert len(last['images']) == tiny.IMAGES
+  assert all(0 <= x <= 100 for x in last['images'].values())
   # 20 m were predicted where 10 m are true.
   assert last['figures']['depth_abs_rel']['value'] == pytest.approx(1)
   lines = [x for x in _lines(tmp_path) if x['kind'] == 'eval']
@@ -136,6 +138,23 @@ def test_continued_runs_are_the_uninterrupted_one(tmp_path):
     state = segmentation.train(config, tmp_path / 'parts')
   _assert_equal(state, whole)
   assert _scores(tmp_path / 'whole') == _scores(tmp_path / 'parts')
+
+
+def test_a_beginning_is_checked_before_anything_is_read(tmp_path, monkeypatch):
+  gone = tiny.make_config(initial='pretrained/gone.pth')
+  with monkeypatch.context() as patch:
+    patch.setattr(pipeline, 'train_stream', None)
+    with pytest.raises(
+      errors.UserError, match=r'gone\.pth: there is no such fi'
+    ):
+      segmentation.train(gone, tmp_path / 'new')
+  # A run that has begun needs it no more, and scratch is no file.
+  scratch = tiny.make_config(initial='scratch', stop_step=6)
+  segmentation.train(scratch, tmp_path / 'begun')
+  state = segmentation.train(gone, tmp_path / 'begun')
+  _assert_equal(
+    state, segmentation.train(tiny.make_config(), tmp_path / 'other')
+  )
 
 
 def test_restart_writes_every_line_once(tmp_path):

@@ -1,8 +1,10 @@
 """Every published file, in miniature, in both of PyTorch's formats."""
 
+import dataclasses
 import json
 import pathlib
 
+import jax
 import numpy as np
 import pytest
 
@@ -292,6 +294,35 @@ def test_entries_beside_the_network_are_all_named(tmp_path):
     converted.read(tmp_path / 'dir', network='teacher')
   with pytest.raises(errors.UserError, match='conversion of --family=dacs'):
     converted.read(tmp_path / 'dir', family='init')
+
+
+def test_fully_connected_layers_of_a_backbone_may_stay_random():
+  """AdaptSegNet's VGG-16 with ImageNet's weights, which have no such layers."""
+  ones = np.ones(3, np.float32)
+  weights = conversion.Network(
+    arrays={'params/backbone/stage1/conv1/bias': ones},
+    record={'file': 'a.pth', 'title': 'VGG'},
+  )
+  leaf = jax.ShapeDtypeStruct((3,), np.float32)
+  paths = [
+    f'params/{x}/bias'
+    for x in ('backbone/stage1/conv1', 'backbone/fc6', 'semantic/conv0')
+  ]
+  fit = conversion.fit(weights, dict.fromkeys(paths, leaf))
+  np.testing.assert_array_equal(fit.arrays[paths[0]], ones)
+  assert fit.random == paths[1:]
+  assert conversion.modules(fit.random) == ['fc6', 'semantic']
+  # Any other layer must be there, and one that is there must fit.
+  other = jax.ShapeDtypeStruct((4,), np.float32)
+  for path, arrays in (
+    ('params/backbone/stage2/conv1/bias', {}),
+    (paths[1], {paths[1]: ones}),
+  ):
+    bad = dataclasses.replace(weights, arrays={**weights.arrays, **arrays})
+    with pytest.raises(errors.UserError, match=f'for {path}; the network'):
+      conversion.fit(bad, {paths[0]: leaf, path: other})
+  with pytest.raises(errors.UserError, match=r'has nothing for .*fc6/bias'):
+    conversion.fit(weights, dict.fromkeys(paths, leaf), whole=True)
 
 
 @pytest.mark.parametrize('shape', [(), (0,), (0, 3, 7, 7)])

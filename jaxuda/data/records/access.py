@@ -306,9 +306,12 @@ def _find_missing(split, info, fields):
 def _explain_missing(domain, field, info):
   text = (
     f'{domain.dataset} has no {field} in split {domain.split!r}, which is'
-    f' needed of the {domain.side}; its fields are'
-    f' {registry.describe_fields(info)}'
+    f' needed of the {domain.side}'
   )
+  if field not in info.features:
+    text += f'; its fields are {registry.describe_fields(info)}'
+  if field == 'label':
+    text += '; expected a split with labels, to learn from or to be scored'
   if field == 'depth':
     text += (
       f'; expected config.data.{domain.side}.depth_dir=FOLDER that jaxuda depth'

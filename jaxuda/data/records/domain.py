@@ -117,12 +117,7 @@ def read_domain(
     (numeric, 'first', 'a number of images, or 0 for all'),
   ):
     _require(right, f'{where}.{name}', own.get(name), expected)
-  rare = {k: own.get(k, getattr(Domain, k)) for k in _RARE}
-  for name, value in rare.items():
-    _require(
-      isinstance(value, int | float) and value >= 0,
-      *(f'{where}.{name}', value, 'a number of at least 0'),
-    )
+  rare = _read_rare(where, own)
   chosen = {k: own.get(k, v[0]) for k, v in _CHOICES.items()}
   shared = {k: data_config[k] for k in _SHARED}
   for prefix, values, choices in (
@@ -158,6 +153,15 @@ def read_domain(
     **shared,
     **training,
   )
+
+
+def _read_rare(where, own):
+  """The fields of rare class sampling."""
+  rare = {k: own.get(k, getattr(Domain, k)) for k in _RARE}
+  for name, value in rare.items():
+    right = isinstance(value, int | float) and value >= 0
+    _require(right, f'{where}.{name}', value, 'a number of at least 0')
+  return rare
 
 
 def _require(right: bool, name: str, value: Any, expected: str) -> None:

@@ -33,7 +33,7 @@ from jaxuda.data.records import domain as domain_lib
 from jaxuda.depdis.fit import picture
 from jaxuda.depdis.fit import sampling
 from jaxuda.methods.parts import mixtures as mixtures_lib
-from jaxuda.models import resnet
+from jaxuda.models import deeplab
 from jaxuda.run import workdir as workdir_lib
 from jaxuda.ui import display
 from jaxuda.ui import files
@@ -147,8 +147,7 @@ def fit(
   """
   names = labels.get_class_set(config.classes).names
   data = config.data
-  size = data.source.get('crop', (0, 0))
-  grid = resnet.grid_size(size if all(size) else data.source.size)
+  grid, _ = _grids(config)
   stream = pipeline.train_stream(
     data, classes=config.classes, needs=_NEEDS, batch_size=1, seed=options.seed
   )
@@ -180,6 +179,16 @@ def fit(
       'per_class': infos,
     },
   )
+
+
+def _grids(config):
+  """The grid (height, width) of the config's network, and that of a ResNet."""
+  network = errors.construct(
+    deeplab.Options, config.get('network', {}), group='network'
+  )
+  size = config.data.source.get('crop', (0, 0))
+  size = size if all(size) else config.data.source.size
+  return network.grid_size(size), deeplab.Options().grid_size(size)
 
 
 def fit_class(
@@ -234,6 +243,7 @@ def _describe(config, options, source):
   fitting = dataclasses.asdict(options)
   fitting.pop('folder')
   ends = (source.read(0), source.read(len(source) - 1))
+  grid, usual = _grids(config)
   return {
     'version': _VERSION,
     'source': domain,
@@ -241,6 +251,8 @@ def _describe(config, options, source):
     'records': [hashlib.sha256(x).hexdigest()[:16] for x in ends],
     'classes': labels.identify(config.classes),
     'options': fitting,
+    # Files of a time when all networks had one grid keep their names.
+    **({} if grid == usual else {'grid': grid}),
   }
 
 

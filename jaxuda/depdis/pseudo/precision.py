@@ -10,7 +10,6 @@ import itertools
 import os
 from typing import Any
 
-import ml_collections
 import numpy as np
 
 from jaxuda.data import pipeline
@@ -19,9 +18,7 @@ from jaxuda.data.files import label_files
 from jaxuda.ui import display
 
 
-def count(
-  config: ml_collections.ConfigDict, folder: str | os.PathLike
-) -> np.ndarray | None:
+def count(config: Any, folder: str | os.PathLike) -> np.ndarray | None:
   """Counts the pixels of each (true class, pseudo-label).
 
   Args:

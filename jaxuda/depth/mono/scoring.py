@@ -10,6 +10,7 @@ from jaxuda import errors
 from jaxuda.data import sequences as sequences_lib
 from jaxuda.data.pixels import resizing
 from jaxuda.depth.mono import self_supervised
+from jaxuda.evaluate import metrics
 from jaxuda.run import workdir as workdir_lib
 from jaxuda.ui import display
 from jaxuda.ui import panels
@@ -102,24 +103,24 @@ def depth_errors(inverse: np.ndarray, truth: np.ndarray) -> dict[str, float]:
     truth: [H, W] metres; counts strictly between 0.001 and 80 m.
 
   Returns:
-    The errors of Eigen et al. (2014), see `evaluate.metrics.depth_errors`; {}
-    if no pixel counts.
+    What `evaluate.metrics.depth_errors` returns, without the number of pixels;
+    {} if none counts.
   """
   resized = cv2.resize(np.float64(inverse), truth.shape[::-1])
   counted = (truth > _NEAR) & (truth < _FAR)
   if not counted.any():
     return {}
-  true, depth = truth[counted], 1 / np.maximum(resized[counted], 1e-12)
-  depth = depth * (np.median(true) / np.median(depth))
-  depth = np.clip(depth, _NEAR, _FAR)
-  error, ratio = depth - true, np.maximum(depth / true, true / depth)
-  return {
-    'abs_rel': float(np.mean(np.abs(error) / true)),
-    'sq_rel': float(np.mean(error**2 / true)),
-    'rms': float(np.sqrt(np.mean(error**2))),
-    'log_rms': float(np.sqrt(np.mean(np.log(depth / true) ** 2))),
-    **{f'delta{k}': float(np.mean(ratio < 1.25**k)) for k in (1, 2, 3)},
-  }
+  depth = 1 / np.maximum(resized, 1e-12)
+  depth = depth * (np.median(truth[counted]) / np.median(depth[counted]))
+  sums = _error_sums(depth, truth, counted, min_depth=_NEAR, max_depth=_FAR)
+  result = metrics.depth_errors(sums)
+  del result['pixels']
+  return result
+
+
+_error_sums = jax.jit(
+  metrics.depth_error_sums, static_argnames=('min_depth', 'max_depth')
+)
 
 
 def predict_disparity(

@@ -23,7 +23,7 @@ from jaxuda.ui import files
 def set_depth_loss(config: ml_collections.ConfigDict) -> None:
   """Switches the depth loss of a source-only config on, if it is off.
 
-  Its weight is that of DADA: 1e-3 as published, 1e-2 for the small network.
+  Its weight is that of DADA: 1e-3 as published, 1e-2 for small networks.
 
   Raises:
     UserError: it is the config of another method.
@@ -34,7 +34,7 @@ def set_depth_loss(config: ml_collections.ConfigDict) -> None:
       ' --config=source_only'
     )
   if not config.method.lambda_depth:
-    small = config.network.backbone == 'resnet_small'
+    small = config.network.backbone in ('resnet_small', 'efficientnet_lite0')
     config.method.lambda_depth = 1e-2 if small else 1e-3
 
 

@@ -1,10 +1,11 @@
-"""Every pair of configs/common.py, from official files to batches."""
+"""Every pair of configs/pairs.py, from official files to batches."""
 
 import numpy as np
 import pytest
 import scipy.io
 
 from configs import common
+from configs import pairs
 from jaxuda import errors
 from jaxuda.data import pipeline
 from jaxuda.data.classes import labels
@@ -44,9 +45,9 @@ def test_sizes(pair):
   assert {data.source.image_resize, data.target.image_resize} == {'bicubic'}
 
 
-@pytest.mark.parametrize('pair', common.PAIRS)
+@pytest.mark.parametrize('pair', pairs.PAIRS)
 def test_labels_have_maps(pair):
-  for classes in common.PAIRS[pair]['classes']:
+  for classes in pairs.PAIRS[pair]['classes']:
     config = common.base('dada', pair, classes)
     count = len(labels.get_class_set(classes).names)
     assert config.num_classes == count
@@ -137,7 +138,7 @@ def first_batch(data, classes, needs=('image', 'label', 'depth')):
 @pytest.mark.parametrize('pair', SIZES)
 def test_from_files_to_batches(tmp_path, pair):
   data = write_pair(tmp_path, pair)
-  classes = common.PAIRS[pair]['classes'][0]
+  classes = pairs.PAIRS[pair]['classes'][0]
   batch = first_batch(data, classes)
   assert batch['target'].keys() == {'image'}
   assert batch['target']['image'].shape == (2, 8, 12, 3)

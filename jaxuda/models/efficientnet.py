@@ -1,0 +1,219 @@
+"""EfficientNet-Lite as a backbone, output stride 8, 16 or 32.
+
+Tan & Le, ICML 2019, in the variant for phones (TensorFlow, 2020): no
+squeeze-excitation, ReLU6 in the place of swish, and a stem that does not grow.
+Inverted bottlenecks (Sandler et al., CVPR 2018) of a 1x1 expansion, a depthwise
+convolution and a linear 1x1 projection.
+"""
+
+from collections.abc import Sequence
+import dataclasses
+import functools
+from typing import Any, NamedTuple
+
+from flax import linen as nn
+import jax
+from jax import lax
+import jax.numpy as jnp
+
+from jaxuda.models import layers
+
+STRIDES = (8, 16, 32)
+# Of all norms, as they were trained: some channels hardly vary, so that 1e-5
+# changes the outputs.
+EPSILON = 1e-3
+# The stage whose output is handed on besides the last one's: the third to last,
+# the last before the features are halved for the last time.
+_EARLIER = 4
+
+
+class Stage(NamedTuple):
+  """Blocks of the same width.
+
+  Attributes:
+    blocks: their number.
+    kernel: side of the depthwise kernels.
+    stride: of the first block.
+    expansion: width inside over the width that comes in.
+    channels: what comes out.
+  """
+
+  blocks: int
+  kernel: int
+  stride: int
+  expansion: int
+  channels: int
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Size:
+  """Depth and width of a backbone.
+
+  Attributes:
+    stem: channels of the first convolution.
+    stages: seven stages, one after the other.
+  """
+
+  stem: int
+  stages: Sequence[Stage]
+
+
+SIZES = {
+  'efficientnet_lite0': Size(
+    stem=32,
+    stages=(
+      Stage(1, 3, 1, 1, 16),
+      Stage(2, 3, 2, 6, 24),
+      Stage(2, 5, 2, 6, 40),
+      Stage(3, 3, 2, 6, 80),
+      Stage(3, 5, 1, 6, 112),
+      Stage(4, 5, 2, 6, 192),
+      Stage(1, 3, 1, 6, 320),
+    ),
+  ),
+  # For tests: compiles in seconds, learns nothing worth having.
+  'efficientnet_tiny': Size(
+    stem=4,
+    stages=(
+      Stage(1, 3, 1, 1, 4),
+      Stage(1, 3, 2, 2, 5),
+      Stage(1, 5, 2, 1, 6),
+      Stage(1, 3, 2, 1, 7),
+      Stage(1, 3, 1, 1, 8),
+      Stage(2, 3, 2, 1, 12),
+      Stage(1, 3, 1, 2, 16),
+    ),
+  ),
+}
+
+
+class Block(nn.Module):
+  """1x1 (wider), depthwise, 1x1 (narrower, linear), and the skip.
+
+  The skip is there where neither size nor channels change.
+  """
+
+  channels: int
+  expansion: int
+  kernel: int
+  stride: int
+  dilation: int
+  conv: Any
+  depthwise: Any
+  norm: Any
+  barriers: bool
+
+  @nn.compact
+  def __call__(self, x: jax.Array, train: bool) -> jax.Array:
+    y = x
+    if self.expansion > 1:
+      wide = self.expansion * x.shape[-1]
+      y = self.conv(wide, 1, name='expand_conv')(y)
+      y = nn.relu6(self.norm(name='bn0')(y, train=train))
+    y = self.depthwise(
+      self.kernel,
+      stride=self.stride,
+      dilation=self.dilation,
+      name='depthwise_conv',
+    )(y)
+    y = nn.relu6(self.norm(name='bn1')(y, train=train))
+    y = self.conv(self.channels, 1, name='project_conv')(y)
+    y = self.norm(name='bn2')(y, train=train)
+    if self.stride == 1 and x.shape == y.shape:
+      y = x + y
+    return lax.optimization_barrier(y) if self.barriers else y
+
+
+class EfficientNet(nn.Module):
+  """Backbone: image [B, H, W, 3] -> features at 1 / `output_stride`.
+
+  Returns a pair ([B, h, w, 112], [B, h, w, 320]) for 'efficientnet_lite0': what
+  the fifth and the last of the seven stages put out, with h = ceil(H / s), s =
+  `output_stride`, but at most 16 for the fifth.
+
+  Padding is XLA's 'SAME'. Where H - 1 is a multiple of s, features lie on every
+  s-th pixel from the first to the last, as `resize_align_corners` takes them
+  to; where H is, they lie on the pixels s - 1, 2 s - 1, ..., H - 1.
+
+  Attributes:
+    size: name of an entry of `SIZES`.
+    output_stride: 32, the network's own; at 16 and 8 the last one or two
+      strides are 1, and the depthwise kernels behind them dilated instead.
+    norm: mode of the batch norms, see `layers.BatchNorm`.
+    train_affine: whether the norms' scale and bias are trained.
+    momentum: of the norms, see `layers.BatchNorm`; 0.01 in the original.
+    remat: recompute each block in the backward pass instead of keeping it.
+    style: see `layers.Style`.
+  """
+
+  size: str = 'efficientnet_lite0'
+  output_stride: int = 8
+  norm: str = 'batch'
+  train_affine: bool = False
+  momentum: float = 0.1
+  remat: bool = False
+  style: layers.Style = layers.Style()
+
+  @nn.compact
+  def __call__(
+    self, image: jax.Array, *, train: bool
+  ) -> tuple[jax.Array, jax.Array]:
+    size, style = SIZES[self.size], self.style
+    norm = functools.partial(
+      layers.BatchNorm,
+      mode=self.norm,
+      train_affine=self.train_affine,
+      epsilon=EPSILON,
+      momentum=self.momentum,
+      style=style,
+    )
+    block = nn.remat(Block, static_argnums=(2,)) if self.remat else Block
+    block = functools.partial(
+      block,
+      conv=functools.partial(layers.Conv, style=style),
+      depthwise=functools.partial(layers.DepthwiseConv, style=style),
+      norm=norm,
+      barriers=style.rewrites.barriers,
+    )
+    around = layers.same_padding(image.shape[1:3], 3, stride=2)
+    x = jnp.pad(image, ((0, 0), *around, (0, 0)))
+    x = layers.Conv(
+      size.stem, 3, stride=2, padding=0, style=style, name='conv_stem'
+    )(x)
+    x = nn.relu6(norm(name='bn0')(x, train=train))
+    stages = []
+    for stage, plan in zip(size.stages, self._plan(), strict=True):
+      for index, stride, dilation in plan:
+        x = block(
+          channels=stage.channels,
+          expansion=stage.expansion,
+          kernel=stage.kernel,
+          stride=stride,
+          dilation=dilation,
+          name=f'block{index}',
+        )(x, train)
+      stages.append(x)
+    return stages[_EARLIER], stages[-1]
+
+  def _plan(self):
+    """(index, stride, dilation) of every block, stage by stage."""
+    plan, index, reached, dilation = [], 0, 2, 1
+    for stage in SIZES[self.size].stages:
+      stride, wider = stage.stride, 1
+      if reached * stride > self.output_stride:
+        stride, wider = 1, stage.stride
+      reached *= stride
+      # The first block stands where the stride was: it still sees what is
+      # before it.
+      first = (index, stride, dilation)
+      dilation *= wider
+      rest = range(index + 1, index + stage.blocks)
+      plan.append([first, *((i, 1, dilation) for i in rest)])
+      index += stage.blocks
+    return plan
+
+
+def grid_size(size: Sequence[int], output_stride: int) -> tuple[int, int]:
+  """Returns (h, w) of the outputs for images of (H, W)."""
+  h, w = (-(-side // output_stride) for side in size)
+  return h, w

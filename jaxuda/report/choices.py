@@ -1,0 +1,117 @@
+"""Which checkpoint would be chosen without labels, and which is the best."""
+
+from collections.abc import Sequence
+import statistics
+from typing import Any
+
+from jaxuda.evaluate import blind
+from jaxuda.report import runs as runs_lib
+
+# Evaluations of a run below which their ranks say nothing.
+_FEW = 3
+
+
+def describe_choices(group: runs_lib.Group) -> dict[str, Any] | None:
+  """Returns what each criterion of `blind` chooses, and how it ranks.
+
+  Args:
+    group: runs that were scored alike; what was logged at their evaluations
+      counts, whatever checkpoints are left.
+
+  Returns:
+    None if no run has such a criterion. Else 'score', the name of the mean IoU,
+    None without labels; 'names' of the runs; 'rows', each with 'title' and a
+    cell for each run, None if it does not have the criterion, or 'step',
+    'value', 'score' and 'loss' (the score less that of the best step, at most
+    0); 'ranks', see `rank`, empty without labels, and as text 'shown'.
+  """
+  evaluations = {run.name: run.evaluations for run in group.runs}
+  known = [
+    name
+    for name in blind.CRITERIA
+    if any(name in x for found in evaluations.values() for x in found)
+  ]
+  if not known:
+    return None
+  score = next((run.score for run in group.runs if run.score), None)
+  titles = {name: blind.CRITERIA[name][0] for name in known}
+  first = {score: f'with labels: the highest {score}'} if score else {}
+  rows = []
+  for name, title in {**first, 'step': 'the last', **titles}.items():
+    cells = [_choose(found, name, score) for found in evaluations.values()]
+    rows.append({'name': name, 'title': title, 'cells': cells})
+  ranks = rank(list(evaluations.values()), score) if score else []
+  return {
+    'score': score,
+    'names': list(evaluations),
+    'rows': rows,
+    'ranks': ranks,
+    'shown': show_ranks(ranks),
+  }
+
+
+def _choose(evaluations, name, score):
+  chosen = blind.choose(evaluations, name)
+  if chosen is None:
+    return None
+  best = blind.choose(evaluations, score) if score else None
+  reached = chosen.get(score)
+  loss = None if None in (best, reached) else reached - best[score]
+  value = chosen[name] if name in blind.CRITERIA else None
+  step = chosen['step']
+  return {'step': step, 'value': value, 'score': reached, 'loss': loss}
+
+
+def rank(
+  runs: Sequence[Sequence[dict[str, Any]]], score: str
+) -> list[dict[str, Any]]:
+  """Returns how the criteria rank evaluations beside their true scores.
+
+  Args:
+    runs: the evaluations of each run, figures by name.
+    score: name of the true score, such as 'mIoU7'.
+
+  Returns:
+    For each criterion of which there are two evaluations 'name', 'title', and
+    Spearman's correlations, 1 being good and None where there is none: 'all'
+    over all evaluations of all runs, 'all_count' of them; 'within', the mean
+    over 'within_count' runs of three or more; 'last' over the last one of each
+    run, 'last_count' of them.
+  """
+  rows = []
+  for name, (title, _) in blind.CRITERIA.items():
+    everything = [x for found in runs for x in found]
+    value, count = blind.correlate(everything, name, score)
+    inside = [blind.correlate(found, name, score) for found in runs]
+    inside = [x for x, n in inside if n >= _FEW and x is not None]
+    ends = [found[-1] for found in runs if found]
+    last, last_count = blind.correlate(ends, name, score)
+    if count > 1:
+      rows.append(
+        {
+          **{'name': name, 'title': title, 'all': value, 'all_count': count},
+          'within': statistics.fmean(inside) if inside else None,
+          'within_count': len(inside),
+          **{'last': last, 'last_count': last_count},
+        }
+      )
+  return rows
+
+
+def show_ranks(ranks: Sequence[dict[str, Any]]) -> list[list[str]]:
+  """Returns the cells of `rank`'s rows as text, the counts in brackets."""
+  return [
+    [
+      row['title'],
+      *(
+        f'{show(row[kind])} ({row[f"{kind}_count"]})'
+        for kind in ('all', 'within', 'last')
+      ),
+    ]
+    for row in ranks
+  ]
+
+
+def show(value: float | None) -> str:
+  """Returns '+0.85', or a dash where there is none."""
+  return '–' if value is None else f'{value:+.2f}'.replace('-', '−')

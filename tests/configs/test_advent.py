@@ -1,0 +1,22 @@
+"""The schedules of AdvEnt."""
+
+import pytest
+
+from jaxuda.ui import command
+
+
+@pytest.mark.parametrize('row', ['advent', 'minent', 'output'])
+@pytest.mark.parametrize(
+  ('pair', 'steps'),
+  [
+    # ADVENT's own code stops before its schedules end.
+    ('gta2cityscapes', (250000, 120000)),
+    # Where DADA compares with it.
+    ('synthia2cityscapes', (90000, 90000)),
+    ('synthia2mapillary', (90000, 90000)),
+    ('streets', (1500, 1500)),
+  ],
+)
+def test_steps(row, pair, steps):
+  config = command.read_config(f'advent:pair={pair},ablation={row}')
+  assert (config.total_steps, config.stop_step) == steps
