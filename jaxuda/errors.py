@@ -46,7 +46,7 @@ def check_ranges(
   options: Any,
   ranges: Mapping[str, tuple[float, float | None]],
   *,
-  group: str,
+  group: str = '',
 ) -> None:
   """Checks numbers among the fields of a dataclass.
 
@@ -54,7 +54,7 @@ def check_ranges(
     options: an instance of a dataclass.
     ranges: field -> the lowest and the highest value that it may have; None for
       no highest one.
-    group: what stands before the field's name in a config.
+    group: what stands before the field's name in a config; '' for nothing.
 
   Raises:
     UserError: a value is out of its range, such as "optim.hold=2; expected 0 to
@@ -64,7 +64,8 @@ def check_ranges(
     value = getattr(options, field)
     if not (low <= value and (high is None or value <= high)):
       expected = f'at least {low}' if high is None else f'{low} to {high}'
-      raise UserError(f'{group}.{field}={value}; expected {expected}')
+      name = f'{group}.{field}' if group else field
+      raise UserError(f'{name}={value}; expected {expected}')
 
 
 def construct(

@@ -19,7 +19,7 @@ ROOMS = {
   '__main__': ('', ''),
   'convert': ('errors run ui weights', 'absl'),
   'data': (
-    'data.classes data.files data.pixels data.records data.store errors',
+    'data.classes data.files data.pixels data.records data.store errors ui',
     'numpy tensorflow',
   ),
   'data.classes': ('errors', 'numpy yaml'),
@@ -31,7 +31,10 @@ ROOMS = {
     'data.classes data.datasets data.files data.pixels data.store errors ui',
     'absl cv2 numpy',
   ),
-  'data.files': ('data.classes data.pixels errors', 'PIL cv2 numpy tensorflow'),
+  'data.files': (
+    'data.classes data.pixels errors ui',
+    'PIL cv2 numpy tensorflow',
+  ),
   'data.pixels': ('data.classes errors', 'PIL cv2 numpy tensorflow'),
   'data.prepare': ('data.datasets data.pixels data.store errors ui', 'absl'),
   'data.records': (

@@ -53,7 +53,6 @@ _RESULTS = spec.Table(
     spec.quote('DADA', _README, **spec.cityscapes(42.6, 49.8)),
     _CORDA,
   ),
-  weights=spec.COCO,
   other_names=('corda/2',),
   shows=('IoU',),
 )
@@ -78,7 +77,6 @@ TABLES = {
       _ablation('F', 54.2, 62.4),
       _ablation('FD', 55.0, 62.8),
     ),
-    weights=spec.COCO,
   ),
   'corda/depth': spec.Table(
     what='depth of the target from stereo pairs, or from sequences',
@@ -88,7 +86,6 @@ TABLES = {
       _full('stereo', (55.0, 62.8), arguments='depth=stereo'),
       _full('mono', (54.5, 62.0), arguments='depth=mono'),
     ),
-    weights=spec.COCO,
   ),
   'corda/init': spec.Table(
     what='weights that training begins with',
@@ -98,14 +95,12 @@ TABLES = {
       _full('COCO', (55.0, 62.8), 56.6),
       _full('ImageNet', (54.6,), 56.4, init='init=imagenet'),
     ),
-    weights=spec.COCO,
   ),
   'corda/pictures': spec.Table(
     what='label maps of DACS and of CorDA, side by side',
     paper=_PAPER,
     pairs=(spec.S2C,),
     rows=(_DACS, _CORDA),
-    weights=spec.COCO,
     baselines={},
     commands=('jaxuda report {DACS} {CorDA} --out={out}/report.html',),
   ),

@@ -104,7 +104,6 @@ TABLES = {
     paper=_PAPER,
     pairs=(spec.S2C,),
     rows=_RESULTS,
-    weights=spec.IMAGENET,
     other_names=('dada/1',),
     shows=('IoU',),
   ),
@@ -136,7 +135,6 @@ TABLES = {
         arguments='train_on=target',
       ),
     ),
-    weights=spec.IMAGENET,
     classes='coarse7',
     other_names=('dada/2',),
     against='source-only',
@@ -155,7 +153,6 @@ TABLES = {
       _ablation('S6', mIoU16=41.6),
       _ablation('S7', mIoU16=42.6, mIoU13=49.8),
     ),
-    weights=spec.IMAGENET,
     other_names=('dada/3',),
   ),
   'dada/fraction': spec.Table(
@@ -174,7 +171,6 @@ TABLES = {
       _fraction(70, 41.0),
       _fraction(100, 42.6),
     ),
-    weights=spec.IMAGENET,
     other_names=('dada/4',),
   ),
   'dada/pictures': spec.Table(
@@ -182,7 +178,6 @@ TABLES = {
     paper=_PAPER,
     pairs=(spec.S2C,),
     rows=(spec.SOURCE_ONLY, spec.ADVENT, spec.DADA),
-    weights=spec.IMAGENET,
     other_names=('dada/figure1',),
     baselines={},
     commands=(

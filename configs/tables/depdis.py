@@ -86,7 +86,6 @@ TABLES = {
         paper=spec.cityscapes(48.2, 55.5),
       ),
     ),
-    weights=spec.IMAGENET,
     other_names=('depdis/1',),
     shows=('IoU',),
   ),
@@ -105,7 +104,6 @@ TABLES = {
         paper=_figures7(72.6, 67.7, 70.4, 60.3),
       ),
     ),
-    weights=spec.IMAGENET,
     classes='coarse7',
     other_names=('depdis/2',),
     shows=('IoU',),
@@ -115,14 +113,12 @@ TABLES = {
     paper=_PAPER,
     pairs=(spec.S2C,),
     rows=(*_MODULES, *_CHOICES),
-    weights=spec.IMAGENET,
   ),
   'depdis/modules': spec.Table(
     what='modules: density branch, self-training, spatial prior',
     paper=_PAPER,
     pairs=(spec.S2C,),
     rows=_MODULES,
-    weights=spec.IMAGENET,
     other_names=('depdis/3',),
   ),
   'depdis/choices': spec.Table(
@@ -130,7 +126,6 @@ TABLES = {
     paper=_PAPER,
     pairs=(spec.S2C,),
     rows=_CHOICES,
-    weights=spec.IMAGENET,
     other_names=('depdis/4',),
   ),
   'depdis/depth': spec.Table(
@@ -141,7 +136,6 @@ TABLES = {
       _row('M1', depth=(0.7, 13.7, 20.7, 0.9, 0.21, 0.40, 0.56)),
       _row('M2', depth=(0.5, 9.0, 18.3, 0.7, 0.26, 0.48, 0.66)),
     ),
-    weights=spec.IMAGENET,
     other_names=('depdis/5',),
     shows=('depth',),
   ),
@@ -154,14 +148,12 @@ TABLES = {
       _weights('both 1e-1', 0.1, 0.1),
       _weights('both 1e-3', 0.001, 0.001),
     ),
-    weights=spec.IMAGENET,
   ),
   'depdis/density': spec.Table(
     what='density beside segmentation and depth, in the pictures of the run',
     paper=_PAPER,
     pairs=(spec.S2C,),
     rows=(_M2,),
-    weights=spec.IMAGENET,
     other_names=('depdis/figure2', 'depdis/figure3'),
     baselines={},
     commands=('jaxuda report {M2} --out={out}/report.html',),
@@ -171,13 +163,12 @@ TABLES = {
     paper=_PAPER,
     pairs=(spec.S2C,),
     rows=(_row('S4', 43.7), _M2),
-    weights=spec.IMAGENET,
     other_names=('depdis/figure4',),
     baselines={},
     commands=(
-      'jaxuda depdis tsne --workdirs={S4} --space=depth --checkpoint=last'
+      'jaxuda depdis tsne --workdirs={S4} --space=seg_depth --checkpoint=last'
       ' --out={out}/depth.png',
-      'jaxuda depdis tsne --workdirs={M2} --space=density --checkpoint=last'
+      'jaxuda depdis tsne --workdirs={M2} --space=seg_density --checkpoint=last'
       ' --out={out}/density.png',
     ),
   ),

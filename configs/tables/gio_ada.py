@@ -61,14 +61,12 @@ TABLES = {
     paper=_PAPER,
     pairs=(spec.KITTI,),
     rows=(_NA, *_INPUT, *_OUTPUT, _FULL),
-    weights=spec.VGG,
   ),
   'gio_ada/kitti': spec.Table(
     what='no adaptation, input, output, both, Virtual KITTI to KITTI',
     paper=_PAPER,
     pairs=(spec.KITTI,),
     rows=(_NA, _kitti('sd', 45.9), _kitti('joint', 50.0), _FULL),
-    weights=spec.VGG,
     other_names=('gio_ada/1',),
     shows=('IoU',),
   ),
@@ -77,7 +75,6 @@ TABLES = {
     paper=_PAPER,
     pairs=(spec.KITTI,),
     rows=(_NA, *_INPUT),
-    weights=spec.VGG,
     other_names=('gio_ada/2',),
   ),
   'gio_ada/output': spec.Table(
@@ -85,7 +82,6 @@ TABLES = {
     paper=_PAPER,
     pairs=(spec.KITTI,),
     rows=(_NA, *_OUTPUT),
-    weights=spec.VGG,
     other_names=('gio_ada/3',),
   ),
   'gio_ada/results': spec.Table(
@@ -98,7 +94,6 @@ TABLES = {
       _row('joint', spec.cityscapes(35.3, 40.6)),
       _row('full', spec.cityscapes(37.3, 43.0)),
     ),
-    weights=spec.VGG,
     other_names=('gio_ada/4',),
     shows=('IoU',),
   ),
@@ -107,7 +102,6 @@ TABLES = {
     paper=_PAPER,
     pairs=(spec.KITTI,),
     rows=(_kitti('cg', 39.8), _FULL),
-    weights=spec.VGG,
     other_names=('gio_ada/figure4',),
     baselines={},
     commands=(

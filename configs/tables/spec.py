@@ -7,10 +7,8 @@ mapping, class -> percent.
 
 from collections.abc import Mapping
 import dataclasses
-import types
 from typing import Any
 
-from configs import common
 from configs import pairs
 
 TRAIN = 'jaxuda.main'
@@ -25,19 +23,6 @@ KITTI = 'vkitti2kitti'
 
 # Of the sources of quoted figures.
 CTRL_README = "CTRL's README"
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Weights:
-  """Weights with which a training begins.
-
-  Attributes:
-    file: name of the file in `pretrained/`.
-    overrides: flags that the file needs, '--config.field=value'.
-  """
-
-  file: str
-  overrides: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -116,13 +101,7 @@ TARGET_STATISTICS = Row(
 )
 
 
-def _list_baselines():
-  small = (
-    pair
-    for pair in pairs.PAIRS
-    if common.is_small(types.SimpleNamespace(pair=pair))
-  )
-  return dict.fromkeys(small, (SOURCE_ONLY, TARGET_STATISTICS))
+_BASELINES = dict.fromkeys(pairs.SMALL, (SOURCE_ONLY, TARGET_STATISTICS))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -134,7 +113,6 @@ class Table:
     paper: authors and venue.
     pairs: pairs of the paper; the first is the default.
     rows: rows in the paper's order; the others are compared with the first.
-    weights: weights of networks that are not trained from scratch.
     classes: the class set; '' for the pair's default.
     other_names: other names of the table, such as its number in the paper.
     baselines: pair -> rows that come in front of the others on it. All rows are
@@ -151,11 +129,10 @@ class Table:
   paper: str
   pairs: tuple[str, ...]
   rows: tuple[Row, ...]
-  weights: Weights
   classes: str = ''
   other_names: tuple[str, ...] = ()
   baselines: Mapping[str, tuple[Row, ...]] = dataclasses.field(
-    default_factory=_list_baselines
+    default_factory=lambda: _BASELINES
   )
   against: str = ''
   shows: tuple[str, ...] = ()
@@ -197,7 +174,3 @@ DADA = Row(
   paper=cityscapes(42.6, 49.8),
   without_depth='AdvEnt',
 )
-
-IMAGENET = Weights(file=common.INITIAL['dada']['imagenet'])
-COCO = Weights(file=common.INITIAL['corda']['coco'])
-VGG = Weights(file=common.INITIAL['gio_ada']['imagenet'])

@@ -17,11 +17,11 @@ import numpy as np
 
 from jaxuda import errors
 from jaxuda.data import pipeline
-from jaxuda.data.files import decoding
 from jaxuda.data.files import frames
 from jaxuda.data.records import order
 from jaxuda.data.records import rows as rows_lib
 from jaxuda.data.store import ahead
+from jaxuda.ui import panels
 
 NEIGHBOURS = ('previous', 'next')
 _VIEWS = ('image', *NEIGHBOURS)
@@ -110,6 +110,11 @@ class Sequences:
       raise errors.UserError(
         'config.data.manual_dir is not set; expected the folder of the frames'
       )
+    for name, value in (('step', config.step), ('focal', config.focal)):
+      if value is not None and not 0 < value < np.inf:
+        raise errors.UserError(
+          f'config.data.{name}={value}; expected more than 0'
+        )
     found = frames.find_triplets(
       config.manual_dir, split=split, step=config.step
     )
@@ -129,7 +134,12 @@ class Sequences:
 
     def read(number):
       triplet = found[number]
-      raw = {x: decoding.read_frame(getattr(triplet, x)) for x in _VIEWS}
+      raw = {x: panels.read_image(getattr(triplet, x)) for x in _VIEWS}
+      if len({x.shape for x in raw.values()}) > 1:
+        raise errors.UserError(
+          f'{triplet.image} and the frames beside it differ in size; expected'
+          ' one size'
+        )
       height, width = raw['image'].shape[:2]
       middle = ((width - 1) / 2, (height - 1) / 2)
       own = triplet.intrinsics or (config.focal, *middle)

@@ -31,6 +31,12 @@ _ENDINGS = {
   'kitti': '.png',
 }
 STEREO = tuple(_ENDINGS)
+# Those that need the baseline and the focal length.
+METRIC = ('depth', 'mat')
+NO_FACTOR = (
+  'baseline and focal length are not known; expected --baseline and --focal,'
+  ' calibration files, or --format=kitti'
+)
 FILE = 'depth.json'
 NO_DEPTH = 65535
 
@@ -134,10 +140,7 @@ def write_disparity(
     write_png16(path, encode(disparity))
     return
   if factor is None:
-    raise errors.UserError(
-      f'{place}: baseline and focal length are not known; expected --baseline'
-      ' and --focal, calibration files, or --format=kitti'
-    )
+    raise errors.UserError(f'{place}: {NO_FACTOR}')
   metres = measure_disparity(disparity, factor=factor)
   if form == 'depth':
     write_png16(path, encode_metres(metres))

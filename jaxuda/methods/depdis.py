@@ -4,8 +4,8 @@ Wu and Liu, NeurIPS 2022, "Unsupervised Domain Adaptation for Semantic
 Segmentation using Depth Distribution". A class is seen in certain places of the
 image and at certain depths: a mixture per class, fitted to the source, gives
 the density of the predicted class at each pixel's depth. A third branch of the
-network regresses it on both domains (branch-balance loss), and a discriminator
-sees self-information times predicted density (eqs. 10, 11).
+network regresses it on both domains (branch-balance loss), and a discriminator,
+trained and fooled by eqs. 10 and 11, sees self-information times that branch.
 
 This is the adversarial stage; `jaxuda.depdis.run` goes on with pseudo-labels
 and self-training. The default is the official code, which produced the

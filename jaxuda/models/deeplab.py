@@ -326,7 +326,9 @@ def predict(
   Returns:
     'logits' float32 [B, h, w, C] and, with a depth output, 'depth' float32
     [B, h, w] in metres, interpolated before `restore`, as the loss sees it;
-    'depth_source' likewise, of a network with a depth decoder for each domain.
+    'depth_source' likewise, of a network with a depth decoder for each domain;
+    with a density output 'density' float32 [B, h, w], which is regressed on
+    0..255, see `ops.density.map_density`.
   """
   outputs, _ = run(module, net.params, net.batch_stats, image, train=False)
   if size == 'grid':
@@ -337,4 +339,7 @@ def predict(
     if name in outputs:
       inverse = resize.resize_align_corners(outputs[name], size)
       result[name] = restore(inverse)
+  if 'density' in outputs:
+    density = resize.resize_align_corners(outputs['density'], size)
+    result['density'] = density
   return result

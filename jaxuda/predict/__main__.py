@@ -2,7 +2,7 @@ r"""Label maps of a folder of images. Needs no TF.
 
     jaxuda predict --workdir=DIR --images=FOLDER --out=FOLDER \
         [--checkpoint=last|best|STEP] [--flip] [--scales=0.75,1,1.25] [--window]
-        [--batch_size=8] [--dtype=bfloat16] [--confidence]
+        [--batch_size=8] [--dtype=bfloat16] [--confidence] [--panels]
     jaxuda predict --weights=FILE --config=dada:... \
         --images=VIDEO_OR_FOLDER --out=OVERLAY.mp4
 
@@ -14,8 +14,10 @@ colours lie over the frames.
 Writes OUT/ids/NAME.png (class ids, one byte per pixel: places in the class set,
 from 0 on) and OUT/colors/NAME.png (indexed colours), each of its image's own
 size; with --confidence also OUT/confidence/NAME.png, 8-bit grey: 255 times the
-largest class probability of each pixel, rounded (of the mean over all views).
-Images of one name keep their suffix: NAME.jpg.png.
+largest class probability of each pixel, rounded (of the mean over all views);
+with --panels OUT/panels/NAME.png, the image, its labels, and the depth and the
+density (Depth Distribution's) of a network that says them, side by side. Images
+of one name keep their suffix: NAME.jpg.png.
 
 Folders are read with the folders and links in them, hidden files left out, and
 pictures turned as their camera says. What cannot be read, pictures of more than
@@ -47,19 +49,21 @@ def main() -> int:
   }
   prediction.check_paths(source, out)  # Before the network is loaded.
   if video.is_video(out):
-    if given.confidence:
-      raise errors.UserError(
-        f'--confidence writes pictures; expected a folder, not --out={out}'
-      )
+    for kind in ('confidence', 'panels'):
+      if given[kind].value:
+        raise errors.UserError(
+          f'--{kind} writes pictures; expected a folder, not --out={out}'
+        )
     count, bad = prediction.run_video(_load(given), source, out, **options)
     print(f'wrote {out}, {count} frames')
     if bad:
       raise errors.UserError(f'not all frames: {"; ".join(bad)}')
     return 0
   total = len(image_files.list_images(source))
-  options['confidence'] = given.confidence
+  more = [x for x in ('confidence', 'panels') if given[x].value]
+  options |= {'confidence': given.confidence, 'drawn': given.panels}
   bad = prediction.run_folder(_load(given), source, out, **options)
-  kinds = ('ids', 'colors', *(['confidence'] if given.confidence else []))
+  kinds = ('ids', 'colors', *more)
   folders = ', '.join(f'{out}/{x}' for x in kinds)
   print(f'wrote {total - len(bad)} of {total} label maps to {folders}')
   image_files.check_read(bad, total=total, unit='pictures')
@@ -103,6 +107,9 @@ def _define_flags():
     'confidence',
     False,
     'Also write OUT/confidence: 255 times the largest probability, 8 bits.',
+  )
+  flags.DEFINE_bool(
+    'panels', False, 'Also write OUT/panels: labels, depth, density in a row.'
   )
   command.define_checkpoint()
 

@@ -27,6 +27,7 @@ from jaxuda.data.pixels import resizing
 from jaxuda.data.store import ahead
 from jaxuda.evaluate import views as views_lib
 from jaxuda.ops import resize
+from jaxuda.predict import scenes
 from jaxuda.run import workdir as workdir_lib
 from jaxuda.ui import display
 from jaxuda.ui import files
@@ -68,7 +69,7 @@ def check_paths(source: str | os.PathLike, out: str | os.PathLike) -> None:
       f'{source} is a video; expected --out=NAME.mp4, not the folder {out}'
     )
   image_files.list_images(source)
-  for kind in ('ids', 'colors', 'confidence'):
+  for kind in ('ids', 'colors', 'confidence', 'panels'):
     files.check_apart(files.check_folder(pathlib.Path(out, kind)), source)
 
 
@@ -179,6 +180,7 @@ def run_folder(
   out: str | os.PathLike,
   *,
   confidence: bool = False,
+  drawn: bool = False,
   **options: Any,
 ) -> list[str]:
   """Segments every picture of a folder.
@@ -189,6 +191,7 @@ def run_folder(
     out: folder in which `ids` and `colors` are made.
     confidence: whether to write `confidence`, too: 8-bit grey PNGs of 255 times
       the largest probability, rounded.
+    drawn: whether to write `panels`, too, see `scenes.draw`.
     **options: 'views' and 'batch_size' of `label_images`.
 
   Returns:
@@ -219,8 +222,8 @@ def run_folder(
     images = read_all(image_files.list_images(folder, note=note))
     options['confidence'] = confidence
     labelled = (
-      (names.popleft(), *found)
-      for _, *found in label_images(images, run, **options)
+      (names.popleft(), _make_maps(found, run, drawn))
+      for found in label_images(images, run, **options)
     )
     write = functools.partial(_write, out=pathlib.Path(out), colors=colors)
     written = ahead.map_ahead(write, labelled, workers=_THREADS)
@@ -230,14 +233,24 @@ def run_folder(
   return bad
 
 
-def _write(found, out, colors):
-  """Writes the files of a picture: its name, label map and confidence."""
-  name, label, *shares = found
-  panels.write_png(out / 'ids' / name, label)
-  panels.write_png(out / 'colors' / name, label, colors=colors)
+def _make_maps(found, run, drawn):
+  """Returns what is written of a picture that was labelled: kind -> map."""
+  image, label, *shares = found
+  made = {'ids': label, 'colors': label}
   for share in shares:
-    level = np.round(255 * share).astype(np.uint8)
-    panels.write_png(out / 'confidence' / name, level)
+    made['confidence'] = np.round(255 * share).astype(np.uint8)
+  if drawn:
+    around = _shape_around(image, target=run.config.data.target)
+    made['panels'] = scenes.draw(image, label, run, around=around)
+  return made
+
+
+def _write(found, out, colors):
+  """Writes the files of a picture: its name, and a map for each kind."""
+  name, made = found
+  for kind, x in made.items():
+    palette = colors if kind == 'colors' else None
+    panels.write_png(out / kind / name, x, colors=palette)
 
 
 @jax.jit(static_argnames=('size', 'confidence'))

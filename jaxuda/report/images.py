@@ -54,6 +54,14 @@ def encode_depth(depth: np.ndarray) -> str:
   )
 
 
+def encode_density(density: np.ndarray) -> str:
+  """Returns what a density branch says, [h, w] in 0..255, as a JPEG's URI."""
+  small = resizing.resize_label(
+    np.asarray(density, np.float32), _shrunk(density.shape)
+  )
+  return encode_photo(panels.color_density(small))
+
+
 def encode_drawing(picture: np.ndarray) -> str:
   """Returns uint8 [H, W, 3] RGB as the URI of a PNG, in its own size."""
   image = Image.fromarray(picture)

@@ -36,6 +36,7 @@ class Sample:
     depth: true depth [h, w] in metres, 0 where it is not known; or None.
     predictions: run -> classes, uint8 [h, w].
     depths: run -> depth [h, w] in metres, of the runs that predict it.
+    densities: run -> density [h, w] in 0..255, of the runs that predict it.
     iou: run -> mean IoU of the image in percent, None without labelled pixels.
   """
 
@@ -46,6 +47,7 @@ class Sample:
   depth: np.ndarray | None
   predictions: Mapping[str, np.ndarray]
   depths: Mapping[str, np.ndarray]
+  densities: Mapping[str, np.ndarray]
   iou: Mapping[str, float | None]
 
 
@@ -157,7 +159,8 @@ def predict_batch(
 
   Returns:
     'prediction' uint8 [B, h, w], 'confusion' int32 [B, C, C] and, where the
-    network has it, 'depth' [B, h, w] metres; on the host.
+    network has it, 'depth' [B, h, w] metres and 'density' [B, h, w] in 0..255;
+    on the host.
   """
   return jax.device_get(
     _predict(run.state, batch['image'], batch['label'], method=run.method)
@@ -174,7 +177,7 @@ def _predict(state, image, label, *, method):
       label, prediction, num_classes=out['logits'].shape[-1]
     ),
   }
-  return {**result, 'depth': out['depth']} if 'depth' in out else result
+  return result | {k: out[k] for k in ('depth', 'density') if k in out}
 
 
 def _read_batches(runs) -> Iterator[list[dict[str, Any]]]:
@@ -226,6 +229,9 @@ def _make_samples(batch, outs):
       label=label[i],
       depth=depth,
       predictions={run: out['prediction'][i] for run, out in outs.items()},
-      depths={k: out['depth'][i] for k, out in outs.items() if 'depth' in out},
+      **{
+        field: {k: x[name][i] for k, x in outs.items() if name in x}
+        for field, name in (('depths', 'depth'), ('densities', 'density'))
+      },
       iou={run: out['iou'][i] for run, out in outs.items()},
     )

@@ -292,6 +292,9 @@ def _describe_sample(sample, colors):
     ]
     if name in sample.depths:
       shown.append(('depth', images.encode_depth(sample.depths[name])))
+    if name in sample.densities:
+      density = sample.densities[name]
+      shown.append(('density', images.encode_density(density)))
     columns.append({'name': name, 'iou': sample.iou[name], 'pictures': shown})
   return {
     'name': sample.name,

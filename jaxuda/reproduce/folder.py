@@ -9,7 +9,6 @@ table.txt, .md, .csv  the table
 
 from collections.abc import Mapping
 import fcntl
-import json
 import os
 import pathlib
 from typing import Any
@@ -87,11 +86,7 @@ class Folder:
     return self.path / 'logs' / f'{run.replace("/", "-")}.log'
 
   def _read(self) -> Mapping[str, Any]:
-    path = self.path / _RECORD
-    try:
-      return json.loads(path.read_text()) if path.is_file() else {}
-    except ValueError as e:
-      raise errors.UserError(f'{path} is not JSON: {e}') from e
+    return workdir_lib.read_json(self.path / _RECORD)
 
 
 def _check_run(run, workdir):

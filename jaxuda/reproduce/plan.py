@@ -103,7 +103,8 @@ def expand(
     seeds: seeds for each of which every row has a run.
     rows: labels of the rows; none for all.
     overrides: flags for every run, each '--config.field=value' but the seed. A
-      baseline, and a run before a row, take those that their config has.
+      baseline, and a run before a row, take those that their config has; what
+      the row takes from that run they do not replace.
     baselines: whether the pair's baselines come in front of the rows.
 
   Raises:
@@ -123,7 +124,6 @@ def expand(
   front, chosen = _choose_rows(name, own, rows, front=front)
   runs_lib.check_overrides(overrides)
   expander = runs_lib.Expander(
-    table,
     folder=pathlib.Path(folder),
     workdir=pathlib.Path(workdir),
     pair=pair,

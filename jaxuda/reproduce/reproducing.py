@@ -118,9 +118,9 @@ def print_list(
     domains = [c.data[d] for c in configs for d in ('source', 'target')]
     datasets = dict.fromkeys(domain.dataset for domain in domains)
     print(f'  pair {plan.pair}: {", ".join(datasets)}')
-    for file in dict.fromkeys(c.get('initial') for c in configs):
-      if initial.is_given(file):
-        print(f'  file {file}')
+    files = (r.config.get('initial') for r in plan.runs.values() if _own(r))
+    for file in filter(initial.is_given, dict.fromkeys(files)):
+      print(f'  file {file}')
     for what, rows in _list_preparations(plan).items():
       print(f'  {what} ({", ".join(rows)})')
     for words in plan.commands:
@@ -149,11 +149,14 @@ def _list_preparations(plan):
 def _check_weights(plan):
   """Checks before anything is trained; else each run would find out itself."""
   for run in plan.runs.values():
-    config = run.config
-    # By another run, before this one.
-    if run.before and config.get('initial', '').endswith(run.before):
-      continue
     try:
-      initial.check(config.get('initial'), methods.create(config))
+      if _own(run):
+        initial.check(run.config.get('initial'), methods.create(run.config))
     except errors.UserError as e:
       raise errors.UserError(f'{run.name}: {e} (flags of runs after --)') from e
+
+
+def _own(run):
+  """Says whether what a run begins with is not made by the run before it."""
+  path = run.config.get('initial') or ''
+  return not (run.before and path.endswith(run.before))

@@ -18,8 +18,6 @@ from jaxuda.run import workdir as workdir_lib
 from jaxuda.ui import command
 
 _PIPELINE = 'jaxuda.depdis.run'
-# Backbones that are not trained from scratch.
-_PRETRAINED = ('resnet101', 'vgg16', 'vgg16_adaptsegnet')
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -103,7 +101,6 @@ class Expander:
 
   def __init__(
     self,
-    table: Any,
     *,
     folder: pathlib.Path,
     workdir: pathlib.Path,
@@ -112,7 +109,7 @@ class Expander:
     overrides: Sequence[str],
   ):
     """Collects nothing yet; for the arguments see `plan.expand`."""
-    self._table, self._folder, self._workdir = table, folder, workdir
+    self._folder, self._workdir = folder, workdir
     self._pair, self._classes, self._overrides = pair, classes, overrides
     self.runs: dict[str, Run] = {}
     self._names: dict[str, str] = {}
@@ -134,19 +131,14 @@ class Expander:
     """
     path, before = self._path(row), ''
     own = [*row.overrides, *row.pair_overrides.get(self._pair, ())]
+    fixed = [*row.fixed]
     if row.before:
       # It may be of another method.
       before = self.add(row.before.row, seed, lenient=True)
-      own.append(f'--config.{row.before.field}={self._workdir / before}')
+      fixed.append(f'--config.{row.before.field}={self._workdir / before}')
     given = self._known(path) if lenient else self._overrides
-    given = [*own, f'--config.seed={seed}', *given, *row.fixed]
+    given = [*own, f'--config.seed={seed}', *given, *fixed]
     try:
-      config = command.read_config(path, _merge(given))
-      pretrained = config.network.backbone in _PRETRAINED
-      if pretrained and _is_scored(config) and not config.get('initial'):
-        weights = self._table.weights
-        initial = f'--config.initial=pretrained/{weights.file}'
-        given = [*weights.overrides, initial, *given]
       config = own_classes.count(command.read_config(path, _merge(given)))
       scored = _is_scored(config)
       if not 1 <= config.stop_step <= config.total_steps:

@@ -10,6 +10,7 @@ evaluation is cut short, and the loop names the best (`Checkpoints.best`).
 """
 
 from collections.abc import Callable, Iterator, Mapping
+import contextlib
 import os
 import pathlib
 import types
@@ -160,9 +161,14 @@ class Checkpoints:
       self._manager.wait_until_finished()
 
   def config(self, step: int) -> dict[str, Any]:
-    """Returns the config inside a checkpoint."""
+    """Returns the config inside a checkpoint.
+
+    Raises:
+      UserError: it cannot be read.
+    """
     args = ocp.args.Composite(config=ocp.args.JsonRestore())
-    return self._manager.restore(step, args=args)['config']
+    with self._explained(step):
+      return dict(self._manager.restore(step, args=args)['config'])
 
   def restore(
     self,
@@ -185,7 +191,8 @@ class Checkpoints:
       leaves that were not read.
 
     Raises:
-      UserError: there is no such checkpoint, or it is of another model.
+      UserError: there is no such checkpoint, it cannot be read, or it is of
+        another model.
     """
     if step not in self.steps():
       there = ', '.join(map(str, self.steps())) or 'none: the folder is empty'
@@ -194,19 +201,35 @@ class Checkpoints:
         f' {there}'
       )
     leaves, treedef = flatten(like), jax.tree.structure(like)
-    self._check_same(step, leaves, name)
+    with self._explained(step):
+      self._check_same(step, leaves, name)
     sharding = parallel.replicated()
     target = {
       path: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding)
       for path, x in leaves.items()
       if only is None or only(path)
     }
-    if only is None:
-      args = ocp.args.Composite(state=ocp.args.StandardRestore(target))
-      read = self._manager.restore(step, args=args)['state']
-    else:
-      read = self._read_some(step, target)
+    with self._explained(step):
+      if only is None:
+        args = ocp.args.Composite(state=ocp.args.StandardRestore(target))
+        read = self._manager.restore(step, args=args)['state']
+      else:
+        read = self._read_some(step, target)
     return jax.tree.unflatten(treedef, map(read.get, leaves))
+
+  @contextlib.contextmanager
+  def _explained(self, step):
+    """A context in which whatever a damaged checkpoint raises is one line."""
+    try:
+      yield
+    except errors.UserError:
+      raise
+    except Exception as e:
+      why = ' '.join(str(e).split())[:160] or type(e).__name__
+      raise errors.UserError(
+        f'{self.folder / str(step)} cannot be read ({why}); if it is damaged,'
+        ' remove that folder to go on from an earlier one'
+      ) from e
 
   def _read_some(self, step, target):
     """Reads some leaves of a state, which the manager cannot."""

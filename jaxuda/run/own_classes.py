@@ -4,7 +4,6 @@ With the copy, a checkpoint can be evaluated wherever its workdir lies, and a
 table that was changed meanwhile does not rename the network's outputs.
 """
 
-import json
 import pathlib
 
 import jax
@@ -59,7 +58,7 @@ def keep(
       )
   if jax.process_index() == 0:
     tree = class_tables.to_json(class_set.names, class_set.colors)
-    if not path.is_file() or json.loads(path.read_text()) != tree:
+    if workdir_lib.read_json(path) != tree:
       workdir_lib.write_json(path, tree)
     # Others may not see it yet.
     config = config.copy_and_resolve_references()

@@ -5,7 +5,6 @@ A run that was continued with other code has a line for each.
 
 import contextlib
 import importlib.metadata
-import json
 import os
 import pathlib
 import subprocess
@@ -46,8 +45,7 @@ def note(workdir: str | os.PathLike, code: str = '') -> None:
 
 def read(workdir: str | os.PathLike) -> list[str]:
   """Returns the codes that a run was started with, in order; [] if unknown."""
-  path = pathlib.Path(workdir) / _FILE
-  return json.loads(path.read_text()) if path.is_file() else []
+  return workdir_lib.read_json(pathlib.Path(workdir) / _FILE, kind=list)
 
 
 def _git(*arguments):

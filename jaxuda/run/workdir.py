@@ -51,6 +51,34 @@ def write_json(path: str | os.PathLike, tree: Any) -> None:
     os.fsync(f.fileno())
 
 
+def read_json(path: str | os.PathLike, *, kind: type = dict) -> Any:
+  """Reads a JSON file that this program wrote.
+
+  Args:
+    path: the file.
+    kind: type of its content, dict or list.
+
+  Returns:
+    Its content; an empty one where there is no file.
+
+  Raises:
+    UserError: it cannot be read, or holds something else.
+  """
+  path = pathlib.Path(path)
+  if not path.is_file():
+    return kind()
+  try:
+    tree = json.loads(path.read_text())
+    if not isinstance(tree, kind):
+      raise ValueError(f'a {type(tree).__name__}, not a {kind.__name__}')
+  except (OSError, ValueError) as e:
+    raise errors.UserError(
+      f'{path} cannot be read ({e}); expected the file as it was written, or'
+      ' none'
+    ) from e
+  return tree
+
+
 def read_lines(path: str | os.PathLike) -> list[Any]:
   """Reads a file of JSON lines, but for one that a killed process left cut."""
   path, entries = pathlib.Path(path), []
@@ -105,23 +133,22 @@ def read_config(workdir: str | os.PathLike) -> ml_collections.ConfigDict:
   """Reads the config of a run.
 
   Raises:
-    UserError: the folder or the file is missing, or not JSON.
+    UserError: the folder or the file is missing, or is none.
   """
   path = pathlib.Path(workdir) / 'config.json'
   if not path.is_file():
     raise errors.UserError(
       f'{path} is missing; expected the workdir of a run that was started'
     )
-  try:
-    return config_from_dict(json.loads(path.read_text()))
-  except ValueError as e:
-    raise errors.UserError(f'{path} is not a config: {e}') from e
+  tree = read_json(path)
+  if not isinstance(tree.get('name'), str):
+    raise errors.UserError(f'{path} has no name; expected the config of a run')
+  return config_from_dict(tree)
 
 
 def read_scores(workdir: str | os.PathLike) -> dict[str, Any]:
   """Returns the content of scores.json; {} where there is none."""
-  path = pathlib.Path(workdir) / 'scores.json'
-  return json.loads(path.read_text()) if path.is_file() else {}
+  return read_json(pathlib.Path(workdir) / 'scores.json')
 
 
 def init_args(
@@ -201,7 +228,7 @@ def load(
   """
   config = read_config(workdir)
   own = pathlib.Path(workdir) / CLASSES
-  if class_tables.is_table(config.classes) and own.is_file():
+  if class_tables.is_table(config.get('classes')) and own.is_file():
     config.classes = str(own)
   method = methods.create(config)
   if only is predicts and method.predict is None:
@@ -239,7 +266,7 @@ def choose_step(
     )
   if which == 'best':
     return scores['best']['checkpoint_step']
-  if not which.isdigit():
+  if not which.isdecimal():
     raise errors.UserError(
       f'unknown checkpoint {which!r}; expected last, best or {known}'
     )

@@ -34,8 +34,9 @@ def main() -> None:
   data = run.config.data
   data.data_dir = given.data_dir or data.data_dir
   data.source.manual_dir = given.manual_dir or data.source.manual_dir
-  if data.source.manual_dir:
-    files.check_apart(given.out, data.source.manual_dir)
+  for read in (data.source.manual_dir, data.source.get('depth_dir')):
+    if read:
+      files.check_apart(given.out, read)
   count = translating.write_set(run, given.out)
   print(f'wrote {count} examples to {given.out}')
 

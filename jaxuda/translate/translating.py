@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 import contextlib
-import json
 import os
 from typing import Any
 
@@ -91,7 +90,7 @@ def _describe(run):
 def _claim(out, description, classes):
   """Begins the folder, or checks that the same run began it."""
   file = out / _DESCRIPTION
-  if file.is_file() and json.loads(file.read_text()) == description:
+  if workdir_lib.read_json(file) == description:
     return
   if out.is_dir() and any(out.iterdir()):
     raise errors.UserError(

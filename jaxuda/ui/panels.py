@@ -76,6 +76,11 @@ def color_depth(
   return picture
 
 
+def color_density(density: np.ndarray) -> np.ndarray:
+  """Paints what a density branch says [H, W]: 0 is dark, 255 bright."""
+  return apply_colormap(np.asarray(density) / 255, cv2.COLORMAP_VIRIDIS)
+
+
 def self_information(logits: np.ndarray) -> np.ndarray:
   """Returns -sum_c p log2(p) / log2(C) of logits [..., C], in [0, 1].
 
@@ -105,7 +110,7 @@ def make_panel(
     batch: 'image' uint8 [B, H, W, 3]; where they are known, 'label' B times int
       [h, w], and 'depth' B times [h, w] metres with 'depth_valid'.
     prediction: 'logits' [B, H, W, C] and, where the network has it, 'depth'
-      [B, H, W] metres.
+      [B, H, W] metres and 'density' [B, H, W] in 0..255.
     colors: uint8 [C, 3].
 
   Returns:
@@ -127,6 +132,7 @@ def make_panel(
     'image': {'image': batch['image']},
     'label': {**truth, 'prediction': logits.argmax(-1)},
     'depth': depths,
+    'density': {k: prediction[k] for k in ('density',) if k in prediction},
     'share': {'self-information': self_information(logits)},
   }
   return make_training_panel(shown, colors=colors)
@@ -140,7 +146,8 @@ def make_training_panel(
   Args:
     shown: kind -> heading -> maps of the batch. The kind says how they are
       painted: 'image' [B, H, W, 3] RGB in 0..255; 'label' int [B, H, W];
-      'depth' [B, H, W] metres, NaN = none; 'share' [B, H, W] in 0..1.
+      'depth' [B, H, W] metres, NaN = none; 'density' [B, H, W] in 0..255;
+      'share' [B, H, W] in 0..1.
     colors: uint8 [C, 3].
 
   Returns:
@@ -151,6 +158,7 @@ def make_training_panel(
     'image': lambda x: np.clip(np.round(x), 0, 255).astype(np.uint8),
     'label': lambda x: color_labels(x, colors),
     'depth': color_depth,
+    'density': color_density,
     'share': color_information,
   }
   columns = {

@@ -1,5 +1,7 @@
 """The rows and settings of Depth Distribution are methods that fit together."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -110,6 +112,19 @@ def test_settings_of_the_official_code(pair):
   assert config.data.target.eval_labels == ('input' if mapillary else 'native')
   assert not options.scale_area
   assert options.share == 1
+
+
+@pytest.mark.parametrize('weight', [0.1, 0.001])
+def test_the_sensitivity_study_is_two_fields(weight):
+  """The paper's weights of density and depth, and both at others."""
+  config = command.read_config('depdis:pair=synthia2cityscapes,ablation=M2')
+  method = methods.create(config)
+  assert (method.lambda_balance, method.lambda_depth) == (0.01, 0.005)
+  config.method.update(lambda_balance=weight, lambda_depth=weight)
+  other = methods.create(config)
+  # Nothing else moves with them.
+  changes = {'lambda_balance': weight, 'lambda_depth': weight}
+  assert other == dataclasses.replace(method, **changes)
 
 
 def test_the_small_setting_takes_its_weights_from_its_own_source():

@@ -88,6 +88,9 @@ def test_pictures_show_the_densities(tmp_path):
         1 - np.exp(-1e6 * density),
         rtol=1e-3,
       )
+  # What `predict` says is the same branch.
+  said = jax.jit(method.predict)(state, image)['density']
+  np.testing.assert_allclose(share['source density'], said / 255, atol=1e-5)
   # The same pictures, and nothing of the label or the true depth.
   np.testing.assert_allclose(
     share['target density'], share['source density'][::-1], atol=1e-5

@@ -1,14 +1,21 @@
+import base64
+import dataclasses
+import io
 import itertools
 
 import jax
+import jax.numpy as jnp
 import numpy as np
+from PIL import Image
 import pytest
 
 from jaxuda import errors
 from jaxuda.data import pipeline
 from jaxuda.evaluate import evaluation
 from jaxuda.report import predictions
+from jaxuda.report import sections
 from jaxuda.run import workdir as workdir_lib
+from jaxuda.ui import panels
 from tests import tiny
 
 
@@ -193,3 +200,34 @@ def test_prediction_is_the_same_on_and_off_the_device():
     eager = predictions.predict_batch(run, batch)
   jax.tree.map(np.testing.assert_array_equal, out, eager)
   assert out['prediction'].dtype == np.uint8
+
+
+class Dense(tiny.Method):
+  """Also says the density 51 everywhere."""
+
+  def predict(self, state, image, *, size=None):
+    out = super().predict(state, image, size=size)
+    return {**out, 'density': jnp.full(out['depth'].shape, 51.0)}
+
+
+def test_density_is_shown_of_the_runs_that_say_it():
+  plain = _make_run(1)
+  dense = dataclasses.replace(plain, method=Dense())
+  seen = predictions.look({'plain': plain, 'dense': dense}, count=1)
+  (sample,) = seen.samples
+  assert sample.densities.keys() == {'dense'}
+  assert (sample.densities['dense'] == 51).all()
+  colors = np.zeros((7, 3), np.uint8)
+  scene, first, second = sections._describe_sample(sample, colors)['columns']
+  kinds = [[kind for kind, _ in x['pictures']] for x in (scene, first, second)]
+  assert kinds == [
+    ['image', 'truth', 'true depth'],
+    ['prediction', 'errors', 'depth'],
+    ['prediction', 'errors', 'depth', 'density'],
+  ]
+  _, data = dict(second['pictures'])['density'].split(',')
+  with Image.open(io.BytesIO(base64.b64decode(data))) as picture:
+    shown = np.asarray(picture).astype(int)
+  expected = panels.color_density(np.array([[51.0]]))[0, 0]
+  # A JPEG.
+  assert np.abs(shown - expected).max() <= 3

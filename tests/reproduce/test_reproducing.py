@@ -116,6 +116,34 @@ def test_missing_weights_are_found_before_anything_is_trained(tmp_path):
   assert not (tmp_path / 'new').exists()
 
 
+def test_a_network_that_is_trained_before_is_no_file(tmp_path, capsys):
+  table = {'dada/coarse7': fake_runs.TABLES['dada/coarse7']}
+  reproducing.print_list(table, ROOT / 'configs', pair='synthia2cityscapes_low')
+  out = capsys.readouterr().out
+  files = [line for line in out.splitlines() if line.startswith('  file ')]
+  name = 'pretrained/DeepLab_resnet_pretrained_imagenet.pth'
+  assert files == [f'  file {name}']
+  assert 'DADA_on_Vistas is trained before (DADA_of_Vistas)' in out
+  # Nor is it looked for before anything is trained.
+  file = tmp_path / name
+  plan = fake_runs.make_plan(
+    tmp_path / 'out',
+    table='dada/coarse7',
+    pair='synthia2cityscapes_low',
+    rows=('DADA of Vistas',),
+    seeds=(1,),
+    overrides=(f'--config.initial={file}',),
+  )
+  assert [run.config.initial for run in plan.runs.values()] == [
+    *(str(file), str(tmp_path / 'out' / 'DADA_on_Vistas' / 'seed1'))
+  ]
+  with pytest.raises(errors.UserError, match='DADA_on_Vistas/seed1: '):
+    reproducing._check_weights(plan)
+  file.parent.mkdir()
+  file.write_text('')
+  reproducing._check_weights(plan)
+
+
 def test_list(capsys):
   reproducing.print_list(fake_runs.TABLES, ROOT / 'configs', seeds=(1, 2))
   out = capsys.readouterr().out
@@ -171,7 +199,6 @@ TABLES = {
     paper='none',
     pairs=('streets',),
     rows=(spec.Row(label='slow', config='slow.py'),),
-    weights=spec.IMAGENET,
     baselines={},
   )
 }

@@ -157,6 +157,28 @@ def test_missing_step_names_those_there_are(run):
     checkpoints.restore(3, _like(), name='dada')
 
 
+@pytest.mark.parametrize('victim', ['largest', 'manifest', 'all', 'config'])
+def test_a_damaged_checkpoint_is_named(run, victim):
+  folder = run / 'checkpoints' / '5'
+  every = [x for x in folder.rglob('*') if x.is_file()]
+  chosen = {
+    'largest': [max(every, key=lambda x: x.stat().st_size)],
+    'manifest': [x for x in every if 'manifest' in x.name],
+    'all': every,
+    'config': [x for x in every if 'config' in x.parts],
+  }[victim]
+  assert chosen
+  for path in chosen:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+  with checkpoint.Checkpoints(run, write=False) as checkpoints:
+    read = lambda: checkpoints.restore(5, _like(), name='dada')
+    if victim == 'config':
+      read = lambda: checkpoints.config(5)
+    with pytest.raises(errors.UserError, match=r'checkpoints/5 cannot be read'):
+      read()
+    checkpoints.restore(4, _like(), name='dada')
+
+
 def test_other_shape_is_named_with_both_methods(run):
   message = (
     r'another model \(method dada there, advent here\): .*kernel is'

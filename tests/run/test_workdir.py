@@ -67,8 +67,12 @@ def test_read_config(tmp_path):
   workdir_lib.write_json(tmp_path / 'config.json', tree)
   assert workdir_lib.read_config(tmp_path).optim.betas == (0.9, 0.99)
   (tmp_path / 'config.json').write_text('{')
-  with pytest.raises(errors.UserError, match=r'config\.json is not a config'):
+  with pytest.raises(errors.UserError, match=r'config\.json cannot be read'):
     workdir_lib.read_config(tmp_path)
+  for text in ('{}', '{"name": 3}'):
+    (tmp_path / 'config.json').write_text(text)
+    with pytest.raises(errors.UserError, match=r'config\.json has no name'):
+      workdir_lib.read_config(tmp_path)
   with pytest.raises(errors.UserError, match=r'none/config\.json is missing'):
     workdir_lib.read_config(tmp_path / 'none')
 
@@ -77,6 +81,10 @@ def test_read_scores(tmp_path):
   assert workdir_lib.read_scores(tmp_path) == {}
   workdir_lib.write_json(tmp_path / 'scores.json', {'last': {}})
   assert workdir_lib.read_scores(tmp_path) == {'last': {}}
+  for broken in (b'{"last"', b'[]', b'\xff\xfe'):
+    (tmp_path / 'scores.json').write_bytes(broken)
+    with pytest.raises(errors.UserError, match=r'scores\.json cannot be read'):
+      workdir_lib.read_scores(tmp_path)
 
 
 def test_the_example_has_the_shapes_of_a_batch():
@@ -135,7 +143,7 @@ def test_load_last_best_and_by_step(run):
   assert loaded.config.name == 'tiny'
 
 
-@pytest.mark.parametrize('which', ['latest', '-3'])
+@pytest.mark.parametrize('which', ['latest', '-3', '²'])
 def test_load_names_the_choices(run, which):
   with pytest.raises(errors.UserError, match=r'expected last, best or a step'):
     workdir_lib.load(run, which=which)

@@ -40,6 +40,10 @@ def test_a_folder_to_write_to_may_be_new_but_no_file(tmp_path):
     files.check_folder(tmp_path / 'file' / 'below')
 
 
+def test_what_is_not_there_is_not_read(tmp_path):
+  files.check_apart(tmp_path / 'out', tmp_path / 'nowhere')
+
+
 def test_what_cannot_be_written_is_named(tmp_path):
   (tmp_path / 'file').touch()
   with (

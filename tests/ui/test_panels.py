@@ -63,6 +63,20 @@ def test_panel_shows_every_column():
   np.testing.assert_array_equal(panel[rows, 282:372], panel[rows, 376:466])
 
 
+def test_panel_has_the_density_of_a_network_that_says_it():
+  image = np.full((1, 20, 90, 3), 7, np.uint8)
+  batch = {'image': image, 'label': np.zeros((1, 20, 90), np.int32)}
+  density = np.full((1, 20, 90), 255.0)
+  density[0, :, 45:] = 0
+  prediction = {'logits': np.zeros((1, 20, 90, 3)), 'density': density}
+  panel = panels.make_panel(batch, prediction, colors=COLORS)
+  assert panel.shape == (18 + 24, 5 * 94 - 4, 3)
+  dense, thin = (panel[25, 3 * 94 + x].tolist() for x in (10, 60))
+  # Both ends of OpenCV's map.
+  ends = cv2.applyColorMap(np.array([[255, 0]], np.uint8), cv2.COLORMAP_VIRIDIS)
+  assert [dense, thin] == ends[0, :, ::-1].tolist()
+
+
 def test_training_panel_paints_by_kind():
   shown = {
     'image': {'mixed image': np.full((2, 40, 60, 3), 199.6)},

@@ -201,6 +201,26 @@ def adaptsegnet_vgg(classes=19):
   return shapes | aspp('classifier', 1024, classes)
 
 
+def efficientnet(stem=4, widths=(4, 8, 12, 12, 16), kernels=(3, 5, 3, 3, 3)):
+  """By default 'efficientnet_tiny', the second block of which is wider."""
+  shapes = {'_conv_stem.weight': (stem, 3, 3, 3)} | _norm('_bn0', stem)
+  inside = stem
+  for i, (out, side) in enumerate(zip(widths, kernels, strict=True)):
+    name, wide = f'_blocks.{i}', inside
+    if i == 1:
+      wide = 2 * inside
+      shapes[f'{name}._expand_conv.weight'] = (wide, inside, 1, 1)
+      shapes |= _norm(f'{name}._bn0', wide)
+    shapes[f'{name}._depthwise_conv.weight'] = (wide, 1, side, side)
+    shapes |= _norm(f'{name}._bn1', wide)
+    shapes[f'{name}._project_conv.weight'] = (out, wide, 1, 1)
+    shapes |= _norm(f'{name}._bn2', out)
+    inside = out
+  shapes['_conv_head.weight'] = (32, inside, 1, 1)
+  shapes |= _norm('_bn1', 32)
+  return shapes | {'_fc.weight': (1000, 32), '_fc.bias': (1000,)}
+
+
 def fill(shapes, salt=0):
   """Returns arrays that are functions of their names; outputs of order one."""
   arrays = OrderedDict()

@@ -31,6 +31,7 @@ FILES = {
   'dacs': (official.dacs(), 'model', 'dacs', 0),
   'discriminator': (official.discriminator(), '', 'discriminator', 0),
   'cyclegan': (official.cyclegan(), '', 'cyclegan', 0),
+  'efficientnet': (official.efficientnet(), '', 'efficientnet', 7),
   **{
     f'corda_{v}': (official.corda(variant=v), 'model', 'corda', 0)
     for v in CORDA
@@ -78,6 +79,8 @@ def test_there_and_back(tmp_path, name, kind):
   if family in ('init', 'torchvision', 'ctrl'):
     kept = {k for k in arrays if 'layer5' not in k and 'fc.' not in k}
     kept = {k for k in kept if not k.startswith(('decoder', 'head'))}
+  if family == 'efficientnet':
+    kept = {k for k in kept if not k.startswith(('_conv_head', '_bn1', '_fc'))}
   assert found.keys() == kept
   unused = ('enc4_4.weight', 'enc4_4.bias', 'dec4.weight', 'dec4.bias')
   unused = unused if name == 'depdis' else ()
@@ -115,6 +118,12 @@ def test_what_was_recognised(tmp_path):
   mean, scale = network['image_mean'][0], network['image_scale'][0]
   np.testing.assert_allclose(mean, 0.485 * 255)
   np.testing.assert_allclose((255 - mean) * scale, (1 - 0.485) / 0.229)
+  # 0..255 to about -1..1.
+  network = record('efficientnet')['network']
+  assert (
+    network.items() >= {'image_order': 'rgb', 'image_mean': (127,) * 3}.items()
+  )
+  assert network['image_scale'] == (1 / 128,) * 3
   # Small networks are not published: the config says how they are run.
   assert record('dacs')['network'] == {'backbone': 'resnet_tiny'}
   for shapes, heads in (
@@ -196,6 +205,11 @@ def test_misfits(tmp_path):
   refuse(basic, 'without bottlenecks')
   refuse({'features.0.weight': np.ones(3, np.float32)}, 'VGG of 1 convol')
   refuse(arrays, 'unknown family', family='dada')
+  larger = official.efficientnet(widths=(4,) * 6, kernels=(3,) * 6)
+  refuse(official.fill(larger), 'EfficientNet of 6 blocks and a stem of 4 chan')
+  excited = {'_blocks.0._se_reduce.weight': (1, 4, 1, 1)}
+  excited |= official.efficientnet()
+  refuse(official.fill(excited), r'unexpected +1  _blocks.0._se_reduce.weight')
 
 
 def test_fit():

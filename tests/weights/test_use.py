@@ -11,11 +11,13 @@ import pytest
 from configs import published
 from jaxuda import errors
 from jaxuda import methods
+from jaxuda.methods import dada
 from jaxuda.methods import source_only
 from jaxuda.models import deeplab
 from jaxuda.run import config_fields
 from jaxuda.run import workdir as workdir_lib
 from jaxuda.step import parallel
+from jaxuda.step import state as state_lib
 from jaxuda.train import warm_start
 from jaxuda.ui import command
 from jaxuda.weights import converted
@@ -212,6 +214,21 @@ def test_published_checkpoints():
     methods.create(config)
     for value in row.expected.values():
       assert str(value) in text
+
+
+@pytest.mark.parametrize('name', ['disc', 'disc_aux', 'disc_seg', 'disc_depth'])
+def test_discriminators_of_a_run_have_the_official_names(name):
+  judge = dada.Method(
+    num_classes=5, total_steps=10, network=OPTIONS, disc_width=2
+  )
+  net = judge.adversary.create(jax.random.key(0), 3)
+  config = ml_collections.ConfigDict({'name': 'dada'})
+  run = workdir_lib.Run(
+    config=config, method=judge, state=state_lib.create({name: net}), step=0
+  )
+  network = runs.of_run(run, network=name)
+  assert network.record['family'] == 'discriminator'
+  assert state_dict.from_network(network)['0.weight'].shape == (2, 3, 4, 4)
 
 
 def test_a_run_may_go_on_without_what_it_began_with():

@@ -9,7 +9,6 @@ EXIF tag says that it was taken with the camera turned is turned upright by all.
 
 from collections.abc import Mapping
 import io
-import pathlib
 import warnings
 import zlib
 
@@ -120,22 +119,6 @@ def _open_image(encoded, where, *, pixels):
   if _png_header(encoded)[0] == 16:
     raise errors.UserError(f'{where} has 16 bits a channel; expected 8')
   return image
-
-
-def read_frame(path: pathlib.Path) -> np.ndarray:
-  """Decodes a picture that Pillow knows, upright: uint8 [H, W, 3] RGB.
-
-  Raises:
-    UserError: it cannot be read; names the file.
-  """
-  try:
-    with Image.open(path) as image:
-      return np.asarray(ImageOps.exif_transpose(image).convert('RGB'))
-  except Exception as e:
-    raise errors.UserError(
-      f'{path} cannot be read as a picture ({type(e).__name__}); expected a'
-      ' whole picture file'
-    ) from e
 
 
 def read_ids(encoded: bytes, where: str) -> np.ndarray:

@@ -2,7 +2,8 @@
 
 A folder of frames is one of
 
-    ROOT/**/<frame>                            any frames with numbers
+    ROOT/**/<frame>                            any frames with numbers, links
+                                               followed, hidden ones left out
     ROOT/leftImg8bit_sequence/<split>/<city>/  Cityscapes
     ROOT/<date>/<drive>/image_02/data/         KITTI raw
 
@@ -23,8 +24,8 @@ import numpy as np
 
 from jaxuda import errors
 from jaxuda.data.pixels import resizing
-
-_SUFFIXES = ('.png', '.jpg', '.jpeg', '.webp', '.bmp', '.ppm')
+from jaxuda.ui import files
+from jaxuda.ui import image_files
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -68,12 +69,13 @@ def find_triplets(
         root / name / split,
       )
   clips: dict[tuple, dict[int, pathlib.Path]] = {}
-  for path in sorted(frames.rglob('*')):
+  for path in sorted(x for _, inside in files.walk(frames) for x in inside):
     # KITTI raw has grey cameras 00 and 01 beside the colour ones.
     grey = {'image_00', 'image_01'} & set(path.relative_to(frames).parts)
     stem = path.stem.removesuffix('_leftImg8bit')
     match = re.fullmatch(r'(.*?)(\d+)', stem)
-    if match and path.suffix.lower() in _SUFFIXES and not grey:
+    picture = path.suffix.lower() in image_files.SUFFIXES
+    if match and picture and not grey:
       key = (path.parent, match[1], path.stem.removeprefix(stem))
       clips.setdefault(key, {})[int(match[2])] = path
   find_camera = _open_cameras(root)
@@ -164,16 +166,35 @@ def read_kitti_camera(
   Raises:
     UserError: the file has no such camera.
   """
-  match = re.search(
-    rf'^P_rect_{camera}:(.*)$', pathlib.Path(file).read_text(), re.MULTILINE
-  )
-  numbers = match[1].split() if match else []
-  if len(numbers) != 12:
+  numbers = read_kitti_matrix(file, f'P_rect_{camera}')
+  return numbers[0], numbers[2], numbers[6]
+
+
+def read_kitti_matrix(file: str | pathlib.Path, *keys: str) -> list[float]:
+  """Returns the 12 numbers of a line of KITTI's calibration files.
+
+  Args:
+    file: the file.
+    *keys: what may stand before the colon.
+
+  Raises:
+    UserError: the file cannot be read, or has no such line.
+  """
+  try:
+    text = pathlib.Path(file).read_text()
+    match = re.search(f'^(?:{"|".join(keys)}):(.*)$', text, re.MULTILINE)
+    numbers = [float(x) for x in match[1].split()] if match else []
+  except (OSError, ValueError) as e:
     raise errors.UserError(
-      f'{file} has no P_rect_{camera} with 12 numbers; expected the'
-      ' calib_cam_to_cam.txt of KITTI'
+      f'{file} is no calibration of KITTI ({e}); expected lines of a name and'
+      ' numbers'
+    ) from e
+  if len(numbers) != 12 or not np.isfinite(numbers).all():
+    raise errors.UserError(
+      f'{file} has no {" or ".join(keys)} with 12 numbers; expected a'
+      ' calibration of KITTI'
     )
-  return float(numbers[0]), float(numbers[2]), float(numbers[6])
+  return numbers
 
 
 def resize_frame(

@@ -61,19 +61,15 @@ class Layout:
   ) -> np.ndarray:
     """Reads a label as raw ids: uint8 [H, W].
 
-    Args:
-      item: files of the example.
-      codes: what `Spec.read_codes` made of it, if that is at hand.
+    It is not decoded again if `codes` is what `Spec.read_codes` made of it.
 
     Raises:
       UserError: it is broken, of another kind, or has ids that are not in the
         table.
     """
     where, read = self.tree.where(item.label), self.reader('label')
-    if codes is not None:
-      ids = read(self.tree, item, codes)
-    elif read is not None:
-      ids = read(self.tree, item)
+    if read is not None:
+      ids = read(self.tree, item, *(() if codes is None else (codes,)))
     else:
       ids = decoding.read_ids(self.tree.read(item.label), where)
     labels.check_ids(ids, dataset=self.spec.ids, file=where, own=self.spec.own)

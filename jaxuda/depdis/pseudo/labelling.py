@@ -222,7 +222,7 @@ def _claim(out, origin):
     if out.exists() and any(out.iterdir()):
       raise errors.UserError(f'{out} is not empty; expected a new folder')
     workdir_lib.write_json(path, origin)
-  found = json.loads(path.read_text())
+  found = workdir_lib.read_json(path)
   wrong = [k for k in origin if found.get(k) != origin[k]]
   if wrong:
     raise errors.UserError(

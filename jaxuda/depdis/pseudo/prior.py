@@ -1,8 +1,7 @@
 """The spatial aggregation prior: small patches of a class are not believed.
 
 A pseudo-label keeps a pixel only if the connected patch of its class is large
-enough; how large depends on how common the class is (Depth Distribution, eq.
-12).
+enough; how large depends on how common the class is (Wu and Liu, NeurIPS 2022).
 """
 
 import cc3d
@@ -14,7 +13,7 @@ from jaxuda.data.classes import labels
 def thresholds(
   counts: np.ndarray, *, base: float, extent: float, scale: float = 1.0
 ) -> np.ndarray:
-  """Returns the smallest patch of each class that is kept, in pixels (eq. 12).
+  """Returns the smallest patch of each class that is kept, in pixels.
 
   base + (N_i - N_min) / (N_max - N_min) * extent, rounded. The official numbers
   (50 to 5000 for 16 classes, 100 to 1000 for 7 on Cityscapes, 50 to 100 on

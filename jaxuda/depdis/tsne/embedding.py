@@ -2,7 +2,9 @@
 
 As in figure 4 of Depth Distribution, the same pixels of the target's evaluation
 images, as many of each class, become points in the plane (van der Maaten and
-Hinton, 2008) in the colour of their true class.
+Hinton, 2008) in the colour of their true class. The figure compares two joint
+spaces, of segmentation and depth and of segmentation and density: here these
+are what a discriminator would see of them, see `ops.entropy`.
 """
 
 from collections.abc import Sequence
@@ -28,7 +30,7 @@ from jaxuda.run import workdir as workdir_lib
 from jaxuda.ui import display
 from jaxuda.ui import panels
 
-SPACES = ('features', 'output', 'depth', 'density')
+SPACES = ('features', 'output', 'seg_depth', 'seg_density')
 # Width and height of a panel.
 _SIDE = 480
 # Dimensions that PCA leaves for t-SNE, as its authors do.
@@ -49,8 +51,8 @@ def collect(
   Args:
     run: what `workdir.load` returned.
     space: 'features', K channels of the backbone; 'output', C probabilities;
-      'depth' or 'density', C maps of self-information times the output of that
-      branch: the joint spaces of figure 4.
+      'seg_depth' and 'seg_density', the C maps of self-information times the
+      inverse depth or the density, as the adversarial stage aligns them.
     images: number of images of the evaluation split, from the first.
     pixels: number of pixels of each class, at most, spread over the images.
     split: the split; None for the config's `eval_split`.
@@ -60,7 +62,7 @@ def collect(
     (float32 [N, K or C], int [N] true classes).
 
   Raises:
-    UserError: the network has no such branch.
+    UserError: the network has no such output.
   """
   rng = np.random.default_rng(seed)
   count = len(labels.get_class_set(run.config.classes).names)
@@ -97,16 +99,16 @@ def _features(state, image, *, task, space):
     train=False,
     capture_intermediates=lambda module, _: module.name == 'backbone',
   )
+  logits = out['logits'].astype(jnp.float32)
   if space == 'output':
-    return jax.nn.softmax(out['logits'].astype(jnp.float32), -1)
-  if space in ('depth', 'density'):
-    if space not in out:
+    return jax.nn.softmax(logits, -1)
+  if space != 'features':
+    part = space.removeprefix('seg_')
+    if part not in out:
       raise errors.UserError(
-        f'--space={space}: the network has no such branch; expected features or'
-        ' output'
+        f'the network says no {part}, which --space={space} is made of'
       )
-    joint = entropy.self_information(out['logits']) * out[space][..., None]
-    return joint.astype(jnp.float32)
+    return entropy.self_information(logits) * out[part][..., None]
   stages = more['intermediates']['backbone']['__call__'][0]
   return stages[-1].astype(jnp.float32)
 
@@ -172,19 +174,28 @@ def run(
   out: str | os.PathLike,
   *,
   which: str,
+  spaces: Sequence[str],
   **options: Any,
 ) -> None:
-  """Writes a picture with a panel for every run, and prints silhouettes.
+  """Writes a picture with a panel for every run and space.
+
+  Silhouettes are printed.
 
   Args:
     workdirs: the runs' folders; of any methods, but with the same classes.
     out: the PNG to write.
     which: 'last', 'best' or a step.
-    **options: those of `collect`.
+    spaces: spaces of `collect`; a run without such an output is an error.
+    **options: the others of `collect`.
 
   Raises:
-    UserError: there is no such run, or the classes differ.
+    UserError: there is no such run or space, or the classes differ.
   """
+  unknown = [x for x in spaces if x not in SPACES]
+  if unknown or not spaces:
+    raise errors.UserError(
+      f'--space={",".join(spaces)}; expected some of {", ".join(SPACES)}'
+    )
   runs = {name: workdir_lib.load(name, which=which) for name in workdirs}
   sets = {labels.identify(r.config.classes): r for r in runs.values()}
   if len(sets) > 1:
@@ -193,12 +204,13 @@ def run(
     )
   class_set = labels.get_class_set(next(iter(runs.values())).config.classes)
   columns = {}
-  for name, loaded in runs.items():
-    vectors, classes = collect(loaded, **options)
+  for (name, loaded), space in itertools.product(runs.items(), spaces):
+    title = name if len(spaces) == 1 else f'{name} {space}'
+    vectors, classes = collect(loaded, space=space, **options)
     score = separation(vectors, classes)
-    print(f'{name}: {len(vectors)} pixels, silhouette {score:.3f}')
+    print(f'{title}: {len(vectors)} pixels, silhouette {score:.3f}')
     flat = embed(vectors, seed=options['seed'])
-    columns[name] = [draw(flat, classes, class_set.colors)]
+    columns[title] = [draw(flat, classes, class_set.colors)]
   panel = [panels.lay_out(columns)]
   panel = panels.stack_with_legend(panel, class_set.names, class_set.colors)
   panels.write_png(out, panel)

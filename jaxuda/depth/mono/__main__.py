@@ -13,6 +13,8 @@ reads them, 65535 for the nearest and 0 for no value, and `depth.json`, as
 --images=.../leftImg8bit --out=.../disparity.
 """
 
+import sys
+
 from absl import flags
 
 from jaxuda import errors
@@ -40,8 +42,10 @@ def main() -> None:
   from jaxuda.depth.mono import training
 
   command.hide_accelerators()
-  images = disparity.Folder(options.images) if options.images else None
-  if images:
+  images = None
+  if options.images:
+    note = lambda line: print(f'note: {line}', file=sys.stderr)
+    images = disparity.Folder(options.images, note=note)
     files.check_apart(options.out, options.images)
   if options.config:
     training.train(options.config, options.workdir)

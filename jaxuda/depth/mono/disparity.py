@@ -1,6 +1,6 @@
 """Disparity that a monocular network sees in images, written."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 import os
 from typing import Any
 
@@ -25,14 +25,24 @@ _SAMPLE = 100
 class Folder:
   """The images of a folder, by number; names are relative, without suffix."""
 
-  def __init__(self, folder: str | os.PathLike[str]):
+  def __init__(
+    self,
+    folder: str | os.PathLike[str],
+    *,
+    note: Callable[[str], None] | None = None,
+  ):
     """Lists them.
+
+    Args:
+      folder: the folder, subfolders included.
+      note: is called with a line about files that are no pictures, and about
+        names that are not those of the images.
 
     Raises:
       UserError: no folder, or no picture in it.
     """
-    self._paths = image_files.list_images(folder)
-    names = image_files.name_outputs(self._paths, folder)
+    self._paths = image_files.list_images(folder, note=note)
+    names = image_files.name_outputs(self._paths, folder, note=note)
     self._names = [str(x.with_suffix('')) for x in names]
 
   def __len__(self) -> int:

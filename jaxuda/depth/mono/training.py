@@ -46,13 +46,13 @@ def train(config: ml_collections.ConfigDict, workdir: str | os.PathLike) -> Any:
     config: see `configs/monodepth.py`.
     workdir: the run's folder.
   """
+  method = create_method(config)
   size = tuple(config.data.size)
   if len(size) != 2 or any(x < 1 or x % monodepth.STRIDE for x in size):
     raise errors.UserError(
       f'config.data.size={size}; expected (height, width), multiples of'
       f' {monodepth.STRIDE}'
     )
-  method = create_method(config)
   return loop.run(config, workdir, functools.partial(_open, config, method))
 
 

@@ -28,6 +28,14 @@ from jaxuda.ui import command
 from jaxuda.ui import display
 from jaxuda.ui import files
 
+# Flags that belong to each source.
+_OPTIONS = {
+  'cityscapes': ('split',),
+  'kitti': ('split',),
+  'dataset': ('split', 'data_dir'),
+  'left': ('baseline', 'focal'),
+}
+
 
 def find_pairs(options: dict[str, Any]) -> list[pairs.Pair]:
   """Finds the pairs that the flags name.
@@ -40,6 +48,16 @@ def find_pairs(options: dict[str, Any]) -> list[pairs.Pair]:
     raise errors.UserError(
       'expected one of --cityscapes=DIR, --kitti=DIR, --dataset=NAME, or --left'
       f'=DIR with --right=DIR; got {", ".join(named) or "none"}'
+    )
+  unused = [
+    x
+    for x in ('split', 'data_dir', 'baseline', 'focal')
+    if options[x] is not None and x not in _OPTIONS[named[0]]
+  ]
+  if unused:
+    raise errors.UserError(
+      f'--{unused[0]} says nothing about --{named[0]}; expected it to be left'
+      ' out'
     )
   split = options['split'] or ''
   if named == ['dataset']:
@@ -97,7 +115,7 @@ if __name__ == '__main__':
   string('out', None, 'Folder to write to.')
   flags.DEFINE_enum('format', 'depth', formats.STEREO, 'See depth.formats.')
   flags.DEFINE_bool('evaluate', False, 'Compare with the true depth.')
-  flags.DEFINE_integer('workers', 0, 'Threads; 0 for one for each core.')
+  flags.DEFINE_integer('workers', 0, 'Threads; 0 for one for each core.', 0)
   define = {int: flags.DEFINE_integer, float: flags.DEFINE_float}
   texts = {
     'paths': '3way, 5way or 8way.',

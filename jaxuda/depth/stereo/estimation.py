@@ -44,9 +44,9 @@ def run(
     What `summarize` returns; {} without `evaluate`.
 
   Raises:
-    UserError: an unknown format, a file at `out`, or a missing truth or
-      calibration; once all others are done, a pair that cannot be read or whose
-      sizes differ.
+    UserError: an unknown format, a file at `out`, or no truth or calibration;
+      once all others are done, a pair of which something cannot be read or
+      whose sizes differ.
   """
   if form not in formats.STEREO:
     raise errors.UserError(
@@ -58,6 +58,8 @@ def run(
       'there is no true depth to evaluate against; expected a prepared dataset'
       ' with depth, or disp_occ of KITTI'
     )
+  if out and form in formats.METRIC and any(x.factor is None for x in pairs):
+    raise errors.UserError(formats.NO_FACTOR)
   if out and form == 'depth':
     formats.write_description(
       out, formats.METRES, made_by='jaxuda.depth.stereo', fill=options.fill
@@ -69,15 +71,17 @@ def run(
     if done and not truth:
       return None
     try:
-      disparity = matching.match_pair(*pair.read(), options=options)
+      left, right = pair.read()
+      factor = _read_factor(pair) if out and not done else None
+      true = _read_truth(pair, left.shape[:2]) if truth else None
+      disparity = matching.match_pair(left, right, options=options)
     except errors.UserError as e:
       return f'{pair.place}: {e}'
     if out and not done:
-      factor = pair.factor() if pair.factor else None
       formats.write_disparity(
         out, pair.place, disparity, form=form, factor=factor
       )
-    return count_errors(disparity, truth()) if truth else None
+    return count_errors(disparity, true) if truth else None
 
   counted, bad = [], []
   # One pair for each thread is faster than one pair in all of them; OpenCV lets
@@ -100,6 +104,25 @@ def run(
     cv2.setNumThreads(before)
   image_files.check_read(bad, total=len(pairs), unit='pairs')
   return summarize(counted) if evaluate else {}
+
+
+def _read_factor(pair):
+  factor = pair.factor() if pair.factor else None
+  if factor is not None and not 0 < factor < np.inf:
+    raise errors.UserError(
+      f'baseline times focal length is {factor} m pixels; expected more than 0'
+    )
+  return factor
+
+
+def _read_truth(pair, size):
+  true = pair.truth()
+  if true.shape != size:
+    raise errors.UserError(
+      f'the true disparity is {true.shape[1]}x{true.shape[0]} and the images'
+      f' {size[1]}x{size[0]}; expected one size'
+    )
+  return true
 
 
 def count_errors(disparity: np.ndarray, truth: np.ndarray) -> Counted:

@@ -20,6 +20,9 @@ _MODES = {
   '8way': cv2.STEREO_SGBM_MODE_HH,
 }
 
+# Of a larger block, OpenCV's penalties do not fit into its 16 bits.
+_BLOCK = 17
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Options:
@@ -28,7 +31,7 @@ class Options:
   Attributes:
     max_disparity: largest disparity, pixels; rounded up to a multiple of 16. 0:
       an eighth of the width.
-    block: side of the matched blocks, pixels, odd.
+    block: side of the matched blocks, pixels, odd; at most 17.
     paths: '3way' (fast, three paths), '5way' (OpenCV's default) or '8way'
       (Hirschmüller's, much memory).
     uniqueness: percent by which the best match must win.
@@ -53,15 +56,18 @@ class Options:
 
   def __post_init__(self):
     errors.check_choices(self)
-    if self.block < 1 or self.block % 2 == 0:
+    if self.block % 2 == 0:
       raise errors.UserError(
         f'block={self.block}; expected an odd number of pixels'
       )
-    if self.max_disparity < 0 or self.speckle_size < 0:
-      raise errors.UserError(
-        f'max_disparity={self.max_disparity}, speckle_size={self.speckle_size};'
-        ' expected 0 or more'
-      )
+    ranges = {
+      'block': (1, _BLOCK),
+      'uniqueness': (0, 100),
+      'check': (-np.inf, None),
+      **dict.fromkeys(('max_disparity', 'speckle_size'), (0, None)),
+      'speckle_range': (0, None),
+    }
+    errors.check_ranges(self, ranges)
 
 
 def match_pair(
@@ -90,6 +96,8 @@ def match_pair(
       ' size'
     )
   count = options.max_disparity or left.shape[1] // 8
+  # None is larger than the picture is wide.
+  count = min(count, left.shape[1])
   count = max(16, -(-count // 16) * 16)
   disparity = _match(left, right, count, options)
   if options.check >= 0:

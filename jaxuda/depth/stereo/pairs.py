@@ -11,8 +11,8 @@
 from collections.abc import Callable
 import dataclasses
 import functools
+import math
 import pathlib
-import re
 import unicodedata
 
 import cv2
@@ -72,7 +72,8 @@ def find_cityscapes(root: pathlib.Path, *, split: str = '') -> list[Pair]:
   camera = _find_folder(root, 'camera')
   pairs = []
   for one in (split,) if split else _SPLITS:
-    for path in sorted((left / one).glob('*/*_leftImg8bit.png')):
+    # Not the hidden files that macOS puts beside them.
+    for path in sorted((left / one).glob('*/[!.]*_leftImg8bit.png')):
       stem, city = path.stem.removesuffix('_leftImg8bit'), path.parent.name
       other = right / one / city / f'{stem}_rightImg8bit.png'
       file = camera / one / city / f'{stem}_camera.json'
@@ -111,7 +112,7 @@ def find_kitti(root: pathlib.Path, *, split: str = '') -> list[Pair]:
       x for x in _KITTI if all((folder / name).is_dir() for name in x[:2])
     ]
     for left, right, *matrices in cameras[:1]:
-      for path in sorted((folder / left).glob('*_10.png')):
+      for path in sorted((folder / left).glob('[!.]*_10.png')):
         other, text = folder / right / path.name, f'{path.stem[:6]}.txt'
         _require(other, path)
         factor = _first(
@@ -136,18 +137,11 @@ def _first(paths, read):
 
 def _read_kitti_factor(file, *, matrices):
   """Baseline times focal length: the fourth number of P1 minus that of P0."""
-  text, rows = file.read_text(), []
-  for key in matrices:
-    # 'P2' in one devkit, 'P_rect_02' in the other.
-    pattern = rf'^(?:{key}|P_rect_0{key[1]}):(.*)$'
-    match = re.search(pattern, text, re.MULTILINE)
-    numbers = match[1].split() if match else []
-    if len(numbers) != 12:
-      raise errors.UserError(
-        f'{file} has no {key} with 12 numbers; expected a calibration of KITTI'
-      )
-    rows.append([float(x) for x in numbers])
-  return rows[0][3] - rows[1][3]
+  # 'P2' in one devkit, 'P_rect_02' in the other.
+  left, right = (
+    frames.read_kitti_matrix(file, key, f'P_rect_0{key[1]}') for key in matrices
+  )
+  return left[3] - right[3]
 
 
 def read_kitti_disparity(file: pathlib.Path) -> np.ndarray:
@@ -178,12 +172,16 @@ def find_folders(
     focal: focal length, pixels, or None.
 
   Raises:
-    UserError: no images, a right one is missing, two have one name, or a number
-      is not positive.
+    UserError: no images, a right one is missing, two have one name, the folders
+      are one, or a number is not positive.
   """
   for name, value in (('baseline', baseline), ('focal', focal)):
-    if value is not None and not value > 0:
+    if value is not None and not 0 < value < math.inf:
       raise errors.UserError(f'{name}={value}; expected more than 0')
+  if left.is_dir() and right.is_dir() and left.samefile(right):
+    raise errors.UserError(
+      f'{left} and {right} are one folder; expected the right images in another'
+    )
   known = baseline is not None and focal is not None
   ours, others = _name_images(left), _name_images(right)
   for name, path in ours.items():

@@ -17,6 +17,7 @@ import functools
 from absl import flags
 
 from jaxuda.ui import command
+from jaxuda.ui import files
 
 
 def main() -> None:
@@ -32,6 +33,10 @@ def main() -> None:
   transferring.set_depth_loss(config)
   command.hide_accelerators()
   target = config.data.target
+  # Before the training, which can take long.
+  transferring.check_out(flags.FLAGS.out)
+  if target.manual_dir:
+    files.check_apart(flags.FLAGS.out, target.manual_dir)
   images = rows.Images(
     target.dataset,
     split=target.split,

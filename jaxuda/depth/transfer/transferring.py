@@ -1,8 +1,8 @@
 """Depth that a network learned on the source sees in a target's images."""
 
 from collections.abc import Callable, Mapping
-import json
 import os
+import pathlib
 from typing import Any
 
 import jax
@@ -18,6 +18,8 @@ from jaxuda.ops import depth as depth_ops
 from jaxuda.run import workdir as workdir_lib
 from jaxuda.ui import display
 from jaxuda.ui import files
+
+_MADE_BY = 'jaxuda.depth.transfer'
 
 
 def set_depth_loss(config: ml_collections.ConfigDict) -> None:
@@ -36,6 +38,22 @@ def set_depth_loss(config: ml_collections.ConfigDict) -> None:
   if not config.method.lambda_depth:
     small = config.network.backbone in ('resnet_small', 'efficientnet_lite0')
     config.method.lambda_depth = 1e-2 if small else 1e-3
+
+
+def check_out(out: str | os.PathLike[str]) -> pathlib.Path:
+  """Returns the folder to write to, in which nothing else may lie.
+
+  Raises:
+    UserError: there is a file of that name, or it holds pictures of others.
+  """
+  out = files.check_folder(out)
+  mine = workdir_lib.read_json(out / formats.FILE).get('made_by') == _MADE_BY
+  if not mine and any(out.rglob('*.png')):
+    raise errors.UserError(
+      f'{out} holds pictures and no {formats.FILE} of {_MADE_BY}; expected a'
+      ' new folder, or one that was written by the same command'
+    )
+  return out
 
 
 def write_depths(
@@ -60,16 +78,12 @@ def write_depths(
   Raises:
     UserError: a file at `out`, or pictures that are not of such a network.
   """
-  out = files.check_folder(out)
-  wanted = workdir_lib.jsonable({**formats.METRES, **description})
+  out = check_out(out)
+  wanted = workdir_lib.jsonable(
+    {**formats.METRES, 'made_by': _MADE_BY, **description}
+  )
   file = out / formats.FILE
-  keep = file.is_file() and json.loads(file.read_text()) == wanted
-  if not file.is_file() and any(out.rglob('*.png')):
-    raise errors.UserError(
-      f'{out} holds pictures and no {formats.FILE}; expected a new folder, or'
-      ' one that was written by the same command'
-    )
-  if not keep:
+  if workdir_lib.read_json(file) != wanted:
     # Not before all old files are gone could they be taken for these.
     for old in out.rglob('*.png'):
       old.unlink()
@@ -130,7 +144,6 @@ def describe(config: ml_collections.ConfigDict, step: int) -> dict[str, Any]:
     tree['data'][side].pop('manual_dir', None)
   tree['data'].pop('data_dir')
   return {
-    'made_by': 'jaxuda.depth.transfer',
     'source': config.data.source.dataset,
     'target': config.data.target.dataset,
     'config': workdir_lib.digest(tree),

@@ -1,13 +1,16 @@
-import dataclasses
+import itertools
 
 import jax
 import numpy as np
 import pytest
+from scipy import special
 
 from jaxuda import errors
 from jaxuda import methods
+from jaxuda.data import pipeline
 from jaxuda.data.classes import labels
 from jaxuda.depdis.tsne import embedding
+from jaxuda.models import deeplab
 from jaxuda.run import workdir as workdir_lib
 
 ROAD, SKY, CAR = 0, 10, 13
@@ -35,32 +38,41 @@ def test_pixels_are_the_same_for_every_space_and_evenly_of_every_class(run):
   np.testing.assert_allclose(output.sum(1), 1, rtol=1e-5)
 
 
-def test_joint_spaces_are_self_information_times_a_branch(run):
-  options = dict(images=4, pixels=6, seed=1)
-  net = run.state.nets['task']
-  out = run.method.task.apply(
-    {'params': net.params, 'batch_stats': net.batch_stats},
-    np.zeros((1, 33, 49, 3), np.float32),
-    train=False,
+def test_joint_spaces_are_self_information_times_depth_or_density(run):
+  options = dict(images=3, pixels=5, seed=1)
+  task, net = run.method.task, run.state.nets['task']
+  expected = {'depth': [], 'density': []}
+  shown = pipeline.eval_stream(
+    run.config.data, classes=run.config.classes, batch_size=1
   )
-  p = np.asarray(jax.nn.softmax(out['logits'], -1), np.float64)
-  information = -p * np.log2(p) / np.log2(19)
-  image = np.zeros((1, 33, 49, 3), np.float32)
-  for space in ('depth', 'density'):
-    maps = embedding._features(
-      run.state, image, task=run.method.task, space=space
+  for batch in itertools.islice(shown, 3):
+    out, _ = deeplab.run(
+      task, net.params, net.batch_stats, batch['image'], train=False
     )
-    expected = information * np.asarray(out[space])[..., None]
-    np.testing.assert_allclose(maps, expected, rtol=1e-3, atol=1e-6)
-    vectors, classes = embedding.collect(run, space=space, **options)
-    assert vectors.shape == (len(classes), 19)
+    p = special.softmax(np.asarray(out['logits'], np.float64)[0], -1)
+    for part, vectors in expected.items():
+      scaled = (
+        special.entr(p) / np.log(19) * np.asarray(out[part])[0, ..., None]
+      )
+      vectors.extend(scaled.reshape(-1, 19))
+  for part, vectors in expected.items():
+    found, classes = embedding.collect(run, space=f'seg_{part}', **options)
+    assert found.shape == (len(classes), 19)
+    # Each is that of a pixel.
+    apart = np.abs(found[:, None] - np.asarray(vectors)[None]).max(-1).min(-1)
+    assert apart.max() < 1e-4 * np.abs(vectors).max()
+    assert np.ptp(found) > 0
 
 
-def test_a_space_of_a_branch_that_is_not_there_is_refused(run):
-  task = dataclasses.replace(run.method.task, depth=False)
-  image = np.zeros((1, 33, 49, 3), np.float32)
-  with pytest.raises(errors.UserError, match='--space=depth: the network'):
-    embedding._features(run.state, image, task=task, space='depth')
+def test_a_network_without_depth_has_no_such_space(config):
+  config = config.copy_and_resolve_references()
+  config.method.update(align='seg', lambda_balance=0.0)
+  config.method.lambda_balance_target = 0.0
+  method = methods.create(config)
+  state = jax.jit(method.init)(*workdir_lib.init_args(config, method))
+  run = workdir_lib.Run(config=config, method=method, state=state, step=0)
+  with pytest.raises(errors.UserError, match='the network says no density'):
+    embedding.collect(run, space='seg_density', images=1, pixels=2)
 
 
 def test_clusters_stay_apart():
@@ -86,12 +98,21 @@ def test_clusters_stay_apart():
 def test_two_runs_side_by_side(run, monkeypatch, tmp_path, capsys):
   monkeypatch.setattr(workdir_lib, 'load', lambda name, which: run)
   out = tmp_path / 'x.png'
-  options = dict(space='output', images=7, pixels=20, split=None, seed=0)
+  options = dict(spaces=['output'], images=7, pixels=20, split=None, seed=0)
   embedding.run(['a', 'b'], out, which='last', **options)
   assert out.is_file()
   printed = capsys.readouterr().out
   assert 'a: ' in printed
   assert 'silhouette' in printed
+  options['spaces'] = ['seg_depth', 'seg_density']
+  embedding.run(['a'], out, which='last', **options)
+  printed = capsys.readouterr().out
+  assert 'a seg_depth: ' in printed
+  assert 'a seg_density: ' in printed
+  for spaces in ([], ['output', 'depth']):
+    options['spaces'] = spaces
+    with pytest.raises(errors.UserError, match='expected some of features'):
+      embedding.run(['a'], out, which='last', **options)
 
 
 def test_runs_of_other_classes_are_refused(run, monkeypatch, tmp_path):
@@ -105,4 +126,6 @@ def test_runs_of_other_classes_are_refused(run, monkeypatch, tmp_path):
   }
   monkeypatch.setattr(workdir_lib, 'load', lambda name, which: runs[name])
   with pytest.raises(errors.UserError, match='cityscapes19, coarse7'):
-    embedding.run(['a', 'b'], tmp_path / 'x.png', which='last')
+    embedding.run(
+      ['a', 'b'], tmp_path / 'x.png', which='last', spaces=['output']
+    )

@@ -1,0 +1,113 @@
+"""Every method on EfficientNet, on each of its strides."""
+
+import functools
+
+import jax
+import numpy as np
+import pytest
+
+from jaxuda import methods
+from jaxuda.methods import advent
+from jaxuda.methods import corda
+from jaxuda.methods import dacs
+from jaxuda.methods import dada
+from jaxuda.methods import depdis
+from jaxuda.methods import gio_ada
+from jaxuda.methods import self_training
+from jaxuda.methods import source_only
+from jaxuda.models import deeplab
+from jaxuda.ops import mixing
+from jaxuda.step import parallel
+from jaxuda.step import rng
+from tests.methods import test_all_methods
+
+
+def common(output_stride):
+  network = deeplab.Options(
+    backbone='efficientnet_tiny',
+    output_stride=output_stride,
+    train_affine=True,
+    # The taps take long to compile, and have tests of their own.
+    shift_depthwise=False,
+  )
+  return {'num_classes': 5, 'total_steps': 10, 'network': network}
+
+
+DISC = {'disc_width': 4}
+METHODS = {
+  'source_only': source_only.Method(**common(32)),
+  # Its other head sees an earlier stage, of another size.
+  'advent': advent.Method(multi_level=True, **DISC, **common(32)),
+  'dada': dada.Method(**DISC, **common(16)),
+  'depdis': depdis.Method(**DISC, **test_all_methods.MIXTURES, **common(8)),
+  'self_training': self_training.Method(depth=True, **common(8)),
+  'dacs': dacs.Method(**common(16)),
+  'corda': corda.Method(
+    width=8,
+    mixing=mixing.Options(jitter='none', blur_probability=0.0),
+    **common(8),
+  ),
+  # The other networks see images, not the backbone.
+  'gio_ada': gio_ada.Method(
+    decoder='aspp',
+    transform='none',
+    input_label=False,
+    input_depth=False,
+    **DISC,
+    **common(16),
+  ),
+}
+
+
+def fill(shapes):
+  """A state of such shapes; to draw one compiles as long as a step."""
+  generator = np.random.default_rng(0)
+
+  def make(path, x):
+    path = jax.tree_util.keystr(path, simple=True, separator='/')
+    if '/params/' in path or path.startswith('teacher/params'):
+      return generator.normal(0, 0.1, x.shape).astype(x.dtype)
+    return np.full(x.shape, path.endswith('/var'), x.dtype)
+
+  return jax.tree_util.tree_map_with_path(make, shapes)
+
+
+def build(name):
+  """The step of a method, and its arguments."""
+  method = METHODS[name]
+  batch = test_all_methods.make_batch(method, rows=1, size=(32, 48))
+  state = fill(jax.eval_shape(method.init, rng.for_init(0), batch))
+  step = jax.vmap(method.train_step, (None, 0, None), axis_name=parallel.AXIS)
+  return step, (state, jax.tree.map(lambda x: x[None], batch), rng.root(1))
+
+
+@pytest.mark.parametrize(
+  'name', [x for x in methods.names() if x != 'cyclegan']
+)
+def test_a_step_is_built(name):
+  step, arguments = build(name)
+  state, losses = jax.eval_shape(step, *arguments)
+  assert jax.tree.structure(state) == jax.tree.structure(arguments[0])
+  assert {x.shape for x in losses.values()} == {(1,)}
+  out = jax.eval_shape(
+    functools.partial(METHODS[name].predict, size=(64, 96)),
+    arguments[0],
+    jax.ShapeDtypeStruct((2, 33, 48, 3), np.uint8),
+  )
+  assert out['logits'].shape == (2, 64, 96, 5)
+
+
+@pytest.mark.parametrize('name', ['dada', 'corda', 'gio_ada'])
+def test_a_step_is_taken(name):
+  step, arguments = build(name)
+  state, losses = jax.jit(step)(*arguments)
+  assert all(np.isfinite(x) for x in losses.values())
+  before = arguments[0].nets['task'].params
+  after = state.nets['task'].params
+  for (path, a), b in zip(
+    jax.tree_util.tree_leaves_with_path(before),
+    jax.tree.leaves(after),
+    strict=True,
+  ):
+    assert np.isfinite(b).all(), path
+    assert np.any(a != b[0]), path
