@@ -66,8 +66,8 @@ def reestimate(
       f' statistics (network.backbone={network.backbone},'
       f' network.norm={network.norm}); expected --statistics=own'
     )
-  # Even norms that keep their statistics in training; a pass leaves those of
-  # its batch alone.
+  # Running statistics that a training pass replaces by its batch's, even those
+  # of norms that keep theirs in training.
   network = dataclasses.replace(method.network, norm='batch', norm_momentum=1.0)
   module = dataclasses.replace(method, network=network).task
   target = config.data.target
@@ -123,9 +123,7 @@ def _stack(images: Iterable[Any], size: int) -> Iterator[np.ndarray]:
 def _measure(params, empty, image, *, module):
   """Returns mean and unbiased variance of a batch, by norm."""
   _, moved = deeplab.run(
-    *(module, params, empty, image),
-    train=True,
-    dropout_key=jax.random.key(0),
+    *(module, params, empty, image), train=True, dropout_key=jax.random.key(0)
   )
   return moved
 

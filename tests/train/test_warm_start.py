@@ -79,7 +79,7 @@ COMMON = {'num_classes': 3, 'total_steps': 10, 'network': NETWORK}
 SMALL = {'decoder': 'aspp', 'gen_width': 4, 'gen_blocks': 1, 'disc_width': 4}
 
 
-def begin(method, monkeypatch, other):
+def begin(method, monkeypatch, other, tmp_path):
   """Returns what GIO-Ada begins with, the other run's state, what is said."""
   image = np.zeros((1, 33, 49, 3), np.uint8)
   image[:, ::2], image[:, :, ::3] = 90, 200
@@ -98,10 +98,11 @@ def begin(method, monkeypatch, other):
     step=7,
   )
   monkeypatch.setattr(workdir_lib, 'load', lambda workdir, which: run)
+  (tmp_path / 'so').mkdir(exist_ok=True)
   said = []
   fresh = jax.jit(method.init)(jax.random.key(2), batch)
   state = warm_start.load(
-    *(fresh, 'runs/so'),
+    *(fresh, str(tmp_path / 'so')),
     options=method.network,
     heads=method.heads,
     report=said.append,
@@ -109,10 +110,10 @@ def begin(method, monkeypatch, other):
   return fresh, state, there, said, image
 
 
-def test_gio_ada_begins_with_a_source_only_run(monkeypatch):
+def test_gio_ada_begins_with_a_source_only_run(monkeypatch, tmp_path):
   method = gio_ada.Method(**COMMON, **SMALL)
   other = source_only.Method(**COMMON, lambda_depth=0.1)
-  fresh, state, there, said, image = begin(method, monkeypatch, other)
+  fresh, state, there, said, image = begin(method, monkeypatch, other, tmp_path)
   mine, theirs = state.nets['task'], there.nets['task']
   jax.tree.map(
     np.testing.assert_array_equal,
@@ -143,16 +144,16 @@ def test_gio_ada_begins_with_a_source_only_run(monkeypatch):
   ]
 
 
-def test_a_run_with_another_backbone_is_refused(monkeypatch):
+def test_a_run_with_another_backbone_is_refused(monkeypatch, tmp_path):
   method = gio_ada.Method(**COMMON, **SMALL)
   wide = dataclasses.replace(NETWORK, norm='none')
   other = source_only.Method(**{**COMMON, 'network': wide})
   with pytest.raises(
     errors.UserError, match='has nothing for batch_stats/back'
   ):
-    begin(method, monkeypatch, other)
+    begin(method, monkeypatch, other, tmp_path)
   # Without names of heads nothing but the same network will do.
   monkeypatch.setattr(gio_ada.Method, 'heads', {})
   other = source_only.Method(**COMMON)
   with pytest.raises(errors.UserError, match='the network must be the same'):
-    begin(method, monkeypatch, other)
+    begin(method, monkeypatch, other, tmp_path)
