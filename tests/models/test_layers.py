@@ -66,6 +66,13 @@ def test_running_statistics_are_pytorchs():
   )
 
 
+def test_momentum_is_the_weight_of_what_is_new():
+  x = jax.random.normal(jax.random.key(0), (2, 3, 4, 5)) * 2 + 1
+  _, moved = _norm('batch', x, momentum=0.25)
+  mean = np.asarray(x).reshape(-1, 5).mean(0)
+  np.testing.assert_allclose(moved['batch_stats']['mean'], mean / 4, rtol=1e-5)
+
+
 def test_frozen_norm_uses_and_keeps_the_running_ones():
   x = jax.random.normal(jax.random.key(0), (2, 3, 4, 5)) * 2 + 1
   y, moved = _norm('frozen', x)

@@ -144,6 +144,16 @@ def test_a_network_that_is_trained_before_is_no_file(tmp_path, capsys):
   reproducing._check_weights(plan)
 
 
+def test_weights_of_a_package_are_looked_for_too(tmp_path):
+  plan = fake_runs.make_plan(
+    tmp_path, seeds=(1,), overrides=['--config.initial=imagenet']
+  )
+  launcher = fake_runs.Launcher()
+  with pytest.raises(errors.UserError, match='no package has weights of netw'):
+    reproducing.reproduce(plan, tmp_path / 'new', launch=launcher)
+  assert launcher.started == []
+
+
 def test_list(capsys):
   reproducing.print_list(fake_runs.TABLES, ROOT / 'configs', seeds=(1, 2))
   out = capsys.readouterr().out

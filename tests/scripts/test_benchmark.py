@@ -164,6 +164,7 @@ def test_arguments():
     'dot_wgrad': False,
     'barriers': True,
     'aspp_dot': False,
+    'shift_depthwise': False,
   }
   with pytest.raises(SystemExit, match='unknown rewrite'):
     benchmark.parse_rewrites('fast')

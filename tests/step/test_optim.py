@@ -50,6 +50,29 @@ def test_adamw_moves_every_group_by_its_rate():
   np.testing.assert_array_equal(block['bn1']['scale'], 0)
 
 
+def test_a_backbone_of_other_names_is_stepped_once():
+  # There are no shortcuts and no ResNet's blocks in it: groups without leaves.
+  options = optim.Options(learning_rate=0.1, weight_decay=0.0, momentum=0.0)
+  tx = optim.task_optimizer(options, deeplab.Options(), total_steps=10)
+  leaf, norm = {'kernel': jnp.full((), 2.0)}, {'scale': jnp.ones(())}
+  params = {
+    'backbone': {
+      'conv_stem': leaf,
+      'block1': {'expand_conv': leaf, 'bn0': norm},
+    }
+  }
+  grads = jax.tree.map(lambda x: jnp.full_like(x, -3.0), params)
+  updates, _ = tx.update(grads, tx.init(params), params)
+  for module in (
+    updates['backbone']['conv_stem'],
+    updates['backbone']['block1']['expand_conv'],
+  ):
+    np.testing.assert_allclose(module['kernel'], 0.3, rtol=1e-6)
+  np.testing.assert_array_equal(
+    updates['backbone']['block1']['bn0']['scale'], 0
+  )
+
+
 @pytest.mark.parametrize('repeats', [1, 3, 4])
 def test_steady_state_displacement(repeats):
   # For a constant gradient: 10 * repeats * lr * g per step at momentum .9.

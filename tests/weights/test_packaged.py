@@ -118,3 +118,15 @@ def test_what_is_missing_is_said(monkeypatch, tmp_path):
   monkeypatch.setattr(importlib.util, 'find_spec', lambda name: found)
   with pytest.raises(errors.UserError, match='another file than expected'):
     packaged.find(NAME)
+
+
+def test_networks_on_it_were_never_published():
+  record = {
+    'family': 'dada',
+    'title': 'dada, student',
+    'network': {'backbone': NAME},
+    'structure': {},
+  }
+  network = conversion.Network(arrays={}, record=record)
+  with pytest.raises(errors.UserError, match='dada, student has no published'):
+    state_dict.from_network(network)

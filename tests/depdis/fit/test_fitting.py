@@ -104,6 +104,13 @@ def test_a_file_is_fitted_once_and_again_when_it_must(
   config.mixtures.components = 3
   with pytest.raises(AssertionError, match='fitted again'):
     fitting.find_or_fit(config)
+  config.mixtures.components = 2
+  # Nor does the network, unless its grid is another one.
+  config.network.backbone = 'efficientnet_tiny'
+  assert fitting.find_or_fit(config) == path
+  config.network.output_stride = 16
+  with pytest.raises(AssertionError, match='fitted again'):
+    fitting.find_or_fit(config)
   given = dataclasses.replace(method, mixtures=str(path))
   assert segmentation.prepare(given, config) is given
 
