@@ -73,7 +73,7 @@ def _predict(state, image, *, method):
 @functools.partial(jax.jit, static_argnames='size')
 def _enlarge(maps, *, size):
   # As networks say it, inverse depth is interpolated.
-  inverse = {k: 1 / jnp.maximum(x, 0.01) for k, x in maps.items()}
-  maps = {k: inverse[k] if k == 'depth' else x for k, x in maps.items()}
+  if 'depth' in maps:
+    maps = {**maps, 'depth': 1 / jnp.maximum(maps['depth'], 0.01)}
   full = {k: resize.resize_align_corners(x, size) for k, x in maps.items()}
   return {k: 1 / x if k == 'depth' else x for k, x in full.items()}
