@@ -90,7 +90,8 @@ SETTINGS = {
 # their own source.
 _OTHER = {**SETTINGS['synthia2cityscapes', 'synthia16'], 'weights': ()}
 # On small ones the balance loss has a tenth of its usual weight: at 1e-2 the
-# network learns density at the cost of the classes.
+# network learns density at the cost of the classes (seen at the official
+# sharpness).
 _SMALL = {
   **_OTHER,
   **dict(depth=1e-2, balance=1e-3, balance_target=1e-3, adv=1e-2),
@@ -179,7 +180,7 @@ def _mixtures():
 def _shrink(config):
   """The settings of the small network."""
   common.adversarial(config)
-  # The official one is of a grid of 96x161, not of 13x25.
+  # The official one is made for a grid of 96x161.
   config.method.sharpness = 0.0
   training = config.self_training
   training.total_steps = config.total_steps

@@ -105,13 +105,14 @@ def source_target(
     >>> variance = [[[0.5 / jnp.pi] * 3]]
     >>> table = density_ops.tabulate([[1]], [[[0, 0, 5]]], variance)
     >>> ones = jnp.ones((1, 1, 1))
-    >>> out = {'logits': ones[..., None], 'depth': 9 * ones, 'density': ones}
+    >>> out = {'logits': ones[..., None], 'depth': 6 * ones, 'density': ones}
+    >>> args = out, 5 * ones, jnp.zeros((1, 1, 1), jnp.int32)
     >>> for name in ('true_depth', 'truth', 'predicted_depth'):
     ...   options = dict(table=table, source_map=name, mapping='plain')
-    ...   print(source_target(out, 5 * ones, 0 * ones.astype(int), **options))
-    [[[1.]]]
-    [[[1.]]]
-    [[[0.]]]
+    ...   print(f'{name} {source_target(*args, **options).item():.3f}')
+    true_depth 1.000
+    truth 1.000
+    predicted_depth 0.043
   """
   if source_map == 'predicted_depth':
     return density_ops.target_density(

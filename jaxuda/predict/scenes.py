@@ -4,10 +4,12 @@ from collections.abc import Sequence
 import functools
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from jaxuda.data.classes import labels
 from jaxuda.data.pixels import resizing
+from jaxuda.ops import resize
 from jaxuda.run import workdir as workdir_lib
 from jaxuda.ui import panels
 
@@ -48,7 +50,9 @@ def draw(
     tuple(max(1, round(scale * side)) for side in shape)
     for shape in (image.shape[:2], around)
   )
-  maps = _predict(run.state, framed[None], method=run.method, size=padded)
+  # Compiled once; only what makes it larger depends on the picture's size.
+  low = _predict(run.state, framed[None], method=run.method)
+  maps = _enlarge(low, size=padded)
   shown = {
     'image': {'image': resizing.resize_image(image, (height, width))[None]},
     'label': {
@@ -60,7 +64,16 @@ def draw(
   return panels.make_training_panel(shown, colors=colors)
 
 
-@functools.partial(jax.jit, static_argnames=('method', 'size'))
-def _predict(state, image, *, method, size):
-  out = method.predict(state, image, size=size)
+@functools.partial(jax.jit, static_argnames='method')
+def _predict(state, image, *, method):
+  out = method.predict(state, image, size='grid')
   return {k: out[k] for k in ('depth', 'density') if k in out}
+
+
+@functools.partial(jax.jit, static_argnames='size')
+def _enlarge(maps, *, size):
+  # As networks say it, inverse depth is interpolated.
+  if 'depth' in maps:
+    maps = {**maps, 'depth': 1 / jnp.maximum(maps['depth'], 0.01)}
+  full = {k: resize.resize_align_corners(x, size) for k, x in maps.items()}
+  return {k: 1 / x if k == 'depth' else x for k, x in full.items()}
