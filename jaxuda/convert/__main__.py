@@ -4,13 +4,13 @@ r"""Weights of other frameworks in, and ours out. Needs no TF and no PyTorch.
         [--network=student|teacher|disc|NAME] [--family=init|dacs|torchvision]
     python -m jaxuda.convert RUN --to=FILE.pth [--checkpoint=last|best|STEP]
 
-FILE is a .pth (zip or legacy) or .safetensors of ImageNet or COCO weights, of
-DADA, ADVENT, Depth Distribution, CTRL (its backbone), DACS, CorDA, a
-discriminator or a CycleGAN generator; its keys say which. RUN is the folder of
-a run, or one of an earlier conversion. DIR goes wherever a file of weights
-does: --config.initial=DIR, evaluate --weights=DIR. Every key and every entry is
-accounted for; a key that does not fit is an error without --partial, and so are
-two networks without --network.
+FILE is a .pth (zip or legacy) or .safetensors of ImageNet or COCO weights
+(ResNet, VGG-16, EfficientNet-Lite0), of DADA, ADVENT, Depth Distribution, CTRL
+(its backbone), DACS, CorDA, a discriminator or a CycleGAN generator; its keys
+say which. RUN is the folder of a run, or one of an earlier conversion. DIR goes
+wherever a file of weights does: --config.initial=DIR, evaluate --weights=DIR.
+Every key and every entry is accounted for; a key that does not fit is an error
+without --partial, and so are two networks without --network.
 """
 
 import pathlib
