@@ -19,7 +19,6 @@ class Checkpoint:
     file: name of the file.
     method: method that trained it, or the data that it was trained on.
     config: value of `--config`; '' for weights that only begin a training.
-    overrides: flags '--config.field=value', separated by blanks.
     expected: figure of `jaxuda evaluate` -> value in percent; {} if none is
       known.
     protocol: the images that the figures were measured on, and their sizes.
@@ -28,7 +27,6 @@ class Checkpoint:
   file: str
   method: str
   config: str = ''
-  overrides: str = ''
   expected: dict[str, float] = dataclasses.field(default_factory=dict)
   protocol: str = ''
 

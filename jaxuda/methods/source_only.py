@@ -56,10 +56,12 @@ class Method(base.Method):
       raise errors.UserError(
         'method.fuse=True needs the depth block; expected lambda_depth > 0'
       )
-    if self.statistics == 'target' and self.network.norm == 'frozen':
+    norm = self.network.norm
+    if self.statistics == 'target' and norm in ('frozen', 'none'):
       raise errors.UserError(
         'method.statistics=target moves running statistics, which'
-        ' network.norm=frozen keeps; expected network.norm=batch or sync'
+        f' network.norm={norm} {"keeps" if norm == "frozen" else "has none of"};'
+        ' expected network.norm=batch or sync'
       )
     if self.statistics == 'target' and self.network.backbone in vgg.SIZES:
       raise errors.UserError(

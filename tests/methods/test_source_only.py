@@ -170,6 +170,7 @@ def test_argument_of_the_config():
   ('network', 'message'),
   [
     ({'norm': 'frozen'}, 'network.norm=frozen keeps; expected .*batch'),
+    ({'norm': 'none'}, 'network.norm=none has none of; expected .*batch'),
     ({'backbone': 'vgg16'}, 'network.backbone=vgg16 has none of'),
   ],
 )

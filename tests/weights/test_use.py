@@ -208,8 +208,7 @@ def test_published_checkpoints():
     if not row.config:
       continue
     assert row.config in text
-    assert row.overrides in text
-    config = command.read_config(row.config, row.overrides.split())
+    config = command.read_config(row.config)
     assert config.network.backbone == 'resnet101'
     methods.create(config)
     for value in row.expected.values():
