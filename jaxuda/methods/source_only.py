@@ -60,8 +60,8 @@ class Method(base.Method):
     if self.statistics == 'target' and norm in ('frozen', 'none'):
       raise errors.UserError(
         'method.statistics=target moves running statistics, which'
-        f' network.norm={norm} {"keeps" if norm == "frozen" else "has none of"};'
-        ' expected network.norm=batch or sync'
+        f' network.norm={norm} {"keeps" if norm == "frozen" else "has none of"}'
+        '; expected network.norm=batch or sync'
       )
     if self.statistics == 'target' and self.network.backbone in vgg.SIZES:
       raise errors.UserError(
