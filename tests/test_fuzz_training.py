@@ -1,5 +1,4 @@
-"""Training with broken data, weights, checkpoints and values: one line, or not
-another number.
+"""Training with broken data, weights, checkpoints and values.
 
 What is trained learns nothing and tells what it was fed, so that little has to
 be compiled. Files that have checksums are spoiled: training either ends with a
@@ -27,13 +26,13 @@ from tests import test_fuzz
 from tests.data import releases
 from tests.weights import official
 
-# A training takes as long as many files.
-COUNT = -(-test_fuzz.COUNT // 10)
+# A training takes as long as many pictures.
+COUNT = -(-test_fuzz.COUNT // 20)
 TABLE = 'classes: {a: 1, b: 2}\nignore: [0]\ndepth: {unit: 0.001}\n'
 
 
 class Watcher(source_only.Method):
-  """Says what it was fed: a number for each array, in which all places count."""
+  """Says what it was fed: numbers of arrays, in which all places count."""
 
   @property
   def needs(self):
@@ -176,43 +175,45 @@ def test_files(whole, tmp_path, place):
   assert loud
 
 
+# Nonsense.
+REFUSED = (
+  *('batch_size=0', 'batch_size=3', 'stop_step=0', 'stop_step=3', 'seed=x'),
+  *('eval_batch_size=0', 'keep_last=0', 'classes=nowhere.yaml'),
+  *('initial=nowhere.pth', 'initial=nowhere', 'method.lambda_depth=-1'),
+  *('method.lambda_seg=nan', 'optim.momentum=-1', 'optim.betas=()'),
+  *('optim.learning_rate=inf', 'optim.name=x', 'network.rates=0'),
+  *('network.image_mean=1', 'network.backbone=resnet_tny'),
+  *('data.source.fraction=nan', 'data.source.first=-1', 'data.source.size=0'),
+  *('data.source.crop=(9, 9)', 'data.source.split=nothing'),
+  *('data.source.manual_dir=nowhere', 'data.source.dataset=nothing'),
+  *('data.target.store=jpg', 'data.target.eval_split=nothing'),
+  *('data.target.fit=x', 'data.target.depth_dir=nowhere', 'data.resize=x'),
+)
+
+
+def test_nonsense(whole, tmp_path):
+  for number, text in enumerate(REFUSED):
+    read, _ = test_fuzz.attempt(
+      train, tmp_path / str(number), whole[0], f'--config.{text}'
+    )
+    assert read is None, text
+
+
 # Values that some field takes and most do not.
 VALUES = ('-1', '0', '3', 'nan', 'inf', '1e30', 'x', '', 'None', '()', '(0, 0)')
 
 
 def test_values(whole, tmp_path):
-  """Nonsense ends with one line, or is trained with and evaluated."""
+  """Nonsense ends with one line, or nothing that was fed depends on it."""
   places, _ = whole
   config = command.read_config('source_only:pair=folder').to_dict()
-  fields = sorted(config_fields.flatten(config))
+  # What is prepared would lie anywhere.
+  fields = sorted(set(config_fields.flatten(config)) - {'data.data_dir'})
   generator = np.random.default_rng(0)
-  for number in range(2 * COUNT):
+  refused = 0
+  for number in range(3 * COUNT):
     field, value = generator.choice(fields), generator.choice(VALUES)
     flag = f'--config.{field}={value}'
-    import time
-
-    c = time.process_time()
-    try:
-      read, line = test_fuzz.attempt(
-        train, tmp_path / str(number), places, flag
-      )
-    except Exception as e:
-      import traceback
-
-      read, line = (
-        None,
-        'TRACEBACK '
-        + repr(e)[:300]
-        + ' @ '
-        + ' '.join(traceback.format_exc().splitlines()[-8:])[:700],
-      )
-    with open('/tmp/s17/T', 'a') as f:
-      print(
-        'T',
-        round(time.process_time() - c, 2),
-        flag,
-        '|',
-        line,
-        read and read[0][-1],
-        file=f,
-      )
+    read, _ = test_fuzz.attempt(train, tmp_path / str(number), places, flag)
+    refused += read is None
+  assert refused

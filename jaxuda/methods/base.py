@@ -62,6 +62,9 @@ class Method(abc.ABC):
 
   def __post_init__(self):
     errors.check_choices(self, group='method')
+    names = (x.name for x in dataclasses.fields(self))
+    weights = [x for x in names if x.startswith('lambda_')]
+    errors.check_ranges(self, dict.fromkeys(weights, (0, None)), group='method')
 
   @property
   @abc.abstractmethod

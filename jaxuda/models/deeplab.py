@@ -77,7 +77,15 @@ class Options:
     if self.backbone not in vgg.SIZES:
       resnet.size(self.backbone)
     errors.check_choices(self, group='network')
-    if not 0 <= self.active_rates <= len(self.rates) or not self.rates:
+    lengths = {'image_mean': 3, 'image_scale': 3}
+    errors.check_vectors(self, lengths, group='network')
+    errors.check_ranges(self, {'depth_scale': (0, None)}, group='network')
+    whole = all(isinstance(x, int) and x > 0 for x in self.rates)
+    if not whole or not self.rates:
+      raise errors.UserError(
+        f'network.rates={self.rates}; expected whole numbers of at least 1'
+      )
+    if not 0 <= self.active_rates <= len(self.rates):
       raise errors.UserError(
         f'network.active_rates={self.active_rates}; expected 0 (all) to'
         f' {len(self.rates)}, the number of rates'
