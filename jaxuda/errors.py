@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping
 import dataclasses
+import math
+import sys
 import typing
 from typing import Any
 
@@ -53,7 +55,7 @@ def check_ranges(
   Args:
     options: an instance of a dataclass.
     ranges: field -> the lowest and the highest value that it may have; None for
-      no highest one.
+      any that is finite.
     group: what stands before the field's name in a config; '' for nothing.
 
   Raises:
@@ -62,10 +64,32 @@ def check_ranges(
   """
   for field, (low, high) in ranges.items():
     value = getattr(options, field)
-    if not (low <= value and (high is None or value <= high)):
+    most = sys.float_info.max if high is None else high
+    if not low <= value <= most:
       expected = f'at least {low}' if high is None else f'{low} to {high}'
       name = f'{group}.{field}' if group else field
       raise UserError(f'{name}={value}; expected {expected}')
+
+
+def check_vectors(
+  options: Any, lengths: Mapping[str, int], *, group: str
+) -> None:
+  """Checks fields of a dataclass that hold several numbers.
+
+  Args:
+    options: an instance of a dataclass.
+    lengths: field -> how many numbers it has.
+    group: what stands before the field's name in a config.
+
+  Raises:
+    UserError: others, or one that is not finite, such as "optim.betas=(0.9,);
+      expected 2 numbers".
+  """
+  for field, length in lengths.items():
+    values = getattr(options, field)
+    right = all(isinstance(x, int | float) and math.isfinite(x) for x in values)
+    if not right or len(values) != length:
+      raise UserError(f'{group}.{field}={values}; expected {length} numbers')
 
 
 def construct(

@@ -37,10 +37,24 @@ def test_numbers_are_checked():
     (Numbers(count=0), 'x.count=0; expected at least 1'),
     (Numbers(share=1.5), 'x.share=1.5; expected 0 to 1'),
     (Numbers(share=float('nan')), 'x.share=nan; expected 0 to 1'),
+    (Numbers(count=float('inf')), 'x.count=inf; expected at least 1'),
   ):
     with pytest.raises(errors.UserError) as raised:
       errors.check_ranges(bad, ranges, group='x')
     assert str(raised.value) == message
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Vectors:
+  betas: tuple = (0.9, 0.99)
+
+
+def test_several_numbers_are_checked():
+  errors.check_vectors(Vectors(betas=(0, 0.5)), {'betas': 2}, group='x')
+  for bad in ((), (1,), ('1', 2), (None, 2), (float('nan'), 2), (1, 2, 3)):
+    with pytest.raises(errors.UserError) as raised:
+      errors.check_vectors(Vectors(betas=bad), {'betas': 2}, group='x')
+    assert str(raised.value) == f'x.betas={bad}; expected 2 numbers'
 
 
 def test_fields_of_a_group_make_a_dataclass():

@@ -71,6 +71,9 @@ class Method(abc.ABC):
 
   def __post_init__(self):
     errors.check_choices(self, group='method')
+    names = (x.name for x in dataclasses.fields(self))
+    lambdas = [x for x in names if x.startswith('lambda_')]
+    errors.check_ranges(self, dict.fromkeys(lambdas, (0, None)), group='method')
     # A list (from a config file) would make the method unhashable.
     weights = tuple(self.class_weights)
     if weights and len(weights) != self.num_classes:

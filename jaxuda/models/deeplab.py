@@ -93,13 +93,21 @@ class Options:
         f' {", ".join(_BACKBONES)}'
       )
     errors.check_choices(self, group='network')
-    errors.check_ranges(self, {'norm_momentum': (0, 1)}, group='network')
+    lengths = {'image_mean': 3, 'image_scale': 3}
+    errors.check_vectors(self, lengths, group='network')
+    ranges = {'depth_scale': (0, None), 'norm_momentum': (0, 1)}
+    errors.check_ranges(self, ranges, group='network')
     if self.output_stride != 8 and self.backbone not in efficientnet.SIZES:
       raise errors.UserError(
         f'network.output_stride={self.output_stride}; expected 8 with'
         f' network.backbone={self.backbone}'
       )
-    if not 0 <= self.active_rates <= len(self.rates) or not self.rates:
+    whole = all(isinstance(x, int) and x > 0 for x in self.rates)
+    if not whole or not self.rates:
+      raise errors.UserError(
+        f'network.rates={self.rates}; expected whole numbers of at least 1'
+      )
+    if not 0 <= self.active_rates <= len(self.rates):
       raise errors.UserError(
         f'network.active_rates={self.active_rates}; expected 0 (all) to'
         f' {len(self.rates)}, the number of rates'

@@ -65,7 +65,13 @@ class Options:
     for field in ('betas', 'disc_betas'):
       object.__setattr__(self, field, tuple(getattr(self, field)))
     errors.check_choices(self, group='optim')
-    ranges = {'warmup_steps': (0, None), 'hold': (0, 1)}
+    errors.check_vectors(self, {'betas': 2, 'disc_betas': 2}, group='optim')
+    rates = ('learning_rate', 'disc_learning_rate', 'gen_learning_rate')
+    others = ('warmup_steps', 'weight_decay', 'head_multiplier', 'power')
+    ranges = {
+      **dict.fromkeys((*rates, *others), (0, None)),
+      **dict.fromkeys(('momentum', 'hold'), (0, 1)),
+    }
     errors.check_ranges(self, ranges, group='optim')
 
 

@@ -184,6 +184,12 @@ def test_prediction_is_upsampled_once_to_any_size():
     ({'norm': 'group'}, 'network.norm'),
     ({'dtype': 'float16'}, 'network.dtype'),
     ({'active_rates': 5}, 'network.active_rates'),
+    ({'image_mean': (1, 2)}, r'network\.image_mean=\(1, 2\); expected 3 num'),
+    ({'image_scale': (None,)}, r'network\.image_scale'),
+    ({'rates': (6, 1.5)}, r'network\.rates=\(6, 1\.5\); expected whole num'),
+    ({'rates': (0,)}, r'network\.rates'),
+    ({'rates': ()}, r'network\.rates'),
+    ({'depth_scale': -1.0}, r'network\.depth_scale'),
   ],
 )
 def test_bad_options_are_named(fields, message):

@@ -228,7 +228,16 @@ def test_generators_have_their_own_rate_or_the_discriminators(own, rate):
 
 
 @pytest.mark.parametrize(
-  'fields', [{'repeats': 'twice'}, {'name': 'adam'}, {'warmup_steps': -1}]
+  'fields',
+  [
+    {'repeats': 'twice'},
+    {'name': 'adam'},
+    {'warmup_steps': -1},
+    {'momentum': -1.0},
+    {'betas': (0.9,)},
+    {'learning_rate': float('inf')},
+    {'weight_decay': float('nan')},
+  ],
 )
 def test_bad_fields_are_named(fields):
   with pytest.raises(errors.UserError, match=f'optim.{next(iter(fields))}'):
