@@ -65,7 +65,7 @@ CAMVID_11 = {i: i for i in range(11)}
 # For reference. CamVid's sign holds lights, its car holds trucks and buses, and
 # its bicyclist is rider and bicycle: rider here.
 CAMVID_19 = dict(enumerate((10, 2, 5, 0, 1, 8, 7, 4, 13, 11, 12)))
-# By the same names: a bicyclist is a living thing, his bicycle too.
+# By those names: a bicyclist is a living thing, and so is the bicycle here.
 CAMVID_TO_IDD = dict(enumerate((6, 5, 4, 0, 1, 5, 4, 4, 3, 2, 2)))
 IDD_7 = {i: i for i in range(7)}
 # DADA's: terrain 29 is flat, pothole 43 an object; bench 33, billboard 35 and

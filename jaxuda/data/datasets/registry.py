@@ -82,7 +82,6 @@ def _of_files(ids: str, describe: Callable[[str], specs.Spec]) -> Dataset:
 # By the part of a dataset's name before '/'.
 DATASETS: dict[str, Dataset] = {
   'camvid': _of_files('camvid', camvid.describe),
-  'idd_lite': _of_files('idd_lite', idd_lite.describe),
   'streets': Dataset(ids='streets', build=streets.builder),
   'synthia': _of_files('synthia', synthia.describe),
   'gta5': _of_files('gta5', gta5.describe),
@@ -90,6 +89,7 @@ DATASETS: dict[str, Dataset] = {
   'mapillary': _of_files('mapillary', mapillary.describe),
   'mapillary_v2': _of_files('mapillary_v2', mapillary.describe),
   'kitti': _of_files('kitti', kitti.describe),
+  'idd_lite': _of_files('idd_lite', idd_lite.describe),
   'vkitti': _of_files('vkitti', virtual_kitti.describe),
   # Its classes are those of the table in `manual_dir`.
   'folder': Dataset(ids='folder', describe=folder.describe),
