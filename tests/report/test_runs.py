@@ -20,7 +20,7 @@ def test_reads_what_there_is(tmp_path):
   assert run.config['data.target.dataset'] == 'tiny'
   assert (run.rate, run.step, run.parameters) == (5.0, 12, 1234)
   (tmp_path / 'a' / 'scores.json').write_text('{')
-  with pytest.raises(errors.UserError, match=r'a/scores\.json is not JSON'):
+  with pytest.raises(errors.UserError, match=r'a/scores\.json cannot be read'):
     runs.read([folder])
   with pytest.raises(errors.UserError, match=r'config\.json is missing'):
     runs.read([str(tmp_path)])
