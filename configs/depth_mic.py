@@ -27,6 +27,7 @@ THINGS = {
   'coarse7': (2, 5, 6),
   'kitti10': (3, 4, 8, 9),
   'camvid11': (6, 8, 9, 10),
+  'idd7': (2, 3, 4),
 }
 
 
@@ -50,7 +51,8 @@ def get_config(arguments: str = ''):
     config.masking = {'weight': 1.0, 'block': 32}
     if small:
       config.masking.block = max(8, min(source.size) // 16)
-  if 'features' not in without and things and config.initial:
+  pretrained = config.initial not in ('', 'scratch')
+  if 'features' not in without and things and pretrained:
     config.features = {'weight': 0.005, 'classes': things}
   if 'margins' not in without and config.data.target.dataset.startswith(
     'cityscapes'
