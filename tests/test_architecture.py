@@ -60,7 +60,7 @@ ROOMS = {
     'absl jax ml_collections',
   ),
   'depdis.tsne': (
-    'data data.classes data.pixels errors ops run ui',
+    'data data.classes data.pixels errors models ops run ui',
     'absl cv2 jax numpy sklearn',
   ),
   'depth': ('errors run ui', 'cv2 numpy scipy'),

@@ -2,9 +2,8 @@
 
 Every figure carries its protocol: classes, subset, resolution of the labels and
 of the network's input, checkpoint, network, statistics of its norms, split and
-dataset. Beside the
-scores, or without labels in their place, are the criteria of `blind`. With
-several processes, each scores its share of the images.
+dataset. Beside the scores, or without labels in their place, are the criteria
+of `blind`. With several processes, each scores its share of the images.
 """
 
 import collections

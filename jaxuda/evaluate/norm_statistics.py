@@ -31,9 +31,8 @@ CHOICES = ('own', 'target')
 
 def describe(method: Any, state: Any) -> str:
   """Returns 'own', or 'none' for a network without running statistics."""
-  return (
-    'own' if jax.tree.leaves(_evaluated(method, state).batch_stats) else 'none'
-  )
+  own = state.find(method.evaluate).batch_stats
+  return 'own' if jax.tree.leaves(own) else 'none'
 
 
 def reestimate(
@@ -58,7 +57,7 @@ def reestimate(
   Raises:
     UserError: the network has no running statistics, or the target no images.
   """
-  own = _evaluated(method, state)
+  own = state.find(method.evaluate)
   if not jax.tree.leaves(own.batch_stats):
     network = method.network
     raise errors.UserError(
@@ -93,12 +92,6 @@ def reestimate(
   stats = jax.tree.unflatten(jax.tree.structure(own.batch_stats), leaves)
   what = f'target: {total} images of {target.dataset} {target.split}'
   return _replace(method, state, own.replace(batch_stats=stats)), what
-
-
-def _evaluated(method, state):
-  """Returns the network that `base.predict_task` runs."""
-  teacher = method.evaluate == 'teacher'
-  return state.teacher if teacher else state.nets['task']
 
 
 def _replace(method, state, net):

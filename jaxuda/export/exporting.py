@@ -34,7 +34,7 @@ def _serving_function(run):
   depth output, 'depth' float32 [B, H, W] in metres.
   """
   method, state = run.method, run.state
-  net = state.teacher if method.evaluate == 'teacher' else state.nets['task']
+  net = state.find(method.evaluate)
   variables = {'params': net.params, 'batch_stats': net.batch_stats}
   structure = jax.tree.structure(variables)
 

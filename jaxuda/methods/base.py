@@ -151,6 +151,5 @@ def predict_task(
     size: see `deeplab.predict`, as are the outputs.
     **options: see `deeplab.predict`.
   """
-  teacher = method.evaluate == 'teacher'
-  net = state.teacher if teacher else state.nets['task']
+  net = state.find(method.evaluate)
   return deeplab.predict(method.task, net, image, size=size, **options)

@@ -243,11 +243,7 @@ class Method(base.Method):
     """
     full, stats = self.learner.run(params, batch_stats, masked['image'])
     terms = multitask.mixed_terms(full, masked, weight=masked['weight'])
-    losses = {
-      k.replace('mixed', 'masked'): (self.masking.weight * weight, loss)
-      for k, (weight, loss) in self.add_weights(terms).items()
-    }
-    return losses, stats, None
+    return self.add_weights(terms), stats, None
 
   def align_loss(self, params, batch_stats, disc_params, image):
     """The adversarial pass on plain target images."""
@@ -264,10 +260,7 @@ class Method(base.Method):
     nets, disc = dict(state.nets), state.nets.get('disc')
     source = recipe.add_anchor(self, state, batch['source'])
     passes = [(self.source_loss, source), (self.mixed_loss, mixed)]
-    if self.masking.weight:
-      step_key = jax.random.fold_in(key, state.step)
-      masked = recipe.mask_target(self, target, step_key)
-      passes.append((self.masked_loss, masked))
+    passes += recipe.masked_passes(self, state, target, key)
     if disc:
       image = batch['target']['image']
       passes.append((self.align_loss, disc.params, image))

@@ -118,11 +118,8 @@ class Method(base.Method):
     )
     return {'loss_mixed': (self.lambda_mixed, loss)}, stats, None
 
-  def masked_loss(self, params, batch_stats, masked):
-    """The pass on masked target images, see `learner.run_passes`."""
-    losses, stats, _ = self.mixed_loss(params, batch_stats, masked)
-    (_, loss) = losses['loss_mixed']
-    return {'loss_masked': (self.masking.weight, loss)}, stats, None
+  # Of masked target images; they have the fields of mixed ones.
+  masked_loss = mixed_loss
 
   def train_step(
     self, state: state_lib.TrainState, batch: base.Batch, key: jax.Array
@@ -131,10 +128,7 @@ class Method(base.Method):
     mixed, target, teacher_stats = self.mix(state, batch, key)
     source = recipe.add_anchor(self, state, batch['source'])
     passes = [(self.source_loss, source), (self.mixed_loss, mixed)]
-    if self.masking.weight:
-      step_key = jax.random.fold_in(key, state.step)
-      masked = recipe.mask_target(self, target, step_key)
-      passes.append((self.masked_loss, masked))
+    passes += recipe.masked_passes(self, state, target, key)
     task, losses, _ = self.learner.train(state.nets['task'], passes)
     teacher = state_lib.update_teacher(
       state.teacher,

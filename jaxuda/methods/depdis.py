@@ -115,7 +115,6 @@ class Method(base.Method):
   predict = base.predict_task
 
   def __post_init__(self):
-    object.__setattr__(self, 'class_weights', tuple(self.class_weights))
     super().__post_init__()
     errors.check_ranges(self, {'sharpness': (0, None)}, group='method')
     needed = {*self.parts}
@@ -133,11 +132,6 @@ class Method(base.Method):
           f' align={self.align}, source_map={self.source_map},'
           f' lambda_balance_target={self.lambda_balance_target}'
         )
-    if self.class_weights and len(self.class_weights) != self.num_classes:
-      raise errors.UserError(
-        f'method.class_weights has {len(self.class_weights)} numbers; expected'
-        f' {self.num_classes}, one for each class, or none'
-      )
 
   @property
   def parts(self) -> tuple[str, ...]:

@@ -20,7 +20,6 @@ from jaxuda.losses import segmentation
 from jaxuda.methods import base
 from jaxuda.methods.parts import learner as learner_lib
 from jaxuda.models import deeplab
-from jaxuda.models import resnet
 from jaxuda.models import vgg
 from jaxuda.ops import depth as depth_ops
 from jaxuda.step import parallel
@@ -67,7 +66,7 @@ class Method(base.Method):
       raise errors.UserError(
         'method.statistics=target moves running statistics, which'
         f' network.backbone={self.network.backbone} has none of; expected one'
-        f' of {", ".join(resnet.SIZES)}'
+        ' with batch norms'
       )
 
   @property

@@ -304,8 +304,10 @@ def run(
     capture_intermediates=_is_backbone if features else False,
   )
   if features:
-    (stages,) = moved['intermediates']['backbone']['__call__']
-    outputs = {**outputs, 'features': stages[-1]}
+    (maps,) = moved['intermediates']['backbone']['__call__']
+    # A VGG hands on its last map alone.
+    last = maps[-1] if isinstance(maps, tuple) else maps
+    outputs = {**outputs, 'features': last}
   return outputs, moved.get('batch_stats', batch_stats)
 
 

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 import functools
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from jaxuda.data.classes import labels
 from jaxuda.data.pixels import resizing
+from jaxuda.ops import depth as depth_ops
 from jaxuda.ops import resize
 from jaxuda.run import workdir as workdir_lib
 from jaxuda.ui import panels
@@ -74,6 +74,8 @@ def _predict(state, image, *, method):
 def _enlarge(maps, *, size):
   # As networks say it, inverse depth is interpolated.
   if 'depth' in maps:
-    maps = {**maps, 'depth': 1 / jnp.maximum(maps['depth'], 0.01)}
+    maps = {**maps, 'depth': depth_ops.invert_depth(maps['depth'])}
   full = {k: resize.resize_align_corners(x, size) for k, x in maps.items()}
-  return {k: 1 / x if k == 'depth' else x for k, x in full.items()}
+  if 'depth' in full:
+    full['depth'] = depth_ops.restore_depth(full['depth'])
+  return full

@@ -42,6 +42,10 @@ class TrainState(flax.struct.PyTreeNode):
   nets: dict[str, Net]
   teacher: Net | None = None
 
+  def find(self, which: str) -> Net:
+    """Returns the task network, 'student', or its average, 'teacher'."""
+    return self.teacher if which == 'teacher' else self.nets['task']
+
   def advance(
     self, nets: dict[str, Net], *, teacher: Net | None = None
   ) -> 'TrainState':

@@ -1,6 +1,7 @@
 """How many pixels of each id every stored label has, counted once."""
 
 from collections.abc import Callable
+import contextlib
 import os
 import pathlib
 
@@ -33,7 +34,8 @@ def read(
     UserError: the counts cannot be written beside the records.
   """
   path = pathlib.Path(folder, f'label_counts_{split}.npy')
-  if path.is_file():
+  # A file that is damaged is made anew.
+  with contextlib.suppress(OSError, ValueError, EOFError):
     counts = np.load(path, allow_pickle=False)
     if counts.shape == (count, 256):
       return counts

@@ -25,6 +25,7 @@ from jaxuda import errors
 from jaxuda.data import pipeline
 from jaxuda.data.classes import labels
 from jaxuda.data.pixels import resizing
+from jaxuda.models import deeplab
 from jaxuda.ops import entropy
 from jaxuda.run import workdir as workdir_lib
 from jaxuda.ui import display
@@ -93,24 +94,20 @@ def collect(
 @functools.partial(jax.jit, static_argnames=('task', 'space'))
 def _features(state, image, *, task, space):
   net = state.nets['task']
-  out, more = task.apply(
-    {'params': net.params, 'batch_stats': net.batch_stats},
-    image,
-    train=False,
-    capture_intermediates=lambda module, _: module.name == 'backbone',
+  out, _ = deeplab.run(
+    *(task, net.params, net.batch_stats, image), train=False, features=True
   )
   logits = out['logits'].astype(jnp.float32)
   if space == 'output':
     return jax.nn.softmax(logits, -1)
-  if space != 'features':
-    part = space.removeprefix('seg_')
-    if part not in out:
-      raise errors.UserError(
-        f'the network says no {part}, which --space={space} is made of'
-      )
-    return entropy.self_information(logits) * out[part][..., None]
-  stages = more['intermediates']['backbone']['__call__'][0]
-  return stages[-1].astype(jnp.float32)
+  if space == 'features':
+    return out['features'].astype(jnp.float32)
+  part = space.removeprefix('seg_')
+  if part not in out:
+    raise errors.UserError(
+      f'the network says no {part}, which --space={space} is made of'
+    )
+  return entropy.self_information(logits) * out[part][..., None]
 
 
 def embed(vectors: np.ndarray, *, seed: int = 0) -> np.ndarray:

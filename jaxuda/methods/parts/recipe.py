@@ -87,6 +87,39 @@ def feature_loss(
   return {'loss_features': (options.weight, distance)}
 
 
+def masked_passes(
+  method: Any,
+  state: state_lib.TrainState,
+  target: dict[str, jax.Array],
+  key: jax.Array,
+) -> list[tuple[Any, ...]]:
+  """Returns MIC's pass for `learner.run_passes`; none where it is off.
+
+  Its losses are those that the method's `masked_loss` returns, with the weights
+  of mixed images times `masking.weight`.
+
+  Args:
+    method: a `base.Method` with `network`, `mixing` and `masking`.
+    state: a training state; its step alone matters.
+    target: target images with their pseudo-labels, see `mask_target`.
+    key: the root key of the run.
+  """
+  weight = method.masking.weight
+  if not weight:
+    return []
+
+  def loss(*args):
+    losses, stats, handed = method.masked_loss(*args)
+    losses = {
+      k.replace('mixed', 'masked'): (weight * own, value)
+      for k, (own, value) in losses.items()
+    }
+    return losses, stats, handed
+
+  masked = mask_target(method, target, jax.random.fold_in(key, state.step))
+  return [(loss, masked)]
+
+
 def mask_target(
   method: Any, target: dict[str, jax.Array], key: jax.Array
 ) -> dict[str, jax.Array]:
