@@ -88,7 +88,8 @@ def check_apart(out: str | os.PathLike, folder: str | os.PathLike) -> None:
   Raises:
     UserError: `out` is the folder, or lies in it.
   """
-  read = {identify(x) for x, _ in walk(folder) if os.path.exists(x)}
+  inside = walk(os.path.expanduser(folder))
+  read = {identify(x) for x, _ in inside if os.path.exists(x)}
   real = pathlib.Path(os.path.realpath(out))
   for above in (real, *real.parents):
     if os.path.exists(above) and identify(above) in read:

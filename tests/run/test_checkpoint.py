@@ -181,6 +181,28 @@ def test_a_damaged_checkpoint_is_named(run, victim):
     checkpoints.restore(4, _like(), name='dada')
 
 
+def test_a_value_that_is_not_the_saved_one_is_named(tmp_path):
+  """A changed bit is another number, of which orbax says nothing."""
+  state = {'kernel': jax.random.normal(jax.random.key(0), (1000,))}
+  with checkpoint.Checkpoints(tmp_path) as checkpoints:
+    checkpoints.save(1, state, config=CONFIG)
+    checkpoints.wait()
+    every = (tmp_path / 'checkpoints/1/state').rglob('d/*')
+    path = max(every, key=lambda x: x.stat().st_size)
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 4
+    path.write_bytes(data)
+    for only in (None, lambda path: path == 'kernel'):
+      with pytest.raises(errors.UserError, match='the checksum of kernel is w'):
+        checkpoints.restore(1, state, name='dada', only=only)
+
+
+def test_a_checkpoint_of_before_has_no_checksums(run):
+  shutil.rmtree(run / 'checkpoints' / '5' / 'sums')
+  with checkpoint.Checkpoints(run, write=False) as checkpoints:
+    checkpoints.restore(5, _like(), name='dada')
+
+
 def test_other_shape_is_named_with_both_methods(run):
   message = (
     r'another model \(method dada there, advent here\): .*kernel is'

@@ -44,6 +44,13 @@ def test_what_is_not_there_is_not_read(tmp_path):
   files.check_apart(tmp_path / 'out', tmp_path / 'nowhere')
 
 
+def test_the_home_is_known(tmp_path, monkeypatch):
+  monkeypatch.setenv('HOME', str(tmp_path))
+  (tmp_path / 'data').mkdir()
+  with pytest.raises(errors.UserError, match='out lies in ~/data'):
+    files.check_apart(tmp_path / 'data/out', '~/data')
+
+
 def test_what_cannot_be_written_is_named(tmp_path):
   (tmp_path / 'file').touch()
   with (

@@ -151,7 +151,7 @@ def load(
   if not folder.exists():
     print(f'preparing {dataset} in {folder}', file=sys.stderr)
     prepared.prepare(files, folder, store=store)
-  return tfds.builder_from_directory(folder)
+  return prepared.open_folder(folder)
 
 
 def find_prepared(

@@ -314,10 +314,22 @@ def find(
       f' {found[1].parent.name} are both prepared in {found[0].parents[1]};'
       ' expected manual_dir, or one of them deleted'
     )
+  return open_folder(found[0])
+
+
+def open_folder(folder: pathlib.Path) -> tfds.core.DatasetBuilder:
+  """Returns the builder of a finished dataset.
+
+  Raises:
+    UserError: its description is damaged.
+  """
   try:
-    return tfds.builder_from_directory(found[0])
-  except Exception as e:
+    builder = tfds.builder_from_directory(folder)
+    # They are read when they are asked for.
+    _ = builder.info.metadata, builder.info.features
+    return builder
+  except Exception as e:  # TFDS raises anything.
     raise errors.UserError(
-      f'{spec.dataset}: {found[0]} cannot be read ({tree_lib.one_line(e)});'
-      ' delete it and prepare it again'
+      f'{folder} cannot be read ({tree_lib.one_line(e)[:120]}); delete it to'
+      ' prepare it again'
     ) from None

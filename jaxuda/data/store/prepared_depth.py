@@ -13,7 +13,6 @@ import pathlib
 import sys
 
 import numpy as np
-import tensorflow_datasets as tfds
 
 from jaxuda import errors
 from jaxuda.data.files import decoding
@@ -67,7 +66,7 @@ class PreparedDepth(depth_folder.DepthFolder):
     if not self._prepared.exists():
       print(f'preparing {folder} in {self._prepared}', file=sys.stderr)
       _prepare(paths, self._prepared, store=store)
-    builder = tfds.builder_from_directory(self._prepared)
+    builder = prepared.open_folder(self._prepared)
     self._records = builder.as_data_source(split=_SPLIT)
     self._places = {name: i for i, name in enumerate(paths)}
 

@@ -60,10 +60,13 @@ class Options:
       raise errors.UserError(
         f'block={self.block}; expected an odd number of pixels'
       )
+    if np.isnan(self.check):
+      raise errors.UserError(
+        'check=nan; expected pixels, or less than 0 for no check'
+      )
     ranges = {
       'block': (1, _BLOCK),
       'uniqueness': (0, 100),
-      'check': (-np.inf, None),
       **dict.fromkeys(('max_disparity', 'speckle_size'), (0, None)),
       'speckle_range': (0, None),
     }
