@@ -216,10 +216,5 @@ class Method(base.Method):
     nets['task'], losses, maps = self.learner.train(
       nets['task'], passes, statistics=self.statistics
     )
-    for name in discs:
-      nets[name], terms = self.adversary.update(
-        nets[name], *(x[name] for x in maps)
-      )
-      suffix = name.removeprefix('disc')
-      losses |= {f'{k}{suffix}': v for k, v in terms.items()}
-    return state.advance(nets), parallel.mean(losses)
+    nets, terms = self.adversary.update_each(nets, maps)
+    return state.advance(nets), parallel.mean(losses | terms)

@@ -14,6 +14,7 @@ another parameter. They lie beside the state.
 
 from collections.abc import Callable, Iterator, Mapping
 import contextlib
+import functools
 import os
 import pathlib
 import sys
@@ -50,10 +51,12 @@ def flatten(state: Any) -> dict[str, Any]:
   }
 
 
+@functools.cache  # One hook is enough.
 def _ignore_late_reads() -> None:
   """Silences reads that end after another one has failed.
 
-  They report to an event loop that orbax has closed, on stderr.
+  They report to an event loop that orbax has closed, as a traceback on stderr
+  behind the line that names the damage. Nothing else is silenced.
   """
   before = sys.unraisablehook
   sys.unraisablehook = lambda x: (

@@ -1,5 +1,6 @@
 """The domain discriminator of the adversarial methods."""
 
+from collections.abc import Sequence
 import dataclasses
 from typing import Any
 
@@ -50,6 +51,28 @@ class Adversary:
       return self.loss(params, source_maps, target_maps)
 
     return state_lib.minimize(net, loss, self.learner.tx)
+
+  def update_each(
+    self, nets: dict[str, state_lib.Net], handed: Sequence[dict[str, jax.Array]]
+  ) -> tuple[dict[str, state_lib.Net], learner_lib.Terms]:
+    """Takes one step of every discriminator that has seen something.
+
+    Args:
+      nets: networks by name, the discriminators among them.
+      handed: maps by the name of the discriminator that sees them, of the
+        source's pass and of the target's; the second may be missing if the
+        first is empty.
+
+    Returns:
+      (the networks after the step; the terms of each, those of 'disc_aux' with
+      '_aux' behind their names).
+    """
+    nets, losses = dict(nets), {}
+    for name in handed[0]:
+      nets[name], terms = self.update(nets[name], *(x[name] for x in handed))
+      suffix = name.removeprefix('disc')
+      losses |= {f'{k}{suffix}': v for k, v in terms.items()}
+    return nets, losses
 
 
 def of(method: Any) -> Adversary:
