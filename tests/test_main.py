@@ -23,6 +23,16 @@ def _run(*arguments):
   )
 
 
+def test_who_has_read_enough_sees_no_traceback():
+  command = [sys.executable, '-m', 'jaxuda', 'reproduce', '--list']
+  with subprocess.Popen(
+    command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+  ) as process:
+    assert process.stdout.readline().startswith('dada/results')
+    process.stdout.close()
+    assert process.stderr.read() == ''
+
+
 def _fields():
   return ['seed', 'optim', 'optim.power', 'optim.learning_rate', 'name']
 

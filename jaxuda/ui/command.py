@@ -3,7 +3,9 @@
 from collections.abc import Callable, Sequence
 import difflib
 import functools
+import os
 import re
+import select
 import sys
 from typing import Any
 
@@ -41,8 +43,12 @@ def run(
     logging.set_verbosity(logging.WARNING)
     try:
       code = main(*argv[1:], *after)
+      sys.stdout.flush()
     except errors.UserError as e:
       fail(str(e))
+    except BrokenPipeError:
+      _stop_if_unread()
+      raise
     sys.exit(code)
 
   argv, after = sys.argv, []
@@ -51,6 +57,16 @@ def run(
     argv, after = argv[:end], argv[end + 1 :]
   parser = functools.partial(parse_flags, argument=argument)
   app.run(guarded, argv=argv, flags_parser=parser)
+
+
+def _stop_if_unread():
+  """Exits without a word if who reads stdout has had enough, as `head` has."""
+  pipe = select.poll()
+  pipe.register(sys.stdout.fileno(), 0)
+  if pipe.poll(0):
+    # What is left in the buffer would be written at the exit.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(1)
 
 
 def hide_accelerators() -> None:
