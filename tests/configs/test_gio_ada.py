@@ -18,8 +18,8 @@ def test_every_row_is_a_method(pair, row):
   config = command.read_config(f'gio_ada:pair={pair},ablation={row}')
   method = methods.create(config)
   assert ('generator' in config) == (method.transform == 'frozen')
-  small = pair.startswith('streets')
-  assert method.network.backbone == ('resnet_small' if small else 'vgg16')
+  own = {'streets': 'resnet_small', 'streets2camvid': 'efficientnet_lite0'}
+  assert method.network.backbone == own.get(pair, 'vgg16')
   assert config.data.source.flip
   assert config.data.target.flip
 

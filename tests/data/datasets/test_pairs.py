@@ -66,10 +66,9 @@ def test_small_pairs_have_one_size(pair):
   config = common.base('dacs', pair)
   source, target = config.data.source, config.data.target
   assert source.size == target.size
-  assert config.network.backbone == 'resnet_small'
   drawn = {'streets2camvid': '_180x240', 'streets2idd': '_176x248'}
   if pair in drawn:
-    assert source.dataset == f'streets/source{drawn[pair]}'
+    assert source.dataset == f'streets/wide{drawn[pair]}'
 
 
 def test_a_source_without_depth_says_how_to_make_it(tmp_path):
