@@ -3,8 +3,9 @@
   jaxuda reproduce --list
   jaxuda reproduce --table=dada/3 --pair=streets --seeds=3 --workdir=DIR
 
-A file for each paper; `spec` says what a table is. Where its number in the
-paper is known, it is another name of the table: `dada/3`, `depdis/figure4`.
+A file for each paper, and `own` for a comparison of all methods; `spec` says
+what a table is. Where its number in the paper is known, it is another name of
+the table: `dada/3`, `depdis/figure4`.
 
 On the papers' pairs a network begins with the file of the official code, which
 is expected in `pretrained/`; the small network begins from scratch, and every
@@ -18,5 +19,12 @@ from configs.tables import corda
 from configs.tables import dada
 from configs.tables import depdis
 from configs.tables import gio_ada
+from configs.tables import own
 
-TABLES = {**dada.TABLES, **depdis.TABLES, **corda.TABLES, **gio_ada.TABLES}
+TABLES = {
+  **dada.TABLES,
+  **depdis.TABLES,
+  **corda.TABLES,
+  **gio_ada.TABLES,
+  **own.TABLES,
+}

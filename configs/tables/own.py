@@ -1,0 +1,47 @@
+"""All methods side by side: a table of this project, of no paper.
+
+On real targets they begin with ImageNet's weights and from a broad source; the
+first row has the narrow source, and what the others gain of the gap between it
+and the oracle is said beside that between the broad source and the oracle.
+"""
+
+from configs.tables import spec
+
+_REAL = ('streets2camvid', 'streets2idd')
+_NARROW = {
+  'streets2camvid': 'streets/source_180x240',
+  'streets2idd': 'streets/source_176x248',
+}
+
+TABLES = {
+  'all/methods': spec.Table(
+    what='all methods and the oracle, on rendered streets and real images',
+    paper='this project',
+    pairs=(*_REAL, 'streets'),
+    rows=(
+      spec.Row(
+        label='source-only of streets/source',
+        config='source_only.py',
+        pair_overrides={
+          pair: (f'--config.data.source.dataset={dataset}',)
+          for pair, dataset in _NARROW.items()
+        },
+        fixed=('--config.method.statistics=source',),
+        pairs=_REAL,
+      ),
+      spec.Row(label='AdvEnt', config='advent.py'),
+      spec.Row(label='DADA', config='dada.py', without_depth='AdvEnt'),
+      spec.Row(
+        label='Depth Distribution', config='depdis.py', module=spec.DEPDIS
+      ),
+      spec.Row(label='GIO-Ada', config='gio_ada.py'),
+      spec.Row(label='DACS', config='dacs.py'),
+      spec.Row(label='CorDA', config='corda.py', without_depth='DACS'),
+      spec.Row(label='Depth-MIC', config='depth_mic.py'),
+      spec.Row(
+        label='oracle', config='source_only.py', arguments='train_on=target'
+      ),
+    ),
+    shows=('IoU',),
+  ),
+}
