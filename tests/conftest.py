@@ -10,6 +10,13 @@ os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
 # most of their time (the first state of the small network: 34 s of CPU with
 # them, 6 s without).
 os.environ.setdefault('XLA_FLAGS', '--xla_backend_optimization_level=0')
+# Many tests, their subprocesses and the next run compile the same programs.
+os.environ.setdefault(
+  'JAX_COMPILATION_CACHE_DIR',
+  os.path.join(os.path.dirname(os.path.dirname(__file__)), '.pytest_cache/jax'),
+)
+os.environ.setdefault('JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS', '0')
+os.environ.setdefault('JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES', '-1')
 
 import jax
 
