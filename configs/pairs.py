@@ -129,5 +129,3 @@ PRETRAINED = {
   'batch_size': 4,
   'optim': {'learning_rate': 3e-4},
 }
-# What the weights are worth, see docs/scores.md.
-WORTH = 'source-only 20 mIoU instead of 30 on CamVid'
