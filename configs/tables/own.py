@@ -1,8 +1,10 @@
 """All methods side by side: a table of this project, of no paper.
 
-On real targets they begin with ImageNet's weights and from a broad source; the
-first row has the narrow source, and what the others gain of the gap between it
-and the oracle is said beside that between the broad source and the oracle.
+On real targets they begin with ImageNet's weights and from a broad source; one
+more row is source-only from the narrow one. Depth Distribution's self-training
+comes on top of `total_steps`. CorDA and Depth-MIC read depth of the target,
+which real targets lack: make it first, and give all rows
+`-- --config.data.target.depth_dir=FOLDER`.
 """
 
 from configs.tables import spec
