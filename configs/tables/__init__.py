@@ -10,7 +10,8 @@ the table: `dada/3`, `depdis/figure4`.
 On the papers' pairs a network begins with the file of the official code, which
 is expected in `pretrained/`; on small pairs with what the pair begins with.
 There every table has two rows without adaptation in front: the source-only
-network with its own running statistics, and with those of target images (AdaBN).
+network with its own running statistics, and with those of target images
+(AdaBN).
 
 Rows of methods that are not here are quoted, and never run.
 """
