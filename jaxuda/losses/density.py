@@ -23,6 +23,7 @@ def source_balance(
   mask: jax.Array | None = None,
   transfer: bool = False,
   source_map: str = 'true_depth',
+  axis: str | None = None,
   **options: Any,
 ) -> jax.Array:
   """Branch balance on the source.
@@ -36,6 +37,8 @@ def source_balance(
     transfer: pass the gradient through the density into the segmentation, as
       the paper's text implies; the official code does not.
     source_map: see `source_target`.
+    axis: name of the mapped axis over which the batch extends, or None: see
+      `ops.batch.count`.
     **options: others of `source_target`.
 
   Returns:
@@ -62,7 +65,7 @@ def source_balance(
     mask = None
   if mask is not None:
     mask = resize.resize_nearest(mask, out['density'].shape[1:3])
-  return _balance(out['density'], density, mask, transfer)
+  return _balance(out['density'], density, mask, transfer, axis)
 
 
 def source_target(
@@ -139,6 +142,7 @@ def target_balance(
   *,
   table: density_ops.Table,
   transfer: bool = False,
+  axis: str | None = None,
   **options: Any,
 ) -> jax.Array:
   """Branch balance on the target: the predicted class at the predicted depth.
@@ -147,6 +151,8 @@ def target_balance(
     out: 'logits' [B, h, w, C], 'depth' (inverse) and 'density' [B, h, w].
     table: mixtures of C classes.
     transfer: pass the gradient into segmentation and depth.
+    axis: name of the mapped axis over which the batch extends, or None: see
+      `ops.batch.count`.
     **options: see `source_target`.
 
   Returns:
@@ -165,10 +171,10 @@ def target_balance(
   density = density_ops.target_density(
     table, out['logits'], out['depth'], soft=transfer, **options
   )
-  return _balance(out['density'], density, None, transfer)
+  return _balance(out['density'], density, None, transfer, axis)
 
 
-def _balance(prediction, density, mask, transfer):
+def _balance(prediction, density, mask, transfer, axis):
   if not transfer:
     density = lax.stop_gradient(density)
-  return depth.berhu(prediction, density, mask=mask)
+  return depth.berhu(prediction, density, mask=mask, axis=axis)

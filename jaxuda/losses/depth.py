@@ -4,12 +4,15 @@ import jax
 from jax import lax
 import jax.numpy as jnp
 
+from jaxuda.ops import batch
+
 
 def berhu(
   prediction: jax.Array,
   target: jax.Array,
   *,
   mask: jax.Array | None = None,
+  axis: str | None = None,
 ) -> jax.Array:
   """Reverse Huber loss (DADA eqs. 2-3, Laina et al. 2016), mean over pixels.
 
@@ -24,6 +27,9 @@ def berhu(
     target: [B, H, W], inverse depth.
     mask: bool [B, H, W], the pixels that count, or None for all of them. The
       official DADA has none; CorDA's is `target != 1`.
+    axis: name of the mapped axis over which the batch extends, or None: see
+      `ops.batch.count`. Without it
+      each device has a c of its own, as in the references on several.
 
   Returns:
     A scalar, float32 or better.
@@ -42,8 +48,8 @@ def berhu(
   count = residual.size
   if mask is not None:
     residual = jnp.where(mask, residual, 0)
-    count = jnp.maximum(jnp.sum(mask), 1)
-  c = lax.stop_gradient(jnp.max(residual)) / 5
+    count = _count(mask, axis)
+  c = batch.largest(residual, axis=axis) / 5
   safe = jnp.where(c > 0, c, 1)
   beyond = (lax.square(residual) + lax.square(c)) / (2 * safe)
   return jnp.sum(jnp.where(residual <= c, residual, beyond)) / count
@@ -54,6 +60,7 @@ def absolute(
   target: jax.Array,
   *,
   mask: jax.Array | None = None,
+  axis: str | None = None,
 ) -> jax.Array:
   """Mean absolute error over the pixels that count (GIO-Ada's L1).
 
@@ -61,6 +68,8 @@ def absolute(
     prediction: [B, H, W].
     target: [B, H, W], in the same unit.
     mask: bool [B, H, W], the pixels that count, or None for all of them.
+    axis: name of the mapped axis over which the batch extends, or None: see
+      `ops.batch.count`.
 
   Returns:
     A scalar, float32 or better; 0 if no pixel counts.
@@ -76,5 +85,10 @@ def absolute(
   residual = error * lax.stop_gradient(jnp.sign(error))
   if mask is None:
     return jnp.mean(residual)
-  count = jnp.maximum(jnp.sum(mask), 1)
-  return jnp.sum(jnp.where(mask, residual, 0)) / count
+  return jnp.sum(jnp.where(mask, residual, 0)) / _count(mask, axis)
+
+
+def _count(mask, axis):
+  """The pixels that count; 1 if none does."""
+  count = batch.count(mask, axis=axis)
+  return jnp.where(count > 0, count, 1)

@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxuda import errors
+from jaxuda.ops import batch
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -48,6 +49,7 @@ def feature_distance(
   *,
   classes: Sequence[int],
   share: float = 0.75,
+  axis: str | None = None,
 ) -> jax.Array:
   """Mean Euclidean distance of features in the cells of things.
 
@@ -62,6 +64,8 @@ def feature_distance(
       are no whole numbers, all that they touch.
     classes: numbers of the classes that are things.
     share: least share of a cell's pixels, 0.5..1.
+    axis: name of the mapped axis over which the batch extends, or None: see
+      `ops.batch.count`.
 
   Returns:
     A scalar, float32 or better.
@@ -94,7 +98,8 @@ def feature_distance(
   # The root of 0 has no gradient; nor shall a cell that is left out have one.
   counts = kept & (square > 0)
   distance = jnp.where(counts, jnp.sqrt(jnp.where(counts, square, 1)), 0)
-  return jnp.sum(distance) / jnp.maximum(jnp.sum(kept), 1)
+  count = batch.count(kept, axis=axis)
+  return jnp.sum(distance) / jnp.where(count > 0, count, 1)
 
 
 def _average(pixels: int, cells: int) -> jax.Array:

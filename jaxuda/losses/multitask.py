@@ -13,7 +13,10 @@ _LEVELS = {'': '', 'initial_': '_initial'}
 
 
 def source_terms(
-  outputs: Mapping[str, jax.Array], source: Mapping[str, jax.Array]
+  outputs: Mapping[str, jax.Array],
+  source: Mapping[str, jax.Array],
+  *,
+  axis: str | None = None,
 ) -> dict[str, jax.Array]:
   """Supervised losses: cross entropy (eq. 1), berHu of the source's decoder.
 
@@ -23,6 +26,8 @@ def source_terms(
       heads ('initial_...') if there are any.
     source: 'label' int [B, H, W]; 'depth' [B, H, W], inverse; 'depth_valid'
       bool [B, H, W].
+    axis: name of the mapped axis over which the batch extends, or None: see
+      `ops.batch.count`.
 
   Returns:
     Scalars 'loss_seg', 'loss_depth' and, of initial heads, '..._initial'.
@@ -41,10 +46,10 @@ def source_terms(
   for prefix, suffix in _levels(outputs):
     decoder = outputs.get(f'{prefix}depth_source', outputs[f'{prefix}depth'])
     terms[f'loss_seg{suffix}'] = segmentation.cross_entropy(
-      outputs[f'{prefix}logits'], source['label']
+      outputs[f'{prefix}logits'], source['label'], axis=axis
     )
     terms[f'loss_depth{suffix}'] = depth_losses.berhu(
-      decoder, source['depth'], mask=source['depth_valid']
+      decoder, source['depth'], mask=source['depth_valid'], axis=axis
     )
   return terms
 
@@ -54,6 +59,7 @@ def mixed_terms(
   mixed: Mapping[str, jax.Array],
   *,
   weight: jax.Array,
+  axis: str | None = None,
 ) -> dict[str, jax.Array]:
   """Losses on mixed images: weighted cross entropy, berHu of both decoders.
 
@@ -65,6 +71,8 @@ def mixed_terms(
     mixed: 'label', 'depth', 'depth_valid' and 'mask', all [B, H, W]; the mask
       is True for the source's pixels.
     weight: [B, H, W], weight of the cross entropy, 0..1.
+    axis: name of the mapped axis over which the batch extends, or None: see
+      `ops.batch.count`.
 
   Returns:
     Scalars 'loss_mixed', 'loss_mixed_depth' and, of initial heads,
@@ -90,7 +98,7 @@ def mixed_terms(
       outputs[f'{prefix}logits'], mixed['label'], weight
     )
     terms[f'loss_mixed_depth{suffix}'] = depth_losses.berhu(
-      decoder, mixed['depth'], mask=mixed['depth_valid']
+      decoder, mixed['depth'], mask=mixed['depth_valid'], axis=axis
     )
   return terms
 

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 
+from jaxuda.ops import batch
+
 IGNORE = 255
 
 
@@ -13,6 +15,7 @@ def cross_entropy(
   label: jax.Array,
   *,
   class_weights: Sequence[float] | None = None,
+  axis: str | None = None,
 ) -> jax.Array:
   """Mean negative log likelihood over the pixels that have a class.
 
@@ -23,6 +26,8 @@ def cross_entropy(
     logits: [B, H, W, C].
     label: int [B, H, W]; every value outside 0..C-1 (255) is ignored.
     class_weights: C weights >= 0, or None for all 1.
+    axis: name of the mapped axis over which the batch extends, or None: see
+      `ops.batch.count`.
 
   Returns:
     A scalar, float32 or better.
@@ -39,7 +44,7 @@ def cross_entropy(
   if class_weights is not None:
     per_class = jnp.asarray(class_weights, nll.dtype).reshape(1, 1, 1, -1)
     weight = jnp.sum(jnp.where(one_hot, per_class, 0), -1)
-  total = jnp.sum(weight)
+  total = batch.count(weight, axis=axis)
   return jnp.sum(nll * weight) / jnp.where(total > 0, total, 1)
 
 

@@ -104,7 +104,9 @@ class Method(base.Method):
     losses, maps = {}, {}
     for level in self.levels:
       suffix, disc = _LEVELS[level]
-      loss = segmentation.cross_entropy(full[level], source['label'])
+      loss = segmentation.cross_entropy(
+        full[level], source['label'], axis=self.axis
+      )
       losses[f'loss_seg{suffix}'] = weights[level], loss
       if self.align != 'minent':
         maps[disc] = self.align_maps(full[level])

@@ -4,7 +4,7 @@ import abc
 from collections.abc import Callable, Mapping, Sequence
 import dataclasses
 import types
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import jax
 
@@ -12,6 +12,7 @@ from jaxuda import errors
 from jaxuda.methods.parts import learner as learner_lib
 from jaxuda.models import deeplab
 from jaxuda.step import optim as optim_lib
+from jaxuda.step import parallel
 from jaxuda.step import state as state_lib
 
 Batch = Mapping[str, Mapping[str, jax.Array]]
@@ -31,6 +32,9 @@ class Method(abc.ABC):
   Attributes:
     num_classes: number of classes C.
     total_steps: length of the schedules.
+    sums: over what the normalisers of the losses and berHu's threshold are
+      taken: 'batch', so that a batch trains alike on one device and on many; or
+      'device', each device's share, as the references do on several.
     network: how the networks are built and run, see `deeplab.Options`.
     optim: the optimizers of the networks, see `optim.Options`.
     evaluate: which network `predict` runs: 'student', or its average,
@@ -57,6 +61,7 @@ class Method(abc.ABC):
 
   num_classes: int
   total_steps: int
+  sums: Literal['batch', 'device'] = 'batch'
   network: deeplab.Options = deeplab.Options()
   optim: optim_lib.Options = optim_lib.Options()
 
@@ -122,6 +127,11 @@ class Method(abc.ABC):
       The new state and scalars by name ('loss_<term>'), both equal on every
       device.
     """
+
+  @property
+  def axis(self) -> str | None:
+    """The mapped axis that the losses' sums extend over, see `sums`."""
+    return parallel.AXIS if self.sums == 'batch' else None
 
   @property
   def learner(self) -> learner_lib.Learner:

@@ -197,7 +197,9 @@ class Method(base.Method):
       params, batch_stats, source['image'], features='anchor' in source
     )
     inverse = depth_ops.invert_depth(source['depth'])
-    terms = multitask.source_terms(full, {**source, 'depth': inverse})
+    terms = multitask.source_terms(
+      full, {**source, 'depth': inverse}, axis=self.axis
+    )
     aligns = self.adversarial != 'none'
     maps = self.align_maps(full, 'depth_source') if aligns else None
     losses = self.add_weights(terms) | recipe.feature_loss(self, full, source)
@@ -232,7 +234,7 @@ class Method(base.Method):
     """The pass on mixed images, see `learner.run_passes`."""
     full, stats = self.learner.run(params, batch_stats, mixed['image'])
     weight = self.weigh(full, mixed)
-    terms = multitask.mixed_terms(full, mixed, weight=weight)
+    terms = multitask.mixed_terms(full, mixed, weight=weight, axis=self.axis)
     return self.add_weights(terms), stats, None
 
   def masked_loss(self, params, batch_stats, masked):
@@ -242,7 +244,9 @@ class Method(base.Method):
     missing the depth decoders cannot say how hard a pixel is.
     """
     full, stats = self.learner.run(params, batch_stats, masked['image'])
-    terms = multitask.mixed_terms(full, masked, weight=masked['weight'])
+    terms = multitask.mixed_terms(
+      full, masked, weight=masked['weight'], axis=self.axis
+    )
     return self.add_weights(terms), stats, None
 
   def align_loss(self, params, batch_stats, disc_params, image):

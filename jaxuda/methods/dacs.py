@@ -106,7 +106,9 @@ class Method(base.Method):
     out, stats = self.learner.run(
       params, batch_stats, source['image'], features='anchor' in source
     )
-    loss = segmentation.cross_entropy(out['logits'], source['label'])
+    loss = segmentation.cross_entropy(
+      out['logits'], source['label'], axis=self.axis
+    )
     losses = {'loss_seg': (self.lambda_seg, loss)}
     return losses | recipe.feature_loss(self, out, source), stats, None
 

@@ -174,6 +174,7 @@ class Method(base.Method):
       full['logits'],
       source['label'],
       class_weights=self.class_weights or None,
+      axis=self.axis,
     )
     losses = {'loss_seg': (self.lambda_seg, loss)}
     if self.lambda_depth:
@@ -183,6 +184,7 @@ class Method(base.Method):
         full['depth'],
         depth_ops.invert_depth(source['depth']),
         mask=source['depth_valid'],
+        axis=self.axis,
       )
       losses['loss_depth'] = self.lambda_depth, loss
     return losses, stats, self.align_maps(full)

@@ -219,7 +219,10 @@ class Method(base.Method):
     if self.balance_classes:
       weights = self.class_weights or self.read_mixtures().class_weights
     loss = segmentation.cross_entropy(
-      full['logits'], source['label'], class_weights=weights
+      full['logits'],
+      source['label'],
+      class_weights=weights,
+      axis=self.axis,
     )
     losses = {'loss_seg': (self.lambda_seg, loss)}
     if self.lambda_depth:
@@ -227,6 +230,7 @@ class Method(base.Method):
         full['depth'],
         depth_ops.invert_depth(source['depth']),
         mask=source['depth_valid'],
+        axis=self.axis,
       )
       losses['loss_depth'] = self.lambda_depth, loss
     if self.lambda_balance:
@@ -237,6 +241,7 @@ class Method(base.Method):
         mask=source['depth_valid'],
         source_map=self.source_map,
         mask_wrong=self.mask_wrong,
+        axis=self.axis,
         **self.balance_options(out['density'].shape),
       )
       losses['loss_balance_source'] = self.lambda_balance, loss
@@ -253,7 +258,7 @@ class Method(base.Method):
       losses['loss_adv'] = self.lambda_adv, loss
     if self.lambda_balance_target:
       loss = density_losses.target_balance(
-        out, **self.balance_options(out['density'].shape)
+        out, axis=self.axis, **self.balance_options(out['density'].shape)
       )
       losses['loss_balance_target'] = self.lambda_balance_target, loss
     return losses, stats, maps

@@ -235,13 +235,16 @@ class Method(base.Method):
     full, stats = self.learner.run(
       params['task'], batch_stats, image, dropout_key=key
     )
-    loss = segmentation.cross_entropy(full['logits'], source['label'])
+    loss = segmentation.cross_entropy(
+      full['logits'], source['label'], axis=self.axis
+    )
     losses = {'loss_seg': (self.lambda_seg, loss)}
     if self.lambda_depth:
       loss = depth_losses.absolute(
         full['depth'],
         self.depth_scale.encode(source['depth']),
         mask=source['depth_valid'],
+        axis=self.axis,
       )
       losses['loss_depth'] = self.lambda_depth, loss
     maps = gio_ada.align_maps(full, align=self.align)

@@ -61,7 +61,9 @@ class Method(base.Method):
   def loss(self, params, batch_stats, target):
     """The pass of a step, see `learner.run_passes`."""
     out, stats = self.learner.run(params, batch_stats, target['image'])
-    loss = segmentation.cross_entropy(out['logits'], target['label'])
+    loss = segmentation.cross_entropy(
+      out['logits'], target['label'], axis=self.axis
+    )
     return {'loss_seg': (1.0, loss)}, stats, None
 
   def train_step(

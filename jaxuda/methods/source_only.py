@@ -102,6 +102,7 @@ class Method(base.Method):
           out['logits'],
           source['label'],
           class_weights=self.class_weights or None,
+          axis=self.axis,
         ),
       )
     }
@@ -110,6 +111,7 @@ class Method(base.Method):
         out['depth'],
         depth_ops.invert_depth(source['depth']),
         mask=source['depth_valid'],
+        axis=self.axis,
       )
       losses['loss_depth'] = self.lambda_depth, berhu
     return losses, stats, None

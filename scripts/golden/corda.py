@@ -54,6 +54,7 @@ def _method(classes: int, dtype: str) -> corda.Method:
     total_steps=250000,
     network=network,
     difficulty='per_image',
+    sums='device',  # There is no other.
   )
 
 

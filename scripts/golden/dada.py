@@ -29,7 +29,12 @@ def _method(classes: int, dtype: str) -> dada.Method:
   network = deeplab.Options(
     dtype=dtype, image_order='rgb', image_mean=(0.0, 0.0, 0.0)
   )
-  return dada.Method(num_classes=classes, total_steps=90000, network=network)
+  return dada.Method(
+    num_classes=classes,
+    total_steps=90000,
+    network=network,
+    sums='device',  # There is no other.
+  )
 
 
 def _batch(sizes, dtype):

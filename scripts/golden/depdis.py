@@ -47,6 +47,7 @@ def _method(classes: int, dtype: str, path: pathlib.Path) -> depdis.Method:
     network=network,
     mixtures=str(path),
     class_weights=_CLASS_WEIGHTS,
+    sums='device',  # There is no other.
   )
 
 

@@ -53,6 +53,7 @@ def _method(classes: int, dtype: str) -> gio_ada.Method:
     depth_far=1.0,
     dropout=0.0,
     gen_blocks=_BLOCKS,
+    sums='device',  # There is no other.
   )
 
 

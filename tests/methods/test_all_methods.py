@@ -26,7 +26,6 @@ from jaxuda.methods import self_training
 from jaxuda.methods import source_only
 from jaxuda.methods.parts import mixtures
 from jaxuda.models import deeplab
-from jaxuda.ops import mixing
 from jaxuda.step import parallel
 from jaxuda.step import rng
 
@@ -191,55 +190,6 @@ def test_replicas_stay_equal(name):
       state.nets[key].params,
     )
     assert any(jax.tree.leaves(moved)), key
-
-
-SYNCHRONISED = {
-  'advent-output-multi': VARIANTS['advent-output-multi'],
-  'dada': VARIANTS['dada'],
-  # What it draws is the same on any number of devices, see test_mixing.
-  'corda': corda.Method(
-    width=8,
-    mixing=mixing.Options(jitter='none', blur_probability=0.0, threshold=0.3),
-    **COMMON,
-  ),
-}
-
-
-@pytest.mark.parametrize('name', SYNCHRONISED)
-def test_two_devices_equal_one_with_synchronised_norms(name):
-  network = dataclasses.replace(NETWORK, norm='sync')
-  # No decay and plain steps: what differs is the order of additions.
-  method = dataclasses.replace(SYNCHRONISED[name], network=network)
-  batch = make_batch(method, rows=4)
-  # Each half has as many labelled pixels, so that means of means are means.
-  batch['source']['label'][batch['source']['label'] == 255] = 0
-  for domain in batch.values():
-    if 'depth_valid' in domain:
-      domain['depth_valid'][:] = True
-      # The berHu threshold is per device: make the largest residual common.
-      domain['depth'][[0, 2], 0, 0] = 0.0
-  state = jax.jit(method.init)(rng.for_init(0), batch)
-  results = []
-  for count in (1, 2):
-    step = jax.pmap(
-      method.train_step,
-      axis_name=parallel.AXIS,
-      in_axes=(None, 0, None),
-      out_axes=None,
-      devices=jax.devices()[:count],
-    )
-    split = jax.tree.map(
-      lambda x, n=count: x.reshape(n, x.shape[0] // n, *x.shape[1:]), batch
-    )
-    results.append(step(state, split, rng.root(1)))
-  for term, value in results[0][1].items():
-    np.testing.assert_allclose(value, results[1][1][term], rtol=1e-4)
-  for a, b in zip(
-    jax.tree.leaves(results[0][0].nets['task'].batch_stats),
-    jax.tree.leaves(results[1][0].nets['task'].batch_stats),
-    strict=True,
-  ):
-    np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5)
 
 
 def test_training_lowers_the_loss():

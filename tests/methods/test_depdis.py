@@ -177,7 +177,11 @@ def row(tmp_path, monkeypatch):
   def make(name, **changes):
     config = command.read_config(f'depdis:pair={PAIR},ablation={name}')
     method = dataclasses.replace(
-      methods.create(config), mixtures=str(path), disc_width=4, **changes
+      methods.create(config),
+      mixtures=str(path),
+      disc_width=4,
+      sums='device',  # Passes are looked at outside of a mapped step.
+      **changes,
     )
     return method, made
 

@@ -186,6 +186,7 @@ def test_literal_output_loss_reaches_the_transform_network():
   norms = {}
   for choice in ('target_only', 'both'):
     method = create('full', output_gradient=choice, lambda_output=1.0, **fields)
+    method = dataclasses.replace(method, sums='device')
     batch = make_batch(method)
     state = jax.jit(method.init)(rng.for_init(0), batch)
     params = {k: state.nets[k].params for k in ('task', 'gen')}

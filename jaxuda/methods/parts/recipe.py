@@ -83,6 +83,7 @@ def feature_loss(
     source['label'],
     classes=options.classes,
     share=options.share,
+    axis=method.axis,
   )
   return {'loss_features': (options.weight, distance)}
 
