@@ -148,8 +148,8 @@ def get_config(arguments: str = ''):
 
 def _publish(config, pair, network):
   """The settings of the paper's network and schedule."""
-  backbone, config.method.decoder, active_rates = NETWORKS[network]
-  config.network = {'backbone': backbone, 'active_rates': active_rates}
+  fields = ('backbone', 'decoder', 'active_rates')
+  config.network = dict(zip(fields, NETWORKS[network], strict=True))
   if network != 'resnet':
     config.network.update(_TORCHVISION)
   common.set_intervals(config, 5000)
@@ -160,7 +160,7 @@ def _shrink(config):
   """The settings of the small network."""
   common.adversarial(config)
   method = config.method
-  method.decoder = 'aspp'
+  config.network.decoder = 'aspp'
   method.gen_width, method.gen_blocks = 16, 6
   # Not the paper's: a generator from scratch would paint labels, not images, so
   # its changes are bounded; and a discriminator with instance norms is blind to

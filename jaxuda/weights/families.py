@@ -14,11 +14,11 @@ from jaxuda import errors
 from jaxuda.models import corda
 from jaxuda.models import deeplab
 from jaxuda.models import discriminators
-from jaxuda.models import efficientnet
 from jaxuda.models import generators
 from jaxuda.models import gio_ada
 from jaxuda.models import pretrained
-from jaxuda.models import resnet
+from jaxuda.models.backbones import efficientnet
+from jaxuda.models.backbones import resnet
 
 # The input of torchvision's networks in our units (RGB, 0..255).
 _TORCHVISION_INPUT = {
@@ -281,10 +281,9 @@ def _vgg(shapes):
     return _built(
       'adaptsegnet_vgg',
       'AdaptSegNet VGG-16',
-      {'backbone': 'vgg16_adaptsegnet', **_CAFFE_INPUT},
+      {'backbone': 'vgg16_adaptsegnet', 'decoder': 'aspp', **_CAFFE_INPUT},
       classes=shapes['classifier.conv2d_list.0.bias'][0],
       module=gio_ada.GioAda,
-      decoder='aspp',
       depth=False,
     )
   count = sum(bool(re.fullmatch(r'features\.\d+\.weight', k)) for k in shapes)

@@ -40,7 +40,7 @@ def test_every_method_takes_it(name, pair):
     assert differ == changed
   for group in ('optim', 'data', 'total_steps'):
     assert config[group] == own[group]
-  assert config.method.get('decoder', 'aspp') == 'aspp'
+  assert network.decoder == 'aspp'
 
 
 def test_weights_are_the_backbones():

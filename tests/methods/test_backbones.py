@@ -49,7 +49,6 @@ METHODS = {
   ),
   # The other networks see images, not the backbone.
   'gio_ada': gio_ada.Method(
-    decoder='aspp',
     transform='none',
     input_label=False,
     input_depth=False,
