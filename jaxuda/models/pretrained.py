@@ -105,6 +105,37 @@ def efficientnet_key(path: Sequence[str]) -> str:
   return '.'.join([*(f'_{x}' for x in places), _LEAVES[leaf]])
 
 
+# MiT's modules, and what `transformers` calls them.
+_MIT = {
+  'embed.conv': 'patch_embeddings.proj',
+  'embed.norm': 'patch_embeddings.layer_norm',
+  'norm': 'layer_norm',
+  'norm1': 'layernorm_before',
+  'norm2': 'layernorm_after',
+  'attention.query': 'attention.q_proj',
+  'attention.key': 'attention.k_proj',
+  'attention.value': 'attention.v_proj',
+  'attention.project': 'attention.o_proj',
+  'attention.reduce': 'attention.sequence_reduction.sequence_reduction',
+  'attention.reduce_norm': 'attention.sequence_reduction.layer_norm',
+  'mlp.depthwise_conv': 'mlp.dwconv.dwconv',
+}
+
+
+def mit_key(path: Sequence[str]) -> str:
+  """Returns the key that `transformers` gives a parameter of a MiT.
+
+  ('stage1_block2', 'attention', 'query', 'kernel') is
+  'stages.0.blocks.2.attention.q_proj.weight'.
+  """
+  (stage, part), *modules, leaf = path[0].split('_'), *path[1:]
+  block = re.fullmatch(r'block(\d+)', part)
+  name = '.'.join([*([] if block else [part]), *modules])
+  place = f'blocks.{block[1]}.' if block else ''
+  number = int(stage.removeprefix('stage')) - 1
+  return f'stages.{number}.{place}{_MIT.get(name, name)}.{_LEAVES[leaf]}'
+
+
 def torch_key(path: Sequence[str]) -> str:
   """Returns the PyTorch key of one of our parameters or statistics.
 
@@ -168,7 +199,8 @@ def match(
 ) -> Match:
   """Looks for every entry of a network in a PyTorch state dict.
 
-  Kernels go from OIHW to HWIO.
+  Kernels go from OIHW to HWIO. A linear layer's, [out, in], may be that of a
+  1x1 convolution here.
 
   Args:
     state_dict: arrays by PyTorch key.
@@ -186,6 +218,8 @@ def match(
       continue
     left.discard(name)
     array = np.asarray(state_dict[name])
+    if array.ndim == 2 and path[-1] == 'kernel' and len(leaf.shape) == 4:
+      array = array[..., None, None]
     if array.ndim == len(leaf.shape):
       array = _transpose(path, array, (2, 3, 1, 0))
     if array.shape != leaf.shape:

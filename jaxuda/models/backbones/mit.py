@@ -189,20 +189,20 @@ class Mit(nn.Module):
   there is no stochastic depth.
 
   Attributes:
-    size: name of an entry of `SIZES`.
+    size: a `Size`, or the name of an entry of `SIZES`.
     stochastic_depth: of the last block, from 0 at the first, see `Block.drop`.
     remat: recompute each block in the backward pass instead of keeping it.
     style: see `layers.Style`.
   """
 
-  size: str = 'mit_b5'
+  size: str | Size = 'mit_b5'
   stochastic_depth: float = 0.1
   remat: bool = False
   style: layers.Style = layers.Style()
 
   @nn.compact
   def __call__(self, image: jax.Array, *, train: bool) -> tuple[jax.Array, ...]:
-    size = SIZES[self.size]
+    size = SIZES[self.size] if isinstance(self.size, str) else self.size
     block = nn.remat(Block, static_argnums=(2,)) if self.remat else Block
     last = max(sum(size.blocks) - 1, 1)
     x, maps, before = image, [], 0
