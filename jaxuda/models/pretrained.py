@@ -136,6 +136,32 @@ def mit_key(path: Sequence[str]) -> str:
   return f'stages.{number}.{place}{_MIT.get(name, name)}.{_LEAVES[leaf]}'
 
 
+def daformer_key(path: Sequence[str]) -> str:
+  """Returns the key that DAFormer's files give a parameter of its network.
+
+  Of a backbone's that of `mit_key`. ('neck', 'aspp1_point_bn', 'scale') is
+  'decode_head.fuse_layer.aspp_modules.1.pointwise_conv.bn.weight', ('layer6',
+  'conv', 'kernel') 'decode_head.conv_seg.weight'.
+  """
+  part, module = path[:2]
+  if part == 'backbone':
+    return mit_key(path[1:])
+  leaf = _LEAVES[path[-1]]
+  if part == 'layer6':
+    return f'decode_head.conv_seg.{leaf}'
+  embed = re.fullmatch(r'embed(\d)', module)
+  if embed:
+    return f'decode_head.embed_layers.{embed[1]}.proj.{leaf}'
+  last = 'bn' if module.endswith('_bn') else 'conv'
+  module = module.removesuffix('_bn')
+  if module != 'bottleneck':
+    number, kind = re.fullmatch(r'aspp(\d)_(depth|point)', module).groups()
+    # The first has no depthwise convolution, and its own is not wrapped.
+    wrapped = f'.{kind}wise_conv' if number != '0' else ''
+    module = f'aspp_modules.{number}{wrapped}'
+  return f'decode_head.fuse_layer.{module}.{last}.{leaf}'
+
+
 def torch_key(path: Sequence[str]) -> str:
   """Returns the PyTorch key of one of our parameters or statistics.
 

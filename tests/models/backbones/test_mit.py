@@ -90,10 +90,11 @@ def test_stochastic_depth_leaves_out_sums_by_image():
   for first, second in itertools.product((0, 1), repeat=2):
     y = x + first / (1 - drop) * part(attention, 'attention', 'norm1', x)
     y = y + second / (1 - drop) * part(mlp, 'mlp', 'norm2', y)
-    expected.append(y[0])
+    expected.append(np.asarray(y[0]))
   many = jnp.repeat(x, count, 0)
   rngs = {'dropout': jax.random.key(2)}
   found = jax.jit(lambda v: block.apply(v, many, True, rngs=rngs))(variables)
+  found = np.asarray(found)
   apart = np.stack([np.abs(found - y).max((1, 2, 3)) for y in expected])
   assert apart.min(0).max() < 1e-5
   shares = np.bincount(apart.argmin(0), minlength=4) / count
