@@ -94,6 +94,14 @@ def vgg_key(path: Sequence[str], *, adaptsegnet: bool = False) -> str:
   return f'features.{place}.{_LEAVES[path[-1]]}'
 
 
+def adaptsegnet_key(path: Sequence[str]) -> str:
+  """Returns AdaptSegNet's key of a parameter of its VGG-16 and its head."""
+  if path[0] == 'semantic':
+    key = torch_key(('layer6', *path[1:]))
+    return key.replace('layer6.', 'classifier.')
+  return vgg_key(path[1:], adaptsegnet=True)
+
+
 def efficientnet_key(path: Sequence[str]) -> str:
   """Returns the key that PyTorch's EfficientNets give a backbone's parameter.
 

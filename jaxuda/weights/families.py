@@ -123,15 +123,8 @@ def key_of(
     'efficientnet': lambda p: pretrained.efficientnet_key(p[1:]),
     'mit': lambda p: pretrained.mit_key(p[1:]),
     'daformer': pretrained.daformer_key,
-    'adaptsegnet_vgg': _adaptsegnet_key,
+    'adaptsegnet_vgg': pretrained.adaptsegnet_key,
   }.get(family, pretrained.torch_key)
-
-
-def _adaptsegnet_key(path):
-  if path[0] == 'semantic':
-    key = pretrained.torch_key(('layer6', *path[1:]))
-    return key.replace('layer6.', 'classifier.')
-  return pretrained.vgg_key(path[1:], adaptsegnet=True)
 
 
 def recognise(
@@ -187,8 +180,9 @@ def recognise(
   some = ', '.join(sorted(shapes)[:3])
   raise errors.UserError(
     f'keys such as {some} are of no network that is known; expected a'
-    ' ResNet-101, VGG-16, EfficientNet-Lite0 or MiT initialisation, DADA, ADVENT,'
-    ' DepDis, CTRL, DACS, CorDA, DAFormer, a discriminator or a CycleGAN generator'
+    ' ResNet-101, VGG-16, EfficientNet-Lite0 or MiT initialisation, DADA,'
+    ' ADVENT, DepDis, CTRL, DACS, CorDA, DAFormer, a discriminator or a'
+    ' CycleGAN generator'
   )
 
 
@@ -319,9 +313,7 @@ def _mit(shapes):
   channels = tuple(
     shapes.get(f'{x}patch_embeddings.proj.weight', (0,))[0] for x in stages
   )
-  known = {
-    (tuple(x.blocks), tuple(x.channels)): k for k, x in mit.SIZES.items()
-  }
+  known = {(x.blocks, x.channels): name for name, x in mit.SIZES.items()}
   name = known.get((blocks, channels))
   if name is None:
     raise errors.UserError(

@@ -1,5 +1,6 @@
 """The argument `backbone` of the configs."""
 
+import ml_collections
 import pytest
 
 from configs import common
@@ -8,6 +9,7 @@ from jaxuda import methods
 from jaxuda.models import deeplab
 from jaxuda.ui import command
 from jaxuda.weights import families
+from jaxuda.weights import initial
 from jaxuda.weights import packaged
 from tests.weights import official
 
@@ -110,3 +112,34 @@ def test_the_small_network_is_of_small_pairs():
 def test_known_to_the_networks():
   for name, own in common.BACKBONES.items():
     deeplab.Options(backbone=name, **own)
+
+
+@pytest.mark.parametrize('pair', ['streets', 'synthia2cityscapes'])
+@pytest.mark.parametrize('name', METHODS)
+def test_every_method_takes_a_transformer(name, pair):
+  config = command.read_config(f'{name}:pair={pair},backbone=mit_b2')
+  network = methods.create(config).network
+  assert (network.backbone, network.decoder) == ('mit_b2', 'daformer')
+  assert network.image_mean == (123.675, 116.28, 103.53)
+  small = {'streets': 'scratch', 'synthia2cityscapes': ''}
+  if name != 'self_training':
+    assert config.initial == small[pair]
+  if config.initial == '' and name != 'self_training':
+    with pytest.raises(errors.UserError, match=r'expected --config\.initial'):
+      initial.check(config.initial, methods.create(config))
+    arguments = f'{name}:pair={pair},backbone=mit_b2,init=scratch'
+    assert command.read_config(arguments).initial == 'scratch'
+
+
+def test_older_runs_of_gio_ada_are_read():
+  config = command.read_config('gio_ada:pair=streets')
+  new = methods.create(config)
+  assert new.network.decoder == 'aspp'
+  older = config.to_dict()
+  older['method']['decoder'] = older['network'].pop('decoder')
+  older = ml_collections.ConfigDict(older)
+  assert methods.create(older) == new
+  with pytest.raises(errors.UserError, match=r'method\.decoder'):
+    methods.create(
+      ml_collections.ConfigDict({**older.to_dict(), 'name': 'dada'})
+    )

@@ -133,6 +133,11 @@ VARIANTS |= {
   ),
   'cyclegan': cyclegan.Method(pool_size=3, **_TRANSLATION, **COMMON),
 }
+# Their passes draw.
+DAFORMER = {'backbone': 'mit_tiny', 'decoder': 'daformer', 'decoder_width': 16}
+MIT = {**COMMON, 'network': dataclasses.replace(NETWORK, **DAFORMER)}
+VARIANTS['dada-mit'] = dada.Method(**MIT, **DISC)
+VARIANTS['dacs-mit'] = dacs.Method(**MIT)
 # A new method is found by its file.
 for _name in methods.names():
   if _name not in VARIANTS:
