@@ -2,7 +2,7 @@
 
 A config is called with arguments, `--config=dada:pair=streets,ablation=S5`. It
 names what differs from the defaults of the method's classes, which are in
-`jaxuda/methods/` (`method`), `jaxuda/models/deeplab.py` (`network`),
+`jaxuda/methods/` (`method`), `jaxuda/models/options.py` (`network`),
 `jaxuda/step/optim.py` (`optim`) and `jaxuda/ops/mixing.py` (`mixing`). Every
 field, whether a config names it or not, can be overridden on the command line:
 `--config.method.lambda_adv=0.01`.
