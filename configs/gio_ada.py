@@ -78,13 +78,6 @@ NETWORKS = {
   'resnet': ('resnet101', 'aspp', 0),
 }
 _DISCRIMINATORS = ('patch', 'strided', 'local')
-# The input of torchvision's networks: RGB in [0, 1], less the mean and over the
-# deviation, here in 0..255.
-_TORCHVISION = {
-  'image_order': 'rgb',
-  'image_mean': (123.675, 116.28, 103.53),
-  'image_scale': tuple(1 / (255 * x) for x in (0.229, 0.224, 0.225)),
-}
 # 10 epochs of the source.
 _STEPS = {'vkitti2kitti': 212600, 'vkitti2kitti_v2': 212600}
 
@@ -148,10 +141,10 @@ def get_config(arguments: str = ''):
 
 def _publish(config, pair, network):
   """The settings of the paper's network and schedule."""
-  backbone, config.method.decoder, active_rates = NETWORKS[network]
-  config.network = {'backbone': backbone, 'active_rates': active_rates}
+  fields = ('backbone', 'decoder', 'active_rates')
+  config.network = dict(zip(fields, NETWORKS[network], strict=True))
   if network != 'resnet':
-    config.network.update(_TORCHVISION)
+    config.network.update(common.TORCHVISION)
   common.set_intervals(config, 5000)
   config.total_steps = config.stop_step = _STEPS.get(pair, 94000)
 
@@ -160,7 +153,7 @@ def _shrink(config):
   """The settings of the small network."""
   common.adversarial(config)
   method = config.method
-  method.decoder = 'aspp'
+  config.network.decoder = config.network.get('decoder', 'aspp')
   method.gen_width, method.gen_blocks = 16, 6
   # Not the paper's: a generator from scratch would paint labels, not images, so
   # its changes are bounded; and a discriminator with instance norms is blind to

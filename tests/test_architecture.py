@@ -88,7 +88,8 @@ ROOMS = {
   'main': ('', ''),
   'methods': ('errors losses methods.parts models ops step', 'jax'),
   'methods.parts': ('errors losses models ops step', 'flax jax numpy optax'),
-  'models': ('errors ops step', 'flax jax numpy'),
+  'models': ('errors models.backbones ops step', 'flax jax numpy'),
+  'models.backbones': ('errors models', 'flax jax'),
   'notebook': (
     'data data.classes errors methods predict run ui',
     'ml_collections numpy',
@@ -123,7 +124,7 @@ ROOMS = {
   'translate': ('data data.classes depth errors run ui', 'absl jax numpy'),
   'ui': ('errors methods', 'PIL absl cv2 ml_collections numpy rich tensorflow'),
   'weights': (
-    'errors methods models run step ui',
+    'errors methods models models.backbones run step ui',
     'flax jax ml_collections ml_dtypes numpy safetensors',
   ),
 }

@@ -115,9 +115,8 @@ def _stack(images: Iterable[Any], size: int) -> Iterator[np.ndarray]:
 @functools.partial(jax.jit, static_argnames='module')
 def _measure(params, empty, image, *, module):
   """Returns mean and unbiased variance of a batch, by norm."""
-  _, moved = deeplab.run(
-    *(module, params, empty, image), train=True, dropout_key=jax.random.key(0)
-  )
+  # Without a key nothing is left out.
+  _, moved = deeplab.run(module, params, empty, image, train=True)
   return moved
 
 

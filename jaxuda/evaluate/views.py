@@ -79,7 +79,7 @@ def mean_probabilities(
   Returns:
     float32 [h, w, C], a distribution over the classes at each pixel.
   """
-  full = image.shape[:2]
+  full, corners = image.shape[:2], method.network.align_corners
   out = tuple(map(int, out or full))
   total = 0
   for scale in views.scales:
@@ -95,7 +95,8 @@ def mean_probabilities(
         logits = grid_logits(
           state, np.ascontiguousarray(one)[None], method=method
         )
-        maps = np.asarray(_probabilities(logits, size=out)[0])
+        maps = _probabilities(logits, size=out, align_corners=corners)
+        maps = np.asarray(maps[0])
       total = total + (maps[:, ::-1] if mirrored else maps)
   return total / (len(views.scales) * (1 + views.flip))
 
@@ -131,7 +132,9 @@ def _slide(image, state, method, size, overlap):
     place = np.s_[top : top + size[0], left : left + size[1]]
     piece = np.ascontiguousarray(image[place])
     logits = grid_logits(state, piece[None], method=method)
-    maps = np.asarray(_probabilities(logits, size=tuple(size))[0])
+    corners = method.network.align_corners
+    maps = _probabilities(logits, size=tuple(size), align_corners=corners)
+    maps = np.asarray(maps[0])
     if isinstance(total, int):
       total = np.zeros((*image.shape[:2], maps.shape[-1]), np.float32)
     total[place] += maps
@@ -149,9 +152,12 @@ def grid_logits(state: Any, image: jax.Array, *, method: Any) -> jax.Array:
   return method.predict(state, image, size='grid')['logits']
 
 
-@jax.jit(static_argnames='size')
-def _probabilities(logits: jax.Array, *, size: tuple[int, int]) -> jax.Array:
-  return jax.nn.softmax(resize.resize_align_corners(logits, size))
+@jax.jit(static_argnames=('size', 'align_corners'))
+def _probabilities(
+  logits: jax.Array, *, size: tuple[int, int], align_corners: bool
+) -> jax.Array:
+  full = resize.resize_maps(logits, size, align_corners=align_corners)
+  return jax.nn.softmax(full)
 
 
 @jax.jit(static_argnames='size')

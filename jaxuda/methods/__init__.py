@@ -58,15 +58,17 @@ def create(config: Any) -> Any:
   """
   method = _find(config.name)
   given = {'num_classes': config.num_classes, 'total_steps': config.total_steps}
+  own = dict(config.get('method', {}))
+  moved = {k: own.pop(k) for k in method.moved if k in own}
   for field in dataclasses.fields(method):
     if field.name in _GROUPS:
       values = {**vars(field.default), **config.get(field.name, {})}
+      if field.name == 'network':
+        values |= moved
       given[field.name] = errors.construct(
         type(field.default), values, group=field.name
       )
-  return errors.construct(
-    method, config.get('method', {}), group='method', **given
-  )
+  return errors.construct(method, own, group='method', **given)
 
 
 def _find(name):

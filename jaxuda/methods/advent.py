@@ -99,7 +99,7 @@ class Method(base.Method):
 
   def source_loss(self, params, batch_stats, source):
     """The supervised pass, see `learner.run_passes`."""
-    full, stats = self.learner.run(params, batch_stats, source['image'])
+    full, stats = self.learner.run_on(params, batch_stats, source)
     weights = {'logits': self.lambda_seg, 'aux': self.lambda_seg_aux}
     losses, maps = {}, {}
     for level in self.levels:
@@ -114,7 +114,7 @@ class Method(base.Method):
 
   def target_loss(self, params, batch_stats, disc_params, target):
     """The adversarial or entropy pass, see `learner.run_passes`."""
-    full, stats = self.learner.run(params, batch_stats, target['image'])
+    full, stats = self.learner.run_on(params, batch_stats, target)
     adv = {'logits': self.lambda_adv, 'aux': self.lambda_adv_aux}
     ent = {'logits': self.lambda_ent, 'aux': self.lambda_ent_aux}
     losses, maps = {}, {}
@@ -133,7 +133,6 @@ class Method(base.Method):
     self, state: state_lib.TrainState, batch: base.Batch, key: jax.Array
   ) -> tuple[state_lib.TrainState, base.Metrics]:
     """See `base.Method.train_step`; all gradients at the old parameters."""
-    del key  # Nothing here is random.
     nets = dict(state.nets)
     discs = {name: nets[name].params for name in nets if name != 'task'}
     passes = (
@@ -141,7 +140,10 @@ class Method(base.Method):
       (self.target_loss, discs, batch['target']),
     )
     nets['task'], losses, maps = self.learner.train(
-      nets['task'], passes, statistics=self.statistics
+      nets['task'],
+      passes,
+      statistics=self.statistics,
+      noise=self.noise(state, key),
     )
     nets, terms = self.adversary.update_each(nets, maps)
     return state.advance(nets), parallel.mean(losses | terms)

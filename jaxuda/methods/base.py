@@ -13,6 +13,7 @@ from jaxuda.methods.parts import learner as learner_lib
 from jaxuda.models import deeplab
 from jaxuda.step import optim as optim_lib
 from jaxuda.step import parallel
+from jaxuda.step import rng
 from jaxuda.step import state as state_lib
 
 Batch = Mapping[str, Mapping[str, jax.Array]]
@@ -49,6 +50,8 @@ class Method(abc.ABC):
     heads: module of `deeplab.DeepLab` -> module of the task network that begins
       with it where training begins with a run of such a network; {}: with a run
       of the same network alone.
+    moved: fields that are now of `network`, under the same name, and that
+      configs of older runs have in `method`.
     predict: (state, image, *, size=None) -> outputs, see `deeplab.predict`. A
       method without it is not evaluated.
     translate: (state, source of a batch) -> float [B, H, W, 3] RGB in 0..255,
@@ -70,6 +73,7 @@ class Method(abc.ABC):
   preparation: ClassVar[str] = ''
   task: ClassVar[Any] = None
   heads: ClassVar[Mapping[str, str]] = types.MappingProxyType({})
+  moved: ClassVar[Sequence[str]] = ()
   predict: ClassVar[Callable[..., Any] | None] = None
   translate: ClassVar[Callable[..., Any] | None] = None
   pictures: ClassVar[Callable[..., Any] | None] = None
@@ -140,6 +144,20 @@ class Method(abc.ABC):
       self.optim, self.network, total_steps=self.total_steps
     )
     return learner_lib.Learner(self.task, tx)
+
+  def noise(
+    self, state: state_lib.TrainState, key: jax.Array
+  ) -> jax.Array | None:
+    """Returns the key of a step's passes; None for a network without draws.
+
+    Args:
+      state: a training state; its step alone matters.
+      key: see `train_step`.
+    """
+    if not self.network.draws:
+      return None
+    key = rng.stream(key, 'noise')
+    return rng.for_step(key, state.step, parallel.device_index())
 
 
 def predict_task(

@@ -193,8 +193,8 @@ class Method(base.Method):
 
   def source_loss(self, params, batch_stats, source):
     """The supervised pass, see `learner.run_passes`."""
-    full, stats = self.learner.run(
-      params, batch_stats, source['image'], features='anchor' in source
+    full, stats = self.learner.run_on(
+      params, batch_stats, source, features='anchor' in source
     )
     inverse = depth_ops.invert_depth(source['depth'])
     terms = multitask.source_terms(
@@ -232,7 +232,7 @@ class Method(base.Method):
 
   def mixed_loss(self, params, batch_stats, mixed):
     """The pass on mixed images, see `learner.run_passes`."""
-    full, stats = self.learner.run(params, batch_stats, mixed['image'])
+    full, stats = self.learner.run_on(params, batch_stats, mixed)
     weight = self.weigh(full, mixed)
     terms = multitask.mixed_terms(full, mixed, weight=weight, axis=self.axis)
     return self.add_weights(terms), stats, None
@@ -243,15 +243,15 @@ class Method(base.Method):
     The losses of mixed images, with the teacher's weights: where blocks are
     missing the depth decoders cannot say how hard a pixel is.
     """
-    full, stats = self.learner.run(params, batch_stats, masked['image'])
+    full, stats = self.learner.run_on(params, batch_stats, masked)
     terms = multitask.mixed_terms(
       full, masked, weight=masked['weight'], axis=self.axis
     )
     return self.add_weights(terms), stats, None
 
-  def align_loss(self, params, batch_stats, disc_params, image):
+  def align_loss(self, params, batch_stats, disc_params, target):
     """The adversarial pass on plain target images."""
-    full, stats = self.learner.run(params, batch_stats, image)
+    full, stats = self.learner.run_on(params, batch_stats, target)
     maps = self.align_maps(full, 'depth')
     loss = self.adversary.fool(disc_params, maps)
     return {'loss_adv': (self.lambda_adv, loss)}, stats, maps
@@ -266,9 +266,10 @@ class Method(base.Method):
     passes = [(self.source_loss, source), (self.mixed_loss, mixed)]
     passes += recipe.masked_passes(self, state, target, key)
     if disc:
-      image = batch['target']['image']
-      passes.append((self.align_loss, disc.params, image))
-    nets['task'], losses, maps = self.learner.train(state.nets['task'], passes)
+      passes.append((self.align_loss, disc.params, batch['target']))
+    nets['task'], losses, maps = self.learner.train(
+      state.nets['task'], passes, noise=self.noise(state, key)
+    )
     if disc:
       nets['disc'], terms = self.adversary.update(disc, maps[0], maps[-1])
       losses |= terms

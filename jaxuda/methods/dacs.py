@@ -103,8 +103,8 @@ class Method(base.Method):
 
   def source_loss(self, params, batch_stats, source):
     """The supervised pass, see `learner.run_passes`."""
-    out, stats = self.learner.run(
-      params, batch_stats, source['image'], features='anchor' in source
+    out, stats = self.learner.run_on(
+      params, batch_stats, source, features='anchor' in source
     )
     loss = segmentation.cross_entropy(
       out['logits'], source['label'], axis=self.axis
@@ -114,7 +114,7 @@ class Method(base.Method):
 
   def mixed_loss(self, params, batch_stats, mixed):
     """The pass on mixed images, see `learner.run_passes`."""
-    out, stats = self.learner.run(params, batch_stats, mixed['image'])
+    out, stats = self.learner.run_on(params, batch_stats, mixed)
     loss = segmentation.weighted_cross_entropy(
       out['logits'], mixed['label'], mixed['weight']
     )
@@ -131,7 +131,9 @@ class Method(base.Method):
     source = recipe.add_anchor(self, state, batch['source'])
     passes = [(self.source_loss, source), (self.mixed_loss, mixed)]
     passes += recipe.masked_passes(self, state, target, key)
-    task, losses, _ = self.learner.train(state.nets['task'], passes)
+    task, losses, _ = self.learner.train(
+      state.nets['task'], passes, noise=self.noise(state, key)
+    )
     teacher = state_lib.update_teacher(
       state.teacher,
       task,

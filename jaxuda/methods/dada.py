@@ -169,7 +169,7 @@ class Method(base.Method):
 
   def source_loss(self, params, batch_stats, source):
     """The pass of eqs. 1 to 4, see `learner.run_passes`."""
-    full, stats = self.learner.run(params, batch_stats, source['image'])
+    full, stats = self.learner.run_on(params, batch_stats, source)
     loss = segmentation.cross_entropy(
       full['logits'],
       source['label'],
@@ -194,7 +194,7 @@ class Method(base.Method):
 
     `discs` has the parameters of the discriminators by name.
     """
-    full, stats = self.learner.run(params, batch_stats, target['image'])
+    full, stats = self.learner.run_on(params, batch_stats, target)
     maps, losses = self.align_maps(full), {}
     for name, x in maps.items():
       loss = self.adversary.fool(discs[name], x)
@@ -210,13 +210,15 @@ class Method(base.Method):
     backward passes and two optimizer steps amount to; only the running
     statistics pass from the source's forward to the target's.
     """
-    del key  # Nothing here is random.
     nets, passes = dict(state.nets), [(self.source_loss, batch['source'])]
     discs = {name: nets[name].params for name in self.disc_channels}
     if discs:
       passes.append((self.target_loss, discs, batch['target']))
     nets['task'], losses, maps = self.learner.train(
-      nets['task'], passes, statistics=self.statistics
+      nets['task'],
+      passes,
+      statistics=self.statistics,
+      noise=self.noise(state, key),
     )
     nets, terms = self.adversary.update_each(nets, maps)
     return state.advance(nets), parallel.mean(losses | terms)

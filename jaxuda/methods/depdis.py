@@ -37,7 +37,6 @@ from jaxuda.models import deeplab
 from jaxuda.ops import density as density_ops
 from jaxuda.ops import depth as depth_ops
 from jaxuda.ops import entropy
-from jaxuda.ops import resize
 from jaxuda.step import optim as optim_lib
 from jaxuda.step import parallel
 from jaxuda.step import state as state_lib
@@ -212,9 +211,8 @@ class Method(base.Method):
 
   def source_loss(self, params, batch_stats, source):
     """The supervised pass, see `learner.run_passes`."""
-    image = source['image']
-    out, stats = self.learner.run(params, batch_stats, image, size='grid')
-    full = learner_lib.upsample(out, image.shape[1:3])
+    out, stats = self.learner.run_on(params, batch_stats, source, size='grid')
+    full = self.learner.upsample(out, source['image'].shape[1:3])
     weights = None
     if self.balance_classes:
       weights = self.class_weights or self.read_mixtures().class_weights
@@ -250,10 +248,10 @@ class Method(base.Method):
   def target_loss(self, params, batch_stats, disc_params, target):
     """The adversarial and balance pass, see `learner.run_passes`."""
     image = target['image']
-    out, stats = self.learner.run(params, batch_stats, image, size='grid')
+    out, stats = self.learner.run_on(params, batch_stats, target, size='grid')
     losses, maps = {}, None
     if self.align != 'none':
-      maps = self.align_maps(learner_lib.upsample(out, image.shape[1:3]))
+      maps = self.align_maps(self.learner.upsample(out, image.shape[1:3]))
       loss = self.adversary.fool(disc_params, maps)
       losses['loss_adv'] = self.lambda_adv, loss
     if self.lambda_balance_target:
@@ -267,14 +265,16 @@ class Method(base.Method):
     self, state: state_lib.TrainState, batch: base.Batch, key: jax.Array
   ) -> tuple[state_lib.TrainState, base.Metrics]:
     """See `base.Method.train_step`; all gradients at the old parameters."""
-    del key  # Nothing here is random.
     nets, disc = {}, state.nets.get('disc')
     passes = [(self.source_loss, batch['source'])]
     if self._sees_target:
       params = disc and disc.params
       passes.append((self.target_loss, params, batch['target']))
     nets['task'], losses, maps = self.learner.train(
-      state.nets['task'], passes, statistics=self.statistics
+      state.nets['task'],
+      passes,
+      statistics=self.statistics,
+      noise=self.noise(state, key),
     )
     if disc:
       nets['disc'], terms = self.adversary.update(disc, *maps)
@@ -299,12 +299,11 @@ class Method(base.Method):
       out, _ = deeplab.run(
         self.task, task.params, task.batch_stats, arrays['image'], train=False
       )
-      prediction = resize.resize_align_corners(out['logits'], size).argmax(-1)
+      full = self.learner.upsample(out, size)
+      prediction = full['logits'].argmax(-1)
       shown['label'][f'{domain} prediction'] = prediction
-      for heading, x in self._densities(out, arrays).items():
-        shown['share'][f'{domain} {heading}'] = resize.resize_align_corners(
-          x, size
-        )
+      shares = self.learner.upsample(self._densities(out, arrays), size)
+      shown['share'] |= {f'{domain} {k}': x for k, x in shares.items()}
     return shown
 
   def _densities(self, out, arrays):

@@ -70,9 +70,6 @@ class Method(base.Method):
     depth_encoding: open. How depth is brought to [0, 1], for the loss and as an
       input: 'linear' or 'inverse', see `ops.depth.Scale`.
     depth_near, depth_far: range in metres that depth is clipped to.
-    decoder: 'aspp_l' (DeepLab's for VGG) or 'aspp', see `models.gio_ada`.
-    decoder_width: channels of 'aspp_l', 1024 in DeepLab.
-    dropout: probability of dropout in 'aspp_l', 1/2 in DeepLab.
     gen_width, gen_blocks, gen_residual: see `models.generators.Generator`; 6
       blocks for small images.
     disc_width: channels of the discriminators' first layer.
@@ -83,7 +80,9 @@ class Method(base.Method):
       gains does not come from statistics of the target.
   """
 
-  network: deeplab.Options = deeplab.Options(backbone='vgg16')
+  network: deeplab.Options = deeplab.Options(
+    backbone='vgg16', decoder='aspp_l', decoder_width=1024, dropout=0.5
+  )
   optim: optim_lib.Options = translator_lib.ADAM
   transform: Literal['guided', 'frozen', 'none'] = 'guided'
   input_label: bool = True
@@ -99,9 +98,6 @@ class Method(base.Method):
   depth_encoding: Literal['linear', 'inverse'] = 'linear'
   depth_near: float = 0.0
   depth_far: float = 655.35
-  decoder: Literal['aspp_l', 'aspp'] = 'aspp_l'
-  decoder_width: int = 1024
-  dropout: float = 0.5
   gen_width: int = 64
   gen_blocks: int = 9
   gen_residual: float = 0.0
@@ -111,6 +107,7 @@ class Method(base.Method):
 
   # Training may begin with a run of source-only training.
   heads = types.MappingProxyType({'layer6': 'semantic'})
+  moved = ('decoder', 'decoder_width', 'dropout')
 
   def __post_init__(self):
     super().__post_init__()
@@ -141,9 +138,6 @@ class Method(base.Method):
       classes=self.num_classes,
       options=self.network,
       depth=bool(self.lambda_depth),
-      decoder=self.decoder,
-      width=self.decoder_width,
-      dropout=self.dropout,
     )
 
   @property

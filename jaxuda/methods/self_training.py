@@ -60,7 +60,7 @@ class Method(base.Method):
 
   def loss(self, params, batch_stats, target):
     """The pass of a step, see `learner.run_passes`."""
-    out, stats = self.learner.run(params, batch_stats, target['image'])
+    out, stats = self.learner.run_on(params, batch_stats, target)
     loss = segmentation.cross_entropy(
       out['logits'], target['label'], axis=self.axis
     )
@@ -70,9 +70,11 @@ class Method(base.Method):
     self, state: state_lib.TrainState, batch: base.Batch, key: jax.Array
   ) -> tuple[state_lib.TrainState, base.Metrics]:
     """See `base.Method.train_step`."""
-    del key  # Nothing here is random.
     task = state.nets['task']
-    new, losses, _ = self.learner.train(task, [(self.loss, batch['target'])])
+    passes = [(self.loss, batch['target'])]
+    new, losses, _ = self.learner.train(
+      task, passes, noise=self.noise(state, key)
+    )
     # Without a gradient PyTorch leaves a parameter alone; weight decay here
     # would not.
     kept = () if self.fuse else {'depth', 'density'} & set(new.params)

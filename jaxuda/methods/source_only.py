@@ -20,7 +20,6 @@ from jaxuda.losses import segmentation
 from jaxuda.methods import base
 from jaxuda.methods.parts import learner as learner_lib
 from jaxuda.models import deeplab
-from jaxuda.models import vgg
 from jaxuda.ops import depth as depth_ops
 from jaxuda.step import parallel
 from jaxuda.step import state as state_lib
@@ -62,7 +61,7 @@ class Method(base.Method):
         f' network.norm={norm} {"keeps" if norm == "frozen" else "has none of"}'
         '; expected network.norm=batch or sync'
       )
-    if self.statistics == 'target' and self.network.backbone in vgg.SIZES:
+    if self.statistics == 'target' and not self.network.has_statistics:
       raise errors.UserError(
         'method.statistics=target moves running statistics, which'
         f' network.backbone={self.network.backbone} has none of; expected one'
@@ -94,7 +93,7 @@ class Method(base.Method):
 
   def loss(self, params, batch_stats, source):
     """The pass of a step, see `learner.run_passes`."""
-    out, stats = self.learner.run(params, batch_stats, source['image'])
+    out, stats = self.learner.run_on(params, batch_stats, source)
     losses = {
       'loss_seg': (
         self.lambda_seg,
@@ -120,10 +119,10 @@ class Method(base.Method):
     self, state: state_lib.TrainState, batch: base.Batch, key: jax.Array
   ) -> tuple[state_lib.TrainState, base.Metrics]:
     """See `base.Method.train_step`."""
-    del key  # Nothing here is random.
     task = state.nets['task']
     grads, stats, losses, _ = learner_lib.run_passes(
-      task.params, task.batch_stats, [(self.loss, batch['source'])]
+      *(task.params, task.batch_stats, [(self.loss, batch['source'])]),
+      noise=self.noise(state, key),
     )
     if self.statistics == 'target':
       # At the old parameters, and from the old statistics, as the target's pass

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 from jaxuda.models import deeplab
 from jaxuda.models import layers
-from jaxuda.models import resnet
+from jaxuda.models.backbones import resnet
 
 
 class Distillation(nn.Module):
@@ -32,11 +32,11 @@ class CorDA(nn.Module):
   """A semantic and two depth decoders on one backbone.
 
   Each task has two bottlenecks of its own and an initial head (1x1) on them;
-  attention passes features between the tasks; final heads are ASPPs. The
-  target's and the source's depth decoder share everything but their last
-  convolution. Parameters (ResNet-101, 19 classes): 46,619,049, with the initial
-  semantic head on the backbone 48,015,074, without attention 44,245,136, simple
-  auxiliary 43,974,800.
+  attention passes features between the tasks; final heads are ASPPs, or what
+  else `options.decoder` says. The target's and the source's depth decoder share
+  everything but their last convolution. Parameters (ResNet-101, 19 classes):
+  46,619,049, with the initial semantic head on the backbone 48,015,074, without
+  attention 44,245,136, simple auxiliary 43,974,800.
 
   Attributes:
     classes: number of classes C.
@@ -69,18 +69,20 @@ class CorDA(nn.Module):
       mean over the channels of what the semantic branch sees of the depth
       branch. Without distillation 'logits' and 'depth' alone.
     """
-    _, features = deeplab.run_backbone(self.options, image, train=train)
+    maps = deeplab.run_backbone(self.options, image, train=train)
+    features = deeplab.run_neck(self.options, maps, train=train)
+    decode = functools.partial(self._decode, train=train)
     semantic = depth = features
     if self.structure != 'simple_aux':
       semantic = self._bottlenecks(features, 'semantic', train)
       depth = self._bottlenecks(features, 'depth', train)
     if self.structure != 'full':
       return {
-        'logits': self._aspp(semantic, self.classes, 'semantic'),
-        'depth': self._aspp(depth, 1, 'depth'),
+        'logits': decode(semantic, self.classes, 'semantic'),
+        'depth': decode(depth, 1, 'depth'),
       }
     if self.initial_semantic == 'backbone':
-      initial = self._aspp(features, self.classes, 'initial_semantic')
+      initial = decode(features, self.classes, 'initial_semantic')
     else:
       initial = self._head(semantic, self.classes, 'initial_semantic')
     outputs = {
@@ -93,9 +95,9 @@ class CorDA(nn.Module):
     semantic, depth = semantic + to_semantic, depth + to_depth
     return {
       **outputs,
-      'logits': self._aspp(semantic, self.classes, 'semantic'),
-      'depth': self._aspp(depth, 1, 'depth'),
-      'depth_source': self._aspp(depth, 1, 'depth_source'),
+      'logits': decode(semantic, self.classes, 'semantic'),
+      'depth': decode(depth, 1, 'depth'),
+      'depth_source': decode(depth, 1, 'depth_source'),
       'attention': layers.widen(jnp.mean(attention, -1)),
     }
 
@@ -129,8 +131,9 @@ class CorDA(nn.Module):
     )(x)
     return self._output(y, name)
 
-  def _aspp(self, x, channels, name):
-    return self._output(deeplab.run_aspp(self.options, x, channels, name), name)
+  def _decode(self, x, channels, name, train):
+    y = deeplab.run_head(self.options, x, channels, train=train, name=name)
+    return self._output(y, name)
 
   def _output(self, y, name):
     y = layers.widen(y)

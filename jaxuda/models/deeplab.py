@@ -1,139 +1,31 @@
-"""The DeepLab-v2 networks of ADVENT, DADA and DepDis, and their options."""
+"""The networks of ADVENT, DADA and DepDis, and the parts that others share.
+
+A backbone makes maps from fine to coarse; a neck makes of them the features
+that blocks and heads see; heads make outputs of features. DeepLab-v2's networks
+have no neck.
+"""
 
 from collections.abc import Callable, Sequence
-import dataclasses
+import functools
 from typing import Any, Literal
 
 from flax import linen as nn
 import jax
-import jax.numpy as jnp
 
-from jaxuda import errors
-from jaxuda.models import efficientnet
 from jaxuda.models import heads
 from jaxuda.models import layers
-from jaxuda.models import resnet
-from jaxuda.models import rewrites as rewrites_lib
-from jaxuda.models import vgg
+from jaxuda.models import options as options_lib
+from jaxuda.models.backbones import efficientnet
+from jaxuda.models.backbones import mit
+from jaxuda.models.backbones import resnet
+from jaxuda.models.backbones import vgg
 from jaxuda.ops import depth as depth_ops
 from jaxuda.ops import image as image_ops
 from jaxuda.ops import resize
 
-_BACKBONES = (*resnet.SIZES, *efficientnet.SIZES, *vgg.SIZES)
+Options = options_lib.Options
 # Of outputs: (h, w), the image's if None, the network's own.
 Size = Sequence[int] | Literal['grid'] | None
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Options:
-  """Options of how a network is built and run (`config.network`).
-
-  Attributes:
-    backbone: 'resnet101' (all papers but GIO-Ada), 'resnet50', 'resnet_small'
-      (for CPUs, from scratch), 'efficientnet_lite0' (for CPUs, with ImageNet's
-      weights: `config.initial=imagenet`); GIO-Ada also has 'vgg16' (its
-      paper's) and 'vgg16_adaptsegnet' (with the pooling and the dilated fc6 and
-      fc7 of AdaptSegNet).
-    output_stride: pixels between the features that the heads see; 8 in all
-      papers, with an EfficientNet also 16 and 32, which cost less.
-    stride_at: which convolution of a residual block has its stride: 'conv1'
-      (Caffe, all papers) or 'conv2' (torchvision's weights).
-    norm: statistics of the batch norms in training: 'batch' (per device, the
-      references), 'sync' (over all devices), 'frozen' (the running ones); or
-      'none': scale and bias without statistics, of which the target's then
-      play no part (the small ResNet learns so, too, only slower).
-    norm_momentum: weight of new statistics in the norms' running ones, 0..1;
-      0.1 in all references, 0.01 in EfficientNet's training.
-    train_affine: train the norms' scale and bias; the references freeze them.
-      A network trained from scratch wants them trained.
-    init: kernel initialiser: 'reference' N(0, 0.01), 'he' or 'torch'.
-    rates: dilations of the ASPP heads.
-    active_rates: how many of them act, from the first; 0 for all.
-    depth_scale: factor of the outputs of the depth and the density block, 1 in
-      the official code, see `heads.DepthBlock`.
-    image_order: 'bgr' (Caffe weights, all papers) or 'rgb'.
-    image_mean: subtracted, per channel, in that order, range 0..255.
-    image_scale: multiplied after that.
-    dtype: type that the layers compute in; parameters, statistics and losses
-      stay in float32 (float64 keeps everything in float64).
-    remat: recompute each block in the backward pass: half the memory, a third
-      more operations, the same numbers.
-    dot_1x1, dot_wgrad, barriers, aspp_dot, shift_depthwise: exact rewrites, see
-      `rewrites.Rewrites`; the same numbers up to the order of additions.
-  """
-
-  backbone: str = 'resnet101'
-  output_stride: Literal[8, 16, 32] = 8
-  stride_at: Literal['conv1', 'conv2'] = 'conv1'
-  norm: Literal['batch', 'sync', 'frozen', 'none'] = 'batch'
-  norm_momentum: float = 0.1
-  train_affine: bool = False
-  init: Literal['reference', 'he', 'torch'] = 'reference'
-  rates: Sequence[int] = (6, 12, 18, 24)
-  active_rates: int = 0
-  depth_scale: float = 1.0
-  image_order: Literal['bgr', 'rgb'] = 'bgr'
-  image_mean: Sequence[float] = image_ops.CAFFE_MEAN
-  image_scale: Sequence[float] = (1.0, 1.0, 1.0)
-  dtype: Literal['float32', 'bfloat16', 'float64'] = 'float32'
-  remat: bool = False
-  dot_1x1: bool = True
-  dot_wgrad: bool = True
-  barriers: bool = True
-  aspp_dot: bool = True
-  shift_depthwise: bool = True
-
-  def __post_init__(self):
-    # Lists (from a config file) would make the options unhashable.
-    for field in ('rates', 'image_mean', 'image_scale'):
-      object.__setattr__(self, field, tuple(getattr(self, field)))
-    if self.backbone not in _BACKBONES:
-      raise errors.UserError(
-        f'unknown backbone {self.backbone!r}; expected one of'
-        f' {", ".join(_BACKBONES)}'
-      )
-    errors.check_choices(self, group='network')
-    lengths = {'image_mean': 3, 'image_scale': 3}
-    errors.check_vectors(self, lengths, group='network')
-    ranges = {'depth_scale': (0, None), 'norm_momentum': (0, 1)}
-    errors.check_ranges(self, ranges, group='network')
-    if self.output_stride != 8 and self.backbone not in efficientnet.SIZES:
-      raise errors.UserError(
-        f'network.output_stride={self.output_stride}; expected 8 with'
-        f' network.backbone={self.backbone}'
-      )
-    whole = all(isinstance(x, int) and x > 0 for x in self.rates)
-    if not whole or not self.rates:
-      raise errors.UserError(
-        f'network.rates={self.rates}; expected whole numbers of at least 1'
-      )
-    if not 0 <= self.active_rates <= len(self.rates):
-      raise errors.UserError(
-        f'network.active_rates={self.active_rates}; expected 0 (all) to'
-        f' {len(self.rates)}, the number of rates'
-      )
-
-  @property
-  def style(self) -> layers.Style:
-    """The style of all layers."""
-    return layers.Style(
-      initializer=self.init,
-      dtype=jnp.dtype(self.dtype),
-      param_dtype=jnp.float64 if self.dtype == 'float64' else jnp.float32,
-      rewrites=rewrites_lib.Rewrites(
-        dot_1x1=self.dot_1x1,
-        dot_wgrad=self.dot_wgrad,
-        barriers=self.barriers,
-        aspp_dot=self.aspp_dot,
-        shift_depthwise=self.shift_depthwise,
-      ),
-    )
-
-  def grid_size(self, size: Sequence[int]) -> tuple[int, int]:
-    """Returns (h, w) of the outputs of `DeepLab` for images of (H, W)."""
-    if self.backbone in efficientnet.SIZES:
-      return efficientnet.grid_size(size, self.output_stride)
-    return resnet.grid_size(size)
 
 
 def mean_color(options: Options) -> tuple[float, ...]:
@@ -155,28 +47,31 @@ def normalize(options: Options, image: jax.Array) -> jax.Array:
 
 def run_backbone(
   options: Options, image: jax.Array, *, train: bool
-) -> tuple[jax.Array, jax.Array]:
+) -> tuple[jax.Array, ...]:
   """Normalises an image and runs a module's 'backbone' on it.
 
   To be called inside the module's `__call__`, with its `image` and `train`.
-  Returns (an earlier stage, the last one), see `resnet.ResNet` and
-  `efficientnet.EfficientNet`.
+  Returns maps [B, h, w, K] from fine to coarse, as many as `options.strides`.
   """
   o = options
-  fields = {
-    'size': o.backbone,
+  fields = {'size': o.backbone, 'remat': o.remat, 'style': o.style}
+  norms = {
     'norm': o.norm,
     'train_affine': o.train_affine,
     'momentum': o.norm_momentum,
-    'remat': o.remat,
-    'style': o.style,
-    'name': 'backbone',
   }
   if o.backbone in efficientnet.SIZES:
-    module = efficientnet.EfficientNet(output_stride=o.output_stride, **fields)
+    module = efficientnet.EfficientNet
+    fields |= {**norms, 'output_stride': o.output_stride}
+  elif o.backbone in mit.SIZES:
+    module = mit.Mit
+    fields |= {'stochastic_depth': o.stochastic_depth}
+  elif o.backbone in vgg.SIZES:
+    module = vgg.Vgg
   else:
-    module = resnet.ResNet(stride_at=o.stride_at, **fields)
-  return module(normalize(o, image), train=train)
+    module = resnet.ResNet
+    fields |= {**norms, 'stride_at': o.stride_at}
+  return module(**fields, name='backbone')(normalize(o, image), train=train)
 
 
 class Backbone(nn.Module):
@@ -211,17 +106,77 @@ def run_aspp(
   return layers.widen(y)
 
 
+def run_neck(
+  options: Options, maps: Sequence[jax.Array], *, train: bool
+) -> jax.Array:
+  """The features [B, h, w, K] that a module's blocks and heads see.
+
+  To be called inside the module's `__call__`. The last map, or what DAFormer's
+  'neck' fuses of all.
+
+  Args:
+    options: see `Options`.
+    maps: see `run_backbone`.
+    train: see `DeepLab.__call__`.
+  """
+  o = options
+  if o.decoder != 'daformer':
+    return maps[-1]
+  norm = functools.partial(
+    layers.BatchNorm,
+    mode=o.norm,
+    train_affine=True,
+    momentum=o.norm_momentum,
+    style=o.style,
+  )
+  return heads.DaformerFusion(
+    o.decoder_width, norm, style=o.style, name='neck'
+  )(maps, train=train)
+
+
+def run_head(
+  options: Options,
+  features: jax.Array,
+  channels: int,
+  *,
+  train: bool,
+  name: str,
+) -> jax.Array:
+  """A module's head `name`, at least float32: [B, h, w, channels].
+
+  To be called inside the module's `__call__`.
+
+  Args:
+    options: see `Options`; `decoder` says which head it is.
+    features: see `run_neck`.
+    channels: of the output.
+    train: see `DeepLab.__call__`.
+    name: of the module.
+  """
+  o = options
+  if o.decoder == 'aspp':
+    return run_aspp(o, features, channels, name)
+  fields = {'dropout': o.dropout, 'style': o.style, 'name': name}
+  if o.decoder == 'aspp_l':
+    rates = o.rates[: o.active_rates or None]
+    head = heads.AsppL(channels, rates, width=o.decoder_width, **fields)
+  else:
+    head = heads.Classifier(channels, **fields)
+  return layers.widen(head(features, train=train))
+
+
 class DeepLab(nn.Module):
   """Backbone, ASPP head, and what a method adds to them.
 
   Attributes:
     classes: number of classes C.
     options: see `Options`.
-    multi_level: a second head on the earlier stage that the backbone hands on
-      (`aux`), ResNet's stage 3 in AdaptSegNet and ADVENT.
-    depth: DADA's auxiliary block on the last stage.
-    fuse: multiply that stage by what the block decodes, before the head (DADA
-      section 3.1: a pure product, no residual).
+    multi_level: a second head, always an ASPP, on the backbone's last map but
+      one (`aux`), ResNet's stage 3 in AdaptSegNet and ADVENT.
+    depth: DADA's auxiliary block on the features that the head sees, which are
+      the last stage's in all papers.
+    fuse: multiply these features by what the block decodes, before the head
+      (DADA section 3.1: a pure product, no residual).
     density: a second such block, which regresses the density of the class at
       the depth (Depth Distribution). Its official code calls it enc4, DADA's
       name for the depth block, and the depth block enc5.
@@ -242,7 +197,8 @@ class DeepLab(nn.Module):
 
     Args:
       image: [B, H, W, 3] uint8 or float RGB in 0..255; it is normalised here.
-      train: use batch statistics and move the running ones (`batch_stats`).
+      train: use batch statistics and move the running ones (`batch_stats`);
+        and leave parts out at random if there is a random stream 'dropout'.
 
     Returns:
       'logits' [B, h, w, C]; with `multi_level` 'aux' of its own h and w; with
@@ -250,10 +206,11 @@ class DeepLab(nn.Module):
       [B, h, w].
     """
     o = self.options
-    earlier, last = run_backbone(o, image, train=train)
+    maps = run_backbone(o, image, train=train)
+    features = run_neck(o, maps, train=train)
     outputs = {}
     if self.multi_level:
-      outputs['aux'] = run_aspp(o, earlier, self.classes, 'layer5')
+      outputs['aux'] = run_aspp(o, maps[-2], self.classes, 'layer5')
     if self.depth:
       outputs['depth'], factor = heads.DepthBlock(
         decode=self.fuse,
@@ -261,14 +218,16 @@ class DeepLab(nn.Module):
         prefix='enc5' if self.density else 'enc4',
         style=o.style,
         name='depth',
-      )(last)
+      )(features)
     if self.density:
       outputs['density'], _ = heads.DepthBlock(
         decode=False, scale=o.depth_scale, style=o.style, name='density'
-      )(last)
+      )(features)
     if self.fuse:
-      last = last * factor
-    outputs['logits'] = run_aspp(o, last, self.classes, 'layer6')
+      features = features * factor
+    outputs['logits'] = run_head(
+      o, features, self.classes, train=train, name='layer6'
+    )
     return outputs
 
 
@@ -290,7 +249,8 @@ def run(
     batch_stats: running statistics before this pass; {} without norms.
     image: [B, H, W, 3] RGB in 0..255.
     train: whether batch statistics are used and the running ones moved.
-    dropout_key: key of a training pass, for a network with dropout.
+    dropout_key: key of a training pass, for a network that draws (see
+      `Options.draws`); None for a pass that leaves nothing out.
     features: also give the last map of the network's 'backbone', [B, h, w, F],
       as the output 'features'.
   """
@@ -305,9 +265,7 @@ def run(
   )
   if features:
     (maps,) = moved['intermediates']['backbone']['__call__']
-    # A VGG hands on its last map alone.
-    last = maps[-1] if isinstance(maps, tuple) else maps
-    outputs = {**outputs, 'features': last}
+    outputs = {**outputs, 'features': maps[-1]}
   return outputs, moved.get('batch_stats', batch_stats)
 
 
@@ -344,12 +302,15 @@ def predict(
   if size == 'grid':
     size = outputs['logits'].shape[1:3]
   size = tuple(image.shape[1:3] if size is None else size)
-  result = {'logits': resize.resize_align_corners(outputs['logits'], size)}
+  upsample = functools.partial(
+    resize.resize_maps,
+    size=size,
+    align_corners=module.options.align_corners,
+  )
+  result = {'logits': upsample(outputs['logits'])}
   for name in ('depth', 'depth_source'):
     if name in outputs:
-      inverse = resize.resize_align_corners(outputs[name], size)
-      result[name] = restore(inverse)
+      result[name] = restore(upsample(outputs[name]))
   if 'density' in outputs:
-    density = resize.resize_align_corners(outputs['density'], size)
-    result['density'] = density
+    result['density'] = upsample(outputs['density'])
   return result

@@ -1,7 +1,9 @@
-"""Decoders on top of a backbone: ASPP, and DADA's depth block."""
+"""Decoders on top of a backbone: ASPPs, DAFormer's, DADA's depth block."""
 
 from collections.abc import Sequence
+import dataclasses
 import functools
+from typing import Any
 
 from flax import linen as nn
 import jax
@@ -10,6 +12,7 @@ import jax.numpy as jnp
 
 from jaxuda.models import layers
 from jaxuda.models import rewrites as rewrites_lib
+from jaxuda.ops import resize
 
 
 class Aspp(nn.Module):
@@ -81,6 +84,123 @@ def _pyramid_dot(x, kernels, rates):
     padding = ((0, 0, 0), (-dy, dy, 0), (-dx, dx, 0), (0, 0, 0))
     total = total + lax.pad(values, jnp.zeros((), values.dtype), padding)
   return total
+
+
+class AsppL(nn.Module):
+  """The head of DeepLab-v2's VGG network, DeepLab-ASPP-L.
+
+  Four branches, summed: 3x3 (dilated) K -> width, ReLU, dropout; 1x1, ReLU,
+  dropout; 1x1 -> features. [B, h, w, K] -> [B, h, w, features].
+
+  Attributes:
+    features: output channels.
+    rates: dilations, one branch each.
+    width: channels of fc6 and fc7.
+    dropout: probability that a channel's pixel is dropped in training, in a
+      pass with the random stream 'dropout'.
+    style: see `layers.Style`; the last layers start from N(0, 0.01) whatever
+      its initialiser.
+  """
+
+  features: int
+  rates: Sequence[int] = (6, 12, 18, 24)
+  width: int = 1024
+  dropout: float = 0.5
+  style: layers.Style = layers.Style()
+
+  @nn.compact
+  def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
+    off, total = not train or not self.has_rng('dropout'), 0
+    for i, rate in enumerate(self.rates):
+      y = x
+      for name, kernel, dilation in (('fc6', 3, rate), ('fc7', 1, 1)):
+        y = layers.Conv(
+          self.width,
+          kernel,
+          dilation=dilation,
+          use_bias=True,
+          style=self.style,
+          name=f'{name}_{i}',
+        )(y)
+        y = nn.Dropout(self.dropout, deterministic=off)(nn.relu(y))
+      style = dataclasses.replace(self.style, initializer='reference')
+      total = total + layers.Conv(
+        self.features, 1, use_bias=True, style=style, name=f'fc8_{i}'
+      )(y)
+    return total
+
+
+class DaformerFusion(nn.Module):
+  """DAFormer's context-aware fusion of all maps (CVPR 2022, section 3.2).
+
+  Each map [B, h_i, w_i, K_i] is brought to `width` channels (1x1 with bias) and
+  to the size of the first, the finest, by half-pixel centres. Of all together,
+  four separable convolutions of growing reach (1x1; 3x3 depthwise of the rates
+  and 1x1) and a 3x3 convolution make [B, h_0, w_0, width]. No image pooling.
+
+  Attributes:
+    width: channels inside and out, 256 in DAFormer.
+    rates: dilations of the depthwise convolutions.
+    norm: the batch norms, all trained; one follows each convolution but the
+      first ones, and a ReLU each norm.
+    style: see `layers.Style`.
+  """
+
+  width: int
+  norm: Any
+  rates: Sequence[int] = (6, 12, 18)
+  style: layers.Style = layers.Style()
+
+  @nn.compact
+  def __call__(self, maps: Sequence[jax.Array], *, train: bool) -> jax.Array:
+    conv = functools.partial(layers.Conv, self.width, style=self.style)
+
+    def end(y, name):
+      return nn.relu(self.norm(name=f'{name}_bn')(y, train=train))
+
+    fused = []
+    for i, x in enumerate(maps):
+      y = conv(1, use_bias=True, name=f'embed{i}')(x)
+      fused.append(resize.resize_half_pixel(y, maps[0].shape[1:3]))
+    x = jnp.concatenate(fused, -1)
+    branches = [end(conv(1, name='aspp0_point')(x), 'aspp0_point')]
+    for i, rate in enumerate(self.rates, 1):
+      deep, point = f'aspp{i}_depth', f'aspp{i}_point'
+      y = layers.DepthwiseConv(3, dilation=rate, style=self.style, name=deep)(x)
+      branches.append(end(conv(1, name=point)(end(y, deep)), point))
+    y = conv(3, name='bottleneck')(jnp.concatenate(branches, -1))
+    return end(y, 'bottleneck')
+
+
+class Classifier(nn.Module):
+  """Dropout of whole channels, and a 1x1 convolution, DAFormer's last layer.
+
+  [B, h, w, K] -> [B, h, w, features].
+
+  Attributes:
+    features: output channels.
+    dropout: probability that an image's channel is dropped in training, in a
+      pass with the random stream 'dropout'.
+    style: see `layers.Style`; the kernel starts from N(0, 0.01) whatever its
+      initialiser, the bias from 0.
+  """
+
+  features: int
+  dropout: float = 0.1
+  style: layers.Style = layers.Style()
+
+  @nn.compact
+  def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
+    off = not train or not self.has_rng('dropout')
+    x = nn.Dropout(self.dropout, broadcast_dims=(1, 2), deterministic=off)(x)
+    return layers.Conv(
+      self.features,
+      1,
+      use_bias=True,
+      zero_bias=True,
+      style=dataclasses.replace(self.style, initializer='reference'),
+      name='conv',
+    )(x)
 
 
 class DepthBlock(nn.Module):

@@ -83,6 +83,7 @@ class Conv(nn.Module):
     padding: zeros on each side; None for `dilation * (kernel - 1) / 2`.
     use_bias: whether a bias is added. It starts uniform in
       +-1/sqrt(fan_in), PyTorch's default, which the references keep.
+    zero_bias: it starts as 0 instead.
     style: see `Style`.
   """
 
@@ -92,6 +93,7 @@ class Conv(nn.Module):
   dilation: int = 1
   padding: int | None = None
   use_bias: bool = False
+  zero_bias: bool = False
   style: Style = Style()
 
   @nn.compact
@@ -116,6 +118,8 @@ class Conv(nn.Module):
     )
     if self.use_bias:
       init = torch_default_init(k * k * x.shape[-1])
+      if self.zero_bias:
+        init = nn.initializers.zeros
       bias = self.param('bias', init, (self.features,), style.param_dtype)
       return add_bias(y, bias, style)
     return rewrites_lib.barrier_cotangent(y) if style.rewrites.barriers else y
@@ -147,7 +151,7 @@ def same_padding(
 
 
 class DepthwiseConv(nn.Module):
-  """A kernel for each channel, padding 'SAME', no bias: kernel [k, k, 1, C].
+  """A kernel for each channel, padding 'SAME': kernel [k, k, 1, C].
 
   [B, H, W, C] -> [B, ceil(H / stride), ceil(W / stride), C], see
   `same_padding`.
@@ -156,12 +160,14 @@ class DepthwiseConv(nn.Module):
     kernel: side of the square kernels.
     stride: stride in both directions.
     dilation: dilation in both directions.
+    use_bias: whether a bias is added, which starts as that of `Conv`.
     style: see `Style`.
   """
 
   kernel: int
   stride: int = 1
   dilation: int = 1
+  use_bias: bool = False
   style: Style = Style()
 
   @nn.compact
@@ -183,7 +189,47 @@ class DepthwiseConv(nn.Module):
       ),
       rewrites=style.rewrites,
     )
+    if self.use_bias:
+      init = torch_default_init(k * k)
+      bias = self.param('bias', init, y.shape[-1:], style.param_dtype)
+      return add_bias(y, bias, style)
     return rewrites_lib.barrier_cotangent(y) if style.rewrites.barriers else y
+
+
+def layer_norm(style: Style, epsilon: float, name: str) -> nn.LayerNorm:
+  """A norm over the channels of each pixel, with scale and bias.
+
+  Args:
+    style: see `Style`; the statistics are in float32 or better.
+    epsilon: added to the variance.
+    name: of the module.
+  """
+  return nn.LayerNorm(
+    epsilon=epsilon,
+    dtype=style.dtype,
+    param_dtype=style.param_dtype,
+    use_fast_variance=False,
+    name=name,
+  )
+
+
+def attend(query: jax.Array, key: jax.Array, value: jax.Array) -> jax.Array:
+  """Scaled dot-product attention, without a mask.
+
+  Args:
+    query: [B, N, heads, K].
+    key: [B, M, heads, K].
+    value: [B, M, heads, K].
+
+  Returns:
+    [B, N, heads, K], in the query's dtype.
+  """
+  if query.dtype != jnp.float64:
+    return jax.nn.dot_product_attention(query, key, value)
+  # JAX's own takes every softmax in float32.
+  logits = jnp.einsum('bnhk,bmhk->bhnm', query, key)
+  share = jax.nn.softmax(logits / math.sqrt(query.shape[-1]), axis=-1)
+  return jnp.einsum('bhnm,bmhk->bnhk', share, value)
 
 
 class BatchNorm(nn.Module):

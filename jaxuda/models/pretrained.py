@@ -94,6 +94,14 @@ def vgg_key(path: Sequence[str], *, adaptsegnet: bool = False) -> str:
   return f'features.{place}.{_LEAVES[path[-1]]}'
 
 
+def adaptsegnet_key(path: Sequence[str]) -> str:
+  """Returns AdaptSegNet's key of a parameter of its VGG-16 and its head."""
+  if path[0] == 'semantic':
+    key = torch_key(('layer6', *path[1:]))
+    return key.replace('layer6.', 'classifier.')
+  return vgg_key(path[1:], adaptsegnet=True)
+
+
 def efficientnet_key(path: Sequence[str]) -> str:
   """Returns the key that PyTorch's EfficientNets give a backbone's parameter.
 
@@ -103,6 +111,63 @@ def efficientnet_key(path: Sequence[str]) -> str:
   *modules, leaf = path
   places = (re.sub(r'^block(\d+)$', r'blocks.\1', x) for x in modules)
   return '.'.join([*(f'_{x}' for x in places), _LEAVES[leaf]])
+
+
+# MiT's modules, and what `transformers` calls them.
+_MIT = {
+  'embed.conv': 'patch_embeddings.proj',
+  'embed.norm': 'patch_embeddings.layer_norm',
+  'norm': 'layer_norm',
+  'norm1': 'layernorm_before',
+  'norm2': 'layernorm_after',
+  'attention.query': 'attention.q_proj',
+  'attention.key': 'attention.k_proj',
+  'attention.value': 'attention.v_proj',
+  'attention.project': 'attention.o_proj',
+  'attention.reduce': 'attention.sequence_reduction.sequence_reduction',
+  'attention.reduce_norm': 'attention.sequence_reduction.layer_norm',
+  'mlp.depthwise_conv': 'mlp.dwconv.dwconv',
+}
+
+
+def mit_key(path: Sequence[str]) -> str:
+  """Returns the key that `transformers` gives a parameter of a MiT.
+
+  ('stage1_block2', 'attention', 'query', 'kernel') is
+  'stages.0.blocks.2.attention.q_proj.weight'.
+  """
+  (stage, part), *modules, leaf = path[0].split('_'), *path[1:]
+  block = re.fullmatch(r'block(\d+)', part)
+  name = '.'.join([*([] if block else [part]), *modules])
+  place = f'blocks.{block[1]}.' if block else ''
+  number = int(stage.removeprefix('stage')) - 1
+  return f'stages.{number}.{place}{_MIT.get(name, name)}.{_LEAVES[leaf]}'
+
+
+def daformer_key(path: Sequence[str]) -> str:
+  """Returns the key that DAFormer's files give a parameter of its network.
+
+  Of a backbone's that of `mit_key`. ('neck', 'aspp1_point_bn', 'scale') is
+  'decode_head.fuse_layer.aspp_modules.1.pointwise_conv.bn.weight', ('layer6',
+  'conv', 'kernel') 'decode_head.conv_seg.weight'.
+  """
+  part, module = path[:2]
+  if part == 'backbone':
+    return mit_key(path[1:])
+  leaf = _LEAVES[path[-1]]
+  if part == 'layer6':
+    return f'decode_head.conv_seg.{leaf}'
+  embed = re.fullmatch(r'embed(\d)', module)
+  if embed:
+    return f'decode_head.embed_layers.{embed[1]}.proj.{leaf}'
+  last = 'bn' if module.endswith('_bn') else 'conv'
+  module = module.removesuffix('_bn')
+  if module != 'bottleneck':
+    number, kind = re.fullmatch(r'aspp(\d)_(depth|point)', module).groups()
+    # The first has no depthwise convolution, and its own is not wrapped.
+    wrapped = f'.{kind}wise_conv' if number != '0' else ''
+    module = f'aspp_modules.{number}{wrapped}'
+  return f'decode_head.fuse_layer.{module}.{last}.{leaf}'
 
 
 def torch_key(path: Sequence[str]) -> str:
@@ -168,7 +233,8 @@ def match(
 ) -> Match:
   """Looks for every entry of a network in a PyTorch state dict.
 
-  Kernels go from OIHW to HWIO.
+  Kernels go from OIHW to HWIO. A linear layer's, [out, in], may be that of a
+  1x1 convolution here.
 
   Args:
     state_dict: arrays by PyTorch key.
@@ -186,6 +252,8 @@ def match(
       continue
     left.discard(name)
     array = np.asarray(state_dict[name])
+    if array.ndim == 2 and path[-1] == 'kernel' and len(leaf.shape) == 4:
+      array = array[..., None, None]
     if array.ndim == len(leaf.shape):
       array = _transpose(path, array, (2, 3, 1, 0))
     if array.shape != leaf.shape:

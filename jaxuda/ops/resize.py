@@ -1,4 +1,4 @@
-"""Resizing of maps: bilinear with aligned corners, and nearest."""
+"""Resizing of maps: bilinear by corners or by half pixels, and nearest."""
 
 from collections.abc import Sequence
 
@@ -7,8 +7,10 @@ import jax.numpy as jnp
 import numpy as np
 
 
-def interpolation_matrix(source: int, target: int) -> np.ndarray:
-  """Returns the [target, source] matrix of a 1-D resize with aligned corners.
+def interpolation_matrix(
+  source: int, target: int, *, align_corners: bool = True
+) -> np.ndarray:
+  """Returns the [target, source] matrix of a 1-D linear resize.
 
   Row i holds the weights of output i, which lies at position i (source - 1) /
   (target - 1) of the input; a single output is the first input (PyTorch's
@@ -17,6 +19,9 @@ def interpolation_matrix(source: int, target: int) -> np.ndarray:
   Args:
     source: number of inputs, >= 1.
     target: number of outputs, >= 1.
+    align_corners: False for half-pixel centres: output i lies at position
+      (i + 1/2) source / target - 1/2, and what lies outside of the first and
+      the last input is equal to it (PyTorch's align_corners=False).
 
   Example:
     >>> print(interpolation_matrix(2, 3))
@@ -24,7 +29,10 @@ def interpolation_matrix(source: int, target: int) -> np.ndarray:
      [0.5 0.5]
      [0.  1. ]]
   """
-  if target == 1:
+  if not align_corners:
+    position = (np.arange(target) + 0.5) * (source / target) - 0.5
+    position = np.clip(position, 0, source - 1)
+  elif target == 1:
     position = np.zeros(1)
   else:
     position = np.arange(target) * ((source - 1) / (target - 1))
@@ -56,16 +64,54 @@ def resize_align_corners(x: jax.Array, size: Sequence[int]) -> jax.Array:
     >>> print(resize_align_corners(jnp.array([[[0.0, 1, 2, 3]]]), (1, 7)))
     [[[0.  0.5 1.  1.5 2.  2.5 3. ]]]
   """
+  return _resize(x, size, align_corners=True)
+
+
+def resize_half_pixel(x: jax.Array, size: Sequence[int]) -> jax.Array:
+  """Enlarges maps bilinearly by half-pixel centres, as DAFormer does.
+
+  As `resize_align_corners`, which see, with the other rule of PyTorch's. A map
+  that shrinks is not smoothed.
+
+  Example:
+    >>> print(resize_half_pixel(jnp.array([[[0.0, 4]]]), (1, 4)))
+    [[[0. 1. 3. 4.]]]
+  """
+  return _resize(x, size, align_corners=False)
+
+
+def resize_maps(
+  x: jax.Array, size: Sequence[int], *, align_corners: bool
+) -> jax.Array:
+  """Resizes maps by the one rule or the other.
+
+  Args:
+    x: see `resize_align_corners`.
+    size: see there.
+    align_corners: False for `resize_half_pixel`.
+
+  Example:
+    >>> print(resize_maps(jnp.zeros((1, 1, 2)), (1, 4), align_corners=True))
+    [[[0. 0. 0. 0.]]]
+  """
+  return _resize(x, size, align_corners=align_corners)
+
+
+def _resize(x, size, align_corners):
   height, width = size
   shape = x.shape
   if x.ndim == 3:
     x = x[..., None]
   batch, h, w, channels = x.shape
   if w != width:
-    across = jnp.asarray(interpolation_matrix(w, width), x.dtype)
+    across = jnp.asarray(
+      interpolation_matrix(w, width, align_corners=align_corners), x.dtype
+    )
     x = jnp.einsum('Ww,bhwc->bhWc', across, x, precision='highest')
   if h != height:
-    down = jnp.asarray(interpolation_matrix(h, height), x.dtype)
+    down = jnp.asarray(
+      interpolation_matrix(h, height, align_corners=align_corners), x.dtype
+    )
     x = x.reshape(batch, h, width * channels)
     x = jnp.einsum('Hh,bhx->bHx', down, x, precision='highest')
   x = x.reshape(batch, height, width, channels)

@@ -139,7 +139,12 @@ def label_images(
       run.state, np.stack(small), method=run.method
     )
     for i, image in enumerate(batch):
-      found = _label(logits, i, size=shape_around(image), confidence=confidence)
+      found = _label(
+        *(logits, i),
+        size=shape_around(image),
+        confidence=confidence,
+        align_corners=run.method.network.align_corners,
+      )
       height, width = image.shape[:2]
       yield image, *(np.asarray(x)[:height, :width] for x in found)
 
@@ -253,8 +258,8 @@ def _write(found, out, colors):
     panels.write_png(out / kind / name, x, colors=palette)
 
 
-@jax.jit(static_argnames=('size', 'confidence'))
-def _label(logits, index, *, size, confidence):
+@jax.jit(static_argnames=('size', 'confidence', 'align_corners'))
+def _label(logits, index, *, size, confidence, align_corners):
   """Labels the image at `index` of a batch; a large one in bands of rows."""
   one = jax.lax.dynamic_slice_in_dim(logits, index, 1)
   (height, width), (_, low, _, classes) = size, one.shape
@@ -263,11 +268,12 @@ def _label(logits, index, *, size, confidence):
     label = jnp.argmax(full, axis=-1).astype(jnp.uint8)
     return (label, jax.nn.softmax(full).max(-1)) if confidence else (label,)
 
+  rule = {'align_corners': align_corners}
   rows = max(1, _LOGITS // (width * classes))
   if rows >= height:
-    return finish(resize.resize_align_corners(one, size)[0])
-  wide = resize.resize_align_corners(one, (low, width))[0]
-  down = np.float32(resize.interpolation_matrix(low, height))
+    return finish(resize.resize_maps(one, size, **rule)[0])
+  wide = resize.resize_maps(one, (low, width), **rule)[0]
+  down = np.float32(resize.interpolation_matrix(low, height, **rule))
   down = np.pad(down, ((0, -height % rows), (0, 0))).reshape(-1, rows, low)
   bands = jax.lax.map(
     lambda m: finish(jnp.einsum('Hh,hwc->Hwc', m, wide, precision='highest')),

@@ -52,7 +52,8 @@ def draw(
   )
   # Compiled once; only what makes it larger depends on the picture's size.
   low = _predict(run.state, framed[None], method=run.method)
-  maps = _enlarge(low, size=padded)
+  corners = run.method.network.align_corners
+  maps = _enlarge(low, size=padded, align_corners=corners)
   shown = {
     'image': {'image': resizing.resize_image(image, (height, width))[None]},
     'label': {
@@ -70,12 +71,15 @@ def _predict(state, image, *, method):
   return {k: out[k] for k in ('depth', 'density') if k in out}
 
 
-@functools.partial(jax.jit, static_argnames='size')
-def _enlarge(maps, *, size):
+@functools.partial(jax.jit, static_argnames=('size', 'align_corners'))
+def _enlarge(maps, *, size, align_corners):
   # As networks say it, inverse depth is interpolated.
   if 'depth' in maps:
     maps = {**maps, 'depth': depth_ops.invert_depth(maps['depth'])}
-  full = {k: resize.resize_align_corners(x, size) for k, x in maps.items()}
+  full = {
+    k: resize.resize_maps(x, size, align_corners=align_corners)
+    for k, x in maps.items()
+  }
   if 'depth' in full:
     full['depth'] = depth_ops.restore_depth(full['depth'])
   return full

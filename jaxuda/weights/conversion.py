@@ -10,6 +10,7 @@ from jaxuda import errors
 from jaxuda.models import pretrained
 from jaxuda.weights import families
 from jaxuda.weights import reading
+from jaxuda.weights import renaming
 
 
 class Row(NamedTuple):
@@ -67,8 +68,9 @@ def convert(
   """
   entry = file.entry(network)
   stored = file.arrays(entry)
-  prefix = families.strip_prefix(list(stored))
+  prefix = renaming.strip_prefix(list(stored))
   state_dict = {k[len(prefix) :]: x for k, x in stored.items()}
+  state_dict = renaming.rename(state_dict)
   try:
     found = families.recognise(
       {k: x.shape for k, x in state_dict.items()},

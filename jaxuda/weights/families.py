@@ -14,11 +14,12 @@ from jaxuda import errors
 from jaxuda.models import corda
 from jaxuda.models import deeplab
 from jaxuda.models import discriminators
-from jaxuda.models import efficientnet
 from jaxuda.models import generators
 from jaxuda.models import gio_ada
 from jaxuda.models import pretrained
-from jaxuda.models import resnet
+from jaxuda.models.backbones import efficientnet
+from jaxuda.models.backbones import mit
+from jaxuda.models.backbones import resnet
 
 # The input of torchvision's networks in our units (RGB, 0..255).
 _TORCHVISION_INPUT = {
@@ -120,29 +121,10 @@ def key_of(
     'patch_discriminator': pretrained.patch_key,
     'vgg16': lambda p: pretrained.vgg_key(p[1:]),
     'efficientnet': lambda p: pretrained.efficientnet_key(p[1:]),
-    'adaptsegnet_vgg': _adaptsegnet_key,
+    'mit': lambda p: pretrained.mit_key(p[1:]),
+    'daformer': pretrained.daformer_key,
+    'adaptsegnet_vgg': pretrained.adaptsegnet_key,
   }.get(family, pretrained.torch_key)
-
-
-def _adaptsegnet_key(path):
-  if path[0] == 'semantic':
-    key = pretrained.torch_key(('layer6', *path[1:]))
-    return key.replace('layer6.', 'classifier.')
-  return pretrained.vgg_key(path[1:], adaptsegnet=True)
-
-
-def strip_prefix(keys: Sequence[str]) -> str:
-  """Returns the prefix that wrappers put before every key, such as 'module.'.
-
-  DataParallel writes 'module.', the Caffe converter 'Scale.'.
-  """
-  heads = {key.partition('.')[0] for key in keys}
-  inner = [key.partition('.')[2] for key in keys]
-  head = heads.pop() if len(heads) == 1 else 'features'
-  known = {'conv1.weight', 'features.0.weight'} & set(inner)
-  if head == 'module' or (known and head != 'features'):
-    return f'{head}.{strip_prefix(inner)}'
-  return ''
 
 
 def recognise(
@@ -178,6 +160,8 @@ def recognise(
     return _vgg(shapes)
   if '_conv_stem.weight' in shapes:
     return _efficientnet(shapes)
+  if 'stages.0.patch_embeddings.proj.weight' in shapes:
+    return _mit(shapes)
   if {'0.weight', '2.weight', '8.weight'} <= shapes.keys():
     title = 'discriminator of {channels} channels'
     module, kernel = discriminators.FcDiscriminator, shapes['0.weight']
@@ -196,8 +180,9 @@ def recognise(
   some = ', '.join(sorted(shapes)[:3])
   raise errors.UserError(
     f'keys such as {some} are of no network that is known; expected a'
-    ' ResNet-101, VGG-16 or EfficientNet-Lite0 initialisation, DADA, ADVENT,'
-    ' DepDis, CTRL, DACS, CorDA, a discriminator or a CycleGAN generator'
+    ' ResNet-101, VGG-16, EfficientNet-Lite0 or MiT initialisation, DADA,'
+    ' ADVENT, DepDis, CTRL, DACS, CorDA, DAFormer, a discriminator or a'
+    ' CycleGAN generator'
   )
 
 
@@ -281,10 +266,9 @@ def _vgg(shapes):
     return _built(
       'adaptsegnet_vgg',
       'AdaptSegNet VGG-16',
-      {'backbone': 'vgg16_adaptsegnet', **_CAFFE_INPUT},
+      {'backbone': 'vgg16_adaptsegnet', 'decoder': 'aspp', **_CAFFE_INPUT},
       classes=shapes['classifier.conv2d_list.0.bias'][0],
       module=gio_ada.GioAda,
-      decoder='aspp',
       depth=False,
     )
   count = sum(bool(re.fullmatch(r'features\.\d+\.weight', k)) for k in shapes)
@@ -317,6 +301,32 @@ def _efficientnet(shapes):
     f'an EfficientNet of {blocks} blocks and a stem of {stem} channels;'
     ' expected EfficientNet-Lite0 (16, 32)'
   )
+
+
+def _mit(shapes):
+  """A MiT under the keys of `transformers`, see `renaming.rename`."""
+  stages = [f'stages.{i}.' for i in range(4)]
+  blocks = tuple(
+    len({k.split('.')[3] for k in shapes if k.startswith(f'{stage}blocks.')})
+    for stage in stages
+  )
+  channels = tuple(
+    shapes.get(f'{x}patch_embeddings.proj.weight', (0,))[0] for x in stages
+  )
+  known = {(x.blocks, x.channels): name for name, x in mit.SIZES.items()}
+  name = known.get((blocks, channels))
+  if name is None:
+    raise errors.UserError(
+      f'a MiT of {blocks} blocks and {channels} channels; expected mit_b0 to b5'
+    )
+  network = {'backbone': name, **_TORCHVISION_INPUT}
+  fused = shapes.get('decode_head.fuse_layer.bottleneck.conv.weight')
+  if fused is None:
+    drops = {r'(classifier|decode_head|head)\.': _HEAD}
+    return _built('mit', f'{name}, ImageNet', network, drops)
+  network |= {'decoder': 'daformer', 'decoder_width': fused[0]}
+  classes = shapes['decode_head.conv_seg.bias'][0]
+  return _built('daformer', f'DAFormer, {name}', network, classes=classes)
 
 
 def _built(

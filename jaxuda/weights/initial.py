@@ -9,7 +9,10 @@ from jaxuda.weights import packaged
 # Random weights, on purpose.
 SCRATCH = 'scratch'
 # Backbones that no paper trains from random weights.
-PRETRAINED = ('resnet101', 'resnet50', 'vgg16', 'vgg16_adaptsegnet')
+PRETRAINED = (
+  *('resnet101', 'resnet50', 'vgg16', 'vgg16_adaptsegnet'),
+  *(f'mit_b{i}' for i in range(6)),
+)
 # The files that the official codes begin with -> who publishes them.
 ORIGINS = {
   'DeepLab_resnet_pretrained_imagenet.pth': (

@@ -24,6 +24,7 @@ from jaxuda.weights import converted
 # Options that the weights of a network ask for.
 _OPTIONS = (
   *('backbone', 'output_stride', 'active_rates', 'rates', 'depth_scale'),
+  *('decoder', 'decoder_width'),
   *conversion.INPUT,
 )
 

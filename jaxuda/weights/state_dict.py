@@ -27,13 +27,17 @@ def from_network(network: conversion.Network) -> dict[str, np.ndarray]:
   `strict=True`.
 
   Raises:
-    UserError: the network was never published, so its weights have no names.
+    UserError: the network was never published, so its weights have no names; or
+      it is on a MiT, whose weights are read alone.
   """
   record = network.record
   # Runs of ours; an initialisation goes back under its own names.
   lite = record['network'].get('backbone', '').startswith('efficientnet')
-  if record['family'] == 'gio_ada' or (
-    lite and record['family'] != 'efficientnet'
+  mit = record['network'].get('backbone', '').startswith('mit')
+  if (
+    mit
+    or record['family'] == 'gio_ada'
+    or (lite and record['family'] != 'efficientnet')
   ):
     raise errors.UserError(
       f'{record["title"]} has no published checkpoints, so no names for its'

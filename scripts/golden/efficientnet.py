@@ -9,7 +9,7 @@ import jax
 import numpy as np
 
 from jaxuda.models import deeplab
-from jaxuda.models import efficientnet
+from jaxuda.models.backbones import efficientnet
 from jaxuda.weights import conversion
 from jaxuda.weights import packaged
 from jaxuda.weights import reading

@@ -40,6 +40,9 @@ def _method(classes: int, dtype: str) -> gio_ada.Method:
   """The file's settings; what the task network sees is in -1..1."""
   network = deeplab.Options(
     backbone='vgg16',
+    decoder='aspp_l',
+    decoder_width=1024,
+    dropout=0.0,
     dtype=dtype,
     image_order='rgb',
     image_mean=(127.5,) * 3,
@@ -51,7 +54,6 @@ def _method(classes: int, dtype: str) -> gio_ada.Method:
     network=network,
     output_disc='patch',
     depth_far=1.0,
-    dropout=0.0,
     gen_blocks=_BLOCKS,
     sums='device',  # There is no other.
   )

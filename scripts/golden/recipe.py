@@ -17,8 +17,8 @@ def _generator(name: str, salt: int) -> np.random.RandomState:
 def tensor(name: str, shape: Sequence[int], *, salt: int = 0) -> np.ndarray:
   """Returns the entry `name` of a state dict.
 
-  Convolutions N(0, 1 / fan_in), norm scales 1 + N(0, 0.1), biases and running
-  means N(0, 0.1), running variances 1 + |N(0, 0.2)|.
+  Convolutions and linear layers N(0, 1 / fan_in), norm scales 1 + N(0, 0.1),
+  biases and running means N(0, 0.1), running variances 1 + |N(0, 0.2)|.
   """
   x = _generator(name, salt).standard_normal(tuple(shape))
   leaf = name.rsplit('.', 1)[-1]
@@ -26,7 +26,7 @@ def tensor(name: str, shape: Sequence[int], *, salt: int = 0) -> np.ndarray:
     return np.zeros(shape)
   if leaf == 'running_var':
     return 1 + 0.2 * np.abs(x)
-  if len(shape) == 4:
+  if len(shape) in (2, 4):
     return x * np.sqrt(1 / np.prod(shape[1:]))
   if leaf == 'weight':
     return 1 + 0.1 * x

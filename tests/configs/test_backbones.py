@@ -2,6 +2,7 @@
 
 import importlib.util
 
+import ml_collections
 import pytest
 
 from configs import common
@@ -10,6 +11,7 @@ from jaxuda import methods
 from jaxuda.models import deeplab
 from jaxuda.ui import command
 from jaxuda.weights import families
+from jaxuda.weights import initial
 from jaxuda.weights import packaged
 from tests.weights import official
 
@@ -42,7 +44,7 @@ def test_every_method_takes_it(name, pair):
     assert differ == changed
   for group in ('optim', 'data', 'total_steps'):
     assert config[group] == own[group]
-  assert config.method.get('decoder', 'aspp') == 'aspp'
+  assert network.decoder == 'aspp'
 
 
 def test_weights_are_the_backbones():
@@ -119,3 +121,34 @@ def test_the_packages_are_those_that_are_read():
 def test_known_to_the_networks():
   for name, own in common.BACKBONES.items():
     deeplab.Options(backbone=name, **own)
+
+
+@pytest.mark.parametrize('pair', ['streets', 'synthia2cityscapes'])
+@pytest.mark.parametrize('name', METHODS)
+def test_every_method_takes_a_transformer(name, pair):
+  config = command.read_config(f'{name}:pair={pair},backbone=mit_b2')
+  network = methods.create(config).network
+  assert (network.backbone, network.decoder) == ('mit_b2', 'daformer')
+  assert network.image_mean == (123.675, 116.28, 103.53)
+  small = {'streets': 'scratch', 'synthia2cityscapes': ''}
+  if name != 'self_training':
+    assert config.initial == small[pair]
+  if config.initial == '' and name != 'self_training':
+    with pytest.raises(errors.UserError, match=r'expected --config\.initial'):
+      initial.check(config.initial, methods.create(config))
+    arguments = f'{name}:pair={pair},backbone=mit_b2,init=scratch'
+    assert command.read_config(arguments).initial == 'scratch'
+
+
+def test_older_runs_of_gio_ada_are_read():
+  config = command.read_config('gio_ada:pair=streets')
+  new = methods.create(config)
+  assert new.network.decoder == 'aspp'
+  older = config.to_dict()
+  older['method']['decoder'] = older['network'].pop('decoder')
+  older = ml_collections.ConfigDict(older)
+  assert methods.create(older) == new
+  with pytest.raises(errors.UserError, match=r'method\.decoder'):
+    methods.create(
+      ml_collections.ConfigDict({**older.to_dict(), 'name': 'dada'})
+    )

@@ -35,7 +35,7 @@ def test_published_settings():
   assert method.optim.betas == method.optim.disc_betas == (0.5, 0.999)
   assert (method.optim.name, method.optim.weight_decay) == ('adamw', 0)
   assert (method.depth_encoding, method.depth_near) == ('linear', 0)
-  assert (method.decoder, method.gen_blocks) == ('aspp_l', 9)
+  assert (method.network.decoder, method.gen_blocks) == ('aspp_l', 9)
   assert (method.input_disc, method.output_disc) == ('patch', 'patch')
   # What the config says is what the method's defaults are.
   assert method == type(method)(
@@ -80,7 +80,8 @@ def test_alternatives():
   )
   assert (method.depth_encoding, method.depth_near) == ('inverse', 2)
   assert method.output_gradient == 'both'
-  assert (method.decoder, method.network.active_rates) == ('aspp', 2)
+  network = method.network
+  assert (network.decoder, network.active_rates) == ('aspp', 2)
   method = methods.create(
     command.read_config('cyclegan:pair=vkitti2kitti,identity=1')
   )

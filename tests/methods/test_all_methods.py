@@ -34,6 +34,13 @@ NETWORK = deeplab.Options(
 )
 COMMON = {'num_classes': 5, 'total_steps': 100, 'network': NETWORK}
 DISC = {'disc_width': 8}
+VGG = deeplab.Options(
+  backbone='vgg_tiny',
+  init='he',
+  decoder='aspp_l',
+  decoder_width=8,
+  dropout=0.5,
+)
 
 
 def write_mixtures():
@@ -108,27 +115,28 @@ VARIANTS |= {
 }
 _TRANSLATION = {'gen_width': 4, 'gen_blocks': 1, 'disc_width': 4}
 VARIANTS |= {
-  'gio_ada': gio_ada.Method(
-    decoder='aspp', pool_size=3, **_TRANSLATION, **COMMON
-  ),
+  'gio_ada': gio_ada.Method(pool_size=3, **_TRANSLATION, **COMMON),
   'gio_ada-vgg': gio_ada.Method(
     align='separate',
     output_gradient='both',
-    decoder_width=8,
     **_TRANSLATION,
-    **{**COMMON, 'network': deeplab.Options(backbone='vgg_tiny', init='he')},
+    **{**COMMON, 'network': VGG},
   ),
   'gio_ada-cg': gio_ada.Method(
     transform='frozen',
     input_label=False,
     input_depth=False,
     align='none',
-    decoder='aspp',
     **_TRANSLATION,
     **COMMON,
   ),
   'cyclegan': cyclegan.Method(pool_size=3, **_TRANSLATION, **COMMON),
 }
+# Their passes draw.
+DAFORMER = {'backbone': 'mit_tiny', 'decoder': 'daformer', 'decoder_width': 16}
+MIT = {**COMMON, 'network': dataclasses.replace(NETWORK, **DAFORMER)}
+VARIANTS['dada-mit'] = dada.Method(**MIT, **DISC)
+VARIANTS['dacs-mit'] = dacs.Method(**MIT)
 # A new method is found by its file.
 for _name in methods.names():
   if _name not in VARIANTS:

@@ -1,6 +1,8 @@
-"""Every method on EfficientNet, on each of its strides."""
+"""Every method on EfficientNet, on each of its strides, and on MiT."""
 
+import dataclasses
 import functools
+import types
 
 import jax
 import numpy as np
@@ -15,6 +17,7 @@ from jaxuda.methods import depdis
 from jaxuda.methods import gio_ada
 from jaxuda.methods import self_training
 from jaxuda.methods import source_only
+from jaxuda.methods.parts import learner
 from jaxuda.models import deeplab
 from jaxuda.ops import mixing
 from jaxuda.step import parallel
@@ -49,7 +52,6 @@ METHODS = {
   ),
   # The other networks see images, not the backbone.
   'gio_ada': gio_ada.Method(
-    decoder='aspp',
     transform='none',
     input_label=False,
     input_depth=False,
@@ -72,9 +74,14 @@ def fill(shapes):
   return jax.tree_util.tree_map_with_path(make, shapes)
 
 
-def build(name):
+MIT = deeplab.Options(
+  backbone='mit_tiny', decoder='daformer', decoder_width=16, init='torch'
+)
+
+
+def build(name, **changes):
   """The step of a method, and its arguments."""
-  method = METHODS[name]
+  method = dataclasses.replace(METHODS[name], **changes)
   batch = test_all_methods.make_batch(method, rows=1, size=(32, 48))
   state = fill(jax.eval_shape(method.init, rng.for_init(0), batch))
   step = jax.vmap(method.train_step, (None, 0, None), axis_name=parallel.AXIS)
@@ -95,6 +102,51 @@ def test_a_step_is_built(name):
     jax.ShapeDtypeStruct((2, 33, 48, 3), np.uint8),
   )
   assert out['logits'].shape == (2, 64, 96, 5)
+
+
+@pytest.mark.parametrize(
+  'name', [x for x in methods.names() if x != 'cyclegan']
+)
+def test_a_step_is_built_on_mit(name):
+  step, arguments = build(name, network=MIT)
+  state, losses = jax.eval_shape(step, *arguments)
+  assert jax.tree.structure(state) == jax.tree.structure(arguments[0])
+  assert {x.shape for x in losses.values()} == {(1,)}
+  out = jax.eval_shape(
+    dataclasses.replace(METHODS[name], network=MIT).predict,
+    arguments[0],
+    jax.ShapeDtypeStruct((2, 33, 48, 3), np.uint8),
+  )
+  assert out['logits'].shape == (2, 33, 48, 5)
+
+
+def test_passes_draw_numbers_of_their_own():
+  method = dataclasses.replace(METHODS['dada'], network=MIT)
+  first, second = (types.SimpleNamespace(step=step) for step in (3, 4))
+
+  def noise(state, device=0):
+    run = jax.vmap(
+      lambda _: jax.random.key_data(method.noise(state, rng.root(0))),
+      axis_name=parallel.AXIS,
+    )
+    return np.asarray(run(np.arange(2))[device])
+
+  found = [noise(first), noise(second), noise(first, 1)]
+  assert len({x.tobytes() for x in found}) == 3
+  np.testing.assert_array_equal(noise(first), found[0])
+  # Networks without draws are handed none, and their programs stay as they are.
+  assert METHODS['dada'].noise(first, rng.root(0)) is None
+  seen = []
+
+  def loss(params, batch_stats, batch):
+    seen.append(batch.get('noise'))
+    return {'loss': (1.0, params)}, batch_stats, None
+
+  key, passes = rng.root(1), [(loss, {'image': 0})] * 2
+  learner.run_passes(1.0, {}, passes, noise=key)
+  learner.run_passes(1.0, {}, passes)
+  assert seen[0] != seen[1]
+  assert seen[2:] == [None, None]
 
 
 @pytest.mark.parametrize('name', ['dada', 'corda', 'gio_ada'])

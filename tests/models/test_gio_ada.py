@@ -1,22 +1,22 @@
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pytest
 
-from jaxuda import errors
-from jaxuda.methods import dada
 from jaxuda.methods.parts import learner
 from jaxuda.models import deeplab
 from jaxuda.models import gio_ada
 from jaxuda.models import pretrained
-from jaxuda.models import vgg
 from jaxuda.step import state as state_lib
 
 
 def _shapes(size=(512, 1024), classes=16, **fields):
-  backbone = fields.pop('backbone', 'vgg16')
+  names = ('backbone', 'decoder', 'decoder_width')
+  network = {'backbone': 'vgg16', 'decoder': 'aspp_l', 'decoder_width': 1024}
+  network |= {name: fields.pop(name) for name in names if name in fields}
   module = gio_ada.GioAda(
-    classes=classes, options=deeplab.Options(backbone=backbone), **fields
+    classes=classes, options=deeplab.Options(**network), **fields
   )
   image = jax.ShapeDtypeStruct((1, *size, 3), jnp.uint8)
   return jax.eval_shape(module.init_with_output, jax.random.key(0), image)
@@ -61,8 +61,14 @@ def test_resnet_under_the_same_decoders():
 
 
 def test_dropout_in_training_alone():
-  options = deeplab.Options(backbone='vgg_tiny', init='he')
-  module = gio_ada.GioAda(classes=3, options=options, width=8)
+  options = deeplab.Options(
+    backbone='vgg_tiny',
+    init='he',
+    decoder='aspp_l',
+    decoder_width=8,
+    dropout=0.5,
+  )
+  module = gio_ada.GioAda(classes=3, options=options)
   image = jax.random.uniform(jax.random.key(0), (1, 33, 41, 3)) * 255
   params = module.init(jax.random.key(1), image)['params']
   first, second = (
@@ -74,21 +80,28 @@ def test_dropout_in_training_alone():
   assert first['logits'].shape == (1, 33, 41, 3)
   assert np.any(first['logits'] != second['logits'])
   # Without dropout a training pass is a test pass, upsampled.
-  still, _ = learner.Learner(module.clone(dropout=0.0)).run(
+  none = dataclasses.replace(options, dropout=0.0)
+  still, _ = learner.Learner(module.clone(options=none)).run(
     params, {}, image, dropout_key=jax.random.key(4)
   )
   net = state_lib.Net(params=params, batch_stats={}, opt_state=())
   tested = deeplab.predict(module, net, image, restore=lambda x: x)
   jax.tree.map(np.testing.assert_array_equal, still, tested)
+  # As is one without a key: a teacher's.
+  still, _ = learner.Learner(module).run(params, {}, image)
+  jax.tree.map(np.testing.assert_array_equal, still, tested)
 
 
-def test_vgg_belongs_to_gio_ada():
-  assert {'vgg16', 'vgg16_adaptsegnet'} <= set(vgg.SIZES)
-  network = deeplab.Options(backbone='vgg16')
-  method = dada.Method(num_classes=3, total_steps=1, network=network)
-  batch = {'source': {'image': jnp.zeros((1, 33, 33, 3), jnp.uint8)}}
-  with pytest.raises(errors.UserError, match="unknown backbone 'vgg16'"):
-    jax.eval_shape(method.init, jax.random.key(0), batch)
+def test_dadas_network_on_a_vgg():
+  options = deeplab.Options(backbone='vgg16')
+  module = deeplab.DeepLab(classes=3, options=options, depth=True, fuse=True)
+  image = jax.ShapeDtypeStruct((1, 41, 56, 3), jnp.uint8)
+  out, variables = jax.eval_shape(
+    module.init_with_output, jax.random.key(0), image
+  )
+  assert set(variables) == {'params'}
+  assert out['logits'].shape == (1, *options.grid_size((41, 56)), 3)
+  assert out['depth'].shape == (1, 6, 8)
 
 
 def test_maps_of_the_discriminators():

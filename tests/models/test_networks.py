@@ -10,8 +10,8 @@ from jaxuda.models import deeplab
 from jaxuda.models import discriminators
 from jaxuda.models import heads
 from jaxuda.models import layers
-from jaxuda.models import resnet
 from jaxuda.models import rewrites
+from jaxuda.models.backbones import resnet
 from jaxuda.step import state
 
 SMALL = deeplab.Options(backbone='resnet_tiny', init='he')

@@ -126,7 +126,7 @@ def test_operations_of_a_transposed_convolution():
 @pytest.mark.parametrize(
   ('name', 'fields'),
   [
-    ('gio_ada', {'decoder': 'aspp', 'gen_blocks': 1}),
+    ('gio_ada', {'gen_blocks': 1}),
     ('cyclegan', {'gen_blocks': 1}),
   ],
 )

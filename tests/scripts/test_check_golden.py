@@ -92,3 +92,12 @@ def test_agrees_with_the_reference_implementation(name, entry):
   result = _run(GOLDEN / f'{name}.npz')
   assert result.returncode == 0, result.stdout + result.stderr
   assert entry in result.stdout
+
+
+def test_mit_agrees_with_transformers():
+  result = _run(ROOT / 'tests' / 'models' / 'golden' / 'mit.npz')
+  assert result.returncode == 0, result.stdout + result.stderr
+  lines = [x.split() for x in result.stdout.splitlines()[1:]]
+  assert {'b0_map3', 'b0_grads', 'b5_grad_image'} <= {x[0] for x in lines}
+  # In float64 much closer than is asked for.
+  assert max(float(x[1]) for x in lines) < 1e-10

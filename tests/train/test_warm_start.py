@@ -76,7 +76,7 @@ def test_another_network_is_named(other):
 
 NETWORK = deeplab.Options(backbone='resnet_tiny', init='torch')
 COMMON = {'num_classes': 3, 'total_steps': 10, 'network': NETWORK}
-SMALL = {'decoder': 'aspp', 'gen_width': 4, 'gen_blocks': 1, 'disc_width': 4}
+SMALL = {'gen_width': 4, 'gen_blocks': 1, 'disc_width': 4}
 
 
 def begin(method, monkeypatch, other, tmp_path):

@@ -1,6 +1,6 @@
 """A network with its optimizer, and the passes of a step through it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 import dataclasses
 from typing import Any, Literal
 
@@ -71,7 +71,8 @@ class Learner:
       batch_stats: running statistics before this pass.
       image: [B, H, W, 3] RGB in 0..255.
       size: see `deeplab.predict`.
-      dropout_key: key of this pass, for a network with dropout.
+      dropout_key: key of this pass, for a network that draws; None for a pass
+        that leaves nothing out.
       features: also give the backbone's last map, as it is, as 'features'.
 
     Returns:
@@ -83,8 +84,32 @@ class Learner:
     )
     kept = {'features': out.pop('features')} if features else {}
     if size != 'grid':
-      out = upsample(out, image.shape[1:3] if size is None else size)
+      out = self.upsample(out, image.shape[1:3] if size is None else size)
     return {**out, **kept}, stats
+
+  def run_on(
+    self,
+    params: Any,
+    batch_stats: Any,
+    batch: Mapping[str, jax.Array],
+    **options: Any,
+  ) -> tuple[Terms, Any]:
+    """Runs a task network on the 'image' of one domain of a batch, see `run`.
+
+    With the key 'noise' of the pass, if there is one, see `run_passes`.
+    """
+    noise = batch.get('noise')
+    return self.run(
+      params, batch_stats, batch['image'], dropout_key=noise, **options
+    )
+
+  def upsample(self, outputs: Terms, size: Sequence[int]) -> Terms:
+    """Brings a task network's outputs to (height, width), once, by its rule."""
+    align_corners = self.module.options.align_corners
+    return {
+      k: resize.resize_maps(v, size, align_corners=align_corners)
+      for k, v in outputs.items()
+    }
 
   def train(
     self,
@@ -92,6 +117,7 @@ class Learner:
     passes: Sequence[Sequence[Any]],
     *,
     statistics: Statistics = 'both',
+    noise: jax.Array | None = None,
   ) -> tuple[state_lib.Net, Terms, list[Any]]:
     """Takes one step down the sum of the losses of passes, see `run_passes`.
 
@@ -100,7 +126,9 @@ class Learner:
       on).
     """
     grads, batch_stats, terms, handed = run_passes(
-      net.params, net.batch_stats, passes, statistics=statistics
+      *(net.params, net.batch_stats, passes),
+      statistics=statistics,
+      noise=noise,
     )
     return self.update(net, grads, batch_stats=batch_stats), terms, handed
 
@@ -111,17 +139,13 @@ class Learner:
     return state_lib.update(net, grads, self.tx, batch_stats=batch_stats)
 
 
-def upsample(outputs: Terms, size: Sequence[int]) -> Terms:
-  """Brings low-resolution outputs to (height, width), once."""
-  return {k: resize.resize_align_corners(v, size) for k, v in outputs.items()}
-
-
 def run_passes(
   params: Any,
   batch_stats: Any,
   passes: Sequence[Sequence[Any]],
   *,
   statistics: Statistics = 'both',
+  noise: jax.Array | None = None,
 ) -> tuple[Any, Any, Terms, list[Any]]:
   """Takes the gradients of several losses at the same parameters, in order.
 
@@ -141,13 +165,18 @@ def run_passes(
       suits neither when they look very different. 'target': each starts from
       `batch_stats`, so that the last one, the target's, alone moves them, as in
       AdaBN (Li et al., 2016).
+    noise: key of the passes of a network that draws. Each pass finds one of its
+      own in its last argument, a dict, as 'noise'.
 
   Returns:
     (the sum of the gradients, running statistics after the last pass, all
     losses by name, what each pass handed on).
   """
   grads, terms, handed, moved = None, {}, [], batch_stats
-  for loss, *arguments in passes:
+  for index, (loss, *arguments) in enumerate(passes):
+    if noise is not None:
+      own = {'noise': jax.random.fold_in(noise, index)}
+      arguments[-1] = {**arguments[-1], **own}
     if grads is not None:
       params, grads = lax.optimization_barrier((params, grads))
     start = moved if statistics == 'both' else batch_stats

@@ -11,7 +11,7 @@ import pytest
 from jaxuda import errors
 from jaxuda.models import deeplab
 from jaxuda.models import layers
-from jaxuda.models import resnet
+from jaxuda.models.backbones import resnet
 
 
 def _conv(x, kernel, stride):

@@ -60,10 +60,12 @@ class _Stage(nn.Module):
 
 
 class Vgg(nn.Module):
-  """Backbone: image [B, H, W, 3] -> features [B, h, w, 512] at 1/8.
+  """Backbone: image [B, H, W, 3] -> features, the last [B, h, w, 512] at 1/8.
 
-  h = H // 2 + 1, three times, with DeepLab's pooling: 512x1024 -> 65x129;
-  exactly H // 8 with AdaptSegNet's, whose features have 1024 channels.
+  Returns what follows the pooling of the last four stages, of the strides 4, 8,
+  8 and 8. h = H // 2 + 1 by every pooling of stride 2 with DeepLab's: 512x1024
+  -> 129x257 -> 65x129; exactly H // 8 at last with AdaptSegNet's, whose last
+  map is fc7's, of 1024 channels.
 
   Attributes:
     size: name of an entry of `SIZES`.
@@ -76,20 +78,24 @@ class Vgg(nn.Module):
   style: layers.Style = layers.Style()
 
   @nn.compact
-  def __call__(self, image: jax.Array) -> jax.Array:
+  def __call__(
+    self, image: jax.Array, *, train: bool = False
+  ) -> tuple[jax.Array, ...]:
+    del train  # There are no norms.
     size = SIZES[self.size]
     conv = functools.partial(layers.Conv, use_bias=True, style=self.style)
     stage = nn.remat(_Stage) if self.remat else _Stage
-    x = image
+    x, maps = image, []
     stages = zip(size.planes, size.blocks, strict=True)
     for index, (planes, blocks) in enumerate(stages):
       dilation = 2 if index == 4 else 1
       x = stage(planes, blocks, dilation, conv, name=f'stage{index + 1}')(x)
       x = _pool(x, index, size.pooling)
+      maps.append(x)
     if size.fully:
       for name in ('fc6', 'fc7'):
         x = nn.relu(conv(size.fully, 3, dilation=4, name=name)(x))
-    return x
+    return (*maps[1:-1], x)
 
 
 def _pool(x, index, pooling):
@@ -98,3 +104,14 @@ def _pool(x, index, pooling):
   if index < 3:
     return layers.max_pool_ceil(x)
   return nn.max_pool(x, (3, 3), strides=(1, 1), padding=[(1, 1), (1, 1)])
+
+
+def grid_size(
+  size: Sequence[int], stride: int, *, name: str
+) -> tuple[int, int]:
+  """Returns (h, w) of the map of a stride, 4 or 8, for images of (H, W)."""
+  h, w = size
+  wider = SIZES[name].pooling == 'deeplab'
+  while stride > 1:
+    h, w, stride = h // 2 + wider, w // 2 + wider, stride // 2
+  return h, w

@@ -45,6 +45,9 @@ SIZES = {
   'resnet_small': Size(blocks=(1, 2, 2, 2), planes=(16, 32, 64, 64), stem=32),
 }
 
+# Of the stages' outputs.
+STRIDES = (4, 8, 8, 8)
+
 
 def size(name: str) -> Size:
   """Returns a backbone's size.
@@ -96,9 +99,10 @@ class Bottleneck(nn.Module):
 class ResNet(nn.Module):
   """Backbone: image [B, H, W, 3] -> features at 1/8.
 
-  Returns a pair (stage 3 [B, h, w, 1024], stage 4 [B, h, w, 2048]) for the
-  paper's sizes, with h = (H - 1) // 2 + 1 after the stem, then // 2 + 1, then
-  (h - 1) // 2 + 1: 512x1024 -> 65x129.
+  Returns the outputs of the four stages, [B, h, w, 256] to [B, h, w, 2048] for
+  the paper's sizes, of the strides `STRIDES`. h = (H - 1) // 2 + 1 after the
+  stem, then // 2 + 1, which is the first stage's, then (h - 1) // 2 + 1:
+  512x1024 -> 129x257 -> 65x129.
 
   Attributes:
     size: name of an entry of `SIZES`.
@@ -120,9 +124,7 @@ class ResNet(nn.Module):
   style: layers.Style = layers.Style()
 
   @nn.compact
-  def __call__(
-    self, image: jax.Array, *, train: bool
-  ) -> tuple[jax.Array, jax.Array]:
+  def __call__(self, image: jax.Array, *, train: bool) -> tuple[jax.Array, ...]:
     widths = size(self.size)
     conv = functools.partial(layers.Conv, style=self.style)
     norm = functools.partial(
@@ -155,10 +157,10 @@ class ResNet(nn.Module):
           name=f'layer{stage + 1}_{index}',
         )(x, train)
       stages.append(x)
-    return stages[2], stages[3]
+    return tuple(stages)
 
 
-def grid_size(size: Sequence[int]) -> tuple[int, int]:
-  """Returns (h, w) of the outputs for images of (H, W): about an eighth."""
-  h, w = (((side + 1) // 2 // 2 + 1 + 1) // 2 for side in size)
-  return h, w
+def grid_size(size: Sequence[int], stride: int = 8) -> tuple[int, int]:
+  """Returns (h, w) of the map of a stride, 4 or 8, for images of (H, W)."""
+  h, w = ((side + 1) // 2 // 2 + 1 for side in size)
+  return (h, w) if stride == 4 else ((h + 1) // 2, (w + 1) // 2)

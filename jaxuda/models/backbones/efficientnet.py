@@ -9,6 +9,8 @@ convolution and a linear 1x1 projection.
 from collections.abc import Sequence
 import dataclasses
 import functools
+import itertools
+import operator
 from typing import Any, NamedTuple
 
 from flax import linen as nn
@@ -21,9 +23,6 @@ from jaxuda.models import layers
 # Of all norms, as they were trained: some channels hardly vary, so that 1e-5
 # changes the outputs.
 EPSILON = 1e-3
-# The stage whose output is handed on besides the last one's: of seven the
-# fifth, after which features are halved for the last time.
-_EARLIER = -3
 
 
 class Stage(NamedTuple):
@@ -51,10 +50,13 @@ class Size:
   Attributes:
     stem: channels of the first convolution.
     stages: one after the other, seven as published.
+    maps: the stages whose outputs are handed on, counted from 0: the last
+      before each stride from the third on, and the last of all.
   """
 
   stem: int
   stages: Sequence[Stage]
+  maps: Sequence[int] = (1, 2, 4, 6)
 
 
 SIZES = {
@@ -79,6 +81,7 @@ SIZES = {
       Stage(2, 3, 2, 1, 12),
       Stage(1, 3, 2, 1, 16),
     ),
+    maps=(0, 1, 3),
   ),
 }
 
@@ -123,9 +126,9 @@ class Block(nn.Module):
 class EfficientNet(nn.Module):
   """Backbone: image [B, H, W, 3] -> features at 1 / `output_stride`.
 
-  Returns a pair ([B, h, w, 112], [B, h, w, 320]) for 'efficientnet_lite0': what
-  the fifth and the last of the seven stages put out, with h = ceil(H / s), s =
-  `output_stride`, but at most 16 for the fifth.
+  Returns four maps for 'efficientnet_lite0': what the second, third, fifth and
+  last of the seven stages put out, of 24, 40, 112 and 320 channels, with h =
+  ceil(H / s) for each of the strides s, see `strides`.
 
   Padding is XLA's 'SAME'. Where H - 1 is a multiple of s, features lie on every
   s-th pixel from the first to the last, as `resize_align_corners` takes them
@@ -151,9 +154,7 @@ class EfficientNet(nn.Module):
   style: layers.Style = layers.Style()
 
   @nn.compact
-  def __call__(
-    self, image: jax.Array, *, train: bool
-  ) -> tuple[jax.Array, jax.Array]:
+  def __call__(self, image: jax.Array, *, train: bool) -> tuple[jax.Array, ...]:
     size, style = SIZES[self.size], self.style
     norm = functools.partial(
       layers.BatchNorm,
@@ -189,7 +190,7 @@ class EfficientNet(nn.Module):
           name=f'block{index}',
         )(x, train)
       stages.append(x)
-    return stages[_EARLIER], stages[-1]
+    return tuple(stages[i] for i in size.maps)
 
   def _plan(self):
     """(index, stride, dilation) of every block, stage by stage."""
@@ -209,7 +210,12 @@ class EfficientNet(nn.Module):
     return plan
 
 
-def grid_size(size: Sequence[int], output_stride: int) -> tuple[int, int]:
-  """Returns (h, w) of the outputs for images of (H, W)."""
-  h, w = (-(-side // output_stride) for side in size)
-  return h, w
+def strides(name: str, output_stride: int) -> tuple[int, ...]:
+  """Returns the strides of the maps of the size `name`.
+
+  None is above `output_stride`: the network's own, up to 32, are cut off there.
+  """
+  size = SIZES[name]
+  own = itertools.accumulate((x.stride for x in size.stages), operator.mul)
+  own = [2 * stride for stride in own]  # The stem's.
+  return tuple(min(own[i], output_stride) for i in size.maps)

@@ -1,0 +1,1 @@
+"""Backbones: an image -> maps of features, from fine to coarse."""

@@ -1,0 +1,184 @@
+"""Options of how a task network is built and run."""
+
+from collections.abc import Sequence
+import dataclasses
+from typing import Literal
+
+import jax.numpy as jnp
+
+from jaxuda import errors
+from jaxuda.models import layers
+from jaxuda.models import rewrites as rewrites_lib
+from jaxuda.models.backbones import efficientnet
+from jaxuda.models.backbones import mit
+from jaxuda.models.backbones import resnet
+from jaxuda.models.backbones import vgg
+from jaxuda.ops import image as image_ops
+
+_BACKBONES = (*resnet.SIZES, *efficientnet.SIZES, *vgg.SIZES, *mit.SIZES)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Options:
+  """Options of how a network is built and run (`config.network`).
+
+  Attributes:
+    backbone: 'resnet101' (all papers but GIO-Ada), 'resnet50', 'resnet_small'
+      (for CPUs, from scratch), 'efficientnet_lite0' (for CPUs, with ImageNet's
+      weights: `config.initial=imagenet`), 'vgg16' (GIO-Ada's), and
+      'vgg16_adaptsegnet' (with the pooling and the dilated fc6 and fc7 of
+      AdaptSegNet); 'mit_b0' to 'mit_b5' (SegFormer's encoder, of which DAFormer
+      has the last).
+    decoder: what turns features into outputs. 'aspp': DeepLab's for ResNet, on
+      the backbone's last map; 'aspp_l': DeepLab's for VGG, on the same map;
+      'daformer': all maps are fused to one, of the finest's size, which the
+      heads see, see `heads.DaformerFusion`.
+    decoder_width: channels inside 'aspp_l' (1024 in DeepLab) and of the fused
+      map of 'daformer' (256 in DAFormer).
+    dropout: probability of dropout in these two decoders: 1/2 in DeepLab's, 0.1
+      in DAFormer's.
+    stochastic_depth: probability that a MiT's last residual is left out in
+      training, from 0 at the first.
+    output_stride: pixels between the features of the backbone's last map; 8 in
+      all papers, with an EfficientNet also 16 and 32, which cost less. A MiT
+      has strides of its own, 4 to 32.
+    stride_at: which convolution of a residual block has its stride: 'conv1'
+      (Caffe, all papers) or 'conv2' (torchvision's weights).
+    norm: statistics of the batch norms in training: 'batch' (per device, the
+      references), 'sync' (over all devices), 'frozen' (the running ones); or
+      'none': scale and bias without statistics, of which the target's then
+      play no part (the small ResNet learns so, too, only slower).
+    norm_momentum: weight of new statistics in the norms' running ones, 0..1;
+      0.1 in all references, 0.01 in EfficientNet's training.
+    train_affine: train the norms' scale and bias; the references freeze them.
+      A network trained from scratch wants them trained.
+    init: kernel initialiser: 'reference' N(0, 0.01), 'he' or 'torch'.
+    rates: dilations of the ASPP heads.
+    active_rates: how many of them act, from the first; 0 for all.
+    depth_scale: factor of the outputs of the depth and the density block, 1 in
+      the official code, see `heads.DepthBlock`.
+    image_order: 'bgr' (Caffe weights, all papers) or 'rgb'.
+    image_mean: subtracted, per channel, in that order, range 0..255.
+    image_scale: multiplied after that.
+    dtype: type that the layers compute in; parameters, statistics and losses
+      stay in float32 (float64 keeps everything in float64).
+    remat: recompute each block in the backward pass: half the memory, a third
+      more operations, the same numbers.
+    dot_1x1, dot_wgrad, barriers, aspp_dot, shift_depthwise: exact rewrites, see
+      `rewrites.Rewrites`; the same numbers up to the order of additions.
+  """
+
+  backbone: str = 'resnet101'
+  decoder: Literal['aspp', 'aspp_l', 'daformer'] = 'aspp'
+  decoder_width: int = 256
+  dropout: float = 0.1
+  stochastic_depth: float = 0.1
+  output_stride: Literal[8, 16, 32] = 8
+  stride_at: Literal['conv1', 'conv2'] = 'conv1'
+  norm: Literal['batch', 'sync', 'frozen', 'none'] = 'batch'
+  norm_momentum: float = 0.1
+  train_affine: bool = False
+  init: Literal['reference', 'he', 'torch'] = 'reference'
+  rates: Sequence[int] = (6, 12, 18, 24)
+  active_rates: int = 0
+  depth_scale: float = 1.0
+  image_order: Literal['bgr', 'rgb'] = 'bgr'
+  image_mean: Sequence[float] = image_ops.CAFFE_MEAN
+  image_scale: Sequence[float] = (1.0, 1.0, 1.0)
+  dtype: Literal['float32', 'bfloat16', 'float64'] = 'float32'
+  remat: bool = False
+  dot_1x1: bool = True
+  dot_wgrad: bool = True
+  barriers: bool = True
+  aspp_dot: bool = True
+  shift_depthwise: bool = True
+
+  def __post_init__(self):
+    # Lists (from a config file) would make the options unhashable.
+    for field in ('rates', 'image_mean', 'image_scale'):
+      object.__setattr__(self, field, tuple(getattr(self, field)))
+    if self.backbone not in _BACKBONES:
+      raise errors.UserError(
+        f'unknown backbone {self.backbone!r}; expected one of'
+        f' {", ".join(_BACKBONES)}'
+      )
+    errors.check_choices(self, group='network')
+    lengths = {'image_mean': 3, 'image_scale': 3}
+    errors.check_vectors(self, lengths, group='network')
+    shares = ('norm_momentum', 'dropout', 'stochastic_depth')
+    ranges = {
+      **dict.fromkeys(shares, (0, 1)),
+      'depth_scale': (0, None),
+      'decoder_width': (1, None),
+    }
+    errors.check_ranges(self, ranges, group='network')
+    if self.output_stride != 8 and self.backbone not in efficientnet.SIZES:
+      raise errors.UserError(
+        f'network.output_stride={self.output_stride}; expected 8 with'
+        f' network.backbone={self.backbone}'
+      )
+    whole = all(isinstance(x, int) and x > 0 for x in self.rates)
+    if not whole or not self.rates:
+      raise errors.UserError(
+        f'network.rates={self.rates}; expected whole numbers of at least 1'
+      )
+    if not 0 <= self.active_rates <= len(self.rates):
+      raise errors.UserError(
+        f'network.active_rates={self.active_rates}; expected 0 (all) to'
+        f' {len(self.rates)}, the number of rates'
+      )
+
+  @property
+  def style(self) -> layers.Style:
+    """The style of all layers."""
+    return layers.Style(
+      initializer=self.init,
+      dtype=jnp.dtype(self.dtype),
+      param_dtype=jnp.float64 if self.dtype == 'float64' else jnp.float32,
+      rewrites=rewrites_lib.Rewrites(
+        dot_1x1=self.dot_1x1,
+        dot_wgrad=self.dot_wgrad,
+        barriers=self.barriers,
+        aspp_dot=self.aspp_dot,
+        shift_depthwise=self.shift_depthwise,
+      ),
+    )
+
+  @property
+  def strides(self) -> tuple[int, ...]:
+    """Pixels between the features of the backbone's maps, from fine to coarse.
+
+    `backbones.run` returns as many maps.
+    """
+    if self.backbone in efficientnet.SIZES:
+      return efficientnet.strides(self.backbone, self.output_stride)
+    return mit.STRIDES if self.backbone in mit.SIZES else resnet.STRIDES
+
+  @property
+  def align_corners(self) -> bool:
+    """How outputs are resized: by their corners, or (DAFormer) half pixels."""
+    return self.decoder != 'daformer'
+
+  @property
+  def has_statistics(self) -> bool:
+    """Whether a norm of the backbone or the decoder has running statistics."""
+    without = self.backbone in vgg.SIZES or self.backbone in mit.SIZES
+    there = self.decoder == 'daformer' or not without
+    return there and self.norm != 'none'
+
+  @property
+  def draws(self) -> bool:
+    """Whether a pass in training draws random numbers."""
+    drops = self.decoder != 'aspp' and self.dropout
+    return bool(drops or (self.backbone in mit.SIZES and self.stochastic_depth))
+
+  def grid_size(self, size: Sequence[int]) -> tuple[int, int]:
+    """Returns (h, w) of the outputs of `DeepLab` for images of (H, W)."""
+    stride = self.strides[0 if self.decoder == 'daformer' else -1]
+    if self.backbone in resnet.SIZES:
+      return resnet.grid_size(size, stride)
+    if self.backbone in vgg.SIZES:
+      return vgg.grid_size(size, stride, name=self.backbone)
+    # Padded so that a map shrinks by its stride alone.
+    h, w = (-(-side // stride) for side in size)
+    return h, w
