@@ -109,6 +109,19 @@ def resize_positions(
   return jnp.einsum('hy,wx,yxc->hwc', *matrices, wide, precision='highest')
 
 
+def attend(query: jax.Array, key: jax.Array, value: jax.Array) -> jax.Array:
+  """Returns softmax(q k / sqrt(c)) v of each head: all [B, N, heads, c].
+
+  By `jax.nn.dot_product_attention`, which takes a platform's own program where
+  there is one. Its softmax is in float32; float64 stays so here.
+  """
+  if query.dtype != jnp.float64:
+    return jax.nn.dot_product_attention(query, key, value)
+  scores = jnp.einsum('bqhc,bkhc->bhqk', query, key)
+  weights = jax.nn.softmax(scores / query.shape[-1] ** 0.5)
+  return jnp.einsum('bhqk,bkhc->bqhc', weights, value)
+
+
 class Attention(nn.Module):
   """Self-attention of tokens [B, N, C] with biases, no mask."""
 
@@ -123,7 +136,7 @@ class Attention(nn.Module):
       self.dense(width, name=name)(x).reshape(split)
       for name in ('query', 'key', 'value')
     )
-    y = jax.nn.dot_product_attention(query, key, value)
+    y = attend(query, key, value)
     return self.dense(width, name='out')(y.reshape(x.shape))
 
 
@@ -156,7 +169,7 @@ class Block(nn.Module):
   def _weigh(self, y, name, train):
     init = nn.initializers.constant(1e-5)
     scale = self.param(name, init, y.shape[-1:], self.style.param_dtype)
-    y = y * scale.astype(y.dtype)
+    y = y * scale.astype(y.dtype)[None, None]
     # One draw for all tokens of a sample.
     drop = nn.Dropout(self.drop, broadcast_dims=(1, 2), deterministic=not train)
     return drop(y)
@@ -274,7 +287,7 @@ class ViT(nn.Module):
     if self.mask_token:
       token = learn('mask_token', 1)
       if mask is not None:
-        x = jnp.where(mask[..., None], token[0], x)
+        x = jnp.where(mask[..., None], token[None, None], x)
     elif mask is not None:
       raise errors.UserError('mask: these weights have no mask token')
     positions = self.param(
@@ -285,7 +298,7 @@ class ViT(nn.Module):
     )
     places = positions[0, 1:].reshape(side, side, width)
     places = resize_positions(places, grid, how=self.positions)
-    x = x + places.astype(style.dtype)
+    x = x + places.astype(style.dtype)[None]
     first = learn('cls_token', 1, 1) + positions[:, :1].astype(style.dtype)
     tokens = [first]
     if self.registers:

@@ -122,7 +122,7 @@ def cubic_matrix(
 
   Example:
     >>> print(cubic_matrix(2, 4)[1])
-    [0.8515625 0.1484375]
+    [0.7734375 0.2265625]
     >>> print(cubic_matrix(4, 2, antialias=True).sum(1))
     [1. 1.]
   """

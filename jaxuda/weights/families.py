@@ -21,7 +21,7 @@ from jaxuda.models import pretrained
 from jaxuda.models import resnet
 
 # The input of torchvision's networks in our units (RGB, 0..255).
-_TORCHVISION_INPUT = {
+TORCHVISION_INPUT = {
   'image_order': 'rgb',
   'image_mean': (123.675, 116.28, 103.53),
   'image_scale': tuple(1 / (255 * s) for s in (0.229, 0.224, 0.225)),
@@ -91,6 +91,12 @@ class Family:
     return {
       kind: {'backbone': tree['backbone']} for kind, tree in variables.items()
     }
+
+  def match(
+    self, state_dict: Mapping[str, Any], variables: Any
+  ) -> pretrained.Match:
+    """Looks for every entry of `variables`, see `pretrained.match`."""
+    return pretrained.match(state_dict, variables, naming=self.key)
 
   def reason(self, key: str) -> str | None:
     """Returns why a key is left out on purpose; None if it is not."""
@@ -197,7 +203,8 @@ def recognise(
   raise errors.UserError(
     f'keys such as {some} are of no network that is known; expected a'
     ' ResNet-101, VGG-16 or EfficientNet-Lite0 initialisation, DADA, ADVENT,'
-    ' DepDis, CTRL, DACS, CorDA, a discriminator or a CycleGAN generator'
+    ' DepDis, CTRL, DACS, CorDA, a discriminator, a CycleGAN generator, DINOv2'
+    ' or Depth Anything (as on the Hugging Face hub)'
   )
 
 
@@ -208,7 +215,7 @@ def _resnet(shapes, wrapped, whole, family):
   if 'layer6.conv2d_list.0.bias' in shapes:
     return _two_branches(shapes, backbone)
   if family == 'torchvision' or ('fc.weight' in shapes and family != 'init'):
-    network = {'backbone': backbone, 'stride_at': 'conv2', **_TORCHVISION_INPUT}
+    network = {'backbone': backbone, 'stride_at': 'conv2', **TORCHVISION_INPUT}
     title = f'torchvision {backbone}, ImageNet'
     return _built('torchvision', title, network, {r'fc\.': _HEAD})
   single = 'layer5.conv2d_list.0.bias' in shapes
@@ -296,7 +303,7 @@ def _vgg(shapes):
   return _built(
     'vgg16',
     'torchvision VGG-16, ImageNet',
-    {'backbone': 'vgg16', **_TORCHVISION_INPUT},
+    {'backbone': 'vgg16', **TORCHVISION_INPUT},
     {r'classifier\.': _HEAD},
     module=gio_ada.GioAda,
   )
