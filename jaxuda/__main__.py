@@ -9,7 +9,7 @@ import sys
 _MODULES = (
   *('train', 'evaluate', 'predict', 'report', 'reproduce'),
   *('convert', 'export', 'translate', 'data.doctor', 'data.prepare'),
-  *('depth.stereo', 'depth.mono', 'depth.transfer'),
+  *('depth.stereo', 'depth.mono', 'depth.foundation', 'depth.transfer'),
   *('depdis.run', 'depdis.fit', 'depdis.pseudo', 'depdis.tsne'),
 )
 # 'doctor' -> 'data.doctor', 'depth mono' -> 'depth.mono'.

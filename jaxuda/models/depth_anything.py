@@ -18,9 +18,12 @@ Licences of the weights, which is not that of this file:
 | --- | --- |
 | Depth-Anything-V2-Small (-hf) | Apache-2.0 |
 | Depth-Anything-V2-Base, -Large, -Giant (-hf) | CC-BY-NC-4.0 |
-| Depth-Anything-V2-Metric-{Hypersim,VKITTI}-* | see the file's own card: those of Base and Large begin from weights under CC-BY-NC-4.0 |
-| depth-anything-small (V1) | Apache-2.0 |
-| depth-anything-{base,large} (V1) | see the file's own card; nothing is promised here |
+| Depth-Anything-V2-Metric-* | the card of the file says it [1] |
+| depth-anything-small (V1, -hf) | Apache-2.0 |
+| depth-anything-base, -large (V1, -hf) | the card of the file says it [2] |
+
+[1] Those of Base and Large were fine-tuned from weights under CC-BY-NC-4.0.
+[2] Take them for no free weights until you have read it.
 """
 
 from collections.abc import Sequence

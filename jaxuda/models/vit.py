@@ -265,9 +265,8 @@ class ViT(nn.Module):
   def _embed(self, image, mask):
     """Tokens [B, 1 + registers + h w, C], and (h, w)."""
     width, side = SIZES[self.size].width, SIZES[self.size].grid
-    style = self.style
-    grid = grid_size(image.shape[1:3])
-    around = [(0, n * PATCH - k) for n, k in zip(grid, image.shape[1:3])]
+    style, grid = self.style, grid_size(image.shape[1:3])
+    around = [(0, -x % PATCH) for x in image.shape[1:3]]
     image = jnp.pad(image, ((0, 0), *around, (0, 0)))
     x = layers.Conv(
       width,

@@ -53,7 +53,8 @@ def saved_names(model):
     model.save_pretrained(folder)
     path = pathlib.Path(folder) / 'model.safetensors'
     with safetensors.safe_open(path, framework='numpy') as file:
-      saved = {int(file.get_tensor(k).flat[0]): k for k in file.keys()}
+      keys = list(file.keys())
+      saved = {int(file.get_tensor(k).flat[0]): k for k in keys}
   own = [name for name, _ in model.named_parameters()]
   assert sorted(saved) == list(range(len(own)))
   return {name: saved[number] for number, name in enumerate(own)}

@@ -43,9 +43,8 @@ def variables(name, module):
     expected = {'params': {'backbone': expected['params']}}
   kept = {k: x for k, x in arrays.items() if family.reason(k) is None}
   found = family.match(kept, expected)
-  assert not found.missing and not found.mismatched and not found.unexpected
-  flat = found.filled
-  tree = jax.tree.map(jnp.asarray, unflatten(flat))['params']
+  assert not {*found.missing, *found.mismatched, *found.unexpected}
+  tree = jax.tree.map(jnp.asarray, unflatten(found.filled))['params']
   return {'params': tree if family.whole else tree['backbone']}, family
 
 

@@ -48,18 +48,16 @@ def test_blocks_of_the_versions():
   assert taps('dinov2_large', 2) == (5, 12, 18, 24)
 
 
-def test_ranges_and_sides():
+def test_other_sides():
   """Of a side that is no multiple of 14 nothing is lost, and nothing added."""
   image = jax.random.normal(jax.random.key(0), (2, 30, 45, 3))
-  for metric in (False, True):
-    module = depth_anything.DepthAnything(
-      size='dinov2_tiny', metric=metric, max_depth=20.0
-    )
-    tree = jax.jit(module.init)(jax.random.key(1), image)
-    depth = jax.jit(module.apply)(tree, image)
-    assert (depth.shape, depth.dtype) == ((2, 30, 45), jnp.float32)
-    assert depth.min() >= 0
-    assert not metric or depth.max() <= 20
+  module = depth_anything.DepthAnything(
+    size='dinov2_tiny', metric=True, max_depth=20.0
+  )
+  depth, _ = jax.jit(module.init_with_output)(jax.random.key(1), image)
+  assert (depth.shape, depth.dtype) == ((2, 30, 45), jnp.float32)
+  # A network of small random weights is in the middle of its range.
+  np.testing.assert_allclose(depth, np.full(depth.shape, 10), atol=2)
 
 
 @pytest.mark.parametrize(

@@ -147,7 +147,7 @@ def test_bfloat16_is_near_and_kept():
 @pytest.mark.parametrize('taps', [(0,), (5,), (3, 2), (2, 2)])
 def test_wrong_blocks(taps):
   module = vit.ViT(size='dinov2_tiny', taps=taps)
-  with pytest.raises(errors.UserError, match='taps=.*1 to 4'):
+  with pytest.raises(errors.UserError, match=r'taps=.*1 to 4'):
     module.init(jax.random.key(0), jnp.zeros((1, 14, 14, 3)))
 
 
