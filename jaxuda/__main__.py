@@ -45,7 +45,7 @@ def _list(group):
       # The title of the command's docstring. Nothing is imported for it.
       path = pathlib.Path(__file__).parent.joinpath(*module.split('.'))
       tree = ast.parse((path / '__main__.py').read_text())
-      print(f'  {verb:<16}{ast.get_docstring(tree).splitlines()[0]}')
+      print(f'  {verb:<18}{ast.get_docstring(tree).splitlines()[0]}')
 
 
 if __name__ == '__main__':
