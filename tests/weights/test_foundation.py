@@ -20,6 +20,7 @@ V2 = {
   'max_depth': 20,
   'backbone_config': {'out_indices': [1, 2, 3, 4]},
 }
+STAGES = ['stage1', 'stage2', 'stage3', 'stage4']
 
 
 def save(folder, name, *, description=None, **changes):
@@ -76,13 +77,7 @@ def test_what_was_recognised(tmp_path):
     ({}, (1, 2, 3, 4), 20.0),
     ({'max_depth': 80, 'backbone_config': None}, (1, 2, 3, 4), 80.0),
     ({'depth_estimation_type': 'relative'}, (1, 2, 3, 4), None),
-    (
-      {
-        'backbone_config': {'out_features': [f'stage{i}' for i in (1, 2, 4, 4)]}
-      },
-      (1, 2, 4, 4),
-      20.0,
-    ),
+    ({'backbone_config': {'out_features': STAGES}}, (1, 2, 3, 4), 20.0),
   ],
 )
 def test_config_json_says_what_keys_do_not(tmp_path, changes, taps, far):
@@ -129,8 +124,12 @@ def test_mistakes(tmp_path):
   path, _ = save(tmp_path, 'dinov2', **wide)
   with pytest.raises(errors.UserError, match='4 blocks of width 1536; expect'):
     convert(path)
-  for indices in ([1, 2, 3], [1, 2, 3, 5]):
-    tree = {**V2, 'backbone_config': {'out_indices': indices}}
+  for backbone in (
+    {'out_indices': [1, 2, 3]},
+    {'out_indices': [1, 2, 3, 5]},
+    {'out_features': [*STAGES[:3], 'stage5']},
+  ):
+    tree = {**V2, 'backbone_config': backbone}
     path, _ = save(tmp_path, 'depth', description=tree)
     with pytest.raises(errors.UserError, match='expected four blocks of 1 to'):
       convert(path)
