@@ -9,7 +9,7 @@ import sys
 _MODULES = (
   *('train', 'evaluate', 'predict', 'report', 'reproduce'),
   *('convert', 'export', 'translate', 'data.doctor', 'data.prepare'),
-  *('depth.stereo', 'depth.mono', 'depth.transfer'),
+  *('depth.stereo', 'depth.mono', 'depth.foundation', 'depth.transfer'),
   *('depdis.run', 'depdis.fit', 'depdis.pseudo', 'depdis.tsne'),
 )
 # 'doctor' -> 'data.doctor', 'depth mono' -> 'depth.mono'.
@@ -45,7 +45,7 @@ def _list(group):
       # The title of the command's docstring. Nothing is imported for it.
       path = pathlib.Path(__file__).parent.joinpath(*module.split('.'))
       tree = ast.parse((path / '__main__.py').read_text())
-      print(f'  {verb:<16}{ast.get_docstring(tree).splitlines()[0]}')
+      print(f'  {verb:<18}{ast.get_docstring(tree).splitlines()[0]}')
 
 
 if __name__ == '__main__':

@@ -64,6 +64,10 @@ ROOMS = {
     'absl cv2 jax numpy sklearn',
   ),
   'depth': ('errors run ui', 'cv2 numpy scipy'),
+  'depth.foundation': (
+    'data.pixels data.records depth errors models ops ui weights',
+    'absl cv2 flax jax numpy',
+  ),
   'depth.mono': (
     'data data.files data.pixels data.records depth errors evaluate losses'
     ' models ops run step train ui',
@@ -132,7 +136,8 @@ ROOMS = {
 # A training step must run on a machine that has no TensorFlow.
 WITHOUT_TENSORFLOW = (
   *('data.classes', 'data.files.frames', 'data.pixels.aspect', 'streets'),
-  *('depth.formats', 'depth.stereo.inpainting', 'depth.stereo.matching'),
+  *('depth.formats', 'depth.foundation', 'depth.maps'),
+  *('depth.stereo.inpainting', 'depth.stereo.matching'),
   *('depth.mono.self_supervised', 'evaluate.counting', 'evaluate.tables'),
   *('errors', 'losses', 'methods', 'models', 'ops', 'step', 'ui'),
   *('evaluate.metrics', 'run.checkpoint', 'run.cluster', 'run.workdir'),

@@ -130,7 +130,7 @@ def test_verbs_are_listed_at_once(words):
   done = _verb(*words)
   assert done.returncode == 0
   # One line for each, and no library is loaded for it.
-  lines = {x[:16].strip(): x[16:] for x in done.stdout.splitlines() if x[:1]}
+  lines = {x[:20].strip(): x[20:] for x in done.stdout.splitlines() if x[:1]}
   assert len(lines) > 1
   for verb in ('train', 'doctor', 'depth stereo', 'depdis run'):
     assert len(lines[verb]) > 10
@@ -146,7 +146,8 @@ def test_every_command_is_a_verb():
 def test_verbs_of_a_group():
   done = _verb('depth')
   listed = [x.split()[:2] for x in done.stdout.splitlines()[2:]]
-  assert listed == [['depth', x] for x in ('stereo', 'mono', 'transfer')]
+  tools = ('stereo', 'mono', 'foundation', 'transfer')
+  assert listed == [['depth', x] for x in tools]
   assert done.returncode == 0
 
 

@@ -1,4 +1,4 @@
-"""Resizing of maps: bilinear by corners or by half pixels, and nearest."""
+"""Resizing of maps: bilinear by corners or by half pixels, nearest, bicubic."""
 
 from collections.abc import Sequence
 
@@ -143,3 +143,54 @@ def resize_nearest(x: jax.Array, size: Sequence[int]) -> jax.Array:
       # In integers, so exact.
       x = jnp.take(x, (2 * np.arange(new) + 1) * old // (2 * new), axis)
   return x
+
+
+def cubic_matrix(
+  source: int,
+  target: int,
+  *,
+  scale: float | None = None,
+  antialias: bool = False,
+) -> np.ndarray:
+  """Returns the [target, source] matrix of a 1-D bicubic resize.
+
+  Pixels have half-pixel centres: output i lies at (i + 1/2) / scale - 1/2. As
+  PyTorch has it: Keys' kernel with a = -0.75 and repeated borders; with
+  `antialias` a = -0.5, the kernel widened where the result is smaller, and the
+  weights inside of the input brought to the sum 1, as Pillow does.
+
+  Args:
+    source: number of inputs, >= 1.
+    target: number of outputs, >= 1.
+    scale: outputs per input; None for target / source. DINOv2 resizes by
+      another one than its sizes have.
+    antialias: see above.
+
+  Example:
+    >>> print(cubic_matrix(2, 4)[1])
+    [0.7734375 0.2265625]
+    >>> print(cubic_matrix(4, 2, antialias=True).sum(1))
+    [1. 1.]
+  """
+  scale = target / source if scale is None else scale
+  center = (np.arange(target) + 0.5)[:, None] / scale - 0.5
+  wide = max(1 / scale, 1.0) if antialias else 1.0
+  # Beyond the borders as far as the kernel reaches.
+  reach = int(np.ceil(2 * wide)) + int(np.ceil(max(center[-1, 0], 0)))
+  place = np.arange(-reach, source + reach)
+  weights = _keys((place - center) / wide, -0.5 if antialias else -0.75)
+  inside = np.clip(place, 0, source - 1)
+  if antialias:
+    weights = weights * (inside == place)
+    weights = weights / weights.sum(1, keepdims=True)
+  matrix = np.zeros((target, source))
+  np.add.at(matrix.T, inside, weights.T)
+  return matrix
+
+
+def _keys(x, a):
+  """Keys' cubic kernel (1981), 1 at 0 and 0 from 2 on."""
+  x = np.abs(x)
+  near = ((a + 2) * x - (a + 3)) * x * x + 1
+  far = a * (((x - 5) * x + 8) * x - 4)
+  return np.where(x < 1, near, np.where(x < 2, far, 0.0))

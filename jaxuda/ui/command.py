@@ -251,7 +251,10 @@ def define_network() -> None:
     'network', '', 'Of a file: student, teacher, disc or the name of an entry.'
   )
   flags.DEFINE_string(
-    'family', '', 'Of a file: init, dacs or torchvision, if keys do not tell.'
+    'family',
+    '',
+    'Of a file: init, dacs, torchvision or depth_anything_v1, _v2, _v2_indoor,'
+    ' _v2_outdoor, if keys do not tell.',
   )
 
 

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jaxuda import errors
-from jaxuda.models import pretrained
 from jaxuda.weights import families
+from jaxuda.weights import foundation
 from jaxuda.weights import reading
 from jaxuda.weights import renaming
 
@@ -57,7 +57,7 @@ def convert(
   Args:
     file: the file, from `reading.read`.
     network: network of the file, see `reading.File.entry`.
-    family: see `families.recognise`.
+    family: see `families.recognise` and `foundation.recognise`.
     whole: see `families.recognise`.
     partial: take what fits; otherwise a key that is unexpected, missing or of
       another shape is an error.
@@ -72,11 +72,13 @@ def convert(
   state_dict = {k[len(prefix) :]: x for k, x in stored.items()}
   state_dict = renaming.rename(state_dict)
   try:
-    found = families.recognise(
-      {k: x.shape for k, x in state_dict.items()},
-      wrapped=file.wrapped,
+    shapes = {k: x.shape for k, x in state_dict.items()}
+    found = foundation.recognise(
+      shapes,
+      description=foundation.read_description(file.path),
       family=family,
-      whole=whole,
+    ) or families.recognise(
+      shapes, wrapped=file.wrapped, family=family, whole=whole
     )
     expected = found.variables()
   except errors.UserError as e:
@@ -93,7 +95,7 @@ def convert(
       kept[key] = array
     else:
       dropped.setdefault(reason, []).append(key)
-  match = pretrained.match(kept, expected, naming=found.key)
+  match = found.match(kept, expected)
   report = _report(file, entry, prefix, match, dropped)
   if found.guess:
     report.append(Row('guessed', (), found.guess))

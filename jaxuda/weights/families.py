@@ -22,7 +22,7 @@ from jaxuda.models.backbones import mit
 from jaxuda.models.backbones import resnet
 
 # The input of torchvision's networks in our units (RGB, 0..255).
-_TORCHVISION_INPUT = {
+TORCHVISION_INPUT = {
   'image_order': 'rgb',
   'image_mean': (123.675, 116.28, 103.53),
   'image_scale': tuple(1 / (255 * s) for s in (0.229, 0.224, 0.225)),
@@ -92,6 +92,12 @@ class Family:
     return {
       kind: {'backbone': tree['backbone']} for kind, tree in variables.items()
     }
+
+  def match(
+    self, state_dict: Mapping[str, Any], variables: Any
+  ) -> pretrained.Match:
+    """Looks for every entry of `variables`, see `pretrained.match`."""
+    return pretrained.match(state_dict, variables, naming=self.key)
 
   def reason(self, key: str) -> str | None:
     """Returns why a key is left out on purpose; None if it is not."""
@@ -163,9 +169,10 @@ def recognise(
   if 'stages.0.patch_embeddings.proj.weight' in shapes:
     return _mit(shapes)
   if {'0.weight', '2.weight', '8.weight'} <= shapes.keys():
-    title = 'discriminator of {channels} channels'
-    module, kernel = discriminators.FcDiscriminator, shapes['0.weight']
-    return _plain('discriminator', title, module, kernel)
+    title, kernel = 'discriminator of {channels} channels', shapes['0.weight']
+    return _plain(
+      'discriminator', title, discriminators.FcDiscriminator, kernel
+    )
   if {'model.0.weight', 'model.11.weight'} <= shapes.keys():
     title = 'PatchGAN discriminator of {channels} channels'
     module, kernel = discriminators.PatchDiscriminator, shapes['model.0.weight']
@@ -181,8 +188,8 @@ def recognise(
   raise errors.UserError(
     f'keys such as {some} are of no network that is known; expected a'
     ' ResNet-101, VGG-16, EfficientNet-Lite0 or MiT initialisation, DADA,'
-    ' ADVENT, DepDis, CTRL, DACS, CorDA, DAFormer, a discriminator or a'
-    ' CycleGAN generator'
+    ' ADVENT, DepDis, CTRL, DACS, CorDA, DAFormer, a discriminator, a CycleGAN'
+    ' generator, DINOv2 or Depth Anything (as on the Hugging Face hub)'
   )
 
 
@@ -193,7 +200,7 @@ def _resnet(shapes, wrapped, whole, family):
   if 'layer6.conv2d_list.0.bias' in shapes:
     return _two_branches(shapes, backbone)
   if family == 'torchvision' or ('fc.weight' in shapes and family != 'init'):
-    network = {'backbone': backbone, 'stride_at': 'conv2', **_TORCHVISION_INPUT}
+    network = {'backbone': backbone, 'stride_at': 'conv2', **TORCHVISION_INPUT}
     title = f'torchvision {backbone}, ImageNet'
     return _built('torchvision', title, network, {r'fc\.': _HEAD})
   single = 'layer5.conv2d_list.0.bias' in shapes
@@ -280,7 +287,7 @@ def _vgg(shapes):
   return _built(
     'vgg16',
     'torchvision VGG-16, ImageNet',
-    {'backbone': 'vgg16', **_TORCHVISION_INPUT},
+    {'backbone': 'vgg16', **TORCHVISION_INPUT},
     {r'classifier\.': _HEAD},
     module=gio_ada.GioAda,
   )
@@ -319,11 +326,11 @@ def _mit(shapes):
     raise errors.UserError(
       f'a MiT of {blocks} blocks and {channels} channels; expected mit_b0 to b5'
     )
-  network = {'backbone': name, **_TORCHVISION_INPUT}
+  network = {'backbone': name, **TORCHVISION_INPUT}
   fused = shapes.get('decode_head.fuse_layer.bottleneck.conv.weight')
   if fused is None:
-    drops = {r'(classifier|decode_head|head)\.': _HEAD}
-    return _built('mit', f'{name}, ImageNet', network, drops)
+    drop = r'(classifier|decode_head|head)\.'
+    return _built('mit', f'{name}, ImageNet', network, {drop: _HEAD})
   network |= {'decoder': 'daformer', 'decoder_width': fused[0]}
   classes = shapes['decode_head.conv_seg.bias'][0]
   return _built('daformer', f'DAFormer, {name}', network, classes=classes)

@@ -9,6 +9,7 @@ from jaxuda import errors
 from jaxuda.models import pretrained
 from jaxuda.weights import conversion
 from jaxuda.weights import families
+from jaxuda.weights import foundation
 
 # The entry in which the official code looks for a network; else files are flat.
 _WRAPPERS = {
@@ -43,6 +44,9 @@ def from_network(network: conversion.Network) -> dict[str, np.ndarray]:
       f'{record["title"]} has no published checkpoints, so no names for its'
       ' weights; expected a folder to write to'
     )
+  if record['family'] in foundation.NAMES:
+    named = foundation.to_torch(network.arrays, record['family'])
+    return dict(sorted(named.items()))
   flat = {tuple(path.split('/')): x for path, x in network.arrays.items()}
   naming = families.key_of(record['family'], record['structure'])
   tree = flax.traverse_util.unflatten_dict(flat)

@@ -11,7 +11,7 @@ from jaxuda import errors
 from jaxuda.data import sequences
 from jaxuda.data.files import frames
 from jaxuda.depth import formats
-from jaxuda.depth.mono import disparity
+from jaxuda.depth import maps
 from jaxuda.depth.stereo import __main__ as stereo
 from jaxuda.depth.stereo import estimation
 from jaxuda.depth.stereo import matching
@@ -221,7 +221,7 @@ def test_names_that_are_not_those_of_the_images_are_noted(tmp_path):
     write(tmp_path / name)
   (tmp_path / 'notes.txt').touch()
   notes = []
-  disparity.Folder(tmp_path, note=notes.append)
+  maps.Folder(tmp_path, note=notes.append)
   assert len(notes) == 2
   assert 'notes.txt' in notes[0]
   assert 'a.png gives a.png.png' in notes[1]

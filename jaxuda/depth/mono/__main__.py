@@ -37,6 +37,7 @@ def main() -> None:
     raise errors.UserError('--out is not set; expected a folder to write to')
   # TensorFlow takes seconds to load: a misspelt flag is reported before.
   from jaxuda.data.records import rows
+  from jaxuda.depth import maps
   from jaxuda.depth.mono import disparity
   from jaxuda.depth.mono import scoring
   from jaxuda.depth.mono import training
@@ -45,7 +46,7 @@ def main() -> None:
   images = None
   if options.images:
     note = lambda line: print(f'note: {line}', file=sys.stderr)
-    images = disparity.Folder(options.images, note=note)
+    images = maps.Folder(options.images, note=note)
     files.check_apart(options.out, options.images)
   if options.config:
     training.train(options.config, options.workdir)

@@ -1,6 +1,6 @@
 """Disparity that a monocular network sees in images, written."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 import os
 from typing import Any
 
@@ -15,42 +15,10 @@ from jaxuda.run import workdir as workdir_lib
 from jaxuda.ui import display
 from jaxuda.ui import files
 from jaxuda.ui import image_files
-from jaxuda.ui import panels
 
 NORMALIZATIONS = ('all', 'image', 'none')
 # Number of images that the common scale is taken from.
 _SAMPLE = 100
-
-
-class Folder:
-  """The images of a folder, by number; names are relative, without suffix."""
-
-  def __init__(
-    self,
-    folder: str | os.PathLike[str],
-    *,
-    note: Callable[[str], None] | None = None,
-  ):
-    """Lists them.
-
-    Args:
-      folder: the folder, subfolders included.
-      note: is called with a line about files that are no pictures, and about
-        names that are not those of the images.
-
-    Raises:
-      UserError: no folder, or no picture in it.
-    """
-    self._paths = image_files.list_images(folder, note=note)
-    names = image_files.name_outputs(self._paths, folder, note=note)
-    self._names = [str(x.with_suffix('')) for x in names]
-
-  def __len__(self) -> int:
-    return len(self._paths)
-
-  def read(self, number: int) -> tuple[str, np.ndarray]:
-    """Returns (name, uint8 [H, W, 3])."""
-    return self._names[number], panels.read_image(self._paths[number])
 
 
 def write_disparities(
@@ -64,7 +32,7 @@ def write_disparities(
 
   Args:
     run: what `training.load` returned.
-    images: a `Folder`, or anything with its `__len__` and `read`.
+    images: a `maps.Folder`, or anything with its `__len__` and `read`.
     out: folder to write to; files that are there are written anew.
     normalization: what becomes 65535: 'all': the largest disparity of all (of
       a hundred images, their 99.9th percentile, so that a few pixels are

@@ -14,10 +14,9 @@ from jaxuda import errors
 from jaxuda.data.pixels import aspect
 from jaxuda.data.pixels import resizing
 from jaxuda.depth import formats
+from jaxuda.depth import maps
 from jaxuda.ops import depth as depth_ops
 from jaxuda.run import workdir as workdir_lib
-from jaxuda.ui import display
-from jaxuda.ui import files
 
 _MADE_BY = 'jaxuda.depth.transfer'
 
@@ -46,14 +45,7 @@ def check_out(out: str | os.PathLike[str]) -> pathlib.Path:
   Raises:
     UserError: there is a file of that name, or it holds pictures of others.
   """
-  out = files.check_folder(out)
-  mine = workdir_lib.read_json(out / formats.FILE).get('made_by') == _MADE_BY
-  if not mine and any(out.rglob('*.png')):
-    raise errors.UserError(
-      f'{out} holds pictures and no {formats.FILE} of {_MADE_BY}; expected a'
-      ' new folder, or one that was written by the same command'
-    )
-  return out
+  return maps.check_out(out, made_by=_MADE_BY)
 
 
 def write_depths(
@@ -76,27 +68,14 @@ def write_depths(
     How many files were written.
 
   Raises:
-    UserError: a file at `out`, or pictures that are not of such a network.
+    UserError: see `maps.write`.
   """
-  out = check_out(out)
-  wanted = workdir_lib.jsonable(
-    {**formats.METRES, 'made_by': _MADE_BY, **description}
+  return maps.write(
+    lambda image: formats.encode_metres(predict(image)),
+    images,
+    out,
+    description={**formats.METRES, 'made_by': _MADE_BY, **description},
   )
-  file = out / formats.FILE
-  if workdir_lib.read_json(file) != wanted:
-    # Not before all old files are gone could they be taken for these.
-    for old in out.rglob('*.png'):
-      old.unlink()
-    formats.write_description(out, wanted)
-  written = 0
-  numbers = range(len(images))
-  for number in display.track(numbers, name='depth', total=len(images)):
-    name, image = images.read(number)
-    path = out / f'{name}.png'
-    if not path.is_file():
-      formats.write_png16(path, formats.encode_metres(predict(image)))
-      written += 1
-  return written
 
 
 def predict_depth(

@@ -12,6 +12,7 @@ from PIL import Image
 import pytest
 
 from jaxuda import errors
+from jaxuda.depth import maps
 from jaxuda.depth.mono import disparity
 from jaxuda.depth.mono import scoring
 from jaxuda.depth.mono import self_supervised
@@ -234,7 +235,7 @@ def test_disparities_of_a_folder(run, tmp_path):
     path.parent.mkdir(parents=True, exist_ok=True)
     picture = generator.integers(0, 256, (*size, 3), np.uint8)
     Image.fromarray(picture).save(path)
-  images = disparity.Folder(tmp_path / 'images')
+  images = maps.Folder(tmp_path / 'images')
   out = tmp_path / 'out'
   run.config.data.crop_bottom = 0.25
   assert disparity.write_disparities(run, images, out) == 2
@@ -258,7 +259,7 @@ def test_disparities_of_a_folder(run, tmp_path):
   expected = 65535 * cv2.resize(inverse, (64, 32)) * run.method.min_depth
   np.testing.assert_allclose(read('a.png'), expected, atol=1)
   (tmp_path / 'images/a.jpg').write_bytes(b'nothing')
-  images, out = disparity.Folder(tmp_path / 'images'), tmp_path / 'some'
+  images, out = maps.Folder(tmp_path / 'images'), tmp_path / 'some'
   with pytest.raises(errors.UserError, match=r'read: 1 of 3: .*a\.jpg is not'):
     disparity.write_disparities(run, images, out)
   assert len(list(out.rglob('*.png'))) == 2

@@ -1,0 +1,1 @@
+"""Depth that a foundation network (Depth Anything) sees in images."""

@@ -1,0 +1,94 @@
+r"""Depth from single images, by a foundation network (Depth Anything).
+
+    jaxuda depth foundation --images=FOLDER --weights=FILE --out=FOLDER \
+        [--family=depth_anything_v2|...] [--side=518] [--dtype=bfloat16] \
+        [--align=DATASET [--split=train] [--data_dir=DIR] [--manual_dir=DIR]]
+
+FILE is a model.safetensors of the Hugging Face hub with its config.json beside
+it, a folder with both, or the folder of a conversion; without a config.json
+--family says whether it is depth_anything_v1, depth_anything_v2 (relative), or
+depth_anything_v2_indoor, depth_anything_v2_outdoor (metric). V2's small network
+is Apache-2.0, its others are not for commercial use, see
+`models.depth_anything`.
+
+Writes a 16-bit PNG for each image, subfolders included, and depth.json, as
+`config.data.target.depth_dir` reads them: metres of a metric network; of a
+relative one inverse depth without a unit (65535 for the nearest of each image),
+or with --align metres by a guess, see `coding`. The same command again goes on.
+Needs no TensorFlow but for --align.
+"""
+
+import functools
+import sys
+
+from absl import flags
+
+from jaxuda import errors
+from jaxuda.depth import maps
+from jaxuda.depth.foundation import coding
+from jaxuda.depth.foundation import estimation
+from jaxuda.ui import command
+from jaxuda.ui import files
+
+# Flags that say nothing without --align.
+_OF_ALIGN = ('split', 'data_dir', 'manual_dir')
+
+
+def main() -> None:
+  """Runs the command line."""
+  options = flags.FLAGS
+  for name in _OF_ALIGN:
+    if options[name].value is not None and not options.align:
+      raise errors.UserError(
+        f'--{name} says nothing without --align; expected it to be left out'
+      )
+  note = lambda line: print(f'note: {line}', file=sys.stderr)
+  images = maps.Folder(options.images, note=note)
+  files.check_apart(options.out, options.images)
+  maps.check_out(options.out, made_by=coding.MADE_BY)
+  network = estimation.load(
+    options.weights,
+    family=options.family,
+    side=options.side,
+    dtype=options.dtype,
+  )
+  aligned = None
+  if options.align:
+    if network.metric:
+      raise errors.UserError(
+        f'--align={options.align}: {options.weights} says metres by itself;'
+        ' expected it to be left out'
+      )
+    command.hide_accelerators()
+    given = {x: options[x].value for x in _OF_ALIGN}
+    where = {x: value for x, value in given.items() if value is not None}
+    aligned = coding.measure(options.align, **where)
+  description = coding.describe(network, aligned=aligned)
+  encode = functools.partial(
+    coding.encode,
+    metric=network.metric,
+    quantiles=aligned and aligned['quantiles'],
+  )
+  print(f'{network.record["title"]}: {description["meaning"]}')
+  written = maps.write(
+    lambda image: encode(network.predict(image)),
+    images,
+    options.out,
+    description=description,
+  )
+  print(f'wrote {written} of {len(images)} maps to {options.out}')
+
+
+if __name__ == '__main__':
+  string = flags.DEFINE_string
+  string('images', None, 'Folder of images.', required=True)
+  string('weights', None, 'File or folder of weights.', required=True)
+  string('out', None, 'Folder to write to.', required=True)
+  string('family', '', 'Of a file without config.json, see above.')
+  flags.DEFINE_integer('side', 518, 'Shorter side for the network.')
+  flags.DEFINE_enum('dtype', 'float32', ['float32', 'bfloat16'], 'Of layers.')
+  string('align', None, 'Dataset whose depth relative depth is brought to.')
+  string('split', None, 'Of --align; train.')
+  string('data_dir', None, 'Where TFDS keeps its data.')
+  string('manual_dir', None, 'Files of the dataset of --align.')
+  command.run(main)

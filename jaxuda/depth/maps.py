@@ -1,0 +1,114 @@
+"""Maps of what networks see in images, written to a folder."""
+
+from collections.abc import Callable, Mapping
+import os
+import pathlib
+from typing import Any
+
+import numpy as np
+
+from jaxuda import errors
+from jaxuda.depth import formats
+from jaxuda.run import workdir as workdir_lib
+from jaxuda.ui import display
+from jaxuda.ui import files
+from jaxuda.ui import image_files
+from jaxuda.ui import panels
+
+
+class Folder:
+  """The images of a folder, by number; names are relative, without suffix."""
+
+  def __init__(
+    self,
+    folder: str | os.PathLike[str],
+    *,
+    note: Callable[[str], None] | None = None,
+  ):
+    """Lists them.
+
+    Args:
+      folder: the folder, subfolders included.
+      note: is called with a line about files that are no pictures, and about
+        names that are not those of the images.
+
+    Raises:
+      UserError: no folder, or no picture in it.
+    """
+    self._paths = image_files.list_images(folder, note=note)
+    names = image_files.name_outputs(self._paths, folder, note=note)
+    self._names = [str(x.with_suffix('')) for x in names]
+
+  def __len__(self) -> int:
+    return len(self._paths)
+
+  def read(self, number: int) -> tuple[str, np.ndarray]:
+    """Returns (name, uint8 [H, W, 3])."""
+    return self._names[number], panels.read_image(self._paths[number])
+
+
+def check_out(out: str | os.PathLike[str], *, made_by: str) -> pathlib.Path:
+  """Returns the folder to write to, in which nothing else may lie.
+
+  Args:
+    out: the folder, which may not exist yet.
+    made_by: what depth.json says of the command that writes.
+
+  Raises:
+    UserError: there is a file of that name, or it holds pictures of others.
+  """
+  out = files.check_folder(out)
+  mine = workdir_lib.read_json(out / formats.FILE).get('made_by') == made_by
+  if not mine and any(out.rglob('*.png')):
+    raise errors.UserError(
+      f'{out} holds pictures and no {formats.FILE} of {made_by}; expected a'
+      ' new folder, or one that was written by the same command'
+    )
+  return out
+
+
+def write(
+  predict: Callable[[np.ndarray], np.ndarray],
+  images: Any,
+  out: str | os.PathLike[str],
+  *,
+  description: Mapping[str, Any],
+) -> int:
+  """Writes the map of every image.
+
+  Args:
+    predict: uint8 [H, W, 3] RGB -> uint16 [H, W], as the description says.
+    images: images with `__len__`, and `read(i)` -> (name, uint8 [H, W, 3]).
+    out: folder to write to. Files with the same description stay; all others
+      are written anew.
+    description: the code of the numbers, what made them ('made_by'), and by
+      which network; kept in depth.json.
+
+  Returns:
+    How many files were written.
+
+  Raises:
+    UserError: a file at `out`, or pictures of others; or, once all others are
+      written, a picture that cannot be read.
+  """
+  out = check_out(out, made_by=description['made_by'])
+  wanted = workdir_lib.jsonable({**description})
+  file = out / formats.FILE
+  if workdir_lib.read_json(file) != wanted:
+    # Not before all old files are gone could they be taken for these.
+    for old in out.rglob('*.png'):
+      old.unlink()
+    formats.write_description(out, wanted)
+  written, bad, total = 0, [], len(images)
+  for number in display.track(range(total), name='depth', total=total):
+    try:
+      name, image = images.read(number)
+    except errors.UserError as e:
+      bad.append(str(e))
+      continue
+    path = out / f'{name}.png'
+    if not path.is_file():
+      formats.write_png16(path, predict(image))
+      written += 1
+  image_files.check_read(bad, total=total, unit='images')
+  return written

@@ -1,0 +1,61 @@
+"""Inputs and weights of the golden numbers of DINOv2 and Depth Anything."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from scripts.golden import recipe
+
+# Of these parameters the gradients are stored, of all others their norms.
+GRADIENTS = (
+  *('embeddings.position_embeddings', 'embeddings.cls_token'),
+  *('embeddings.mask_token', 'embeddings.register_tokens'),
+  'encoder.layer.1.attention.attention.query.weight',
+  *('encoder.layer.0.layer_scale2.lambda1', 'layernorm.weight'),
+  'backbone.embeddings.position_embeddings',
+  *('neck.reassemble_stage.layers.1.resize.weight', 'neck.convs.3.weight'),
+  'neck.fusion_stage.layers.1.residual_layer1.convolution2.bias',
+  'head.conv3.weight',
+)
+# Grids that positions are brought to.
+GRIDS = ((40, 20), (37, 36), (80, 80))
+
+
+def tensor(name: str, shape: Sequence[int]) -> np.ndarray:
+  """Returns the entry `name` of a state dict, see `recipe.tensor`.
+
+  Matrices are N(0, 1 / fan_in), as convolutions are there; LayerScale is 1 +
+  N(0, 0.1), so that every block counts; tokens and positions are N(0, 0.5).
+  """
+  leaf = name.rsplit('.', 1)[-1]
+  if leaf == 'lambda1':
+    return recipe.tensor(f'{name}.weight', shape)
+  if len(shape) == 2 and leaf == 'weight':
+    noise = recipe.tensor(f'{name}.noise', shape) / 0.1
+    return noise / np.sqrt(shape[1])
+  if 'embeddings' in leaf or leaf.endswith(('token', 'tokens')):
+    return 5 * recipe.tensor(name, shape)
+  return recipe.tensor(name, shape)
+
+
+def images() -> dict[str, np.ndarray]:
+  """Returns images by a name of their size, NHWC, about +-2.
+
+  'square' has the grid of the positions, 5 x 5; 'wide' 3 x 8, smaller in one
+  direction and larger in the other; 'large' 9 x 7.
+  """
+  sizes = {'square': (70, 70), 'wide': (42, 112), 'large': (126, 98)}
+  return {
+    name: recipe.image(name, (2, 3, *size)).transpose(0, 2, 3, 1) / 50
+    for name, size in sizes.items()
+  }
+
+
+def mask() -> np.ndarray:
+  """Returns the masked patches of 'wide', bool [2, 3, 8]."""
+  return recipe.positive('mask', (2, 3, 8), 0, 1) < 0.7
+
+
+def positions() -> np.ndarray:
+  """Returns positions as DINOv2 has them, [37, 37, C], of two channels."""
+  return recipe.tensor('positions', (37, 37, 2))

@@ -1,0 +1,138 @@
+"""Files of DINOv2 and Depth Anything as the hub has them, in miniature."""
+
+import json
+
+import numpy as np
+import pytest
+
+from jaxuda import errors
+from jaxuda.weights import conversion
+from jaxuda.weights import converted
+from jaxuda.weights import foundation
+from jaxuda.weights import reading
+from jaxuda.weights import state_dict
+from jaxuda.weights import writing
+from tests.models import foundation as golden
+
+V2 = {
+  'model_type': 'depth_anything',
+  'depth_estimation_type': 'metric',
+  'max_depth': 20,
+  'backbone_config': {'out_indices': [1, 2, 3, 4]},
+}
+STAGES = ['stage1', 'stage2', 'stage3', 'stage4']
+
+
+def save(folder, name, *, description=None, **changes):
+  """Writes a network's file, with entries replaced, or left out by None."""
+  arrays = {k: x.astype('f4') for k, x in golden.state_dict(name).items()}
+  arrays = {k: x for k, x in {**arrays, **changes}.items() if x is not None}
+  path = folder / 'model.safetensors'
+  writing.write(path, {'': arrays})
+  if description:
+    (folder / 'config.json').write_text(json.dumps(description))
+  return path, arrays
+
+
+def convert(path, **options):
+  return conversion.convert(reading.read(path), **options)
+
+
+@pytest.mark.parametrize('name', ['dinov2', 'registers', 'depth'])
+def test_there_and_back(tmp_path, name):
+  path, arrays = save(tmp_path, name)
+  network = convert(path, family='depth_anything_v1')
+  unused = [x for x in arrays if x.startswith(foundation._UNUSED)]
+  assert len(unused) == 4 * (name == 'depth')
+  assert len(network.arrays) == len(arrays) - len(unused)
+  counted = [r for r in network.report if r.status in ('matched', 'dropped')]
+  assert sum(len(r.keys) for r in counted) == len(arrays)
+  assert not network.record['random']
+  converted.write(tmp_path / 'dir', network)
+  again = converted.read(tmp_path / 'dir')
+  back = state_dict.from_network(again)
+  assert back.keys() == arrays.keys()
+  for key, x in arrays.items():
+    expected = np.zeros_like(x) if key in unused else x
+    np.testing.assert_array_equal(back[key], expected, err_msg=key)
+
+
+def test_what_was_recognised(tmp_path):
+  plain = convert(save(tmp_path, 'dinov2')[0]).record
+  assert (plain['family'], plain['title']) == ('dinov2', 'DINOv2 tiny')
+  assert plain['structure'] == {'size': 'dinov2_tiny', 'mask_token': True}
+  assert plain['network']['image_order'] == 'rgb'
+  path, _ = save(tmp_path, 'registers')
+  structure = convert(path).record['structure']
+  assert structure['registers'] == 4
+  assert structure['positions'] == 'antialias'
+  # Some files have no token for masked patches.
+  path, _ = save(tmp_path, 'dinov2', **{'embeddings.mask_token': None})
+  assert not convert(path).record['structure']['mask_token']
+
+
+@pytest.mark.parametrize(
+  ('changes', 'taps', 'far'),
+  [
+    ({}, (1, 2, 3, 4), 20.0),
+    ({'max_depth': 80, 'backbone_config': None}, (1, 2, 3, 4), 80.0),
+    ({'depth_estimation_type': 'relative'}, (1, 2, 3, 4), None),
+    ({'backbone_config': {'out_features': STAGES}}, (1, 2, 3, 4), 20.0),
+  ],
+)
+def test_config_json_says_what_keys_do_not(tmp_path, changes, taps, far):
+  path, _ = save(tmp_path, 'depth', description={**V2, **changes})
+  structure = convert(path).record['structure']
+  assert tuple(structure['taps']) == taps
+  assert structure['metric'] == (far is not None)
+  assert structure.get('max_depth') == far
+
+
+def test_a_family_says_it_where_there_is_none(tmp_path):
+  path, _ = save(tmp_path, 'depth')
+  with pytest.raises(
+    errors.UserError, match=r'config\.json beside it, or --fa'
+  ):
+    convert(path)
+  for family, (_, far) in foundation.DEPTH_FAMILIES.items():
+    structure = convert(path, family=family).record['structure']
+    assert structure.get('max_depth') == far
+
+
+def test_keys_are_accounted_for(tmp_path):
+  shapes = {'more.weight': np.zeros((2, 2), 'f4'), 'layernorm.bias': None}
+  path, _ = save(tmp_path, 'dinov2', **shapes)
+  with pytest.raises(errors.UserError) as e:
+    convert(path)
+  assert 'unexpected    1  more.weight' in str(e.value)
+  assert 'missing       1  layernorm.bias' in str(e.value)
+  # A matrix that lies the other way.
+  key = 'encoder.layer.2.mlp.fc1.weight'
+  path, arrays = save(tmp_path, 'dinov2')
+  path, _ = save(tmp_path, 'dinov2', **{key: arrays[key].T})
+  with pytest.raises(errors.UserError, match=rf'mismatched +1  {key}'):
+    convert(path)
+  network = convert(path, partial=True)
+  assert network.record['random'] == ['params/backbone/block2/fc1/kernel']
+
+
+def test_mistakes(tmp_path):
+  wide = {
+    f'encoder.layer.0.layer_scale{i}.lambda1': np.ones(1536, 'f4')
+    for i in (1, 2)
+  }
+  path, _ = save(tmp_path, 'dinov2', **wide)
+  with pytest.raises(errors.UserError, match='4 blocks of width 1536; expect'):
+    convert(path)
+  for backbone in (
+    {'out_indices': [1, 2, 3]},
+    {'out_indices': [1, 2, 3, 5]},
+    {'out_features': [*STAGES[:3], 'stage5']},
+  ):
+    tree = {**V2, 'backbone_config': backbone}
+    path, _ = save(tmp_path, 'depth', description=tree)
+    with pytest.raises(errors.UserError, match='expected four blocks of 1 to'):
+      convert(path)
+  (tmp_path / 'config.json').write_text('{')
+  with pytest.raises(errors.UserError, match=r'config\.json is no JSON'):
+    convert(path)
