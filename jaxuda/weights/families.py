@@ -169,10 +169,9 @@ def recognise(
   if 'stages.0.patch_embeddings.proj.weight' in shapes:
     return _mit(shapes)
   if {'0.weight', '2.weight', '8.weight'} <= shapes.keys():
-    title, kernel = 'discriminator of {channels} channels', shapes['0.weight']
-    return _plain(
-      'discriminator', title, discriminators.FcDiscriminator, kernel
-    )
+    title = 'discriminator of {channels} channels'
+    module, kernel = discriminators.FcDiscriminator, shapes['0.weight']
+    return _plain('discriminator', title, module, kernel)
   if {'model.0.weight', 'model.11.weight'} <= shapes.keys():
     title = 'PatchGAN discriminator of {channels} channels'
     module, kernel = discriminators.PatchDiscriminator, shapes['model.0.weight']
