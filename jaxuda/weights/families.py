@@ -183,12 +183,11 @@ def recognise(
     return _built('ctrl', 'CTRL, its backbone', network, drops)
   if 'layer1.0.conv1.weight' in shapes:
     return _resnet(shapes, wrapped, whole, family)
-  some = ', '.join(sorted(shapes)[:3])
   raise errors.UserError(
-    f'keys such as {some} are of no network that is known; expected a'
-    ' ResNet-101, VGG-16, EfficientNet-Lite0 or MiT initialisation, DADA,'
-    ' ADVENT, DepDis, CTRL, DACS, CorDA, DAFormer, a discriminator, a CycleGAN'
-    ' generator, DINOv2 or Depth Anything (as on the Hugging Face hub)'
+    f'keys such as {", ".join(sorted(shapes)[:3])} are of no network that is'
+    ' known; expected an initialisation (ResNet-101, VGG-16, EfficientNet-Lite0,'
+    ' MiT), DADA, ADVENT, DepDis, CTRL, DACS, CorDA, DAFormer, a discriminator, a'
+    ' CycleGAN generator, DINOv2 or Depth Anything (as on the Hugging Face hub)'
   )
 
 
