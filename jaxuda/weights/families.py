@@ -185,9 +185,9 @@ def recognise(
     return _resnet(shapes, wrapped, whole, family)
   raise errors.UserError(
     f'keys such as {", ".join(sorted(shapes)[:3])} are of no network that is'
-    ' known; expected an initialisation (ResNet-101, VGG-16, EfficientNet, MiT),'
-    ' DADA, ADVENT, DepDis, CTRL, DACS, CorDA, DAFormer, a discriminator, a'
-    ' CycleGAN generator, DINOv2 or Depth Anything (as on the Hugging Face hub)'
+    ' known; expected an initialisation (ResNet-101, VGG-16, EfficientNet or'
+    ' MiT), DADA, ADVENT, DepDis, CTRL, DACS, CorDA, DAFormer, a discriminator,'
+    ' a CycleGAN generator, DINOv2 or Depth Anything (of the Hugging Face hub)'
   )
 
 
