@@ -10,9 +10,10 @@ field, whether a config names it or not, can be overridden on the command line:
 All methods but CycleGAN take pair, classes and backbone: `backbone=
 efficientnet_lite0` replaces the pair's by one that begins with ImageNet's
 weights, see `BACKBONES`; `init=scratch` begins without. `backbone=mit_b0` to
-`mit_b5` have DAFormer's decoder; their weights are a file that
-`--config.initial` names, without which they begin with random ones on small
-pairs alone. Small pairs with real
+`mit_b5` have DAFormer's decoder, `backbone=dinov2_s`, `dinov2_b`, `dinov2_l`
+and the same with registers, `dinov2_s_reg`, VFM-UDA's; their weights are a file
+that `--config.initial` names, without which they begin with random ones on
+small pairs alone. Small pairs with real
 targets have it by default where its weights are installed; `backbone=
 resnet_small` is the small network, from scratch.
 """
@@ -53,6 +54,19 @@ TORCHVISION = {
 # MiT, SegFormer's encoder, with DAFormer's decoder. There is no package of its
 # ImageNet weights (NVIDIA's licence, not for commercial use): a file has them.
 MIT = {f'mit_b{i}': {'decoder': 'daformer', **TORCHVISION} for i in range(6)}
+# DINOv2 with VFM-UDA's decoder, which skips no residuals. The files are Meta's
+# (Apache-2.0), in Hugging Face's format.
+DINOV2 = {
+  f'dinov2_{size}{registers}': {
+    'decoder': 'vfm_uda',
+    'stochastic_depth': 0.0,
+    **TORCHVISION,
+  }
+  for size in 'sbl'
+  for registers in ('', '_reg')
+}
+# Those whose weights are a file that `config.initial` names.
+FILES = {**MIT, **DINOV2}
 # Backbones for any pair, in the place of its own -> the input and the norms of
 # their ImageNet weights, and their decoder.
 BACKBONES = {
@@ -62,7 +76,7 @@ BACKBONES = {
     'image_scale': (1 / 128,) * 3,
     'norm_momentum': 0.01,
   },
-  **MIT,
+  **FILES,
 }
 
 _TABLES = ('.yaml', '.yml', '.json')
@@ -113,7 +127,7 @@ def initial(
     init: 'scratch', random weights; a name of the method's files in `INITIAL`;
       or '', the method's first file on the papers' pairs, 'scratch' on small
       ones. A backbone of `BACKBONES` has 'imagenet', and begins with it; one of
-      `MIT` has 'scratch', and begins with it on small pairs.
+      `FILES` has 'scratch', and begins with it on small pairs.
     like: the method whose files they are; '' for the config's own. One that is
       not in `INITIAL` has DADA's.
 
@@ -125,7 +139,7 @@ def initial(
     ValueError: `init` is none of these.
   """
   files = INITIAL.get(like or config.name, INITIAL['dada'])
-  if files and config.network.get('backbone') in MIT:
+  if files and config.network.get('backbone') in FILES:
     choose('init', init, ('', 'scratch'))
     return 'scratch' if init or is_small(config) else ''
   if files and config.network.get('backbone') in BACKBONES:

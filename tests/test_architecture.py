@@ -93,7 +93,7 @@ ROOMS = {
   'methods': ('errors losses methods.parts models ops step', 'jax'),
   'methods.parts': ('errors losses models ops step', 'flax jax numpy optax'),
   'models': ('errors models.backbones ops step', 'flax jax numpy'),
-  'models.backbones': ('errors models', 'flax jax'),
+  'models.backbones': ('errors models ops', 'flax jax'),
   'notebook': (
     'data data.classes errors methods predict run ui',
     'ml_collections numpy',

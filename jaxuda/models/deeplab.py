@@ -19,6 +19,7 @@ from jaxuda.models.backbones import efficientnet
 from jaxuda.models.backbones import mit
 from jaxuda.models.backbones import resnet
 from jaxuda.models.backbones import vgg
+from jaxuda.models.backbones import vit
 from jaxuda.ops import depth as depth_ops
 from jaxuda.ops import image as image_ops
 from jaxuda.ops import resize
@@ -53,7 +54,7 @@ def run_backbone(
   To be called inside the module's `__call__`, with its `image` and `train`.
   Returns maps [B, h, w, K] from fine to coarse, as many as `options.strides`.
   """
-  o = options
+  o, normalized = options, normalize(options, image)
   fields = {'size': o.backbone, 'remat': o.remat, 'style': o.style}
   norms = {
     'norm': o.norm,
@@ -66,12 +67,18 @@ def run_backbone(
   elif o.backbone in mit.SIZES:
     module = mit.Mit
     fields |= {'stochastic_depth': o.stochastic_depth}
+  elif o.backbone in vit.BACKBONES:
+    module = vit.ViT
+    fields |= vit.backbone_fields(o.backbone)
+    fields |= {'stochastic_depth': o.stochastic_depth}
+    seen = vit.input_size(image.shape[1:3], how=o.patch_resize)
+    normalized = resize.resize_half_pixel(normalized, seen)
   elif o.backbone in vgg.SIZES:
     module = vgg.Vgg
   else:
     module = resnet.ResNet
     fields |= {**norms, 'stride_at': o.stride_at}
-  return module(**fields, name='backbone')(normalize(o, image), train=train)
+  return module(**fields, name='backbone')(normalized, train=train)
 
 
 class Backbone(nn.Module):
@@ -112,7 +119,7 @@ def run_neck(
   """The features [B, h, w, K] that a module's blocks and heads see.
 
   To be called inside the module's `__call__`. The last map, or what DAFormer's
-  'neck' fuses of all.
+  'neck' fuses of all, or VFM-UDA's makes of the last.
 
   Args:
     options: see `Options`.
@@ -120,6 +127,8 @@ def run_neck(
     train: see `DeepLab.__call__`.
   """
   o = options
+  if o.decoder == 'vfm_uda':
+    return heads.VfmUpscale(style=o.style, name='neck')(maps[-1])
   if o.decoder != 'daformer':
     return maps[-1]
   norm = functools.partial(
@@ -161,6 +170,8 @@ def run_head(
     rates = o.rates[: o.active_rates or None]
     head = heads.AsppL(channels, rates, width=o.decoder_width, **fields)
   else:
+    if o.decoder == 'vfm_uda':
+      fields |= {'dropout': 0.0, 'use_bias': False, 'initializer': 'vfm'}
     head = heads.Classifier(channels, **fields)
   return layers.widen(head(features, train=train))
 

@@ -33,11 +33,10 @@ from typing import Any, Literal
 
 from flax import linen as nn
 import jax
-import jax.numpy as jnp
 
 from jaxuda import errors
 from jaxuda.models import layers
-from jaxuda.models import vit
+from jaxuda.models.backbones import vit
 from jaxuda.ops import resize
 
 # Sides of the reassembled maps over that of the grid of patches.
@@ -64,13 +63,13 @@ class Size:
 
 
 SIZES = {
-  'dinov2_small': Size(
+  'dinov2_s': Size(
     reassembled=(48, 96, 192, 384), fused=64, spread=(3, 6, 9, 12)
   ),
-  'dinov2_base': Size(
+  'dinov2_b': Size(
     reassembled=(96, 192, 384, 768), fused=128, spread=(3, 6, 9, 12)
   ),
-  'dinov2_large': Size(
+  'dinov2_l': Size(
     reassembled=(256, 512, 1024, 1024), fused=256, spread=(5, 12, 18, 24)
   ),
   # For tests. V1 and V2 are the same.
@@ -86,33 +85,6 @@ def default_taps(size: str, version: int) -> tuple[int, ...]:
     return tuple(SIZES[size].spread)
   last = vit.size(size).blocks
   return tuple(range(last - 3, last + 1))
-
-
-class Enlarge(nn.Module):
-  """PyTorch's transposed convolution with its kernel's side as stride.
-
-  [B, h, w, K] -> [B, s h, s w, features], with bias; s of the result's rows
-  come from each row, so that nothing is added up.
-  """
-
-  features: int
-  scale: int
-  style: layers.Style
-
-  @nn.compact
-  def __call__(self, x: jax.Array) -> jax.Array:
-    s, style = self.scale, self.style
-    batch, height, width, channels = x.shape
-    init = layers.kernel_init(style.initializer)
-    shape = (s, s, self.features, channels)
-    kernel = self.param('kernel', init, shape, style.param_dtype)
-    init = layers.torch_default_init(s * s * self.features)
-    bias = self.param('bias', init, (self.features,), style.param_dtype)
-    y = jnp.einsum(
-      'bhwk,yxfk->bhywxf', x.astype(style.dtype), kernel.astype(style.dtype)
-    )
-    y = y.reshape(batch, s * height, s * width, self.features)
-    return layers.add_bias(y, bias, style)
 
 
 class Residual(nn.Module):
@@ -149,7 +121,7 @@ class Decoder(nn.Module):
     ):
       x = conv(width, 1, name=f'project{i}')(x)
       if factor > 1:
-        x = Enlarge(width, factor, style, name=f'resize{i}')(x)
+        x = layers.Enlarge(width, factor, style=style, name=f'resize{i}')(x)
       elif factor < 1:
         x = conv(width, 3, stride=2, name=f'resize{i}')(x)
       x = layers.Conv(size.fused, 3, style=style, name=f'level{i}')(x)
@@ -198,7 +170,7 @@ class DepthAnything(nn.Module):
     style: see `layers.Style`.
   """
 
-  size: str = 'dinov2_small'
+  size: str = 'dinov2_s'
   taps: Sequence[int] = ()
   metric: bool = False
   max_depth: float = 80.0

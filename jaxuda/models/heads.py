@@ -1,4 +1,4 @@
-"""Decoders on top of a backbone: ASPPs, DAFormer's, DADA's depth block."""
+"""Decoders on a backbone: ASPPs, DAFormer's, VFM-UDA's, DADA's depth block."""
 
 from collections.abc import Sequence
 import dataclasses
@@ -172,21 +172,54 @@ class DaformerFusion(nn.Module):
     return end(y, 'bottleneck')
 
 
+class VfmUpscale(nn.Module):
+  """VFM-UDA's light decoder of a transformer's last map, before the last layer.
+
+  [B, h, w, K] -> [B, 4 h, 4 w, K / 4]: transposed 2x2 convolution to K / 2
+  channels, norm, GELU; another to K / 4, norm; 3x3 convolution, norm. Norms are
+  over the channels of each pixel; no convolution has a bias. (Englert et al.,
+  CVPR workshops 2024.)
+
+  Attributes:
+    style: see `layers.Style`; kernels begin as PyTorch's whatever it says.
+  """
+
+  style: layers.Style = layers.Style()
+
+  @nn.compact
+  def __call__(self, x: jax.Array) -> jax.Array:
+    width, style = x.shape[-1], self.style
+    plain = dataclasses.replace(style, initializer='torch')
+    enlarge = functools.partial(
+      layers.Enlarge, scale=2, use_bias=False, style=plain
+    )
+    norm = functools.partial(layers.layer_norm, style, 1e-6)
+    y = norm('norm0')(enlarge(width // 2, name='up0')(x))
+    y = enlarge(width // 4, name='up1')(nn.gelu(y, approximate=False))
+    y = norm('norm1')(y)
+    y = layers.Conv(width // 4, 3, style=plain, name='conv')(y)
+    return norm('norm2')(y)
+
+
 class Classifier(nn.Module):
   """Dropout of whole channels, and a 1x1 convolution, DAFormer's last layer.
 
-  [B, h, w, K] -> [B, h, w, features].
+  [B, h, w, K] -> [B, h, w, features]. VFM-UDA's has no dropout and no bias.
 
   Attributes:
     features: output channels.
     dropout: probability that an image's channel is dropped in training, in a
       pass with the random stream 'dropout'.
-    style: see `layers.Style`; the kernel starts from N(0, 0.01) whatever its
-      initialiser, the bias from 0.
+    use_bias: whether there is a bias, which starts from 0.
+    initializer: what the kernel starts from, see `layers.kernel_init`, whatever
+      the style's is; N(0, 0.01) in DAFormer.
+    style: see `layers.Style`.
   """
 
   features: int
   dropout: float = 0.1
+  use_bias: bool = True
+  initializer: str = 'reference'
   style: layers.Style = layers.Style()
 
   @nn.compact
@@ -196,9 +229,9 @@ class Classifier(nn.Module):
     return layers.Conv(
       self.features,
       1,
-      use_bias=True,
+      use_bias=self.use_bias,
       zero_bias=True,
-      style=dataclasses.replace(self.style, initializer='reference'),
+      style=dataclasses.replace(self.style, initializer=self.initializer),
       name='conv',
     )(x)
 
@@ -206,8 +239,8 @@ class Classifier(nn.Module):
 class DepthBlock(nn.Module):
   """DADA's auxiliary block (section 3.1): depth, and features made of it.
 
-  1x1 K -> K/4, ReLU; 3x3, ReLU; 1x1 -> K/16, no ReLU. The depth is the mean
-  over these channels (linear, so it can be negative), at the features'
+  1x1 K -> K/4, ReLU; 3x3, ReLU; 1x1 -> K/16 (at least 1), no ReLU. The depth is
+  the mean over these channels (linear, so it can be negative), at the features'
   resolution. 1x1 back to K, ReLU gives what DADA multiplies the features with.
   For K = 2048 the widths are 512, 512, 128, as in the official code; the paper
   says that each layer has four times fewer channels.
@@ -233,7 +266,7 @@ class DepthBlock(nn.Module):
     channels = x.shape[-1]
     y = nn.relu(conv(channels // 4, 1, name=f'{self.prefix}_1')(x))
     y = nn.relu(conv(channels // 4, 3, name=f'{self.prefix}_2')(y))
-    y = conv(channels // 16, 1, name=f'{self.prefix}_3')(y)
+    y = conv(max(channels // 16, 1), 1, name=f'{self.prefix}_3')(y)
     depth = self.scale * jnp.mean(layers.widen(y), -1)
     if not self.decode:
       return depth, None

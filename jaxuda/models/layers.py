@@ -59,12 +59,13 @@ def kernel_init(name: str) -> Callable[..., jax.Array]:
     name: 'reference' for N(0, 0.01), which the official code gives every
       convolution before it loads an ImageNet file over it; 'he' for
       N(0, 2 / fan_in), for training from scratch; 'gan' for CycleGAN's
-      N(0, 0.02); 'torch' for PyTorch's default uniform(+-1/sqrt(fan_in));
-      'zeros'.
+      N(0, 0.02); 'vfm' for the N(0, 0.1) of VFM-UDA's last layer; 'torch' for
+      PyTorch's default uniform(+-1/sqrt(fan_in)); 'zeros'.
   """
   return {
     'reference': nn.initializers.normal(0.01),
     'gan': nn.initializers.normal(0.02),
+    'vfm': nn.initializers.normal(0.1),
     'zeros': nn.initializers.zeros,
     'he': nn.initializers.he_normal(),
     # With scale 1/3: the bound sqrt(3 * (1/3) / fan_in).
@@ -123,6 +124,42 @@ class Conv(nn.Module):
       bias = self.param('bias', init, (self.features,), style.param_dtype)
       return add_bias(y, bias, style)
     return rewrites_lib.barrier_cotangent(y) if style.rewrites.barriers else y
+
+
+class Enlarge(nn.Module):
+  """PyTorch's transposed convolution with its kernel's side as stride.
+
+  [B, h, w, K] -> [B, s h, s w, features]; s of the result's rows come from each
+  row, so that nothing is added up. The kernel is [s, s, features, K].
+
+  Attributes:
+    features: output channels.
+    scale: s.
+    use_bias: whether a bias is added.
+    style: see `Style`.
+  """
+
+  features: int
+  scale: int
+  use_bias: bool = True
+  style: Style = Style()
+
+  @nn.compact
+  def __call__(self, x: jax.Array) -> jax.Array:
+    s, style = self.scale, self.style
+    batch, height, width, channels = x.shape
+    init = kernel_init(style.initializer)
+    shape = (s, s, self.features, channels)
+    kernel = self.param('kernel', init, shape, style.param_dtype)
+    y = jnp.einsum(
+      'bhwk,yxfk->bhywxf', x.astype(style.dtype), kernel.astype(style.dtype)
+    )
+    y = y.reshape(batch, s * height, s * width, self.features)
+    if not self.use_bias:
+      return y
+    init = torch_default_init(s * s * self.features)
+    bias = self.param('bias', init, (self.features,), style.param_dtype)
+    return add_bias(y, bias, style)
 
 
 def same_padding(

@@ -13,9 +13,13 @@ from jaxuda.models.backbones import efficientnet
 from jaxuda.models.backbones import mit
 from jaxuda.models.backbones import resnet
 from jaxuda.models.backbones import vgg
+from jaxuda.models.backbones import vit
 from jaxuda.ops import image as image_ops
 
-_BACKBONES = (*resnet.SIZES, *efficientnet.SIZES, *vgg.SIZES, *mit.SIZES)
+_BACKBONES = (
+  *(*resnet.SIZES, *efficientnet.SIZES, *vgg.SIZES, *mit.SIZES),
+  *vit.BACKBONES,
+)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -28,20 +32,26 @@ class Options:
       weights: `config.initial=imagenet`), 'vgg16' (GIO-Ada's), and
       'vgg16_adaptsegnet' (with the pooling and the dilated fc6 and fc7 of
       AdaptSegNet); 'mit_b0' to 'mit_b5' (SegFormer's encoder, of which DAFormer
-      has the last).
+      has the last); 'dinov2_s', 'dinov2_b' and 'dinov2_l' (VFM-UDA's), and with
+      registers 'dinov2_s_reg' and so on.
     decoder: what turns features into outputs. 'aspp': DeepLab's for ResNet, on
       the backbone's last map; 'aspp_l': DeepLab's for VGG, on the same map;
       'daformer': all maps are fused to one, of the finest's size, which the
-      heads see, see `heads.DaformerFusion`.
+      heads see, see `heads.DaformerFusion`; 'vfm_uda': VFM-UDA's for a
+      transformer, the last map enlarged four times, see `heads.VfmUpscale`.
     decoder_width: channels inside 'aspp_l' (1024 in DeepLab) and of the fused
       map of 'daformer' (256 in DAFormer).
-    dropout: probability of dropout in these two decoders: 1/2 in DeepLab's, 0.1
-      in DAFormer's.
-    stochastic_depth: probability that a MiT's last residual is left out in
-      training, from 0 at the first.
+    dropout: probability of dropout in 'aspp_l' and 'daformer': 1/2 in
+      DeepLab's, 0.1 in DAFormer's.
+    stochastic_depth: probability that a residual is left out in training: of a
+      MiT's last, from 0 at the first, 0.1 in SegFormer; of all of a DINOv2, 0
+      in VFM-UDA.
+    patch_resize: what a DINOv2, whose patches are squares of 14 pixels, sees of
+      an image of any size: 'grow': enlarged by nearly 1.1 (1024 to 1120), as in
+      VFM-UDA; 'round': brought to the nearest multiple of 14. Bilinear in both.
     output_stride: pixels between the features of the backbone's last map; 8 in
       all papers, with an EfficientNet also 16 and 32, which cost less. A MiT
-      has strides of its own, 4 to 32.
+      has strides of its own, 4 to 32, a DINOv2 its patches.
     stride_at: which convolution of a residual block has its stride: 'conv1'
       (Caffe, all papers) or 'conv2' (torchvision's weights).
     norm: statistics of the batch norms in training: 'batch' (per device, the
@@ -69,10 +79,11 @@ class Options:
   """
 
   backbone: str = 'resnet101'
-  decoder: Literal['aspp', 'aspp_l', 'daformer'] = 'aspp'
+  decoder: Literal['aspp', 'aspp_l', 'daformer', 'vfm_uda'] = 'aspp'
   decoder_width: int = 256
   dropout: float = 0.1
   stochastic_depth: float = 0.1
+  patch_resize: Literal['grow', 'round'] = 'grow'
   output_stride: Literal[8, 16, 32] = 8
   stride_at: Literal['conv1', 'conv2'] = 'conv1'
   norm: Literal['batch', 'sync', 'frozen', 'none'] = 'batch'
@@ -148,37 +159,45 @@ class Options:
   def strides(self) -> tuple[int, ...]:
     """Pixels between the features of the backbone's maps, from fine to coarse.
 
-    `backbones.run` returns as many maps.
+    `deeplab.run_backbone` returns as many maps. Of a DINOv2 they are pixels of
+    the resized image.
     """
     if self.backbone in efficientnet.SIZES:
       return efficientnet.strides(self.backbone, self.output_stride)
+    if self.backbone in vit.BACKBONES:
+      return vit.STRIDES
     return mit.STRIDES if self.backbone in mit.SIZES else resnet.STRIDES
 
   @property
   def align_corners(self) -> bool:
-    """How outputs are resized: by their corners, or (DAFormer) half pixels."""
-    return self.decoder != 'daformer'
+    """How outputs are resized: by their corners (DeepLab), or half pixels."""
+    return self.decoder in ('aspp', 'aspp_l')
 
   @property
   def has_statistics(self) -> bool:
     """Whether a norm of the backbone or the decoder has running statistics."""
-    without = self.backbone in vgg.SIZES or self.backbone in mit.SIZES
+    without = self.backbone in (*vgg.SIZES, *mit.SIZES, *vit.BACKBONES)
     there = self.decoder == 'daformer' or not without
     return there and self.norm != 'none'
 
   @property
   def draws(self) -> bool:
     """Whether a pass in training draws random numbers."""
-    drops = self.decoder != 'aspp' and self.dropout
-    return bool(drops or (self.backbone in mit.SIZES and self.stochastic_depth))
+    drops = self.decoder in ('aspp_l', 'daformer') and self.dropout
+    residuals = self.backbone in (*mit.SIZES, *vit.BACKBONES)
+    return bool(drops or (residuals and self.stochastic_depth))
 
   def grid_size(self, size: Sequence[int]) -> tuple[int, int]:
     """Returns (h, w) of the outputs of `DeepLab` for images of (H, W)."""
     stride = self.strides[0 if self.decoder == 'daformer' else -1]
     if self.backbone in resnet.SIZES:
-      return resnet.grid_size(size, stride)
-    if self.backbone in vgg.SIZES:
-      return vgg.grid_size(size, stride, name=self.backbone)
-    # Padded so that a map shrinks by its stride alone.
-    h, w = (-(-side // stride) for side in size)
-    return h, w
+      h, w = resnet.grid_size(size, stride)
+    elif self.backbone in vgg.SIZES:
+      h, w = vgg.grid_size(size, stride, name=self.backbone)
+    else:
+      if self.backbone in vit.BACKBONES:
+        size = vit.input_size(size, how=self.patch_resize)
+      # Padded so that a map shrinks by its stride alone.
+      h, w = (-(-side // stride) for side in size)
+    factor = 4 if self.decoder == 'vfm_uda' else 1
+    return factor * h, factor * w

@@ -243,6 +243,9 @@ def _must_fit(path, array):
   return module == 'backbone' and (layer not in _FULLY or array is not None)
 
 
+# What a DINOv2 file may have and a backbone not: it masks no patches.
+_TOKENS = ('mask_token', 'register_tokens')
+
 # Options that a backbone's weights depend on.
 INPUT = ('stride_at', 'image_order', 'image_mean', 'image_scale')
 
@@ -273,7 +276,7 @@ def differing(
 def modules(paths: Iterable[str]) -> list[str]:
   """Returns the modules of paths: 'layer6' once for its eight leaves.
 
-  Of the backbone, fc6 and fc7 have names of their own.
+  Of the backbone, fc6, fc7 and tokens have names of their own.
   """
   parts = (path.split('/')[1:3] for path in paths)
-  return sorted({b if b in _FULLY else a for a, b in parts})
+  return sorted({b if b in (*_FULLY, *_TOKENS) else a for a, b in parts})

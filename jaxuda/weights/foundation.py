@@ -20,7 +20,7 @@ import numpy as np
 from jaxuda import errors
 from jaxuda.models import depth_anything
 from jaxuda.models import pretrained
-from jaxuda.models import vit
+from jaxuda.models.backbones import vit
 from jaxuda.weights import families
 
 NAMES = ('dinov2', 'depth_anything')
@@ -217,10 +217,11 @@ def recognise(
     'size': size,
     'mask_token': f'{head}embeddings.mask_token' in shapes,
   }
-  network = {'backbone': size, **families.TORCHVISION_INPUT}
+  registers = shapes.get('embeddings.register_tokens', (1, 0))[1]
+  name = vit.backbone_name(size, registers=registers)
+  network = {'backbone': name, **families.TORCHVISION_INPUT}
   if depth:
     return _depth(fields, network, description or {}, family)
-  registers = shapes.get('embeddings.register_tokens', (1, 0))[1]
   if registers:
     fields |= {'registers': registers, 'positions': 'antialias'}
   words = f', {registers} registers' if registers else ''

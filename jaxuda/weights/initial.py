@@ -12,6 +12,7 @@ SCRATCH = 'scratch'
 PRETRAINED = (
   *('resnet101', 'resnet50', 'vgg16', 'vgg16_adaptsegnet'),
   *(f'mit_b{i}' for i in range(6)),
+  *(f'dinov2_{size}{reg}' for size in 'sbl' for reg in ('', '_reg')),
 )
 # The files that the official codes begin with -> who publishes them.
 ORIGINS = {

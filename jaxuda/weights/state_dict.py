@@ -35,8 +35,10 @@ def from_network(network: conversion.Network) -> dict[str, np.ndarray]:
   # Runs of ours; an initialisation goes back under its own names.
   lite = record['network'].get('backbone', '').startswith('efficientnet')
   mit = record['network'].get('backbone', '').startswith('mit')
+  vit = record['network'].get('backbone', '').startswith('dinov2')
   if (
     mit
+    or (vit and record['family'] not in foundation.NAMES)
     or record['family'] == 'gio_ada'
     or (lite and record['family'] != 'efficientnet')
   ):

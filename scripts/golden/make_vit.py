@@ -22,7 +22,7 @@ import transformers
 
 from scripts.golden import vit as golden
 
-# Those of 'dinov2_tiny' of `models.vit` and `models.depth_anything`.
+# Those of 'dinov2_tiny' of `models.backbones.vit` and `models.depth_anything`.
 _TINY = {
   'hidden_size': 16,
   'num_hidden_layers': 4,

@@ -123,12 +123,21 @@ def test_known_to_the_networks():
     deeplab.Options(backbone=name, **own)
 
 
+@pytest.mark.parametrize(
+  ('backbone', 'decoder'),
+  [
+    ('mit_b2', 'daformer'),
+    ('dinov2_b', 'vfm_uda'),
+    ('dinov2_s_reg', 'vfm_uda'),
+  ],
+)
 @pytest.mark.parametrize('pair', ['streets', 'synthia2cityscapes'])
 @pytest.mark.parametrize('name', METHODS)
-def test_every_method_takes_a_transformer(name, pair):
-  config = command.read_config(f'{name}:pair={pair},backbone=mit_b2')
+def test_every_method_takes_a_transformer(name, pair, backbone, decoder):
+  config = command.read_config(f'{name}:pair={pair},backbone={backbone}')
   network = methods.create(config).network
-  assert (network.backbone, network.decoder) == ('mit_b2', 'daformer')
+  assert (network.backbone, network.decoder) == (backbone, decoder)
+  assert network.draws == (decoder == 'daformer')
   assert network.image_mean == (123.675, 116.28, 103.53)
   small = {'streets': 'scratch', 'synthia2cityscapes': ''}
   if name != 'self_training':
@@ -136,7 +145,7 @@ def test_every_method_takes_a_transformer(name, pair):
   if config.initial == '' and name != 'self_training':
     with pytest.raises(errors.UserError, match=r'expected --config\.initial'):
       initial.check(config.initial, methods.create(config))
-    arguments = f'{name}:pair={pair},backbone=mit_b2,init=scratch'
+    arguments = f'{name}:pair={pair},backbone={backbone},init=scratch'
     assert command.read_config(arguments).initial == 'scratch'
 
 

@@ -42,10 +42,10 @@ def test_enlarging_by_hand():
 
 def test_blocks_of_the_versions():
   taps = depth_anything.default_taps
-  assert taps('dinov2_small', 1) == (9, 10, 11, 12)
-  assert taps('dinov2_small', 2) == (3, 6, 9, 12)
-  assert taps('dinov2_large', 1) == (21, 22, 23, 24)
-  assert taps('dinov2_large', 2) == (5, 12, 18, 24)
+  assert taps('dinov2_s', 1) == (9, 10, 11, 12)
+  assert taps('dinov2_s', 2) == (3, 6, 9, 12)
+  assert taps('dinov2_l', 1) == (21, 22, 23, 24)
+  assert taps('dinov2_l', 2) == (5, 12, 18, 24)
 
 
 def test_other_sides():

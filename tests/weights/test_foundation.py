@@ -2,10 +2,13 @@
 
 import json
 
+import jax
 import numpy as np
 import pytest
 
 from jaxuda import errors
+from jaxuda.models import deeplab
+from jaxuda.run import checkpoint
 from jaxuda.weights import conversion
 from jaxuda.weights import converted
 from jaxuda.weights import foundation
@@ -69,6 +72,32 @@ def test_what_was_recognised(tmp_path):
   # Some files have no token for masked patches.
   path, _ = save(tmp_path, 'dinov2', **{'embeddings.mask_token': None})
   assert not convert(path).record['structure']['mask_token']
+
+
+def variables(backbone):
+  options = deeplab.Options(backbone=backbone, decoder='vfm_uda')
+  module = deeplab.DeepLab(classes=3, options=options)
+  image = jax.ShapeDtypeStruct((1, 28, 28, 3), np.uint8)
+  return checkpoint.flatten(
+    jax.eval_shape(module.init, jax.random.key(0), image)
+  )
+
+
+def test_a_training_begins_with_them(tmp_path):
+  plain, registers = variables('dinov2_tiny'), variables('dinov2_tiny_reg')
+  weights = convert(save(tmp_path, 'dinov2')[0])
+  fit = conversion.fit(weights, plain)
+  # A backbone masks no patches.
+  assert fit.unused == ['params/backbone/mask_token']
+  assert conversion.modules(fit.random) == ['layer6', 'neck']
+  with pytest.raises(errors.UserError, match=r'nothing for .*register_tokens'):
+    conversion.fit(weights, registers)
+  weights = convert(save(tmp_path, 'registers')[0])
+  assert weights.record['network']['backbone'] == 'dinov2_tiny_reg'
+  fit = conversion.fit(weights, registers)
+  assert conversion.modules(fit.unused) == ['mask_token']
+  fit = conversion.fit(weights, plain)
+  assert conversion.modules(fit.unused) == ['mask_token', 'register_tokens']
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ import numpy as np
 from jaxuda import errors
 from jaxuda.models import depth_anything
 from jaxuda.models import layers
-from jaxuda.models import vit
+from jaxuda.models.backbones import vit
 from jaxuda.ops import image as image_ops
 from jaxuda.ops import resize
 from jaxuda.weights import conversion

@@ -1,6 +1,7 @@
 """DINOv2 against the golden numbers, and by hand."""
 
 import functools
+import math
 
 import jax
 import jax.numpy as jnp
@@ -8,7 +9,9 @@ import numpy as np
 import pytest
 
 from jaxuda import errors
-from jaxuda.models import vit
+from jaxuda.models import deeplab
+from jaxuda.models import heads
+from jaxuda.models.backbones import vit
 from jaxuda.ops import resize
 from scripts.golden import vit as golden
 from tests.models import foundation
@@ -144,6 +147,126 @@ def test_bfloat16_is_near_and_kept():
   np.testing.assert_allclose(ours, theirs, atol=0.1)
 
 
+@pytest.mark.parametrize(
+  ('image', 'grow', 'round_'),
+  [
+    # VFM-UDA's own: int(1024 * 1.1) // 14 * 14.
+    ((1024, 1024), (1120, 1120), (1022, 1022)),
+    ((512, 1024), (560, 1120), (518, 1022)),
+    ((518, 28), (560, 28), (518, 28)),
+    ((96, 192), (98, 210), (98, 196)),
+    ((5, 20), (14, 14), (14, 14)),
+  ],
+)
+def test_what_a_backbone_sees(image, grow, round_):
+  assert vit.input_size(image, how='grow') == grow
+  assert vit.input_size(image, how='round') == round_
+
+
+def test_fields_of_backbones():
+  small, large = (
+    vit.backbone_fields('dinov2_s'),
+    vit.backbone_fields('dinov2_l'),
+  )
+  assert (small['taps'], small['registers']) == ((3, 6, 9, 12), 0)
+  assert large['taps'] == (6, 12, 18, 24)
+  assert small['positions'] == 'offset'
+  other = vit.backbone_fields('dinov2_b_reg')
+  assert (other['size'], other['registers']) == ('dinov2_b', 4)
+  assert other['positions'] == 'antialias'
+  assert vit.backbone_name('dinov2_b', registers=4) == 'dinov2_b_reg'
+
+
+@pytest.mark.parametrize('decoder', ['vfm_uda', 'daformer', 'aspp'])
+@pytest.mark.parametrize('backbone', ['dinov2_tiny', 'dinov2_tiny_reg'])
+def test_every_decoder_sits_on_it(backbone, decoder):
+  for size, how in (((33, 48), 'grow'), ((70, 28), 'round')):
+    options = deeplab.Options(
+      backbone=backbone, decoder=decoder, decoder_width=8, patch_resize=how
+    )
+    module = deeplab.DeepLab(
+      classes=3, options=options, depth=True, density=True, multi_level=True
+    )
+    image = jax.ShapeDtypeStruct((1, *size, 3), jnp.uint8)
+    outputs, tree = jax.eval_shape(
+      module.init_with_output, jax.random.key(0), image
+    )
+    grid = options.grid_size(size)
+    assert outputs['logits'].shape == (1, *grid, 3)
+    assert outputs['depth'].shape == outputs['density'].shape == (1, *grid)
+    # Patches of 2 x 3 and 5 x 2.
+    patches = (2, 3) if how == 'grow' else (5, 2)
+    assert outputs['aux'].shape[1:3] == patches
+    factor = 4 if decoder == 'vfm_uda' else 1
+    assert grid == tuple(factor * x for x in patches)
+    assert options.has_statistics == ('batch_stats' in tree)
+    assert 'mask_token' not in tree['params']['backbone']
+
+
+def test_a_backbone_is_the_network_on_the_resized_image():
+  options = deeplab.Options(
+    backbone='dinov2_tiny', decoder='vfm_uda', image_scale=(0.01,) * 3
+  )
+  image = jax.random.uniform(jax.random.key(0), (1, 40, 28, 3), maxval=255.0)
+  module = deeplab.Backbone(options)
+  tree = jax.jit(module.init)(jax.random.key(1), image)
+  ours = jax.jit(module.apply)(tree, image)
+  # 44 x 30.8 pixels at 1.1.
+  seen = resize.resize_half_pixel(deeplab.normalize(options, image), (42, 28))
+  plain = vit.ViT(size='dinov2_tiny', mask_token=False)
+  theirs = jax.jit(plain.apply)({'params': tree['params']['backbone']}, seen)[0]
+  assert ours.shape == (1, 3, 2, 16)
+  np.testing.assert_allclose(ours, theirs, atol=1e-5)
+
+
+def test_the_light_decoder_by_hand():
+  """Pixel by pixel; the kernels of `layers.Enlarge` are [s, s, out, in]."""
+  rng = np.random.default_rng(0)
+  x = rng.normal(size=(1, 1, 2, 8)).astype('f4')
+  module = heads.VfmUpscale()
+  shapes = jax.eval_shape(module.init, jax.random.key(0), x)['params']
+  p = jax.tree.map(lambda s: rng.normal(size=s.shape).astype('f4'), shapes)
+
+  def norm(y, name):
+    y = (y - y.mean(-1, keepdims=True)) / np.sqrt(y.var(-1) + 1e-6)[..., None]
+    return y * p[name]['scale'] + p[name]['bias']
+
+  def double(y, name):
+    h, w, _ = y.shape
+    kernel = p[name]['kernel']
+    return np.stack(
+      [
+        [kernel[i % 2, j % 2] @ y[i // 2, j // 2] for j in range(2 * w)]
+        for i in range(2 * h)
+      ]
+    )
+
+  y = norm(double(x[0], 'up0'), 'norm0')
+  y = y * (1 + np.vectorize(math.erf)(y / math.sqrt(2))) / 2
+  y = norm(double(y, 'up1'), 'norm1')
+  around, kernel = np.pad(y, ((1, 1), (1, 1), (0, 0))), p['conv']['kernel']
+  y = sum(
+    around[i : i + 4, j : j + 8] @ kernel[i, j]
+    for i in range(3)
+    for j in range(3)
+  )
+  ours = jax.jit(module.apply)({'params': p}, x)
+  np.testing.assert_allclose(ours[0], norm(y, 'norm2'), atol=2e-4)
+
+
+def test_parameters_of_the_light_decoder():
+  """All of VFM-UDA's last layers for ViT-B and 19 classes, by hand."""
+  module = deeplab.DeepLab(
+    classes=19, options=deeplab.Options(backbone='dinov2_b', decoder='vfm_uda')
+  )
+  image = jax.ShapeDtypeStruct((1, 28, 28, 3), jnp.uint8)
+  tree = jax.eval_shape(module.init, jax.random.key(0), image)['params']
+  ends = {'neck': tree['neck'], 'layer6': tree['layer6']}
+  count = sum(x.size for x in jax.tree.leaves(ends))
+  convolutions = 4 * 768 * 384 + 4 * 384 * 192 + 9 * 192 * 192 + 192 * 19
+  assert count == convolutions + 2 * (384 + 192 + 192)
+
+
 @pytest.mark.parametrize('taps', [(0,), (5,), (3, 2), (2, 2)])
 def test_wrong_blocks(taps):
   module = vit.ViT(size='dinov2_tiny', taps=taps)
@@ -161,7 +284,7 @@ def test_wrong_names():
 
 
 @pytest.mark.parametrize(
-  ('name', 'millions'), [('small', 22.06), ('base', 86.58), ('large', 304.37)]
+  ('name', 'millions'), [('s', 22.06), ('b', 86.58), ('l', 304.37)]
 )
 def test_published_sizes(name, millions):
   """As the table of DINOv2 counts them: 21, 86 and 300 million."""

@@ -1,8 +1,11 @@
-"""The vision transformers of DINOv2 (Oquab et al., TMLR 2024).
+"""The vision transformers of DINOv2 (Oquab et al., TMLR 2024), as backbones.
 
 ViT-S, B and L with patches of 14 pixels, LayerScale, pre-norm blocks; plain, or
 with four registers (Darcet et al., ICLR 2024). The weights of Meta, all sizes,
 are Apache-2.0. `weights.foundation` reads them in Hugging Face's format.
+
+As backbones they are called 'dinov2_s', 'dinov2_s_reg' (with registers) and so
+on, see `backbone_fields`, and see images of any size resized, see `input_size`.
 
 Which grid of positions belongs to which weights (`ViT.positions`):
 
@@ -54,13 +57,19 @@ class Size:
 
 
 SIZES = {
-  'dinov2_small': Size(width=384, blocks=12, heads=6),
-  'dinov2_base': Size(width=768, blocks=12, heads=12),
-  'dinov2_large': Size(width=1024, blocks=24, heads=16),
+  'dinov2_s': Size(width=384, blocks=12, heads=6),
+  'dinov2_b': Size(width=768, blocks=12, heads=12),
+  'dinov2_l': Size(width=1024, blocks=24, heads=16),
   # For tests: compiles in seconds, learns nothing worth having.
   'dinov2_tiny': Size(width=16, blocks=4, heads=2, grid=5),
 }
 REGISTERS = 4
+# Networks with registers.
+_REG = '_reg'
+# Names of backbones.
+BACKBONES = (*SIZES, *(f'{name}{_REG}' for name in SIZES))
+# Of the maps of a backbone, in pixels of the image that it sees.
+STRIDES = (PATCH,) * 4
 
 
 def size(name: str) -> Size:
@@ -74,6 +83,56 @@ def size(name: str) -> Size:
       f'unknown transformer {name!r}; expected one of {", ".join(SIZES)}'
     )
   return SIZES[name]
+
+
+def backbone_fields(name: str) -> dict[str, Any]:
+  """Returns the fields of `ViT` of a backbone.
+
+  Four maps, of blocks at equal distances, the last of them the network's own;
+  positions by the rule of Meta's code.
+
+  Args:
+    name: one of `BACKBONES`.
+  """
+  registers = name.endswith(_REG)
+  plain = name.removesuffix(_REG)
+  blocks = SIZES[plain].blocks
+  return {
+    'size': plain,
+    'registers': REGISTERS if registers else 0,
+    'positions': 'antialias' if registers else 'offset',
+    'taps': tuple(blocks * i // 4 for i in range(1, 5)),
+    'mask_token': False,
+  }
+
+
+def backbone_name(size: str, *, registers: int) -> str:
+  """Returns the name among `BACKBONES` of a size with or without registers."""
+  return f'{size}{_REG}' if registers else size
+
+
+def input_size(image: Sequence[int], *, how: str) -> tuple[int, int]:
+  """Returns (H, W), multiples of 14, of what a backbone sees of an image.
+
+  >>> input_size((1024, 1024), how='grow'), input_size((512, 1024), how='round')
+  ((1120, 1120), (518, 1022))
+
+  Args:
+    image: (H, W).
+    how: 'grow': the greatest multiples below 1.1 times the sides, as in
+      VFM-UDA; 'round': the nearest, which may be the image's own.
+  """
+
+  def fit(side):
+    patches = (
+      side * 11 // 10 // PATCH
+      if how == 'grow'
+      else ((side + PATCH // 2) // PATCH)
+    )
+    return PATCH * max(patches, 1)
+
+  h, w = map(fit, image)
+  return h, w
 
 
 def grid_size(image: Sequence[int]) -> tuple[int, int]:
@@ -109,19 +168,6 @@ def resize_positions(
   return jnp.einsum('hy,wx,yxc->hwc', *matrices, wide, precision='highest')
 
 
-def attend(query: jax.Array, key: jax.Array, value: jax.Array) -> jax.Array:
-  """Returns softmax(q k / sqrt(c)) v of each head: all [B, N, heads, c].
-
-  By `jax.nn.dot_product_attention`, which takes a platform's own program where
-  there is one. Its softmax is in float32; float64 stays so here.
-  """
-  if query.dtype != jnp.float64:
-    return jax.nn.dot_product_attention(query, key, value)
-  scores = jnp.einsum('bqhc,bkhc->bhqk', query, key)
-  weights = jax.nn.softmax(scores / query.shape[-1] ** 0.5)
-  return jnp.einsum('bhqk,bkhc->bqhc', weights, value)
-
-
 class Attention(nn.Module):
   """Self-attention of tokens [B, N, C] with biases, no mask."""
 
@@ -136,7 +182,7 @@ class Attention(nn.Module):
       self.dense(width, name=name)(x).reshape(split)
       for name in ('query', 'key', 'value')
     )
-    y = attend(query, key, value)
+    y = layers.attend(query, key, value)
     return self.dense(width, name='out')(y.reshape(x.shape))
 
 
@@ -170,9 +216,9 @@ class Block(nn.Module):
     init = nn.initializers.constant(1e-5)
     scale = self.param(name, init, y.shape[-1:], self.style.param_dtype)
     y = y * scale.astype(y.dtype)[None, None]
-    # One draw for all tokens of a sample.
-    drop = nn.Dropout(self.drop, broadcast_dims=(1, 2), deterministic=not train)
-    return drop(y)
+    # One draw for all tokens of a sample; none without random numbers.
+    off = not train or not self.has_rng('dropout')
+    return nn.Dropout(self.drop, broadcast_dims=(1, 2), deterministic=off)(y)
 
 
 class ViT(nn.Module):
@@ -192,7 +238,8 @@ class ViT(nn.Module):
     norm: the final LayerNorm on each map. DINOv2's features and Depth Anything
       have it, VFM-UDA++ has not.
     stochastic_depth: probability that a sample skips a branch of a block in
-      training, the same for all blocks, as in DINOv2 (needs the key 'dropout').
+      training, the same for all blocks, as in DINOv2, in a pass with the random
+      stream 'dropout'.
     mask_token: whether there is the token that stands for a masked patch; some
       files have none.
     remat: recompute each block in the backward pass instead of keeping it.
@@ -200,7 +247,7 @@ class ViT(nn.Module):
       N(0, 0.02), whatever it says.
   """
 
-  size: str = 'dinov2_small'
+  size: str = 'dinov2_s'
   registers: int = 0
   positions: Literal['offset', 'size', 'antialias'] = 'offset'
   taps: Sequence[int] = ()
