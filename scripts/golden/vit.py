@@ -31,10 +31,10 @@ def tensor(name: str, shape: Sequence[int]) -> np.ndarray:
   if leaf == 'lambda1':
     return recipe.tensor(f'{name}.weight', shape)
   if len(shape) == 2 and leaf == 'weight':
-    noise = recipe.tensor(f'{name}.noise', shape) / 0.1
-    return noise / np.sqrt(shape[1])
+    return recipe.tensor(f'{name}.noise', shape)
   if 'embeddings' in leaf or leaf.endswith(('token', 'tokens')):
-    return 5 * recipe.tensor(name, shape)
+    # Flat, since one of them is no matrix but has the shape of one.
+    return 5 * recipe.tensor(name, (int(np.prod(shape)),)).reshape(shape)
   return recipe.tensor(name, shape)
 
 
