@@ -1,8 +1,9 @@
-"""DINOv2 and Depth Anything, in the files of Hugging Face's hub.
+"""DINOv2, Depth Anything and VFM-UDA, in files of their own.
 
-Their model.safetensors; for Depth Anything with the config.json beside it,
-which alone says whether the network is V1 or V2, and relative or metric. Where
-there is none, `family` is to say it.
+Hugging Face's model.safetensors, or those of DINOv2's own code, whose names
+`renaming` brings to the former; for Depth Anything with the config.json beside
+it, which alone says whether the network is V1 or V2, and relative or metric.
+Where there is none, `family` is to say it.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -18,6 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxuda import errors
+from jaxuda.models import deeplab
 from jaxuda.models import depth_anything
 from jaxuda.models import pretrained
 from jaxuda.models.backbones import vit
@@ -33,6 +35,13 @@ DEPTH_FAMILIES = {
   'depth_anything_v2_outdoor': (2, 80.0),
 }
 
+# Places of VFM-UDA's decoder in its list of layers; the third is GELU.
+_UPSCALE = {'up0': 0, 'norm0': 1, 'up1': 3, 'norm1': 4, 'conv': 5, 'norm2': 6}
+_MASK = {
+  r'(token_masking|embeddings)\.mask_token$': (
+    'stands for masked patches, of which a network for labels has none'
+  )
+}
 _LEAVES = {'kernel': 'weight', 'scale': 'weight', 'bias': 'bias'}
 _TOKENS = {
   'positions': 'embeddings.position_embeddings',
@@ -70,7 +79,8 @@ def torch_key(path: Sequence[str], *, family: str) -> str:
 
   ('backbone', 'block3', 'attention', 'query', 'kernel') of 'dinov2' is
   'encoder.layer.3.attention.attention.query.weight', of 'depth_anything'
-  'backbone.encoder. ...'.
+  'backbone.encoder. ...'. Those of VFM-UDA's decoder are its own: ('neck',
+  'up0', 'kernel') is 'upscale.0.weight'.
   """
   if path[0] == 'decoder':
     _, module, *inner, leaf = path
@@ -80,7 +90,11 @@ def torch_key(path: Sequence[str], *, family: str) -> str:
         break
     inner = [x.replace('conv', 'convolution') for x in inner]
     return '.'.join([module, *inner, _LEAVES[leaf]])
-  head = '' if family == 'dinov2' else 'backbone.'
+  if path[0] == 'neck':
+    return f'upscale.{_UPSCALE[path[1]]}.{_LEAVES[path[2]]}'
+  if path[0] == 'layer6':
+    return 'out.weight'
+  head = 'backbone.' if family == 'depth_anything' else ''
   return head + _backbone_key(path[1:])
 
 
@@ -222,6 +236,8 @@ def recognise(
   network = {'backbone': name, **families.TORCHVISION_INPUT}
   if depth:
     return _depth(fields, network, description or {}, family)
+  if 'upscale.0.weight' in shapes and 'out.weight' in shapes:
+    return _vfm_uda(network, shapes['out.weight'][0])
   if registers:
     fields |= {'registers': registers, 'positions': 'antialias'}
   words = f', {registers} registers' if registers else ''
@@ -233,6 +249,19 @@ def recognise(
     whole=False,
     network=network,
     structure=fields,
+  )
+
+
+def _vfm_uda(network, classes):
+  network = {**network, 'decoder': 'vfm_uda', 'patch_resize': 'grow'}
+  return Foundation(
+    name='vfm_uda',
+    title=f'VFM-UDA, {network["backbone"]}, {classes} classes',
+    module=deeplab.DeepLab(classes=classes, options=deeplab.Options(**network)),
+    example=(1, vit.PATCH, vit.PATCH, 3),
+    network=network,
+    structure={'classes': classes},
+    drops=_MASK,
   )
 
 

@@ -29,7 +29,11 @@ ROLES = {
     'student',
   ),
   **dict.fromkeys(
-    ('ema_model', 'ema', 'model_ema', 'ema_state_dict', 'teacher'), 'teacher'
+    (
+      *('ema_model', 'ema', 'model_ema', 'ema_state_dict', 'teacher'),
+      'network_ema',
+    ),
+    'teacher',
   ),
   **dict.fromkeys(('disc', 'disc_state_dict', 'discriminator'), 'disc'),
 }

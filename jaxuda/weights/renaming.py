@@ -33,6 +33,21 @@ _MMSEG = {
   r'\.attn\.sr\.': '.attention.sequence_reduction.sequence_reduction.',
   r'\.attn\.norm\.': '.attention.sequence_reduction.layer_norm.',
 }
+# What Meta's code calls the parts of a DINOv2, in whose files the name of the
+# network stands before them if there is more.
+_META = {
+  r'^cls_token$': 'embeddings.cls_token',
+  r'^mask_token$': 'embeddings.mask_token',
+  r'^register_tokens$': 'embeddings.register_tokens',
+  r'^pos_embed$': 'embeddings.position_embeddings',
+  r'^patch_embed\.proj\.': 'embeddings.patch_embeddings.projection.',
+  r'^norm\.': 'layernorm.',
+  r'\.attn\.(query|key|value)\.': r'.attention.attention.\1.',
+  r'\.attn\.proj\.': '.attention.output.dense.',
+  r'\.ls([12])\.gamma$': r'.layer_scale\1.lambda1',
+  r'^blocks\.': 'encoder.layer.',
+}
+_META_KEY = 'blocks.0.attn.qkv.weight'
 _STAGE = re.compile(r'^(?:backbone\.)?(patch_embed|block|norm)([1-4])\.')
 
 
@@ -51,15 +66,18 @@ def strip_prefix(keys: Sequence[str]) -> str:
 
 
 def rename(state_dict: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-  """Gives the arrays of a MiT the names of `transformers` since version 5.
+  """Gives the arrays of a MiT or a DINOv2 the names of `transformers` 5.
 
   Files of older versions, of SegFormer and of mmseg hold the same arrays; the
-  latter two keys and values as one, which are parted here. Those of any other
-  network stay as they are.
+  latter two keys and values as one, which are parted here. DINOv2's own code,
+  and what is built on it (VFM-UDA), has queries, keys and values as one. The
+  names of any other network stay as they are.
 
   Args:
     state_dict: arrays by key, see `strip_prefix`.
   """
+  if {_META_KEY, f'encoder.{_META_KEY}'} & state_dict.keys():
+    return _rename_meta(state_dict)
   keys = {key.removeprefix('segformer.') for key in state_dict}
   if {'encoder.patch_embeddings.0.proj.weight'} <= keys:
     name = _rename_older
@@ -78,6 +96,19 @@ def rename(state_dict: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     else:
       parted[key] = array
   return {name(key): array for key, array in parted.items()}
+
+
+def _rename_meta(state_dict):
+  parted = {}
+  for key, array in state_dict.items():
+    key = key.removeprefix('encoder.')
+    parts = ('query', 'key', 'value') if '.attn.qkv.' in key else ('',)
+    for part, own in zip(parts, np.split(array, len(parts)), strict=True):
+      name = key.replace('.qkv.', f'.{part}.')
+      for pattern, new in _META.items():
+        name = re.sub(pattern, new, name)
+      parted[name] = own
+  return parted
 
 
 def _rename_older(key):

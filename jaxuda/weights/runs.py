@@ -24,7 +24,7 @@ from jaxuda.weights import converted
 # Options that the weights of a network ask for.
 _OPTIONS = (
   *('backbone', 'output_stride', 'active_rates', 'rates', 'depth_scale'),
-  *('decoder', 'decoder_width'),
+  *('decoder', 'decoder_width', 'patch_resize'),
   *conversion.INPUT,
 )
 

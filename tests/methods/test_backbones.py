@@ -176,7 +176,7 @@ RECIPE = {
   'masking': masking.Options(weight=1.0, block=8),
   'features': features.Options(weight=0.005, share=0.5, classes=(0, 1, 2)),
   'mixing': mixing.Options(
-    jitter='none', blur_probability=0.0, margins=(0.1, 0.1, 0.1, 0.1)
+    jitter='none', blur_probability=0.0, margins=(4, 4, 4, 4)
   ),
 }
 SWITCHES = {

@@ -100,6 +100,98 @@ def test_a_training_begins_with_them(tmp_path):
   assert conversion.modules(fit.unused) == ['mask_token', 'register_tokens']
 
 
+META = (
+  ('embeddings.patch_embeddings.projection', 'patch_embed.proj'),
+  ('embeddings.position_embeddings', 'pos_embed'),
+  ('embeddings.', ''),
+  ('encoder.layer.', 'blocks.'),
+  ('layernorm.', 'norm.'),
+  ('layer_scale', 'ls'),
+  ('lambda1', 'gamma'),
+  ('attention.output.dense', 'attn.proj'),
+)
+
+
+def meta(arrays):
+  """The same arrays under the names of DINOv2's own code."""
+  named = {}
+  for key, x in arrays.items():
+    for old, new in META:
+      key = key.replace(old, new)
+    named[key] = x
+  for i in range(4):
+    head = f'blocks.{i}.attention.attention'
+    for leaf in ('weight', 'bias'):
+      parts = [f'{head}.{x}.{leaf}' for x in ('query', 'key', 'value')]
+      joined = np.concatenate([named.pop(x) for x in parts])
+      named[f'blocks.{i}.attn.qkv.{leaf}'] = joined
+  return named
+
+
+@pytest.mark.parametrize('name', ['dinov2', 'registers'])
+def test_metas_own_files(tmp_path, name):
+  path, arrays = save(tmp_path, name)
+  first = convert(path)
+  theirs = meta(arrays)
+  assert {'cls_token', 'pos_embed', 'patch_embed.proj.weight'} <= theirs.keys()
+  assert {'blocks.3.ls2.gamma', 'blocks.0.attn.proj.bias'} <= theirs.keys()
+  writing.write(path, {'': theirs})
+  found = convert(path)
+  assert found.record['network'] == first.record['network']
+  assert found.arrays.keys() == first.arrays.keys()
+  for key, x in first.arrays.items():
+    np.testing.assert_array_equal(found.arrays[key], x, err_msg=key)
+
+
+def test_a_file_of_vfm_uda(tmp_path):
+  """Lightning's: student and teacher, the mask token twice."""
+  _, arrays = save(tmp_path, 'dinov2')
+  rng = np.random.default_rng(0)
+  shapes = {
+    'upscale.0.weight': (16, 8, 2, 2),
+    'upscale.1.weight': (8,),
+    'upscale.1.bias': (8,),
+    'upscale.3.weight': (8, 4, 2, 2),
+    'upscale.4.weight': (4,),
+    'upscale.4.bias': (4,),
+    'upscale.5.weight': (4, 4, 3, 3),
+    'upscale.6.weight': (4,),
+    'upscale.6.bias': (4,),
+    'out.weight': (3, 4, 1, 1),
+  }
+  net = {f'encoder.{k}': x for k, x in meta(arrays).items()}
+  net |= {k: rng.normal(size=s).astype('f4') for k, s in shapes.items()}
+  net['token_masking.mask_token'] = net['encoder.mask_token']
+  path = tmp_path / 'vfm.safetensors'
+  nets = {'network': net, 'network_ema': {k: 2 * x for k, x in net.items()}}
+  whole = {f'{n}.{k}': x for n, tree in nets.items() for k, x in tree.items()}
+  writing.write(path, {'': whole})
+  for role, factor in (('student', 1), ('teacher', 2)):
+    found = convert(path, network=role)
+    assert found.record['family'] == 'vfm_uda'
+    assert found.record['title'] == 'VFM-UDA, dinov2_tiny, 3 classes'
+    assert found.record['network']['decoder'] == 'vfm_uda'
+    assert not found.record['random']
+    # Every parameter, and nothing that is left over but the mask token.
+    fit = conversion.fit(found, variables('dinov2_tiny'), whole=True)
+    assert not fit.unused
+    (dropped,) = (x.keys for x in found.report if x.status == 'dropped')
+    assert len(dropped) == 2
+    for place, key in (
+      ('backbone/block1/fc1/kernel', 'encoder.blocks.1.mlp.fc1.weight'),
+      ('neck/norm2/scale', 'upscale.6.weight'),
+    ):
+      ours, theirs = found.arrays[f'params/{place}'], factor * net[key]
+      np.testing.assert_array_equal(ours, theirs.T)
+    # Of a transposed convolution they have [in, out, y, x], we [y, x, out, in].
+    np.testing.assert_array_equal(
+      found.arrays['params/neck/up1/kernel'],
+      factor * net['upscale.3.weight'].transpose(2, 3, 1, 0),
+    )
+  with pytest.raises(errors.UserError, match='no names for its weights'):
+    state_dict.from_network(found)
+
+
 @pytest.mark.parametrize(
   ('changes', 'taps', 'far'),
   [
