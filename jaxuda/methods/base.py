@@ -47,6 +47,8 @@ class Method(abc.ABC):
       method with what it needs of the data as a whole; a name, so that methods
       import none of it.
     task: module of the task network, the one that is evaluated.
+    two_resolutions: whether its task network can be one of HRDA, see
+      `models.hrda`.
     heads: module of `deeplab.DeepLab` -> module of the task network that begins
       with it where training begins with a run of such a network; {}: with a run
       of the same network alone.
@@ -72,6 +74,7 @@ class Method(abc.ABC):
   class_weights: ClassVar[Sequence[float]] = ()
   preparation: ClassVar[str] = ''
   task: ClassVar[Any] = None
+  two_resolutions: ClassVar[bool] = False
   heads: ClassVar[Mapping[str, str]] = types.MappingProxyType({})
   moved: ClassVar[Sequence[str]] = ()
   predict: ClassVar[Callable[..., Any] | None] = None
@@ -83,6 +86,11 @@ class Method(abc.ABC):
     names = (x.name for x in dataclasses.fields(self))
     lambdas = [x for x in names if x.startswith('lambda_')]
     errors.check_ranges(self, dict.fromkeys(lambdas, (0, None)), group='method')
+    if self.network.resolutions == 'hrda' and not self.two_resolutions:
+      raise errors.UserError(
+        'network.resolutions=hrda; expected one with this method (hrda is for'
+        ' source_only, dacs and corda)'
+      )
     # A list (from a config file) would make the method unhashable.
     weights = tuple(self.class_weights)
     if weights and len(weights) != self.num_classes:
