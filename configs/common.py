@@ -23,7 +23,7 @@ import sys
 
 from ml_collections import config_dict
 
-from configs import pairs
+from configs.parts import pairs
 
 # Method -> `init=` -> the file of its official code with which training begins
 # on the papers' pairs; the first is the default.

@@ -132,7 +132,7 @@ def test_links_lead_somewhere():
 
 def test_pairs_are_there():
   spec = importlib.util.spec_from_file_location(
-    'pairs', ROOT / 'configs' / 'pairs.py'
+    'pairs', ROOT / 'configs' / 'parts' / 'pairs.py'
   )
   pairs = importlib.util.module_from_spec(spec)
   spec.loader.exec_module(pairs)

@@ -33,6 +33,9 @@ class Options:
     start_step: first step at which pseudo-labels have a weight; 0 in the
       papers, which start from ImageNet or COCO. A network from scratch has to
       learn something first.
+    classes_of: half of whose classes are pasted of an image: its own ('image'),
+      or those of all source images together ('batch'), as DAFormer's code has
+      it, so that more or fewer than half of its own may be among them.
     with_void: unlabelled pixels count as a class of ClassMix.
     jitter: 'kornia0.4', 'standard' or 'none', see `augment.apply_jitter`.
     jitter_strength: see `augment.draw_jitter`, 0..1.
@@ -47,6 +50,7 @@ class Options:
   threshold: float = 0.968
   margins: Sequence[int] = (0, 0, 0, 0)
   start_step: int = 0
+  classes_of: Literal['image', 'batch'] = 'image'
   with_void: bool = True
   jitter: Literal['kornia0.4', 'standard', 'none'] = 'kornia0.4'
   jitter_strength: float = 0.25
@@ -184,8 +188,13 @@ def mix(
   keys = jax.vmap(lambda i: jax.random.fold_in(mix_key, i))(index)
 
   def mask_of(image_key, label):
+    own = options.classes_of == 'image'
     chosen = classmix.draw_classes(
-      image_key, label, classes=classes, with_void=options.with_void
+      image_key,
+      label if own else source['label'],
+      classes=classes,
+      with_void=options.with_void,
+      axis=None if own else axis,
     )
     return classmix.paste_mask(chosen, label)
 

@@ -8,7 +8,7 @@ import ml_collections
 import numpy as np
 import pytest
 
-from configs import published
+from configs.parts import published
 from jaxuda import errors
 from jaxuda import methods
 from jaxuda.methods import dada
