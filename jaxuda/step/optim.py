@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import optax
 
 from jaxuda import errors
+from jaxuda.step import by_name
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -23,12 +24,23 @@ class Options:
       network trained from scratch with DADA's fusion needs that.
     learning_rate: rate of the task network's backbone, 2.5e-4 in all
       references.
-    warmup_steps: number of steps over which that rate rises linearly; 0 in the
-      references.
+    warmup_steps: number of first steps whose rates are also multiplied by a
+      number that rises linearly to 1, see `poly_schedule`; 0 in the references,
+      1500 in DAFormer and VFM-UDA.
+    warmup_ratio: where that number begins, 0..1: 1e-6 in DAFormer, HRDA and
+      MIC. 0: it is 1 / warmup_steps in the first step.
     betas: decay rates of AdamW, unused by SGD.
     momentum: momentum of SGD, unused by AdamW.
     weight_decay: 5e-4 in the official code, 1e-4 in DADA's paper. AdamW's is
-      decoupled: multiplied by the rate, not part of the gradient.
+      decoupled: multiplied by the rate, not part of the gradient. 0.01 in
+      DAFormer, HRDA, MIC and VFM-UDA.
+    no_decay: parts of names; a parameter whose path (as in
+      'backbone/stage1_block0/norm1/scale') has one of them is not decayed.
+      DAFormer, HRDA and MIC: 'norm', which the norms of a MiT are called and
+      those of its decoder are not ('bn'); biases and positions are decayed. A
+      name that no parameter has changes nothing. AdamW alone.
+    layer_decay: rate of a transformer's block over that of the next one, see
+      `by_name.layers_after`; 1 for none, 0.9 in VFM-UDA++. AdamW alone.
     head_multiplier: rate of everything but the backbone, relative to the
       backbone's: 10 in AdaptSegNet, ADVENT and DADA's code, 1 in DADA's paper.
     repeats: 'reference': every parameter is stepped as often as the official
@@ -49,9 +61,12 @@ class Options:
   name: Literal['sgd', 'adamw'] = 'sgd'
   learning_rate: float = 2.5e-4
   warmup_steps: int = 0
+  warmup_ratio: float = 0.0
   betas: Sequence[float] = (0.9, 0.999)
   momentum: float = 0.9
   weight_decay: float = 5e-4
+  no_decay: Sequence[str] = ()
+  layer_decay: float = 1.0
   head_multiplier: float = 10.0
   repeats: Literal['reference', 'torch1.2', 'plain'] = 'reference'
   power: float = 0.9
@@ -61,8 +76,12 @@ class Options:
   gen_learning_rate: float = 0.0
 
   def __post_init__(self):
+    if isinstance(self.no_decay, str):
+      raise errors.UserError(
+        f'optim.no_decay={self.no_decay!r}; expected a list of names'
+      )
     # Lists (from a config file) would make the options unhashable.
-    for field in ('betas', 'disc_betas'):
+    for field in ('betas', 'disc_betas', 'no_decay'):
       object.__setattr__(self, field, tuple(getattr(self, field)))
     errors.check_choices(self, group='optim')
     errors.check_vectors(self, {'betas': 2, 'disc_betas': 2}, group='optim')
@@ -70,9 +89,16 @@ class Options:
     others = ('warmup_steps', 'weight_decay', 'head_multiplier', 'power')
     ranges = {
       **dict.fromkeys((*rates, *others), (0, None)),
-      **dict.fromkeys(('momentum', 'hold'), (0, 1)),
+      **dict.fromkeys(('momentum', 'hold', 'warmup_ratio'), (0, 1)),
+      'layer_decay': (0, 1),
     }
     errors.check_ranges(self, ranges, group='optim')
+    for field, off in (('no_decay', ()), ('layer_decay', 1)):
+      value = getattr(self, field)
+      if self.name != 'adamw' and value != off:
+        raise errors.UserError(
+          f'optim.{field}={value}; expected {off} with optim.name={self.name}'
+        )
 
 
 def poly_schedule(
@@ -81,16 +107,24 @@ def poly_schedule(
   total_steps: int,
   power: float,
   warmup_steps: int = 0,
+  warmup_ratio: float = 0.0,
   hold: float = 0.0,
 ) -> Callable[[jax.Array], jax.Array]:
   """Returns step -> base * (1 - step / total_steps) ** power, 0 at the end.
+
+  The warm-up multiplies that, so that the first rate after it is the decayed
+  one, not `base`. DAFormer's schedule, of base 6e-5, power 1, 40,000 steps,
+  1500 of warm-up from 1e-6, is 6e-5 * (1 - t / 40000) * (1 - (1 - t / 1500) *
+  (1 - 1e-6)) in the step t < 1500. A linear warm-up that the decay follows (as
+  in VFM-UDA++) has `hold` = warmup_steps / total_steps.
 
   Args:
     base: the rate at step 0 when there is no warm-up.
     total_steps: step at which the rate reaches 0.
     power: exponent of the decay.
-    warmup_steps: number of first steps whose rates are also multiplied by
-      (step + 1) / warmup_steps.
+    warmup_steps: number of first steps whose rates are also multiplied by 1 -
+      (1 - step / warmup_steps) * (1 - warmup_ratio).
+    warmup_ratio: 0..1; with 0 they are multiplied by (step + 1) / warmup_steps.
     hold: share of the steps, 0..1, for which the rate stays `base`; the formula
       holds for the steps after them.
   """
@@ -102,7 +136,12 @@ def poly_schedule(
     decaying = max(total_steps - held, 1)
     left = jnp.clip(1 - (step - held) / decaying, 0, 1)
     rate = base * left**power
-    if warmup_steps:
+    if warmup_steps and warmup_ratio:
+      # Their 1 - (1 - t / T) * (1 - r), of which single precision would leave
+      # two digits of r.
+      risen = jnp.minimum(step / warmup_steps, 1)
+      rate = rate * (risen + (1 - risen) * warmup_ratio)
+    elif warmup_steps:
       rate = rate * jnp.minimum((step + 1) / warmup_steps, 1)
     return rate
 
@@ -211,6 +250,23 @@ def labels_of(params: Any, *, train_affine: bool, active_rates: int = 0) -> Any:
   return jax.tree_util.tree_map_with_path(label, params)
 
 
+def _adamw(options, schedule, layered):
+  """AdamW of a group of parameters, whose rates differ by their block or not.
+
+  Without the options it is `optax.adamw` to the structure of its state, which
+  checkpoints have.
+  """
+  mask = None
+  if options.no_decay:
+    mask = functools.partial(by_name.is_decayed, no_decay=options.no_decay)
+  tx = optax.adamw(
+    schedule, *options.betas, weight_decay=options.weight_decay, mask=mask
+  )
+  if layered and options.layer_decay != 1:
+    tx = optax.chain(tx, by_name.scale_layers(options.layer_decay))
+  return tx
+
+
 def task_optimizer(
   options: Options, network: Any, *, total_steps: int
 ) -> optax.GradientTransformation:
@@ -233,12 +289,12 @@ def task_optimizer(
       total_steps=total_steps,
       power=options.power,
       warmup_steps=options.warmup_steps,
+      warmup_ratio=options.warmup_ratio,
       hold=options.hold,
     )
     if options.name == 'adamw':
-      transforms[group] = optax.adamw(
-        schedule, *options.betas, weight_decay=options.weight_decay
-      )
+      # Of a transformer everything is 'stem'.
+      transforms[group] = _adamw(options, schedule, group == 'stem')
     else:
       transforms[group] = repeated_sgd(
         schedule,

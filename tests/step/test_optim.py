@@ -1,3 +1,5 @@
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,6 +9,7 @@ import pytest
 from jaxuda import errors
 from jaxuda.models import corda
 from jaxuda.models import deeplab
+from jaxuda.step import by_name
 from jaxuda.step import optim
 
 
@@ -28,6 +31,131 @@ def test_warm_up_rises_linearly_into_the_decay():
   schedule = optim.poly_schedule(1.0, total_steps=100, power=1, warmup_steps=4)
   rates = [float(schedule(step)) for step in range(5)]
   np.testing.assert_allclose(rates, [0.25, 0.495, 0.735, 0.97, 0.96], rtol=1e-6)
+
+
+def test_daformers_warm_up_multiplies_the_decay():
+  schedule = optim.poly_schedule(
+    6e-5, total_steps=40000, power=1, warmup_steps=1500, warmup_ratio=1e-6
+  )
+  for step in (0, 1, 1499, 1500, 20000, 40000):
+    # By hand, in double precision.
+    rate = 6e-5 * (1 - step / 40000)
+    if step < 1500:
+      rate *= 1 - (1 - step / 1500) * (1 - 1e-6)
+    np.testing.assert_allclose(schedule(step), rate, rtol=3e-6)
+  np.testing.assert_allclose(schedule(0), 6e-11, rtol=1e-6)
+  # Not the base: 38,500 of 40,000 steps are left.
+  np.testing.assert_allclose(schedule(1500), 5.775e-5, rtol=1e-6)
+
+
+def test_a_decay_may_follow_the_warm_up():
+  schedule = optim.poly_schedule(
+    2.0, total_steps=10, power=1, warmup_steps=4, warmup_ratio=0.5, hold=0.4
+  )
+  rates = [float(schedule(step)) for step in (0, 1, 2, 3, 4, 7, 10)]
+  np.testing.assert_allclose(rates, [1, 1.25, 1.5, 1.75, 2, 1, 0], rtol=1e-6)
+
+
+MIT = deeplab.Options(backbone='mit_tiny', decoder='daformer', decoder_width=16)
+
+
+@functools.cache
+def mit_params():
+  module = deeplab.DeepLab(classes=3, options=MIT, depth=True)
+  image = jax.ShapeDtypeStruct((1, 32, 32, 3), jnp.float32)
+  shapes = jax.eval_shape(module.init, jax.random.key(0), image)['params']
+  return jax.tree.map(lambda x: np.full((1,), 2.0), shapes)
+
+
+def paths(tree):
+  return {
+    jax.tree_util.keystr(path, simple=True, separator='/'): x
+    for path, x in jax.tree_util.tree_leaves_with_path(tree)
+  }
+
+
+def test_norms_of_a_mit_do_not_decay_and_those_of_its_decoder_do():
+  found = paths(by_name.is_decayed(mit_params(), no_decay=('norm',)))
+  kept = {
+    path.rpartition('/')[0] for path, decayed in found.items() if not decayed
+  }
+  # The last stage reduces nothing; keys and values of the others are normed.
+  assert kept == {
+    *(
+      f'backbone/stage{i}_{x}'
+      for i in range(1, 5)
+      for x in ('embed/norm', 'norm', 'block0/norm1', 'block0/norm2')
+    ),
+    *(f'backbone/stage{i}_block0/attention/reduce_norm' for i in range(1, 4)),
+  }
+  assert found['neck/bottleneck_bn/scale']
+  assert found['backbone/stage1_block0/attention/query/bias']
+
+
+def test_blocks_that_follow():
+  leaf = {'kernel': 0}
+  vit = {
+    'backbone': {
+      'positions': 0,
+      'patch_embed': leaf,
+      **{f'block{i}': {'fc1': leaf} for i in range(12)},
+      'norm': {'scale': 0},
+    },
+    'layer6': leaf,
+  }
+  found = paths(by_name.layers_after(vit))
+  assert (
+    found['backbone/positions'] == found['backbone/patch_embed/kernel'] == 12
+  )
+  blocks = [found[f'backbone/block{i}/fc1/kernel'] for i in range(12)]
+  assert blocks == [11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0]
+  assert found['backbone/norm/scale'] == found['layer6/kernel'] == 0
+  found = paths(by_name.layers_after(mit_params()))
+  for part, expected in (('embed/conv', 4), ('block0/mlp/fc1', 3), ('norm', 3)):
+    for stage in range(1, 5):
+      (count,) = {
+        n
+        for p, n in found.items()
+        if p.startswith(f'backbone/stage{stage}_{part}/')
+      }
+      assert count == expected - stage + 1, (stage, part)
+
+
+def test_layers_decays_and_heads_in_one_step():
+  # Rate times (sign of the gradient, and decay times parameter), by hand.
+  options = optim.Options(
+    name='adamw',
+    learning_rate=0.1,
+    weight_decay=0.25,
+    no_decay=('norm',),
+    layer_decay=0.5,
+    head_multiplier=10.0,
+  )
+  params = mit_params()
+  tx = optim.task_optimizer(options, MIT, total_steps=10)
+  grads = jax.tree.map(lambda x: jnp.full_like(x, -3.0), params)
+  updates, _ = tx.update(grads, tx.init(params), params)
+  found = paths(updates)
+  for path, expected in (
+    ('backbone/stage1_embed/conv/kernel', 0.1 / 16 * 0.5),
+    ('backbone/stage1_embed/norm/scale', 0.1 / 16),
+    ('backbone/stage1_block0/mlp/fc1/bias', 0.1 / 8 * 0.5),
+    ('backbone/stage4_block0/norm1/bias', 0.1),
+    ('neck/bottleneck_bn/scale', 1 * 0.5),
+    ('layer6/conv/bias', 1 * 0.5),
+  ):
+    np.testing.assert_allclose(found[path], expected, rtol=1e-4, err_msg=path)
+  plain = optim.task_optimizer(optim.Options(name='adamw'), MIT, total_steps=9)
+  # The options change no checkpoint of runs that have none of them.
+  state = plain.init(params).inner_states['stem'].inner_state
+  assert len(state) == 3
+
+
+def test_layers_of_a_network_without_blocks():
+  options = optim.Options(name='adamw', layer_decay=0.9)
+  tx = optim.task_optimizer(options, deeplab.Options(), total_steps=10)
+  with pytest.raises(errors.UserError, match='layer_decay; expected 1'):
+    tx.init({'backbone': {'conv1': {'kernel': jnp.ones(1)}}})
 
 
 def test_adamw_moves_every_group_by_its_rate():
@@ -237,6 +365,10 @@ def test_generators_have_their_own_rate_or_the_discriminators(own, rate):
     {'betas': (0.9,)},
     {'learning_rate': float('inf')},
     {'weight_decay': float('nan')},
+    {'warmup_ratio': 2.0},
+    {'layer_decay': 0.9},
+    {'no_decay': ['norm']},
+    {'no_decay': 'norm', 'name': 'adamw'},
   ],
 )
 def test_bad_fields_are_named(fields):
