@@ -175,6 +175,7 @@ class Method(base.Method):
       step=state.step,
       options=self.mixing,
       truth=target.get('label'),
+      place=target.pop('place', None),
       axis=parallel.AXIS,
     )
     source['weight'] = jnp.ones_like(target['weight'])

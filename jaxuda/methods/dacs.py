@@ -95,6 +95,7 @@ class Method(base.Method):
       step=state.step,
       options=self.mixing,
       truth=batch['target'].get('label'),
+      place=batch['target'].get('place'),
       axis=parallel.AXIS,
     )
     target = {'image': image, 'label': label, 'weight': weight}

@@ -30,6 +30,9 @@ class Options:
     margins: (top, bottom, left, right) rows and columns in pixels whose
       pseudo-labels have no weight; (15, 120, 0, 0) in DAFormer at 512x512, for
       the ends of the rectified image and the car's bonnet; none in DACS, CorDA.
+    margins_of: what they are the margins of: the 'crop' that is trained on, or
+      the whole 'image' that it is cut from, as in HRDA, with (30, 240, 30, 30)
+      of 1024x2048.
     start_step: first step at which pseudo-labels have a weight; 0 in the
       papers, which start from ImageNet or COCO. A network from scratch has to
       learn something first.
@@ -49,6 +52,7 @@ class Options:
   weight: Literal['batch', 'pixel', 'none', 'oracle'] = 'batch'
   threshold: float = 0.968
   margins: Sequence[int] = (0, 0, 0, 0)
+  margins_of: Literal['crop', 'image'] = 'crop'
   start_step: int = 0
   classes_of: Literal['image', 'batch'] = 'image'
   with_void: bool = True
@@ -81,8 +85,13 @@ class Options:
 
   @property
   def target_fields(self) -> tuple[str, ...]:
-    """What target examples need beside the image: ('label',) for the oracle."""
-    return ('label',) if self.weight == 'oracle' else ()
+    """What target examples need beside the image.
+
+    'label' for the oracle, 'place' for margins of the image.
+    """
+    label = ('label',) if self.weight == 'oracle' else ()
+    placed = any(self.margins) and self.margins_of == 'image'
+    return (*label, *(('place',) if placed else ()))
 
 
 def label_target(
@@ -91,6 +100,7 @@ def label_target(
   step: jax.Array,
   options: Options,
   truth: jax.Array | None = None,
+  place: jax.Array | None = None,
   axis: str | None = None,
 ) -> tuple[jax.Array, jax.Array]:
   """Makes pseudo-labels and their weights.
@@ -100,6 +110,8 @@ def label_target(
     step: scalar int, the number of steps taken.
     options: see `Options`.
     truth: int [B, H, W], true labels, 255 = none; read by the oracle alone.
+    place: int [B, 5], where the images were cut from larger ones, see
+      `data.pipeline`; for margins of these.
     axis: name of the mapped axis over which the batch extends, or None.
 
   Returns:
@@ -122,17 +134,22 @@ def label_target(
   if options.start_step:
     weight = jnp.where(step < options.start_step, 0, weight)
   if any(options.margins):
-    weight = weight * _inner(weight.shape[1:], options.margins)
+    if options.margins_of == 'crop':
+      place = jnp.array([[0, 0, 0, *weight.shape[1:]]])
+    weight = weight * _inner(weight.shape[1:], options.margins, place)
   return label, weight
 
 
-def _inner(size, margins):
-  """Returns bool [1, H, W], False in the margins."""
+def _inner(size, margins, place):
+  """Returns bool [B, H, W], False in the margins of what was cut from."""
   top, bottom, left, right = margins
-  rows, columns = (jnp.arange(side) for side in size)
-  down = (rows >= top) & (rows < size[0] - bottom)
-  across = (columns >= left) & (columns < size[1] - right)
-  return (down[:, None] & across[None, :])[None]
+  first, start, mirrored, height, width = (place[:, i, None] for i in range(5))
+  rows, columns = (jnp.arange(side)[None] for side in size)
+  rows = first + rows
+  columns = start + jnp.where(mirrored, size[1] - 1 - columns, columns)
+  down = (rows >= top) & (rows < height - bottom)
+  across = (columns >= left) & (columns < width - right)
+  return down[:, :, None] & across[:, None, :]
 
 
 def mix(
