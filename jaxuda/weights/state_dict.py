@@ -37,7 +37,7 @@ def from_network(network: conversion.Network) -> dict[str, np.ndarray]:
   mit = record['network'].get('backbone', '').startswith('mit')
   if (
     mit
-    or record['family'] == 'gio_ada'
+    or record['family'] in ('gio_ada', 'hrda')
     or (lite and record['family'] != 'efficientnet')
   ):
     raise errors.UserError(
