@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Literal
 import jax
 
 from jaxuda import errors
+from jaxuda.losses import segmentation
 from jaxuda.methods.parts import learner as learner_lib
 from jaxuda.models import deeplab
 from jaxuda.step import optim as optim_lib
@@ -152,6 +153,27 @@ class Method(abc.ABC):
       self.optim, self.network, total_steps=self.total_steps
     )
     return learner_lib.Learner(self.task, tx)
+
+  def compare(
+    self,
+    loss: Callable[..., jax.Array],
+    outputs: Mapping[str, Any],
+    *maps: jax.Array,
+  ) -> jax.Array:
+    """Returns a loss of the logits, at both resolutions if there are two.
+
+    Args:
+      loss: (logits, *maps) -> scalar.
+      outputs: what `learner.run` returns.
+      *maps: labels and weights [B, H, W], see `segmentation.with_detail`.
+    """
+    return segmentation.with_detail(
+      loss,
+      outputs['logits'],
+      maps,
+      detail=outputs.get('detail'),
+      weight=self.network.detail_weight,
+    )
 
   def noise(
     self, state: state_lib.TrainState, key: jax.Array

@@ -109,16 +109,6 @@ class Method(base.Method):
     )
     return mixed, target, stats
 
-  def compare(self, loss, out, *maps):
-    """A loss of the logits, at both resolutions if there are two."""
-    return segmentation.with_detail(
-      loss,
-      out['logits'],
-      maps,
-      detail=out.get('detail'),
-      weight=self.network.detail_weight,
-    )
-
   def source_loss(self, params, batch_stats, source):
     """The supervised pass, see `learner.run_passes`."""
     out, stats = self.learner.run_on(

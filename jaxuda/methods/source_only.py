@@ -37,8 +37,8 @@ class Method(base.Method):
     fuse: multiply the features by what the depth block decodes.
     class_weights: weights of the classes in the cross entropy, see
       `methods.dada`; none for 1 each.
-    average_all: divide the cross entropy by the number of all pixels,
-      as DAFormer does, not by that of the labelled ones.
+    average_all: divide the cross entropy by the number of all pixels, as
+      DAFormer does, not by that of the labelled ones.
     statistics: whose images move the running statistics, with which the network
       is evaluated. 'source': those that are trained on. 'target': target images
       alone, which are passed through the network without any loss (AdaBN).
@@ -107,13 +107,7 @@ class Method(base.Method):
       average_all=self.average_all,
       axis=self.axis,
     )
-    loss = segmentation.with_detail(
-      cross_entropy,
-      out['logits'],
-      [source['label']],
-      detail=out.get('detail'),
-      weight=self.network.detail_weight,
-    )
+    loss = self.compare(cross_entropy, out, source['label'])
     losses = {'loss_seg': (self.lambda_seg, loss)}
     if self.lambda_depth:
       berhu = depth_losses.berhu(

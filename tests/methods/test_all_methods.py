@@ -27,7 +27,6 @@ from jaxuda.methods import self_training
 from jaxuda.methods import source_only
 from jaxuda.methods.parts import mixtures
 from jaxuda.models import deeplab
-from jaxuda.ops import masking
 from jaxuda.step import parallel
 from jaxuda.step import rng
 
@@ -141,11 +140,9 @@ VARIANTS['dada-mit'] = dada.Method(**MIT, **DISC)
 VARIANTS['dacs-mit'] = dacs.Method(**MIT)
 # Each pass draws a part of its own.
 HRDA = {'resolutions': 'hrda', 'detail_crop': (24, 32)}
-VARIANTS['corda-hrda'] = corda.Method(
-  masking=masking.Options(weight=1.0, block=8),
+VARIANTS['dacs-hrda'] = dacs.Method(
   features=features.Options(weight=0.005, classes=(1, 2)),
   average_all=True,
-  width=8,
   **{**MIT, 'network': dataclasses.replace(MIT['network'], **HRDA)},
 )
 # A new method is found by its file.

@@ -20,6 +20,7 @@ from jaxuda.methods import self_training
 from jaxuda.methods import source_only
 from jaxuda.methods.parts import learner
 from jaxuda.models import deeplab
+from jaxuda.ops import masking
 from jaxuda.ops import mixing
 from jaxuda.step import parallel
 from jaxuda.step import rng
@@ -121,15 +122,17 @@ def test_a_step_is_built_on_mit(name):
   assert out['logits'].shape == (2, 33, 48, 5)
 
 
-@pytest.mark.parametrize('name', ['source_only', 'dacs'])
+@pytest.mark.parametrize('name', ['source_only', 'corda'])
 def test_a_step_is_built_at_two_resolutions(name):
   network = dataclasses.replace(
     MIT, resolutions='hrda', detail_crop=(16, 24), window=(32, 48)
   )
-  step, arguments = build(name, network=network)
+  more = {'masking': masking.Options(weight=1.0)} if name == 'corda' else {}
+  step, arguments = build(name, network=network, **more)
   state, losses = jax.eval_shape(step, *arguments)
   assert jax.tree.structure(state) == jax.tree.structure(arguments[0])
   assert {x.shape for x in losses.values()} == {(1,)}
+  assert ('loss_masked' in losses) == bool(more)
   assert 'scale_attention' in state.nets['task'].params
   # Larger than what it was trained on: at the image's size.
   out = jax.eval_shape(
