@@ -56,9 +56,9 @@ def test_a_batch_has_the_classes_of_all_its_images():
   assert (chosen.sum(1) == 3).all()
   np.testing.assert_allclose(chosen.mean(0), 0.6, atol=0.1)
   # The same on two devices, which have one each.
-  key = jax.random.key(7)
   split = jax.vmap(
-    lambda x: classmix.draw_classes(key, x, classes=4, axis='i'), axis_name='i'
+    lambda x: classmix.draw_classes(jax.random.key(7), x, classes=4, axis='i'),
+    axis_name='i',
   )(both)
-  whole = classmix.draw_classes(key, both, classes=4)
+  whole = classmix.draw_classes(jax.random.key(7), both, classes=4)
   np.testing.assert_array_equal(split, [whole, whole])
