@@ -12,9 +12,9 @@ the crop, as are the outputs of initial heads and the features of the feature
 distance; the logits are of both.
 
 On the papers' pairs everything is set as published: pictures of twice
-DAFormer's size, crops of 1024x1024, parts of 512x512, labels in windows. On
-small pairs a part is half the picture's height and width, which are cut to what
-both resolutions can share.
+DAFormer's size, crops of 1024x1024, parts of 512x512, labels in windows.
+Elsewhere a part is half the height and width of the crop, or on small pairs of
+the picture, and their sides are cut to what both resolutions can share.
 
 Published, the mean of three seeds: GTA -> Cityscapes 73.8, SYNTHIA ->
 Cityscapes 65.8 over 16 classes.
@@ -32,10 +32,22 @@ def get_config(arguments: str = ''):
   """Returns the config; see the module's docstring."""
   args = common.parse(arguments, **recipe.ARGUMENTS)
   config = recipe.build(args, large=True)
-  config.network.resolutions = 'hrda'
   source, target = config.data.source, config.data.target
   if common.is_small(config):
-    size = tuple(side // (2 * CELL) * 2 * CELL for side in source.size)
-    source.size = target.size = config.network.window = size
-    config.network.detail_crop = tuple(side // 2 for side in size)
+    source.size = target.size = crop = _cut(source.size, 2 * CELL)
+  else:
+    target.size = _cut(target.size, CELL)
+    source.crop = target.crop = crop = _cut(source.crop, 2 * CELL)
+  config.network.update(
+    {
+      'resolutions': 'hrda',
+      'window': crop,
+      'detail_crop': tuple(side // 2 for side in crop),
+    }
+  )
   return config
+
+
+def _cut(size, step):
+  """Sides of whole steps."""
+  return tuple(side // step * step for side in size)

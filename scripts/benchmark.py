@@ -86,8 +86,7 @@ def parse_fields(pairs: list[str]) -> dict[str, Any]:
 
 def make_batch(needs, sizes, *, batch_size: int, classes: int):
   """A random batch with the arrays that a method needs."""
-  generator = np.random.default_rng(0)
-  batch = {}
+  generator, batch = np.random.default_rng(0), {}
   for domain, fields in needs.items():
     shape = (batch_size, *sizes[domain])
     arrays = {

@@ -140,6 +140,8 @@ class Options:
         f'network.context_scale={self.context_scale}; expected above 0 and at'
         ' most 1, with a whole number of pixels between features'
       )
+    if self.resolutions == 'hrda':
+      self._check_grid()
     for field in ('detail_crop', 'window'):
       self.check_sides(getattr(self, field), f'network.{field}')
     whole = all(isinstance(x, int) and x > 0 for x in self.rates)
@@ -184,6 +186,16 @@ class Options:
     """Pixels of the image between outputs of the small look at it (HRDA)."""
     stride = self.strides[0 if self.decoder == 'daformer' else -1]
     return stride / self.context_scale
+
+  def _check_grid(self):
+    """Checks that a part of an image has a part of its outputs."""
+    whole, part = (self.grid_size((n * int(self.cell),) * 2) for n in (8, 4))
+    if whole[0] - part[0] != 4 / self.context_scale:
+      raise errors.UserError(
+        f'network.resolutions=hrda; expected one with network.backbone='
+        f'{self.backbone} and network.decoder={self.decoder}, whose outputs are'
+        ' not so many pixels apart'
+      )
 
   def check_sides(self, size: Sequence[int], what: str) -> None:
     """Checks that sides in pixels are of whole cells, where these matter.
