@@ -5,7 +5,8 @@ import setuptools
 setuptools.setup(
   packages=[
     *setuptools.find_packages(include=['jaxuda*']),
-    *('jaxuda.configs', 'jaxuda.configs.tables'),
+    'jaxuda.configs',
+    *('jaxuda.configs.parts', 'jaxuda.configs.tables'),
   ],
   package_dir={'jaxuda.configs': 'configs'},
 )

@@ -24,7 +24,7 @@ import sys
 
 from ml_collections import config_dict
 
-from configs import pairs
+from configs.parts import pairs
 
 # Method -> `init=` -> the file of its official code with which training begins
 # on the papers' pairs; the first is the default.
@@ -187,6 +187,8 @@ def _domain(dataset, size, other=(), **more):
     'rare_temperature': 0.0,
     'rare_pixels': 3000,
     'rare_crop': 0.5,
+    # Largest share of a crop's labelled pixels that one class may have.
+    'crop_most': 1.0,
     'image_resize': 'bicubic',
     'depth_resize': 'default',
     # 'stretch', or 'pad' to keep the aspect ratio.

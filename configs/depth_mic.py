@@ -17,18 +17,9 @@ begins with pretrained weights.
 
 from configs import common
 from configs import corda
+from configs.parts import recipe
 
 PARTS = ('rare', 'features', 'masked', 'margins')
-# Numbers of the classes that are things: lights, signs, people, vehicles.
-THINGS = {
-  'cityscapes19': (6, 7, *range(11, 19)),
-  'synthia16': (6, 7, *range(10, 16)),
-  'synthia13': (3, 4, *range(7, 13)),
-  'coarse7': (2, 5, 6),
-  'kitti10': (3, 4, 8, 9),
-  'camvid11': (6, 8, 9, 10),
-  'idd7': (2, 3, 4),
-}
 
 
 def get_config(arguments: str = ''):
@@ -40,20 +31,13 @@ def get_config(arguments: str = ''):
   for part in without:
     common.choose('without', part, PARTS)
   config = corda.get_config(rest)
-  small = common.is_small(config)
-  source, things = config.data.source, THINGS.get(config.classes)
   if 'rare' not in without:
-    source.rare_temperature = 0.01
-    if small:
-      # As many of a picture's pixels as 3,000 of GTA's 1914x1052.
-      source.rare_pixels = source.size[0] * source.size[1] * 3000 // 2013528
+    recipe.set_rare_classes(config)
   if 'masked' not in without:
-    config.masking = {'weight': 1.0, 'block': 32}
-    if small:
-      config.masking.block = max(8, min(source.size) // 16)
-  pretrained = config.initial not in ('', 'scratch')
-  if 'features' not in without and things and pretrained:
-    config.features = {'weight': 0.005, 'classes': things}
+    recipe.set_masked(config)
+  if 'features' not in without:
+    begun = config.initial not in ('', 'scratch')
+    recipe.set_features(config, begun=begun)
   if 'margins' not in without and config.data.target.dataset.startswith(
     'cityscapes'
   ):

@@ -86,14 +86,14 @@ def parse_fields(pairs: list[str]) -> dict[str, Any]:
 
 def make_batch(needs, sizes, *, batch_size: int, classes: int):
   """A random batch with the arrays that a method needs."""
-  generator = np.random.default_rng(0)
-  batch = {}
+  generator, batch = np.random.default_rng(0), {}
   for domain, fields in needs.items():
     shape = (batch_size, *sizes[domain])
     arrays = {
       'image': generator.integers(0, 256, (*shape, 3), np.uint8),
       'label': generator.integers(0, classes, shape, np.int32),
       'depth': generator.uniform(2, 100, shape).astype(np.float32),
+      'place': np.tile(np.int32([0, 0, 0, *shape[1:]]), (batch_size, 1)),
     }
     batch[domain] = {field: arrays[field] for field in fields}
     if 'depth' in fields:

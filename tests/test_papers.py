@@ -22,6 +22,7 @@ CONFIGS = {
   'DADA': ('dada', PAIR),
   'DACS': ('dacs', 'pair=gta2cityscapes'),
   'CorDA': ('corda', PAIR),
+  'DAFormer, HRDA and MIC': ('mic', 'pair=gta2cityscapes'),
   'Depth Distribution': ('depdis', PAIR),
   'GIO-Ada': ('gio_ada', PAIR),
 }
@@ -100,12 +101,16 @@ def test_every_paper_has_a_table_of_fields():
 def test_fields_have_these_values(heading, field, default, others):
   name, arguments = CONFIGS[heading]
   config = command.read_config(f'{name}:{arguments}')
-  group, _, last = field.partition('.')
-  value = config[group][last]
+  group, _, rest = field.partition('.')
+  *inner, last = rest.split('.')
+  place = config[group]
+  for name in inner:
+    place = place[name]
+  value = place[last]
   assert value == convert(default, value)
   for other in others:
-    config[group][last] = convert(other, value)
-    assert config[group][last] != value
+    place[last] = convert(other, value)
+    assert place[last] != value
     if group in ('method', 'network', 'optim', 'mixing'):
       methods.create(config)  # Refuses what it does not know.
 

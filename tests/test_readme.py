@@ -72,9 +72,11 @@ def test_configs_exist(config):
   path = config.partition(':')[0]
   if path == 'configs/pseudo_label.py':
     return
-  # The method, but for the combination of CorDA with others' parts.
-  name = {'depth_mic': 'corda'}.get(pathlib.Path(path).stem)
-  assert command.read_config(config).name == (name or pathlib.Path(path).stem)
+  # The method, but for combinations of CorDA or DACS with others' parts.
+  recipes = dict.fromkeys(('daformer', 'hrda', 'mic'), 'dacs')
+  stem = pathlib.Path(path).stem
+  name = {'depth_mic': 'corda', **recipes}.get(stem, stem)
+  assert command.read_config(config).name == name
 
 
 def test_files_exist():
@@ -132,7 +134,7 @@ def test_links_lead_somewhere():
 
 def test_pairs_are_there():
   spec = importlib.util.spec_from_file_location(
-    'pairs', ROOT / 'configs' / 'pairs.py'
+    'pairs', ROOT / 'configs' / 'parts' / 'pairs.py'
   )
   pairs = importlib.util.module_from_spec(spec)
   spec.loader.exec_module(pairs)

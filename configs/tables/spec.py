@@ -9,7 +9,7 @@ from collections.abc import Mapping
 import dataclasses
 from typing import Any
 
-from configs import pairs
+from configs.parts import pairs
 
 TRAIN = 'jaxuda.main'
 DEPDIS = 'jaxuda.depdis.run'

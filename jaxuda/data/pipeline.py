@@ -5,7 +5,9 @@ Training batch, NumPy, [B, ...] with B the rows of this process:
     {'source': {'image': uint8 [B, H, W, 3] RGB,
                 'label': int32 [B, H, W], 0..C-1, 255 = ignore,
                 'depth': float32 [B, H, W] metres,
-                'depth_valid': bool [B, H, W]},
+                'depth_valid': bool [B, H, W],
+                'place': int32 [B, 5] (top, left, mirrored) of the crop, and
+                    (height, width) of what it was cut from},
      'target': {'image': uint8 [B, h, w, 3], ...}}
 
 with exactly the domains and fields that the method needs; 'depth' brings
@@ -53,7 +55,7 @@ from jaxuda.data.records import rare
 
 Batch = dict[str, Any]
 
-_FIELDS = ('image', 'label', 'depth')
+_FIELDS = ('image', 'label', 'depth', 'place')
 _BATCHES_AHEAD = 2
 
 
@@ -107,11 +109,15 @@ def train_stream(
         f'{side} needs {unknown[0]!r}; expected fields of {", ".join(_FIELDS)}'
       )
     records = access.Records(
-      domain_lib.read_domain(data_config, side), classes=classes, fields=fields
+      domain_lib.read_domain(data_config, side),
+      classes=classes,
+      fields=tuple(x for x in fields if x != 'place'),
     )
     sources.append(records)
     streams[side] = _stream_domain(
-      records, domain_seed(seed, side), batch_size, rows, start_step
+      records,
+      *(domain_seed(seed, side), batch_size, rows, start_step),
+      placed='place' in fields,
     )
   return _Arrays(tf.data.Dataset.zip(streams).prefetch(_BATCHES_AHEAD), sources)
 
@@ -166,7 +172,7 @@ def _share(batch_size: int, process_index: int, process_count: int) -> range:
   return range(process_index * rows, (process_index + 1) * rows)
 
 
-def _stream_domain(records, seed, batch_size, rows, start_step):
+def _stream_domain(records, seed, batch_size, rows, start_step, *, placed):
   find, chosen_class = order.of(records, seed)
 
   def load(i):
@@ -182,16 +188,18 @@ def _stream_domain(records, seed, batch_size, rows, start_step):
       crop=domain.crop,
       flip=domain.flip,
     )
-    place = tf.stack([tf.constant(seed, tf.int64), sample])
-    if chosen_class and domain.crop != (0, 0):
-      window = rare.draw_window(
-        *(place, example['label'], chosen_class(sample)),
-        draw=draw,
-        least=domain.rare_pixels * domain.rare_crop,
-      )
-    else:
-      window = draw(place)
-    return {k: transforms.cut_window(v, window) for k, v in example.items()}
+    window = rare.place_crop(
+      tf.stack([tf.constant(seed, tf.int64), sample]),
+      example.get('label'),
+      chosen_class and chosen_class(sample),
+      draw=draw,
+      domain=domain,
+    )
+    cut = {k: transforms.cut_window(v, window) for k, v in example.items()}
+    if placed:
+      mirrored = tf.cast(window.mirrored, tf.int32)
+      cut['place'] = tf.stack([window.top, window.left, mirrored, *domain.size])
+    return cut
 
   first = start_step * len(rows)
   samples = tf.data.Dataset.range(first, sys.maxsize)

@@ -9,7 +9,7 @@ r"""Scores of a checkpoint, at label resolution, every pixel once.
         [--config.field=value ...]
 
 The second scores a published checkpoint (or the folder of a conversion) as the
-config of its method prepares images and labels; see configs/published.py.
+config of its method prepares images and labels; see configs/parts/published.py.
 
 The scores are written beside the run's, as evaluation.json. --split and
 --data.target.FIELD score other data with the classes of the run, such as a test

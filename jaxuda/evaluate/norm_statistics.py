@@ -44,7 +44,8 @@ def reestimate(
   size, in batches of `config.batch_size` or `config.eval_batch_size`, whichever
   is more. In a batch every norm normalises with the batch's statistics, as in
   training. The mean is that over all images, the variance the mean variance in
-  a batch (unbiased) plus the variance of the batches' means.
+  a batch (unbiased) plus the variance of the batches' means. At two resolutions
+  (`models.hrda`) they are those of the detail, which norms see last.
 
   Args:
     method: method whose `predict` is scored.

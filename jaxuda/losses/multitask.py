@@ -1,6 +1,7 @@
 """CorDA's losses: semantics and depth, initial and final heads (eq. 8)."""
 
 from collections.abc import Mapping
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -16,6 +17,8 @@ def source_terms(
   outputs: Mapping[str, jax.Array],
   source: Mapping[str, jax.Array],
   *,
+  average_all: bool = False,
+  detail_weight: float = 0.1,
   axis: str | None = None,
 ) -> dict[str, jax.Array]:
   """Supervised losses: cross entropy (eq. 1), berHu of the source's decoder.
@@ -26,6 +29,9 @@ def source_terms(
       heads ('initial_...') if there are any.
     source: 'label' int [B, H, W]; 'depth' [B, H, W], inverse; 'depth_valid'
       bool [B, H, W].
+    average_all: see `segmentation.cross_entropy`.
+    detail_weight: share of the detail crop's cross entropy where `outputs` has
+      a 'detail', see `segmentation.with_detail`.
     axis: name of the mapped axis over which the batch extends, or None: see
       `ops.batch.count`.
 
@@ -45,8 +51,14 @@ def source_terms(
   terms = {}
   for prefix, suffix in _levels(outputs):
     decoder = outputs.get(f'{prefix}depth_source', outputs[f'{prefix}depth'])
-    terms[f'loss_seg{suffix}'] = segmentation.cross_entropy(
-      outputs[f'{prefix}logits'], source['label'], axis=axis
+    terms[f'loss_seg{suffix}'] = segmentation.with_detail(
+      functools.partial(
+        segmentation.cross_entropy, average_all=average_all, axis=axis
+      ),
+      outputs[f'{prefix}logits'],
+      [source['label']],
+      detail=_detail(outputs, prefix),
+      weight=detail_weight,
     )
     terms[f'loss_depth{suffix}'] = depth_losses.berhu(
       decoder, source['depth'], mask=source['depth_valid'], axis=axis
@@ -59,6 +71,7 @@ def mixed_terms(
   mixed: Mapping[str, jax.Array],
   *,
   weight: jax.Array,
+  detail_weight: float = 0.1,
   axis: str | None = None,
 ) -> dict[str, jax.Array]:
   """Losses on mixed images: weighted cross entropy, berHu of both decoders.
@@ -71,6 +84,8 @@ def mixed_terms(
     mixed: 'label', 'depth', 'depth_valid' and 'mask', all [B, H, W]; the mask
       is True for the source's pixels.
     weight: [B, H, W], weight of the cross entropy, 0..1.
+    detail_weight: share of the detail crop's cross entropy where `outputs` has
+      a 'detail', see `segmentation.with_detail`.
     axis: name of the mapped axis over which the batch extends, or None: see
       `ops.batch.count`.
 
@@ -94,8 +109,12 @@ def mixed_terms(
       decoder = jnp.where(
         mixed['mask'], outputs[f'{prefix}depth_source'], decoder
       )
-    terms[f'loss_mixed{suffix}'] = segmentation.weighted_cross_entropy(
-      outputs[f'{prefix}logits'], mixed['label'], weight
+    terms[f'loss_mixed{suffix}'] = segmentation.with_detail(
+      segmentation.weighted_cross_entropy,
+      outputs[f'{prefix}logits'],
+      [mixed['label'], weight],
+      detail=_detail(outputs, prefix),
+      weight=detail_weight,
     )
     terms[f'loss_mixed_depth{suffix}'] = depth_losses.berhu(
       decoder, mixed['depth'], mask=mixed['depth_valid'], axis=axis
@@ -105,3 +124,8 @@ def mixed_terms(
 
 def _levels(outputs):
   return [level for level in _LEVELS.items() if f'{level[0]}logits' in outputs]
+
+
+def _detail(outputs, prefix):
+  """The detail crop's output; of initial heads there is none."""
+  return None if prefix else outputs.get('detail')

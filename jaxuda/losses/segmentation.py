@@ -1,11 +1,12 @@
 """Cross entropy over the labelled pixels."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import jax
 import jax.numpy as jnp
 
 from jaxuda.ops import batch
+from jaxuda.ops import image as image_ops
 
 IGNORE = 255
 
@@ -15,6 +16,7 @@ def cross_entropy(
   label: jax.Array,
   *,
   class_weights: Sequence[float] | None = None,
+  average_all: bool = False,
   axis: str | None = None,
 ) -> jax.Array:
   """Mean negative log likelihood over the pixels that have a class.
@@ -26,6 +28,8 @@ def cross_entropy(
     logits: [B, H, W, C].
     label: int [B, H, W]; every value outside 0..C-1 (255) is ignored.
     class_weights: C weights >= 0, or None for all 1.
+    average_all: divide by the number of all pixels, as DAFormer does, and not
+      by that (or the weight) of those that have a class.
     axis: name of the mapped axis over which the batch extends, or None: see
       `ops.batch.count`.
 
@@ -44,6 +48,8 @@ def cross_entropy(
   if class_weights is not None:
     per_class = jnp.asarray(class_weights, nll.dtype).reshape(1, 1, 1, -1)
     weight = jnp.sum(jnp.where(one_hot, per_class, 0), -1)
+  if average_all:
+    return jnp.mean(nll * weight)
   total = batch.count(weight, axis=axis)
   return jnp.sum(nll * weight) / jnp.where(total > 0, total, 1)
 
@@ -74,6 +80,48 @@ def weighted_cross_entropy(
   """
   nll, _, labelled = _log_likelihood(logits, label)
   return jnp.mean(nll * jnp.where(labelled, weight, 0))
+
+
+def with_detail(
+  loss: Callable[..., jax.Array],
+  logits: jax.Array,
+  maps: Sequence[jax.Array],
+  *,
+  detail: Mapping[str, jax.Array] | None = None,
+  weight: float = 0.1,
+) -> jax.Array:
+  """The loss of a network, and that of its detail crop if it has one.
+
+  HRDA (Hoyer et al., ECCV 2022, section 3.3): (1 - weight) * loss of the fused
+  logits + weight * loss of the crop's own, against the same part of the maps.
+
+  Args:
+    loss: (logits, *maps) -> scalar.
+    logits: [B, H, W, C], the fused ones.
+    maps: each [B, H, W]: labels, weights.
+    detail: 'logits' [B, h, w, C] of a crop and 'box' int [2], its (top, left);
+      None for a network of one resolution, of which it is the loss alone.
+    weight: of the crop's, 0..1.
+
+  Returns:
+    A scalar.
+
+  Example:
+    0.75 * (1 + 2 + 3) + 0.25 * (10 + 3), as the crop is the last pixel:
+
+    >>> loss = lambda logits, label: jnp.sum(logits[..., 0] + label)
+    >>> label, box = jnp.array([[[1, 2, 3]]]), jnp.array([0, 2])
+    >>> detail = {'logits': jnp.full((1, 1, 1, 1), 10.0), 'box': box}
+    >>> fused = jnp.zeros((1, 1, 3, 1))
+    >>> print(with_detail(loss, fused, [label], detail=detail, weight=0.25))
+    7.75
+  """
+  whole = loss(logits, *maps)
+  if detail is None:
+    return whole
+  size = detail['logits'].shape[1:3]
+  parts = [image_ops.cut_box(x, detail['box'], size) for x in maps]
+  return (1 - weight) * whole + weight * loss(detail['logits'], *parts)
 
 
 def _log_likelihood(logits, label):

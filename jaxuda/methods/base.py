@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Literal
 import jax
 
 from jaxuda import errors
+from jaxuda.losses import segmentation
 from jaxuda.methods.parts import learner as learner_lib
 from jaxuda.models import deeplab
 from jaxuda.step import optim as optim_lib
@@ -47,6 +48,8 @@ class Method(abc.ABC):
       method with what it needs of the data as a whole; a name, so that methods
       import none of it.
     task: module of the task network, the one that is evaluated.
+    two_resolutions: whether its task network can be one of HRDA, see
+      `models.hrda`.
     heads: module of `deeplab.DeepLab` -> module of the task network that begins
       with it where training begins with a run of such a network; {}: with a run
       of the same network alone.
@@ -72,6 +75,7 @@ class Method(abc.ABC):
   class_weights: ClassVar[Sequence[float]] = ()
   preparation: ClassVar[str] = ''
   task: ClassVar[Any] = None
+  two_resolutions: ClassVar[bool] = False
   heads: ClassVar[Mapping[str, str]] = types.MappingProxyType({})
   moved: ClassVar[Sequence[str]] = ()
   predict: ClassVar[Callable[..., Any] | None] = None
@@ -83,6 +87,11 @@ class Method(abc.ABC):
     names = (x.name for x in dataclasses.fields(self))
     lambdas = [x for x in names if x.startswith('lambda_')]
     errors.check_ranges(self, dict.fromkeys(lambdas, (0, None)), group='method')
+    if self.network.resolutions == 'hrda' and not self.two_resolutions:
+      raise errors.UserError(
+        'network.resolutions=hrda; expected one with this method (hrda is for'
+        ' source_only, dacs and corda)'
+      )
     # A list (from a config file) would make the method unhashable.
     weights = tuple(self.class_weights)
     if weights and len(weights) != self.num_classes:
@@ -144,6 +153,27 @@ class Method(abc.ABC):
       self.optim, self.network, total_steps=self.total_steps
     )
     return learner_lib.Learner(self.task, tx)
+
+  def compare(
+    self,
+    loss: Callable[..., jax.Array],
+    outputs: Mapping[str, Any],
+    *maps: jax.Array,
+  ) -> jax.Array:
+    """Returns a loss of the logits, at both resolutions if there are two.
+
+    Args:
+      loss: (logits, *maps) -> scalar.
+      outputs: what `learner.run` returns.
+      *maps: labels and weights [B, H, W], see `segmentation.with_detail`.
+    """
+    return segmentation.with_detail(
+      loss,
+      outputs['logits'],
+      maps,
+      detail=outputs.get('detail'),
+      weight=self.network.detail_weight,
+    )
 
   def noise(
     self, state: state_lib.TrainState, key: jax.Array

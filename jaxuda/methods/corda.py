@@ -27,6 +27,7 @@ from jaxuda.methods.parts import adversary as adversary_lib
 from jaxuda.methods.parts import recipe
 from jaxuda.models import corda
 from jaxuda.models import deeplab
+from jaxuda.models import hrda
 from jaxuda.ops import depth as depth_ops
 from jaxuda.ops import difficulty as difficulty_ops
 from jaxuda.ops import entropy
@@ -51,6 +52,8 @@ class Method(base.Method):
     lambda_depth: weight of the source berHu losses (eq. 8's alpha_S).
     lambda_mixed: weight of the cross entropies on mixed images.
     lambda_mixed_depth: weight of the berHu losses on them (alpha_T).
+    average_all: divide the source's cross entropy by the number of all pixels,
+      as DAFormer does, not by that of the labelled ones.
     difficulty: 'batch_mean', 'per_image', 'paper' or 'none', see
       `ops.difficulty`. 'paper' compares the decoders on the target image, as
       eq. 9 has it; they are the teacher's, which sees it anyway.
@@ -77,6 +80,7 @@ class Method(base.Method):
   lambda_depth: float = 0.01
   lambda_mixed: float = 1.0
   lambda_mixed_depth: float = 0.001
+  average_all: bool = False
   difficulty: Literal['per_image', 'batch_mean', 'paper', 'none'] = 'batch_mean'
   difficulty_floor: float = 1e-3
   initial_steps: int = 0
@@ -88,6 +92,7 @@ class Method(base.Method):
   evaluate: Literal['student', 'teacher'] = 'student'
 
   adversary = property(adversary_lib.of)
+  two_resolutions = True
   predict = base.predict_task
 
   def __post_init__(self):
@@ -116,15 +121,16 @@ class Method(base.Method):
     return {'source': ('image', 'label', 'depth'), 'target': target}
 
   @property
-  def task(self) -> corda.CorDA:
+  def task(self) -> corda.CorDA | hrda.Hrda:
     """The task network."""
-    return corda.CorDA(
+    network = corda.CorDA(
       classes=self.num_classes,
       options=self.network,
       structure=self.structure,
       initial_semantic=self.initial_semantic,
       width=self.width,
     )
+    return hrda.wrap(network)
 
   def init(self, key: jax.Array, example: base.Batch) -> state_lib.TrainState:
     """See `base.Method.init`."""
@@ -169,6 +175,7 @@ class Method(base.Method):
       step=state.step,
       options=self.mixing,
       truth=target.get('label'),
+      place=target.pop('place', None),
       axis=parallel.AXIS,
     )
     source['weight'] = jnp.ones_like(target['weight'])
@@ -198,7 +205,11 @@ class Method(base.Method):
     )
     inverse = depth_ops.invert_depth(source['depth'])
     terms = multitask.source_terms(
-      full, {**source, 'depth': inverse}, axis=self.axis
+      full,
+      {**source, 'depth': inverse},
+      average_all=self.average_all,
+      detail_weight=self.network.detail_weight,
+      axis=self.axis,
     )
     aligns = self.adversarial != 'none'
     maps = self.align_maps(full, 'depth_source') if aligns else None
@@ -234,8 +245,17 @@ class Method(base.Method):
     """The pass on mixed images, see `learner.run_passes`."""
     full, stats = self.learner.run_on(params, batch_stats, mixed)
     weight = self.weigh(full, mixed)
-    terms = multitask.mixed_terms(full, mixed, weight=weight, axis=self.axis)
-    return self.add_weights(terms), stats, None
+    return self.add_weights(self.mixed_terms(full, mixed, weight)), stats, None
+
+  def mixed_terms(self, full, mixed, weight):
+    """The losses of mixed or of masked images."""
+    return multitask.mixed_terms(
+      full,
+      mixed,
+      weight=weight,
+      detail_weight=self.network.detail_weight,
+      axis=self.axis,
+    )
 
   def masked_loss(self, params, batch_stats, masked):
     """The pass on masked target images, see `learner.run_passes`.
@@ -244,9 +264,7 @@ class Method(base.Method):
     missing the depth decoders cannot say how hard a pixel is.
     """
     full, stats = self.learner.run_on(params, batch_stats, masked)
-    terms = multitask.mixed_terms(
-      full, masked, weight=masked['weight'], axis=self.axis
-    )
+    terms = self.mixed_terms(full, masked, masked['weight'])
     return self.add_weights(terms), stats, None
 
   def align_loss(self, params, batch_stats, disc_params, target):

@@ -12,6 +12,7 @@ pixels, two of the ASPP's four rates act (`network.active_rates=2`).
 """
 
 import dataclasses
+import functools
 from typing import Literal
 
 import jax
@@ -22,6 +23,7 @@ from jaxuda.losses import segmentation
 from jaxuda.methods import base
 from jaxuda.methods.parts import recipe
 from jaxuda.models import deeplab
+from jaxuda.models import hrda
 from jaxuda.ops import masking as masking_ops
 from jaxuda.ops import mixing as mixing_ops
 from jaxuda.step import parallel
@@ -39,6 +41,8 @@ class Method(base.Method):
       `losses.features.Options`; off.
     lambda_seg: weight of the source cross entropy.
     lambda_mixed: weight of the cross entropy on mixed images.
+    average_all: divide the source's cross entropy by the number of all pixels,
+      as DAFormer does, not by that of the labelled ones.
     evaluate: 'student', as all published numbers, or 'teacher', whose running
       statistics are those of the target images alone.
   """
@@ -49,8 +53,10 @@ class Method(base.Method):
   features: feature_losses.Options = feature_losses.Options()
   lambda_seg: float = 1.0
   lambda_mixed: float = 1.0
+  average_all: bool = False
   evaluate: Literal['student', 'teacher'] = 'student'
 
+  two_resolutions = True
   predict = base.predict_task
 
   @property
@@ -60,9 +66,10 @@ class Method(base.Method):
     return {'source': ('image', 'label'), 'target': target}
 
   @property
-  def task(self) -> deeplab.DeepLab:
+  def task(self) -> deeplab.DeepLab | hrda.Hrda:
     """The task network."""
-    return deeplab.DeepLab(classes=self.num_classes, options=self.network)
+    network = deeplab.DeepLab(classes=self.num_classes, options=self.network)
+    return hrda.wrap(network)
 
   def init(self, key: jax.Array, example: base.Batch) -> state_lib.TrainState:
     """See `base.Method.init`."""
@@ -88,6 +95,7 @@ class Method(base.Method):
       step=state.step,
       options=self.mixing,
       truth=batch['target'].get('label'),
+      place=batch['target'].get('place'),
       axis=parallel.AXIS,
     )
     target = {'image': image, 'label': label, 'weight': weight}
@@ -106,8 +114,13 @@ class Method(base.Method):
     out, stats = self.learner.run_on(
       params, batch_stats, source, features='anchor' in source
     )
-    loss = segmentation.cross_entropy(
-      out['logits'], source['label'], axis=self.axis
+    loss = self.compare(
+      functools.partial(
+        segmentation.cross_entropy,
+        average_all=self.average_all,
+        axis=self.axis,
+      ),
+      *(out, source['label']),
     )
     losses = {'loss_seg': (self.lambda_seg, loss)}
     return losses | recipe.feature_loss(self, out, source), stats, None
@@ -115,8 +128,9 @@ class Method(base.Method):
   def mixed_loss(self, params, batch_stats, mixed):
     """The pass on mixed images, see `learner.run_passes`."""
     out, stats = self.learner.run_on(params, batch_stats, mixed)
-    loss = segmentation.weighted_cross_entropy(
-      out['logits'], mixed['label'], mixed['weight']
+    loss = self.compare(
+      segmentation.weighted_cross_entropy,
+      *(out, mixed['label'], mixed['weight']),
     )
     return {'loss_mixed': (self.lambda_mixed, loss)}, stats, None
 

@@ -10,6 +10,7 @@ compared with whose own statistics are the target's.
 
 from collections.abc import Sequence
 import dataclasses
+import functools
 from typing import Literal
 
 import jax
@@ -20,6 +21,7 @@ from jaxuda.losses import segmentation
 from jaxuda.methods import base
 from jaxuda.methods.parts import learner as learner_lib
 from jaxuda.models import deeplab
+from jaxuda.models import hrda
 from jaxuda.ops import depth as depth_ops
 from jaxuda.step import parallel
 from jaxuda.step import state as state_lib
@@ -35,6 +37,8 @@ class Method(base.Method):
     fuse: multiply the features by what the depth block decodes.
     class_weights: weights of the classes in the cross entropy, see
       `methods.dada`; none for 1 each.
+    average_all: divide the cross entropy by the number of all pixels, as
+      DAFormer does, not by that of the labelled ones.
     statistics: whose images move the running statistics, with which the network
       is evaluated. 'source': those that are trained on. 'target': target images
       alone, which are passed through the network without any loss (AdaBN).
@@ -44,8 +48,10 @@ class Method(base.Method):
   lambda_depth: float = 0.0
   fuse: bool = False
   class_weights: Sequence[float] = ()
+  average_all: bool = False
   statistics: Literal['source', 'target'] = 'source'
 
+  two_resolutions = True
   predict = base.predict_task
 
   def __post_init__(self):
@@ -77,14 +83,15 @@ class Method(base.Method):
     return {'source': ('image', 'label', *depth), **target}
 
   @property
-  def task(self) -> deeplab.DeepLab:
+  def task(self) -> deeplab.DeepLab | hrda.Hrda:
     """The task network."""
-    return deeplab.DeepLab(
+    network = deeplab.DeepLab(
       classes=self.num_classes,
       options=self.network,
       depth=bool(self.lambda_depth),
       fuse=self.fuse,
     )
+    return hrda.wrap(network)
 
   def init(self, key: jax.Array, example: base.Batch) -> state_lib.TrainState:
     """See `base.Method.init`."""
@@ -94,17 +101,14 @@ class Method(base.Method):
   def loss(self, params, batch_stats, source):
     """The pass of a step, see `learner.run_passes`."""
     out, stats = self.learner.run_on(params, batch_stats, source)
-    losses = {
-      'loss_seg': (
-        self.lambda_seg,
-        segmentation.cross_entropy(
-          out['logits'],
-          source['label'],
-          class_weights=self.class_weights or None,
-          axis=self.axis,
-        ),
-      )
-    }
+    cross_entropy = functools.partial(
+      segmentation.cross_entropy,
+      class_weights=self.class_weights or None,
+      average_all=self.average_all,
+      axis=self.axis,
+    )
+    loss = self.compare(cross_entropy, out, source['label'])
+    losses = {'loss_seg': (self.lambda_seg, loss)}
     if self.lambda_depth:
       berhu = depth_losses.berhu(
         out['depth'],

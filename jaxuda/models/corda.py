@@ -1,6 +1,7 @@
 """The networks of CorDA (Wang et al., ICCV 2021) and of its ablations."""
 
 import functools
+from typing import Any
 
 from flax import linen as nn
 import jax
@@ -58,8 +59,8 @@ class CorDA(nn.Module):
 
   @nn.compact
   def __call__(
-    self, image: jax.Array, *, train: bool = False
-  ) -> dict[str, jax.Array]:
+    self, image: jax.Array, *, train: bool = False, maps: bool = False
+  ) -> dict[str, Any]:
     """Returns the low-resolution outputs, all linear; called as `DeepLab` is.
 
     Returns:
@@ -69,8 +70,9 @@ class CorDA(nn.Module):
       mean over the channels of what the semantic branch sees of the depth
       branch. Without distillation 'logits' and 'depth' alone.
     """
-    maps = deeplab.run_backbone(self.options, image, train=train)
-    features = deeplab.run_neck(self.options, maps, train=train)
+    found = deeplab.run_backbone(self.options, image, train=train)
+    features = deeplab.run_neck(self.options, found, train=train)
+    outputs = {'maps': found} if maps else {}
     decode = functools.partial(self._decode, train=train)
     semantic = depth = features
     if self.structure != 'simple_aux':
@@ -78,6 +80,7 @@ class CorDA(nn.Module):
       depth = self._bottlenecks(features, 'depth', train)
     if self.structure != 'full':
       return {
+        **outputs,
         'logits': decode(semantic, self.classes, 'semantic'),
         'depth': decode(depth, 1, 'depth'),
       }
@@ -85,7 +88,7 @@ class CorDA(nn.Module):
       initial = decode(features, self.classes, 'initial_semantic')
     else:
       initial = self._head(semantic, self.classes, 'initial_semantic')
-    outputs = {
+    outputs |= {
       'initial_logits': initial,
       'initial_depth': self._head(depth, 1, 'initial_depth'),
       'initial_depth_source': self._head(depth, 1, 'initial_depth_source'),
@@ -104,13 +107,7 @@ class CorDA(nn.Module):
   def _bottlenecks(self, x, task, train):
     o = self.options
     conv = functools.partial(layers.Conv, style=o.style)
-    norm = functools.partial(
-      layers.BatchNorm,
-      mode=o.norm,
-      train_affine=True,
-      momentum=o.norm_momentum,
-      style=o.style,
-    )
+    norm = deeplab.head_norm(o)
     for index in range(2):
       x = resnet.Bottleneck(
         planes=self.width // 4,

@@ -92,8 +92,31 @@ class Backbone(nn.Module):
 
   @nn.compact
   def __call__(self, image: jax.Array, *, train: bool = False) -> jax.Array:
-    """The last map [B, h, w, F] of an image [B, H, W, 3] RGB in 0..255."""
+    """The last map [B, h, w, F] of an image [B, H, W, 3] RGB in 0..255.
+
+    Of the small one if the network sees two resolutions.
+    """
+    if self.options.resolutions == 'hrda':
+      image = shrink_context(self.options, image)
     return run_backbone(self.options, image, train=train)[-1]
+
+
+def shrink_context(options: Options, image: jax.Array) -> jax.Array:
+  """An image [B, H, W, 3] as HRDA's context: float, of `context_scale`."""
+  size = [round(side * options.context_scale) for side in image.shape[1:3]]
+  return resize.resize_half_pixel(layers.widen(image), size)
+
+
+def head_norm(options: Options) -> Callable[..., nn.Module]:
+  """Returns what builds a head's batch norm, which is always trained."""
+  o = options
+  return functools.partial(
+    layers.BatchNorm,
+    mode=o.norm,
+    train_affine=True,
+    momentum=o.norm_momentum,
+    style=o.style,
+  )
 
 
 def run_aspp(
@@ -131,15 +154,8 @@ def run_neck(
     return heads.VfmUpscale(style=o.style, name='neck')(maps[-1])
   if o.decoder != 'daformer':
     return maps[-1]
-  norm = functools.partial(
-    layers.BatchNorm,
-    mode=o.norm,
-    train_affine=True,
-    momentum=o.norm_momentum,
-    style=o.style,
-  )
   return heads.DaformerFusion(
-    o.decoder_width, norm, style=o.style, name='neck'
+    o.decoder_width, head_norm(o), style=o.style, name='neck'
   )(maps, train=train)
 
 
@@ -202,14 +218,15 @@ class DeepLab(nn.Module):
 
   @nn.compact
   def __call__(
-    self, image: jax.Array, *, train: bool = False
-  ) -> dict[str, jax.Array]:
+    self, image: jax.Array, *, train: bool = False, maps: bool = False
+  ) -> dict[str, Any]:
     """Returns low-resolution outputs, as the references' networks do.
 
     Args:
       image: [B, H, W, 3] uint8 or float RGB in 0..255; it is normalised here.
       train: use batch statistics and move the running ones (`batch_stats`);
         and leave parts out at random if there is a random stream 'dropout'.
+      maps: also give the backbone's maps, as 'maps'.
 
     Returns:
       'logits' [B, h, w, C]; with `multi_level` 'aux' of its own h and w; with
@@ -217,11 +234,11 @@ class DeepLab(nn.Module):
       [B, h, w].
     """
     o = self.options
-    maps = run_backbone(o, image, train=train)
-    features = run_neck(o, maps, train=train)
-    outputs = {}
+    found = run_backbone(o, image, train=train)
+    features = run_neck(o, found, train=train)
+    outputs = {'maps': found} if maps else {}
     if self.multi_level:
-      outputs['aux'] = run_aspp(o, maps[-2], self.classes, 'layer5')
+      outputs['aux'] = run_aspp(o, found[-2], self.classes, 'layer5')
     if self.depth:
       outputs['depth'], factor = heads.DepthBlock(
         decode=self.fuse,
@@ -263,7 +280,7 @@ def run(
     dropout_key: key of a training pass, for a network that draws (see
       `Options.draws`); None for a pass that leaves nothing out.
     features: also give the last map of the network's 'backbone', [B, h, w, F],
-      as the output 'features'.
+      as the output 'features'; of the first look at an image if there are more.
   """
   variables = {'params': params, 'batch_stats': batch_stats}
   outputs, moved = module.apply(
@@ -275,7 +292,7 @@ def run(
     capture_intermediates=_is_backbone if features else False,
   )
   if features:
-    (maps,) = moved['intermediates']['backbone']['__call__']
+    maps, *_ = moved['intermediates']['backbone']['__call__']
     outputs = {**outputs, 'features': maps[-1]}
   return outputs, moved.get('batch_stats', batch_stats)
 

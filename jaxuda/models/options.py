@@ -62,6 +62,17 @@ class Options:
       0.1 in all references, 0.01 in EfficientNet's training.
     train_affine: train the norms' scale and bias; the references freeze them.
       A network trained from scratch wants them trained.
+    resolutions: 'one'; or 'hrda': the network sees all of an image small and a
+      part of it large, see `models.hrda`, which the next fields are of.
+    detail_crop: (h, w) of the part in pixels; no more of it than the image has.
+    context_scale: factor of the size at which all of the image is seen, above
+      0, at most 1.
+    detail_weight: share of the part's own cross entropy, 0..1.
+    scale_attention: who decides between the two, at every pixel: a learnt
+      attention for each class ('classes') or one for all ('single'), or nobody:
+      each counts as 1/2 ('fixed').
+    window: (h, w) in pixels of the windows in which a larger image is labelled,
+      each half of one apart; the crops of the training.
     init: kernel initialiser: 'reference' N(0, 0.01), 'he' or 'torch'.
     rates: dilations of the ASPP heads.
     active_rates: how many of them act, from the first; 0 for all.
@@ -89,6 +100,12 @@ class Options:
   norm: Literal['batch', 'sync', 'frozen', 'none'] = 'batch'
   norm_momentum: float = 0.1
   train_affine: bool = False
+  resolutions: Literal['one', 'hrda'] = 'one'
+  detail_crop: Sequence[int] = (512, 512)
+  context_scale: float = 0.5
+  detail_weight: float = 0.1
+  scale_attention: Literal['classes', 'single', 'fixed'] = 'classes'
+  window: Sequence[int] = (1024, 1024)
   init: Literal['reference', 'he', 'torch'] = 'reference'
   rates: Sequence[int] = (6, 12, 18, 24)
   active_rates: int = 0
@@ -106,7 +123,8 @@ class Options:
 
   def __post_init__(self):
     # Lists (from a config file) would make the options unhashable.
-    for field in ('rates', 'image_mean', 'image_scale'):
+    lists = ('rates', 'image_mean', 'image_scale', 'detail_crop', 'window')
+    for field in lists:
       object.__setattr__(self, field, tuple(getattr(self, field)))
     if self.backbone not in _BACKBONES:
       raise errors.UserError(
@@ -114,9 +132,9 @@ class Options:
         f' {", ".join(_BACKBONES)}'
       )
     errors.check_choices(self, group='network')
-    lengths = {'image_mean': 3, 'image_scale': 3}
+    lengths = {'image_mean': 3, 'image_scale': 3, 'detail_crop': 2, 'window': 2}
     errors.check_vectors(self, lengths, group='network')
-    shares = ('norm_momentum', 'dropout', 'stochastic_depth')
+    shares = ('norm_momentum', 'dropout', 'stochastic_depth', 'detail_weight')
     ranges = {
       **dict.fromkeys(shares, (0, 1)),
       'depth_scale': (0, None),
@@ -128,6 +146,15 @@ class Options:
         f'network.output_stride={self.output_stride}; expected 8 with'
         f' network.backbone={self.backbone}'
       )
+    if not 0 < self.context_scale <= 1 or not self.cell.is_integer():
+      raise errors.UserError(
+        f'network.context_scale={self.context_scale}; expected above 0 and at'
+        ' most 1, with a whole number of pixels between features'
+      )
+    if self.resolutions == 'hrda':
+      self._check_grid()
+    for field in ('detail_crop', 'window'):
+      self.check_sides(getattr(self, field), f'network.{field}')
     whole = all(isinstance(x, int) and x > 0 for x in self.rates)
     if not whole or not self.rates:
       raise errors.UserError(
@@ -169,6 +196,35 @@ class Options:
     return mit.STRIDES if self.backbone in mit.SIZES else resnet.STRIDES
 
   @property
+  def cell(self) -> float:
+    """Pixels of the image between outputs of the small look at it (HRDA)."""
+    stride = self.strides[0 if self.decoder == 'daformer' else -1]
+    return stride / self.context_scale
+
+  def _check_grid(self):
+    """Checks that a part of an image has a part of its outputs."""
+    whole, part = (self.grid_size((n * int(self.cell),) * 2) for n in (8, 4))
+    if whole[0] - part[0] != 4 / self.context_scale:
+      raise errors.UserError(
+        f'network.resolutions=hrda; expected one with network.backbone='
+        f'{self.backbone} and network.decoder={self.decoder}, whose outputs are'
+        ' not so many pixels apart'
+      )
+
+  def check_sides(self, size: Sequence[int], what: str) -> None:
+    """Checks that sides in pixels are of whole cells, where these matter.
+
+    Raises:
+      UserError: they are not; `what` says whose they are.
+    """
+    wrong = any(side < self.cell or side % self.cell for side in size)
+    if self.resolutions == 'hrda' and wrong:
+      raise errors.UserError(
+        f'{what}={tuple(size)}; expected multiples of {self.cell:.0f} with'
+        ' network.resolutions=hrda'
+      )
+
+  @property
   def align_corners(self) -> bool:
     """How outputs are resized: by their corners (DeepLab), or half pixels."""
     return self.decoder in ('aspp', 'aspp_l')
@@ -185,7 +241,8 @@ class Options:
     """Whether a pass in training draws random numbers."""
     drops = self.decoder in ('aspp_l', 'daformer') and self.dropout
     residuals = self.backbone in (*mit.SIZES, *vit.BACKBONES)
-    return bool(drops or (residuals and self.stochastic_depth))
+    drops = drops or (residuals and self.stochastic_depth)
+    return bool(drops or self.resolutions == 'hrda')
 
   def grid_size(self, size: Sequence[int]) -> tuple[int, int]:
     """Returns (h, w) of the outputs of `DeepLab` for images of (H, W)."""

@@ -170,6 +170,24 @@ def daformer_key(path: Sequence[str]) -> str:
   return f'decode_head.fuse_layer.{module}.{last}.{leaf}'
 
 
+def hrda_key(path: Sequence[str]) -> str:
+  """Returns the key that HRDA's and MIC's files give a parameter.
+
+  That of `daformer_key`, the head being 'decode_head.head'; that of the
+  attention's ('scale_attention', 'fuse', 'kernel') is
+  'decode_head.scale_attention.fuse_layer.conv.weight'.
+  """
+  if path[0] != 'scale_attention':
+    return daformer_key(path).replace('decode_head.', 'decode_head.head.')
+  module = path[1]
+  name = {
+    'fuse': 'fuse_layer.conv',
+    'fuse_bn': 'fuse_layer.bn',
+    'classifier': 'conv_seg',
+  }.get(module, f'embed_layers.{module.removeprefix("embed")}.proj')
+  return f'decode_head.scale_attention.{name}.{_LEAVES[path[-1]]}'
+
+
 def torch_key(path: Sequence[str]) -> str:
   """Returns the PyTorch key of one of our parameters or statistics.
 

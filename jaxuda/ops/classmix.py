@@ -5,20 +5,28 @@ Olsson, Tranheden, Pinto and Svensson, WACV 2021; across domains in DACS
 """
 
 import jax
+from jax import lax
 import jax.numpy as jnp
 
 
 def draw_classes(
-  key: jax.Array, label: jax.Array, *, classes: int, with_void: bool = True
+  key: jax.Array,
+  label: jax.Array,
+  *,
+  classes: int,
+  with_void: bool = True,
+  axis: str | None = None,
 ) -> jax.Array:
   """Draws half of the n classes that an image has, n / 2 rounded up.
 
   Args:
     key: typed key.
-    label: int [H, W]; every value outside 0..C-1 is void.
+    label: int [..., H, W], of an image or of several, which then count as one;
+      every value outside 0..C-1 is void.
     classes: the number of classes C.
     with_void: count void among the n classes where the image has any, as the
       official DACS and CorDA do: unlabelled pixels are pasted, too.
+    axis: name of the mapped axis over which these images extend, or None.
 
   Returns:
     bool [C + 1], True for the classes to paste; the last entry is void.
@@ -31,7 +39,9 @@ def draw_classes(
     >>> chosen.shape, int(chosen.sum())
     ((4,), 2)
   """
-  present = _one_hot(label, classes).any((0, 1))
+  present = _one_hot(label, classes).any(tuple(range(label.ndim)))
+  if axis is not None:
+    present = lax.pmax(present.astype(jnp.int32), axis) > 0
   if not with_void:
     present = present.at[classes].set(False)
   score = jnp.where(present, jax.random.uniform(key, (classes + 1,)), -1)
@@ -60,7 +70,9 @@ def paste_mask(chosen: jax.Array, label: jax.Array) -> jax.Array:
 
 
 def _one_hot(label, classes):
-  """[H, W, C + 1]; the last channel is void."""
+  """[..., C + 1]; the last channel is void."""
   inside = (label >= 0) & (label < classes)
   label = jnp.where(inside, label, classes)
-  return label[..., None] == jnp.arange(classes + 1).reshape(1, 1, -1)
+  return label[..., None] == jnp.arange(classes + 1).reshape(
+    *(1,) * label.ndim, -1
+  )

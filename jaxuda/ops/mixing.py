@@ -30,9 +30,15 @@ class Options:
     margins: (top, bottom, left, right) rows and columns in pixels whose
       pseudo-labels have no weight; (15, 120, 0, 0) in DAFormer at 512x512, for
       the ends of the rectified image and the car's bonnet; none in DACS, CorDA.
+    margins_of: what they are the margins of: the 'crop' that is trained on, or
+      the whole 'image' that it is cut from, as in HRDA, with (30, 240, 30, 30)
+      of 1024x2048.
     start_step: first step at which pseudo-labels have a weight; 0 in the
       papers, which start from ImageNet or COCO. A network from scratch has to
       learn something first.
+    classes_of: half of whose classes are pasted of an image: its own ('image'),
+      or those of all source images together ('batch'), as DAFormer's code has
+      it, so that more or fewer than half of its own may be among them.
     with_void: unlabelled pixels count as a class of ClassMix.
     jitter: 'kornia0.4', 'standard' or 'none', see `augment.apply_jitter`.
     jitter_strength: see `augment.draw_jitter`, 0..1.
@@ -46,7 +52,9 @@ class Options:
   weight: Literal['batch', 'pixel', 'none', 'oracle'] = 'batch'
   threshold: float = 0.968
   margins: Sequence[int] = (0, 0, 0, 0)
+  margins_of: Literal['crop', 'image'] = 'crop'
   start_step: int = 0
+  classes_of: Literal['image', 'batch'] = 'image'
   with_void: bool = True
   jitter: Literal['kornia0.4', 'standard', 'none'] = 'kornia0.4'
   jitter_strength: float = 0.25
@@ -77,8 +85,13 @@ class Options:
 
   @property
   def target_fields(self) -> tuple[str, ...]:
-    """What target examples need beside the image: ('label',) for the oracle."""
-    return ('label',) if self.weight == 'oracle' else ()
+    """What target examples need beside the image.
+
+    'label' for the oracle, 'place' for margins of the image.
+    """
+    label = ('label',) if self.weight == 'oracle' else ()
+    placed = any(self.margins) and self.margins_of == 'image'
+    return (*label, *(('place',) if placed else ()))
 
 
 def label_target(
@@ -87,6 +100,7 @@ def label_target(
   step: jax.Array,
   options: Options,
   truth: jax.Array | None = None,
+  place: jax.Array | None = None,
   axis: str | None = None,
 ) -> tuple[jax.Array, jax.Array]:
   """Makes pseudo-labels and their weights.
@@ -96,6 +110,8 @@ def label_target(
     step: scalar int, the number of steps taken.
     options: see `Options`.
     truth: int [B, H, W], true labels, 255 = none; read by the oracle alone.
+    place: int [B, 5], where the images were cut from larger ones, see
+      `data.pipeline`; for margins of these.
     axis: name of the mapped axis over which the batch extends, or None.
 
   Returns:
@@ -118,17 +134,22 @@ def label_target(
   if options.start_step:
     weight = jnp.where(step < options.start_step, 0, weight)
   if any(options.margins):
-    weight = weight * _inner(weight.shape[1:], options.margins)
+    if options.margins_of == 'crop':
+      place = jnp.array([[0, 0, 0, *weight.shape[1:]]])
+    weight = weight * _inner(weight.shape[1:], options.margins, place)
   return label, weight
 
 
-def _inner(size, margins):
-  """Returns bool [1, H, W], False in the margins."""
+def _inner(size, margins, place):
+  """Returns bool [B, H, W], False in the margins of what was cut from."""
   top, bottom, left, right = margins
-  rows, columns = (jnp.arange(side) for side in size)
-  down = (rows >= top) & (rows < size[0] - bottom)
-  across = (columns >= left) & (columns < size[1] - right)
-  return (down[:, None] & across[None, :])[None]
+  first, start, mirrored, height, width = (place[:, i, None] for i in range(5))
+  rows, columns = (jnp.arange(side)[None] for side in size)
+  rows = first + rows
+  columns = start + jnp.where(mirrored, size[1] - 1 - columns, columns)
+  down = (rows >= top) & (rows < height - bottom)
+  across = (columns >= left) & (columns < width - right)
+  return down[:, :, None] & across[:, None, :]
 
 
 def mix(
@@ -184,8 +205,13 @@ def mix(
   keys = jax.vmap(lambda i: jax.random.fold_in(mix_key, i))(index)
 
   def mask_of(image_key, label):
+    own = options.classes_of == 'image'
     chosen = classmix.draw_classes(
-      image_key, label, classes=classes, with_void=options.with_void
+      image_key,
+      label if own else source['label'],
+      classes=classes,
+      with_void=options.with_void,
+      axis=None if own else axis,
     )
     return classmix.paste_mask(chosen, label)
 

@@ -33,7 +33,7 @@ from jaxuda.ui import files
 
 # A copy of the user's own class table.
 CLASSES = 'classes.json'
-# Arrays of a batch: (channels, dtype) of a pixel.
+# Arrays of a batch: (channels, dtype) of a pixel; 'place' is of an image.
 _PIXELS = {
   'image': ((3,), np.uint8),
   'label': ((), np.int32),
@@ -173,6 +173,9 @@ def init_args(
       names = (*names, 'depth_valid')
     batch[domain] = {}
     for name in names:
+      if name == 'place':
+        batch[domain][name] = np.zeros((1, 5), np.int32)
+        continue
       channels, dtype = _PIXELS[name]
       batch[domain][name] = np.zeros((1, *size, *channels), dtype)
   return rng.for_init(config.seed), batch

@@ -16,17 +16,13 @@ from jaxuda.models import deeplab
 from jaxuda.models import discriminators
 from jaxuda.models import generators
 from jaxuda.models import gio_ada
+from jaxuda.models import hrda
 from jaxuda.models import pretrained
 from jaxuda.models.backbones import efficientnet
-from jaxuda.models.backbones import mit
 from jaxuda.models.backbones import resnet
+from jaxuda.weights import mmseg
 
-# The input of torchvision's networks in our units (RGB, 0..255).
-TORCHVISION_INPUT = {
-  'image_order': 'rgb',
-  'image_mean': (123.675, 116.28, 103.53),
-  'image_scale': tuple(1 / (255 * s) for s in (0.229, 0.224, 0.225)),
-}
+TORCHVISION_INPUT = mmseg.TORCHVISION_INPUT
 _LITE_INPUT = {
   'image_order': 'rgb',
   'image_mean': (127.0, 127.0, 127.0),
@@ -40,7 +36,7 @@ _CAFFE_INPUT = {
 
 # Why keys are left out on purpose.
 _UNUSED = 'saved by the official code, used by nothing'
-_HEAD = 'a head of the classes that it was pretrained on'
+_HEAD = mmseg.HEAD
 _BATCHES = {
   r'.*num_batches_tracked$': 'running statistics have a constant momentum here'
 }
@@ -129,6 +125,7 @@ def key_of(
     'efficientnet': lambda p: pretrained.efficientnet_key(p[1:]),
     'mit': lambda p: pretrained.mit_key(p[1:]),
     'daformer': pretrained.daformer_key,
+    'hrda': pretrained.hrda_key,
     'adaptsegnet_vgg': pretrained.adaptsegnet_key,
   }.get(family, pretrained.torch_key)
 
@@ -167,7 +164,7 @@ def recognise(
   if '_conv_stem.weight' in shapes:
     return _efficientnet(shapes)
   if 'stages.0.patch_embeddings.proj.weight' in shapes:
-    return _mit(shapes)
+    return _built(**mmseg.describe(shapes))
   if {'0.weight', '2.weight', '8.weight'} <= shapes.keys():
     title = 'discriminator of {channels} channels'
     module, kernel = discriminators.FcDiscriminator, shapes['0.weight']
@@ -186,8 +183,9 @@ def recognise(
   raise errors.UserError(
     f'keys such as {", ".join(sorted(shapes)[:3])} are of no network that is'
     ' known; expected an initialisation (ResNet-101, VGG-16, EfficientNet or'
-    ' MiT), DADA, ADVENT, DepDis, CTRL, DACS, CorDA, DAFormer, a discriminator,'
-    ' a CycleGAN generator, DINOv2 or Depth Anything (of the Hugging Face hub)'
+    ' MiT), DADA, ADVENT, DepDis, CTRL, DACS, CorDA, DAFormer, HRDA, MIC, a'
+    ' discriminator, a CycleGAN generator, DINOv2 or Depth Anything (of the'
+    ' Hugging Face hub)'
   )
 
 
@@ -308,32 +306,6 @@ def _efficientnet(shapes):
   )
 
 
-def _mit(shapes):
-  """A MiT under the keys of `transformers`, see `renaming.rename`."""
-  stages = [f'stages.{i}.' for i in range(4)]
-  blocks = tuple(
-    len({k.split('.')[3] for k in shapes if k.startswith(f'{stage}blocks.')})
-    for stage in stages
-  )
-  channels = tuple(
-    shapes.get(f'{x}patch_embeddings.proj.weight', (0,))[0] for x in stages
-  )
-  known = {(x.blocks, x.channels): name for name, x in mit.SIZES.items()}
-  name = known.get((blocks, channels))
-  if name is None:
-    raise errors.UserError(
-      f'a MiT of {blocks} blocks and {channels} channels; expected mit_b0 to b5'
-    )
-  network = {'backbone': name, **TORCHVISION_INPUT}
-  fused = shapes.get('decode_head.fuse_layer.bottleneck.conv.weight')
-  if fused is None:
-    drop = r'(classifier|decode_head|head)\.'
-    return _built('mit', f'{name}, ImageNet', network, {drop: _HEAD})
-  network |= {'decoder': 'daformer', 'decoder_width': fused[0]}
-  classes = shapes['decode_head.conv_seg.bias'][0]
-  return _built('daformer', f'DAFormer, {name}', network, classes=classes)
-
-
 def _built(
   name,
   title,
@@ -348,12 +320,12 @@ def _built(
   whole = 'classes' in fields
   if whole:
     title += f', {fields["classes"]} classes'
+  options = deeplab.Options(**network)
+  built = module(**{'classes': 2, 'options': options, **fields})
   return Family(
     name=name,
     title=title,
-    module=module(
-      **{'classes': 2, 'options': deeplab.Options(**network), **fields}
-    ),
+    module=hrda.wrap(built),
     whole=whole,
     network=network,
     structure=fields,

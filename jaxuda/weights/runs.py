@@ -25,6 +25,7 @@ from jaxuda.weights import converted
 _OPTIONS = (
   *('backbone', 'output_stride', 'active_rates', 'rates', 'depth_scale'),
   *('decoder', 'decoder_width', 'patch_resize'),
+  *('resolutions', 'scale_attention'),
   *conversion.INPUT,
 )
 
@@ -94,8 +95,11 @@ def _describe(method, name, network):
       f'no names of another framework for the network {network} of {name};'
       ' expected student, teacher or disc'
     )
-  module = method.task
-  if isinstance(module, corda.CorDA):
+  module, two = method.task, method.network.resolutions == 'hrda'
+  module = module.inner if two else module
+  if two:
+    family = 'hrda'
+  elif isinstance(module, corda.CorDA):
     family = 'corda'
   elif not isinstance(module, deeplab.DeepLab) or name == 'dacs':
     family = name

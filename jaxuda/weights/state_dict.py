@@ -39,7 +39,7 @@ def from_network(network: conversion.Network) -> dict[str, np.ndarray]:
   if (
     mit
     or (vit and record['family'] not in foundation.NAMES)
-    or record['family'] == 'gio_ada'
+    or record['family'] in ('gio_ada', 'hrda')
     or (lite and record['family'] != 'efficientnet')
   ):
     raise errors.UserError(

@@ -3,7 +3,7 @@
 import pytest
 
 from configs import common
-from configs import pairs
+from configs.parts import pairs
 from jaxuda import errors
 from jaxuda import methods
 from jaxuda.ui import command

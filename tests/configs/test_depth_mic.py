@@ -3,6 +3,7 @@
 import pytest
 
 from configs import depth_mic
+from configs.parts import recipe
 from jaxuda import errors
 from jaxuda import methods
 from jaxuda.data.classes import class_names
@@ -15,11 +16,11 @@ _THINGS = {
 }
 
 
-@pytest.mark.parametrize('classes', depth_mic.THINGS)
+@pytest.mark.parametrize('classes', recipe.THINGS)
 def test_things_are_lights_signs_people_and_vehicles(classes):
   parts = class_names.PARTS[classes].values()
   expected = tuple(i for i, x in enumerate(parts) if _THINGS & {*x})
-  assert depth_mic.THINGS[classes] == expected
+  assert recipe.THINGS[classes] == expected
 
 
 def test_every_part_is_on_and_can_be_left_out():
@@ -32,7 +33,7 @@ def test_every_part_is_on_and_can_be_left_out():
   assert method.masking.weight == 1
   assert (method.masking.block, method.masking.ratio) == (32, 0.7)
   assert method.features.weight == 0.005
-  assert method.features.classes == depth_mic.THINGS[config.classes]
+  assert method.features.classes == recipe.THINGS[config.classes]
   assert method.mixing.margins == (15, 120, 0, 0)
   assert method.mixing.alpha == 0.999
   source = config.data.source

@@ -45,3 +45,35 @@ def test_weighted_mean_over_all_pixels():
   np.testing.assert_allclose(
     loss, (0.5 * 0.126928 + 2 * 0.313262) / 3, rtol=1e-5
   )
+
+
+def test_the_average_of_all_pixels_counts_the_ignored():
+  label = LABEL.at[0, 0, 2].set(255)
+  loss = segmentation.cross_entropy(LOGITS, label, average_all=True)
+  np.testing.assert_allclose(loss, (0.126928 + 0.313262) / 3, rtol=1e-5)
+
+
+def test_the_loss_of_a_detail_crop_is_of_its_own_pixels():
+  rng = np.random.default_rng(0)
+  fused, part = rng.normal(size=(2, 6, 8, 3)), rng.normal(size=(2, 2, 4, 3))
+  label, weight = rng.integers(0, 3, (2, 6, 8)), rng.uniform(size=(2, 6, 8))
+
+  def by_hand(logits, label, weight):
+    log_p = logits - np.log(np.exp(logits).sum(-1, keepdims=True))
+    chosen = np.take_along_axis(log_p, label[..., None], -1)[..., 0]
+    return -(chosen * weight).mean()
+
+  place = np.s_[:, 3:5, 1:5]
+  whole = by_hand(fused, label, weight)
+  expected = 0.9 * whole + 0.1 * by_hand(part, label[place], weight[place])
+  detail = {'logits': jnp.asarray(part), 'box': jnp.array([3, 1])}
+  maps = [jnp.asarray(label), jnp.asarray(weight)]
+  loss = segmentation.with_detail(
+    *(segmentation.weighted_cross_entropy, jnp.asarray(fused), maps),
+    detail=detail,
+  )
+  np.testing.assert_allclose(loss, expected, rtol=1e-5)
+  alone = segmentation.with_detail(
+    segmentation.weighted_cross_entropy, jnp.asarray(fused), maps
+  )
+  np.testing.assert_allclose(alone, whole, rtol=1e-5)

@@ -8,6 +8,7 @@ import jax
 import numpy as np
 import pytest
 
+from jaxuda import errors
 from jaxuda import methods
 from jaxuda.losses import features
 from jaxuda.methods import advent
@@ -121,6 +122,35 @@ def test_a_step_is_built_on_mit(name):
     jax.ShapeDtypeStruct((2, 33, 48, 3), np.uint8),
   )
   assert out['logits'].shape == (2, 33, 48, 5)
+
+
+@pytest.mark.parametrize('name', ['source_only', 'corda'])
+def test_a_step_is_built_at_two_resolutions(name):
+  network = dataclasses.replace(
+    MIT, resolutions='hrda', detail_crop=(16, 24), window=(32, 48)
+  )
+  more = {'masking': masking.Options(weight=1.0)} if name == 'corda' else {}
+  step, arguments = build(name, network=network, **more)
+  state, losses = jax.eval_shape(step, *arguments)
+  assert jax.tree.structure(state) == jax.tree.structure(arguments[0])
+  assert {x.shape for x in losses.values()} == {(1,)}
+  assert ('loss_masked' in losses) == bool(more)
+  assert 'scale_attention' in state.nets['task'].params
+  # Larger than what it was trained on: at the image's size.
+  out = jax.eval_shape(
+    functools.partial(
+      dataclasses.replace(METHODS[name], network=network).predict, size='grid'
+    ),
+    arguments[0],
+    jax.ShapeDtypeStruct((2, 32, 64, 3), np.uint8),
+  )
+  assert out['logits'].shape == (2, 32, 64, 5)
+
+
+def test_other_methods_have_one_resolution():
+  network = dataclasses.replace(MIT, resolutions='hrda')
+  with pytest.raises(errors.UserError, match='resolutions=hrda; expected one'):
+    dataclasses.replace(METHODS['dada'], network=network)
 
 
 def test_passes_draw_numbers_of_their_own():

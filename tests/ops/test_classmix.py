@@ -46,3 +46,19 @@ def test_one_class_is_pasted_and_nothing_is_not():
     jax.random.key(0), void, classes=4, with_void=False
   )
   assert not chosen.any()
+
+
+def test_a_batch_has_the_classes_of_all_its_images():
+  # 0, 1, 2, void of the one, 3 of the other: three of five are drawn.
+  both = jnp.stack([LABEL, jnp.full((4, 4), 3)])
+  draw = jax.vmap(lambda key: classmix.draw_classes(key, both, classes=4))
+  chosen = np.asarray(draw(jax.random.split(jax.random.key(0), 400)))
+  assert (chosen.sum(1) == 3).all()
+  np.testing.assert_allclose(chosen.mean(0), 0.6, atol=0.1)
+  # The same on two devices, which have one each.
+  split = jax.vmap(
+    lambda x: classmix.draw_classes(jax.random.key(7), x, classes=4, axis='i'),
+    axis_name='i',
+  )(both)
+  whole = classmix.draw_classes(jax.random.key(7), both, classes=4)
+  np.testing.assert_array_equal(split, [whole, whole])

@@ -1,3 +1,5 @@
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -162,3 +164,38 @@ def test_margins_have_no_weight():
   np.testing.assert_array_equal(weight, expected)
   with pytest.raises(errors.UserError, match=r'mixing\.margins'):
     mixing.Options(margins=(1, 2))
+
+
+def test_margins_of_the_image_are_cut_with_the_crop():
+  whole = np.zeros((10, 12))
+  whole[1:-3, 2:-4] = 1
+  options = mixing.Options(
+    weight='none', margins=(1, 3, 2, 4), margins_of='image'
+  )
+  assert options.target_fields == ('place',)
+  places = [(0, 0, 0), (6, 5, 0), (0, 0, 1), (5, 6, 1)]
+  expected = []
+  for top, left, mirrored in places:
+    cut = whole[top : top + 4, left : left + 6]
+    expected.append(cut[:, ::-1] if mirrored else cut)
+  _, weight = mixing.label_target(
+    jnp.zeros((4, 4, 6, 2)),
+    step=0,
+    options=options,
+    place=jnp.array([(*x, 10, 12) for x in places]),
+  )
+  np.testing.assert_array_equal(weight, expected)
+
+
+def test_classes_of_the_batch_may_all_be_those_of_other_images():
+  source, target = sides(2)
+  source['label'] = source['label'].at[1].add(2)  # 0, 1 and 2, 3.
+  options = dataclasses.replace(PLAIN, classes_of='batch')
+  shares = []
+  for i in range(12):
+    mixed = mixing.mix(
+      jax.random.key(i), source, target, classes=4, options=options
+    )
+    shares += [*np.asarray(mixed['mask']).mean((1, 2))]
+  # Two of four classes: none, one or both of an image's own.
+  assert set(shares) == {0, 0.5, 1}

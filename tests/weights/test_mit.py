@@ -74,6 +74,22 @@ def head(classes=5, width=6):
   return shapes
 
 
+def attention(classes=5, width=6):
+  """Shapes of HRDA's head: DAFormer's within, and the attention beside it."""
+  shapes = {
+    k.replace('decode_head.', 'decode_head.head.'): v
+    for k, v in head(classes, width).items()
+  }
+  place = 'decode_head.scale_attention'
+  for i, channels in enumerate(WIDTHS):
+    shapes |= linear(f'{place}.embed_layers.{i}.proj', channels, width)
+  shapes[f'{place}.fuse_layer.conv.weight'] = (width, 4 * width, 1, 1)
+  for leaf in ('weight', 'bias', 'running_mean', 'running_var'):
+    shapes[f'{place}.fuse_layer.bn.{leaf}'] = (width,)
+  shapes[f'{place}.fuse_layer.bn.num_batches_tracked'] = ()
+  return shapes | conv(f'{place}.conv_seg', width, classes, 1)
+
+
 def arrays_of(shapes, seed=0):
   rng = np.random.default_rng(seed)
   return {k: np.float32(rng.normal(size=v)) for k, v in shapes.items()}
@@ -190,6 +206,41 @@ def test_a_file_of_daformer(tmp_path):
         'decode_head.fuse_layer.aspp_modules.2.depthwise_conv.bn.running_var'
       ],
     )
+  with pytest.raises(errors.UserError, match='expected a folder'):
+    state_dict.from_network(found)
+
+
+def test_a_file_of_hrda_fills_both_resolutions(tmp_path):
+  nets = [arrays_of(mmseg() | attention(), seed) for seed in (1, 2)]
+  whole = {
+    f'{name}.{k}': x
+    for name, net in zip(('model', 'ema_model'), nets, strict=True)
+    for k, x in net.items()
+  }
+  for role, theirs in zip(('student', 'teacher'), nets, strict=True):
+    found = convert({'state_dict': whole}, tmp_path, network=role)
+    assert found.record['family'] == 'hrda'
+    assert found.record['random'] == []
+    network = found.record['network']
+    assert network['resolutions'] == 'hrda'
+    assert network['scale_attention'] == 'classes'
+    for path, key in (
+      ('scale_attention/embed2/kernel', 'scale_attention.embed_layers.2.proj'),
+      ('scale_attention/fuse/kernel', 'scale_attention.fuse_layer.conv'),
+      ('scale_attention/classifier/conv/kernel', 'scale_attention.conv_seg'),
+      ('layer6/conv/kernel', 'head.conv_seg'),
+    ):
+      array = theirs[f'decode_head.{key}.weight']
+      ours = found.arrays[f'params/{path}'][0, 0].T
+      np.testing.assert_array_equal(ours, array.reshape(ours.shape))
+    np.testing.assert_array_equal(
+      found.arrays['batch_stats/scale_attention/fuse_bn/var'],
+      theirs['decode_head.scale_attention.fuse_layer.bn.running_var'],
+    )
+  # Every array has its place.
+  count = sum('num_batches' not in k for k in theirs)
+  fused = sum('.kv.' in k for k in theirs)
+  assert len(found.arrays) == count + fused
   with pytest.raises(errors.UserError, match='expected a folder'):
     state_dict.from_network(found)
 

@@ -20,7 +20,7 @@ _CHOICES = {
   'store': examples.FORMS,
   'eval_labels': ('native', 'input'),
 }
-_RARE = ('rare_temperature', 'rare_pixels', 'rare_crop')
+_RARE = ('rare_temperature', 'rare_pixels', 'rare_crop', 'crop_most')
 # Field of config.data, for both sides -> its values.
 _SHARED = {
   'resize': transforms.DEPTH_RESIZES[:2],
@@ -57,6 +57,9 @@ class Domain:
     rare_pixels: least pixels of a class in an image that is drawn for it, at
       the size at which it is stored.
     rare_crop: share of these that a crop should have.
+    crop_most: share of a crop's labelled pixels that its largest class should
+      stay below; 1: whatever is drawn is taken. 0.75 in DAFormer. Where the
+      labels are read alone.
   """
 
   side: str
@@ -81,6 +84,7 @@ class Domain:
   rare_temperature: float = 0.0
   rare_pixels: int = 3000
   rare_crop: float = 0.5
+  crop_most: float = 1.0
 
 
 def read_domain(
@@ -156,7 +160,7 @@ def read_domain(
 
 
 def _read_rare(where, own):
-  """The fields of rare class sampling."""
+  """The fields of rare class sampling and of crops by their classes."""
   rare = {k: own.get(k, getattr(Domain, k)) for k in _RARE}
   for name, value in rare.items():
     right = isinstance(value, int | float) and value >= 0

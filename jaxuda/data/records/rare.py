@@ -9,6 +9,8 @@ sample at once and is the same on any number of processes.
 """
 
 from collections.abc import Callable
+import functools
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -88,6 +90,72 @@ def count_classes(raw: np.ndarray, table: np.ndarray) -> np.ndarray:
   counts = np.zeros((len(raw), int(table[known].max(initial=-1)) + 1), np.int64)
   np.add.at(counts, (slice(None), table[known]), raw[:, known])
   return counts
+
+
+def place_crop(
+  seed: tf.Tensor,
+  label: tf.Tensor | None,
+  chosen: tf.Tensor | None,
+  *,
+  draw: Callable[[tf.Tensor], transforms.Window],
+  domain: Any,
+) -> transforms.Window:
+  """Draws a crop by the rules of a domain.
+
+  Args:
+    seed: int64 [2], (seed, sample).
+    label: int32 [H, W], of the image; None if it is not read.
+    chosen: int32 scalar, the class that the image was drawn for, or None.
+    draw: int64 [2] -> a window, a function of it alone.
+    domain: its `crop`, `crop_most`, `rare_pixels` and `rare_crop` matter.
+  """
+  if tuple(domain.crop) == (0, 0) or label is None:
+    return draw(seed)
+  if domain.crop_most < 1:
+    draw = functools.partial(
+      draw_varied, label=label, draw=draw, most=domain.crop_most
+    )
+  if chosen is None:
+    return draw(seed)
+  least = domain.rare_pixels * domain.rare_crop
+  return draw_window(seed, label, chosen, draw=draw, least=least)
+
+
+def draw_varied(
+  seed: tf.Tensor,
+  label: tf.Tensor,
+  *,
+  draw: Callable[[tf.Tensor], transforms.Window],
+  most: float,
+) -> transforms.Window:
+  """Draws crops until no class has too large a share of the labelled pixels.
+
+  With one class alone its share is 1.
+
+  Args:
+    seed: int64 [2], (seed, sample); the first crop is that of this seed.
+    label: int32 [H, W], of the image.
+    draw: int64 [2] -> a window, a function of it alone.
+    most: share that the largest class has to stay below.
+  """
+
+  # Apart from the tries of `draw_window`, around this.
+  def attempt(t):
+    return draw(seed + tf.stack([tf.constant(0, tf.int64), t << 44]))
+
+  def dull(t):
+    cut = tf.reshape(transforms.cut_window(label, attempt(t)), [-1])
+    counts = tf.math.bincount(cut, minlength=256, maxlength=256)[:255]
+    total = tf.reduce_sum(counts)
+    largest = tf.cast(tf.reduce_max(counts), tf.float32)
+    return largest >= most * tf.cast(total, tf.float32)
+
+  (number,) = tf.while_loop(
+    lambda t: (t < TRIES - 1) & dull(t),
+    lambda t: (t + 1,),
+    (tf.constant(0, tf.int64),),
+  )
+  return attempt(number)
 
 
 def draw_window(

@@ -76,13 +76,25 @@ class Learner:
       features: also give the backbone's last map, as it is, as 'features'.
 
     Returns:
-      (the outputs by name, running statistics after this pass).
+      (the outputs by name, running statistics after this pass). The 'detail' of
+      a network that saw a part of the images, see `models.hrda`, is brought to
+      the part's size.
     """
     options = {'dropout_key': dropout_key, 'features': features}
     out, stats = deeplab.run(
       self.module, params, batch_stats, image, train=True, **options
     )
     kept = {'features': out.pop('features')} if features else {}
+    detail = out.pop('detail', None)
+    if detail is not None:
+      part = [
+        min(pair)
+        for pair in zip(
+          image.shape[1:3], self.module.options.detail_crop, strict=True
+        )
+      ]
+      logits = self.upsample({'logits': detail['logits']}, part)
+      kept['detail'] = {**detail, **logits}
     if size != 'grid':
       out = self.upsample(out, image.shape[1:3] if size is None else size)
     return {**out, **kept}, stats

@@ -1,11 +1,11 @@
-"""Every pair of configs/pairs.py, from official files to batches."""
+"""Every pair of configs/parts/pairs.py, from official files to batches."""
 
 import numpy as np
 import pytest
 import scipy.io
 
 from configs import common
-from configs import pairs
+from configs.parts import pairs
 from jaxuda import errors
 from jaxuda.data import pipeline
 from jaxuda.data.classes import labels

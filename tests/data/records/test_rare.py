@@ -141,3 +141,39 @@ def test_counts_are_kept_and_needed(config, monkeypatch):
     errors.UserError, match=r'rare_temperature=-1.0; expected'
   ):
     miniature.stream(config)
+
+
+def test_crops_are_drawn_until_no_class_has_most_of_one():
+  label = np.zeros((40, 40), np.int32)
+  label[:, 25:30], label[:, 30:] = 255, 1
+
+  def draw(seed):
+    return transforms.draw_window(seed, (40, 40), crop=(10, 12))
+
+  firsts, found = [], []
+  for sample in range(60):
+    seed = tf.constant([3, sample], tf.int64)
+    window = rare.draw_varied(seed, tf.constant(label), draw=draw, most=0.75)
+    for kept, one in ((firsts, draw(seed)), (found, window)):
+      cut = transforms.cut_window(tf.constant(label), one).numpy()
+      counts = np.bincount(cut.ravel(), minlength=256)[:255]
+      kept.append(counts.max() < 0.75 * counts.sum())
+  # A crop begins at one of 29 columns; at 22, 23 and 20 has both classes.
+  assert sum(firsts) < 15
+  assert sum(found) > 25
+  # Where the first will do it is taken.
+  assert all(b for a, b in zip(firsts, found, strict=True) if a)
+
+
+def test_a_batch_says_where_its_crops_were(config):
+  config.target.update(crop=(4, 6), flip=True)
+  needs = {**miniature.ALL, 'target': ('image', 'place')}
+  (batch,) = miniature.take(miniature.stream(config, needs=needs), 1)
+  place = batch['target']['place']
+  assert place.dtype == np.int32
+  assert place.shape == (2, 5)
+  top, left, mirrored, *size = place.T
+  assert ((top >= 0) & (top <= 2)).all()
+  assert ((left >= 0) & (left <= 2)).all()
+  assert set(mirrored) <= {0, 1}
+  np.testing.assert_array_equal(np.transpose(size), [miniature.SIZE] * 2)

@@ -109,6 +109,28 @@ def test_the_features_are_the_backbones_and_have_the_gradient():
   np.testing.assert_allclose(value, 12.0, rtol=1e-5)
 
 
+def test_features_of_two_resolutions_are_of_the_small_image():
+  network = deeplab.Options(
+    backbone='mit_tiny', decoder='daformer', resolutions='hrda'
+  )
+  small = jax.ShapeDtypeStruct((1, 64, 128, 3), jnp.uint8)
+  found, _ = jax.eval_shape(
+    deeplab.Backbone(network).init_with_output, jax.random.key(0), small
+  )
+  # Cells of 64 pixels of the image: twice the backbone's stride.
+  assert found.shape == (1, 1, 2, 16)
+  label = jnp.zeros((1, 64, 128), int).at[:, :48, :64].set(1)
+  label = label.at[:, :47, 64:].set(1)
+  # 48 of 64 rows are enough, 47 are not.
+  distance = features.feature_distance(
+    jnp.ones((1, 1, 2, 1)).at[0, 0, 1].set(9),
+    jnp.zeros((1, 1, 2, 1)),
+    label,
+    classes=(1,),
+  )
+  assert distance == 1
+
+
 def test_an_anchor_follows_the_weights_that_training_begins_with():
   from jaxuda.train import warm_start  # Heavy.
 

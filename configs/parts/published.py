@@ -32,6 +32,7 @@ class Checkpoint:
 
 
 _CITYSCAPES = '500 images, network at 512x1024, labels at 1024x2048'
+_LARGE = '500 images, network at 1024x2048 in windows, labels likewise'
 _DEPDIS = '500 images, network at 760x1280, labels at 1024x2048'
 _LOW = '500 images, network at 320x640, labels at 1024x2048'
 _MAPILLARY = '2,000 images, padded to 768x1024, labels at their own size'
@@ -148,5 +149,26 @@ TRAINED = (
     config='configs/corda.py:pair=gta2cityscapes,network=gta',
     expected={'mIoU19': 57.7},
     protocol=_CITYSCAPES + '; the paper, a mean of five runs: 56.6',
+  ),
+  Checkpoint(
+    file='211108_1622_gta2cs_daformer_s0_7f24c/latest.pth',
+    method='DAFormer',
+    config='configs/daformer.py:pair=gta2cityscapes',
+    expected={'mIoU19': 68.85},
+    protocol=_CITYSCAPES + '; the paper, a mean of three runs: 68.3',
+  ),
+  Checkpoint(
+    file='gtaHR2csHR_hrda_246ef/iter_40000_relevant.pth',
+    method='HRDA',
+    config='configs/hrda.py:pair=gta2cityscapes',
+    expected={'mIoU19': 73.79},
+    protocol=_LARGE + '; the paper, a mean of three runs: 73.8',
+  ),
+  Checkpoint(
+    file='gtaHR2csHR_mic_hrda_650a8/iter_40000_relevant.pth',
+    method='MIC on HRDA',
+    config='configs/mic.py:pair=gta2cityscapes',
+    expected={'mIoU19': 75.9},
+    protocol=_LARGE,
   ),
 )

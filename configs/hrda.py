@@ -1,0 +1,53 @@
+"""HRDA (Hoyer, Dai and Van Gool, ECCV 2022): DAFormer at two resolutions.
+
+  jaxuda train --config=hrda:pair=streets --workdir=DIR
+  jaxuda train --config=hrda:pair=gta2cityscapes \
+      --config.initial=mit_b5.pth --workdir=DIR
+
+The network sees all of a crop at half its size and a part of it at full size,
+see `jaxuda/models/hrda.py`. Arguments: those of configs/daformer.py.
+
+Depth (depth=corda) is regressed from the small image alone, which sees all of
+the crop, as are the outputs of initial heads and the features of the feature
+distance; the logits are of both.
+
+On the papers' pairs everything is set as published: pictures of twice
+DAFormer's size, crops of 1024x1024, parts of 512x512, labels in windows.
+Elsewhere a part is half the height and width of the crop, or on small pairs of
+the picture, and their sides are cut to what both resolutions can share.
+
+Published, the mean of three seeds: GTA -> Cityscapes 73.8, SYNTHIA ->
+Cityscapes 65.8 over 16 classes.
+"""
+
+from configs import common
+from configs.parts import recipe
+
+# Pixels of the picture between outputs of the half-sized one, of which the
+# sides of pictures, parts and windows are multiples.
+CELL = 8
+
+
+def get_config(arguments: str = ''):
+  """Returns the config; see the module's docstring."""
+  args = common.parse(arguments, **recipe.ARGUMENTS)
+  config = recipe.build(args, large=True)
+  source, target = config.data.source, config.data.target
+  if common.is_small(config):
+    source.size = target.size = crop = _cut(source.size, 2 * CELL)
+  else:
+    target.size = _cut(target.size, CELL)
+    source.crop = target.crop = crop = _cut(source.crop, 2 * CELL)
+  config.network.update(
+    {
+      'resolutions': 'hrda',
+      'window': crop,
+      'detail_crop': tuple(side // 2 for side in crop),
+    }
+  )
+  return config
+
+
+def _cut(size, step):
+  """Sides of whole steps."""
+  return tuple(side // step * step for side in size)

@@ -1,0 +1,1 @@
+"""What configs have in common: pairs of domains, recipes, published files."""

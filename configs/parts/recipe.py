@@ -1,0 +1,141 @@
+"""The parts of DAFormer, HRDA and MIC, as configs switch them on.
+
+Hoyer, Dai and Van Gool, CVPR 2022 and ECCV 2022; Hoyer, Dai, Wang and Van Gool,
+CVPR 2023. Sizes and rates are those of their code for GTA5 and SYNTHIA to
+Cityscapes; small pairs keep their own.
+"""
+
+from ml_collections import config_dict
+
+from configs import common
+from configs import corda
+from configs import dacs
+
+# Arguments of configs/daformer.py, hrda.py and mic.py.
+ARGUMENTS = {
+  'pair': 'streets',
+  'classes': '',
+  'depth': 'none',
+  'backbone': '',
+  'init': '',
+}
+# depth= -> the config that it begins with.
+METHODS = {'none': dacs, 'corda': corda}
+# Numbers of the classes that are things: lights, signs, people, vehicles.
+THINGS = {
+  'cityscapes19': (6, 7, *range(11, 19)),
+  'synthia16': (6, 7, *range(10, 16)),
+  'synthia13': (3, 4, *range(7, 13)),
+  'coarse7': (2, 5, 6),
+  'kitti10': (3, 4, 8, 9),
+  'camvid11': (6, 8, 9, 10),
+  'idd7': (2, 3, 4),
+}
+# Height and width of the source, which keep its aspect, at 1280 and at 2560.
+_SOURCES = {
+  'gta2cityscapes': ((704, 1280), (1407, 2560)),
+  'synthia2cityscapes': ((760, 1280), (1520, 2560)),
+}
+
+
+def build(args: dict[str, str], *, large: bool) -> config_dict.ConfigDict:
+  """Returns DAFormer's recipe on a pair.
+
+  Args:
+    args: values of `ARGUMENTS`.
+    large: the published pairs at twice the size, as HRDA has them.
+  """
+  args = dict(args)
+  method = METHODS[common.choose('depth', args.pop('depth'), METHODS)]
+  small = args['pair'] in common.pairs.SMALL
+  args['backbone'] = args['backbone'] or ('mit_b0' if small else 'mit_b5')
+  config = method.get_config(','.join(f'{k}={v}' for k, v in args.items()))
+  config.network.decoder = 'daformer'
+  config.method.average_all = True
+  put(config, 'mixing', classes_of='batch', jitter_strength=0.2)
+  for side in ('source', 'target'):
+    config.data[side].flip = True
+  if not small:
+    _set_schedule(config)
+    _set_sizes(config, large)
+  set_rare_classes(config, crop=2.0 if large else 0.5)
+  set_features(config, begun=config.initial != 'scratch')
+  return config
+
+
+def put(config: config_dict.ConfigDict, group: str, **fields) -> None:
+  """Sets fields of a group, which the config may have already, in place."""
+  config[group] = {**config.get(group, {}), **fields}
+
+
+def _set_schedule(config):
+  config.total_steps = config.stop_step = 40000
+  config.batch_size = 2
+  common.set_intervals(config, 4000)
+  config.network.init = 'torch'
+  config.optim = {
+    'name': 'adamw',
+    'learning_rate': 6e-5,
+    'weight_decay': 0.01,
+    'no_decay': ('norm',),
+    'warmup_steps': 1500,
+    'warmup_ratio': 1e-6,
+    'power': 1.0,
+  }
+  config.mixing.alpha = 0.999
+
+
+def _set_sizes(config, large):
+  source, target = config.data.source, config.data.target
+  if config.pair in _SOURCES:
+    source.size = _SOURCES[config.pair][large]
+    target.size = (1024, 2048) if large else (512, 1024)
+  source.image_resize = target.image_resize = 'bilinear'
+  most = 1024 if large else 512
+  sides = zip(source.size, target.size, strict=True)
+  source.crop = target.crop = tuple(min(most, *side) for side in sides)
+  source.crop_most = 0.75
+  if target.dataset.startswith('cityscapes'):
+    margins = (30, 240, 30, 30) if large else (15, 120, 0, 0)
+    whole = {'margins_of': 'image'} if large else {}
+    put(config, 'mixing', margins=margins, **whole)
+
+
+def set_rare_classes(
+  config: config_dict.ConfigDict, *, crop: float = 0.5
+) -> None:
+  """Switches rare class sampling on, in place.
+
+  Args:
+    config: its pair and its sizes.
+    crop: share of an image's least pixels that a crop should have.
+  """
+  source = config.data.source
+  source.rare_temperature = 0.01
+  if common.is_small(config):
+    # As many of a picture's pixels as 3,000 of GTA's 1914x1052.
+    source.rare_pixels = source.size[0] * source.size[1] * 3000 // 2013528
+  else:
+    source.rare_crop = crop
+
+
+def set_features(config: config_dict.ConfigDict, *, begun: bool) -> None:
+  """Switches the feature distance on where there are features to keep.
+
+  Args:
+    config: its classes, of which it is told which are things.
+    begun: whether training begins with pretrained weights.
+  """
+  things = THINGS.get(config.classes)
+  if things and begun:
+    config.features = {'weight': 0.005, 'classes': things}
+
+
+def set_masked(config: config_dict.ConfigDict, *, block: int = 32) -> None:
+  """Switches masked image consistency on, with blocks of so many pixels.
+
+  On small pairs a block is a sixteenth of the picture's height.
+  """
+  if common.is_small(config):
+    block = max(8, min(config.data.source.size) // 16)
+  config.masking = {'weight': 1.0, 'block': block}

@@ -1,0 +1,243 @@
+"""HRDA: any segmentation network, at two resolutions.
+
+Hoyer, Dai and Van Gool, ECCV 2022, "HRDA: Context-Aware High-Resolution
+Domain-Adaptive Semantic Segmentation" (https://arxiv.org/abs/2204.13132). One
+network sees all of an image small, the context, and a part of it large, the
+detail. A scale attention, made of the context's features, says at every pixel
+and for every class how far the detail is to be believed.
+
+A training pass with random numbers (the stream 'dropout') draws one part for
+all images of a device. Any other pass, that of a teacher or of a prediction,
+looks at all of an image in overlapping windows of the part's size. A
+prediction of an image larger than `Options.window` does all this in windows of
+that size.
+"""
+
+from collections.abc import Sequence
+import functools
+import itertools
+from typing import Any
+
+from flax import linen as nn
+import jax
+import jax.numpy as jnp
+
+from jaxuda.models import deeplab
+from jaxuda.models import heads
+from jaxuda.models import layers
+from jaxuda.ops import image as image_ops
+from jaxuda.ops import resize
+
+
+def wrap(network: nn.Module) -> nn.Module:
+  """Returns a network, at two resolutions if its options say so."""
+  two = network.options.resolutions == 'hrda'
+  return Hrda(inner=network) if two else network
+
+
+def fuse(
+  context: jax.Array,
+  detail: jax.Array,
+  attention: jax.Array,
+  *,
+  align_corners: bool,
+) -> jax.Array:
+  """Fuses the logits of two resolutions: up((1 - a) context) + up(a) detail.
+
+  Args:
+    context: [B, h, w, C].
+    detail: [B, H, W, C], 0 where the detail was not seen.
+    attention: [B, h, w, C] or [B, h, w, 1] in 0..1, 0 there, too.
+    align_corners: how maps are enlarged, see `resize.resize_maps`.
+
+  Returns:
+    [B, H, W, C].
+
+  Example:
+    1/4 of the detail's 8 and 3/4 of the context's 4:
+
+    >>> logits = jnp.full((1, 1, 1, 1), 4.0)
+    >>> print(fuse(logits, 2 * logits, logits / 16, align_corners=False).sum())
+    5.0
+  """
+  size = detail.shape[1:3]
+  enlarge = functools.partial(
+    resize.resize_maps, size=size, align_corners=align_corners
+  )
+  return enlarge((1 - attention) * context) + enlarge(attention) * detail
+
+
+class ScaleAttention(nn.Module):
+  """A light DAFormer head: how far detail is to be believed, in 0..1.
+
+  Each map [B, h_i, w_i, K_i] is brought to `width` channels (1x1 with bias) and
+  to the size of the first by half-pixel centres; of all together a 1x1
+  convolution, a norm, a ReLU, dropout, a 1x1 convolution and a sigmoid make
+  [B, h_0, w_0, features].
+
+  Attributes:
+    features: output channels.
+    width: channels inside, 256 in HRDA.
+    norm: the batch norm, trained.
+    dropout: see `heads.Classifier`.
+    style: see `layers.Style`.
+  """
+
+  features: int
+  width: int
+  norm: Any
+  dropout: float = 0.1
+  style: layers.Style = layers.Style()
+
+  @nn.compact
+  def __call__(self, maps: Sequence[jax.Array], *, train: bool) -> jax.Array:
+    conv = functools.partial(layers.Conv, self.width, 1, style=self.style)
+    embedded = []
+    for i, x in enumerate(maps):
+      y = conv(use_bias=True, name=f'embed{i}')(x)
+      embedded.append(resize.resize_half_pixel(y, maps[0].shape[1:3]))
+    y = conv(name='fuse')(jnp.concatenate(embedded, -1))
+    y = nn.relu(self.norm(name='fuse_bn')(y, train=train))
+    y = heads.Classifier(
+      self.features, dropout=self.dropout, style=self.style, name='classifier'
+    )(y, train=train)
+    return nn.sigmoid(layers.widen(y))
+
+
+class Hrda(nn.Module):
+  """A network at two resolutions; its parameters are the network's own.
+
+  Beside them are those of 'scale_attention'. Norms see two batches in a
+  training pass: the small images, then the parts.
+
+  Attributes:
+    inner: a network that gives its backbone's maps when it is asked to, such as
+      `DeepLab` or `CorDA`; both resolutions share it. See `Options` for the
+      rest.
+  """
+
+  inner: nn.Module
+
+  @property
+  def options(self) -> deeplab.Options:
+    """Options of the network."""
+    return self.inner.options
+
+  @property
+  def classes(self) -> int:
+    """Number of classes C."""
+    return self.inner.classes
+
+  def setup(self) -> None:
+    """Builds the attention beside the network's own modules."""
+    nn.share_scope(self, self.inner)
+    o = self.options
+    if o.scale_attention != 'fixed':
+      self.scale_attention = ScaleAttention(
+        self.classes if o.scale_attention == 'classes' else 1,
+        o.decoder_width,
+        deeplab.head_norm(o),
+        dropout=o.dropout,
+        style=o.style,
+      )
+
+  def __call__(
+    self, image: jax.Array, *, train: bool = False
+  ) -> dict[str, jax.Array]:
+    """Returns low-resolution outputs; called as `DeepLab` is.
+
+    Args:
+      image: [B, H, W, 3] RGB in 0..255; H and W are whole cells, see
+        `Options.cell`.
+      train: see `DeepLab.__call__`.
+
+    Returns:
+      What the network gives of the small image: depth, initial heads. Its
+      'logits' are replaced by those of both resolutions, at the resolution that
+      the network has of the image itself, or that of the image if it was
+      labelled in windows. Where a part was drawn 'detail', its 'logits' [B, h,
+      w, C] and its 'box', int32 [2], (top, left) in pixels.
+
+    Raises:
+      UserError: H or W is not of whole cells.
+    """
+    o, size = self.options, image.shape[1:3]
+    o.check_sides(size, 'the size of an image')
+    window = [min(pair) for pair in zip(size, o.window, strict=True)]
+    if train or window == list(size):
+      return self._look(image, train)
+    places = self._places(size, window)
+    outputs = self._look(image_ops.cut_windows(image, places, window), train)
+    return {
+      k: image_ops.average_windows(self._enlarge(x, window), places, size)
+      for k, x in outputs.items()
+    }
+
+  def _look(self, image, train):
+    """The outputs of images, which are no larger than those of training."""
+    o, size = self.options, image.shape[1:3]
+    outputs = self.inner(
+      deeplab.shrink_context(o, image), train=train, maps=True
+    )
+    maps, context = outputs.pop('maps'), outputs.pop('logits')
+    attention = self._attend(maps, context, train)
+    drawn, seen = train and self.has_rng('dropout'), {}
+    if drawn:
+      detail, inside, seen = self._draw(image, context.shape[1:3], train)
+      attention = attention * inside
+    else:
+      detail = self._slide(image, train)
+    corners = o.align_corners
+    logits = fuse(context, detail, attention, align_corners=corners)
+    assert logits.shape[1:3] == o.grid_size(size)
+    return {**outputs, **seen, 'logits': logits}
+
+  def _attend(self, maps, context, train):
+    """The attention at the size of the context's logits."""
+    if self.options.scale_attention == 'fixed':
+      return jnp.full((1, *context.shape[1:3], 1), 0.5, context.dtype)
+    attention = self.scale_attention(maps, train=train)
+    return self._enlarge(attention, context.shape[1:3])
+
+  def _draw(self, image, grid, train):
+    """Logits of a part, zeros around; where it is on the context's grid."""
+    o, size = self.options, image.shape[1:3]
+    crop, cell = self._crop(size), int(o.cell)
+    key = self.make_rng('dropout')
+    box = image_ops.draw_box(key, size, crop, step=cell)
+    part = image_ops.cut_box(image, box, crop)
+    logits = self.inner(part, train=train)['logits']
+    full = o.grid_size(size)
+    place = box // round(o.cell * o.context_scale)
+    detail = image_ops.insert_box(logits, place, full)
+    small = o.grid_size([round(side * o.context_scale) for side in crop])
+    inside = jnp.ones((1, *small, 1), logits.dtype)
+    inside = image_ops.insert_box(inside, box // cell, grid)
+    return detail, inside, {'detail': {'logits': logits, 'box': box}}
+
+  def _slide(self, image, train):
+    """Logits of all parts, of which the mean is taken where several meet."""
+    o, size = self.options, image.shape[1:3]
+    crop = self._crop(size)
+    places = self._places(size, crop)
+    parts = image_ops.cut_windows(image, places, crop)
+    logits = self.inner(parts, train=train)['logits']
+    stride = round(o.cell * o.context_scale)
+    places = [(top // stride, left // stride) for top, left in places]
+    return image_ops.average_windows(logits, places, o.grid_size(size))
+
+  def _crop(self, size):
+    return [min(x) for x in zip(size, self.options.detail_crop, strict=True)]
+
+  def _places(self, size, window):
+    """Windows half of one apart, in whole cells."""
+    cell = int(self.options.cell)
+    starts = [
+      image_ops.window_starts(side, part, max(part // 2 // cell, 1) * cell)
+      for side, part in zip(size, window, strict=True)
+    ]
+    return list(itertools.product(*starts))
+
+  def _enlarge(self, x, size):
+    corners = self.options.align_corners
+    return resize.resize_maps(x, size, align_corners=corners)

@@ -1,0 +1,117 @@
+"""The configs of DAFormer, HRDA and MIC."""
+
+import pytest
+
+from configs.parts import recipe
+from jaxuda import errors
+from jaxuda import methods
+from jaxuda.ui import command
+
+PAPERS = ('gta2cityscapes', 'synthia2cityscapes')
+
+
+def read(name, **arguments):
+  text = ','.join(f'{k}={v}' for k, v in arguments.items())
+  return command.read_config(f'{name}:{text}')
+
+
+@pytest.mark.parametrize('depth', recipe.METHODS)
+@pytest.mark.parametrize('pair', PAPERS)
+def test_published_settings(pair, depth):
+  config = read('daformer', pair=pair, depth=depth)
+  method = methods.create(config)
+  assert config.name == {'none': 'dacs', 'corda': 'corda'}[depth]
+  height = {'gta2cityscapes': 704, 'synthia2cityscapes': 760}[pair]
+  source, target = config.data.source, config.data.target
+  assert (source.size, target.size) == ((height, 1280), (512, 1024))
+  assert source.crop == target.crop == (512, 512)
+  assert source.flip
+  assert target.flip
+  assert (source.crop_most, target.crop_most) == (0.75, 1)
+  assert (source.rare_temperature, source.rare_pixels) == (0.01, 3000)
+  assert source.rare_crop == 0.5
+  assert (config.total_steps, config.batch_size) == (40000, 2)
+  assert method.network.backbone == 'mit_b5'
+  assert (method.network.decoder, method.network.decoder_width) == (
+    'daformer',
+    256,
+  )
+  assert (method.network.dropout, method.network.stochastic_depth) == (0.1, 0.1)
+  assert method.network.image_order == 'rgb'
+  optim = method.optim
+  assert (optim.name, optim.learning_rate, optim.power) == ('adamw', 6e-5, 1)
+  assert (optim.weight_decay, optim.no_decay) == (0.01, ('norm',))
+  assert (optim.warmup_steps, optim.warmup_ratio) == (1500, 1e-6)
+  assert (optim.head_multiplier, optim.betas) == (10, (0.9, 0.999))
+  mixing = method.mixing
+  assert (mixing.alpha, mixing.threshold, mixing.weight) == (
+    *(0.999, 0.968),
+    'batch',
+  )
+  assert (mixing.margins, mixing.margins_of) == ((15, 120, 0, 0), 'crop')
+  assert (mixing.classes_of, mixing.jitter_strength) == ('batch', 0.2)
+  assert method.average_all
+  assert (method.features.weight, method.features.share) == (0.005, 0.75)
+  assert method.features.classes == (6, 7, *range(11, 19))
+  assert method.masking.weight == 0
+  assert method.evaluate == 'student'
+
+
+@pytest.mark.parametrize('pair', PAPERS)
+def test_hrda_has_twice_the_size_and_mic_masks(pair):
+  small = read('daformer', pair=pair)
+  config, masked = read('hrda', pair=pair), read('mic', pair=pair)
+  method = methods.create(config)
+  height = {'gta2cityscapes': 1407, 'synthia2cityscapes': 1520}[pair]
+  source, target = config.data.source, config.data.target
+  assert (source.size, target.size) == ((height, 2560), (1024, 2048))
+  assert source.crop == target.crop == (1024, 1024)
+  assert source.rare_crop == 2
+  network = method.network
+  assert network.resolutions == 'hrda'
+  assert (network.detail_crop, network.window) == ((512, 512), (1024, 1024))
+  assert (network.context_scale, network.detail_weight) == (0.5, 0.1)
+  assert network.scale_attention == 'classes'
+  assert method.mixing.margins == (30, 240, 30, 30)
+  assert 'place' in method.needs['target']
+  assert config.optim == small.optim
+  assert masked.masking.to_dict() == {
+    **{'weight': 1, 'block': 64},
+    **{'ratio': 0.7, 'augment': True},
+  }
+  on_small = read('mic', pair=pair, on='daformer')
+  assert on_small.masking.block == 32
+  for one, other in ((masked, config), (on_small, small)):
+    for group in ('data', 'network', 'optim', 'mixing', 'features', 'method'):
+      assert one[group] == other[group]
+
+
+@pytest.mark.parametrize('pair', ['streets', 'camvid_day2dusk', 'streets2idd'])
+def test_small_pairs_keep_their_schedule(pair):
+  config = read(
+    'mic', pair=pair, depth='corda' if pair == 'streets' else 'none'
+  )
+  method = methods.create(config)
+  own = read('dacs', pair=pair, backbone='mit_b0')
+  assert config.total_steps == own.total_steps
+  assert config.optim == own.optim
+  assert method.network.backbone == 'mit_b0'
+  assert method.features.weight == 0
+  size = config.data.target.size
+  assert config.data.source.size == size == method.network.window
+  assert (
+    max(a - b for a, b in zip(own.data.source.size, size, strict=True)) < 16
+  )
+  assert method.network.detail_crop == (size[0] // 2, size[1] // 2)
+  assert config.data.source.rare_pixels < 100
+  assert method.masking.block in (8, 11)
+
+
+def test_what_is_unknown_is_named():
+  for text, message in (
+    ('daformer:depth=dada', "depth 'dada'; expected one of none, corda"),
+    ('mic:on=dacs', "on 'dacs'; expected one of hrda, daformer"),
+    ('hrda:on=hrda', "argument 'on=hrda'"),
+  ):
+    with pytest.raises(errors.UserError, match=message):
+      command.read_config(text)
