@@ -33,6 +33,10 @@ class Checkpoint:
 
 _CITYSCAPES = '500 images, network at 512x1024, labels at 1024x2048'
 _LARGE = '500 images, network at 1024x2048 in windows, labels likewise'
+_WINDOWS = (
+  '500 images of 1024x2048 in windows, --config.data.target.size="(1024, 1024)"'
+  ' --window; trained once more by the authors after the paper'
+)
 _DEPDIS = '500 images, network at 760x1280, labels at 1024x2048'
 _LOW = '500 images, network at 320x640, labels at 1024x2048'
 _MAPILLARY = '2,000 images, padded to 768x1024, labels at their own size'
@@ -170,5 +174,19 @@ TRAINED = (
     config='configs/mic.py:pair=gta2cityscapes',
     expected={'mIoU19': 75.9},
     protocol=_LARGE,
+  ),
+  Checkpoint(
+    file='vfmuda_base_gta2city_771miou_step40000.ckpt',
+    method='VFM-UDA, ViT-B',
+    config='configs/dacs.py:pair=gta2cityscapes,backbone=dinov2_b',
+    expected={'mIoU19': 77.1},
+    protocol=_WINDOWS,
+  ),
+  Checkpoint(
+    file='vfmuda_large_gta2city_784miou_step40000.ckpt',
+    method='VFM-UDA, ViT-L',
+    config='configs/dacs.py:pair=gta2cityscapes,backbone=dinov2_l',
+    expected={'mIoU19': 78.4},
+    protocol=_WINDOWS,
   ),
 )

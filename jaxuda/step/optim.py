@@ -26,7 +26,7 @@ class Options:
       references.
     warmup_steps: number of first steps whose rates are also multiplied by a
       number that rises linearly to 1, see `poly_schedule`; 0 in the references,
-      1500 in DAFormer and VFM-UDA.
+      1500 in DAFormer.
     warmup_ratio: where that number begins, 0..1: 1e-6 in DAFormer, HRDA and
       MIC. 0: it is 1 / warmup_steps in the first step.
     betas: decay rates of AdamW, unused by SGD.
@@ -115,8 +115,8 @@ def poly_schedule(
   The warm-up multiplies that, so that the first rate after it is the decayed
   one, not `base`. DAFormer's schedule, of base 6e-5, power 1, 40,000 steps,
   1500 of warm-up from 1e-6, is 6e-5 * (1 - t / 40000) * (1 - (1 - t / 1500) *
-  (1 - 1e-6)) in the step t < 1500. A linear warm-up that the decay follows (as
-  in VFM-UDA++) has `hold` = warmup_steps / total_steps.
+  (1 - 1e-6)) in the step t < 1500. A linear warm-up that the decay follows has
+  `hold` = warmup_steps / total_steps.
 
   Args:
     base: the rate at step 0 when there is no warm-up.

@@ -209,7 +209,8 @@ def test_published_checkpoints():
       continue
     assert row.config in text
     config = command.read_config(row.config)
-    assert config.network.backbone in ('resnet101', 'mit_b5')
+    backbones = ('resnet101', 'mit_b5', 'dinov2_b', 'dinov2_l')
+    assert config.network.backbone in backbones
     methods.create(config)
     for value in row.expected.values():
       assert str(value) in text
