@@ -122,7 +122,7 @@ SWITCHES = {
   'dada': {'align': 'separate'},
   'self_training': {'density': True},
   'dacs': RECIPE,
-  'corda': {**RECIPE, 'adversarial': 'dada', **DISC},
+  'corda': RECIPE,
 }
 
 
@@ -213,13 +213,13 @@ def test_passes_draw_numbers_of_their_own():
 # To compile them all takes minutes: each method once, each backbone with some.
 # DADA and DACS are taken on MiT in test_all_methods.
 TAKEN = {
-  'source_only': 'dinov2',
-  'dada': 'dinov2',
-  'dacs': 'dinov2',
-  'corda': 'dinov2',
+  'source_only': 'mit',
   'advent': 'mit',
   'self_training': 'mit',
-  'depdis': 'efficientnet',
+  'dada': 'dinov2',
+  'dacs': 'dinov2',
+  'depdis': 'dinov2',
+  'corda': 'efficientnet',
   'gio_ada': 'efficientnet',
 }
 
