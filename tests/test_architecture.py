@@ -65,7 +65,8 @@ ROOMS = {
   ),
   'depth': ('errors run ui', 'cv2 numpy scipy'),
   'depth.foundation': (
-    'data.pixels data.records depth errors models ops ui weights',
+    'data.pixels data.records depth errors models models.backbones ops ui'
+    ' weights',
     'absl cv2 flax jax numpy',
   ),
   'depth.mono': (
