@@ -33,7 +33,8 @@ def tensor(name: str, shape: Sequence[int]) -> np.ndarray:
   if len(shape) == 2 and leaf == 'weight':
     return recipe.tensor(f'{name}.noise', shape)
   if 'embeddings' in leaf or leaf.endswith(('token', 'tokens')):
-    return 5 * recipe.tensor(name, (1, *shape))[0]  # No matrix.
+    # As a bias has them, whatever the shape.
+    return 5 * recipe.tensor(name, (np.prod(shape),)).reshape(shape)
   return recipe.tensor(name, shape)
 
 
