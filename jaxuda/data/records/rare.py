@@ -141,7 +141,7 @@ def draw_varied(
 
   # Apart from the tries of `draw_window`, around this.
   def attempt(t):
-    return draw(seed + tf.stack([tf.constant(0, tf.int64), t << 44]))
+    return draw(seed + tf.stack([tf.constant(0, tf.int64), t * 2**44]))
 
   def dull(t):
     cut = tf.reshape(transforms.cut_window(label, attempt(t)), [-1])
