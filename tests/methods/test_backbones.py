@@ -230,7 +230,7 @@ TAKEN = {
 
 @pytest.mark.parametrize(('name', 'backbone'), TAKEN.items())
 def test_a_step_is_taken_with_all_switches(name, backbone):
-  """On two devices: finite, the same on both, and no parameter is left out."""
+  """On two devices: finite, the same on both; every parameter moves."""
   method = dataclasses.replace(METHODS[name], **change(name, backbone))
   batch = test_all_methods.make_batch(method, size=(32, 48))
   if 'label' in batch.get('source', {}):
@@ -251,4 +251,6 @@ def test_a_step_is_taken_with_all_switches(name, backbone):
     jax.tree.leaves(new.nets['task'].params),
     strict=True,
   ):
-    assert np.any(a != b[0]), path
+    # Self-training keeps its depth as it is.
+    kept = name == 'self_training' and path[0].key != 'backbone'
+    assert kept or np.any(a != b[0]), path
