@@ -7,6 +7,7 @@ import pytest
 
 from jaxuda import errors
 from jaxuda.models import depth_anything
+from jaxuda.models import layers
 from scripts.golden import vit as golden
 from tests.models import foundation
 
@@ -32,7 +33,7 @@ def test_golden(kind):
 
 def test_enlarging_by_hand():
   """Every pixel becomes a square: its kernel, and the bias."""
-  module = depth_anything.Enlarge(1, 2, depth_anything.layers.Style())
+  module = layers.Enlarge(1, 2)
   x = jnp.array([[[[1.0], [10.0]]]])
   kernel = jnp.arange(1.0, 5).reshape(2, 2, 1, 1)
   tree = {'params': {'kernel': kernel, 'bias': jnp.array([0.5])}}
