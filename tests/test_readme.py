@@ -24,7 +24,9 @@ PAGES = {
   for x in (ROOT / 'README.md', *sorted((ROOT / 'docs').glob('*.md')))
 }
 ALL = '\n'.join(PAGES.values())
-PYTHON = re.findall(r'^```python\n(.*?)^```$', README, re.DOTALL | re.MULTILINE)
+PYTHON = re.findall(
+  r'^```python\n(.*?)^```$', PAGES['docs/extend.md'], re.DOTALL | re.MULTILINE
+)
 
 
 def _load(tmp_path, text, name):
@@ -136,6 +138,6 @@ def test_pairs_are_there():
   )
   pairs = importlib.util.module_from_spec(spec)
   spec.loader.exec_module(pairs)
-  table = README[README.index('## Pairs') :].split('\n## ')[0]
+  table = PAGES['docs/data.md'].split('\n## Pairs\n')[1].split('\n## ')[0]
   for pair in pairs.PAIRS:
     assert f'`{pair}`' in table
