@@ -132,6 +132,28 @@ def test_links_lead_somewhere():
     assert (ROOT / page).parent.joinpath(link).exists(), (page, link)
 
 
+def find_anchors(text):
+  """The anchors that GitHub gives the headings of a page."""
+  text = re.sub(r'^```.*?^```$', '', text, flags=re.DOTALL | re.MULTILINE)
+  for title in re.findall(r'^#+ (.+)$', text, re.MULTILINE):
+    yield re.sub(r'[^\w\- ]', '', title.lower()).replace(' ', '-')
+
+
+def test_anchors_are_headings():
+  links = [
+    ((ROOT / page).parent.joinpath(link or ROOT / page).resolve(), anchor)
+    for page, text in PAGES.items()
+    for link, anchor in re.findall(r'\]\(((?!http)[^)#]*)#([^)]+)\)', text)
+  ]
+  assert (ROOT / 'docs' / 'scores.md', '4000-steps') in links
+  for path, anchor in links:
+    assert anchor in find_anchors(path.read_text()), (path.name, anchor)
+
+
+def test_the_readme_is_short():
+  assert len(README.splitlines()) <= 200
+
+
 def test_pairs_are_there():
   spec = importlib.util.spec_from_file_location(
     'pairs', ROOT / 'configs' / 'pairs.py'
