@@ -167,7 +167,7 @@ def check(words, *, complete=True):
     first, rest = rest[1], rest[2:]
   if first == 'jaxuda':
     groups = {x.partition(' ')[0] for x in verbs._VERBS if ' ' in x}
-    if rest[0] == 'VERB' or (len(rest) == 1 and rest[0] in groups):
+    if rest[:1] in ([], ['VERB']) or (len(rest) == 1 and rest[0] in groups):
       return
     count = 1 if rest[0] in verbs._VERBS else 2
     _check_flags(
@@ -221,7 +221,7 @@ def test_page(path):
     words = span.split()
     if re.match(r'jaxuda \w|python -m jaxuda|(python|bash) scripts/', span):
       check(words, complete=False)
-    elif re.match(r'(?!.*config\.(json|FIELD))(config\.|--[a-z])', span):
+    elif re.match(r'(?!--xla|.*config\.(json|FIELD))(config\.|--[a-z])', span):
       for word in words:
         _check_named(word)
 
