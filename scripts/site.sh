@@ -11,7 +11,7 @@ folder="${1:-$root/build/site}"
 
 "$python" "$root/scripts/documentation/pages.py" "$folder"
 cd "$folder"
-"$python" -m zensical build --strict 2>&1 | tee build.log
+"$python" -m zensical build --clean --strict 2>&1 | tee build.log
 # What is amiss in docstrings is a warning that --strict does not count.
 if grep 'griffe: ' build.log > /dev/null; then
   exit 1

@@ -32,8 +32,10 @@ _BESIDE = ('CITATION.cff', 'LICENSE')
 
 
 def write(folder: pathlib.Path) -> None:
-  """Writes the settings and all pages into a folder, which is emptied."""
-  shutil.rmtree(folder, ignore_errors=True)
+  """Writes the settings and all pages, in the place of what stands there."""
+  for name in ('pages', 'html'):
+    shutil.rmtree(folder / name, ignore_errors=True)
+  (folder / 'source').unlink(missing_ok=True)
   shutil.copytree(ROOT / 'docs', folder / 'pages')
   for name in _BESIDE:
     shutil.copy(ROOT / name, folder / 'pages')
