@@ -56,6 +56,8 @@ def _split(words):
     words = words[end + 1 :]
   if words[:1] == ['srun']:
     words = words[1:]
+  if '>' in words:
+    words = words[: words.index('>')]
   if words:
     yield words
 
@@ -151,6 +153,7 @@ def _check_script(path, words):
     patch.syspath_prepend(ROOT / 'scripts')
     spec = importlib.util.spec_from_file_location('script', ROOT / module)
     script = importlib.util.module_from_spec(spec)
+    patch.setitem(sys.modules, 'script', script)
     spec.loader.exec_module(script)
     script.parse_args()
 
@@ -183,6 +186,7 @@ def check(words, *, complete=True):
     if 'def parse_args' in path.read_text() or 'accelerator' in path.name:
       _check_script(rest[0], rest[1:])
     elif path.suffix == '.py':
+      assert 'command.run(' in path.read_text()  # Else it would really run.
       _check_flags(rest[0], rest[1:], complete=complete)
   elif first == 'pip':
     project = tomllib.loads((ROOT / 'pyproject.toml').read_text())['project']
@@ -218,11 +222,10 @@ def test_page(path):
     for words in _read_lines(block) if not language else ():
       check(words)
   for span in re.findall('`([^`]+)`', FENCE.sub('', text)):
-    words = span.split()
     if re.match(r'jaxuda \w|python -m jaxuda|(python|bash) scripts/', span):
-      check(words, complete=False)
+      check(shlex.split(span), complete=False)
     elif re.match(r'(?!--xla|.*config\.(json|FIELD))(config\.|--[a-z])', span):
-      for word in words:
+      for word in shlex.split(span):
         _check_named(word)
 
 
