@@ -260,7 +260,7 @@ def test_mistakes_are_found(line, error):
 
 def test_quoted_and_joined_commands_are_found():
   block = (
-    'gcloud --command="\n  cd jaxuda && python -m jaxuda.main \\\n  --a"\n'
+    'gcloud --command="\n  cd jaxuda && python -m jaxuda.main \\\n  --a > b"\n'
   )
   assert [x[-1] for x in _read_lines(block)][:2] == ['jaxuda', '--a']
 
