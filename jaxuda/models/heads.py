@@ -46,7 +46,8 @@ class Aspp(nn.Module):
     active = len(self.rates) if self.active is None else self.active
     kernels = [k.astype(style.dtype) for k in kernels[:active]]
     bias = sum(b.astype(style.dtype) for b in biases[:active])
-    pyramid = _pyramid_dot if style.rewrites.aspp_dot else _pyramid_conv
+    product = style.rewrites.is_on('aspp_dot')
+    pyramid = _pyramid_dot if product else _pyramid_conv
     y = pyramid(x.astype(style.dtype), kernels, self.rates[:active])
     return layers.add_bias(y, bias, style)
 
@@ -76,14 +77,14 @@ def _pyramid_dot(x, kernels, rates):
         if (dy, dx) != (0, 0) and abs(dy) < height and abs(dx) < width:
           taps.append(((dy, dx), kernel[i, j]))
   stacked = jnp.concatenate([kernel for _, kernel in taps], axis=-1)
-  maps = rewrites_lib.dense(x, stacked)
+  maps = rewrites_lib.dense(x, stacked, wide=True)
   maps = jnp.split(maps, len(taps), axis=-1)
   total = 0
   for ((dy, dx), _), values in zip(taps, maps, strict=True):
     # y[i, j] += values[i + dy, j + dx], zeros outside.
     padding = ((0, 0, 0), (-dy, dy, 0), (-dx, dx, 0), (0, 0, 0))
     total = total + lax.pad(values, jnp.zeros((), values.dtype), padding)
-  return total
+  return total.astype(x.dtype)
 
 
 class AsppL(nn.Module):
