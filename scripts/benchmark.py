@@ -60,16 +60,18 @@ def parse_size(text: str) -> tuple[int, int]:
   return int(height), int(width)
 
 
-def parse_rewrites(text: str) -> dict[str, bool]:
-  """Reads 'all', 'none' or names joined by '+' into switches."""
+def parse_rewrites(text: str) -> dict[str, str]:
+  """Reads 'auto', 'all', 'none' or names joined by '+' into switches."""
+  if text == 'auto':
+    return dict.fromkeys(_REWRITES, text)
   names = {'all': _REWRITES, 'none': ()}.get(text, text.split('+'))
   unknown = set(names) - set(_REWRITES)
   if unknown:
     raise SystemExit(
-      f'unknown rewrite {sorted(unknown)[0]!r}; expected all, none or names of'
-      f' {", ".join(_REWRITES)} joined by +'
+      f'unknown rewrite {sorted(unknown)[0]!r}; expected auto, all, none or'
+      f' names of {", ".join(_REWRITES)} joined by +'
     )
-  return {name: name in names for name in _REWRITES}
+  return {name: 'on' if name in names else 'off' for name in _REWRITES}
 
 
 def parse_fields(pairs: list[str]) -> dict[str, Any]:
@@ -355,7 +357,9 @@ def parse_args() -> argparse.Namespace:
   add('--norm', default='batch', choices=('batch', 'sync', 'frozen'))
   add('--remat', action='store_true')
   add('--devices', type=int, default=1, help='CPU devices to simulate')
-  add('--rewrites', action='append', help='all, none, or names joined by +')
+  add(
+    '--rewrites', action='append', help='auto, all, none, or names joined by +'
+  )
   add('--rounds', type=int, default=3)
   add('--steps', type=int, default=2, help='per round and variant')
   add('--peak_side', type=int, default=0, help='0: 3072 on CPU, 8192 else')
@@ -373,7 +377,7 @@ def main() -> int:
   device = jax.local_devices()[0]
   side = args.peak_side or (3072 if device.platform == 'cpu' else 8192)
   peaks = [matmul_peak(args.dtype, side=side)]
-  variants = [Variant(args, r) for r in args.rewrites or ['all']]
+  variants = [Variant(args, r) for r in args.rewrites or ['auto']]
   for variant in variants:
     variant.run(1)  # The first step warms up and does not count.
     variant.seconds.clear()

@@ -31,7 +31,7 @@ def test_prefetch_keeps_order_and_contents():
 
 
 @pytest.mark.parametrize(
-  'make', [parallel.pmap_step, parallel._map_over_processes]
+  'make', [parallel.pmap_step, parallel.shard_step]
 )
 def test_step_compiles_once_and_means_over_devices(make):
   traces = []
