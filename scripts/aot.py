@@ -41,6 +41,7 @@ import benchmark
 import jax
 from jax.experimental import topologies
 from jax.sharding import NamedSharding, PartitionSpec
+import necessary
 
 from jaxuda import methods
 from jaxuda.evaluate import counting
@@ -198,7 +199,7 @@ def make_program(
     shardings = (copies, split, split)
     return jax.jit(score, in_shardings=shardings), (state, image, label), {}
   needed = {
-    'necessary_flops': benchmark.necessary_flops(method, state, batch, sizes),
+    **benchmark.named(necessary.count(method, state, batch, sizes)),
     'parameters': _count(net.params for net in state.nets.values()),
     'statistics': _count(
       net.batch_stats for net in [*state.nets.values(), state.teacher] if net
