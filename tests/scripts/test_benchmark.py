@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import pytest
 
 from jaxuda import methods
+from jaxuda.models import generators
 from jaxuda.step import parallel
 from jaxuda.step import rng
 
@@ -45,12 +46,41 @@ def _method(backbone, size, name='dada', network=None, **fields):
   return method, batch, sizes
 
 
-def test_necessary_operations_of_dada():
+def test_what_dada_needs():
   method, batch, sizes = _method('resnet101', (128, 256))
   state = jax.eval_shape(method.init, rng.for_init(0), batch)
-  floor = necessary.count(method, state, batch, sizes).flops
+  floor = necessary.count(method, state, batch, sizes)
   # Counted independently, by hand, for the performance notes.
-  assert abs(floor / 307.5e9 - 1) < 1e-3
+  assert abs(floor.flops / 307.5e9 - 1) < 1e-3
+  # By hand. Outputs of the backbone's convolutions, each with a norm: stem,
+  # 64 at half the sides; 3, 4, 23 and 3 blocks of (1 + 1 + 4) k channels and a
+  # shortcut of 4 k, at 33x65 and 17x33.
+  blocks = [n * 6 * k + 4 * k for n, k in ((3, 64), (4, 128), (23, 256))]
+  blocks.append(3 * 6 * 512 + 4 * 512)
+  norms = 64 + sum(blocks)
+  maps = 64 * 64 * 128 + blocks[0] * 33 * 65 + sum(blocks[1:]) * 17 * 33
+  # Without norms: the depth block, four dilations; the discriminator.
+  heads = 512 + 512 + 128 + 2048 + 4 * 16
+  disc = 64 * 64 * 128 + 128 * 32 * 64 + 256 * 16 * 32 + 512 * 8 * 16 + 4 * 8
+  # Two domains; the target's maps go back through the discriminator twice.
+  moved = 2 * (14 * maps + 6 * heads * 17 * 33) + (6 + 8) * disc
+  # Kernels, forward and back: all parameters but the norms' and the biases.
+  task, critic = 47_418_624, 2_778_049
+  moved += 2 * 2 * (task - 2 * norms - heads)
+  moved += (2 + 3) * (critic - (64 + 128 + 256 + 512 + 1))
+  # SGD, whose norms are frozen, in four groups; Adam. Each with its counters.
+  moved += 4 * task + 2 * (task - 2 * norms + 4)
+  moved += 4 * critic + 2 * (2 * critic + 2)
+  assert floor.bytes == 4 * moved
+
+
+def test_norms_of_a_generator_take_statistics_of_their_maps():
+  module = generators.Generator(width=4, blocks=1)
+  x = jax.ShapeDtypeStruct((1, 16, 24, 3), jnp.bfloat16)
+  variables = jax.eval_shape(module.init, jax.random.key(0), x)
+  convs = necessary.find_convs(module.apply, variables, x)
+  # The last layer alone has none.
+  assert [conv.normed for conv in convs] == [True] * 7 + [False]
 
 
 @pytest.mark.parametrize(
@@ -158,13 +188,14 @@ def test_counting_alone(monkeypatch, capsys):
 
 def test_arguments():
   assert benchmark.parse_size('256x512') == (256, 512)
-  assert benchmark.parse_rewrites('all')['barriers']
+  assert benchmark.parse_rewrites('auto')['barriers'] == 'auto'
+  assert benchmark.parse_rewrites('all')['barriers'] == 'on'
   assert benchmark.parse_rewrites('dot_1x1+barriers') == {
-    'dot_1x1': True,
-    'dot_wgrad': False,
-    'barriers': True,
-    'aspp_dot': False,
-    'shift_depthwise': False,
+    'dot_1x1': 'on',
+    'dot_wgrad': 'off',
+    'barriers': 'on',
+    'aspp_dot': 'off',
+    'shift_depthwise': 'off',
   }
   with pytest.raises(SystemExit, match='unknown rewrite'):
     benchmark.parse_rewrites('fast')
