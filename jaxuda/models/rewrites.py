@@ -22,11 +22,9 @@ _TAP_CHANNELS = 128
 # From this side on a kernel is large; so few outputs are made by one product,
 # so many by groups of input channels, and with more XLA's own is as fast.
 _LARGE = 5
-_PRODUCT_OUTPUTS, _GROUP_OUTPUTS = 4, 32
-_GROUP = 16
+_PRODUCT_OUTPUTS, _GROUP_OUTPUTS, _GROUP = 4, 32, 16
 # Where less of a convolution's taps is inside the map, zeros are left out.
 _INSIDE = 0.85
-
 
 # What 'auto' turns on, by platform: on CPUs and GPUs as measured (README.md,
 # docs/accelerator.md), on TPUs by the compiler's account (docs/clusters.md).
@@ -98,8 +96,8 @@ class Rewrites:
 
   def is_on(self, name: str) -> bool:
     """Says whether a rewrite is on, for the platform that is traced for."""
-    value = getattr(self, name)
-    return value == 'on' or (value == 'auto' and name in PAYING[platform()])
+    value, pays = getattr(self, name), PAYING.get(platform(), ())
+    return value == 'on' or (value == 'auto' and name in pays)
 
 
 NONE = Rewrites(**{field.name: 'off' for field in dataclasses.fields(Rewrites)})
@@ -235,11 +233,9 @@ def _conv_bwd(stride, dilation, padding, saved, g):
     lambda v: _conv(v, kernel, stride, dilation, padding), x
   )(g)[0]
   geometry = x, g, kernel.shape[0], stride, dilation, padding
-  inside = [sum(map(len, side)) for side in _overlaps(*geometry)]
-  share = (
-    inside[0] * inside[1] / (kernel.shape[0] ** 2 * math.prod(g.shape[1:3]))
-  )
-  taps = _taps if share > _INSIDE else _inner_taps
+  inside = math.prod(sum(map(len, side)) for side in _overlaps(*geometry))
+  whole = kernel.shape[0] ** 2 * math.prod(g.shape[1:3])
+  taps = _taps if inside > _INSIDE * whole else _inner_taps
   dkernel = jnp.stack([_contract(*pair, 0, 0) for pair in taps(*geometry)])
   return dx, dkernel.reshape(kernel.shape)
 
@@ -391,9 +387,8 @@ def depthwise(
 
   `padding` are zeros ((above, below), (left, right)).
   """
-  padding = tuple(padding)
   if rewrites.is_on('shift_depthwise'):
-    return _shifted(x, kernel, stride, dilation, padding)
+    return _shifted(x, kernel, stride, dilation, tuple(padding))
   return lax.conv_general_dilated(
     x,
     kernel,

@@ -132,7 +132,7 @@ def measure(args: argparse.Namespace) -> None:
     # As long as the last one, the next one will take at most: kernels that were
     # chosen for one are known to the next.
     last, cases = 0.0, []
-    for rewrites in args.rewrites or ['all']:
+    for rewrites in args.rewrites or ['auto']:
       entry = {'method': name, 'rewrites': rewrites, **network}
       found['cases'].append(entry)
       start = time.perf_counter()
