@@ -65,11 +65,16 @@ def _pyramid_dot(x, kernels, rates):
   """The same as one matrix product and one shifted addition per tap.
 
   The wide input is read once; what is shifted are the few output channels. The
-  centre taps of all rates see the same pixel, so their kernels are added first.
+  centre taps of all rates see the same pixel, so their kernels are added first,
+  but in bfloat16, which would round the sum.
   Taps that fall outside the map everywhere are left out.
   """
   height, width = x.shape[1:3]
-  taps = [((0, 0), sum(kernel[1, 1] for kernel in kernels))]
+  centres = [kernel[1, 1] for kernel in kernels]
+  narrow = jnp.finfo(x.dtype).bits < 32
+  taps = [
+    ((0, 0), kernel) for kernel in (centres if narrow else [sum(centres)])
+  ]
   for kernel, rate in zip(kernels, rates, strict=True):
     for i in range(3):
       for j in range(3):

@@ -100,9 +100,9 @@ def test_a_step_exchanges_gradients_statistics_and_scalars(monkeypatch):
   assert all(x['collectives'] == first['collectives'] for x in found)
   assert {x['kind'] for x in first['collectives']} == {'all-reduce'}
   exchanged = sum(x['elements'] for x in first['collectives'])
-  # Norms exchange sums and squares forward, and their gradients.
-  statistics = 4 * first['statistics']
+  # Norms exchange means and squares forward, and their gradients back.
+  statistics = 2 * first['statistics']
   assert exchanged <= first['parameters'] + statistics + 8
-  # One is for the gradients, and it is most of all.
+  # One is for the gradients, but those of taps that never meet the map.
   largest = max(x['elements'] for x in first['collectives'])
-  assert largest >= first['parameters'] - statistics
+  assert 0.8 < largest / first['parameters'] <= 1
