@@ -9,6 +9,8 @@ import pytest
 
 from jaxuda import methods
 from jaxuda.models import generators
+from jaxuda.models import layers
+from jaxuda.models import rewrites
 from jaxuda.step import parallel
 from jaxuda.step import rng
 
@@ -75,7 +77,8 @@ def test_what_dada_needs():
 
 
 def test_norms_of_a_generator_take_statistics_of_their_maps():
-  module = generators.Generator(width=4, blocks=1)
+  style = layers.Style(rewrites=rewrites.NONE)
+  module = generators.Generator(width=4, blocks=1, style=style)
   x = jax.ShapeDtypeStruct((1, 16, 24, 3), jnp.bfloat16)
   variables = jax.eval_shape(module.init, jax.random.key(0), x)
   convs = necessary.find_convs(module.apply, variables, x)
