@@ -102,6 +102,10 @@ class Case:
     return method, batch, sizes
 
 
+class NoProgramError(Exception):
+  """The method has no such program."""
+
+
 def _shapes(tree, lead=()):
   """The shapes of arrays, with axes before their own."""
   return jax.tree.map(
@@ -120,6 +124,8 @@ def make_program(
   split = NamedSharding(copies.mesh, PartitionSpec(parallel.AXIS))
   if case.program == 'init':
     return jax.jit(method.init, out_shardings=copies), (key, _shapes(batch)), {}
+  if case.program == 'evaluation' and method.predict is None:
+    raise NoProgramError(f'{case.method} labels no pixels')
   if case.program == 'evaluation':
     # Labels in the size of the images.
     rows = len(devices) * len(batch['source']['image'])
@@ -355,7 +361,12 @@ def main() -> int:
     if any(own.items() <= entry.items() for entry in entries):
       continue
     run = lower_for_cuda if case.topology == 'cuda' else compile_for_tpu
-    entries.append({**own, **run(case), 'jax': jax.__version__})
+    try:
+      found = run(case)
+    except NoProgramError as e:
+      print(f'left out: {e}', file=sys.stderr)
+      continue
+    entries.append({**own, **found, 'jax': jax.__version__})
     if args.out:
       part = args.out.with_suffix('.part')
       part.write_text(json.dumps(entries, indent=2) + '\n')

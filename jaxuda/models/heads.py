@@ -66,8 +66,8 @@ def _pyramid_dot(x, kernels, rates):
 
   The wide input is read once; what is shifted are the few output channels. The
   centre taps of all rates see the same pixel, so their kernels are added first,
-  but in bfloat16, which would round the sum.
-  Taps that fall outside the map everywhere are left out.
+  but in bfloat16, which would round the sum. Taps that fall outside the map
+  everywhere are left out.
   """
   height, width = x.shape[1:3]
   centres = [kernel[1, 1] for kernel in kernels]
