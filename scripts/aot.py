@@ -1,6 +1,6 @@
-"""Compiles programs ahead of time, for TPUs that are not there.
+"""Compiles programs ahead of time, for accelerators that are not there.
 
-  pip install libtpu   # the version that jax[tpu] asks for
+  pip install "jax[tpu]"   # its compiler is libtpu, a wheel like others
   python scripts/aot.py --topology=v5e:4x4 --method=dada --dtype=bfloat16
   python scripts/aot.py --topology=v5e:1x1,v5p:1x1x1 --remat=no,yes --out=F.json
 
@@ -11,8 +11,10 @@ its estimate of the time, every collective, and what the step cannot do without
 (see `necessary`). With --out what is compiled is added to a file, what stands
 there already is not compiled again, and a table of the file is printed.
 
-`cuda` instead of a topology lowers for NVIDIA's GPUs without compiling: jaxlib
-has no topologies of them. What is in the program can be counted then, no more.
+GPUs: h100:8 is a host of eight. It takes JAX's plugin for CUDA and no driver.
+Kernels are not tuned then, and operations and bytes not counted. `cuda` instead
+of a topology lowers for GPUs, without that plugin and without compiling, and
+counts what is in the program.
 """
 
 import argparse
@@ -191,11 +193,11 @@ def _product(numbers):
   return total
 
 
-def compile_for_tpu(case: Case) -> dict[str, Any]:
+def compile_case(case: Case) -> dict[str, Any]:
   """Compiles a case and returns the compiler's account of it."""
   devices = chips.find_devices(case.topology)
   chip = chips.CHIPS[case.topology.partition(':')[0]]
-  rewrites.trace_for('tpu')
+  rewrites.trace_for(chip.platform)
   program, arguments, found = make_program(case, devices)
   found |= {'chips': len(devices), 'hbm_gib': chip.gib}
   wall, cpu = time.perf_counter(), time.process_time()
@@ -211,7 +213,8 @@ def compile_for_tpu(case: Case) -> dict[str, Any]:
   found['compile_seconds'] = time.perf_counter() - wall
   found['compile_cpu_seconds'] = time.process_time() - cpu
   memory, cost = compiled.memory_analysis(), compiled.cost_analysis()
-  cost = cost[0] if isinstance(cost, list) else cost
+  # Of a GPU that is not there it says nothing.
+  cost = (cost[0] if isinstance(cost, list) else cost) or {}
   used = (
     memory.temp_size_in_bytes
     + memory.argument_size_in_bytes
@@ -223,17 +226,21 @@ def compile_for_tpu(case: Case) -> dict[str, Any]:
     'gib': used / _GIB,
     'fits': used / _GIB <= chip.gib,
     'temp_gib': memory.temp_size_in_bytes / _GIB,
-    'flops': cost['flops'],
-    'bytes': cost['bytes accessed'],
-    # The compiler's own estimate, and what the data sheet allows.
-    'estimated_seconds': cost.get('optimal_seconds'),
-    'matrix_seconds': cost['flops'] / chip.tflops / 1e12,
-    'memory_seconds': cost['bytes accessed'] / chip.gbps / 1e9,
     'collectives': find_collectives(compiled.as_text()),
   }
+  if cost:
+    found |= {
+      'flops': cost['flops'],
+      'bytes': cost['bytes accessed'],
+      # The compiler's own estimate, and what the data sheet allows.
+      'estimated_seconds': cost.get('optimal_seconds'),
+      'matrix_seconds': cost['flops'] / chip.tflops / 1e12,
+      'memory_seconds': cost['bytes accessed'] / chip.gbps / 1e9,
+    }
   for name in ('flops', 'bytes'):
-    if f'necessary_{name}' in found:
-      found[f'{name}_over_necessary'] = found[name] / found[f'necessary_{name}']
+    needed = found.get(f'necessary_{name}')
+    if needed and cost:
+      found[f'{name}_over_necessary'] = found[name] / needed
   return found
 
 
@@ -316,7 +323,7 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     formatter_class=argparse.ArgumentDefaultsHelpFormatter,
   )
   add = parser.add_argument
-  add('--topology', default='v5e:1x1', help='KIND:4x4, KIND:2x2x2, or cuda')
+  add('--topology', default='v5e:1x1', help='such as v5p:2x2x4, or cuda')
   add('--method', default='dada', help='or all')
   add('--program', default='step', help='step, evaluation, init')
   add('--dtype', default='bfloat16', help='float32, bfloat16')
@@ -360,7 +367,7 @@ def main() -> int:
     own = dataclasses.asdict(case)
     if any(own.items() <= entry.items() for entry in entries):
       continue
-    run = lower_for_cuda if case.topology == 'cuda' else compile_for_tpu
+    run = lower_for_cuda if case.topology == 'cuda' else compile_case
     try:
       found = run(case)
     except NoProgramError as e:

@@ -50,7 +50,9 @@ def test_every_combination_is_a_case():
   assert (case.method, case.batch, case.rewrites) == ('source_only', 1, 'auto')
 
 
-@pytest.mark.parametrize('topology', ['v9:2x2', 'v5e:2x2x2', 'v5p:2x2', 'v5e'])
+@pytest.mark.parametrize(
+  'topology', ['v9:2x2', 'v5e:2x2x2', 'v5p:2x2', 'v5e', 'h100']
+)
 def test_unknown_topologies(topology):
   with pytest.raises(SystemExit, match=r'unknown topology .* expected such as'):
     chips.find_devices(topology)
@@ -91,7 +93,7 @@ def test_a_step_lowered_for_gpus(monkeypatch):
 def test_a_step_exchanges_gradients_statistics_and_scalars(monkeypatch):
   monkeypatch.setattr(rewrites, '_target', '')
   found = [
-    aot.compile_for_tpu(case)
+    aot.compile_case(case)
     for case in make_cases('--topology=v5e:2x2,v5e:4x4,v5e:16x16')
   ]
   assert [x['chips'] for x in found] == [4, 16, 256]
