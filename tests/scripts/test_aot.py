@@ -94,9 +94,9 @@ def test_a_step_exchanges_gradients_statistics_and_scalars(monkeypatch):
   monkeypatch.setattr(rewrites, '_target', '')
   found = [
     aot.compile_case(case)
-    for case in make_cases('--topology=v5e:2x2,v5e:4x4,v5e:16x16')
+    for case in make_cases('--topology=v5e:2x2,v5e:16x16')
   ]
-  assert [x['chips'] for x in found] == [4, 16, 256]
+  assert [x['chips'] for x in found] == [4, 256]
   assert all(x['fits'] for x in found)
   first = found[0]
   assert all(x['collectives'] == first['collectives'] for x in found)
