@@ -37,3 +37,12 @@ import jax
 jax.config.update('jax_num_cpu_devices', 2)
 jax.config.update('jax_numpy_rank_promotion', 'raise')
 jax.config.update('jax_debug_key_reuse', True)
+
+# They wait for several processes. One that began last would leave the other
+# worker without work.
+_LONG = ('test_colabs', 'test_distributed', 'test_killed', 'test_resume')
+
+
+def pytest_collection_modifyitems(items):
+  """Puts the longest tests first."""
+  items.sort(key=lambda item: item.path.stem not in _LONG)
