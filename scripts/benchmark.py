@@ -8,11 +8,8 @@ Needs no TensorFlow and no data. Every variant (one per `--rewrites`) runs in
 interleaved rounds in one process, next to a matrix product that measures the
 machine's peak, so that the shares and ratios mean something on a noisy machine.
 
-`necessary_flops` counts 2 operations per multiply-add of the convolutions that
-the method cannot do without, taps on the zero padding left out: forward, weight
-gradient and input gradient of every pass (no gradient of the image), two passes
-of each discriminator, one input gradient and two weight gradients of it, and
-the forward alone of a teacher.
+What a step cannot do without, `necessary_flops` and `necessary_bytes`, is said
+in `necessary`.
 """
 
 import argparse
@@ -26,13 +23,11 @@ import time
 from typing import Any
 
 import jax
-from jax.interpreters import partial_eval
 import jax.numpy as jnp
+import necessary
 import numpy as np
 
 from jaxuda import methods
-from jaxuda.methods import source_only
-from jaxuda.models import deeplab
 from jaxuda.models import rewrites
 from jaxuda.step import parallel
 from jaxuda.step import rng
@@ -60,16 +55,18 @@ def parse_size(text: str) -> tuple[int, int]:
   return int(height), int(width)
 
 
-def parse_rewrites(text: str) -> dict[str, bool]:
-  """Reads 'all', 'none' or names joined by '+' into switches."""
+def parse_rewrites(text: str) -> dict[str, str]:
+  """Reads 'auto', 'all', 'none' or names joined by '+' into switches."""
+  if text == 'auto':
+    return dict.fromkeys(_REWRITES, text)
   names = {'all': _REWRITES, 'none': ()}.get(text, text.split('+'))
   unknown = set(names) - set(_REWRITES)
   if unknown:
     raise SystemExit(
-      f'unknown rewrite {sorted(unknown)[0]!r}; expected all, none or names of'
-      f' {", ".join(_REWRITES)} joined by +'
+      f'unknown rewrite {sorted(unknown)[0]!r}; expected auto, all, none or'
+      f' names of {", ".join(_REWRITES)} joined by +'
     )
-  return {name: name in names for name in _REWRITES}
+  return {name: 'on' if name in names else 'off' for name in _REWRITES}
 
 
 def parse_fields(pairs: list[str]) -> dict[str, Any]:
@@ -101,141 +98,9 @@ def make_batch(needs, sizes, *, batch_size: int, classes: int):
   return batch
 
 
-def count_taps(eqn, dim: int) -> int:
-  """Kernel taps that fall inside the image, summed over one output side."""
-  size = eqn.invars[0].aval.shape[1 + dim]
-  taps = eqn.invars[1].aval.shape[dim]
-  params = eqn.params
-  first = -params['padding'][dim][0]
-  start = first + params['window_strides'][dim] * np.arange(
-    eqn.outvars[0].aval.shape[1 + dim]
-  )
-  offsets = params['rhs_dilation'][dim] * np.arange(taps)
-  position = start[:, None] + offsets[None]
-  # A transposed convolution sees zeros between the pixels, too.
-  apart = params['lhs_dilation'][dim]
-  inside = (position >= 0) & (position <= (size - 1) * apart)
-  return int((inside & (position % apart == 0)).sum())
-
-
-def conv_flops(fn, *args) -> list[float]:
-  """Operations of every NHWC convolution that `fn` uses, in order."""
-  found = []
-
-  def walk(jaxpr):
-    for eqn in jaxpr.eqns:
-      out = eqn.outvars[0].aval
-      if eqn.primitive.name == 'conv_general_dilated':
-        channels = math.prod(eqn.invars[1].aval.shape[2:])
-        taps = count_taps(eqn, 0) * count_taps(eqn, 1)
-        found.append(2.0 * out.shape[0] * channels * taps)
-      for value in eqn.params.values():
-        inner = getattr(value, 'jaxpr', value)
-        if hasattr(inner, 'eqns'):
-          walk(inner)
-
-  closed = jax.make_jaxpr(fn)(*args)
-  used = [True] * len(closed.out_avals)
-  walk(partial_eval.dce_jaxpr(closed.jaxpr, used)[0])
-  return found
-
-
-def necessary_flops(method, state, batch, sizes) -> float:
-  """The floor of a step; see the module's docstring."""
-  options = dataclasses.replace(
-    method.network, **parse_rewrites('none'), remat=False
-  )
-  plain = dataclasses.replace(method, network=options)
-  if plain.translate is not None:
-    return translation_flops(plain, state, batch)
-  task = state.nets['task']
-  total = 0.0
-
-  def outputs(params, stats, image, part=0):
-    return deeplab.run(plain.task, params, stats, image, train=True)[part]
-
-  passes = list(method.needs)
-  if state.teacher is not None:
-    # The student's second pass is on mixed images; a discriminator sees the
-    # target's own in a third one. The teacher's logits are all that is used.
-    passes += ['target'] if len(state.nets) > 1 else []
-    teacher = state.teacher
-    total += sum(
-      conv_flops(
-        lambda *args: outputs(*args)['logits'],
-        teacher.params,
-        teacher.batch_stats,
-        batch['target']['image'],
-      )
-    )
-  for domain in passes:
-    given = task.params, task.batch_stats, batch[domain]['image']
-    if domain == 'target' and isinstance(plain, source_only.Method):
-      total += sum(conv_flops(lambda *x: outputs(*x, part=1), *given))
-      continue  # The statistics alone.
-    convs = conv_flops(outputs, *given)
-    total += 3 * sum(convs) - convs[0]
-  for name, net in state.nets.items():
-    if name == 'task':
-      continue
-    for domain, size in sizes.items():
-      channels = net.params['conv0']['kernel'].shape[2]
-      rows = batch[domain]['image'].shape[0]
-      maps = jax.ShapeDtypeStruct((rows, *size, channels), jnp.float32)
-      convs = conv_flops(plain.adversary.learner.apply, net.params, maps)
-      total += 3 * sum(convs) - convs[0]
-      if domain == 'target':  # The gradient that reaches the task network.
-        total += sum(convs)
-  return total
-
-
-def translation_flops(method, state, batch) -> float:
-  """The floor of a step of GIO-Ada or CycleGAN."""
-  nets = state.nets
-
-  def disc_flops(name, critic, maps, *, fools):
-    convs = conv_flops(critic.learner.apply, nets[name].params, maps)
-    # The gradient that reaches who is to fool it; a pool shows it other images.
-    pooled = fools and bool(nets[name].batch_stats)
-    return 3 * sum(convs) - convs[0] + (fools + pooled) * sum(convs)
-
-  if 'task' not in nets:
-    total = 0.0
-    for there, back, end in (
-      ('gen', 'gen_back', 'target'),
-      ('gen_back', 'gen', 'source'),
-    ):
-      start = 'target' if end == 'source' else 'source'
-      images = {k: v['image'].astype(np.float32) for k, v in batch.items()}
-      run = method.generator.apply
-      convs = conv_flops(run, nets[there].params, images[start])
-      total += 3 * sum(convs) - convs[0]
-      total += 3 * sum(conv_flops(run, nets[back].params, images[start]))
-      for shown, fools in ((images[start], True), (images[end], False)):
-        total += disc_flops(f'disc_{end}', method.critic, shown, fools=fools)
-    return total
-
-  def outputs(net, image):
-    return deeplab.predict(method.task, net, image)
-
-  source, total = batch['source'], 0.0
-  guided = method.transform == 'guided'
-  convs = conv_flops(outputs, nets['task'], source['image'])
-  total += 3 * sum(convs) - (0 if guided else convs[0])
-  if 'gen' in nets:
-    convs = conv_flops(method.transform_image, nets['gen'].params, source)
-    total += 3 * sum(convs) - convs[0] if guided else sum(convs)
-  if method.align != 'none':
-    convs = conv_flops(outputs, nets['task'], batch['target']['image'])
-    total += 3 * sum(convs) - convs[0]
-  for name, channels in method.disc_channels.items():
-    for domain in ('source', 'target'):
-      shape = (*batch[domain]['image'].shape[:3], channels)
-      fools = domain == ('source' if name == 'disc_input' else 'target')
-      fools |= name != 'disc_input' and method.output_gradient == 'both'
-      maps = jax.ShapeDtypeStruct(shape, jnp.float32)
-      total += disc_flops(name, method.critic(name), maps, fools=fools)
-  return total
+def named(needs: necessary.Needs) -> dict[str, float]:
+  """What a step needs, by the report's names."""
+  return {f'necessary_{k}': v for k, v in needs._asdict().items()}
 
 
 def matmul_peak(dtype: str, *, side: int) -> float:
@@ -284,7 +149,7 @@ def count(args: argparse.Namespace) -> dict[str, Any]:
   method, batch, sizes = create(args, 'none')
   state = jax.eval_shape(method.init, rng.for_init(0), batch)
   return {
-    'necessary_flops': necessary_flops(method, state, batch, sizes),
+    **named(necessary.count(method, state, batch, sizes)),
     'parameters': {
       name: sum(math.prod(x.shape) for x in jax.tree.leaves(net.params))
       for name, net in state.nets.items()
@@ -300,7 +165,7 @@ class Variant:
     self.method, batch, self.sizes = create(args, names)
     self.key = rng.root(0)
     self.state = parallel.init(self.method.init, rng.for_init(0), batch)
-    self.needed = necessary_flops(self.method, self.state, batch, self.sizes)
+    self.needed = necessary.count(self.method, self.state, batch, self.sizes)
     self.batch = next(parallel.prefetch(iter([batch]), size=0))
     start = time.perf_counter()
     step = parallel.pmap_step(self.method.train_step)
@@ -323,16 +188,19 @@ class Variant:
     memory = self.step.memory_analysis()
     best = min(self.seconds)
     flops = cost['flops'] * jax.device_count()
+    moved = cost.get('bytes accessed', 0.0) * jax.device_count()
     return {
       'rewrites': self.rewrites,
       'seconds_best': best,
       'seconds_median': statistics.median(self.seconds),
       'compile_seconds': self.compile_s,
       'flops': flops,
-      'necessary_flops': self.needed,
-      'flops_over_necessary': flops / self.needed,
-      'necessary_flops_per_second': self.needed / best,
-      'share_of_matmul_peak': self.needed / best / peak,
+      'bytes': moved,
+      **named(self.needed),
+      'flops_over_necessary': flops / self.needed.flops,
+      'bytes_over_necessary': moved / self.needed.bytes,
+      'necessary_flops_per_second': self.needed.flops / best,
+      'share_of_matmul_peak': self.needed.flops / best / peak,
       'compiled_temp_gib': memory.temp_size_in_bytes / 2**30,
     }
 
@@ -355,7 +223,9 @@ def parse_args() -> argparse.Namespace:
   add('--norm', default='batch', choices=('batch', 'sync', 'frozen'))
   add('--remat', action='store_true')
   add('--devices', type=int, default=1, help='CPU devices to simulate')
-  add('--rewrites', action='append', help='all, none, or names joined by +')
+  add(
+    '--rewrites', action='append', help='auto, all, none, or names joined by +'
+  )
   add('--rounds', type=int, default=3)
   add('--steps', type=int, default=2, help='per round and variant')
   add('--peak_side', type=int, default=0, help='0: 3072 on CPU, 8192 else')
@@ -373,7 +243,7 @@ def main() -> int:
   device = jax.local_devices()[0]
   side = args.peak_side or (3072 if device.platform == 'cpu' else 8192)
   peaks = [matmul_peak(args.dtype, side=side)]
-  variants = [Variant(args, r) for r in args.rewrites or ['all']]
+  variants = [Variant(args, r) for r in args.rewrites or ['auto']]
   for variant in variants:
     variant.run(1)  # The first step warms up and does not count.
     variant.seconds.clear()

@@ -1,6 +1,7 @@
 """The rules that keep the house in order, checked on its source text."""
 
 import ast
+import functools
 import graphlib
 import importlib.util
 import pathlib
@@ -156,14 +157,17 @@ def _name(path):
   return '.'.join(parts[:-1] if parts[-1] == '__init__' else parts)
 
 
+@functools.cache
 def _imports(path):
-  """Yields the dotted name of every module (or name) that a file imports."""
+  """The dotted name of every module (or name) that a file imports."""
+  found = []
   for node in ast.walk(ast.parse(path.read_text())):
     if isinstance(node, ast.Import):
-      yield from (alias.name for alias in node.names)
+      found += [alias.name for alias in node.names]
     elif isinstance(node, ast.ImportFrom):
       assert node.level == 0, f'{path}: relative import'
-      yield from (f'{node.module}.{alias.name}' for alias in node.names)
+      found += [f'{node.module}.{alias.name}' for alias in node.names]
+  return found
 
 
 def _room(path):

@@ -24,7 +24,9 @@ PAGES = {
   for x in (ROOT / 'README.md', *sorted((ROOT / 'docs').glob('*.md')))
 }
 ALL = '\n'.join(PAGES.values())
-PYTHON = re.findall(r'^```python\n(.*?)^```$', README, re.DOTALL | re.MULTILINE)
+PYTHON = re.findall(
+  r'^```python\n(.*?)^```$', PAGES['docs/extend.md'], re.DOTALL | re.MULTILINE
+)
 
 
 def _load(tmp_path, text, name):
@@ -132,12 +134,34 @@ def test_links_lead_somewhere():
     assert (ROOT / page).parent.joinpath(link).exists(), (page, link)
 
 
+def find_anchors(text):
+  """The anchors that GitHub gives the headings of a page."""
+  text = re.sub(r'^```.*?^```$', '', text, flags=re.DOTALL | re.MULTILINE)
+  for title in re.findall(r'^#+ (.+)$', text, re.MULTILINE):
+    yield re.sub(r'[^\w\- ]', '', title.lower()).replace(' ', '-')
+
+
+def test_anchors_are_headings():
+  links = [
+    ((ROOT / page).parent.joinpath(link or ROOT / page).resolve(), anchor)
+    for page, text in PAGES.items()
+    for link, anchor in re.findall(r'\]\(((?!http)[^)#]*)#([^)]+)\)', text)
+  ]
+  assert (ROOT / 'docs' / 'scores.md', '4000-steps') in links
+  for path, anchor in links:
+    assert anchor in find_anchors(path.read_text()), (path.name, anchor)
+
+
+def test_the_readme_is_short():
+  assert len(README.splitlines()) <= 200
+
+
 def test_pairs_are_there():
   spec = importlib.util.spec_from_file_location(
     'pairs', ROOT / 'configs' / 'parts' / 'pairs.py'
   )
   pairs = importlib.util.module_from_spec(spec)
   spec.loader.exec_module(pairs)
-  table = README[README.index('## Pairs') :].split('\n## ')[0]
+  table = PAGES['docs/data.md'].split('\n## Pairs\n')[1].split('\n## ')[0]
   for pair in pairs.PAIRS:
     assert f'`{pair}`' in table

@@ -114,7 +114,7 @@ class CorDA(nn.Module):
         project=index == 0,
         conv=conv,
         norm=norm,
-        barriers=o.style.rewrites.barriers,
+        barriers=o.style.rewrites.is_on('barriers'),
         name=f'bottleneck_{task}_{index}',
       )(x, train)
     return x

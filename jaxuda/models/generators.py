@@ -43,7 +43,8 @@ class ConvTranspose(nn.Module):
     init = layers.torch_default_init(9 * self.features)
     bias = self.param('bias', init, (self.features,), style.param_dtype)
     kernel = kernel.astype(style.dtype).transpose(0, 1, 3, 2)
-    upsample = _upsample_dot if style.rewrites.aspp_dot else _upsample_conv
+    product = style.rewrites.is_on('aspp_dot')
+    upsample = _upsample_dot if product else _upsample_conv
     return layers.add_bias(upsample(x.astype(style.dtype), kernel), bias, style)
 
 
@@ -64,9 +65,9 @@ def _upsample_dot(x, kernel):
   batch, height, width, channels = x.shape
   features = kernel.shape[-1]
   stacked = kernel.transpose(2, 0, 1, 3).reshape(channels, 9 * features)
-  maps = rewrites_lib.dense(x, stacked)
+  maps = rewrites_lib.dense(x, stacked, wide=True)
   maps = maps.reshape(batch, height, width, 3, 3, features)
-  zero = jnp.zeros((), x.dtype)
+  zero = jnp.zeros((), maps.dtype)
 
   def interleave(first, second, third, axis):
     # Taps 0, 1, 2 of one direction -> twice as many pixels.
@@ -78,7 +79,8 @@ def _upsample_dot(x, kernel):
     return pair.reshape(shape)
 
   rows = interleave(*(maps[..., i, :, :] for i in range(3)), axis=1)
-  return interleave(*(rows[..., i, :] for i in range(3)), axis=2)
+  y = interleave(*(rows[..., i, :] for i in range(3)), axis=2)
+  return y.astype(x.dtype)
 
 
 def pad_reflected(x: jax.Array, around: int) -> jax.Array:
@@ -121,8 +123,10 @@ class Generator(nn.Module):
       kwargs |= {'use_bias': True, 'style': style, 'name': name}
       return layers.Conv(features, kernel, **kwargs)(y)
 
+    held = self.style.rewrites.is_on('barriers')
+
     def hold(y):
-      return lax.optimization_barrier(y) if self.style.rewrites.barriers else y
+      return lax.optimization_barrier(y) if held else y
 
     y = jnp.pad(x, pads, mode='reflect').astype(self.style.dtype)
     y = conv(pad_reflected(y, 3), self.width, 7, 'stem', padding=0)

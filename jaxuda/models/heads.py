@@ -46,7 +46,8 @@ class Aspp(nn.Module):
     active = len(self.rates) if self.active is None else self.active
     kernels = [k.astype(style.dtype) for k in kernels[:active]]
     bias = sum(b.astype(style.dtype) for b in biases[:active])
-    pyramid = _pyramid_dot if style.rewrites.aspp_dot else _pyramid_conv
+    product = style.rewrites.is_on('aspp_dot')
+    pyramid = _pyramid_dot if product else _pyramid_conv
     y = pyramid(x.astype(style.dtype), kernels, self.rates[:active])
     return layers.add_bias(y, bias, style)
 
@@ -64,11 +65,16 @@ def _pyramid_dot(x, kernels, rates):
   """The same as one matrix product and one shifted addition per tap.
 
   The wide input is read once; what is shifted are the few output channels. The
-  centre taps of all rates see the same pixel, so their kernels are added first.
-  Taps that fall outside the map everywhere are left out.
+  centre taps of all rates see the same pixel, so their kernels are added first,
+  but in bfloat16, which would round the sum. Taps that fall outside the map
+  everywhere are left out.
   """
   height, width = x.shape[1:3]
-  taps = [((0, 0), sum(kernel[1, 1] for kernel in kernels))]
+  centres = [kernel[1, 1] for kernel in kernels]
+  narrow = jnp.finfo(x.dtype).bits < 32
+  taps = [
+    ((0, 0), kernel) for kernel in (centres if narrow else [sum(centres)])
+  ]
   for kernel, rate in zip(kernels, rates, strict=True):
     for i in range(3):
       for j in range(3):
@@ -76,14 +82,14 @@ def _pyramid_dot(x, kernels, rates):
         if (dy, dx) != (0, 0) and abs(dy) < height and abs(dx) < width:
           taps.append(((dy, dx), kernel[i, j]))
   stacked = jnp.concatenate([kernel for _, kernel in taps], axis=-1)
-  maps = rewrites_lib.dense(x, stacked)
+  maps = rewrites_lib.dense(x, stacked, wide=True)
   maps = jnp.split(maps, len(taps), axis=-1)
   total = 0
   for ((dy, dx), _), values in zip(taps, maps, strict=True):
     # y[i, j] += values[i + dy, j + dx], zeros outside.
     padding = ((0, 0, 0), (-dy, dy, 0), (-dx, dx, 0), (0, 0, 0))
     total = total + lax.pad(values, jnp.zeros((), values.dtype), padding)
-  return total
+  return total.astype(x.dtype)
 
 
 class AsppL(nn.Module):

@@ -39,7 +39,13 @@ def widen(x: jax.Array) -> jax.Array:
 def add_bias(y: jax.Array, bias: jax.Array, style: Style) -> jax.Array:
   """Ends a layer: adds the bias [C] to y [B, H, W, C]."""
   y = y + bias.astype(style.dtype).reshape(1, 1, 1, -1)
-  return rewrites_lib.barrier_cotangent(y) if style.rewrites.barriers else y
+  return _end(y, style)
+
+
+def _end(y, style):
+  """Ends a layer: its cotangent may be held."""
+  held = style.rewrites.is_on('barriers')
+  return rewrites_lib.barrier_cotangent(y) if held else y
 
 
 def torch_default_init(fan_in: int) -> Callable[..., jax.Array]:
@@ -122,7 +128,7 @@ class Conv(nn.Module):
         init = nn.initializers.zeros
       bias = self.param('bias', init, (self.features,), style.param_dtype)
       return add_bias(y, bias, style)
-    return rewrites_lib.barrier_cotangent(y) if style.rewrites.barriers else y
+    return _end(y, style)
 
 
 def same_padding(
@@ -193,7 +199,7 @@ class DepthwiseConv(nn.Module):
       init = torch_default_init(k * k)
       bias = self.param('bias', init, y.shape[-1:], style.param_dtype)
       return add_bias(y, bias, style)
-    return rewrites_lib.barrier_cotangent(y) if style.rewrites.barriers else y
+    return _end(y, style)
 
 
 def layer_norm(style: Style, epsilon: float, name: str) -> nn.LayerNorm:

@@ -75,7 +75,8 @@ class Options:
       stay in float32 (float64 keeps everything in float64).
     remat: recompute each block in the backward pass: half the memory, a third
       more operations, the same numbers.
-    dot_1x1, dot_wgrad, barriers, aspp_dot, shift_depthwise: exact rewrites, see
+    dot_1x1, dot_wgrad, barriers, aspp_dot, shift_depthwise: exact rewrites,
+      'on', 'off', or 'auto' for what pays on the platform, see
       `rewrites.Rewrites`; the same numbers up to the order of additions.
   """
 
@@ -104,17 +105,20 @@ class Options:
   image_scale: Sequence[float] = (1.0, 1.0, 1.0)
   dtype: Literal['float32', 'bfloat16', 'float64'] = 'float32'
   remat: bool = False
-  dot_1x1: bool = True
-  dot_wgrad: bool = True
-  barriers: bool = True
-  aspp_dot: bool = True
-  shift_depthwise: bool = True
+  dot_1x1: rewrites_lib.Switch = 'auto'
+  dot_wgrad: rewrites_lib.Switch = 'auto'
+  barriers: rewrites_lib.Switch = 'auto'
+  aspp_dot: rewrites_lib.Switch = 'auto'
+  shift_depthwise: rewrites_lib.Switch = 'auto'
 
   def __post_init__(self):
     # Lists (from a config file) would make the options unhashable.
     lists = ('rates', 'image_mean', 'image_scale', 'detail_crop', 'window')
     for field in lists:
       object.__setattr__(self, field, tuple(getattr(self, field)))
+    for field in dataclasses.fields(rewrites_lib.Rewrites):
+      switch = rewrites_lib.read_switch(getattr(self, field.name))
+      object.__setattr__(self, field.name, switch)
     if self.backbone not in _BACKBONES:
       raise errors.UserError(
         f'unknown backbone {self.backbone!r}; expected one of'

@@ -1,14 +1,16 @@
 """Exact rewrites of the operations that XLA compiles, each switchable.
 
 On a CPU they make the step about three times faster; the values are those of
-the plain program up to the order of additions. Operations with gradients of
-their own can be differentiated in reverse mode, any number of times.
+the plain program up to the order of additions. Which of them pay is a
+platform's, see `PAYING`. Operations with gradients of their own can be
+differentiated in reverse mode, any number of times.
 """
 
 from collections.abc import Iterator, Sequence
 import dataclasses
 import functools
 import math
+from typing import Any, Literal
 
 import jax
 from jax import lax
@@ -20,43 +22,85 @@ _TAP_CHANNELS = 128
 # From this side on a kernel is large; so few outputs are made by one product,
 # so many by groups of input channels, and with more XLA's own is as fast.
 _LARGE = 5
-_PRODUCT_OUTPUTS, _GROUP_OUTPUTS = 4, 32
-_GROUP = 16
+_PRODUCT_OUTPUTS, _GROUP_OUTPUTS, _GROUP = 4, 32, 16
 # Where less of a convolution's taps is inside the map, zeros are left out.
 _INSIDE = 0.85
+
+# What 'auto' turns on, by platform: on CPUs and GPUs as measured (README.md,
+# docs/accelerator.md), on TPUs by the compiler's account (docs/clusters.md).
+PAYING = {
+  'cpu': ('dot_1x1', 'dot_wgrad', 'barriers', 'aspp_dot', 'shift_depthwise'),
+  'gpu': ('dot_wgrad', 'aspp_dot'),
+  'tpu': ('dot_1x1', 'barriers', 'aspp_dot'),
+}
+_target = ''
+
+Switch = Literal['auto', 'on', 'off']
+
+
+def read_switch(value: Any) -> Any:
+  """Returns True and False, which configs of older runs have, as on and off.
+
+  >>> [read_switch(x) for x in ('auto', True, 'False')]
+  ['auto', 'on', 'off']
+  """
+  return {'True': 'on', 'False': 'off'}.get(str(value), value)
+
+
+def platform() -> str:
+  """Returns the platform that a program is traced for: 'cpu', 'gpu', 'tpu'."""
+  return _target or jax.default_backend()
+
+
+def trace_for(name: str) -> None:
+  """From now on programs are traced for a platform, '' for the one at hand.
+
+  JAX does not trace again what it has traced before.
+  """
+  global _target
+  _target = name
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Rewrites:
-  """The exact rewrites that are on.
+  """Which exact rewrites are on: each 'on', 'off', or 'auto', see `PAYING`.
 
   Attributes:
     dot_1x1: 1x1 convolutions as matrix products. Their weight gradient as a
       convolution runs at a tenth of the speed on a CPU.
     dot_wgrad: weight gradients of larger convolutions as one matrix product per
       tap. On CPUs from 128 input channels on, where it is two to six times
-      faster. On GPUs for dilated convolutions, whose weight gradient XLA does
-      not recognise, so that cuDNN computes it without matrix units: a whole
-      step of DADA then takes 0.42 of the time (docs/accelerator.md). On TPUs
-      never.
+      faster. Elsewhere for dilated convolutions, whose weight gradient XLA does
+      not recognise on GPUs, so that cuDNN computes it without matrix units: a
+      whole step of DADA then takes 0.42 of the time (docs/accelerator.md).
     barriers: optimisation barriers on block outputs and on the cotangents of
       convolutions. Without them XLA on a CPU recomputes the whole chain of
       residual additions inside every transposed copy.
     aspp_dot: the pyramid of dilated convolutions as one matrix product followed
-      by shifted additions, and transposed convolutions likewise; on CPU
-      backends also large kernels with few outputs, see `_conv_large`.
-    shift_depthwise: depthwise convolutions, on CPUs, as one shifted
-      multiplication and addition per tap, see `_shifted`.
+      by shifted additions, and transposed convolutions likewise; on CPUs also
+      large kernels with few outputs, see `_conv_large`.
+    shift_depthwise: depthwise convolutions as one shifted multiplication and
+      addition per tap, see `_shifted`.
   """
 
-  dot_1x1: bool = True
-  dot_wgrad: bool = True
-  barriers: bool = True
-  aspp_dot: bool = True
-  shift_depthwise: bool = True
+  dot_1x1: Switch = 'auto'
+  dot_wgrad: Switch = 'auto'
+  barriers: Switch = 'auto'
+  aspp_dot: Switch = 'auto'
+  shift_depthwise: Switch = 'auto'
+
+  def __post_init__(self):
+    for field in dataclasses.fields(self):
+      value = read_switch(getattr(self, field.name))
+      object.__setattr__(self, field.name, value)
+
+  def is_on(self, name: str) -> bool:
+    """Says whether a rewrite is on, for the platform that is traced for."""
+    value, pays = getattr(self, name), PAYING.get(platform(), ())
+    return value == 'on' or (value == 'auto' and name in pays)
 
 
-NONE = Rewrites(**{field.name: False for field in dataclasses.fields(Rewrites)})
+NONE = Rewrites(**{field.name: 'off' for field in dataclasses.fields(Rewrites)})
 
 
 @jax.custom_vjp
@@ -70,28 +114,43 @@ barrier_cotangent.defvjp(
 )
 
 
-def _contract(a, b, dim_a, dim_b):
-  return lax.dot_general(a, b, (((dim_a,), (dim_b,)), ((), ())))
+def _contract(a, b, dim_a, dim_b, wide=False):
+  """A product, summed, and with `wide` returned, in float32 or better."""
+  dtype = jnp.promote_types(a.dtype, jnp.float32)
+  numbers = ((dim_a,), (dim_b,)), ((), ())
+  y = lax.dot_general(a, b, numbers, preferred_element_type=dtype)
+  return y if wide else y.astype(a.dtype)
 
 
-@jax.custom_vjp
-def dense(x: jax.Array, kernel: jax.Array) -> jax.Array:
+def dense(x: jax.Array, kernel: jax.Array, *, wide: bool = False) -> jax.Array:
   """[..., K] times [K, N], with gradients that transpose no activations.
 
   Differentiated by JAX, the kernel's gradient is the transpose of a product,
   for which XLA on a CPU first writes the cotangent out transposed, and that
   copy takes longer than the product.
+
+  Args:
+    x: the map.
+    kernel: in the same dtype.
+    wide: return float32 or better instead of that dtype, for what is added up
+      still: else bfloat16 rounds every term.
   """
-  return _contract(x, kernel, x.ndim - 1, 0)
+  return _dense(x, kernel, wide)
 
 
-def _dense_bwd(saved, g):
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
+def _dense(x, kernel, wide):
+  return _contract(x, kernel, x.ndim - 1, 0, wide)
+
+
+def _dense_bwd(_, saved, g):
   x, kernel = saved
+  g = g.astype(x.dtype)
   rows = [v.reshape(-1, v.shape[-1]) for v in (x, g)]
   return _contract(g, kernel, g.ndim - 1, 1), _contract(*rows, 0, 0)
 
 
-dense.defvjp(lambda *args: (dense(*args), args), _dense_bwd)
+_dense.defvjp(lambda *args: (_dense(*args), args[:2]), _dense_bwd)
 
 
 def _conv(x, kernel, stride, dilation, padding):
@@ -174,11 +233,9 @@ def _conv_bwd(stride, dilation, padding, saved, g):
     lambda v: _conv(v, kernel, stride, dilation, padding), x
   )(g)[0]
   geometry = x, g, kernel.shape[0], stride, dilation, padding
-  inside = [sum(map(len, side)) for side in _overlaps(*geometry)]
-  share = (
-    inside[0] * inside[1] / (kernel.shape[0] ** 2 * math.prod(g.shape[1:3]))
-  )
-  taps = _taps if share > _INSIDE else _inner_taps
+  inside = math.prod(sum(map(len, side)) for side in _overlaps(*geometry))
+  whole = kernel.shape[0] ** 2 * math.prod(g.shape[1:3])
+  taps = _taps if inside > _INSIDE * whole else _inner_taps
   dkernel = jnp.stack([_contract(*pair, 0, 0) for pair in taps(*geometry)])
   return dx, dkernel.reshape(kernel.shape)
 
@@ -201,16 +258,17 @@ def _conv_large(x, kernel, padding):
       _conv(x[..., i : i + _GROUP], kernel[:, :, i : i + _GROUP], 1, 1, padding)
       for i in groups
     )
-  around = (padding, padding, 0)
-  x = lax.pad(x, jnp.zeros((), x.dtype), ((0, 0, 0), around, around, (0, 0, 0)))
+  x = _pad(x, ((padding, padding),) * 2)
   height, width = (n - side + 1 for n in x.shape[1:3])
-  maps = dense(x, kernel.transpose(2, 0, 1, 3).reshape(channels, -1))
+  kernel = kernel.transpose(2, 0, 1, 3).reshape(channels, -1)
+  maps = dense(x, kernel, wide=True)
   maps = maps.reshape(*x.shape[:3], side, side, outputs)
   # Held: else every product is computed again for each of its additions.
   maps = lax.optimization_barrier(maps)
   rows = sum(maps[:, i : i + height, :, i] for i in range(side))
   rows = lax.optimization_barrier(rows)
-  return sum(rows[:, :, j : j + width, j] for j in range(side))
+  total = sum(rows[:, :, j : j + width, j] for j in range(side))
+  return total.astype(x.dtype)
 
 
 def _conv_large_bwd(padding, saved, g):
@@ -231,18 +289,17 @@ def conv(
   padding: int,
   rewrites: Rewrites,
 ) -> jax.Array:
-  """Convolution [B, H, W, C] * [k, k, C, N] with the rewrites that are on."""
+  """Convolution [B, H, W, C] * [k, k, C, N], rewritten where it pays."""
   side, _, channels, outputs = kernel.shape
-  if side == 1 and not padding and rewrites.dot_1x1:
+  if side == 1 and not padding and rewrites.is_on('dot_1x1'):
     return dense(x[:, ::stride, ::stride] if stride > 1 else x, kernel[0, 0])
-  backend = jax.default_backend()
-  on_cpu = backend == 'cpu'
-  slow = {'cpu': channels >= _TAP_CHANNELS, 'gpu': dilation > 1}
-  if rewrites.dot_wgrad and slow.get(backend, False):
+  on_cpu = platform() == 'cpu'
+  slow = channels >= _TAP_CHANNELS if on_cpu else dilation > 1
+  if slow and rewrites.is_on('dot_wgrad'):
     return _conv_dot_wgrad(x, kernel, stride, dilation, padding)
   large = side >= _LARGE and stride == dilation == 1
   few = outputs <= (_GROUP_OUTPUTS if channels > _GROUP else _PRODUCT_OUTPUTS)
-  if rewrites.aspp_dot and on_cpu and large and few:
+  if on_cpu and large and few and rewrites.is_on('aspp_dot'):
     return _conv_large(x, kernel, padding)
   return _conv(x, kernel, stride, dilation, padding)
 
@@ -275,8 +332,7 @@ def _shifted(x, kernel, stride, dilation, padding):
 
   XLA on a CPU runs one with `feature_group_count` as many small convolutions.
   The taps are one loop over the output, and so are those of the gradient by x.
-  The gradient by the kernel goes row by row: what a row needs stays in the
-  cache, which whole maps do not, once for every tap.
+  That by the kernel goes row by row: what a row needs stays in the cache.
   """
   size = (
     (n + sum(pair) - (len(kernel) - 1) * dilation - 1) // stride + 1
@@ -329,17 +385,10 @@ def depthwise(
 ) -> jax.Array:
   """Depthwise convolution [B, H, W, C] * [k, k, 1, C], rewritten where it pays.
 
-  Args:
-    x: the map.
-    kernel: a kernel for each channel.
-    stride: stride in both directions.
-    dilation: dilation in both directions.
-    padding: zeros ((above, below), (left, right)).
-    rewrites: the rewrites that are on.
+  `padding` are zeros ((above, below), (left, right)).
   """
-  padding = tuple(padding)
-  if rewrites.shift_depthwise and jax.default_backend() == 'cpu':
-    return _shifted(x, kernel, stride, dilation, padding)
+  if rewrites.is_on('shift_depthwise'):
+    return _shifted(x, kernel, stride, dilation, tuple(padding))
   return lax.conv_general_dilated(
     x,
     kernel,

@@ -25,6 +25,12 @@ _FREE = (
   *('data.eval_split', 'data.target.eval_split', 'eval_batch_size'),
   *('stop_step', 'keep_last', 'initial_checkpoint', 'distributed'),
 )
+# Rewrites of the compiled program. Runs from before they had 'auto' say true
+# for it, which on a CPU, where all of them pay, is the same program.
+_SWITCHES = tuple(
+  f'network.{x}'
+  for x in ('dot_1x1', 'dot_wgrad', 'barriers', 'aspp_dot', 'shift_depthwise')
+)
 
 
 def flatten(tree: Mapping[str, Any]) -> dict[str, Any]:
@@ -62,6 +68,9 @@ def check_config(
   if all(class_tables.is_table(x.get('classes')) for x in (old, new)):
     # Where the file lies says nothing: see `own_classes`.
     new['classes'] = old['classes']
+  for field in _SWITCHES:
+    if old.get(field) is True and new.get(field) == 'auto':
+      new[field] = True
   differ = _differing(old, new, _FREE)
   if differ:
     raise errors.UserError(

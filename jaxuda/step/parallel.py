@@ -8,7 +8,7 @@ which pmap is made: the same program on every device.
 """
 
 import collections
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import jax
@@ -21,9 +21,13 @@ from jaxuda import errors
 AXIS = 'batch'
 
 
-def replicated() -> NamedSharding:
-  """Returns the sharding that keeps a full copy on every device."""
-  return NamedSharding(_mesh(), PartitionSpec())
+def replicated(devices: Sequence[Any] | None = None) -> NamedSharding:
+  """Returns the sharding that keeps a full copy on every device.
+
+  Args:
+    devices: any, such as a topology's; None for those of all processes.
+  """
+  return NamedSharding(_mesh(devices), PartitionSpec())
 
 
 def local(tree: Any) -> Any:
@@ -80,11 +84,19 @@ def pmap_step(fn: Callable[..., Any]) -> Callable[..., Any]:
       devices=list(_mesh().devices.flat),
       donate_argnums=(0,),
     )
-  return _map_over_processes(fn)
+  return shard_step(fn)
 
 
-def _map_over_processes(fn):
-  """`pmap_step` for the devices of several processes."""
+def shard_step(
+  fn: Callable[..., Any], devices: Sequence[Any] | None = None
+) -> Callable[..., Any]:
+  """`pmap_step` by shard_map: for several processes, or to compile alone.
+
+  Args:
+    fn: see `pmap_step`.
+    devices: see `replicated`. For those of a topology the step can be compiled
+      without having them.
+  """
   whole, split = PartitionSpec(), PartitionSpec(AXIS)
 
   def per_device(state, batch, key):
@@ -92,17 +104,18 @@ def _map_over_processes(fn):
 
   mapped = jax.shard_map(
     per_device,
-    mesh=_mesh(),
+    mesh=_mesh(devices),
     in_specs=(whole, split, whole),
     out_specs=whole,
     # Methods take gradients of their own device's loss and mean them; with the
     # check, shard_map would sum them besides.
     check_vma=False,
   )
+  copies = replicated(devices)
   return jax.jit(
     mapped,
-    in_shardings=(replicated(), _split(), replicated()),
-    out_shardings=replicated(),
+    in_shardings=(copies, NamedSharding(copies.mesh, split), copies),
+    out_shardings=copies,
     donate_argnums=(0,),
   )
 

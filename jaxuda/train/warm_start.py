@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxuda import errors
+from jaxuda.methods import source_only
 from jaxuda.methods.parts import recipe
 from jaxuda.run import checkpoint
 from jaxuda.run import workdir as workdir_lib
@@ -111,8 +112,9 @@ def load_network(
     which: its checkpoint: 'last', 'best' or a step.
     options: see `load`.
     heads: modules of another network -> modules of the state's network that
-      begin with them. Of a run with such a network the backbone is taken, and
-      these as they fit; what stays random and what is not used is said.
+      begin with them. Of a run with such a network, and of a run of source-only
+      training, the backbone is taken, and heads as they fit; what stays random
+      and what is not used is said.
     report: takes a line that says so.
 
   Raises:
@@ -125,7 +127,9 @@ def load_network(
     for there, here in heads.items()
     if there in theirs.params and there not in mine.params
   }
-  if taken:
+  # What a method adds to the network of source-only training starts afresh.
+  grows = bool(mine.params.keys() - theirs.params.keys())
+  if taken or (grows and isinstance(run.method, source_only.Method)):
     file = f'{pathlib.Path(workdir).name}, step {run.step}'
     weights = _rename(runs.of_run(run, file=file), taken)
     return _load_weights(state, weights, options, report)
@@ -141,8 +145,9 @@ def _rename(weights, taken):
   for path, array in weights.arrays.items():
     kind, module, *leaf = path.split('/')
     arrays['/'.join((kind, taken.get(module, module), *leaf))] = array
-  named = ', '.join(f'{there} as {here}' for there, here in taken.items())
-  record = {**weights.record, 'title': f'{weights.record["title"]}; {named}'}
+  record = dict(weights.record)
+  for there, here in taken.items():
+    record['title'] += f'; {there} as {here}'
   return dataclasses.replace(weights, arrays=arrays, record=record)
 
 

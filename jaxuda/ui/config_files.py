@@ -88,7 +88,12 @@ def read(name: str) -> ml_collections.ConfigDict:
   if config.get('name') in methods.names():
     for group, fields in methods.defaults(config.name).items():
       whole = ml_collections.ConfigDict(fields)
-      whole.update(config.get(group, {}))
+      own = dict(config.get(group, {}))
+      for name, value in own.items():
+        # What may be 'auto' may be said as True or False, too.
+        if isinstance(value, bool) and fields.get(name) == 'auto':
+          own[name] = 'on' if value else 'off'
+      whole.update(own)
       config[group] = whole
   return config
 

@@ -71,23 +71,7 @@ def convert(
   prefix = renaming.strip_prefix(list(stored))
   state_dict = {k[len(prefix) :]: x for k, x in stored.items()}
   state_dict = renaming.rename(state_dict)
-  try:
-    shapes = {k: x.shape for k, x in state_dict.items()}
-    found = foundation.recognise(
-      shapes,
-      description=foundation.read_description(file.path),
-      family=family,
-    ) or families.recognise(
-      shapes, wrapped=file.wrapped, family=family, whole=whole
-    )
-    expected = found.variables()
-  except errors.UserError as e:
-    raise errors.UserError(f'{file.path}: {e}') from e
-  except (ArithmeticError, LookupError, TypeError, ValueError) as e:
-    raise errors.UserError(
-      f'{file.path}: its tensors have shapes of no network that is known'
-      f' ({type(e).__name__}: {e}); expected a published one'
-    ) from e
+  found, expected = _recognise(file, state_dict, family, whole)
   kept, dropped = {}, {}
   for key, array in state_dict.items():
     reason = found.reason(key)
@@ -127,6 +111,27 @@ def convert(
     },
     report=report,
   )
+
+
+def _recognise(file, state_dict, family, whole):
+  """Returns the family of a network's arrays, and the variables it expects."""
+  try:
+    shapes = {k: x.shape for k, x in state_dict.items()}
+    found = foundation.recognise(
+      shapes,
+      description=foundation.read_description(file.path),
+      family=family,
+    ) or families.recognise(
+      shapes, wrapped=file.wrapped, family=family, whole=whole
+    )
+    return found, found.variables()
+  except errors.UserError as e:
+    raise errors.UserError(f'{file.path}: {e}') from e
+  except (ArithmeticError, LookupError, TypeError, ValueError) as e:
+    raise errors.UserError(
+      f'{file.path}: its tensors have shapes of no network that is known'
+      f' ({type(e).__name__}: {e}); expected a published one'
+    ) from e
 
 
 def _report(file, entry, prefix, match, dropped):

@@ -41,7 +41,7 @@ def parse_args() -> argparse.Namespace:
   add('--stages', default='', help='names or their beginnings, by comma')
   add('--add', action='store_true', help='to the report that is there')
   add('--golden', type=pathlib.Path, help='folder of golden numbers')
-  add('--rewrites', default='all', help='of the methods but DADA')
+  add('--rewrites', default='auto', help='of the methods but DADA')
   return parser.parse_args()
 
 

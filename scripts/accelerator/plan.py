@@ -44,7 +44,7 @@ def _module(name, *arguments):
   return ('-m', f'accelerator.{name}', *arguments)
 
 
-def _steps(name, seconds, *arguments, rewrites=('all',)):
+def _steps(name, seconds, *arguments, rewrites=('auto',)):
   """A stage of `steps`, with time to end what it has begun."""
   chosen = [f'--rewrites={r}' for r in rewrites]
   limit = f'--seconds={seconds - 25:.0f}'
@@ -89,7 +89,7 @@ def large(golden: pathlib.Path | None, best: str) -> list[Stage]:
       # To choose kernels takes longest where they are slowest.
       600 if p == 'float32' else 300,
       *('--method=dada', f'--precision={p}', '--kernels=2'),
-      rewrites=REWRITES,
+      rewrites=('auto', *REWRITES),
     )
     for p in ('bfloat16', 'tf32', 'float32')
   }

@@ -11,6 +11,7 @@ from typing import Any
 
 import benchmark
 import jax
+import necessary
 
 from accelerator import kernels
 from accelerator import precisions
@@ -53,9 +54,7 @@ class Case(benchmark.Variant):
     batch = settings.make_batch(config, self.method)
     self.key = rng.root(0)
     self.state = settings.make_state(self.method, batch)
-    self.needed = benchmark.necessary_flops(
-      self.method, self.state, batch, self.sizes
-    )
+    self.needed = necessary.count(self.method, self.state, batch, self.sizes)
     self.batch = next(parallel.prefetch(iter([batch]), size=0))
     step = parallel.pmap_step(self.method.train_step)
     with precisions.use(precision):
@@ -92,7 +91,7 @@ class Case(benchmark.Variant):
     )
     return {
       'compile_seconds': self.compile_s,
-      'necessary_flops': self.needed,
+      **benchmark.named(self.needed),
       'flops': cost.get('flops', 0.0) * jax.device_count(),
       'bytes_accessed': cost.get('bytes accessed', 0.0) * jax.device_count(),
       'compiled_gib': whole / _GIB,
@@ -133,7 +132,7 @@ def measure(args: argparse.Namespace) -> None:
     # As long as the last one, the next one will take at most: kernels that were
     # chosen for one are known to the next.
     last, cases = 0.0, []
-    for rewrites in args.rewrites or ['all']:
+    for rewrites in args.rewrites or ['auto']:
       entry = {'method': name, 'rewrites': rewrites, **network}
       found['cases'].append(entry)
       start = time.perf_counter()

@@ -24,17 +24,17 @@ GRIDS = ((40, 20), (37, 36), (80, 80))
 def tensor(name: str, shape: Sequence[int]) -> np.ndarray:
   """Returns the entry `name` of a state dict, see `recipe.tensor`.
 
-  Matrices are N(0, 1 / fan_in), as convolutions are there; LayerScale is 1 +
-  N(0, 0.1), so that every block counts; tokens and positions are N(0, 0.5).
+  LayerScale is 1 + N(0, 0.1), so that every block counts; tokens and positions
+  are N(0, 0.5).
   """
   leaf = name.rsplit('.', 1)[-1]
   if leaf == 'lambda1':
     return recipe.tensor(f'{name}.weight', shape)
   if len(shape) == 2 and leaf == 'weight':
-    noise = recipe.tensor(f'{name}.noise', shape) / 0.1
-    return noise / np.sqrt(shape[1])
+    return recipe.tensor(f'{name}.noise', shape)
   if 'embeddings' in leaf or leaf.endswith(('token', 'tokens')):
-    return 5 * recipe.tensor(name, shape)
+    # As a bias has them, whatever the shape.
+    return 5 * recipe.tensor(name, (np.prod(shape),)).reshape(shape)
   return recipe.tensor(name, shape)
 
 

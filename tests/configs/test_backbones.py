@@ -87,7 +87,8 @@ def test_small_pairs_with_real_targets_begin_with_weights(
   assert config.batch_size == 4
   if name != 'self_training':
     assert config.initial == 'imagenet'
-    assert config.optim.learning_rate == 3e-4
+    assert config.optim.learning_rate == 2e-3
+    assert config.network.output_stride == 16
   assert capsys.readouterr().err == ''
 
 

@@ -81,7 +81,7 @@ def test_unknown_init(arguments, known):
 
 
 def test_a_method_of_ones_own_begins_as_dada():
-  # The method of the README.
+  # The method of docs/extend.md.
   config = common.base('pseudo_label', 'synthia2cityscapes')
   assert config.initial == CAFFE
   assert common.base('pseudo_label', 'streets').initial == 'scratch'

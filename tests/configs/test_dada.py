@@ -15,6 +15,7 @@ from jaxuda.models import deeplab
 from jaxuda.step import parallel
 from jaxuda.step import rng
 from jaxuda.ui import command
+from tests import filling
 
 CLASSES = 19
 DEPTH = {'enc4_1', 'enc4_2', 'enc4_3'}
@@ -60,6 +61,8 @@ def test_all_rows_are_there():
 def test_losses_and_networks_of_a_row(row):
   discs, depth, fuse, _ = ROWS[row]
   method = read(row)
+  network = dataclasses.replace(method.network, backbone='resnet_tiny')
+  method = dataclasses.replace(method, network=network)
   batch = make_batch(method)
   assert 'label' not in batch.get('target', ())
   assert ('depth' in batch['source']) == depth
@@ -106,7 +109,7 @@ def test_what_the_losses_of_a_row_train(row):
   # Passes are looked at outside of a mapped step.
   method = dataclasses.replace(read(row), network=tiny, sums='device')
   batch = make_batch(method)
-  state = jax.jit(method.init)(rng.for_init(1), batch)
+  state = filling.fill_state(method, batch)
   find = functools.partial(find_trained, method, state=state)
   supervised = SEG | (DEPTH if depth else set()) | ({'dec4'} if fuse else set())
   found = find(method.source_loss, batch['source'])

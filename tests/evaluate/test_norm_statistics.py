@@ -1,6 +1,7 @@
 """Statistics of norms, taken anew from the target."""
 
 import dataclasses
+import functools
 import json
 import types
 
@@ -46,9 +47,9 @@ def images(monkeypatch):
   return np.stack(made)
 
 
-def make(**changes):
-  config = tiny.make_config(batch_size=2, eval_batch_size=1, **changes)
-  config.data.target.size = SIZE
+@functools.cache
+def begin():
+  """A method and its first state, compiled once."""
   method = source_only.Method(**COMMON)
   batch = {
     'source': {
@@ -56,7 +57,13 @@ def make(**changes):
       'label': np.zeros((1, *SIZE), np.int32),
     }
   }
-  return config, method, jax.jit(method.init)(jax.random.key(0), batch)
+  return method, jax.jit(method.init)(jax.random.key(0), batch)
+
+
+def make():
+  config = tiny.make_config(batch_size=2, eval_batch_size=1)
+  config.data.target.size = SIZE
+  return config, *begin()
 
 
 def convolve(kernel, images):

@@ -28,6 +28,7 @@ from jaxuda.methods.parts import mixtures
 from jaxuda.models import deeplab
 from jaxuda.step import parallel
 from jaxuda.step import rng
+from tests import filling
 
 NETWORK = deeplab.Options(
   backbone='resnet_tiny', init='he', train_affine=True, image_scale=(0.02,) * 3
@@ -182,7 +183,7 @@ def test_replicas_stay_equal(name):
   # out_axes=None would hide a value that was never reduced: look at them all.
   method = VARIANTS[name]
   batch = make_batch(method)
-  state = jax.jit(method.init)(rng.for_init(0), batch)
+  state = filling.fill_state(method, batch)
   step = jax.pmap(
     method.train_step, axis_name=parallel.AXIS, in_axes=(None, 0, None)
   )
@@ -289,13 +290,12 @@ def test_running_statistics_see_the_chosen_domains_in_order(name, domains):
   choice = 'both' if len(domains) == 2 else 'target'
   method = dataclasses.replace(VARIANTS[name], statistics=choice)
   batch = make_batch(method)
-  state = jax.jit(method.init)(rng.for_init(0), batch)
+  state = filling.fill_state(method, batch)
   task = state.nets['task']
   stats = task.batch_stats
+  run = jax.jit(functools.partial(deeplab.run, method.task, train=True))
   for domain in domains:
-    _, stats = deeplab.run(
-      method.task, task.params, stats, batch[domain]['image'], train=True
-    )
+    _, stats = run(task.params, stats, batch[domain]['image'])
   new, _ = jax.pmap(
     method.train_step,
     axis_name=parallel.AXIS,

@@ -24,6 +24,7 @@ from jaxuda.ops import masking
 from jaxuda.ops import mixing
 from jaxuda.step import parallel
 from jaxuda.step import rng
+from tests import filling
 from tests.methods import test_all_methods
 
 
@@ -63,19 +64,6 @@ METHODS = {
 }
 
 
-def fill(shapes):
-  """A state of such shapes; to draw one compiles as long as a step."""
-  generator = np.random.default_rng(0)
-
-  def make(path, x):
-    path = jax.tree_util.keystr(path, simple=True, separator='/')
-    if '/params/' in path or path.startswith('teacher/params'):
-      return generator.normal(0, 0.1, x.shape).astype(x.dtype)
-    return np.full(x.shape, path.endswith('/var'), x.dtype)
-
-  return jax.tree_util.tree_map_with_path(make, shapes)
-
-
 MIT = deeplab.Options(
   backbone='mit_tiny', decoder='daformer', decoder_width=16, init='torch'
 )
@@ -85,7 +73,7 @@ def build(name, **changes):
   """The step of a method, and its arguments."""
   method = dataclasses.replace(METHODS[name], **changes)
   batch = test_all_methods.make_batch(method, rows=1, size=(32, 48))
-  state = fill(jax.eval_shape(method.init, rng.for_init(0), batch))
+  state = filling.fill_state(method, batch)
   step = jax.vmap(method.train_step, (None, 0, None), axis_name=parallel.AXIS)
   return step, (state, jax.tree.map(lambda x: x[None], batch), rng.root(1))
 

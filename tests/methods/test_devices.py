@@ -11,6 +11,7 @@ from jaxuda.methods import dacs
 from jaxuda.ops import mixing
 from jaxuda.step import parallel
 from jaxuda.step import rng
+from tests import filling
 from tests.methods import test_all_methods as all_methods
 
 # Nothing is drawn that depends on the number of devices, see test_mixing.
@@ -30,10 +31,6 @@ SIZE = 24, 32
 FROZEN = dataclasses.replace(
   all_methods.NETWORK, norm='frozen', dtype='float64'
 )
-
-
-def begin(method, batch):
-  return jax.jit(method.init)(rng.for_init(0), batch)
 
 
 def train_once(method, state, batch, count):
@@ -73,7 +70,7 @@ def test_a_batch_trains_alike_on_one_device_and_on_four(name):
     if 'depth' in domain:
       domain['depth_valid'][0, :, 3:] = False
   with jax.enable_x64(True):
-    state = begin(method, batch)
+    state = filling.fill_state(method, batch)
     one = train_once(method, state, batch, 1)
     four = train_apart(method, state, batch)
     assert one[1].keys() == four[1].keys()
@@ -95,7 +92,7 @@ def test_two_devices_equal_one_with_synchronised_norms():
   network = dataclasses.replace(all_methods.NETWORK, norm='sync')
   method = dataclasses.replace(all_methods.VARIANTS['dada'], network=network)
   batch = all_methods.make_batch(method, rows=4)
-  state = begin(method, batch)
+  state = filling.fill_state(method, batch)
   results = [train_once(method, state, batch, count) for count in (1, 2)]
   for term, value in results[0][1].items():
     np.testing.assert_allclose(value, results[1][1][term], rtol=1e-4)

@@ -1,4 +1,5 @@
 import dataclasses
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -13,6 +14,7 @@ from jaxuda.models import layers
 from jaxuda.models import rewrites
 from jaxuda.models.backbones import resnet
 from jaxuda.step import state
+from tests import filling
 
 SMALL = deeplab.Options(backbone='resnet_tiny', init='he')
 HE = layers.Style(initializer='he')
@@ -154,24 +156,25 @@ def test_rewrites_and_remat_change_nothing(change):
 
 
 def test_bfloat16_computes_in_it_and_puts_out_float32():
-  image = jax.random.uniform(jax.random.key(0), (1, 33, 49, 3)) * 255
+  image = jax.ShapeDtypeStruct((1, 33, 49, 3), jnp.float32)
   options = dataclasses.replace(SMALL, dtype='bfloat16')
   module = deeplab.DeepLab(classes=5, options=options, depth=True, fuse=True)
-  variables = module.init(jax.random.key(1), image)
+  variables = jax.eval_shape(module.init, jax.random.key(1), image)
   assert {leaf.dtype for leaf in jax.tree.leaves(variables)} == {
     jnp.dtype('float32')
   }
-  out = module.apply(variables, image)
+  out = jax.eval_shape(module.apply, variables, image)
   assert {v.dtype for v in out.values()} == {jnp.dtype('float32')}
 
 
 def test_prediction_is_upsampled_once_to_any_size():
   image = jnp.zeros((2, 33, 49, 3), jnp.uint8)
   module = deeplab.DeepLab(classes=5, options=SMALL, depth=True)
-  variables = module.init(jax.random.key(1), image)
-  net = state.create_net(variables, None)
+  shapes = jax.eval_shape(module.init, jax.random.key(1), image)
+  net = state.create_net(filling.fill(shapes), None)
   for size, expected in ((None, (33, 49)), ((66, 98), (66, 98))):
-    out = deeplab.predict(module, net, image, size=size)
+    predict = functools.partial(deeplab.predict, module, size=size)
+    out = jax.jit(predict)(net, image)
     assert out['logits'].shape == (2, *expected, 5)
     assert out['depth'].shape == (2, *expected)
     assert ((out['depth'] >= 0) & (out['depth'] <= 655.36)).all()

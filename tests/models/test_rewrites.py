@@ -1,3 +1,4 @@
+import dataclasses
 import functools
 
 import jax
@@ -5,6 +6,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jaxuda import errors
+from jaxuda.models import deeplab
+from jaxuda.models import generators
+from jaxuda.models import heads
 from jaxuda.models import layers
 from jaxuda.models import rewrites
 
@@ -120,6 +125,73 @@ def test_cotangent_barrier_is_the_identity():
   np.testing.assert_array_equal(rewrites.barrier_cotangent(x), x)
   gradient = jax.grad(lambda v: jnp.sum(rewrites.barrier_cotangent(v) ** 2))(x)
   np.testing.assert_array_equal(gradient, 2 * x)
+
+
+@pytest.mark.parametrize(
+  ('platform', 'pay'),
+  [
+    (
+      'cpu',
+      {'dot_1x1', 'dot_wgrad', 'barriers', 'aspp_dot', 'shift_depthwise'},
+    ),
+    ('gpu', {'dot_wgrad', 'aspp_dot'}),
+    ('tpu', {'dot_1x1', 'barriers', 'aspp_dot'}),
+  ],
+)
+def test_auto_is_what_pays_on_the_platform(monkeypatch, platform, pay):
+  names = [field.name for field in dataclasses.fields(rewrites.Rewrites)]
+
+  def on(**switches):
+    options = deeplab.Options(**switches)
+    return {x for x in names if options.style.rewrites.is_on(x)}
+
+  # A compiler for what is not there has the last word.
+  monkeypatch.setattr(rewrites, '_target', '')
+  rewrites.trace_for(platform)
+  monkeypatch.setattr(jax, 'default_backend', lambda: 'tpu')
+  assert on() == pay
+  # What is said wins, in any of its ways: those of older runs are booleans.
+  assert on(barriers='off', dot_1x1='on') == (pay | {'dot_1x1'}) - {'barriers'}
+  assert on(barriers=False, dot_1x1='True') == (pay | {'dot_1x1'}) - {
+    'barriers'
+  }
+  assert on(**dict.fromkeys(names, True)) == {*names}
+  with pytest.raises(errors.UserError, match='expected one of auto, on, off'):
+    deeplab.Options(barriers='yes')
+
+
+@pytest.mark.parametrize('name', ['pyramid', 'upsample'])
+def test_products_in_bfloat16_are_rounded_once(name):
+  keys = jax.random.split(jax.random.key(0), 5)
+  x = jax.random.normal(keys[0], (1, 21, 33, 96), jnp.bfloat16)
+  kernels = [
+    jax.random.normal(k, (3, 3, 96, 5), jnp.bfloat16) * 0.1 for k in keys[1:]
+  ]
+  if name == 'pyramid':
+    ways = heads._pyramid_dot, heads._pyramid_conv
+    arguments = x, kernels, (2, 3, 4, 6)
+  else:
+    ways = generators._upsample_dot, generators._upsample_conv
+    arguments = x, kernels[0]
+  wide = jax.tree.map(
+    lambda v: v.astype(jnp.float32) if isinstance(v, jax.Array) else v,
+    arguments,
+  )
+  exact = jax.jit(lambda *v: ways[1](*v, *arguments[2:]))(*wide[:2])
+  ours, plain = (
+    jax.jit(lambda *v, way=way: way(*v, *arguments[2:]))(*arguments[:2])
+    for way in ways
+  )
+  assert ours.dtype == jnp.bfloat16
+  wrong, others = (np.abs(np.float32(y) - exact) for y in (ours, plain))
+  # Half of the last of 8 bits, and what float32 adds up in another order.
+  assert (wrong <= np.abs(exact) * 2.0**-8 + 1e-5).all()
+  assert np.mean(wrong) <= np.mean(others) * 1.001
+  gradients = jax.grad(
+    lambda *v: jnp.sum(jnp.float32(ways[0](*v, *arguments[2:]))), (0, 1)
+  )
+  found = jax.eval_shape(gradients, *arguments[:2])
+  assert {v.dtype for v in jax.tree.leaves(found)} == {jnp.dtype('bfloat16')}
 
 
 @pytest.mark.parametrize(

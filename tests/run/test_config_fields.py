@@ -32,6 +32,20 @@ def test_check_config_lets_pass_what_changes_no_number():
   config_fields.check_config(old, new, workdir='run')
 
 
+def test_check_config_takes_a_run_from_before_rewrites_had_auto():
+  old = {'network': {'barriers': True}}
+  config_fields.check_config(
+    old, {'network': {'barriers': 'auto'}}, workdir='run'
+  )
+  for there, here in ((False, 'auto'), (True, 'off')):
+    with pytest.raises(errors.UserError, match=r'differing: network\.barriers'):
+      config_fields.check_config(
+        {'network': {'barriers': there}},
+        {'network': {'barriers': here}},
+        workdir='run',
+      )
+
+
 def test_check_config_names_every_field_that_does():
   old = workdir_lib.config_to_dict(_config())
   new = workdir_lib.config_to_dict(_config())

@@ -20,6 +20,7 @@ sys.path.append(str(ROOT / 'scripts'))
 benchmark = importlib.import_module('benchmark')
 kernels = importlib.import_module('accelerator.kernels')
 main = importlib.import_module('accelerator.main')
+necessary = importlib.import_module('necessary')
 plan = importlib.import_module('accelerator.plan')
 precisions = importlib.import_module('accelerator.precisions')
 resume = importlib.import_module('accelerator.resume')
@@ -38,7 +39,7 @@ def test_the_peer_has_our_convolutions():
   )
   image = jnp.zeros((1, *size, 3), jnp.uint8)
   variables = jax.eval_shape(task.init, jax.random.key(0), image)
-  ours = benchmark.conv_flops(
+  ours = necessary.conv_flops(
     lambda v: task.apply(v, image, train=True, mutable=['batch_stats']),
     variables,
   )
@@ -49,7 +50,7 @@ def test_the_peer_has_our_convolutions():
   disc = discriminators.FcDiscriminator()
   maps = jnp.zeros((1, *size, 16))
   variables = jax.eval_shape(disc.init, jax.random.key(0), maps)
-  assert benchmark.conv_flops(disc.apply, variables, maps) == (
+  assert necessary.conv_flops(disc.apply, variables, maps) == (
     shapes.disc_flops(size, channels=16, padding=False)
   )
 
@@ -65,9 +66,7 @@ def test_the_peer_takes_the_official_step():
   method = settings.make_method(config)
   batch = settings.make_batch(config, method)
   state = jax.eval_shape(method.init, jax.random.key(0), batch)
-  ours = benchmark.necessary_flops(
-    method, state, batch, settings.sizes_of(config)
-  )
+  ours = necessary.count(method, state, batch, settings.sizes_of(config)).flops
   # It shows the discriminator the target's maps once more than necessary.
   theirs = shapes.step_flops(*sizes, padding=False)
   assert theirs / (ours / jax.device_count()) == pytest.approx(1.0042, abs=1e-4)

@@ -30,9 +30,7 @@ def test_prefetch_keeps_order_and_contents():
     assert [int(b['x'][1, 0, 0]) for b in out] == [0, 1, 2, 3, 4]
 
 
-@pytest.mark.parametrize(
-  'make', [parallel.pmap_step, parallel._map_over_processes]
-)
+@pytest.mark.parametrize('make', [parallel.pmap_step, parallel.shard_step])
 def test_step_compiles_once_and_means_over_devices(make):
   traces = []
 

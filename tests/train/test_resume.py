@@ -13,7 +13,7 @@ import numpy as np
 from jaxuda.run import checkpoint
 from jaxuda.run import workdir as workdir_lib
 
-STEPS = 24
+STEPS = 60
 SIZE = '32x64_train8_val2'
 FLAGS = [
   '--config=configs/dada.py:pair=streets',
@@ -31,6 +31,7 @@ FLAGS = [
   '--config.eval_every=0',
   '--config.picture_every=0',
   '--config.method.disc_width=4',
+  '--config.network.backbone=resnet_tiny',
 ]
 
 

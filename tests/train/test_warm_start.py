@@ -7,6 +7,9 @@ import numpy as np
 import pytest
 
 from jaxuda import errors
+from jaxuda.methods import advent
+from jaxuda.methods import corda
+from jaxuda.methods import dada
 from jaxuda.methods import gio_ada
 from jaxuda.methods import source_only
 from jaxuda.models import deeplab
@@ -152,8 +155,27 @@ def test_a_run_with_another_backbone_is_refused(monkeypatch, tmp_path):
     errors.UserError, match='has nothing for batch_stats/back'
   ):
     begin(method, monkeypatch, other, tmp_path)
-  # Without names of heads nothing but the same network will do.
-  monkeypatch.setattr(gio_ada.Method, 'heads', {})
-  other = source_only.Method(**COMMON)
+  # Of another method nothing but the same network will do.
+  other = advent.Method(**COMMON, disc_width=4)
   with pytest.raises(errors.UserError, match='the network must be the same'):
-    begin(method, monkeypatch, other, tmp_path)
+    begin(dada.Method(**COMMON, disc_width=4), monkeypatch, other, tmp_path)
+
+
+@pytest.mark.parametrize('method', [dada.Method, corda.Method])
+def test_a_method_adds_to_a_source_only_run(monkeypatch, tmp_path, method):
+  own = {'disc_width': 4} if method is dada.Method else {'width': 8}
+  method, other = method(**COMMON, **own), source_only.Method(**COMMON)
+  fresh, state, there, said, _ = begin(method, monkeypatch, other, tmp_path)
+  mine, theirs = state.nets['task'], there.nets['task']
+  begun = [k for k in theirs.params if k in mine.params]
+  for module in mine.params:
+    kept = theirs if module in begun else fresh.nets['task']
+    jax.tree.map(
+      np.testing.assert_array_equal, mine.params[module], kept.params[module]
+    )
+  if isinstance(method, corda.Method):
+    assert begun == ['backbone']
+    assert said[0].endswith('; not used: layer6')
+    return
+  assert sorted(begun) == ['backbone', 'layer6']
+  assert said[0].endswith('(source_only, student); random: depth')

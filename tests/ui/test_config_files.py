@@ -93,12 +93,15 @@ def test_a_config_extends_the_one_of_its_name(tmp_path):
     def get_config(arguments=''):
       config = dada.get_config(arguments)
       config.seed = 7
+      config.network.barriers = False
       return config
   """
   config = config_files.read(
     f'{_write(tmp_path / "dada.py", text)}:ablation=S2'
   )
   assert (config.seed, config.method.align) == (7, 'seg')
+  # A switch may be said as a boolean.
+  assert (config.network.barriers, config.network.aspp_dot) == ('off', 'auto')
 
 
 def test_what_a_config_does_not_name_is_the_methods_default():

@@ -201,8 +201,8 @@ def test_each_method_takes_its_file(tmp_path, config, shapes):
 
 
 def test_published_checkpoints():
-  readme = pathlib.Path(__file__).parents[2] / 'README.md'
-  text = readme.read_text()
+  page = pathlib.Path(__file__).parents[2] / 'docs' / 'checkpoints.md'
+  text = page.read_text()
   for row in (*published.INITIAL, *published.TRAINED):
     assert f'`{row.file}`' in text, row.file
     if not row.config:

@@ -170,7 +170,7 @@ class EfficientNet(nn.Module):
       conv=functools.partial(layers.Conv, style=style),
       depthwise=functools.partial(layers.DepthwiseConv, style=style),
       norm=norm,
-      barriers=style.rewrites.barriers,
+      barriers=style.rewrites.is_on('barriers'),
     )
     around = layers.same_padding(image.shape[1:3], 3, stride=2)
     x = jnp.pad(image, ((0, 0), *around, (0, 0)))

@@ -172,7 +172,8 @@ class Block(nn.Module):
     x = x + self._drop(y, train)
     y = MixFfn(self.expansion, style=self.style, name='mlp')(norm('norm2')(x))
     x = x + self._drop(y, train)
-    return lax.optimization_barrier(x) if self.style.rewrites.barriers else x
+    held = self.style.rewrites.is_on('barriers')
+    return lax.optimization_barrier(x) if held else x
 
   def _drop(self, y, train):
     # By images; a pass without random numbers leaves nothing out.

@@ -152,7 +152,7 @@ class ResNet(nn.Module):
           project=index == 0,
           conv=conv,
           norm=norm,
-          barriers=self.style.rewrites.barriers,
+          barriers=self.style.rewrites.is_on('barriers'),
           stride_at=self.stride_at,
           name=f'layer{stage + 1}_{index}',
         )(x, train)

@@ -131,14 +131,13 @@ def test_rewrites_and_remat_change_nothing():
   options = deeplab.Options(
     backbone='mit_tiny', init='torch', dtype='float64', image_scale=(0.01,) * 3
   )
-  key = jax.random.key(0)
+  image = 255 * np.random.RandomState(0).uniform(size=(2, 33, 41, 3))
 
   def gradients(options, params=None):
     module = deeplab.Backbone(options)
-    image = jax.random.uniform(key, (2, 33, 41, 3), jnp.float64) * 255
     rngs = {'dropout': jax.random.key(3)}
     if params is None:
-      params = jax.jit(module.init)(key, image)['params']
+      params = jax.jit(module.init)(jax.random.key(0), image)['params']
 
     def loss(params):
       y = module.apply({'params': params}, image, train=True, rngs=rngs)

@@ -1,0 +1,388 @@
+"""Compiles programs ahead of time, for accelerators that are not there.
+
+  pip install "jax[tpu]"   # its compiler is libtpu, a wheel like others
+  python scripts/aot.py --topology=v5e:4x4 --method=dada --dtype=bfloat16
+  python scripts/aot.py --topology=v5e:1x1,v5p:1x1x1 --remat=no,yes --out=F.json
+
+Every combination of what is given by commas, one after another, at the papers'
+sizes unless told otherwise; needs no data and no TensorFlow. Of each the
+compiler's account, per chip: memory against the chip's own, operations, bytes,
+its estimate of the time, every collective, and what the step cannot do without
+(see `necessary`). With --out what is compiled is added to a file, what stands
+there already is not compiled again, and a table of the file is printed.
+
+GPUs: h100:8 is a host of eight. It takes JAX's plugin for CUDA and no driver.
+Kernels are not tuned then, and operations and bytes not counted. `cuda` instead
+of a topology lowers for GPUs, without that plugin and without compiling, and
+counts what is in the program.
+"""
+
+import argparse
+import dataclasses
+import importlib
+import itertools
+import json
+import os
+import pathlib
+import re
+import sys
+import time
+from typing import Any
+
+# Before JAX is imported: no device is looked for.
+os.environ['JAX_PLATFORMS'] = 'cpu'
+os.environ.setdefault('TPU_SKIP_MDS_QUERY', '1')
+os.environ.setdefault('TPU_WORKER_HOSTNAMES', 'localhost')
+os.environ.setdefault('TPU_ACCELERATOR_TYPE', 'v5litepod-1')
+os.environ.setdefault('TPU_STDERR_LOG_LEVEL', '3')
+os.environ.setdefault('TPU_LOG_DIR', 'disabled')
+
+from accelerator import chips
+from accelerator import settings
+import benchmark
+import jax
+from jax.sharding import NamedSharding, PartitionSpec
+import necessary
+
+from jaxuda import methods
+from jaxuda.evaluate import counting
+from jaxuda.models import rewrites
+from jaxuda.step import parallel
+from jaxuda.step import rng
+
+_GIB = 2**30
+# In bytes; the letters are XLA's.
+_BYTES = {'pred': 1, 's8': 1, 'u8': 1, 'bf16': 2, 'f16': 2, 's64': 8, 'f64': 8}
+_COLLECTIVE = re.compile(
+  r' = (\(?[^=]*?) (all-reduce|all-gather|reduce-scatter|all-to-all|'
+  r'collective-permute|collective-broadcast)(?:-start)?\('
+)
+_ARRAY = re.compile(r'\b([a-z]+[0-9]*)\[([0-9,]*)\]')
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Case:
+  """What is compiled; its fields are the flags of the same names."""
+
+  method: str
+  topology: str
+  dtype: str
+  batch: int
+  remat: bool
+  program: str
+  rewrites: str
+  norm: str
+  arguments: str
+  backbone: str
+  source: str
+  target: str
+
+  def make(self) -> tuple[Any, Any, dict[str, tuple[int, int]]]:
+    """Returns the method, a random batch of a chip, and the sizes."""
+    module = importlib.import_module(f'configs.{self.method}')
+    arguments = self.arguments or settings.PAPERS[self.method]
+    config = module.get_config(arguments)
+    config.batch_size = self.batch or config.batch_size
+    network = {'dtype': self.dtype, 'remat': self.remat}
+    network |= {'norm': self.norm} if self.norm else {}
+    network |= {'backbone': self.backbone} if self.backbone else {}
+    config.network = {
+      **config.network.to_dict(),
+      **network,
+      **benchmark.parse_rewrites(self.rewrites),
+    }
+    for name in ('source', 'target'):
+      if getattr(self, name):
+        config.data[name].size = benchmark.parse_size(getattr(self, name))
+        config.data[name].crop = (0, 0)
+    method, sizes = settings.make_method(config), settings.sizes_of(config)
+    batch = benchmark.make_batch(
+      *(method.needs, sizes),
+      batch_size=config.batch_size,
+      classes=config.num_classes,
+    )
+    return method, batch, sizes
+
+
+class NoProgramError(Exception):
+  """The method has no such program."""
+
+
+def _shapes(tree, lead=()):
+  """The shapes of arrays, with axes before their own."""
+  return jax.tree.map(
+    lambda x: jax.ShapeDtypeStruct((*lead, *x.shape), x.dtype), tree
+  )
+
+
+def make_program(
+  case: Case, devices: list[Any]
+) -> tuple[Any, tuple[Any, ...], dict[str, Any]]:
+  """Returns a jitted function, its arguments' shapes, and what a step needs."""
+  method, batch, sizes = case.make()
+  key = jax.eval_shape(lambda: rng.root(0))
+  state = jax.eval_shape(method.init, key, batch)
+  copies = parallel.replicated(devices)
+  split = NamedSharding(copies.mesh, PartitionSpec(parallel.AXIS))
+  if case.program == 'init':
+    return jax.jit(method.init, out_shardings=copies), (key, _shapes(batch)), {}
+  if case.program == 'evaluation' and method.predict is None:
+    raise NoProgramError(f'{case.method} labels no pixels')
+  if case.program == 'evaluation':
+    # Labels in the size of the images.
+    rows = len(devices) * len(batch['source']['image'])
+    size = sizes['target']
+    image = jax.ShapeDtypeStruct((rows, *size, 3), 'uint8')
+    label = jax.ShapeDtypeStruct((rows, *size), 'int32')
+
+    def score(state, image, label):
+      return counting.count_batch(
+        *(state, image, label, None),
+        method=method,
+        table=None,
+        count=method.num_classes,
+      )
+
+    shardings = (copies, split, split)
+    return jax.jit(score, in_shardings=shardings), (state, image, label), {}
+  needed = {
+    **benchmark.named(necessary.count(method, state, batch, sizes)),
+    'parameters': _count(net.params for net in state.nets.values()),
+    'statistics': _count(
+      net.batch_stats for net in [*state.nets.values(), state.teacher] if net
+    ),
+  }
+  step = parallel.shard_step(method.train_step, devices)
+  return step, (state, _shapes(batch, (len(devices),)), key), needed
+
+
+def _count(trees):
+  return sum(x.size for x in jax.tree.leaves(list(trees)))
+
+
+def find_collectives(text: str) -> list[dict[str, Any]]:
+  """Returns the collectives of a program in XLA's text, with their sizes.
+
+  >>> text = '%a = (f32[3,2]{1,0}, f32[]) all-reduce(%b, %c), channel_id=1'
+  >>> find_collectives(text)
+  [{'kind': 'all-reduce', 'arrays': 2, 'elements': 7, 'bytes': 28}]
+  """
+  found = []
+  text = re.sub(r'/\*.*?\*/', '', text)  # Long tuples are numbered.
+  for shapes, kind in _COLLECTIVE.findall(text):
+    arrays = _ARRAY.findall(shapes)
+    sizes = [
+      (name, _product(int(n) for n in dims.split(',') if n))
+      for name, dims in arrays
+    ]
+    found.append(
+      {
+        'kind': kind,
+        'arrays': len(arrays),
+        'elements': sum(size for _, size in sizes),
+        'bytes': sum(_BYTES.get(name, 4) * size for name, size in sizes),
+      }
+    )
+  return found
+
+
+def _product(numbers):
+  total = 1
+  for number in numbers:
+    total *= number
+  return total
+
+
+def compile_case(case: Case) -> dict[str, Any]:
+  """Compiles a case and returns the compiler's account of it."""
+  devices = chips.find_devices(case.topology)
+  chip = chips.CHIPS[case.topology.partition(':')[0]]
+  rewrites.trace_for(chip.platform)
+  program, arguments, found = make_program(case, devices)
+  found |= {'chips': len(devices), 'hbm_gib': chip.gib}
+  wall, cpu = time.perf_counter(), time.process_time()
+  try:
+    compiled = program.lower(*arguments).compile()
+  except jax.errors.JaxRuntimeError as e:
+    if 'RESOURCE_EXHAUSTED' not in str(e):
+      raise
+    used = re.search(r'Used ([0-9.]+)([MG]) of', str(e))
+    scale = {'M': 1 / 1024, 'G': 1.0}
+    gib = float(used[1]) * scale[used[2]] if used else None
+    return {**found, 'fits': False, 'gib': gib}
+  found['compile_seconds'] = time.perf_counter() - wall
+  found['compile_cpu_seconds'] = time.process_time() - cpu
+  memory, cost = compiled.memory_analysis(), compiled.cost_analysis()
+  # Of a GPU that is not there it says nothing.
+  cost = (cost[0] if isinstance(cost, list) else cost) or {}
+  used = (
+    memory.temp_size_in_bytes
+    + memory.argument_size_in_bytes
+    + memory.output_size_in_bytes
+    - memory.alias_size_in_bytes
+    + memory.generated_code_size_in_bytes
+  )
+  found |= {
+    'gib': used / _GIB,
+    'fits': used / _GIB <= chip.gib,
+    'temp_gib': memory.temp_size_in_bytes / _GIB,
+    'collectives': find_collectives(compiled.as_text()),
+  }
+  if cost:
+    found |= {
+      'flops': cost['flops'],
+      'bytes': cost['bytes accessed'],
+      # The compiler's own estimate, and what the data sheet allows.
+      'estimated_seconds': cost.get('optimal_seconds'),
+      'matrix_seconds': cost['flops'] / chip.tflops / 1e12,
+      'memory_seconds': cost['bytes accessed'] / chip.gbps / 1e9,
+    }
+  for name in ('flops', 'bytes'):
+    needed = found.get(f'necessary_{name}')
+    if needed and cost:
+      found[f'{name}_over_necessary'] = found[name] / needed
+  return found
+
+
+# What jax.export and the StableHLO it writes call the collectives.
+_STABLEHLO = re.compile(
+  r'stablehlo\.(all_reduce|all_gather|collective_permute)'
+)
+
+
+def lower_for_cuda(case: Case) -> dict[str, Any]:
+  """Lowers a case for one NVIDIA GPU; says what is in the program."""
+  rewrites.trace_for('gpu')
+  program, arguments, found = make_program(case, jax.devices()[:1])
+  text = jax.export.export(program, platforms=['cuda'])(
+    *arguments
+  ).mlir_module()
+  names = ('convolution', 'dot_general', 'optimization_barrier')
+  calls = set(re.findall(r'stablehlo.custom_call @(\w+)', text))
+  return {
+    **found,
+    'chips': 1,
+    **{name: text.count(f'stablehlo.{name}') for name in names},
+    'collectives': [{'kind': x} for x in _STABLEHLO.findall(text)],
+    'custom_calls': sorted(calls),
+  }
+
+
+_TIMES = ('matrix', 'memory', 'estimated')
+
+
+def _row(entry):
+  """An entry as cells of a table."""
+
+  def show(value, unit=1.0, digits=3):
+    return '-' if value is None else f'{value / unit:.{digits}g}'
+
+  get = entry.get
+  collectives = get('collectives')
+  moved = [x['bytes'] for x in collectives or () if 'bytes' in x]
+  fits = {True: 'yes', False: '**no**'}.get(get('fits'), '-')
+  return [
+    entry['method'],
+    entry['program'] + (', remat' if entry['remat'] else ''),
+    entry['dtype'],
+    entry['rewrites'],
+    entry['topology'],
+    str(entry['batch'] or "paper's"),
+    fits,
+    show(get('gib')),
+    show(get('flops'), 1e12),
+    show(get('bytes'), 1e9),
+    ', '.join(show(get(f'{x}_over_necessary')) for x in ('flops', 'bytes')),
+    ' / '.join(show(get(f'{x}_seconds'), 1e-3) for x in _TIMES),
+    f'{len(collectives)}: {sum(moved) / 1e6:.0f}' if collectives else '-',
+    show(get('compile_cpu_seconds')),
+  ]
+
+
+_HEAD = (
+  *('method', 'program', 'type', 'rewrites', 'chips', 'images a domain'),
+  *('fits', 'GiB', 'TFLOP', 'GB', 'TFLOP, GB over necessary'),
+  *(
+    'ms: matrix units / memory / estimate',
+    'collectives, MB',
+    'compiling, CPU s',
+  ),
+)
+
+
+def make_table(entries: list[dict[str, Any]]) -> str:
+  """Returns the entries as a table in Markdown; all figures are a chip's."""
+  rows = [_HEAD, ['---'] * len(_HEAD), *map(_row, entries)]
+  return '\n'.join('| ' + ' | '.join(row) + ' |' for row in rows)
+
+
+def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
+  """Reads the command line."""
+  parser = argparse.ArgumentParser(
+    description=__doc__.split('\n')[0],
+    formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+  )
+  add = parser.add_argument
+  add('--topology', default='v5e:1x1', help='such as v5p:2x2x4, or cuda')
+  add('--method', default='dada', help='or all')
+  add('--program', default='step', help='step, evaluation, init')
+  add('--dtype', default='bfloat16', help='float32, bfloat16')
+  add('--batch', default='0', help="images of a domain on a chip; 0: paper's")
+  add('--remat', default='no', help='no, yes')
+  add(
+    '--rewrites', default='auto', help='auto, all, none, or names joined by +'
+  )
+  add('--norm', default='', help='batch, sync, frozen')
+  add('--arguments', default='', help="of the config; the paper's if empty")
+  add('--backbone', default='', help="instead of the config's")
+  add('--source', default='', help="HxW, instead of the config's")
+  add('--target', default='', help="HxW, instead of the config's")
+  add('--out', type=pathlib.Path, help='JSON file that is added to')
+  return parser.parse_args(arguments)
+
+
+def make_cases(args: argparse.Namespace) -> list[Case]:
+  """Returns all combinations of the flags' values."""
+  values = {k: v for k, v in vars(args).items() if k != 'out'}
+  # A config's arguments have commas of their own.
+  whole = ('arguments',)
+  lists = {k: [v] if k in whole else v.split(',') for k, v in values.items()}
+  if args.method == 'all':
+    lists['method'] = methods.names()
+  lists['batch'] = [int(x) for x in lists['batch']]
+  lists['remat'] = [{'no': False, 'yes': True}[x] for x in lists['remat']]
+  return [
+    Case(**dict(zip(lists, x, strict=True)))
+    for x in itertools.product(*lists.values())
+  ]
+
+
+def main() -> int:
+  """Runs the command line; returns the exit status."""
+  args = parse_args()
+  entries = []
+  if args.out and args.out.is_file():
+    entries = json.loads(args.out.read_text())
+  for case in make_cases(args):
+    own = dataclasses.asdict(case)
+    if any(own.items() <= entry.items() for entry in entries):
+      continue
+    run = lower_for_cuda if case.topology == 'cuda' else compile_case
+    try:
+      found = run(case)
+    except NoProgramError as e:
+      print(f'left out: {e}', file=sys.stderr)
+      continue
+    entries.append({**own, **found, 'jax': jax.__version__})
+    if args.out:
+      part = args.out.with_suffix('.part')
+      part.write_text(json.dumps(entries, indent=2) + '\n')
+      part.replace(args.out)
+  if not args.out:
+    print(json.dumps(entries, indent=2))
+  print(make_table(entries))
+  return 0
+
+
+if __name__ == '__main__':
+  sys.exit(main())

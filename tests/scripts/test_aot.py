@@ -1,0 +1,110 @@
+import dataclasses
+import importlib
+import importlib.util
+import pathlib
+import sys
+
+import pytest
+
+from jaxuda.models import rewrites
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+# As the scripts are run: they import one another.
+sys.path.append(str(ROOT / 'scripts'))
+aot = importlib.import_module('aot')
+chips = importlib.import_module('accelerator.chips')
+
+# The smallest network and the shortest step.
+SMALL = [
+  *('--method=source_only', '--arguments=pair=streets', '--dtype=float32'),
+  *('--backbone=resnet_tiny', '--source=64x96', '--target=64x96'),
+  *('--batch=1', '--norm=sync'),
+]
+
+
+def make_cases(*flags):
+  return aot.make_cases(aot.parse_args([*SMALL, *flags]))
+
+
+def test_collectives_in_the_text_of_a_program():
+  text = """
+  %all-reduce-start = (f32[3,2]{1,0:T(8,128)}, bf16[4]{0}, /*index=2*/f32[])
+ all-reduce-start(%a, %b, %c), channel_id=1, to_apply=%add
+  %all-reduce-done = (f32[3,2]{1,0}) all-reduce-done(%all-reduce-start)
+  ROOT %all-gather.1 = s32[8]{0} all-gather(%d), dimensions={0}
+  %copy = f32[9]{0} copy(%all-reduce-done)
+""".replace('f32[])\n', 'f32[])')
+  assert aot.find_collectives(text) == [
+    {'kind': 'all-reduce', 'arrays': 3, 'elements': 11, 'bytes': 36},
+    {'kind': 'all-gather', 'arrays': 1, 'elements': 8, 'bytes': 32},
+  ]
+
+
+def test_every_combination_is_a_case():
+  cases = make_cases('--topology=v5e:1x1,v5p:2x2x1', '--remat=no,yes')
+  assert [(x.topology, x.remat) for x in cases] == [
+    *(('v5e:1x1', False), ('v5e:1x1', True)),
+    *(('v5p:2x2x1', False), ('v5p:2x2x1', True)),
+  ]
+  (case,) = {dataclasses.replace(x, topology='', remat=False) for x in cases}
+  assert (case.method, case.batch, case.rewrites) == ('source_only', 1, 'auto')
+
+
+@pytest.mark.parametrize(
+  'topology', ['v9:2x2', 'v5e:2x2x2', 'v5p:2x2', 'v5e', 'h100']
+)
+def test_unknown_topologies(topology):
+  with pytest.raises(SystemExit, match=r'unknown topology .* expected such as'):
+    chips.find_devices(topology)
+
+
+def test_a_table_has_a_row_for_each_entry():
+  (case,) = make_cases('--topology=v5e:2x2')
+  collectives = [{'kind': 'all-reduce', 'bytes': 3e6}, {'bytes': 4.0}]
+  entry = {
+    **dataclasses.asdict(case),
+    **{'fits': False, 'gib': 20.25, 'flops': 1.5e12, 'bytes': 2e10},
+    **{'flops_over_necessary': 1.25, 'bytes_over_necessary': 3.5},
+    **{'matrix_seconds': 0.01, 'memory_seconds': 0.02},
+    **{'collectives': collectives, 'compile_cpu_seconds': 60.0},
+  }
+  *_, row = aot.make_table([entry]).splitlines()
+  assert row == (
+    '| source_only | step | float32 | auto | v5e:2x2 | 1 | **no** | 20.2'
+    ' | 1.5 | 20 | 1.25, 3.5 | 10 / 20 / - | 2: 3 | 60 |'
+  )
+
+
+def test_a_step_lowered_for_gpus(monkeypatch):
+  monkeypatch.setattr(rewrites, '_target', '')
+  (case,) = make_cases('--topology=cuda')
+  found = aot.lower_for_cuda(case)
+  # Forward, by the weights and by the maps, which the first one has not; the
+  # 3x3 kernels of dilation 2 and 4 and the pyramid are products.
+  assert found['optimization_barrier'] == 0
+  assert found['convolution'] > 0
+  assert found['dot_general'] > 0
+  assert not found['custom_calls']
+
+
+@pytest.mark.skipif(
+  importlib.util.find_spec('libtpu') is None, reason='libtpu is not installed'
+)
+def test_a_step_exchanges_gradients_statistics_and_scalars(monkeypatch):
+  monkeypatch.setattr(rewrites, '_target', '')
+  found = [
+    aot.compile_case(case)
+    for case in make_cases('--topology=v5e:2x2,v5e:16x16')
+  ]
+  assert [x['chips'] for x in found] == [4, 256]
+  assert all(x['fits'] for x in found)
+  first = found[0]
+  assert all(x['collectives'] == first['collectives'] for x in found)
+  assert {x['kind'] for x in first['collectives']} == {'all-reduce'}
+  exchanged = sum(x['elements'] for x in first['collectives'])
+  # Norms exchange means and squares forward, and their gradients back.
+  statistics = 2 * first['statistics']
+  assert exchanged <= first['parameters'] + statistics + 8
+  # One is for the gradients, but those of taps that never meet the map.
+  largest = max(x['elements'] for x in first['collectives'])
+  assert 0.8 < largest / first['parameters'] <= 1
