@@ -83,7 +83,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
   def do_GET(self) -> None:
     """Answers with a file of the page, its state or a picture."""
     # Another site whose name was made to lead here is none of ours.
-    name = self.headers.get('Host', '').rpartition(':')[0] or 'none'
+    name = self.headers.get('Host', '').partition(':')[0]
     if name not in ('127.0.0.1', 'localhost'):
       return self._answer(403, b'expected 127.0.0.1 or localhost', 'text/plain')
     address = self.path.partition('?')[0]
