@@ -127,6 +127,7 @@ ROOMS = {
   ),
   'translate': ('data data.classes depth errors run ui', 'absl jax numpy'),
   'ui': ('errors methods', 'PIL absl cv2 ml_collections numpy rich tensorflow'),
+  'watch': ('errors evaluate report ui', 'absl'),
   'weights': (
     'errors methods models models.backbones run step ui',
     'flax jax ml_collections ml_dtypes numpy safetensors',
@@ -141,7 +142,7 @@ WITHOUT_TENSORFLOW = (
   *('depth.mono.self_supervised', 'evaluate.counting', 'evaluate.tables'),
   *('errors', 'losses', 'methods', 'models', 'ops', 'step', 'ui'),
   *('evaluate.metrics', 'run.checkpoint', 'run.cluster', 'run.workdir'),
-  *('convert', 'predict', 'train.warm_start', 'weights'),
+  *('convert', 'predict', 'train.warm_start', 'watch', 'weights'),
 )
 
 

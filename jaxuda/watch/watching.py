@@ -62,9 +62,9 @@ class Watch:
       'runs', each with 'key', 'name', 'color', 'about', 'state' ('waiting',
       'training', 'silent' or 'done'), 'said' (the state in words), 'share'
       (0..1 of all steps), 'progress', 'losses', 'scores' and 'blind' (lists of
-      (name, text)) and 'pictures' (name -> steps, rising); 'curves', each with
-      'name', 'title', 'group' and 'runs', lists of (number of the run, steps,
-      values).
+      (name, figure, step or '')) and 'pictures' (name -> steps, rising);
+      'curves', each with 'name', 'title', 'group' and 'runs', lists of (number
+      of the run, steps, values).
     """
     with self._lock:
       for workdir in self._workdirs:
@@ -211,10 +211,10 @@ def _describe_progress(files, total, *, running):
 
 
 def _describe_losses(files):
-  """The losses in the last line of the training: (name, text)."""
+  """The losses in the last line of the training: (name, text, '')."""
   last = [x for x in files.lines if x.get('kind') == 'train'][-1:]
   return [
-    (name.removeprefix('loss_'), display.format_values({'': value}).strip())
+    (name, display.format_values({'': value}).strip(), '')
     for line in last
     for name, value in line.items()
     if name.startswith('loss')
@@ -222,16 +222,16 @@ def _describe_losses(files):
 
 
 def _describe_scores(files):
-  """The last mean IoU, and the best if that is another: (name, text)."""
+  """The last mean IoU, and the best if that is another: (name, text, step)."""
   found = files.evaluations
   main = files.score or _main(found)
   if main is None:
     return []
   last = next(x for x in reversed(found) if x.get(main) is not None)
   best = blind.choose(found, main)
-  rows = [(main, f'{last[main]:.2f} at step {last["step"]:,}')]
+  rows = [(main, f'{last[main]:.2f}', f'step {last["step"]:,}')]
   if best['step'] != last['step']:
-    rows.append(('best', f'{best[main]:.2f} at step {best["step"]:,}'))
+    rows.append(('best', f'{best[main]:.2f}', f'step {best["step"]:,}'))
   return rows
 
 
@@ -247,13 +247,13 @@ def _main(evaluations):
 
 
 def _describe_blind(files):
-  """The last value of each criterion, and the step that it likes best."""
+  """Each criterion: (title, last value, the step that it likes best)."""
   rows = []
   for name, (title, _) in blind.CRITERIA.items():
     values = [x[name] for x in files.evaluations if x.get(name) is not None]
     if values:
       step = blind.choose(files.evaluations, name)['step']
-      rows.append((title, f'{values[-1]:.3f}, likes step {step:,} best'))
+      rows.append((title, f'{values[-1]:.3f}', f'best: step {step:,}'))
   return rows
 
 

@@ -38,13 +38,13 @@ def test_a_run_that_trains(tmp_path):
   assert (run['state'], run['share']) == ('training', 0.5)
   # 12 steps left at the last rate.
   assert run['progress'] == ['12 of 24 steps', '2.00 steps/s', '6 s left']
-  assert run['losses'] == [('seg', '1.25')]
+  assert run['losses'] == [('loss_seg', '1.25', '')]
   assert run['scores'] == [
-    ('mIoU7', '40.00 at step 12'),
-    ('best', '41.00 at step 6'),
+    ('mIoU7', '40.00', 'step 12'),
+    ('best', '41.00', 'step 6'),
   ]
   # Low entropy is good.
-  assert run['blind'] == [('entropy', '0.250, likes step 12 best')]
+  assert run['blind'] == [('entropy', '0.250', 'best: step 12')]
   curves = {x['name']: x for x in watch.read()['curves']}
   assert list(curves) == ['mIoU7', 'blind_entropy', 'loss_seg']
   assert curves['loss_seg']['runs'] == [(0, [6, 12], [2.5, 1.25])]

@@ -67,7 +67,7 @@ function drawChart(svg, curve, colors) {
   const within = (scale(high) - scale(low)) || 1;
   const x = (s) => EDGE.left + (width - EDGE.left - EDGE.right) * (s - first) / (last - first);
   const y = (v) => height - EDGE.bottom - (height - EDGE.top - EDGE.bottom) * (scale(v) - scale(low)) / within;
-  for (const v of log ? powers(low, high) : ticks(low, high, 4)) {
+  for (const v of log ? powers(low, high) : ticks(low, high, 5)) {
     add(svg, 'line', {class: 'grid', x1: EDGE.left, x2: width - EDGE.right, y1: y(v), y2: y(v)});
     add(svg, 'text', {x: EDGE.left - 6, y: y(v) + 3.5, 'text-anchor': 'end'}, show(v));
   }

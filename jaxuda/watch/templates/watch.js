@@ -27,9 +27,9 @@ function chip(run) {
 function listFacts(groups) {
   const list = make('dl', {class: 'facts'});
   for (const group of groups) {
-    group.forEach(([name, text, big], i) => {
-      const kind = `${i ? '' : 'first'} ${big ? 'big' : ''}`;
-      list.append(make('dt', {class: kind}, name), make('dd', {class: kind}, text));
+    group.forEach(([name, figure, step], i) => {
+      const kind = i ? '' : 'first';
+      list.append(make('dt', {class: kind}, name), make('dd', {class: kind}, figure), make('dd', {class: `${kind} step`}, step));
     });
   }
   return list;
@@ -47,8 +47,8 @@ function makeCard(run) {
     card.append(
       make('div', {class: 'bar', role: 'progressbar', 'aria-valuenow': percent, 'aria-label': `steps of ${run.name}, %`},
         make('i', {style: `--run:${run.color};--share:${percent}%`})),
-      make('p', {class: 'progress'}, run.progress.join(', ')),
-      listFacts([run.scores.map(([a, b], i) => [a, b, !i]), run.blind, run.losses]));
+      make('p', {class: 'progress'}, ...run.progress.map((text) => make('span', {}, text))),
+      listFacts([run.scores, run.blind, run.losses]));
   }
   return card;
 }
@@ -142,7 +142,7 @@ function makePicture(run, kind) {
   const entry = {run, kind, steps: []};
   entry.slider = make('input', {type: 'range', min: 0, max: 0, step: 1, 'aria-label': `step of the ${kind} pictures of ${run.name}`});
   entry.label = make('span');
-  entry.image = make('img', {decoding: 'async'});
+  entry.image = make('img');
   entry.name = make('span');
   entry.card = make('figure', {class: 'picture', 'data-picture': `${run.key}/${kind}`},
     make('figcaption', {}, entry.name, make('span', {}, kind), make('label', {}, entry.slider, entry.label)),
