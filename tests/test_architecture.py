@@ -96,7 +96,7 @@ ROOMS = {
   'models.backbones': ('errors models', 'flax jax'),
   'notebook': (
     'data data.classes errors methods predict run ui',
-    'ml_collections numpy',
+    'jax ml_collections numpy packaging pip',
   ),
   'ops': ('errors', 'jax numpy'),
   'predict': (
