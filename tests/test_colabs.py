@@ -5,6 +5,7 @@ jaxuda is the installed wheel and not the repository.
 """
 
 import base64
+import functools
 import importlib.util
 import io
 import json
@@ -63,14 +64,15 @@ def find_set_up(path):
 def test_set_up_where_jaxuda_is_missing(monkeypatch, package, fetched):
   calls = []
   monkeypatch.setattr(importlib.util, 'find_spec', lambda name: None)
-  monkeypatch.setattr(runtime, 'complete', lambda: calls.append('complete'))
+  for name in ('complete', 'describe'):
+    monkeypatch.setattr(runtime, name, functools.partial(calls.append, name))
   monkeypatch.setattr(subprocess, 'run', lambda x, check: calls.append(x))
   text = find_set_up(NOTEBOOKS[0])
   with pytest.raises(ValueError, match='set PACKAGE'):
     exec(text, {})
   exec(text.replace("PACKAGE = ''", f'PACKAGE = {package!r}'), {})
   pip = [sys.executable, '-m', 'pip', 'install', '--quiet', '--no-deps']
-  assert calls == [[*pip, fetched], 'complete']
+  assert calls == [[*pip, fetched], 'complete', 'describe']
 
 
 def execute(name, folder, monkeypatch):

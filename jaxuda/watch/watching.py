@@ -135,7 +135,7 @@ class _Run:
     state, said = self._judge()
     shown = {
       **{'key': _make_key(self.folder), 'state': state, 'said': said},
-      **{'about': '', 'share': 0.0, 'progress': [], 'losses': []},
+      **{'about': str(self.folder), 'share': 0.0, 'progress': [], 'losses': []},
       **{'scores': [], 'blind': [], 'pictures': self._pictures},
     }
     if files is None:
