@@ -62,8 +62,8 @@ def find_set_up(path):
   ],
 )
 def test_set_up_where_jaxuda_is_missing(monkeypatch, package, fetched):
-  calls = []
-  monkeypatch.setattr(importlib.util, 'find_spec', lambda name: None)
+  calls, found = [], None
+  monkeypatch.setattr(importlib.util, 'find_spec', lambda name: found)
   for name in ('complete', 'describe'):
     monkeypatch.setattr(runtime, name, functools.partial(calls.append, name))
   monkeypatch.setattr(subprocess, 'run', lambda x, check: calls.append(x))
@@ -73,6 +73,11 @@ def test_set_up_where_jaxuda_is_missing(monkeypatch, package, fetched):
   exec(text.replace("PACKAGE = ''", f'PACKAGE = {package!r}'), {})
   pip = [sys.executable, '-m', 'pip', 'install', '--quiet', '--no-deps']
   assert calls == [[*pip, fetched], 'complete', 'describe']
+  # Who has installed it keeps what he has.
+  calls.clear()
+  found = True
+  exec(text, {})
+  assert calls == ['describe']
 
 
 def execute(name, folder, monkeypatch):

@@ -6,6 +6,7 @@ none of the other packages need be there.
 """
 
 from collections.abc import Callable, Sequence
+import contextlib
 import importlib.metadata
 import os
 import platform
@@ -56,35 +57,29 @@ def find_missing(
   if needed is None:
     needed = _read_needed()
 
-  def find(*names):
-    for name in names:
-      try:
-        return version(name)
-      except importlib.metadata.PackageNotFoundError:
-        continue
-    return None
+  def find(name):
+    with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+      return version(name)
 
   missing = []
   for text in needed:
     required = requirements_lib.Requirement(text)
     if required.marker and not required.marker.evaluate({'extra': ''}):
       continue
-    same = _TENSORFLOW if required.name in _TENSORFLOW else (required.name,)
-    found = find(*same)
-    met = found is not None and required.specifier.contains(
-      found, prereleases=True
-    )
-    if required.name == 'jax' and accelerator:
-      kind = 'tpu'
-      plugin = find('libtpu')
-      if accelerator == 'gpu':
-        kinds = [x for x in _CUDA if find(f'jax-{x}-plugin')]
-        kind, plugin = (*kinds, 'cuda')[0], kinds
-      if not (met and plugin):
-        wanted = f'=={found}' if met else required.specifier
-        missing.append(f'jax[{kind}]{wanted}')
-    elif not met:
-      missing.append(f'{required.name}{required.specifier}')
+    name = required.name
+    if name in _TENSORFLOW:
+      # Two of them would lie in the same folder.
+      name = next(filter(find, _TENSORFLOW), name)
+    found = find(name)
+    met = found and required.specifier.contains(found, prereleases=True)
+    wanted = f'=={found}' if met else required.specifier
+    if name == 'jax' and accelerator == 'gpu':
+      kinds = [x for x in _CUDA if find(f'jax-{x}-plugin')]
+      name, met = f'jax[{(*kinds, "cuda")[0]}]', met and kinds
+    elif name == 'jax' and accelerator == 'tpu':
+      name, met = 'jax[tpu]', met and find('libtpu')
+    if not met:
+      missing.append(f'{name}{wanted}')
   return missing
 
 
@@ -130,5 +125,9 @@ def describe() -> str:
   text = f'Python {platform.python_version()}, jax {jax.__version__} on {where}'
   unseen = kind == 'cpu' and find_accelerator()
   if unseen:
-    text += f'; jax does not see the {unseen.upper()}: restart the runtime'
+    kind = {'gpu': 'cuda'}.get(unseen, unseen)
+    text += (
+      f'; jax does not see the {unseen.upper()}: restart the runtime, or'
+      f" install 'jax[{kind}]'"
+    )
   return text

@@ -44,6 +44,10 @@ def test_what_is_new_enough_stays():
   assert find('tpu', **NEW, libtpu='0.0.30') == []
 
 
+def test_an_old_tensorflow_is_replaced_under_its_own_name():
+  assert find(**{**NEW, 'tensorflow': '2.19.0'}) == ['tensorflow>=2.20']
+
+
 def test_a_bare_python_lacks_everything():
   bare = ['jax>=0.10', 'numpy>=2.0', 'tensorflow-cpu>=2.20']
   assert find() == bare
@@ -92,7 +96,12 @@ def test_what_is_missing_is_installed(monkeypatch, capsys):
   ('kinds', 'accelerator', 'text'),
   [
     (['cpu'], '', 'on the CPU, '),
-    (['cpu'], 'gpu', 'cores; jax does not see the GPU: restart the runtime'),
+    (
+      ['cpu'],
+      'gpu',
+      'cores; jax does not see the GPU: restart the runtime, or install'
+      " 'jax[cuda]'",
+    ),
     (['Tesla T4'] * 2, 'gpu', 'on 2 Tesla T4'),
     (['TPU v5 lite'], 'tpu', 'on 1 TPU v5 lite'),
   ],
