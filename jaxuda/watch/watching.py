@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 import hashlib
+import itertools
 import os
 import pathlib
 import re
@@ -77,8 +78,7 @@ class Watch:
         {'name': name, 'color': charts.pick_color(number), **run.describe()}
         for number, (name, run) in enumerate(zip(names, runs, strict=True))
       ]
-      # A run that has not begun is one without lines.
-      return {'runs': shown, 'curves': _make_curves([x.files for x in runs])}
+      return {'runs': shown, 'curves': _make_curves(runs)}
 
   def find_picture(self, key: str, name: str) -> pathlib.Path | None:
     """Returns the file of a picture, None if there is none of that name.
@@ -111,6 +111,8 @@ class _Run:
 
   def __init__(self, folder: pathlib.Path):
     self.folder, self.files = folder, None
+    # Name of a quantity -> (steps, values), thinned out.
+    self.curves = {}
     self._stamp, self._note, self._pictures = None, '', {}
 
   def refresh(self) -> None:
@@ -121,10 +123,14 @@ class _Run:
     self._stamp, self._note = stamp, ''
     self._pictures = _list_pictures(self.folder / 'pictures')
     if not (self.folder / 'config.json').is_file():
-      self.files = None
+      self.files, self.curves = None, {}
       return
     try:
       (self.files,) = runs_lib.read([str(self.folder)])
+      self.curves = {
+        name: thin_out(*curve)
+        for name, [(_, *curve)] in runs_lib.list_curves([self.files]).items()
+      }
     except (errors.UserError, OSError, ValueError) as e:
       # What was read before stays.
       self._note = str(e)
@@ -257,19 +263,30 @@ def _describe_blind(files):
   return rows
 
 
-def _make_curves(runs: Sequence[runs_lib.RunFiles | None]) -> list[Any]:
+def _make_curves(runs):
   """The curves of all runs, those of a group together."""
-  numbers = [i for i, run in enumerate(runs) if run]
-  found = runs_lib.list_curves([run for run in runs if run])
-  curves = []
-  for name, lines in found.items():
-    group = next(
-      group for group, starts in _GROUPS.items() if name.startswith(starts)
+  groups, curves = list(_GROUPS), []
+  for name in {name for run in runs for name in run.curves}:
+    starts = (name.startswith(_GROUPS[group]) for group in groups)
+    curves.append(
+      {
+        'name': name,
+        'title': blind.CRITERIA.get(name, (name,))[0],
+        'group': next(itertools.compress(groups, starts)),
+        'runs': [
+          (number, *run.curves[name])
+          for number, run in enumerate(runs)
+          if name in run.curves
+        ],
+      }
     )
-    title = blind.CRITERIA.get(name, (name,))[0]
-    thin = [(numbers[i], *thin_out(*curve)) for i, *curve in lines]
-    curves.append({'name': name, 'title': title, 'group': group, 'runs': thin})
-  return sorted(curves, key=lambda x: list(_GROUPS).index(x['group']))
+  return sorted(
+    curves,
+    key=lambda x: (
+      groups.index(x['group']),
+      runs_lib.rank_quantity(x['name']),
+    ),
+  )
 
 
 def thin_out(
