@@ -164,7 +164,7 @@ def test_in_a_browser(server, tmp_path):
     server.shutdown()
     server.server_close()
     opened.run('refresh()')
-    lost = "document.querySelector('#lost').innerText"
+    lost = "document.querySelector('#lost:not([hidden])').innerText"
     assert 'jaxuda watch does not answer' in opened.run(lost)
     addresses = {
       options['request']['url']
