@@ -45,8 +45,8 @@ def print_report(
     UserError: the labels have no map to `classes`.
   """
   title, class_set, table = _choose_classes(report, classes)
-  # A folder's own ids, which `_print_codes` shows, are stored as 1, 2, ...
-  column = 'stored as' if report.own else 'raw ids'
+  # A folder's own ids, which `_print_codes` shows, are stored as others.
+  column = 'stored as' if report.codes else 'raw ids'
   print(f'{report.dataset}: {report.layout}')
   _print_files(report)
   for split, found in report.examined.items():
