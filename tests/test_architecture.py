@@ -97,7 +97,7 @@ ROOMS = {
   'models.backbones': ('errors models', 'flax jax'),
   'notebook': (
     'data data.classes errors methods predict run ui',
-    'ml_collections numpy',
+    'jax ml_collections numpy packaging pip',
   ),
   'ops': ('errors', 'jax numpy'),
   'predict': (
@@ -128,6 +128,7 @@ ROOMS = {
   ),
   'translate': ('data data.classes depth errors run ui', 'absl jax numpy'),
   'ui': ('errors methods', 'PIL absl cv2 ml_collections numpy rich tensorflow'),
+  'watch': ('errors evaluate report ui', 'absl'),
   'weights': (
     'errors methods models models.backbones run step ui',
     'flax jax ml_collections ml_dtypes numpy safetensors',
@@ -142,7 +143,7 @@ WITHOUT_TENSORFLOW = (
   *('depth.mono.self_supervised', 'evaluate.counting', 'evaluate.tables'),
   *('errors', 'losses', 'methods', 'models', 'ops', 'step', 'ui'),
   *('evaluate.metrics', 'run.checkpoint', 'run.cluster', 'run.workdir'),
-  *('convert', 'predict', 'train.warm_start', 'weights'),
+  *('convert', 'predict', 'train.warm_start', 'watch', 'weights'),
 )
 
 

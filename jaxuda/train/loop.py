@@ -137,7 +137,7 @@ def run(
           record.write_scalars(step, 'eval', done.scalars)
           scores = _rank(scores, done.result, task.value)
           _keep_scores(workdir, scores, checkpoints)
-          progress.message(f'step {step}: {display.format_values(done.shown)}')
+          progress.message(_tell(done, scores))
       if step >= config.stop_step or stop.poll():
         break
       batch = next(batches)
@@ -213,6 +213,13 @@ def _rank(scores, result, value):
   """Returns the scores with a new result, which wins over an equal best."""
   known = [scores['best']] if scores else []
   return {'last': result, 'best': max([result, *known], key=value)}
+
+
+def _tell(done, scores):
+  """Says what an evaluation found, and which one was the best so far."""
+  step, best = (scores[x]['checkpoint_step'] for x in ('last', 'best'))
+  known = 'the best so far' if best == step else f'the best was step {best}'
+  return f'step {step}: {display.format_values(done.shown)}; {known}'
 
 
 def _keep_scores(workdir, scores, checkpoints):
