@@ -90,6 +90,9 @@ class Method(base.Method):
       out['depth'] = jnp.full(out['logits'].shape[:3], 20.0)
     return out
 
+  def restore_depth(self, values):
+    return values
+
   def pictures(self, state, batch, key):
     del state, key
     source = batch['source']
@@ -190,13 +193,14 @@ def eval_stream(
   process_index=0,
   process_count=1,
   whole_images=False,
+  many_sizes=False,
   optional=(),
 ):
   """Stands in for `pipeline.eval_stream`: labels of twice the size.
 
   The split 'bare' has none.
   """
-  del classes
+  del classes, many_sizes
   bare = (split or data_config[domain].get('eval_split')) == 'bare'
   assert 'label' in optional or not bare
   height, width = data_config[domain].size

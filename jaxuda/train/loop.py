@@ -120,7 +120,9 @@ def run(
       task = open_task(workdir, step)
       batches = parallel.prefetch(task.batches)
     config, first = task.config, cluster.is_first()
-    progress = stack.enter_context(_progress(config.stop_step, step))
+    progress = stack.enter_context(
+      cluster.progress('train', total=config.stop_step, start=step)
+    )
     state = _create_or_restore(task, checkpoints, step, progress)
     _describe(state, workdir, progress)
     record = stack.enter_context(recorder.Recorder(workdir, write=first))
@@ -284,21 +286,6 @@ def _claim(workdir, config, checkpoints):
     if not scores:
       (workdir / 'scores.json').unlink(missing_ok=True)
   return step, scores
-
-
-@contextlib.contextmanager
-def _progress(total, start):
-  """A progress line, which only the first process shows."""
-  with (
-    open(os.devnull, 'w') as nowhere,
-    display.Progress(
-      'train',
-      total=total,
-      start=start,
-      stream=None if cluster.is_first() else nowhere,
-    ) as progress,
-  ):
-    yield progress
 
 
 def _create_or_restore(task, checkpoints, step, progress):
