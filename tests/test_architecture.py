@@ -52,8 +52,8 @@ ROOMS = {
     'absl cv2 ml_collections numpy scipy sklearn',
   ),
   'depdis.pseudo': (
-    'data data.classes data.files data.store depdis.fit errors methods.parts ops'
-    ' run step ui',
+    'data data.classes data.files data.store depdis.fit errors methods.parts'
+    ' ops run step ui',
     'absl cc3d jax numpy',
   ),
   'depdis.run': (

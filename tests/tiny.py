@@ -3,6 +3,7 @@
 The method is one 1x1 convolution; the images say their class by their colour.
 """
 
+import contextlib
 import dataclasses
 
 import jax
@@ -10,6 +11,7 @@ import jax.numpy as jnp
 import ml_collections
 import numpy as np
 import optax
+import pytest
 
 from jaxuda import errors
 from jaxuda import methods
@@ -229,6 +231,16 @@ def eval_size(data_config, *, split=None, domain='target', optional=()):
   """Stands in for `pipeline.eval_size`."""
   del data_config, split, domain, optional
   return IMAGES
+
+
+@contextlib.contextmanager
+def one_device():
+  """A context in which this process has one device, the first."""
+  first = jax.local_devices()[:1]
+  with pytest.MonkeyPatch.context() as patch:
+    patch.setattr(jax, 'local_device_count', lambda: 1)
+    patch.setattr(jax, 'local_devices', lambda: first)
+    yield
 
 
 def create(config):

@@ -11,6 +11,7 @@ from jaxuda.data.classes import labels
 from jaxuda.evaluate import blind
 from jaxuda.evaluate import metrics
 from jaxuda.evaluate import views
+from jaxuda.step import parallel
 
 
 def merge_table(source: str, target: str) -> tuple[int, ...]:
@@ -101,23 +102,46 @@ def count_batch(
   return result
 
 
-def count_rows(
-  seen: Mapping[str, Any],
-  label: Sequence[np.ndarray],
-  depth: tuple[Sequence[np.ndarray], Sequence[np.ndarray]] | None,
+def count_once(
+  state: Any,
+  batch: Mapping[str, Any],
+  *,
+  method: Any,
+  judge: bool,
   **options: Any,
 ) -> dict[str, Any]:
-  """Scores a batch whose labels differ in size, image by image.
+  """Scores a batch whose pictures are looked at once, on all devices.
 
   Args:
-    seen: see `count_batch`.
-    label: B arrays int32 [h, w], 255 = ignore.
-    depth: B true metres [h, w] and where they are valid, or None.
-    **options: 'method', 'table' and 'count' of `count_batch`.
+    state: training state, on all devices of the process.
+    batch: an evaluation batch of `pipeline.eval_stream`; its depth, if it has
+      any, is scored.
+    method: method whose `predict` is scored; hashable.
+    judge: whether the criteria of `blind` are measured.
+    **options: 'table' and 'count' of `count_batch`.
 
   Returns:
-    What `count_batch` returns of a batch, on the host.
+    What `count_batch` returns.
   """
+  image, label, depth = batch['image'], batch.get('label'), None
+  if 'depth' in batch:
+    depth = (batch['depth'], batch['depth_valid'])
+  seen = look(
+    *(state, parallel.spread(image)),
+    method=method,
+    depth=depth is not None,
+    judge=judge,
+  )
+  options['method'] = method
+  if isinstance(label, list):
+    return _count_rows(seen, label, depth, **options)
+  size = (image if label is None else label).shape[1:3]
+  truth = parallel.spread((label, depth))
+  return count_batch(seen, *truth, size=size, **options)
+
+
+def _count_rows(seen, label, depth, **options):
+  """Scores a batch whose labels differ in size, image by image."""
   # Rows that lie on several devices would be gathered one by one.
   seen, counted = jax.device_get(seen), []
   for i, one in enumerate(label):

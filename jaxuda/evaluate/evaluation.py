@@ -87,20 +87,7 @@ def run(
       resize = target.get('image_resize', 'bicubic')
       looking = {'size': target.size, 'views': views, 'image_resize': resize}
       return counting.count_views(state, batch, **looking, **options)
-    image, label, depth = batch['image'], batch.get('label'), None
-    if with_depth and 'depth' in batch:
-      depth = (batch['depth'], batch['depth_valid'])
-    seen = counting.look(
-      *(state, parallel.spread(image)),
-      method=method,
-      depth=depth is not None,
-      judge=judge,
-    )
-    if isinstance(label, list):
-      return counting.count_rows(seen, label, depth, **options)
-    size = (image if label is None else label).shape[1:3]
-    truth = parallel.spread((label, depth))
-    return counting.count_batch(seen, *truth, size=size, **options)
+    return counting.count_once(state, batch, judge=judge, **options)
 
   batches = _read_batches(
     config,
