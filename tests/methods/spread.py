@@ -1,0 +1,136 @@
+r"""A step of every method in one of two processes, for test_devices.py.
+
+  python -m tests.methods.spread --out=DIR --address=HOST:PORT --process=0|1
+
+Writes DIR/METHOD_PROCESS.npz: the state and the metrics after a step on two of
+four devices, by path. Nothing is compiled but the steps, and those once: the
+first process passes them on.
+"""
+
+import argparse
+import dataclasses
+import pathlib
+
+import jax
+from jax.sharding import NamedSharding
+import numpy as np
+
+from jaxuda.depth.mono import self_supervised
+from jaxuda.methods import corda
+from jaxuda.methods import dacs
+from jaxuda.ops import mixing
+from jaxuda.run import checkpoint
+from jaxuda.step import parallel
+from jaxuda.step import rng
+from tests.methods import test_all_methods as all_methods
+
+DEVICES = 4
+SIZE = 24, 32
+# Nothing is drawn that depends on the number of devices, see test_mixing.
+_PLAIN = mixing.Options(jitter='none', blur_probability=0.0, threshold=0.3)
+# Norms of the batch are those of a device; and what CPUs are quicker with would
+# only be more to compile.
+FROZEN = dataclasses.replace(
+  all_methods.NETWORK,
+  norm='frozen',
+  dtype='float64',
+  dot_1x1=False,
+  dot_wgrad=False,
+  barriers=False,
+  aspp_dot=False,
+)
+METHODS = {
+  name: all_methods.VARIANTS[name]
+  for name in (
+    *('source_only-depth', 'advent-output-multi', 'dada', 'depdis'),
+    *('self_training', 'gio_ada', 'cyclegan'),
+  )
+}
+METHODS |= {
+  'dacs': dacs.Method(mixing=_PLAIN, **all_methods.COMMON),
+  'corda': corda.Method(width=8, mixing=_PLAIN, **all_methods.COMMON),
+}
+METHODS = {
+  name: dataclasses.replace(method, network=FROZEN)
+  for name, method in METHODS.items()
+}
+# Its norms are always of the batch, so a device's.
+MONO = self_supervised.Method(
+  total_steps=100, network='tiny', scales=(3,), jitter=0.0, auto_mask=False
+)
+
+
+def make_batch(method):
+  """Four rows, the first of which has few labels and few depths."""
+  if method is MONO:
+    generator, shape = np.random.default_rng(0), (DEVICES, 32, 64)
+    views = ('image', *self_supervised.NEIGHBOURS)
+    batch = {
+      x: generator.integers(0, 256, (*shape, 3), np.uint8) for x in views
+    }
+    camera = np.array([40, 40, 31.5, 15.5], np.float32)
+    return batch | {'intrinsics': np.tile(camera, (DEVICES, 1))}
+  batch = all_methods.make_batch(method, rows=DEVICES, size=SIZE)
+  for domain in batch.values():
+    if 'label' in domain:
+      domain['label'][0, 3:] = 255
+    if 'depth' in domain:
+      domain['depth_valid'][0, :, 3:] = False
+  return batch
+
+
+def make_state(method, batch):
+  """A state of NumPy's making: `init` would have to be compiled."""
+  generator = np.random.default_rng(0)
+
+  def fill(path, x):
+    name = jax.tree_util.keystr(path, simple=True, separator='/')
+    if name.endswith('kernel') and 'opt_state' not in name:
+      scale = np.sqrt(2 / np.prod(x.shape[:-1]))
+      return (scale * generator.normal(size=x.shape)).astype(x.dtype)
+    ones = name.endswith(('scale', 'var')) and 'opt_state' not in name
+    return np.full(x.shape, float(ones), x.dtype)
+
+  shapes = jax.eval_shape(method.init, rng.for_init(0), batch)
+  return jax.tree_util.tree_map_with_path(fill, shapes)
+
+
+def flatten(tree):
+  """The leaves by path, as NumPy arrays."""
+  return {k: np.asarray(x) for k, x in checkpoint.flatten(tree).items()}
+
+
+def train(method, process):
+  """A step on this process's rows; returns the state and the metrics."""
+  batch = make_batch(method)
+  whole = parallel.replicated()
+  assert isinstance(whole, NamedSharding)
+  state = jax.tree.map(
+    lambda x: jax.make_array_from_callback(x.shape, whole, lambda i: x[i]),
+    make_state(method, batch),
+  )
+  count = DEVICES // jax.process_count()
+  rows = slice(process * count, (process + 1) * count)
+  mine = jax.tree.map(lambda x: x[rows], batch)
+  (given,) = parallel.prefetch(iter([mine]), size=0)
+  step = parallel.pmap_step(method.train_step)
+  return parallel.local(step(state, given, rng.root(1)))
+
+
+def main():
+  """Runs the command line."""
+  parser = argparse.ArgumentParser()
+  parser.add_argument('--out', type=pathlib.Path)
+  parser.add_argument('--address')
+  parser.add_argument('--process', type=int)
+  args = parser.parse_args()
+  jax.distributed.initialize(args.address, 2, args.process)
+  assert jax.device_count() == DEVICES
+  for name, method in {**METHODS, 'mono': MONO}.items():
+    with jax.enable_x64(method is not MONO):
+      result = flatten(train(method, args.process))
+      np.savez(args.out / f'{name}_{args.process}.npz', **result)
+
+
+if __name__ == '__main__':
+  main()
