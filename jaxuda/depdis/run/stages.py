@@ -191,8 +191,10 @@ def _train(config, folder):
 
 def _label(before, out, options):
   """Labels the target if that is not done; returns the summary."""
-  summary = cluster.gather(workdir_lib.read_json(out / label_files.SUMMARY))[0]
-  if summary:
+  path = out / label_files.SUMMARY
+  found = [path.is_file(), workdir_lib.read_json(path)]
+  done, summary = cluster.gather(found)[0]
+  if done:
     return summary
   _announce(out)
   loaded = workdir_lib.load(before, which=options.checkpoint)

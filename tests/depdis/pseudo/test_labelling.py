@@ -9,6 +9,7 @@ import pytest
 from jaxuda import errors
 from jaxuda.data.files import label_files
 from jaxuda.depdis.pseudo import labelling
+from tests import processes
 from tests.depdis.pseudo import by_colour
 
 OPTIONS = labelling.Options(base=1, range=0)
@@ -105,6 +106,28 @@ def test_goes_on_where_it_was_killed(config, tmp_path, monkeypatch):
   assert not (out / 'images.jsonl.1').exists()
   for i in range(7):
     np.testing.assert_array_equal(read(out, i), read(whole, i))
+
+
+def test_processes_share_the_images(config, tmp_path, monkeypatch):
+  config.mixtures.folder = str(tmp_path / 'mixtures')
+  config.eval_batch_size = 2
+  whole, out = tmp_path / 'whole', tmp_path / 'out'
+  expected = labelling.write_labels(by_colour.make_run(config), whole, OPTIONS)
+  label = lambda: labelling.write_labels(
+    by_colour.make_run(config), out, OPTIONS
+  )
+  assert processes.run(label, monkeypatch) == [expected, expected]
+  mine, theirs = (
+    {json.loads(x)['name'] for x in (out / name).read_text().splitlines()}
+    for name in ('images.jsonl', 'images.jsonl.1')
+  )
+  assert (len(mine), len(theirs), len(mine | theirs)) == (4, 3, 7)
+  for i in range(7):
+    np.testing.assert_array_equal(read(out, i), read(whole, i))
+  # With one process there is nothing left to do, and one log.
+  monkeypatch.setattr(labelling, '_write_label', None)
+  assert label() == expected
+  assert not (out / 'images.jsonl.1').exists()
 
 
 def test_another_network_or_folder_is_refused(config, tmp_path):
