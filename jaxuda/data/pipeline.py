@@ -109,6 +109,8 @@ def train_stream(
     records = access.Records(
       domain_lib.read_domain(data_config, side), classes=classes, fields=fields
     )
+    if process_index == 0:
+      records.advise()
     sources.append(records)
     streams[side] = _stream_domain(
       records, domain_seed(seed, side), batch_size, rows, start_step
