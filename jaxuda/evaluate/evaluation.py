@@ -80,7 +80,7 @@ def run(
     'count': count,
   }
   with_depth = once and counting.predicts_depth(method, state, target.size)
-  state = parallel.everywhere(state)
+  state = parallel.everywhere(state) if once else parallel.local(state)
 
   def count_batch(batch):
     if not once:
