@@ -51,8 +51,16 @@ def everywhere(tree: Any) -> Any:
   What lies so already is not copied; the rest is once, and not with every batch
   that `spread` laid over the devices.
   """
-  whole = NamedSharding(_mesh(jax.local_devices()), PartitionSpec())
-  return jax.device_put(local(tree), whole)
+  devices = jax.local_devices()
+  whole = NamedSharding(_mesh(devices), PartitionSpec())
+
+  def put(x):
+    there = isinstance(x, jax.Array) and x.is_fully_replicated
+    return (
+      x if there and x.devices() == {*devices} else jax.device_put(x, whole)
+    )
+
+  return jax.tree.map(put, local(tree))
 
 
 def largest(value: int) -> jax.Array:
@@ -236,7 +244,7 @@ def split_rows(array: jax.Array) -> list[jax.Array]:
   What is computed of one then runs where it lies, beside the others.
   """
   rows = {}
-  for shard in array.addressable_shards:
+  for shard in spread(array).addressable_shards:
     first = shard.index[0].start or 0
     for i in range(len(shard.data)):
       rows[first + i] = shard.data[i : i + 1]

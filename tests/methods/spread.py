@@ -12,7 +12,7 @@ import dataclasses
 import pathlib
 
 import jax
-from jax.sharding import NamedSharding
+import ml_collections
 import numpy as np
 
 from jaxuda.depth.mono import self_supervised
@@ -20,8 +20,11 @@ from jaxuda.methods import corda
 from jaxuda.methods import dacs
 from jaxuda.ops import mixing
 from jaxuda.run import checkpoint
+from jaxuda.run import workdir as workdir_lib
 from jaxuda.step import parallel
 from jaxuda.step import rng
+from jaxuda.train import warm_start
+from jaxuda.weights import runs
 from tests.methods import test_all_methods as all_methods
 
 DEVICES = 4
@@ -79,9 +82,9 @@ def make_batch(method):
   return batch
 
 
-def make_state(method, batch):
+def make_state(method, batch, *, seed=0):
   """A state of NumPy's making: `init` would have to be compiled."""
-  generator = np.random.default_rng(0)
+  generator = np.random.default_rng(seed)
 
   def fill(path, x):
     name = jax.tree_util.keystr(path, simple=True, separator='/')
@@ -100,15 +103,40 @@ def flatten(tree):
   return {k: np.asarray(x) for k, x in checkpoint.flatten(tree).items()}
 
 
+def lay_out(state):
+  """A state of NumPy's arrays on all devices of all processes."""
+  whole = parallel.replicated()
+  return jax.tree.map(
+    lambda x: jax.make_array_from_callback(x.shape, whole, lambda i: x[i]),
+    state,
+  )
+
+
+def begin():
+  """States that begin with another run's network, and with its weights."""
+  method = METHODS['dacs']
+  mine, theirs = (
+    lay_out(make_state(method, make_batch(method), seed=seed))
+    for seed in range(2)
+  )
+  config = ml_collections.ConfigDict({'name': 'dacs'})
+  run = workdir_lib.Run(config=config, method=method, state=theirs, step=7)
+  workdir_lib.load = lambda *unused, **options: run
+  weights = runs.of_run(run, file='another run')
+  return parallel.local(
+    (
+      warm_start.load_network(mine, 'another run'),
+      warm_start._load_weights(
+        mine, weights, method.network, lambda line: None
+      ),
+    )
+  )
+
+
 def train(method, process):
   """A step on this process's rows; returns the state and the metrics."""
   batch = make_batch(method)
-  whole = parallel.replicated()
-  assert isinstance(whole, NamedSharding)
-  state = jax.tree.map(
-    lambda x: jax.make_array_from_callback(x.shape, whole, lambda i: x[i]),
-    make_state(method, batch),
-  )
+  state = lay_out(make_state(method, batch))
   count = DEVICES // jax.process_count()
   rows = slice(process * count, (process + 1) * count)
   mine = jax.tree.map(lambda x: x[rows], batch)
@@ -126,6 +154,8 @@ def main():
   args = parser.parse_args()
   jax.distributed.initialize(args.address, 2, args.process)
   assert jax.device_count() == DEVICES
+  with jax.enable_x64(True):
+    np.savez(args.out / f'warm_{args.process}.npz', **flatten(begin()))
   for name, method in {**METHODS, 'mono': MONO}.items():
     with jax.enable_x64(method is not MONO):
       result = flatten(train(method, args.process))

@@ -107,6 +107,21 @@ def test_depth_from_sequences_trains_in_two_processes(two_processes):
   compare(four, two_processes('mono'), rtol=1e-3, atol=1e-5)
 
 
+def test_processes_begin_with_the_same_network(two_processes):
+  method = spread.METHODS['dacs']
+  batch = spread.make_batch(method)
+  with jax.enable_x64(True):
+    mine, theirs = (spread.make_state(method, batch, seed=i) for i in range(2))
+  net = theirs.nets['task']
+  new = mine.nets['task'].replace(
+    params=net.params, batch_stats=net.batch_stats
+  )
+  teacher = mine.teacher.replace(params=net.params, batch_stats=net.batch_stats)
+  state = mine.replace(nets={**mine.nets, 'task': new}, teacher=teacher)
+  expected = spread.flatten((state, state))
+  compare(two_processes('warm'), expected, rtol=0, atol=0)
+
+
 def test_two_devices_equal_one_with_synchronised_norms():
   network = dataclasses.replace(all_methods.NETWORK, norm='sync')
   method = dataclasses.replace(all_methods.VARIANTS['dada'], network=network)
