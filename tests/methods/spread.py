@@ -1,15 +1,17 @@
 r"""A step of every method in one of two processes, for test_devices.py.
 
-  python -m tests.methods.spread --out=DIR --address=HOST:PORT --process=0|1
+  python -m tests.methods.spread --out=DIR --address=HOST:PORT --process=0|1 \
+      dada mono warm ...
 
-Writes DIR/METHOD_PROCESS.npz: the state and the metrics after a step on two of
-four devices, by path. Nothing is compiled but the steps, and those once: the
-first process passes them on.
+Writes DIR/NAME_PROCESS.npz: the state and the metrics after a step on two of
+four devices, by path; or, of 'warm', states that begin with another's network.
+Nothing is compiled but the steps.
 """
 
 import argparse
 import dataclasses
 import pathlib
+import time
 
 import jax
 import ml_collections
@@ -133,7 +135,7 @@ def begin():
   )
 
 
-def train(method, process):
+def train(method, process, meet):
   """A step on this process's rows; returns the state and the metrics."""
   batch = make_batch(method)
   state = lay_out(make_state(method, batch))
@@ -141,8 +143,27 @@ def train(method, process):
   rows = slice(process * count, (process + 1) * count)
   mine = jax.tree.map(lambda x: x[rows], batch)
   (given,) = parallel.prefetch(iter([mine]), size=0)
-  step = parallel.pmap_step(method.train_step)
-  return parallel.local(step(state, given, rng.root(1)))
+  given = state, given, rng.root(1)
+  step = parallel.pmap_step(method.train_step).lower(*given).compile()
+  meet()
+  return parallel.local(step(*given))
+
+
+class Meeting:
+  """Lets a process wait for the other, however long that one compiles.
+
+  The collectives themselves wait for half a minute.
+  """
+
+  def __init__(self, out, process):
+    self._out, self._process, self._count = out, process, 0
+
+  def __call__(self):
+    self._count += 1
+    (self._out / f'met{self._count}_{self._process}').touch()
+    other = self._out / f'met{self._count}_{1 - self._process}'
+    while not other.exists():
+      time.sleep(0.02)
 
 
 def main():
@@ -151,15 +172,20 @@ def main():
   parser.add_argument('--out', type=pathlib.Path)
   parser.add_argument('--address')
   parser.add_argument('--process', type=int)
+  parser.add_argument('names', nargs='+')
   args = parser.parse_args()
   jax.distributed.initialize(args.address, 2, args.process)
   assert jax.device_count() == DEVICES
-  with jax.enable_x64(True):
-    np.savez(args.out / f'warm_{args.process}.npz', **flatten(begin()))
-  for name, method in {**METHODS, 'mono': MONO}.items():
-    with jax.enable_x64(method is not MONO):
-      result = flatten(train(method, args.process))
-      np.savez(args.out / f'{name}_{args.process}.npz', **result)
+  meet = Meeting(args.out, args.process)
+  for name in args.names:
+    meet()
+    with jax.enable_x64(name != 'mono'):
+      if name == 'warm':
+        result = begin()
+      else:
+        method = MONO if name == 'mono' else METHODS[name]
+        result = train(method, args.process, meet)
+    np.savez(args.out / f'{name}_{args.process}.npz', **flatten(result))
 
 
 if __name__ == '__main__':

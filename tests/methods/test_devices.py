@@ -2,9 +2,11 @@
 
 import dataclasses
 import os
+import pathlib
 import socket
 import subprocess
 import sys
+import time
 
 import jax
 import numpy as np
@@ -17,26 +19,37 @@ from tests.methods import test_all_methods as all_methods
 
 
 @pytest.fixture(scope='module')
-def two_processes(tmp_path_factory):
-  """What two real processes of two devices make of every method."""
+def two_processes(tmp_path_factory, request):
+  """What two real processes of two devices make of the methods tested."""
+  names = [
+    item.callspec.params['name'] if hasattr(item, 'callspec') else item.name
+    for item in request.session.items
+    if item.path.name == pathlib.Path(__file__).name
+  ]
+  others = {'warm': 'same_network', 'mono': 'from_sequences'}
+  wanted = [x for x in spread.METHODS if x in names]
+  wanted += [k for k, v in others.items() if any(v in x for x in names)]
   out = tmp_path_factory.mktemp('spread')
   with socket.socket() as s:
     s.bind(('127.0.0.1', 0))
     address = f'127.0.0.1:{s.getsockname()[1]}'
-  env = {
-    **os.environ,
-    'JAX_NUM_CPU_DEVICES': '2',
-    # What the first process compiles the second one gets.
-    'JAX_SHARE_BINARY_BETWEEN_HOSTS': '1',
-  }
+  env = {**os.environ, 'JAX_NUM_CPU_DEVICES': '2'}
   command = [sys.executable, '-m', 'tests.methods.spread']
   command += [f'--out={out}', f'--address={address}']
   processes = [
     subprocess.Popen(
-      [*command, f'--process={i}'], env=env, stderr=subprocess.PIPE, text=True
+      [*command, f'--process={i}', *wanted],
+      env=env,
+      stderr=subprocess.PIPE,
+      text=True,
     )
     for i in range(2)
   ]
+  while any(process.poll() is None for process in processes):
+    if any(process.poll() for process in processes):  # The other would wait.
+      for process in processes:
+        process.kill()
+    time.sleep(0.1)
   said = [process.communicate()[1] for process in processes]
   assert [process.returncode for process in processes] == [0, 0], said
 
