@@ -5,7 +5,7 @@ r"""A step of every method in one of two processes, for test_devices.py.
 
 Writes DIR/NAME_PROCESS.npz: the state and the metrics after a step on two of
 four devices, by path; or, of 'warm', states that begin with another's network.
-Nothing is compiled but the steps.
+Nothing is compiled but the steps, and those in the first process.
 """
 
 import argparse
@@ -14,6 +14,7 @@ import pathlib
 import time
 
 import jax
+from jax._src import cache_key
 import ml_collections
 import numpy as np
 
@@ -144,9 +145,23 @@ def train(method, process, meet):
   mine = jax.tree.map(lambda x: x[rows], batch)
   (given,) = parallel.prefetch(iter([mine]), size=0)
   given = state, given, rng.root(1)
-  step = parallel.pmap_step(method.train_step).lower(*given).compile()
+  lowered = parallel.pmap_step(method.train_step).lower(*given)
+  if process:
+    meet()
+  step = lowered.compile()
+  if not process:
+    meet()
   meet()
   return parallel.local(step(*given))
+
+
+def share_programs():
+  """Lets the second process find what the first one has compiled.
+
+  JAX keeps programs by a fingerprint in which a process knows its own devices
+  from others'. If it no longer has this function, both compile.
+  """
+  cache_key._hash_accelerator_config = lambda *unused: None
 
 
 class Meeting:
@@ -174,6 +189,7 @@ def main():
   parser.add_argument('--process', type=int)
   parser.add_argument('names', nargs='+')
   args = parser.parse_args()
+  share_programs()
   jax.distributed.initialize(args.address, 2, args.process)
   assert jax.device_count() == DEVICES
   meet = Meeting(args.out, args.process)

@@ -116,8 +116,15 @@ def test_one_device_is_two_processes_of_two(name, two_processes):
 def test_depth_from_sequences_trains_in_two_processes(two_processes):
   batch = spread.make_batch(spread.MONO)
   state = spread.make_state(spread.MONO, batch)
-  four = spread.flatten(train_apart(spread.MONO, state, batch))
-  compare(four, two_processes('mono'), rtol=1e-3, atol=1e-5)
+  # The losses, which see all rows; gradients are meaned as all methods' are.
+  four = spread.flatten(train_apart(spread.MONO, state, batch, 1))
+  two = two_processes('mono')
+  metrics = {k: v for k, v in two.items() if k.startswith('1/')}
+  compare({f'1/{k}': v for k, v in four.items()}, metrics, rtol=1e-4, atol=0)
+  before = spread.flatten((state,))
+  kernels = [k for k in before if 'params' in k and k.endswith('kernel')]
+  assert len(kernels) > 20
+  assert all(np.any(before[k] != two[k]) for k in kernels)
 
 
 def test_processes_begin_with_the_same_network(two_processes):
