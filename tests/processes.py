@@ -12,7 +12,8 @@ from jaxuda.run import cluster
 def run(function, monkeypatch, *, count=2):
   """Calls `function()` in so many 'processes'; returns what each returned."""
   mine, slots = threading.local(), {}
-  meet = threading.Barrier(count, timeout=120).wait
+  barrier = threading.Barrier(count, timeout=120)
+  meet = barrier.wait
 
   def index():
     return getattr(mine, 'index', 0)
@@ -26,7 +27,11 @@ def run(function, monkeypatch, *, count=2):
 
   def work(i):
     mine.index = i
-    return function()
+    try:
+      return function()
+    except BaseException:
+      barrier.abort()
+      raise
 
   with monkeypatch.context() as patch:
     patch.setattr(jax, 'process_count', lambda: count)
@@ -34,4 +39,9 @@ def run(function, monkeypatch, *, count=2):
     patch.setattr(cluster, 'gather', gather)
     patch.setattr(cluster, '_wait', meet)
     with futures.ThreadPoolExecutor(count) as pool:
-      return list(pool.map(work, range(count)))
+      calls = [pool.submit(work, i) for i in range(count)]
+      failed = [x.exception() for x in calls if x.exception()]
+      for e in failed:  # What one raised before what it did to the others.
+        if not isinstance(e, threading.BrokenBarrierError):
+          raise e
+      return [x.result() for x in calls]

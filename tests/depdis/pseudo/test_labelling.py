@@ -125,7 +125,8 @@ def test_processes_share_the_images(config, tmp_path, monkeypatch):
   for i in range(7):
     np.testing.assert_array_equal(read(out, i), read(whole, i))
   # With one process there is nothing left to do, and one log.
-  monkeypatch.setattr(labelling, '_write_label', None)
+  never = lambda *unused, **options: pytest.fail('it was done')
+  monkeypatch.setattr(labelling, '_write_label', never)
   assert label() == expected
   assert not (out / 'images.jsonl.1').exists()
 

@@ -12,6 +12,7 @@ from jaxuda import errors
 from jaxuda import methods
 from jaxuda.depdis.pseudo import labelling
 from jaxuda.depdis.run import stages as stages_lib
+from jaxuda.run import cluster
 from jaxuda.run import workdir as workdir_lib
 from jaxuda.ui import command
 from tests import processes
@@ -22,6 +23,11 @@ from tests.depdis.pseudo import by_colour
 def stages(monkeypatch):
   """Stands in for training and labelling; says what was called."""
   calls = types.SimpleNamespace(made=[], stop_at=None)
+
+  def write(path, tree):
+    with cluster.first_process_first():
+      if cluster.is_first():
+        workdir_lib.write_json(path, tree)
 
   def train(config, workdir):
     name = f'{workdir.parent.name}/{workdir.name}'
@@ -37,14 +43,14 @@ def stages(monkeypatch):
       'figures': {'mIoU19': {'value': 12.5}},
     }
     scores = {'last': result, 'best': result}
-    workdir_lib.write_json(workdir / 'scores.json', scores)
+    write(workdir / 'scores.json', scores)
     return types.SimpleNamespace(step=config.stop_step)
 
   def write_labels(loaded, out, options):
     calls.made.append(f'{out.parent.name}/{out.name} of {loaded.name}')
     if calls.stop_at == 'labels':
       raise KeyboardInterrupt
-    workdir_lib.write_json(out / 'summary.json', {})
+    write(out / 'summary.json', {})
     return {}
 
   monkeypatch.setattr(stages_lib.segmentation, 'train', train)
