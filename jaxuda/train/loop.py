@@ -120,9 +120,7 @@ def run(
       task = open_task(workdir, step)
       batches = parallel.prefetch(task.batches)
     config, first = task.config, cluster.is_first()
-    progress = stack.enter_context(
-      cluster.progress('train', total=config.stop_step, start=step)
-    )
+    progress = stack.enter_context(_progress(config.stop_step, step))
     state = _create_or_restore(task, checkpoints, step, progress)
     _describe(state, workdir, progress)
     record = stack.enter_context(recorder.Recorder(workdir, write=first))
@@ -286,6 +284,10 @@ def _claim(workdir, config, checkpoints):
     if not scores:
       (workdir / 'scores.json').unlink(missing_ok=True)
   return step, scores
+
+
+def _progress(total, start):
+  return cluster.progress('train', total=total, start=start)
 
 
 def _create_or_restore(task, checkpoints, step, progress):

@@ -103,30 +103,43 @@ def test_batch_size_changes_no_score(batch_size, monkeypatch):
   assert one['images'] == other['images']
 
 
-def test_labels_of_many_sizes_compile_the_network_once(monkeypatch):
+def _make_rows():
+  """Images whose labels have three sizes, with depth."""
   rng, sizes = np.random.default_rng(0), ((16, 32), (12, 20), (24, 16))
-  rows = []
   for i in range(tiny.IMAGES):
     image, _ = tiny.make_images(rng, 1, (8, 16))
     label = rng.choice([*range(tiny.CLASSES), 255], sizes[i % 3])
-    depth = rng.uniform(5, 50, label.shape).astype(np.float32)
-    row = {'label': label.astype(np.int32), 'depth': depth}
-    row['depth_valid'] = label < 255
-    rows.append({'image': image[0], **row, 'name': f'image {i}'})
+    yield {
+      'image': image[0],
+      'label': label.astype(np.int32),
+      'depth': rng.uniform(5, 50, label.shape).astype(np.float32),
+      'depth_valid': label < 255,
+      'name': f'image {i}',
+    }
+
+
+def _stream_rows(rows, batch_size):
+  """Batches as of `pipeline.eval_stream` with many sizes."""
+  for start in range(0, tiny.IMAGES, batch_size):
+    real = rows[start : start + batch_size]
+    blank = {**real[-1], 'label': np.full_like(real[-1]['label'], 255)}
+    blank['depth_valid'] = np.zeros_like(blank['depth_valid'])
+    filled = real + [blank] * (batch_size - len(real))
+    batch = {k: [x[k] for x in filled] for k in rows[0]}
+    batch['image'] = np.stack(batch['image'])
+    if len({x.shape for x in batch['label']}) == 1:
+      fields = ('label', 'depth', 'depth_valid')
+      batch |= {k: np.stack(batch[k]) for k in fields}
+    yield {**batch, 'name': [x['name'] for x in real]}
+
+
+def test_labels_of_many_sizes_compile_the_network_once(monkeypatch):
+  rows = [*_make_rows()]
 
   def stream(data_config, *, batch_size, many_sizes, **options):
     del data_config, options
     assert many_sizes
-    for start in range(0, tiny.IMAGES, batch_size):
-      real = rows[start : start + batch_size]
-      blank = {**real[-1], 'label': np.full_like(real[-1]['label'], 255)}
-      blank['depth_valid'] = np.zeros_like(blank['depth_valid'])
-      filled = real + [blank] * (batch_size - len(real))
-      batch = {k: [x[k] for x in filled] for k in rows[0]}
-      batch['image'] = np.stack(batch['image'])
-      if len({x.shape for x in batch['label']}) == 1:
-        batch |= {k: np.stack(batch[k]) for k in row}
-      yield {**batch, 'name': [x['name'] for x in real]}
+    return _stream_rows(rows, batch_size)
 
   looks, real_predict = [], tiny.Method.predict
 
