@@ -53,12 +53,13 @@ ROOMS = {
     'absl cv2 ml_collections numpy scipy sklearn',
   ),
   'depdis.pseudo': (
-    'data data.classes data.files depdis.fit errors methods.parts ops run ui',
+    'data data.classes data.files data.store depdis.fit errors methods.parts'
+    ' ops run step ui',
     'absl cc3d jax numpy',
   ),
   'depdis.run': (
     'data.files depdis.pseudo errors run train ui',
-    'absl jax ml_collections',
+    'absl ml_collections',
   ),
   'depdis.tsne': (
     'data data.classes data.pixels errors models ops run ui',
@@ -76,12 +77,13 @@ ROOMS = {
   ),
   'depth.stereo': ('data.files data.records depth errors ui', 'absl cv2 numpy'),
   'depth.transfer': (
-    'data.pixels data.records depth errors methods ops run train ui',
+    'data.pixels data.records depth errors methods ops run step train ui',
     'PIL absl jax ml_collections numpy',
   ),
   'errors': ('', ''),
   'evaluate': (
-    'data data.classes data.pixels errors models ops run step ui weights',
+    'data data.classes data.pixels data.store errors models ops run step ui'
+    ' weights',
     'absl jax ml_collections numpy scipy',
   ),
   'export': (
@@ -102,7 +104,7 @@ ROOMS = {
   'ops': ('errors', 'jax numpy'),
   'predict': (
     'data.classes data.pixels data.store errors evaluate methods ops'
-    ' run ui weights',
+    ' run step ui weights',
     'PIL absl jax ml_collections numpy',
   ),
   'report': (

@@ -293,19 +293,8 @@ def _claim(workdir, config, checkpoints):
   return step, scores
 
 
-@contextlib.contextmanager
 def _progress(total, start):
-  """A progress line, which only the first process shows."""
-  with (
-    open(os.devnull, 'w') as nowhere,
-    display.Progress(
-      'train',
-      total=total,
-      start=start,
-      stream=None if cluster.is_first() else nowhere,
-    ) as progress,
-  ):
-    yield progress
+  return cluster.progress('train', total=total, start=start)
 
 
 def _create_or_restore(task, checkpoints, step, progress):
