@@ -41,6 +41,7 @@ def get_config(arguments: str = ''):
     checkpoint_every=3300,
     picture_every=3300,
     keep_last=2,
+    distributed=False,
     data={
       'dataset': dataset,
       'data_dir': config_dict.placeholder(str),

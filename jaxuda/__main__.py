@@ -7,7 +7,7 @@ import runpy
 import sys
 
 _MODULES = (
-  *('train', 'evaluate', 'predict', 'report', 'reproduce'),
+  *('train', 'evaluate', 'predict', 'report', 'watch', 'reproduce'),
   *('convert', 'export', 'translate', 'data.doctor', 'data.prepare'),
   *('depth.stereo', 'depth.mono', 'depth.foundation', 'depth.transfer'),
   *('depdis.run', 'depdis.fit', 'depdis.pseudo', 'depdis.tsne'),

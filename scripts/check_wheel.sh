@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs the wheel, with all that it needs, into a new environment of a Python,
-# and from another folder trains two steps on the embedded pair, scores them and
-# labels the pictures that it drew:
+# by the first cell of a notebook; from another folder trains two steps on the
+# embedded pair, scores them and labels the pictures that it drew:
 #   bash scripts/check_wheel.sh python3.13
 # Minutes, most of them for the download; everything is in a temporary folder.
 set -euo pipefail
@@ -22,7 +22,17 @@ cp -r pyproject.toml setup.py README.md LICENSE jaxuda configs "$folder/source"
 PATH="$folder/environment/bin:$PATH"
 pip wheel --quiet --no-deps --wheel-dir "$folder" "$folder/source"
 rm -r "$folder/source"
-pip install --quiet "$folder"/jaxuda-*.whl
+
+# As the first cell of a notebook installs it on a bare runtime.
+python - "$folder"/jaxuda-*.whl > "$folder/cell.py" << 'END'
+import json, pathlib, sys
+
+notebook = json.loads(pathlib.Path('colabs/getting_started.ipynb').read_text())
+texts = [''.join(cell['source']) for cell in notebook['cells']]
+(text,) = [x for x in texts if "PACKAGE = ''" in x]
+print(text.replace("PACKAGE = ''", f'PACKAGE = {sys.argv[1]!r}'))
+END
+python "$folder/cell.py"
 
 unset PYTHONPATH
 export TFDS_DATA_DIR="$folder/data"

@@ -27,4 +27,4 @@ echo
 "$python" scripts/compare.py --workdirs="$out/source_only,$out/dada"
 echo
 echo "Pictures: $out/source_only/pictures and $out/dada/pictures"
-echo "Curves:   $(dirname "$python")/tensorboard --logdir $out"
+echo "Curves:   $python -m jaxuda watch $out"

@@ -53,12 +53,13 @@ ROOMS = {
     'absl cv2 ml_collections numpy scipy sklearn',
   ),
   'depdis.pseudo': (
-    'data data.classes data.files depdis.fit errors methods.parts ops run ui',
+    'data data.classes data.files data.store depdis.fit errors methods.parts'
+    ' ops run step ui',
     'absl cc3d jax numpy',
   ),
   'depdis.run': (
     'data.files depdis.pseudo errors run train ui',
-    'absl jax ml_collections',
+    'absl ml_collections',
   ),
   'depdis.tsne': (
     'data data.classes data.pixels errors models ops run ui',
@@ -77,12 +78,13 @@ ROOMS = {
   ),
   'depth.stereo': ('data.files data.records depth errors ui', 'absl cv2 numpy'),
   'depth.transfer': (
-    'data.pixels data.records depth errors methods ops run train ui',
+    'data.pixels data.records depth errors methods ops run step train ui',
     'PIL absl jax ml_collections numpy',
   ),
   'errors': ('', ''),
   'evaluate': (
-    'data data.classes data.pixels errors models ops run step ui weights',
+    'data data.classes data.pixels data.store errors models ops run step ui'
+    ' weights',
     'absl jax ml_collections numpy scipy',
   ),
   'export': (
@@ -98,12 +100,12 @@ ROOMS = {
   'models.backbones': ('errors models ops', 'flax jax'),
   'notebook': (
     'data data.classes errors methods predict run ui',
-    'ml_collections numpy',
+    'jax ml_collections numpy packaging pip',
   ),
   'ops': ('errors', 'jax numpy'),
   'predict': (
     'data.classes data.pixels data.store errors evaluate methods ops'
-    ' run ui weights',
+    ' run step ui weights',
     'PIL absl jax ml_collections numpy',
   ),
   'report': (
@@ -129,6 +131,7 @@ ROOMS = {
   ),
   'translate': ('data data.classes depth errors run ui', 'absl jax numpy'),
   'ui': ('errors methods', 'PIL absl cv2 ml_collections numpy rich tensorflow'),
+  'watch': ('errors evaluate report ui', 'absl'),
   'weights': (
     'errors methods models models.backbones run step ui',
     'flax jax ml_collections ml_dtypes numpy safetensors',
@@ -143,7 +146,7 @@ WITHOUT_TENSORFLOW = (
   *('depth.mono.self_supervised', 'evaluate.counting', 'evaluate.tables'),
   *('errors', 'losses', 'methods', 'models', 'ops', 'step', 'ui'),
   *('evaluate.metrics', 'run.checkpoint', 'run.cluster', 'run.workdir'),
-  *('convert', 'predict', 'train.warm_start', 'weights'),
+  *('convert', 'predict', 'train.warm_start', 'watch', 'weights'),
 )
 
 

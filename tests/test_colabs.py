@@ -1,14 +1,18 @@
 """Every notebook runs from top to bottom and shows what it promises.
 
-They run with the smallest budget, in a kernel and a folder of their own.
+They run with the smallest budget, in a folder and a kernel of their own, whose
+jaxuda is the installed wheel and not the repository.
 """
 
 import base64
+import functools
+import importlib.util
 import io
 import json
-import os
 import pathlib
 import re
+import subprocess
+import sys
 
 import nbclient
 import nbformat
@@ -19,9 +23,12 @@ import pytest
 from jaxuda import methods as methods_lib
 from jaxuda.data.classes import labels
 from jaxuda.notebook import budget
+from jaxuda.notebook import runtime
+from tests import installed
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 NOTEBOOKS = sorted((ROOT / 'colabs').glob('*.ipynb'))
+KERNEL = {'display_name': 'installed', 'language': 'python'}
 # Pictures in the smallest budget, and how panels and legends lay them out.
 HEIGHT, WIDTH = 32, 64
 HEADING, MARGIN = 18, 4
@@ -36,17 +43,60 @@ def test_is_stored_without_outputs(path):
     if cell.cell_type == 'code':
       assert cell.outputs == []
       assert cell.execution_count is None
-  # One place says where the project is.
-  assert path.read_text().count("REPOSITORY = '") == 1
+  # One place says where the project is, in all of them.
+  assert find_set_up(path) == find_set_up(NOTEBOOKS[0])
 
 
-def execute(name, folder):
+def find_set_up(path):
+  """The cell that installs."""
+  cells = nbformat.read(path, as_version=4).cells
+  (text,) = (x.source for x in cells if "\nPACKAGE = ''\n" in x.source)
+  return text
+
+
+@pytest.mark.parametrize(
+  ('package', 'fetched'),
+  [
+    ('jaxuda-0.1.0-py3-none-any.whl',) * 2,
+    ('https://a/jaxuda.git', 'git+https://a/jaxuda.git'),
+  ],
+)
+def test_set_up_where_jaxuda_is_missing(monkeypatch, package, fetched):
+  calls, found = [], None
+  monkeypatch.setattr(importlib.util, 'find_spec', lambda name: found)
+  for name in ('complete', 'describe'):
+    monkeypatch.setattr(runtime, name, functools.partial(calls.append, name))
+  monkeypatch.setattr(subprocess, 'run', lambda x, check: calls.append(x))
+  text = find_set_up(NOTEBOOKS[0])
+  with pytest.raises(ValueError, match='set PACKAGE'):
+    exec(text, {})
+  exec(text.replace("PACKAGE = ''", f'PACKAGE = {package!r}'), {})
+  pip = [sys.executable, '-m', 'pip', 'install', '--quiet', '--no-deps']
+  assert calls == [[*pip, fetched], 'complete', 'describe']
+  # Who has installed it keeps what he has.
+  calls.clear()
+  found = True
+  exec(text, {})
+  assert calls == ['describe']
+
+
+def execute(name, folder, monkeypatch):
   """Returns the code cells of a notebook that ran in a folder."""
+  made = installed.make()
+  kernel = folder / 'jupyter' / 'kernels' / 'installed' / 'kernel.json'
+  command = [str(made.folder / 'bin' / 'python'), '-m', 'ipykernel_launcher']
+  kernel.parent.mkdir(parents=True)
+  kernel.write_text(
+    json.dumps({'argv': [*command, '-f', '{connection_file}'], **KERNEL})
+  )
+  monkeypatch.setenv('JUPYTER_PATH', str(folder / 'jupyter'))
   notebook = nbformat.read(ROOT / 'colabs' / f'{name}.ipynb', as_version=4)
+  asks = nbformat.v4.new_code_cell('import jaxuda\njaxuda.__file__')
+  notebook.cells.append(asks)
   client = nbclient.NotebookClient(
     notebook,
     timeout=600,
-    kernel_name='python3',
+    kernel_name='installed',
     resources={'metadata': {'path': str(folder)}},
   )
   changes = {
@@ -54,8 +104,13 @@ def execute(name, folder):
     'TFDS_DATA_DIR': str(folder / 'data'),
     'IPYTHONDIR': str(folder / 'ipython'),
   }
-  client.execute(env={**os.environ, **changes})
-  return [cell for cell in notebook.cells if cell.cell_type == 'code']
+  client.execute(env={**made.variables, **changes})
+  *cells, asks = (x for x in notebook.cells if x.cell_type == 'code')
+  assert str(made.site) in asks.outputs[0].data['text/plain']
+  # It says what it runs on, and installs nothing.
+  said = cells[0].outputs[0].text
+  assert re.fullmatch(r'Python \S+, jax \S+ on the CPU, \d+ cores\n', said)
+  return cells
 
 
 def find_pictures(cells):
@@ -148,8 +203,8 @@ def check_labels(cells, classes):
   return len(found)
 
 
-def test_getting_started(tmp_path):
-  cells = execute('getting_started', tmp_path)
+def test_getting_started(tmp_path, monkeypatch):
+  cells = execute('getting_started', tmp_path, monkeypatch)
   run = tmp_path / 'runs' / 'dada'
   (table,) = find_tables(cells)
   check_scores(table, 0, read_figures(run), 'cityscapes19')
@@ -191,8 +246,8 @@ def find_flat(cells):
   return tuple(np.flatnonzero(spread == 0).tolist())
 
 
-def test_compare_methods(tmp_path):
-  cells = execute('compare_methods', tmp_path)
+def test_compare_methods(tmp_path, monkeypatch):
+  cells = execute('compare_methods', tmp_path, monkeypatch)
   (table,) = find_tables(cells)
   methods = table['class']
   assert {x.name for x in (tmp_path / 'runs').iterdir()} == set(methods)
@@ -230,8 +285,8 @@ def test_compare_methods(tmp_path):
   assert (gio_ada[:, 2] != gio_ada[:, 0]).any(-1).mean() > 0.5
 
 
-def test_your_own_data(tmp_path):
-  cells = execute('your_own_data', tmp_path)
+def test_your_own_data(tmp_path, monkeypatch):
+  cells = execute('your_own_data', tmp_path, monkeypatch)
   assert 'no problems' in read_text(cells)
   assert 'pictures that could not be read: 0' in read_text(cells)
   files, counted, own_ids, depth, table = find_tables(cells)

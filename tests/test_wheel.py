@@ -1,15 +1,12 @@
 """What pip installs works from any folder, without the repository."""
 
-import importlib.metadata
-import os
 import pathlib
-import shutil
 import subprocess
-import sys
-import venv
 import zipfile
 
 import pytest
+
+from tests import installed
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 TINY = [
@@ -25,57 +22,19 @@ TINY = [
 ]
 
 
-@pytest.fixture(scope='module', name='wheel')
-def _wheel(tmp_path_factory):
-  """The wheel of a copy: setuptools leaves a build folder beside the code."""
-  source, out = (
-    tmp_path_factory.mktemp('source'),
-    tmp_path_factory.mktemp('out'),
-  )
-  for name in ('pyproject.toml', 'setup.py', 'README.md', 'LICENSE'):
-    shutil.copy(ROOT / name, source)
-  for name in ('jaxuda', 'configs'):
-    no_caches = shutil.ignore_patterns('__pycache__')
-    shutil.copytree(ROOT / name, source / name, ignore=no_caches)
-  try:
-    major = int(importlib.metadata.version('setuptools').partition('.')[0])
-  except importlib.metadata.PackageNotFoundError:
-    major = 0
-  # An older one is of no use: pip fetches another.
-  here = ['--no-build-isolation'] if major >= 77 else []
-  pip = [sys.executable, '-m', 'pip', 'wheel', '--no-deps', '--quiet', *here]
-  subprocess.run([*pip, '-w', out, source], check=True)
-  (wheel,) = out.iterdir()
-  return wheel
-
-
 @pytest.fixture(scope='module', name='run')
-def _run(wheel, tmp_path_factory):
-  """Runs a command of a new environment, in a folder of its own.
-
-  The environment has this one's packages, but not what a .pth file there says:
-  an editable install of the repository is not seen.
-  """
-  folder = tmp_path_factory.mktemp('environment')
-  venv.create(folder)
-  pip = [sys.executable, '-m', 'pip', '--python', folder / 'bin' / 'python']
-  install = ['install', '--no-deps', '--quiet', wheel]
-  subprocess.run([*pip, *install], check=True)
-  (site,) = folder.glob('lib/python*/site-packages')
-  others = [
-    x for x in sys.path if x.endswith(('site-packages', 'dist-packages'))
-  ]
-  (site / 'packages.pth').write_text('\n'.join(others))
+def _run(tmp_path_factory):
+  """Runs a command of a new environment, in a folder of its own."""
+  made = installed.make()
   elsewhere = tmp_path_factory.mktemp('elsewhere')
   # Another project's, which has nothing to do with this one.
   (elsewhere / 'configs').mkdir()
   (elsewhere / 'configs' / '__init__.py').write_text('raise AssertionError')
-  environment = os.environ | {'TFDS_DATA_DIR': str(elsewhere / 'data')}
-  environment.pop('PYTHONPATH', None)
+  environment = made.variables | {'TFDS_DATA_DIR': str(elsewhere / 'data')}
 
   def run(program, *arguments):
     done = subprocess.run(
-      [folder / 'bin' / program, *arguments],
+      [made.folder / 'bin' / program, *arguments],
       cwd=elsewhere,
       env=environment,
       capture_output=True,
@@ -84,11 +43,11 @@ def _run(wheel, tmp_path_factory):
     assert done.returncode == 0, done.stderr
     return done.stdout
 
-  run.folder, run.site = elsewhere, site
+  run.folder, run.site = elsewhere, made.site
   return run
 
 
-def test_everything_is_in_the_wheel(wheel):
+def test_everything_is_in_the_wheel():
   expected = {
     path.relative_to(ROOT).as_posix()
     for pattern in ('*.py', 'templates/*')
@@ -98,7 +57,7 @@ def test_everything_is_in_the_wheel(wheel):
     f'jaxuda/{path.relative_to(ROOT).as_posix()}'
     for path in (ROOT / 'configs').rglob('*.py')
   }
-  names = set(zipfile.ZipFile(wheel).namelist())
+  names = set(zipfile.ZipFile(installed.make().wheel).namelist())
   assert len(configs) > 10
   assert expected | configs == {x for x in names if '.dist-info/' not in x}
 

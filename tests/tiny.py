@@ -3,6 +3,7 @@
 The method is one 1x1 convolution; the images say their class by their colour.
 """
 
+import contextlib
 import dataclasses
 
 import jax
@@ -10,6 +11,7 @@ import jax.numpy as jnp
 import ml_collections
 import numpy as np
 import optax
+import pytest
 
 from jaxuda import errors
 from jaxuda import methods
@@ -89,6 +91,9 @@ class Method(base.Method):
     if self.depth:
       out['depth'] = jnp.full(out['logits'].shape[:3], 20.0)
     return out
+
+  def restore_depth(self, values):
+    return values
 
   def pictures(self, state, batch, key):
     del state, key
@@ -190,13 +195,14 @@ def eval_stream(
   process_index=0,
   process_count=1,
   whole_images=False,
+  many_sizes=False,
   optional=(),
 ):
   """Stands in for `pipeline.eval_stream`: labels of twice the size.
 
   The split 'bare' has none.
   """
-  del classes
+  del classes, many_sizes
   bare = (split or data_config[domain].get('eval_split')) == 'bare'
   assert 'label' in optional or not bare
   height, width = data_config[domain].size
@@ -225,6 +231,16 @@ def eval_size(data_config, *, split=None, domain='target', optional=()):
   """Stands in for `pipeline.eval_size`."""
   del data_config, split, domain, optional
   return IMAGES
+
+
+@contextlib.contextmanager
+def one_device():
+  """A context in which this process has one device, the first."""
+  first = jax.local_devices()[:1]
+  with pytest.MonkeyPatch.context() as patch:
+    patch.setattr(jax, 'local_device_count', lambda: 1)
+    patch.setattr(jax, 'local_devices', lambda: first)
+    yield
 
 
 def create(config):

@@ -96,7 +96,7 @@ def train_stream(
     UserError: a config value, dataset, split or field is wrong; at once, before
       the first batch.
   """
-  rows = _share(batch_size, process_index, process_count)
+  rows = order.share_rows(batch_size, process_index, process_count)
   if start_step < 0:
     raise errors.UserError(f'start_step={start_step}; expected at least 0')
   streams, sources = {}, []
@@ -113,6 +113,8 @@ def train_stream(
       classes=classes,
       fields=tuple(x for x in fields if x != 'place'),
     )
+    if process_index == 0:
+      records.advise()
     sources.append(records)
     streams[side] = _stream_domain(
       records,
@@ -159,17 +161,6 @@ class _Arrays(Iterator[dict[str, Any]]):
 
 
 atexit.register(_Arrays.close_all)
-
-
-def _share(batch_size: int, process_index: int, process_count: int) -> range:
-  """Returns the rows of a batch that are this process's."""
-  if batch_size < 1 or batch_size % process_count:
-    raise errors.UserError(
-      f'batch_size={batch_size} does not divide over {process_count}'
-      f' processes; expected a multiple of {process_count}'
-    )
-  rows = batch_size // process_count
-  return range(process_index * rows, (process_index + 1) * rows)
 
 
 def _stream_domain(records, seed, batch_size, rows, start_step, *, placed):
@@ -223,6 +214,7 @@ def eval_stream(
   process_index: int = 0,
   process_count: int = 1,
   whole_images: bool = False,
+  many_sizes: bool = False,
   optional: Sequence[str] = (),
 ) -> Iterator[Batch]:
   """Returns a stream in which every image of a split comes once.
@@ -231,7 +223,7 @@ def eval_stream(
     data_config: `config.data`.
     classes: class set that labels are mapped to.
     batch_size: number of images, over all processes. Labels of different sizes
-      need 1.
+      need 1, or `many_sizes`.
     split: name of the split; default: `eval_split` of the domain.
     with_depth: whether to give depth, too, if the dataset has it.
     domain: 'source' or 'target'.
@@ -240,6 +232,8 @@ def eval_stream(
     process_count: number of processes.
     whole_images: whether images keep their own size instead of the network's;
       different sizes need a `batch_size` of 1.
+    many_sizes: whether the labels of a batch may differ in size: labels and
+      depth of such a batch are lists of [H0, W0].
     optional: ('label',) if the split may have no labels, and so no depth.
 
   Returns:
@@ -249,7 +243,7 @@ def eval_stream(
     UserError: a config value, dataset or split is wrong, or the split has no
       labels: at once. Labels of a batch differ in size: when it is reached.
   """
-  rows = _share(batch_size, process_index, process_count)
+  rows = order.share_rows(batch_size, process_index, process_count)
   records = _eval_records(
     data_config,
     split=split,
@@ -261,9 +255,8 @@ def eval_stream(
   count = len(records)
   batches = -(-count // batch_size)
   numbers = np.arange(batches * batch_size).reshape(batches, batch_size)
-  return _stack_examples(
-    records, numbers[:, rows.start : rows.stop], whole_images
-  )
+  mine = numbers[:, rows.start : rows.stop]
+  return _stack_examples(records, mine, whole_images, many_sizes)
 
 
 def image_stream(
@@ -273,6 +266,7 @@ def image_stream(
   fields: Sequence[str] = ('image',),
   optional: Sequence[str] = (),
   classes: str | None = None,
+  share: tuple[int, int] = (0, 1),
 ) -> tuple[Iterator[Batch], int]:
   """Returns the training images of a domain, each once.
 
@@ -282,11 +276,12 @@ def image_stream(
     fields: fields to read, of 'image', 'label' and 'depth'.
     optional: those of them that may be missing.
     classes: class set that labels are mapped to.
+    share: (i, n) for every n-th image from the i-th on, i from 0.
 
   Returns:
     (an iterator over 'image' uint8 [H, W, 3] at the network's size, not
     cropped, the other fields as in a training batch, and 'name' bytes; number
-    of images).
+    of images, of all shares).
 
   Raises:
     UserError: a config value, dataset or split is wrong.
@@ -303,7 +298,7 @@ def image_stream(
     sized = sizing.size_for_training(example, records.domain, records.code)
     return {'name': example['name'], **sized}
 
-  dataset = _map(tf.data.Dataset.range(len(records)), load)
+  dataset = _map(tf.data.Dataset.range(share[0], len(records), share[1]), load)
   images = _Arrays(dataset.prefetch(_BATCHES_AHEAD), [records])
   return images, len(records)
 
@@ -353,7 +348,10 @@ def _eval_records(data_config, *, split, domain, fields, classes, optional):
 
 
 def _stack_examples(
-  records: access.Records, numbers: np.ndarray, whole_images: bool
+  records: access.Records,
+  numbers: np.ndarray,
+  whole_images: bool,
+  many_sizes: bool,
 ) -> Iterator[Batch]:
   def load(number):
     return sizing.size_for_score(
@@ -368,31 +366,34 @@ def _stack_examples(
   dataset = _map(tf.data.Dataset.from_tensor_slices(filled), load)
   examples = _Arrays(dataset.prefetch(tf.data.AUTOTUNE), [records])
   for row in numbers < len(records):
-    yield _stack(list(itertools.islice(examples, len(row))), row, records)
+    rows = list(itertools.islice(examples, len(row)))
+    yield _stack(rows, row, records, many_sizes)
 
 
 def _stack(
   examples: Sequence[Mapping[str, Any]],
   real: np.ndarray,
   records: access.Records,
+  many_sizes: bool,
 ) -> Batch:
   """Makes a batch of examples, and blanks those that are not real."""
-  first = examples[0]
-  measured = 'label' if 'label' in first else 'image'
+  measured = 'label' if 'label' in examples[0] else 'image'
   names = [x['name'].decode() for x in examples]
-  for name, example in zip(names, examples, strict=True):
-    size, other = example[measured].shape, first[measured].shape
-    if size != other:
-      raise errors.UserError(
-        f'{records.domain.dataset}: the {measured}s of {names[0]!r} and'
-        f' {name!r} are {other[1]}x{other[0]} and {size[1]}x{size[0]}; expected'
-        ' one size in a batch, or eval_batch_size=1'
-      )
-  batch: Batch = {
-    'name': [x for x, keep in zip(names, real, strict=True) if keep]
-  }
-  for field in first.keys() - {'name'}:
-    values = np.stack([x[field] for x in examples])
-    values[~real] = labels.IGNORE if field == 'label' else 0
-    batch[field] = values
+  sizes = [x[measured].shape for x in examples]
+  other = next((i for i, x in enumerate(sizes) if x != sizes[0]), 0)
+  if other and not many_sizes:
+    (height, width), (h, w) = sizes[0][:2], sizes[other][:2]
+    raise errors.UserError(
+      f'{records.domain.dataset}: the {measured}s of {names[0]!r} and'
+      f' {names[other]!r} are {width}x{height} and {w}x{h}; expected one size'
+      ' in a batch, or eval_batch_size=1'
+    )
+  batch: Batch = {'name': list(itertools.compress(names, real))}
+  for field in examples[0].keys() - {'name'}:
+    fill = labels.IGNORE if field == 'label' else 0
+    values = [
+      x[field] if keep else np.full_like(x[field], fill)
+      for x, keep in zip(examples, real, strict=True)
+    ]
+    batch[field] = values if other and field != 'image' else np.stack(values)
   return batch

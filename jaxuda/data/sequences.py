@@ -186,6 +186,7 @@ def train_stream(
   start_step: int = 0,
   flip: bool = True,
   workers: int = 2,
+  share: tuple[int, int] = (0, 1),
 ) -> Iterator[dict[str, np.ndarray]]:
   """Returns the endless stream of training batches from a step on.
 
@@ -193,22 +194,25 @@ def train_stream(
 
   Args:
     sequences: examples to read.
-    batch_size: number of examples, over all devices of this process.
+    batch_size: number of examples, over all devices of all processes.
     seed: seed of the order and the mirroring.
     start_step: number of the first batch.
     flip: whether half of the examples are mirrored.
     workers: number of threads that read and decode; the batches do not depend
       on it.
+    share: (i, n) for the i-th n-th of every batch's rows, i from 0: those of
+      process i.
 
   Returns:
     An iterator over {field: array [B, ...]}, without 'name'.
 
   Raises:
-    UserError: batch_size or workers below 1.
+    UserError: batch_size or workers below 1, or a batch that does not divide.
   """
   for name, value in (('batch_size', batch_size), ('workers', workers)):
     if value < 1:
       raise errors.UserError(f'{name}={value}; expected at least 1')
+  mine = order.share_rows(batch_size, *share)
   key = pipeline.domain_seed(seed, 'sequences')
 
   def load(sample):
@@ -218,13 +222,14 @@ def train_stream(
     side = bits.random_raw(1)[0] & np.uint64(1)
     return sequences.read(number, mirrored=flip and bool(side))
 
+  starts = itertools.count(start_step * batch_size, batch_size)
   rows = ahead.map_ahead(
     load,
-    itertools.count(start_step * batch_size),
+    (start + row for start in starts for row in mine),
     workers=workers,
-    ahead=_AHEAD * batch_size,
+    ahead=_AHEAD * len(mine),
   )
-  return _stack(rows, batch_size)
+  return _stack(rows, len(mine))
 
 
 def _stack(rows, batch_size):

@@ -148,7 +148,7 @@ def _define_flags():
   for field, text in other_data.FIELDS.items():
     flags.DEFINE_string(f'data.target.{field}', None, text)
   flags.DEFINE_integer(
-    'eval_batch_size', None, 'Images at a time; 1 if sizes differ.'
+    'eval_batch_size', None, 'Images at a time, at least one on each device.'
   )
   flags.DEFINE_enum(
     *('statistics', 'own', norm_statistics.CHOICES),

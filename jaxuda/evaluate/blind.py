@@ -60,16 +60,38 @@ _GRID = (4, 8)
 _MOST = 4096
 
 
-def measure(
-  method: Any, state: Any, image: jax.Array, out: Mapping[str, jax.Array]
+def look_again(
+  method: Any, state: Any, image: jax.Array
 ) -> dict[str, jax.Array]:
-  """Returns what `finish` needs of the B images of a batch. Runs under jit.
+  """Returns the other logits that `measure` compares. Runs under jit.
 
   Args:
     method: method whose `predict` is judged.
     state: training state.
     image: uint8 [B, H, W, 3] RGB.
-    out: what `method.predict` gave for it, with logits [B, h, w, C].
+
+  Returns:
+    Logits [B, h, w, C] at the network's resolution: 'teacher', those of the
+    other network of a method with a teacher; or 'flip', those of the mirrored
+    images.
+  """
+  fields = {field.name for field in dataclasses.fields(method)}
+  if 'evaluate' in fields and state.teacher is not None:
+    other = 'student' if method.evaluate == 'teacher' else 'teacher'
+    method = dataclasses.replace(method, evaluate=other)
+    return {'teacher': method.predict(state, image, size='grid')['logits']}
+  mirrored = image[:, :, ::-1]
+  return {'flip': method.predict(state, mirrored, size='grid')['logits']}
+
+
+def measure(
+  out: Mapping[str, jax.Array], again: Mapping[str, jax.Array]
+) -> dict[str, jax.Array]:
+  """Returns what `finish` needs of the B images of a batch. Runs under jit.
+
+  Args:
+    out: what `predict` gave for them, with logits [B, h, w, C].
+    again: what `look_again` gave for them, brought to h and w.
 
   Returns:
     'entropy' [B], 'probability' [B, C] (its mean over the pixels), 'vectors'
@@ -83,7 +105,8 @@ def measure(
     for n, size in zip(_GRID, logits.shape[1:3], strict=True)
   )
   points = probability[:, rows][:, :, columns]
-  name, other = _look_again(method, state, image, size=logits.shape[1:3])
+  ((name, other),) = again.items()
+  other = other[:, :, ::-1] if name == 'flip' else other
   agree = jnp.argmax(logits, -1) == jnp.argmax(other, -1)
   result = {
     'entropy': entropy.information(probability).sum(-1).mean((1, 2)),
@@ -101,17 +124,6 @@ def measure(
     )
     result['depth'] = agreement.mean((1, 2))
   return result
-
-
-def _look_again(method, state, image, *, size):
-  """Returns ('teacher', logits of the other network) or ('flip', mirrored)."""
-  fields = {field.name for field in dataclasses.fields(method)}
-  if 'evaluate' in fields and state.teacher is not None:
-    other = 'student' if method.evaluate == 'teacher' else 'teacher'
-    method = dataclasses.replace(method, evaluate=other)
-    return 'teacher', method.predict(state, image, size=size)['logits']
-  mirrored = method.predict(state, image[:, :, ::-1], size=size)
-  return 'flip', mirrored['logits'][:, :, ::-1]
 
 
 def finish(measured: Mapping[str, Sequence[Any]]) -> dict[str, float]:

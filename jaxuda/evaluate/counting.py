@@ -11,6 +11,7 @@ from jaxuda.data.classes import labels
 from jaxuda.evaluate import blind
 from jaxuda.evaluate import metrics
 from jaxuda.evaluate import views
+from jaxuda.step import parallel
 
 
 def merge_table(source: str, target: str) -> tuple[int, ...]:
@@ -26,46 +27,137 @@ def merge_table(source: str, target: str) -> tuple[int, ...]:
   )
 
 
-@jax.jit(static_argnames=('method', 'table', 'count', 'judge'))
-def count_batch(
+@jax.jit(static_argnames=('method', 'depth', 'judge'))
+def look(
   state: Any,
   image: jax.Array,
-  label: jax.Array | None,
-  depth: tuple[jax.Array, jax.Array] | None,
   *,
   method: Any,
-  table: tuple[int, ...] | None,
-  count: int,
+  depth: bool = False,
   judge: bool = False,
 ) -> dict[str, Any]:
-  """Scores one batch on the device.
+  """Runs the network on a batch, for `count_batch`.
+
+  Compiled once, whatever sizes the labels have: a large network takes tens of
+  seconds.
 
   Args:
     state: training state.
     image: uint8 [B, H, W, 3] RGB.
+    method: method whose `predict` is scored; hashable.
+    depth: whether depth will be scored.
+    judge: whether the criteria of `blind` will be measured.
+
+  Returns:
+    'out', outputs of `predict` at the network's resolution; with `judge`
+    'again', see `blind.look_again`.
+  """
+  out = method.predict(state, image, size='grid')
+  if not (depth or judge):
+    out = {'logits': out['logits']}
+  again = {'again': blind.look_again(method, state, image)} if judge else {}
+  return {'out': out, **again}
+
+
+@jax.jit(static_argnames=('method', 'size', 'table', 'count'))
+def count_batch(
+  seen: Mapping[str, Any],
+  label: jax.Array | None,
+  depth: tuple[jax.Array, jax.Array] | None,
+  *,
+  method: Any,
+  size: tuple[int, int],
+  table: tuple[int, ...] | None,
+  count: int,
+) -> dict[str, Any]:
+  """Scores one batch on the device.
+
+  Args:
+    seen: what `look` gave for B images.
     label: int32 [B, h, w], 255 = ignore; None if there are no labels.
     depth: true metres [B, h, w] and where they are valid, or None.
-    method: method whose `predict` is scored; hashable.
+    method: method whose outputs they are; hashable.
+    size: (h, w), of the images if there are no labels.
     table: scored class of each class of the network; None if they are the same.
     count: number of scored classes.
-    judge: whether to measure the criteria of `blind`, too.
 
   Returns:
     With a label 'confusion' int32 [B, count, count + 1], rows are the truth;
     'depth', the sums of `metrics.depth_error_sums`, where depth was given;
-    'blind', what `blind.measure` gives.
+    'blind', what `blind.measure` gives, where `look` was asked to judge.
   """
-  size = (image if label is None else label).shape[1:3]
-  out, result = method.predict(state, image, size=size), {}
+  out, result = method.enlarge(seen['out'], size), {}
   if label is not None:
     prediction = jnp.argmax(out['logits'], axis=-1)
     result['confusion'] = _confusion(label, prediction, table, count)
-  if judge:
-    result['blind'] = blind.measure(method, state, image, out)
+  if 'again' in seen:
+    again = {
+      name: method.enlarge({'logits': logits}, size)['logits']
+      for name, logits in seen['again'].items()
+    }
+    result['blind'] = blind.measure(out, again)
   if depth is not None:
     true, valid = depth
     result['depth'] = metrics.depth_error_sums(out['depth'], true, valid)
   return result
+
+
+def count_once(
+  state: Any,
+  batch: Mapping[str, Any],
+  *,
+  method: Any,
+  judge: bool,
+  **options: Any,
+) -> dict[str, Any]:
+  """Scores a batch whose pictures are looked at once, on all devices.
+
+  Args:
+    state: training state, on all devices of the process.
+    batch: an evaluation batch of `pipeline.eval_stream`; its depth, if it has
+      any, is scored.
+    method: method whose `predict` is scored; hashable.
+    judge: whether the criteria of `blind` are measured.
+    **options: 'table' and 'count' of `count_batch`.
+
+  Returns:
+    What `count_batch` returns.
+  """
+  image, label, depth = batch['image'], batch.get('label'), None
+  if 'depth' in batch:
+    depth = (batch['depth'], batch['depth_valid'])
+  seen = look(
+    *(state, parallel.spread(image)),
+    method=method,
+    depth=depth is not None,
+    judge=judge,
+  )
+  options['method'] = method
+  if isinstance(label, list):
+    return _count_rows(seen, label, depth, **options)
+  size = (image if label is None else label).shape[1:3]
+  truth = parallel.spread((label, depth))
+  return count_batch(seen, *truth, size=size, **options)
+
+
+def _count_rows(seen, label, depth, **options):
+  """Scores a batch whose labels differ in size, image by image."""
+  # Rows that lie on several devices would be gathered one by one.
+  seen, counted = jax.device_get(seen), []
+  for i, one in enumerate(label):
+    row = jax.tree.map(lambda x, i=i: x[i : i + 1], seen)
+    true = None if depth is None else tuple(x[i][None] for x in depth)
+    counted.append(count_batch(row, one[None], true, size=one.shape, **options))
+  counted = jax.device_get(counted)
+  joined = {
+    name: jax.tree.map(lambda *rows: np.concatenate(rows), *parts)
+    for name in ('confusion', 'blind')
+    if (parts := [x[name] for x in counted if name in x])
+  }
+  if depth is not None:
+    sums = [x['depth'] for x in counted]
+    joined['depth'] = jax.tree.map(lambda *rows: np.sum(rows), *sums)
+  return joined
 
 
 def predicts_depth(method: Any, state: Any, size: Sequence[int]) -> bool:

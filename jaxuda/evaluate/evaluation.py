@@ -18,6 +18,7 @@ import numpy as np
 
 from jaxuda.data import pipeline
 from jaxuda.data.classes import labels
+from jaxuda.data.store import ahead
 from jaxuda.evaluate import blind
 from jaxuda.evaluate import counting
 from jaxuda.evaluate import metrics
@@ -79,18 +80,14 @@ def run(
     'count': count,
   }
   with_depth = once and counting.predicts_depth(method, state, target.size)
-  state = parallel.local(state)
+  state = parallel.everywhere(state) if once else parallel.local(state)
 
   def count_batch(batch):
     if not once:
       resize = target.get('image_resize', 'bicubic')
       looking = {'size': target.size, 'views': views, 'image_resize': resize}
       return counting.count_views(state, batch, **looking, **options)
-    depth = None
-    if with_depth and 'depth' in batch:
-      depth = (batch['depth'], batch['depth_valid'])
-    arrays = parallel.spread((batch['image'], batch.get('label'), depth))
-    return counting.count_batch(state, *arrays, judge=judge, **options)
+    return counting.count_once(state, batch, judge=judge, **options)
 
   batches = _read_batches(
     config,
@@ -132,9 +129,11 @@ def _read_batches(
   config, *, split, classes, whole_images, optional, progress, **options
 ):
   """Yields this process's share of the batches, under a progress line."""
-  processes = jax.process_count()
-  # A process has at least one image at a time.
-  share = 1 if whole_images else max(1, config.eval_batch_size // processes)
+  processes, devices = jax.process_count(), jax.local_device_count()
+  share = 1
+  if not whole_images:
+    # As many images on each device: one at least, and none is idle.
+    share = -(-config.eval_batch_size // (processes * devices)) * devices
   with cluster.first_process_first():
     total = pipeline.eval_size(config.data, split=split, optional=optional)
   batches = pipeline.eval_stream(
@@ -145,10 +144,11 @@ def _read_batches(
     process_index=jax.process_index(),
     process_count=processes,
     whole_images=whole_images,
+    many_sizes=not whole_images,
     optional=optional,
     **options,
   )
-  with display.Progress(
+  with cluster.progress(
     f'evaluate {config.data.target.dataset} {split}',
     total=total,
     unit='images',
@@ -161,12 +161,9 @@ def _read_batches(
 
 def _count_behind(batches, count_batch):
   """Yields (batch, result on the host), one batch behind the device."""
-  waiting = []
-  for batch in batches:
-    waiting.append((batch, count_batch(batch)))
-    if len(waiting) > 1:
-      yield jax.device_get(waiting.pop(0))
-  yield from jax.device_get(waiting)
+  counted = ((batch, count_batch(batch)) for batch in batches)
+  for batch, result in ahead.one_behind(counted):
+    yield batch, jax.device_get(result)
 
 
 def _count(counted_batches, count, stop):
@@ -184,9 +181,9 @@ def _count(counted_batches, count, stop):
       confusion += per_image.sum(0)
       iou = map(scores.percent, metrics.image_mean_iou(per_image))
     batches.append(list(zip(names, iou, strict=False)))
-    if names:
-      scored = batch['label' if 'label' in batch else 'image']
-      sizes.add(tuple(map(int, scored.shape[1:3])))
+    # Images of one size, too, are rows.
+    scored = batch['label' if 'label' in batch else 'image'][: len(names)]
+    sizes |= {tuple(map(int, x.shape[:2])) for x in scored}
     for name, values in result.get('blind', {}).items():
       judged[name] += np.asarray(values)[: len(names)].tolist()
     depth.update({k: float(v) for k, v in result.get('depth', {}).items()})

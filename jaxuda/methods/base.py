@@ -12,6 +12,7 @@ from jaxuda import errors
 from jaxuda.losses import segmentation
 from jaxuda.methods.parts import learner as learner_lib
 from jaxuda.models import deeplab
+from jaxuda.ops import depth as depth_ops
 from jaxuda.step import optim as optim_lib
 from jaxuda.step import parallel
 from jaxuda.step import rng
@@ -189,6 +190,21 @@ class Method(abc.ABC):
     key = rng.stream(key, 'noise')
     return rng.for_step(key, state.step, parallel.device_index())
 
+  def restore_depth(self, values: jax.Array) -> jax.Array:
+    """Returns metres of what the depth output says, both [...]."""
+    return depth_ops.restore_depth(values)
+
+  def enlarge(
+    self, outputs: Mapping[str, jax.Array], size: Sequence[int]
+  ) -> dict[str, jax.Array]:
+    """Brings what `predict` gives with size='grid' to (h, w), as it does."""
+    return deeplab.enlarge(
+      outputs,
+      size,
+      align_corners=self.network.align_corners,
+      restore=self.restore_depth,
+    )
+
 
 def predict_task(
   method: Method,
@@ -196,7 +212,6 @@ def predict_task(
   image: jax.Array,
   *,
   size: deeplab.Size = None,
-  **options: Any,
 ) -> dict[str, jax.Array]:
   """Runs the evaluated network with its running statistics.
 
@@ -207,7 +222,6 @@ def predict_task(
     state: a training state.
     image: uint8 [B, H, W, 3] RGB.
     size: see `deeplab.predict`, as are the outputs.
-    **options: see `deeplab.predict`.
   """
-  net = state.find(method.evaluate)
-  return deeplab.predict(method.task, net, image, size=size, **options)
+  net, restore = state.find(method.evaluate), method.restore_depth
+  return deeplab.predict(method.task, net, image, size=size, restore=restore)

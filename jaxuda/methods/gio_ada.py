@@ -320,13 +320,8 @@ class Method(base.Method):
     """Returns the transformed source; see `transform_image`."""
     return self.transform_image(state.nets['gen'].params, source)
 
-  def predict(
-    self,
-    state: state_lib.TrainState,
-    image: jax.Array,
-    *,
-    size: deeplab.Size = None,
-  ) -> dict[str, jax.Array]:
-    """Runs the task network; see `base.predict_task`."""
-    restore = self.depth_scale.decode
-    return base.predict_task(self, state, image, size=size, restore=restore)
+  predict = base.predict_task
+
+  def restore_depth(self, values: jax.Array) -> jax.Array:
+    """See `base.Method.restore_depth`."""
+    return self.depth_scale.decode(values)

@@ -5,7 +5,7 @@ that blocks and heads see; heads make outputs of features. DeepLab-v2's networks
 have no neck.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 import functools
 from typing import Any, Literal
 
@@ -27,6 +27,9 @@ from jaxuda.ops import resize
 Options = options_lib.Options
 # Of outputs: (h, w), the image's if None, the network's own.
 Size = Sequence[int] | Literal['grid'] | None
+Restore = Callable[[jax.Array], jax.Array]
+# The outputs that `predict` gives, of those that a network has.
+_PREDICTED = ('logits', 'depth', 'depth_source', 'density')
 
 
 def mean_color(options: Options) -> tuple[float, ...]:
@@ -307,7 +310,7 @@ def predict(
   image: jax.Array,
   *,
   size: Size = None,
-  restore: Callable[[jax.Array], jax.Array] = depth_ops.restore_depth,
+  restore: Restore = depth_ops.restore_depth,
 ) -> dict[str, jax.Array]:
   """Full-resolution outputs of a network with its running statistics.
 
@@ -316,7 +319,8 @@ def predict(
     net: its `state.Net`, or anything with params and batch_stats.
     image: [B, H, W, 3] RGB in 0..255.
     size: (h, w) of the outputs, to which they are upsampled once; that of the
-      image if None; 'grid': they stay at the network's resolution.
+      image if None; 'grid': they stay at the network's resolution, and depth is
+      what the network says, not metres, as `enlarge` takes them.
     restore: the depth output's values -> metres.
 
   Returns:
@@ -328,12 +332,31 @@ def predict(
   """
   outputs, _ = run(module, net.params, net.batch_stats, image, train=False)
   if size == 'grid':
-    size = outputs['logits'].shape[1:3]
-  size = tuple(image.shape[1:3] if size is None else size)
+    return {k: outputs[k] for k in _PREDICTED if k in outputs}
+  size = image.shape[1:3] if size is None else size
+  corners = module.options.align_corners
+  return enlarge(outputs, size, align_corners=corners, restore=restore)
+
+
+def enlarge(
+  outputs: Mapping[str, jax.Array],
+  size: Sequence[int],
+  *,
+  align_corners: bool,
+  restore: Restore = depth_ops.restore_depth,
+) -> dict[str, jax.Array]:
+  """The second half of `predict`: what it gives at a size, of its 'grid'.
+
+  Apart, since a network is compiled once and this for each size.
+
+  Args:
+    outputs: what `predict` gives with size='grid'.
+    size: (h, w) of the result.
+    align_corners: see `Options`.
+    restore: see `predict`.
+  """
   upsample = functools.partial(
-    resize.resize_maps,
-    size=size,
-    align_corners=module.options.align_corners,
+    resize.resize_maps, size=tuple(size), align_corners=align_corners
   )
   result = {'logits': upsample(outputs['logits'])}
   for name in ('depth', 'depth_source'):

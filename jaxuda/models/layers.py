@@ -256,23 +256,23 @@ def layer_norm(style: Style, epsilon: float, name: str) -> nn.LayerNorm:
   )
 
 
-def attend(query: jax.Array, key: jax.Array, value: jax.Array) -> jax.Array:
+def attend(queries: jax.Array, keys: jax.Array, values: jax.Array) -> jax.Array:
   """Scaled dot-product attention, without a mask.
 
   Args:
-    query: [B, N, heads, K].
-    key: [B, M, heads, K].
-    value: [B, M, heads, K].
+    queries: [B, N, heads, K].
+    keys: [B, M, heads, K].
+    values: [B, M, heads, K].
 
   Returns:
-    [B, N, heads, K], in the query's dtype.
+    [B, N, heads, K], in the queries' dtype.
   """
-  if query.dtype != jnp.float64:
-    return jax.nn.dot_product_attention(query, key, value)
+  if queries.dtype != jnp.float64:
+    return jax.nn.dot_product_attention(queries, keys, values)
   # JAX's own takes every softmax in float32.
-  logits = jnp.einsum('bnhk,bmhk->bhnm', query, key)
-  share = jax.nn.softmax(logits / math.sqrt(query.shape[-1]), axis=-1)
-  return jnp.einsum('bhnm,bmhk->bnhk', share, value)
+  logits = jnp.einsum('bnhk,bmhk->bhnm', queries, keys)
+  share = jax.nn.softmax(logits / math.sqrt(queries.shape[-1]), axis=-1)
+  return jnp.einsum('bhnm,bmhk->bnhk', share, values)
 
 
 class BatchNorm(nn.Module):

@@ -7,9 +7,9 @@ r"""Label maps of a folder of images. Needs no TF.
         --images=VIDEO_OR_FOLDER --out=OVERLAY.mp4
 
 --flip, --scales and --window average what several views of a picture give, see
-`views`; --batch_size and --dtype are for speed on accelerators. FILE is a
-published checkpoint or the folder of a conversion. With a video to write, the
-colours lie over the frames.
+`views`; --batch_size and --dtype are for speed on accelerators, all of which
+work. FILE is a published checkpoint or the folder of a conversion. With a video
+to write, the colours lie over the frames.
 
 Writes OUT/ids/NAME.png (class ids, one byte per pixel: places in the class set,
 from 0 on) and OUT/colors/NAME.png (indexed colours), each of its image's own
@@ -95,7 +95,7 @@ def _define_flags():
   )
   command.define_views()
   flags.DEFINE_integer(
-    'batch_size', 1, 'Pictures at once, if each is looked at once.', 1
+    'batch_size', 1, 'On a device at once, if each is looked at once.', 1
   )
   flags.DEFINE_enum(
     'dtype',

@@ -29,6 +29,7 @@ from jaxuda.evaluate import views as views_lib
 from jaxuda.ops import resize
 from jaxuda.predict import scenes
 from jaxuda.run import workdir as workdir_lib
+from jaxuda.step import parallel
 from jaxuda.ui import display
 from jaxuda.ui import files
 from jaxuda.ui import image_files
@@ -93,22 +94,24 @@ def label_images(
   batch_size: int = 1,
   confidence: bool = False,
 ) -> Iterator[tuple[np.ndarray, ...]]:
-  """Segments images of any sizes, `batch_size` at a time.
+  """Segments images of any sizes, `batch_size` at a time on each device.
 
   The network runs at its own size and is compiled once. Only the upsampling of
-  the logits is compiled for every new size of image.
+  the logits is compiled for every new size of image. All devices work, each on
+  images of its own; the labels do not depend on their number.
 
   Args:
     images: uint8 [H, W, 3] RGB each.
     run: run whose network segments.
-    views: how a picture is looked at; several views are taken one by one.
-    batch_size: number of images that the network sees at once.
+    views: how a picture is looked at; several views are taken one by one, on
+      one device.
+    batch_size: number of images that the network sees at once on a device.
     confidence: whether to give the largest probability, too; that of the mean
       over the views.
 
   Yields:
-    Each image with its label map, uint8 [H, W], places in the class set; and
-    with `confidence` the probability of that class, float32 [H, W].
+    In order, each image with its label map, uint8 [H, W], places in the class
+    set; and with `confidence` the probability of that class, float32 [H, W].
   """
   target = run.config.data.target
   size, method = tuple(target.size), target.get('image_resize', 'bicubic')
@@ -127,24 +130,31 @@ def label_images(
       found = [maps.argmax(-1).astype(np.uint8)]
       yield image, *found, *([maps.max(-1)] if confidence else [])
     return
-  images = iter(images)
-  while batch := list(itertools.islice(images, batch_size)):
-    small = [
-      resizing.frame_image(x, size, method=method, fit=_fit(target))
-      for x in batch
-    ]
+  state = parallel.everywhere(run.state)
+  frame = functools.partial(
+    resizing.frame_image, size=size, method=method, fit=_fit(target)
+  )
+  framed = ahead.map_ahead(lambda x: (x, frame(x)), images, workers=_THREADS)
+  count = batch_size * jax.local_device_count()
+  batches = iter(lambda: list(itertools.islice(framed, count)), [])
+
+  def label_batch(batch):
+    whole, small = zip(*batch, strict=True)
     # The last batch is filled up, so that nothing is compiled for it.
-    small += small[-1:] * (batch_size - len(batch))
+    seen = np.stack(parallel.pad_rows([*small], count=batch_size))
     logits = views_lib.grid_logits(
-      run.state, np.stack(small), method=run.method
+      state, parallel.spread(seen), method=run.method
     )
-    for i, image in enumerate(batch):
-      found = _label(
-        *(logits, i),
-        size=shape_around(image),
-        confidence=confidence,
-        align_corners=run.method.network.align_corners,
-      )
+    label = functools.partial(
+      _label,
+      confidence=confidence,
+      align_corners=run.method.network.align_corners,
+    )
+    rows = zip(whole, parallel.split_rows(logits), strict=False)
+    return [(x, label(row, size=shape_around(x))) for x, row in rows]
+
+  for labelled in ahead.one_behind(map(label_batch, batches)):
+    for image, found in labelled:
       height, width = image.shape[:2]
       yield image, *(np.asarray(x)[:height, :width] for x in found)
 
@@ -259,9 +269,8 @@ def _write(found, out, colors):
 
 
 @jax.jit(static_argnames=('size', 'confidence', 'align_corners'))
-def _label(logits, index, *, size, confidence, align_corners):
-  """Labels the image at `index` of a batch; a large one in bands of rows."""
-  one = jax.lax.dynamic_slice_in_dim(logits, index, 1)
+def _label(one, *, size, confidence, align_corners):
+  """Labels an image by its logits [1, ...]; a large one in bands of rows."""
   (height, width), (_, low, _, classes) = size, one.shape
 
   def finish(full):

@@ -8,8 +8,6 @@ import numpy as np
 
 from jaxuda.data.classes import labels
 from jaxuda.data.pixels import resizing
-from jaxuda.ops import depth as depth_ops
-from jaxuda.ops import resize
 from jaxuda.run import workdir as workdir_lib
 from jaxuda.ui import panels
 
@@ -52,8 +50,7 @@ def draw(
   )
   # Compiled once; only what makes it larger depends on the picture's size.
   low = _predict(run.state, framed[None], method=run.method)
-  corners = run.method.network.align_corners
-  maps = _enlarge(low, size=padded, align_corners=corners)
+  maps = _enlarge(low, method=run.method, size=padded)
   shown = {
     'image': {'image': resizing.resize_image(image, (height, width))[None]},
     'label': {
@@ -67,19 +64,10 @@ def draw(
 
 @functools.partial(jax.jit, static_argnames='method')
 def _predict(state, image, *, method):
-  out = method.predict(state, image, size='grid')
-  return {k: out[k] for k in ('depth', 'density') if k in out}
+  return method.predict(state, image, size='grid')
 
 
-@functools.partial(jax.jit, static_argnames=('size', 'align_corners'))
-def _enlarge(maps, *, size, align_corners):
-  # As networks say it, inverse depth is interpolated.
-  if 'depth' in maps:
-    maps = {**maps, 'depth': depth_ops.invert_depth(maps['depth'])}
-  full = {
-    k: resize.resize_maps(x, size, align_corners=align_corners)
-    for k, x in maps.items()
-  }
-  if 'depth' in full:
-    full['depth'] = depth_ops.restore_depth(full['depth'])
-  return full
+@functools.partial(jax.jit, static_argnames=('method', 'size'))
+def _enlarge(low, *, method, size):
+  full = method.enlarge(low, size)
+  return {k: full[k] for k in ('depth', 'density') if k in full}

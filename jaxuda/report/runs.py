@@ -204,15 +204,18 @@ def list_curves(
           curve[1].append(value)
   return {
     name: [(number, *curve) for number, curve in curves[name].items()]
-    for name in sorted(curves, key=lambda name: (_rank(name), name))
+    for name in sorted(curves, key=rank_quantity)
   }
 
 
-def _rank(name):
-  """The place of a quantity; of means, that over the most classes is first."""
+def rank_quantity(name: str) -> tuple[int, int, str]:
+  """Returns the place of a quantity among others, by which they are sorted.
+
+  Of means, that over the most classes is first.
+  """
   if name.startswith('mIoU'):
     count = name.removeprefix('mIoU')
-    return (0, -int(count) if count.isdigit() else 0)
+    return (0, -int(count) if count.isdigit() else 0, name)
   groups = (('depth_',), ('learning_rate', 'lr'), ('loss',))
   places = [i for i, group in enumerate(groups, 1) if name.startswith(group)]
-  return (places[0] if places else len(groups) + 1, 0)
+  return (places[0] if places else len(groups) + 1, 0, name)

@@ -24,6 +24,7 @@ import numpy as np
 from jaxuda import errors
 from jaxuda.step import parallel
 from jaxuda.ui import command
+from jaxuda.ui import display
 
 # The flags that say who the others are: all of them are given, or none.
 _WHO = ('coordinator_address', 'num_processes', 'process_id')
@@ -139,6 +140,20 @@ def _meet(who, switch):
 def is_first() -> bool:
   """Says whether this is the process that writes and reports."""
   return jax.process_index() == 0
+
+
+@contextlib.contextmanager
+def progress(name: str, **options: Any) -> Iterator[display.Progress]:
+  """Shows how far a loop is, in the first process alone.
+
+  Args:
+    name: what is being done.
+    **options: of `display.Progress`, but for the stream.
+  """
+  with open(os.devnull, 'w') as nowhere:
+    stream = None if is_first() else nowhere
+    with display.Progress(name, stream=stream, **options) as shown:
+      yield shown
 
 
 def gather(value: Any) -> list[Any]:

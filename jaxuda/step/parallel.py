@@ -49,6 +49,24 @@ def local(tree: Any) -> Any:
   return jax.tree.map(keep, tree)
 
 
+def everywhere(tree: Any) -> Any:
+  """Returns a tree that lies whole on each of this process's devices.
+
+  What lies so already is not copied; the rest is once, and not with every batch
+  that `spread` laid over the devices.
+  """
+  devices = jax.local_devices()
+  whole = NamedSharding(_mesh(devices), PartitionSpec())
+
+  def put(x):
+    there = isinstance(x, jax.Array) and x.is_fully_replicated
+    return (
+      x if there and x.devices() == {*devices} else jax.device_put(x, whole)
+    )
+
+  return jax.tree.map(put, local(tree))
+
+
 def largest(value: int) -> jax.Array:
   """Returns the largest value of all processes, which all must ask for.
 
@@ -212,10 +230,38 @@ def spread(arrays: Any) -> Any:
   Each device has its share of them; if B does not divide over the devices, the
   tree is returned as it was.
   """
-  if len(jax.tree.leaves(arrays)[0]) % jax.local_device_count():
+  leaves = jax.tree.leaves(arrays)
+  if not leaves or len(leaves[0]) % jax.local_device_count():
     return arrays
   mesh = _mesh(jax.local_devices())
   return jax.device_put(arrays, NamedSharding(mesh, PartitionSpec(AXIS)))
+
+
+def pad_rows(rows: list[Any], *, count: int) -> list[Any]:
+  """Fills a list up with its last entry.
+
+  Args:
+    rows: at least one entry.
+    count: entries on each of this process's devices, at least 1.
+
+  Returns:
+    The rows and more of the last, so many as the devices have at least; those
+    that were added count for nothing.
+  """
+  return rows + rows[-1:] * (count * jax.local_device_count() - len(rows))
+
+
+def split_rows(array: jax.Array) -> list[jax.Array]:
+  """Returns the rows [1, ...] of an array, each on the device that has it.
+
+  What is computed of one then runs where it lies, beside the others.
+  """
+  rows = {}
+  for shard in spread(array).addressable_shards:
+    first = shard.index[0].start or 0
+    for i in range(len(shard.data)):
+      rows[first + i] = shard.data[i : i + 1]
+  return [rows[i] for i in range(len(array))]
 
 
 def _mesh(devices=None):

@@ -137,7 +137,7 @@ def run(
           record.write_scalars(step, 'eval', done.scalars)
           scores = _rank(scores, done.result, task.value)
           _keep_scores(workdir, scores, checkpoints)
-          progress.message(f'step {step}: {display.format_values(done.shown)}')
+          progress.message(_tell(done, scores))
       if step >= config.stop_step or stop.poll():
         break
       batch = next(batches)
@@ -215,6 +215,13 @@ def _rank(scores, result, value):
   return {'last': result, 'best': max([result, *known], key=value)}
 
 
+def _tell(done, scores):
+  """Says what an evaluation found, and which one was the best so far."""
+  step, best = (scores[x]['checkpoint_step'] for x in ('last', 'best'))
+  known = 'the best so far' if best == step else f'the best was step {best}'
+  return f'step {step}: {display.format_values(done.shown)}; {known}'
+
+
 def _keep_scores(workdir, scores, checkpoints):
   """Writes the scores, and keeps the best checkpoint and no earlier best."""
   # scores.json must never name a checkpoint that a kill could still undo.
@@ -286,19 +293,8 @@ def _claim(workdir, config, checkpoints):
   return step, scores
 
 
-@contextlib.contextmanager
 def _progress(total, start):
-  """A progress line, which only the first process shows."""
-  with (
-    open(os.devnull, 'w') as nowhere,
-    display.Progress(
-      'train',
-      total=total,
-      start=start,
-      stream=None if cluster.is_first() else nowhere,
-    ) as progress,
-  ):
-    yield progress
+  return cluster.progress('train', total=total, start=start)
 
 
 def _create_or_restore(task, checkpoints, step, progress):

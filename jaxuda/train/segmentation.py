@@ -12,6 +12,7 @@ from jaxuda import errors
 from jaxuda import methods
 from jaxuda.data import pipeline
 from jaxuda.data.classes import labels
+from jaxuda.evaluate import blind
 from jaxuda.evaluate import evaluation
 from jaxuda.evaluate import scores
 from jaxuda.notebook import gallery
@@ -129,8 +130,11 @@ def _evaluate(config, method, step, state, progress, stop):
     for name, figure in result['figures'].items()
     if not isinstance(figure['value'], dict)
   }
-  shown = {k: v for k, v in figures.items() if k.startswith('mIoU')}
-  shown = shown or {result['main']: figures[result['main']]}
+  shown = {
+    name: value
+    for name, value in figures.items()
+    if name.startswith('mIoU') or name == blind.CHOICE
+  }
   return loop.Evaluation(result=result, scalars=figures, shown=shown)
 
 

@@ -88,6 +88,14 @@ def test_labels_of_many_sizes(config, add_dataset):
   assert sizes == {(1, 6, 8 + i) for i in range(5)}
   with pytest.raises(errors.UserError, match=r'mixed: .*6.*eval_batch_size=1'):
     miniature.evaluate(config, batch_size=2)
+  *batches, last = miniature.evaluate(config, batch_size=2, many_sizes=True)
+  for batch in (*batches, last):
+    assert isinstance(batch['label'], list) == (batch is not last)
+    for row, label in zip(batch['name'], batch['label'], strict=False):
+      i = int(row.split()[1])
+      np.testing.assert_array_equal(label, np.full((6, 8 + i), i))
+  assert len(last['name']) == 1
+  assert (last['label'][1] == labels.IGNORE).all()
   # Training resizes.
   miniature.take(miniature.stream(config), 1)
 

@@ -141,6 +141,14 @@ def test_batches_are_a_function_of_seed_and_step(clip):
   assert sorted(numbers) == [2] * 9 + [6] * 9
   first = np.concatenate([b['image'][:, 0, 0, 0] % 10 for b in whole])
   assert set(first) == {0, 7}  # Some are mirrored.
+  # Each of three processes has a row of every batch.
+  shares = [take(3, seed=5, share=(i, 3)) for i in range(3)]
+  for name in ALL:
+    for one, rows in zip(whole, zip(*shares, strict=True), strict=False):
+      joined = np.concatenate([x[name] for x in rows])
+      np.testing.assert_array_equal(joined, one[name])
+  with pytest.raises(errors.UserError, match='does not divide over 2 proc'):
+    take(1, seed=5, share=(0, 2))
   plain = take(6, seed=5, flip=False)
   assert all((b['image'][:, 0, 0, 0] % 10 == 0).all() for b in plain)
 

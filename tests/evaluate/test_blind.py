@@ -164,7 +164,7 @@ def test_a_mirror_image_that_looks_other():
 
   image = jnp.full((1, 4, 8, 3), 104, jnp.uint8)
   out = Blinkered().predict(None, image)
-  found = blind.measure(Blinkered(), None, image, out)
+  found = blind.measure(out, blind.look_again(Blinkered(), None, image))
   # 4 against 9 in the left quarter, 4 against 0 elsewhere.
   assert float(found['flip'][0]) == 0.5
 
@@ -177,7 +177,7 @@ def test_depth_decoders_by_hand():
   # Inverse depths 10 of the target and 8, 10, 20 and 30 of the source.
   out['depth'] = jnp.full((1, 1, 4), 655.36 / 10 - 0.01)
   out['depth_source'] = 655.36 / jnp.array([[[8.0, 10, 20, 30]]]) - 0.01
-  found = blind.measure(tiny.Method(), state, image, out)
+  found = blind.measure(out, blind.look_again(tiny.Method(), state, image))
   assert float(found['depth'][0]) == pytest.approx((0.8 + 1) / 4, abs=1e-4)
 
 

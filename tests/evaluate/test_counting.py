@@ -29,13 +29,9 @@ def test_result_is_the_same_under_jit_and_on_one_device():
   state = _state(method, config)
   batch = next(tiny.eval_stream(config.data, classes='', batch_size=2))
   options = dict(method=method, table=None, count=tiny.CLASSES)
-  compiled = counting.count_batch(
-    state, batch['image'], batch['label'], None, **options
-  )
+  compiled = counting.count_once(state, batch, judge=False, **options)
   with jax.disable_jit():
-    eager = counting.count_batch(
-      state, batch['image'], batch['label'], None, **options
-    )
+    eager = counting.count_once(state, batch, judge=False, **options)
   np.testing.assert_array_equal(compiled['confusion'], eager['confusion'])
   assert compiled['confusion'].shape == (2, tiny.CLASSES, tiny.CLASSES + 1)
 
@@ -47,9 +43,7 @@ def test_one_view_counts_as_without_views(table):
   state = _state(method, config)
   batch = next(tiny.eval_stream(config.data, classes='', batch_size=2))
   options = dict(method=method, table=table, count=tiny.CLASSES)
-  plain = counting.count_batch(
-    state, batch['image'], batch['label'], None, **options
-  )
+  plain = counting.count_once(state, batch, judge=False, **options)
   viewed = counting.count_views(
     state,
     batch,

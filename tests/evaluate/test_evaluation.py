@@ -2,12 +2,14 @@ import json
 import subprocess
 import sys
 
+import jax
 import numpy as np
 import pytest
 
 from jaxuda import errors
 from jaxuda.data import pipeline
 from jaxuda.data.classes import labels
+from jaxuda.evaluate import counting
 from jaxuda.evaluate import evaluation
 from jaxuda.evaluate import metrics
 from jaxuda.evaluate import scores as scores_lib
@@ -91,13 +93,97 @@ def test_batch_size_changes_no_score(batch_size, monkeypatch):
   monkeypatch.setattr(pipeline, 'eval_stream', stream)
   config, method = tiny.make_config(), tiny.Method()
   state = _state(method, config)
-  one = evaluation.run(method, state, config, step=3)
+  with tiny.one_device():
+    one = evaluation.run(method, state, config, step=3)
   config.eval_batch_size = batch_size
   other = evaluation.run(method, state, config, step=3)
   for name, figure in one['figures'].items():
     value = other['figures'][name]['value']
     assert value == pytest.approx(figure['value'], rel=1e-5, nan_ok=True)
   assert one['images'] == other['images']
+
+
+def _make_rows():
+  """Images whose labels have three sizes, with depth."""
+  rng, sizes = np.random.default_rng(0), ((16, 32), (12, 20), (24, 16))
+  for i in range(tiny.IMAGES):
+    image, _ = tiny.make_images(rng, 1, (8, 16))
+    label = rng.choice([*range(tiny.CLASSES), 255], sizes[i % 3])
+    yield {
+      'image': image[0],
+      'label': label.astype(np.int32),
+      'depth': rng.uniform(5, 50, label.shape).astype(np.float32),
+      'depth_valid': label < 255,
+      'name': f'image {i}',
+    }
+
+
+def _stream_rows(rows, batch_size):
+  """Batches as of `pipeline.eval_stream` with many sizes."""
+  for start in range(0, tiny.IMAGES, batch_size):
+    real = rows[start : start + batch_size]
+    blank = {**real[-1], 'label': np.full_like(real[-1]['label'], 255)}
+    blank['depth_valid'] = np.zeros_like(blank['depth_valid'])
+    filled = real + [blank] * (batch_size - len(real))
+    batch = {k: [x[k] for x in filled] for k in rows[0]}
+    batch['image'] = np.stack(batch['image'])
+    if len({x.shape for x in batch['label']}) == 1:
+      fields = ('label', 'depth', 'depth_valid')
+      batch |= {k: np.stack(batch[k]) for k in fields}
+    yield {**batch, 'name': [x['name'] for x in real]}
+
+
+def test_labels_of_many_sizes_compile_the_network_once(monkeypatch):
+  rows = [*_make_rows()]
+
+  def stream(data_config, *, batch_size, many_sizes, **options):
+    del data_config, options
+    assert many_sizes
+    return _stream_rows(rows, batch_size)
+
+  looks, real_predict = [], tiny.Method.predict
+
+  def predict(self, state, image, *, size=None):
+    looks.append(image.shape)
+    return real_predict(self, state, image, size=size)
+
+  monkeypatch.setattr(pipeline, 'eval_stream', stream)
+  monkeypatch.setattr(tiny.Method, 'predict', predict)
+  config, method = tiny.make_config(eval_batch_size=1), tiny.Method()
+  state = _state(method, config)
+  jax.clear_caches()
+  found = evaluation.run(method, state, config, step=3)
+  # Once for what it predicts at all, once compiled: two images, on two devices.
+  assert looks == [(1, 8, 16, 3), (2, 8, 16, 3)]
+  # Of three sizes, image by image; and of the last two, which are alike.
+  assert counting.count_batch._cache_size() == 4
+  confusion = np.zeros((tiny.CLASSES, tiny.CLASSES), np.int64)
+  for row in rows:
+    size, valid = row['label'].shape, row['label'] < 255
+    logits = method.predict(state, row['image'][None], size=size)['logits']
+    prediction = np.asarray(logits)[0].argmax(-1)
+    np.add.at(confusion, (row['label'][valid], prediction[valid]), 1)
+  iou = 100 * metrics.iou_per_class(confusion)
+  values = found['figures']['IoU']['value']
+  np.testing.assert_allclose(list(values.values()), iou, atol=0.0051)
+  assert found['figures']['IoU']['label_resolution'] == [
+    *([12, 20], [16, 32], [24, 16])
+  ]
+  # All together, one by one, and on one device.
+  judged = []
+  for count in (tiny.IMAGES, 1):
+    config.eval_batch_size = count
+    judged.append(evaluation.run(method, state, config, step=3, judge=True))
+  with tiny.one_device():
+    judged.append(evaluation.run(method, state, config, step=3, judge=True))
+  for other in judged:
+    assert other['images'] == found['images']
+    for name, figure in judged[-1]['figures'].items():
+      value = other['figures'][name]['value']
+      assert value == pytest.approx(figure['value'], rel=1e-5, nan_ok=True)
+    for name, figure in found['figures'].items():
+      value = other['figures'][name]['value']
+      assert value == pytest.approx(figure['value'], rel=1e-5, nan_ok=True)
 
 
 def test_depth_errors_by_hand():

@@ -15,7 +15,6 @@ import pytest
 
 from jaxuda import errors
 from jaxuda import methods
-from jaxuda.losses import features
 from jaxuda.methods import advent
 from jaxuda.methods import corda
 from jaxuda.methods import cyclegan
@@ -138,11 +137,9 @@ VARIANTS |= {
 DAFORMER = {'backbone': 'mit_tiny', 'decoder': 'daformer', 'decoder_width': 16}
 MIT = {**COMMON, 'network': dataclasses.replace(NETWORK, **DAFORMER)}
 VARIANTS['dada-mit'] = dada.Method(**MIT, **DISC)
-VARIANTS['dacs-mit'] = dacs.Method(**MIT)
-# Each pass draws a part of its own.
+# Each pass draws a part of its own; a teacher's are in `test_backbones`.
 HRDA = {'resolutions': 'hrda', 'detail_crop': (24, 32)}
-VARIANTS['dacs-hrda'] = dacs.Method(
-  features=features.Options(weight=0.005, classes=(1, 2)),
+VARIANTS['source_only-hrda'] = source_only.Method(
   average_all=True,
   **{**MIT, 'network': dataclasses.replace(MIT['network'], **HRDA)},
 )

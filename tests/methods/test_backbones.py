@@ -140,26 +140,27 @@ def test_a_step_is_built(name, backbone):
   assert out['logits'].shape == (2, 64, 96, 5)
 
 
-@pytest.mark.parametrize('name', ['source_only', 'corda'])
-def test_a_step_is_built_at_two_resolutions(name):
+def test_a_step_is_built_at_two_resolutions():
   network = dataclasses.replace(
     MIT, resolutions='hrda', detail_crop=(16, 24), window=(32, 48)
   )
-  more = {}
-  if name == 'corda':
-    # Its least network: tests of the module have the whole.
-    more = {'structure': 'simple_aux', 'difficulty': 'none'}
-    more['masking'] = masking.Options(weight=1.0)
-  step, arguments = build(name, network=network, **more)
+  # CorDA's least network: tests of the module have the whole.
+  changes = {
+    'network': network,
+    'structure': 'simple_aux',
+    'difficulty': 'none',
+    'masking': masking.Options(weight=1.0),
+  }
+  step, arguments = build('corda', **changes)
   state, losses = jax.eval_shape(step, *arguments)
   assert jax.tree.structure(state) == jax.tree.structure(arguments[0])
   assert {x.shape for x in losses.values()} == {(1,)}
-  assert ('loss_masked' in losses) == bool(more)
+  assert 'loss_masked' in losses
   assert 'scale_attention' in state.nets['task'].params
   # Larger than what it was trained on: at the image's size.
   out = jax.eval_shape(
     functools.partial(
-      dataclasses.replace(METHODS[name], network=network).predict, size='grid'
+      dataclasses.replace(METHODS['corda'], **changes).predict, size='grid'
     ),
     arguments[0],
     jax.ShapeDtypeStruct((2, 32, 64, 3), np.uint8),

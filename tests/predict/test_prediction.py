@@ -66,7 +66,8 @@ def test_any_size_and_the_network_is_compiled_once(run, monkeypatch):
   for size in ((8, 16), (30, 50), (5, 3), (1, 1)):
     image = np.full((*size, 3), 200, np.uint8)
     assert prediction.predict_labels(image, run).shape == size
-  assert sizes == [(1, 8, 16, 3)]
+  # A row on each device.
+  assert sizes == [(2, 8, 16, 3)]
 
 
 def test_folder_becomes_ids_and_indexed_colors(run, folder, tmp_path):
@@ -114,6 +115,21 @@ def test_batches_give_what_single_pictures_do(run, folder, tmp_path):
   )
   with Image.open(tmp_path / 'out/ids/sub/b.png') as written:
     np.testing.assert_array_equal(np.asarray(written), pairs[2][1])
+
+
+def test_all_devices_give_what_one_does_in_order(run):
+  rng = np.random.default_rng(3)
+  images = [
+    rng.integers(0, 256, (5 + i % 3, 9, 3), dtype=np.uint8) for i in range(7)
+  ]
+  found = list(prediction.label_images(images, run, confidence=True))
+  with tiny.one_device():
+    alone = list(prediction.label_images(images, run, confidence=True))
+  assert len(found) == len(alone) == 7
+  for image, ours, theirs in zip(images, found, alone, strict=True):
+    assert ours[0] is theirs[0] is image
+    np.testing.assert_array_equal(ours[1], theirs[1])
+    np.testing.assert_allclose(ours[2], theirs[2], rtol=1e-6)
 
 
 def test_another_type_of_number():

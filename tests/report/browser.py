@@ -82,10 +82,11 @@ class Browser:
     os.close(self._in)
     os.close(self._out)
 
-  def open(self, path):
-    """Loads a file and waits until all of it is there."""
+  def open(self, place):
+    """Loads a file, or an address, and waits until all of it is there."""
     self.events.clear()
-    self.call('Page.navigate', url=path.absolute().as_uri())
+    url = place if isinstance(place, str) else place.absolute().as_uri()
+    self.call('Page.navigate', url=url)
     end = time.monotonic() + 120
     while not any(name == 'Page.loadEventFired' for name, _ in self.events):
       assert time.monotonic() < end, 'the page does not load'

@@ -8,12 +8,10 @@ import sys
 from absl import flags
 import jax
 from jax.experimental import multihost_utils
-import ml_collections
 import numpy as np
 import pytest
 
 from jaxuda import errors
-from jaxuda.depdis.run import stages
 from jaxuda.evaluate import evaluation
 from jaxuda.run import cluster
 from jaxuda.run import config_fields
@@ -139,7 +137,9 @@ def test_processes_started_in_different_ways_are_refused():
 @pytest.mark.parametrize('processes', [2, 3])
 def test_shared_evaluation_counts_the_same(processes, monkeypatch):
   tiny.install(monkeypatch)
-  config = tiny.make_config(eval_batch_size=processes)
+  # As many images on each device, whatever the number of processes.
+  devices = jax.local_device_count()
+  config = tiny.make_config(eval_batch_size=processes * devices)
   method = tiny.Method()
   state = method.init(*workdir_lib.init_args(config, method))
   alone = evaluation.run(method, state, config, step=3)
@@ -172,9 +172,3 @@ def test_first_process_goes_first(monkeypatch):
     with cluster.first_process_first():
       log.append(index)
   assert log == [0, 'wait', 'wait', 1]
-
-
-def test_stages_in_one_command_are_for_one_process(tmp_path):
-  config = ml_collections.ConfigDict({'name': 'depdis', 'distributed': True})
-  with pytest.raises(errors.UserError, match='distributed=True; expected one'):
-    stages.run(config, tmp_path)

@@ -30,6 +30,17 @@ def test_prefetch_keeps_order_and_contents():
     assert [int(b['x'][1, 0, 0]) for b in out] == [0, 1, 2, 3, 4]
 
 
+def test_rows_stay_on_their_devices():
+  devices = jax.local_devices()
+  rows = parallel.pad_rows([np.full(3, i) for i in range(3)], count=2)
+  split = parallel.split_rows(parallel.spread(np.stack(rows)))
+  assert [int(x[0, 0]) for x in split] == [0, 1, 2, 2]
+  assert [x.devices() for x in split] == [{devices[i // 2]} for i in range(4)]
+  whole = parallel.everywhere({'a': jnp.ones(2)})['a']
+  assert whole.devices() == set(devices)
+  assert parallel.spread((None, None)) == (None, None)
+
+
 @pytest.mark.parametrize('make', [parallel.pmap_step, parallel.shard_step])
 def test_step_compiles_once_and_means_over_devices(make):
   traces = []

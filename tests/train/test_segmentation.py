@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 
 import jax
@@ -127,7 +128,11 @@ def test_a_target_without_labels_is_trained_on_and_drawn(tmp_path, capfd):
   # The best is what the criterion chooses.
   best = max(lines, key=lambda x: x['blind_information'])
   assert scores['best']['checkpoint_step'] == best['step']
-  assert 'step 12: blind_information 0.' in capfd.readouterr().err
+  said = capfd.readouterr().err
+  known = {6: 'the best was step 6', 12: 'the best so far'}[best['step']]
+  assert re.search(rf'step 12: blind_information 0\.\d+; {known}\n', said)
+  # Labelled, beside the scores.
+  assert re.search(r'step 12: mIoU7 \S+, blind_information 0\.\d+; the', said)
 
 
 def test_continued_runs_are_the_uninterrupted_one(tmp_path):

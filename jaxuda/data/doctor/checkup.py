@@ -45,13 +45,15 @@ def print_report(
     UserError: the labels have no map to `classes`.
   """
   title, class_set, table = _choose_classes(report, classes)
+  # A folder's own ids, which `_print_codes` shows, are stored as others.
+  column = 'stored as' if report.codes else 'raw ids'
   print(f'{report.dataset}: {report.layout}')
   _print_files(report)
   for split, found in report.examined.items():
     if found.labelled:
       display.print_table(
         f'labels of {split} as {title}',
-        ('class', 'raw ids', 'pixels', 'images'),
+        ('class', column, 'pixels', 'images'),
         _describe_ids(report, found, class_set, table),
       )
   if classes and (report.own or class_tables.is_table(classes)):

@@ -15,6 +15,7 @@ import tensorflow as tf
 from jaxuda import errors
 from jaxuda.data.classes import labels
 from jaxuda.data.datasets import registry
+from jaxuda.data.files import decoding
 from jaxuda.data.files import depth_folder
 from jaxuda.data.files import label_files
 from jaxuda.data.files import tree as tree_lib
@@ -35,6 +36,9 @@ with contextlib.suppress(RuntimeError):
 
 # Records that were read last, among which a broken one is looked for.
 _RECENT = 1024
+# How much faster a core reads store=png than store=raw: 2048x1024 for 1024x512,
+# with label and depth, by scripts/benchmark_input.py.
+_FASTER = 4
 
 
 class Records:
@@ -129,6 +133,27 @@ class Records:
     number = int(self._numbers[int(number)])
     self._recent.append(number)
     return self._source[number]
+
+  def advise(self) -> None:
+    """Notes, once, where another store would be read much faster.
+
+    That is where images are kept as their files are and have twice the pixels
+    that are trained on, or more: decoding them takes most of the time.
+    """
+    domain = self.domain
+    keeps = domain.store == 'raw' and 'image' in self.fields
+    if not keeps or registry.find(domain.dataset).build:
+      return
+    image = self._parse(self._source[int(self._numbers[0])])['image'].numpy()
+    with contextlib.suppress(errors.UserError):  # Training will name it.
+      _, (height, width) = decoding.keep_image(image, '')
+      if height * width >= 2 * np.prod(domain.size):
+        _note(
+          f'note: images of {domain.dataset} are {width}x{height} and trained'
+          f' on at {domain.size[1]}x{domain.size[0]}; kept at that size'
+          f' (--config.data.{domain.side}.store=png) they are read {_FASTER}'
+          ' times as fast: docs/data.md'
+        )
 
   def _open_depths(self):
     domain = self.domain

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from jaxuda import errors
 from jaxuda.data.records import rare
 
 
@@ -59,3 +60,25 @@ def of(
     return permute(seed, epoch, len(records))[place]
 
   return find, None
+
+
+def share_rows(
+  batch_size: int, process_index: int, process_count: int
+) -> range:
+  """Returns the rows of a batch that are one process's, in a run.
+
+  Args:
+    batch_size: rows of a batch, over all processes.
+    process_index: 0..process_count - 1.
+    process_count: number of processes.
+
+  Raises:
+    UserError: they do not divide.
+  """
+  if batch_size < 1 or batch_size % process_count:
+    raise errors.UserError(
+      f'batch_size={batch_size} does not divide over {process_count}'
+      f' processes; expected a multiple of {process_count}'
+    )
+  rows = batch_size // process_count
+  return range(process_index * rows, (process_index + 1) * rows)

@@ -5,7 +5,9 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent import futures
 import itertools
 import os
-from typing import Any
+from typing import Any, TypeVar
+
+T = TypeVar('T')
 
 
 def map_ahead(
@@ -41,3 +43,18 @@ def map_ahead(
     finally:
       for future in waiting:
         future.cancel()
+
+
+def one_behind(results: Iterable[T]) -> Iterator[T]:
+  """Yields each result once the next one has been asked for.
+
+  Results that devices still compute when they are returned: the devices have
+  the next one to work on while the host takes the last.
+  """
+  waiting = None
+  for result in results:
+    if waiting is not None:
+      yield waiting
+    waiting = result
+  if waiting is not None:
+    yield waiting

@@ -9,7 +9,8 @@ and, while it works, FOLDER/images.jsonl. Where the target has true labels, the
 summary also says which share of each class is labelled, and how much of that
 rightly; nothing is trained on these. Killed and called again it goes on with
 the first image that is not done. `config.data.target.label_dir=FOLDER` trains
-on the labels, see configs/self_training.py.
+on the labels, see configs/self_training.py. With --distributed several
+processes share the images: docs/clusters.md.
 """
 
 import dataclasses
@@ -18,6 +19,7 @@ import pathlib
 from absl import flags
 
 from jaxuda.depdis.pseudo import labelling
+from jaxuda.run import cluster
 from jaxuda.run import workdir as workdir_lib
 from jaxuda.ui import command
 
@@ -25,6 +27,11 @@ from jaxuda.ui import command
 def main() -> None:
   """Runs the command line."""
   given = flags.FLAGS
+  with cluster.joined(given.distributed, switch='--distributed'):
+    _main(given)
+
+
+def _main(given):
   command.hide_accelerators()
   run = workdir_lib.load(given.workdir, which=given.checkpoint)
   changes = {k: given[k].value for k in ('confidence', 'spatial_prior')}
@@ -33,8 +40,10 @@ def main() -> None:
     **{k: v for k, v in changes.items() if v is not None},
   )
   out = pathlib.Path(given.out)
-  labelling.show(labelling.write_labels(run, out, options))
-  print(f'wrote {out}')
+  summary = labelling.write_labels(run, out, options)
+  if cluster.is_first():
+    labelling.show(summary)
+    print(f'wrote {out}')
 
 
 if __name__ == '__main__':
@@ -43,4 +52,8 @@ if __name__ == '__main__':
   command.define_checkpoint('best')
   flags.DEFINE_float('confidence', None, "The run's if unset.")
   flags.DEFINE_bool('spatial_prior', None, "The run's if unset.")
+  flags.DEFINE_bool(
+    'distributed', False, 'One of several processes: docs/clusters.md.'
+  )
+  command.define_cluster()
   command.run(main)

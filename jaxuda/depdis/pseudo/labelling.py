@@ -8,6 +8,7 @@ all classes alike.
 import dataclasses
 import functools
 import hashlib
+import itertools
 import json
 import pathlib
 from typing import Any, Literal
@@ -19,12 +20,15 @@ from jaxuda import errors
 from jaxuda.data import pipeline
 from jaxuda.data.classes import labels
 from jaxuda.data.files import label_files
+from jaxuda.data.store import ahead
 from jaxuda.depdis.fit import fitting
 from jaxuda.depdis.pseudo import precision
 from jaxuda.depdis.pseudo import prior
 from jaxuda.methods.parts import mixtures as mixtures_lib
 from jaxuda.ops import pseudo_label
+from jaxuda.run import cluster
 from jaxuda.run import workdir as workdir_lib
+from jaxuda.step import parallel
 from jaxuda.ui import display
 from jaxuda.ui import files
 from jaxuda.ui import panels
@@ -33,6 +37,8 @@ from jaxuda.ui import panels
 _AREA = 760 * 1280
 _DONE = 'images.jsonl'
 _ORIGIN = 'origin.json'
+# Threads that drop patches and write beside the network.
+_THREADS = 4
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -113,7 +119,8 @@ def write_labels(
   """Labels every image that no earlier call has labelled.
 
   Writes NAME.png for every image (class ids at the network's size, 255 = not
-  believed), summary.json and, while it works, images.jsonl.
+  believed), summary.json and, while it works, images.jsonl. All devices work,
+  `config.eval_batch_size` images at a time; several processes share the images.
 
   Args:
     run: what `workdir.load` returned.
@@ -134,44 +141,80 @@ def write_labels(
     config.data.target.fraction = options.share
     config.data.target.first = options.first
   names = labels.get_class_set(config.classes).names
-  least = _thresholds(config, options, len(names))
-  done = _claim(out, _origin(run, options, least))
-  images, total = pipeline.image_stream(config.data)
+  with cluster.first_process_first():  # If the prior has yet to be fitted.
+    least = _thresholds(config, options, len(names))
+    images, total = pipeline.image_stream(
+      config.data, share=(jax.process_index(), jax.process_count())
+    )
+  state = parallel.everywhere(run.state)
+  origin = _origin(run, state, options, least)
+  first = cluster.is_first()
+  done = cluster.gather(_claim(out, origin) if first else {})[0]
+  write = functools.partial(
+    *(_write_label, out, options, least), classes=len(names)
+  )
   with (
-    display.Progress(
+    cluster.progress(
       'pseudo-labels', total=total, start=len(done), unit='images'
     ) as progress,
-    (out / _DONE).open('a') as log,
+    _log(out).open('a') as log,
   ):
-    for number, image in enumerate(images, 1):
-      name = image['name'].decode()
-      if name not in done:
-        sure, kept = _label_image(run, image['image'], options, least)
-        panels.write_png(_path(out, name), kept)
-        done[name] = {
-          'confident': _count(sure, len(names)),
-          'kept': _count(kept, len(names)),
-        }
-        log.write(json.dumps({'name': name, **done[name]}) + '\n')
-        log.flush()
-      progress.update(max(number, progress.done))
-  summary = _summarize(config, options, least, done, names)
-  counts = precision.count(config, out)
-  if counts is not None:
-    right = precision.describe(counts)
-    for name, shares in zip(names, right.pop('per_class'), strict=True):
-      summary['per_class'][name] |= shares
-    summary |= right
-  workdir_lib.write_json(out / label_files.SUMMARY, summary)
-  return summary
+    todo = (x for x in images if x['name'].decode() not in done)
+    predicted = _predict_all(todo, run, state)
+    mine = {}
+    for name, counts in ahead.map_ahead(write, predicted, workers=_THREADS):
+      mine[name] = counts
+      log.write(json.dumps({'name': name, **counts}) + '\n')
+      log.flush()
+      step = len(done) + len(mine) * jax.process_count()
+      progress.update(min(step, total))
+    progress.update(total)
+  for more in cluster.gather(mine):
+    done |= more
+  if first:
+    summary = _summarize(config, options, least, done, names)
+    _add_precision(summary, precision.count(config, out))
+    workdir_lib.write_json(out / label_files.SUMMARY, summary)
+  return cluster.gather(summary if first else None)[0]
 
 
-def _label_image(run, image, options, least):
-  """Returns the confident labels, and those that the prior keeps."""
-  label, confidence = _predict(run.state, image[None], method=run.method)
-  believed = np.asarray(confidence[0]) >= options.confidence
-  sure = np.where(believed, label[0], labels.IGNORE).astype(np.uint8)
-  return sure, prior.keep_patches(sure, least) if least is not None else sure
+def _predict_all(images, run, state):
+  """Yields (name, label [H, W], confidence [H, W]), batches at a time."""
+  devices = jax.local_device_count()
+  count = -(-run.config.eval_batch_size // (jax.process_count() * devices))
+  batches = iter(lambda: list(itertools.islice(images, count * devices)), [])
+
+  def predict(batch):
+    # The last batch is filled up, so that nothing is compiled for it.
+    rows = parallel.pad_rows([x['image'] for x in batch], count=count)
+    seen = parallel.spread(np.stack(rows))
+    names = [x['name'].decode() for x in batch]
+    return names, _predict(state, seen, method=run.method)
+
+  for names, found in ahead.one_behind(map(predict, batches)):
+    yield from zip(names, *jax.device_get(found), strict=False)
+
+
+def _write_label(out, options, least, found, *, classes):
+  """Writes an image's labels that are believed; returns what was counted."""
+  name, label, confidence = found
+  believed = confidence >= options.confidence
+  sure = np.where(believed, label, labels.IGNORE).astype(np.uint8)
+  kept = prior.keep_patches(sure, least) if least is not None else sure
+  panels.write_png(_path(out, name), kept)
+  counts = {'confident': _count(sure, classes), 'kept': _count(kept, classes)}
+  return name, counts
+
+
+def _add_precision(summary, counts):
+  """Adds how right the labels are, if that is known."""
+  if counts is None:
+    return
+  right = precision.describe(counts)
+  shares = right.pop('per_class')
+  for of_class, more in zip(summary['per_class'].values(), shares, strict=True):
+    of_class |= more
+  summary |= right
 
 
 @functools.partial(jax.jit, static_argnames='method')
@@ -195,10 +238,10 @@ def _thresholds(config, options, classes):
   )
 
 
-def _origin(run, options, least):
+def _origin(run, state, options, least):
   """Returns what the labels depend on, in JSON types."""
   digest = hashlib.sha256()
-  net = run.state.nets['task']
+  net = state.nets['task']
   for leaf in jax.tree.leaves((net.params, net.batch_stats)):
     digest.update(np.asarray(leaf).tobytes())
   target = run.config.data.target
@@ -230,10 +273,21 @@ def _claim(out, origin):
       f' {origin[wrong[0]]}, or a new folder'
     )
   # Lines that a kill cut or whose file is gone are labelled again.
-  lines = workdir_lib.read_lines(out / _DONE)
+  logs = sorted(out.glob(f'{_DONE}*'))
+  lines = [x for log in logs for x in workdir_lib.read_lines(log)]
   lines = [x for x in lines if _path(out, x['name']).is_file()]
   workdir_lib.write_lines(out / _DONE, lines)
+  for log in logs:  # Of other processes; there may be fewer now.
+    if log.name != _DONE:
+      log.unlink()
   return {x.pop('name'): x for x in lines}
+
+
+def _log(out):
+  """Returns the file in which this process notes what it has done."""
+  return out / (
+    _DONE if cluster.is_first() else f'{_DONE}.{jax.process_index()}'
+  )
 
 
 def _path(out, name):

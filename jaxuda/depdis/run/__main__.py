@@ -5,22 +5,30 @@ r"""Runs all stages of Depth Distribution, see `stages`.
 
 Killed at any moment, the same command goes on at the stage where it was. Each
 run in DIR is an ordinary one: `jaxuda evaluate --workdir=DIR/round1/training`.
+With --config.distributed=True several processes share all of it:
+docs/clusters.md.
 """
 
 from absl import flags
 
 from jaxuda.depdis.run import stages
+from jaxuda.run import cluster
 from jaxuda.ui import command
 
 
 def main() -> int:
   """Runs the command line; returns 1 if it was stopped before the end."""
-  command.hide_accelerators()
-  return 0 if stages.run(flags.FLAGS.config, flags.FLAGS.workdir) else 1
+  config = flags.FLAGS.config
+  with cluster.joined(
+    bool(config.get('distributed')), switch='--config.distributed=True'
+  ):
+    command.hide_accelerators()
+    return 0 if stages.run(config, flags.FLAGS.workdir) else 1
 
 
 if __name__ == '__main__':
   command.define_config('depdis:argument=value,...')
   flags.DEFINE_string('workdir', None, 'Folder of all stages.')
+  command.define_cluster()
   flags.mark_flags_as_required(['config', 'workdir'])
   command.run(main)

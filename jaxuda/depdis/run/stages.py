@@ -12,17 +12,16 @@ DIR/pseudo_labels.csv says how right each round's labels were.
 """
 
 import csv
-import json
 import os
 import pathlib
 
-import jax
 import ml_collections
 
 from jaxuda import errors
 from jaxuda.data.files import label_files
 from jaxuda.depdis.pseudo import labelling
 from jaxuda.depdis.pseudo import precision
+from jaxuda.run import cluster
 from jaxuda.run import config_fields
 from jaxuda.run import workdir as workdir_lib
 from jaxuda.train import segmentation
@@ -49,17 +48,14 @@ def run(config: ml_collections.ConfigDict, workdir: str | os.PathLike) -> bool:
     raise errors.UserError(
       f'config.name={config.name!r}; expected depdis, as of --config=depdis'
     )
-  if config.get('distributed') or jax.process_count() > 1:
-    raise errors.UserError(
-      'config.distributed=True; expected one process: run the stages one by one'
-      ' and distribute the trainings, see docs/clusters.md'
-    )
   options = labelling.read_options(config)
   workdir = pathlib.Path(workdir)
   first = pathlib.Path(options.adversarial or workdir / 'adversarial')
-  if options.adversarial:
-    _check_stage(first, config)
-  _claim(workdir, config)
+  with cluster.first_process_first():
+    if cluster.is_first():
+      if options.adversarial:
+        _check_stage(first, config)
+      _claim(workdir, config)
   # Another run was checked to be done.
   if not _train(config, first):
     return False
@@ -67,14 +63,21 @@ def run(config: ml_collections.ConfigDict, workdir: str | os.PathLike) -> bool:
   before = first
   for number in range(1, options.rounds + 1):
     folder = workdir / f'round{number}'
-    _label(before, folder / 'labels', options)
-    summary = folder / 'labels' / label_files.SUMMARY
-    summaries[f'round{number}'] = json.loads(summary.read_text())
-    _write_table(workdir / 'pseudo_labels.csv', summaries)
+    summary = _label(before, folder / 'labels', options)
+    summaries[f'round{number}'] = summary
+    if cluster.is_first():
+      _write_table(workdir / 'pseudo_labels.csv', summaries)
     later = derive(config, options, initial=before, label_dir=folder / 'labels')
     if not _train(later, folder / 'training'):
       return False
     done[f'round{number}/training'] = before = folder / 'training'
+  if cluster.is_first():
+    _show(done, summaries)
+  return True
+
+
+def _show(done, summaries):
+  """Prints what came out of the stages."""
   rows = [
     (name, *(_figure(folder, which) for which in ('last', 'best')))
     for name, folder in done.items()
@@ -83,7 +86,6 @@ def run(config: ml_collections.ConfigDict, workdir: str | os.PathLike) -> bool:
     'mIoU in %', ('stage', 'last checkpoint', 'best checkpoint'), rows
   )
   precision.show(summaries)
-  return True
 
 
 def derive(
@@ -179,19 +181,32 @@ def is_done(workdir: pathlib.Path, stop_step: int) -> bool:
 
 def _train(config, folder):
   """Trains a stage; returns False if a signal stopped it."""
-  if is_done(folder, config.stop_step):
+  # The first process says so for all: files may reach others later.
+  if cluster.gather(is_done(folder, config.stop_step))[0]:
     return True
-  print(f'stage {folder}', flush=True)
+  _announce(folder)
   state = segmentation.train(config, folder)
   return int(state.step) >= config.stop_step
 
 
 def _label(before, out, options):
-  if (out / label_files.SUMMARY).is_file():
-    return
-  print(f'stage {out}', flush=True)
+  """Labels the target if that is not done; returns the summary."""
+  path = out / label_files.SUMMARY
+  found = [path.is_file(), workdir_lib.read_json(path)]
+  done, summary = cluster.gather(found)[0]
+  if done:
+    return summary
+  _announce(out)
   loaded = workdir_lib.load(before, which=options.checkpoint)
-  labelling.show(labelling.write_labels(loaded, out, options))
+  summary = labelling.write_labels(loaded, out, options)
+  if cluster.is_first():
+    labelling.show(summary)
+  return summary
+
+
+def _announce(folder):
+  if cluster.is_first():
+    print(f'stage {folder}', flush=True)
 
 
 def _write_table(path, summaries):

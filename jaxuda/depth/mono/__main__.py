@@ -11,6 +11,9 @@ dataset (--split=train), under the names of its examples: 16-bit PNGs as CorDA
 reads them, 65535 for the nearest and 0 for no value, and `depth.json`, as
 `config.data.target.depth_dir` reads them. For Cityscapes as CorDA has it,
 --images=.../leftImg8bit --out=.../disparity.
+
+With --config.distributed=True several processes train together:
+docs/clusters.md.
 """
 
 import sys
@@ -18,6 +21,7 @@ import sys
 from absl import flags
 
 from jaxuda import errors
+from jaxuda.run import cluster
 from jaxuda.ui import command
 from jaxuda.ui import display
 from jaxuda.ui import files
@@ -35,6 +39,12 @@ def main() -> None:
     )
   if named[0] in ('images', 'dataset') and not options.out:
     raise errors.UserError('--out is not set; expected a folder to write to')
+  asked = bool(options.config and options.config.get('distributed'))
+  with cluster.joined(asked, switch='--config.distributed=True'):
+    _main(options)
+
+
+def _main(options):
   # TensorFlow takes seconds to load: a misspelt flag is reported before.
   from jaxuda.data.records import rows
   from jaxuda.depth import maps
@@ -79,4 +89,5 @@ if __name__ == '__main__':
   flags.DEFINE_bool('evaluate', False, 'Score the run against true depth.')
   normalizations = ('all', 'image', 'none')
   flags.DEFINE_enum('normalization', 'all', normalizations, 'What is 65535.')
+  command.define_cluster()
   command.run(main)

@@ -1,5 +1,6 @@
 """Errors of a depth network against the truth, and panels of what it sees."""
 
+import itertools
 from typing import Any
 
 import cv2
@@ -11,6 +12,7 @@ from jaxuda.data import sequences as sequences_lib
 from jaxuda.data.pixels import resizing
 from jaxuda.depth.mono import self_supervised
 from jaxuda.evaluate import metrics
+from jaxuda.run import cluster
 from jaxuda.run import workdir as workdir_lib
 from jaxuda.ui import display
 from jaxuda.ui import panels
@@ -61,11 +63,12 @@ def evaluate(
   """Errors against true depth, the prediction scaled by the ratio of medians.
 
   As in Monodepth2, every image is scaled by itself and clipped to 1e-3..80 m;
-  the errors are means over its pixels, and then over the images.
+  the errors are means over its pixels, and then over the images, which several
+  processes share.
 
   Args:
     method: method whose `predict` is scored.
-    state: a training state.
+    state: a training state, on this process's devices.
     scored: a split with 'image' and 'depth'.
     batch_size: images at once.
     progress: display of the loop that this interrupts.
@@ -77,18 +80,22 @@ def evaluate(
   Raises:
     UserError: no image has true depth between 0.001 and 80 m.
   """
-  results, numbers = [], range(len(scored))
-  with display.Progress(
-    'evaluate', total=len(scored), unit='images', parent=progress
+  count, processes = len(scored), jax.process_count()
+  numbers = range(jax.process_index(), count, processes)
+  results = []
+  with cluster.progress(
+    'evaluate', total=count, unit='images', parent=progress
   ) as shown:
-    for first in numbers[::batch_size]:
+    for first in range(0, len(numbers), batch_size):
       rows = [scored.read(i) for i in numbers[first : first + batch_size]]
       inverse = predict_disparity(method, state, [x['image'] for x in rows])
       for row, one in zip(rows, inverse, strict=True):
         truth = row['depth'].astype(np.float64).squeeze() * scored.unit
         results.append(depth_errors(one, truth))
-      shown.update(len(results))
-  results = [x for x in results if x]
+      shown.update(min(count, len(results) * processes))
+  # In the order of the images, so that the means are the same bits.
+  shares = itertools.zip_longest(*cluster.gather(results))
+  results = [x for x in itertools.chain(*shares) if x]
   if not results:
     raise errors.UserError('no image has true depth between 0.001 and 80 m')
   means = {k: float(np.mean([x[k] for x in results])) for k in results[0]}

@@ -67,6 +67,7 @@ def _open(config, method, workdir, step):
     start_step=step,
     flip=data.flip,
     workers=data.workers,
+    share=(jax.process_index(), jax.process_count()),
   )
   scored = scoring.open_scored(config)
   size = config.eval_batch_size

@@ -10,12 +10,17 @@ images: the last resort where there is neither a stereo pair nor a video. The
 same command again goes on, and does nothing when all is there. Train with
 
     --config.data.target.depth_dir=FOLDER
+
+With --config.distributed=True several processes train together, and the first
+one writes: docs/clusters.md.
 """
 
 import functools
 
 from absl import flags
 
+from jaxuda.run import cluster
+from jaxuda.step import parallel
 from jaxuda.ui import command
 from jaxuda.ui import files
 
@@ -24,6 +29,13 @@ def main() -> None:
   """Runs the command line."""
   # TensorFlow takes seconds to load: a misspelt flag is reported before.
   config = flags.FLAGS.config
+  with cluster.joined(
+    bool(config.get('distributed')), switch='--config.distributed=True'
+  ):
+    _main(config)
+
+
+def _main(config):
   from jaxuda import methods
   from jaxuda.data.records import rows
   from jaxuda.depth.transfer import transferring
@@ -43,7 +55,7 @@ def main() -> None:
     data_dir=config.data.data_dir,
     manual_dir=target.manual_dir,
   )
-  state = segmentation.train(config, flags.FLAGS.workdir)
+  state = parallel.local(segmentation.train(config, flags.FLAGS.workdir))
   step = int(state.step)
   if step < config.stop_step:
     return
@@ -56,10 +68,13 @@ def main() -> None:
     fit=target.fit,
   )
   described = transferring.describe(config, step)
-  written = transferring.write_depths(
-    predict, images, flags.FLAGS.out, description=described
-  )
-  print(f'wrote {written} of {len(images)} maps to {flags.FLAGS.out}')
+  with cluster.first_process_first():
+    if not cluster.is_first():
+      return
+    written = transferring.write_depths(
+      predict, images, flags.FLAGS.out, description=described
+    )
+    print(f'wrote {written} of {len(images)} maps to {flags.FLAGS.out}')
 
 
 if __name__ == '__main__':
@@ -67,4 +82,5 @@ if __name__ == '__main__':
   flags.DEFINE_string('workdir', None, 'Folder of the run.')
   flags.DEFINE_string('out', None, 'Folder to write to.')
   flags.mark_flags_as_required(['config', 'workdir', 'out'])
+  command.define_cluster()
   command.run(main)

@@ -276,7 +276,14 @@ def test_printed(tmp_path, capsys):
   checkup.print_report(report)
   printed = capsys.readouterr().out
   assert 'leftImg8bit/<split>/<city>/<stem>_leftImg8bit.png' in printed
-  for text in ('2975', 'traffic light', '1..65534', '0.26%', 'note: '):
+  for text in (
+    '2975',
+    'raw ids',
+    'traffic light',
+    '1..65534',
+    '0.26%',
+    'note: ',
+  ):
     assert text in printed
   with pytest.raises(errors.UserError, match='unknown class set'):
     checkup.print_report(report, classes='x')

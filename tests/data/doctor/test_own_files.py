@@ -192,9 +192,13 @@ def test_the_users_own_ids_are_shown(tmp_path, capsys):
   }
   assert not report.problems
   checkup.print_report(report)
-  lines = capsys.readouterr().out.splitlines()
+  printed = capsys.readouterr().out
+  lines = printed.splitlines()
   found = [[x.strip() for x in line.split('│')[1:-1]] for line in lines]
   assert ['11', 'sky', '25.0000%'] in found
+  # Those that are stored are not called the user's.
+  assert 'stored as' in printed
+  assert 'raw ids' not in printed
   assert ['13', 'not in the table', '25.0000%'] in found
 
 

@@ -31,3 +31,12 @@ def test_errors_are_raised_in_their_place():
   assert next(results) == 1
   with pytest.raises(ZeroDivisionError):
     next(results)
+
+
+def test_one_behind():
+  asked = []
+  results = ahead.one_behind(map(lambda x: asked.append(x) or x, range(4)))
+  assert next(results) == 0
+  assert asked == [0, 1]
+  assert list(results) == [1, 2, 3]
+  assert list(ahead.one_behind([])) == []

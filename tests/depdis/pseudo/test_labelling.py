@@ -9,6 +9,7 @@ import pytest
 from jaxuda import errors
 from jaxuda.data.files import label_files
 from jaxuda.depdis.pseudo import labelling
+from tests import processes
 from tests.depdis.pseudo import by_colour
 
 OPTIONS = labelling.Options(base=1, range=0)
@@ -74,30 +75,60 @@ def test_goes_on_where_it_was_killed(config, tmp_path, monkeypatch):
   options = dataclasses.replace(OPTIONS, spatial_prior=False)
   whole, out = tmp_path / 'whole', tmp_path / 'out'
   expected = labelling.write_labels(by_colour.make_run(config), whole, options)
-  original, calls = labelling._label_image, []
+  original, calls = labelling._write_label, []
 
-  def killed(*args):
+  def killed(*args, **options):
     calls.append(1)
     if len(calls) == 4:
       raise KeyboardInterrupt
-    return original(*args)
+    return original(*args, **options)
 
-  monkeypatch.setattr(labelling, '_label_image', killed)
+  monkeypatch.setattr(labelling, '_write_label', killed)
+  monkeypatch.setattr(labelling, '_THREADS', 1)
   with pytest.raises(KeyboardInterrupt):
     labelling.write_labels(by_colour.make_run(config), out, options)
   assert not (out / 'summary.json').exists()
-  # The last line is cut, and one picture was lost.
-  with (out / 'images.jsonl').open('a') as f:
-    f.write('{"name": "city/')
-  lost = json.loads((out / 'images.jsonl').read_text().splitlines()[0])['name']
-  (out / f'{lost}.png').unlink()
+  # One line is another process's, the last is cut, and one picture was lost.
+  lines = (out / 'images.jsonl').read_text().splitlines()
+  assert len(lines) == 3
+  (out / 'images.jsonl').write_text(f'{lines[0]}\n{lines[2]}\n{{"name": "cit')
+  (out / 'images.jsonl.1').write_text(f'{lines[1]}\n')
+  (out / f'{json.loads(lines[0])["name"]}.png').unlink()
+  calls.clear()
+  monkeypatch.setattr(labelling, '_write_label', original)
+  write = lambda *x, **options: calls.append(1) or original(*x, **options)
+  monkeypatch.setattr(labelling, '_write_label', write)
   assert (
     labelling.write_labels(by_colour.make_run(config), out, options) == expected
   )
-  # 3 before and the one that was killed; 1 lost and 4 missing now.
-  assert len(calls) == 4 + 5
+  # 1 lost and 4 missing.
+  assert len(calls) == 5
+  assert not (out / 'images.jsonl.1').exists()
   for i in range(7):
     np.testing.assert_array_equal(read(out, i), read(whole, i))
+
+
+def test_processes_share_the_images(config, tmp_path, monkeypatch):
+  config.mixtures.folder = str(tmp_path / 'mixtures')
+  config.eval_batch_size = 2
+  whole, out = tmp_path / 'whole', tmp_path / 'out'
+  expected = labelling.write_labels(by_colour.make_run(config), whole, OPTIONS)
+  label = lambda: labelling.write_labels(
+    by_colour.make_run(config), out, OPTIONS
+  )
+  assert processes.run(label, monkeypatch) == [expected, expected]
+  mine, theirs = (
+    {json.loads(x)['name'] for x in (out / name).read_text().splitlines()}
+    for name in ('images.jsonl', 'images.jsonl.1')
+  )
+  assert (len(mine), len(theirs), len(mine | theirs)) == (4, 3, 7)
+  for i in range(7):
+    np.testing.assert_array_equal(read(out, i), read(whole, i))
+  # With one process there is nothing left to do, and one log.
+  never = lambda *unused, **options: pytest.fail('it was done')
+  monkeypatch.setattr(labelling, '_write_label', never)
+  assert label() == expected
+  assert not (out / 'images.jsonl.1').exists()
 
 
 def test_another_network_or_folder_is_refused(config, tmp_path):

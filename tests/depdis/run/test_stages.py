@@ -12,8 +12,10 @@ from jaxuda import errors
 from jaxuda import methods
 from jaxuda.depdis.pseudo import labelling
 from jaxuda.depdis.run import stages as stages_lib
+from jaxuda.run import cluster
 from jaxuda.run import workdir as workdir_lib
 from jaxuda.ui import command
+from tests import processes
 from tests.depdis.pseudo import by_colour
 
 
@@ -21,6 +23,11 @@ from tests.depdis.pseudo import by_colour
 def stages(monkeypatch):
   """Stands in for training and labelling; says what was called."""
   calls = types.SimpleNamespace(made=[], stop_at=None)
+
+  def write(path, tree):
+    with cluster.first_process_first():
+      if cluster.is_first():
+        workdir_lib.write_json(path, tree)
 
   def train(config, workdir):
     name = f'{workdir.parent.name}/{workdir.name}'
@@ -36,14 +43,15 @@ def stages(monkeypatch):
       'figures': {'mIoU19': {'value': 12.5}},
     }
     scores = {'last': result, 'best': result}
-    workdir_lib.write_json(workdir / 'scores.json', scores)
+    write(workdir / 'scores.json', scores)
     return types.SimpleNamespace(step=config.stop_step)
 
   def write_labels(loaded, out, options):
     calls.made.append(f'{out.parent.name}/{out.name} of {loaded.name}')
     if calls.stop_at == 'labels':
       raise KeyboardInterrupt
-    workdir_lib.write_json(out / 'summary.json', {})
+    write(out / 'summary.json', {})
+    return {}
 
   monkeypatch.setattr(stages_lib.segmentation, 'train', train)
   monkeypatch.setattr(
@@ -70,6 +78,21 @@ def test_every_stage_begins_with_the_one_before(config, stages, tmp_path):
   config.self_training.rounds = 3
   assert stages_lib.run(config, tmp_path / 'x')
   assert stages.made == ['round3/labels of training', 'round3/training']
+
+
+def test_processes_go_through_the_stages_together(
+  config, stages, tmp_path, monkeypatch, capsys
+):
+  run = lambda: stages_lib.run(config, tmp_path / 'x')
+  assert processes.run(run, monkeypatch) == [True, True]
+  assert len(stages.made) == 10
+  assert sorted(stages.made[:2]) == ['x/adversarial'] * 2
+  assert sorted(stages.made[8:]) == ['round2/training'] * 2
+  # One of them says so.
+  assert capsys.readouterr().out.count(f'stage {tmp_path}/x/round2/tr') == 1
+  stages.made.clear()
+  assert processes.run(run, monkeypatch) == [True, True]
+  assert stages.made == []
 
 
 def test_rows_without_self_training_end_with_the_first_stage(

@@ -1,0 +1,1 @@
+"""A page over runs that are being trained, which refreshes by itself."""

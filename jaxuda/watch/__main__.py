@@ -1,0 +1,42 @@
+r"""A page over runs while they train, which refreshes by itself.
+
+    jaxuda watch RUN [RUN ...] [--port=PORT]
+
+It prints an address of this machine alone (127.0.0.1): how far each run is, its
+rate and the time left, losses, the last and the best scores, the criteria that
+need no labels, curves, and the newest pictures. It only reads files, and never
+touches an accelerator, so that it can stand beside the training. A run that has
+not begun yet appears when it begins; a folder of runs, such as that of
+`jaxuda reproduce`, stands for all runs in it, two folders deep. Ctrl-C ends it.
+
+From another machine: `ssh -L 7007:127.0.0.1:7007 HOST` with --port=7007.
+"""
+
+from absl import flags
+
+from jaxuda.ui import command
+from jaxuda.watch import serving
+from jaxuda.watch import watching
+
+
+def main(*workdirs: str) -> None:
+  """Runs the command line."""
+  watch = watching.Watch(workdirs)
+  with serving.listen(watch, port=flags.FLAGS.port) as server:
+    address = f'http://127.0.0.1:{server.server_port}/'
+    print(f'{address} shows the runs; Ctrl-C ends it', flush=True)
+    try:
+      server.serve_forever()
+    except KeyboardInterrupt:
+      print('\nended')
+
+
+def _define_flags():
+  flags.DEFINE_integer(
+    'port', 0, '0: any that is free.', lower_bound=0, upper_bound=65535
+  )
+
+
+if __name__ == '__main__':
+  _define_flags()
+  command.run(main, argument='RUN...')

@@ -1,0 +1,147 @@
+r"""Images a second that accelerators ask for, and the cores that read them.
+
+  python scripts/input_needs.py [--config=dada:pair=synthia2cityscapes ...] \
+      [--devices=8] [--peak=989] [--share=0.4] [--rates=input.json]
+
+Of each config: the operations of a step, counted by tracing as `benchmark.py
+--count` does; the images that a step reads; and the images that `--devices` of
+`--peak` TFLOP/s read in a second if they compute at a `--share` of that, each
+with the config's batch. 989 is an H100's in bfloat16.
+
+With --rates, what `benchmark_input.py` printed on a host: the cores of that
+host that read as many. There every image has a label and depth, a target's in
+training has not: the cores are an upper bound.
+
+Prints a Markdown table. Needs no data.
+"""
+
+import argparse
+from collections.abc import Mapping
+import json
+import pathlib
+import sys
+from typing import Any
+
+import jax
+
+from jaxuda import methods
+from jaxuda.run import own_classes
+from jaxuda.step import rng
+from jaxuda.ui import command
+
+import benchmark  # isort: skip
+
+CONFIGS = (
+  'source_only:pair=synthia2cityscapes',
+  'advent:pair=gta2cityscapes,multi_level=1',
+  'dada:pair=synthia2cityscapes',
+  'depdis:pair=synthia2cityscapes',
+  'dacs:pair=gta2cityscapes',
+  'corda:pair=synthia2cityscapes',
+  'gio_ada:pair=synthia2cityscapes',
+)
+# Ways of reading, as `benchmark_input.py` names them.
+WAYS = ('raw', 'png', 'jpeg')
+
+
+def count(config: Any) -> tuple[float, int]:
+  """Returns the operations and the images of a config's step on one device."""
+  config = own_classes.count(config)
+  method = methods.create(config)
+  sizes = {}
+  for side in method.needs:
+    data = config.data[side]
+    sizes[side] = tuple(data.crop if all(data.crop) else data.size)
+  rows = config.batch_size
+  batch = benchmark.make_batch(
+    method.needs, sizes, batch_size=rows, classes=config.num_classes
+  )
+  state = jax.eval_shape(method.init, rng.for_init(0), batch)
+  flops = benchmark.necessary_flops(method, state, batch, sizes)
+  return flops, rows * sum(bool(x) for x in method.needs.values())
+
+
+def needed(
+  flops: float, images: int, *, devices: int, peak: float, share: float
+) -> float:
+  """Returns the images that all devices read in a second.
+
+  Args:
+    flops: operations of a step on one device.
+    images: images that it reads.
+    devices: number of devices.
+    peak: operations a second of one.
+    share: share of the peak at which they compute.
+  """
+  return devices * images * share * peak / flops
+
+
+def make_row(
+  name: str,
+  flops: float,
+  images: int,
+  *,
+  rates: Mapping[str, float],
+  **machine: Any,
+) -> list[str]:
+  """Returns the cells of a config.
+
+  Args:
+    name: the config.
+    flops: see `needed`.
+    images: see `needed`.
+    rates: way of reading -> images a second of a core.
+    **machine: 'devices', 'peak' and 'share' of `needed`.
+  """
+  rate = needed(flops, images, **machine)
+  cores = [f'{rate / x:.0f}' for x in rates.values()]
+  return [
+    f'`{name}`',
+    f'{flops / 1e12:.2f}',
+    str(images),
+    f'{rate:.0f}',
+    *cores,
+  ]
+
+
+def read_rates(path: str | None) -> dict[str, float]:
+  """Returns images a second of a core, by way, of `benchmark_input.py`."""
+  if not path:
+    return {}
+  ways = json.loads(pathlib.Path(path).read_text())['ways']
+  return {way: ways[way]['images_per_core_second'] for way in WAYS}
+
+
+def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
+  """Reads the command line."""
+  parser = argparse.ArgumentParser(
+    description=__doc__.split('\n')[0],
+    formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+  )
+  add = parser.add_argument
+  add('--config', action='append', help="default: the papers' main rows")
+  add('--devices', type=int, default=8)
+  add('--peak', type=float, default=989.0, help='TFLOP/s of a device')
+  add('--share', type=float, default=0.4, help='of the peak that is reached')
+  add('--rates', help='JSON of benchmark_input.py')
+  return parser.parse_args(arguments)
+
+
+def main(arguments: list[str] | None = None) -> int:
+  """Runs the command line; returns the exit status."""
+  args = parse_args(arguments)
+  rates = read_rates(args.rates)
+  machine = {'devices': args.devices, 'share': args.share}
+  header = ['config', 'TFLOP a step', 'images a step', 'images a second']
+  header += [f'cores, {way}' for way in rates]
+  print(f'| {" | ".join(header)} |')
+  print(f'|{" --- |" * len(header)}')
+  for name in args.config or CONFIGS:
+    step = count(command.read_config(name))
+    row = make_row(name, *step, rates=rates, peak=args.peak * 1e12, **machine)
+    print(f'| {" | ".join(row)} |', flush=True)
+  return 0
+
+
+if __name__ == '__main__':
+  sys.exit(main())

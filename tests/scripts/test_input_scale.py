@@ -1,0 +1,65 @@
+"""What accelerators need of the input, and what preparing takes."""
+
+import importlib
+import pathlib
+
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(autouse=True)
+def _find_scripts(monkeypatch):
+  monkeypatch.syspath_prepend(str(ROOT / 'scripts'))
+
+
+def test_needs_by_hand(monkeypatch, capsys, tmp_path):
+  needs = importlib.import_module('input_needs')
+  monkeypatch.setattr(needs.benchmark, 'necessary_flops', lambda *unused: 2e12)
+  rates = {
+    x: {'images_per_core_second': y}
+    for x, y in zip(needs.WAYS, (5, 20, 40), strict=True)
+  }
+  path = tmp_path / 'input.json'
+  path.write_text(needs.json.dumps({'ways': rates}))
+  # Two images of each domain a step; 2 * 0.5 * 100 / 2 = 50 steps a second.
+  needs.main(
+    [
+      *('--config=dada:pair=streets', '--config=source_only:pair=streets'),
+      *('--devices=2', '--peak=100', '--share=0.5', f'--rates={path}'),
+    ]
+  )
+  lines = capsys.readouterr().out.splitlines()
+  assert lines[0].endswith('| cores, raw | cores, png | cores, jpeg |')
+  assert lines[2:] == [
+    '| `dada:pair=streets` | 2.00 | 4 | 200 | 40 | 10 | 5 |',
+    '| `source_only:pair=streets` | 2.00 | 2 | 100 | 20 | 5 | 2 |',
+  ]
+
+
+def test_preparing_is_measured_and_extrapolated(monkeypatch, tmp_path):
+  prepare = importlib.import_module('benchmark_prepare')
+  monkeypatch.setattr(prepare.benchmark_input, 'SIZE', (32, 64))
+  monkeypatch.setattr(prepare.benchmark_input, 'NETWORK', (16, 32))
+  stores = ['raw', 'png']
+  report = prepare.run(tmp_path, images=3, distinct=2, stores=stores)
+  assert len(list((tmp_path / 'raw').rglob('*_leftImg8bit.png'))) == 6
+  assert all(
+    x['bytes'] > 0 < x['core_seconds'] for x in report['measured'].values()
+  )
+  measured = {
+    'raw': {'seconds': 36.0, 'core_seconds': 72.0, 'bytes': 2e6},
+    'png': {'seconds': 72.0, 'core_seconds': 72.0, 'bytes': 1e6},
+  }
+  found = prepare.extrapolate(measured, images=100, pixels=2048 * 1024)
+  # 29.75 times as many images of the same size.
+  raw, png = found['cityscapes']['raw'], found['cityscapes']['png']
+  assert raw == pytest.approx(
+    {'hours': 0.2975, 'core_hours': 0.595, 'GB': 0.0595}
+  )
+  assert png['GB'] == pytest.approx(0.02975)
+  factor = 9_000_000 / (2048 * 1024)
+  raw, png = found['mapillary']['raw'], found['mapillary']['png']
+  assert raw['GB'] == pytest.approx(180 * factor * 2e-3)
+  assert png['GB'] == pytest.approx(180 * 1e-3)
+  assert '| `gta5` | 24,966 | `raw` | ' in prepare.make_table(found)
