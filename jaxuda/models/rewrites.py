@@ -41,22 +41,20 @@ Switch = Literal['auto', 'on', 'off']
 def read_switch(value: Any) -> Any:
   """Returns True and False, which configs of older runs have, as on and off.
 
-  >>> [read_switch(x) for x in ('auto', True, 'False')]
-  ['auto', 'on', 'off']
+  Example:
+    >>> [read_switch(x) for x in ('auto', True, 'False')]
+    ['auto', 'on', 'off']
   """
   return {'True': 'on', 'False': 'off'}.get(str(value), value)
 
 
 def platform() -> str:
-  """Returns the platform that a program is traced for: 'cpu', 'gpu', 'tpu'."""
+  """The platform that a program is traced for: 'cpu', 'gpu', 'tpu'."""
   return _target or jax.default_backend()
 
 
 def trace_for(name: str) -> None:
-  """From now on programs are traced for a platform, '' for the one at hand.
-
-  JAX does not trace again what it has traced before.
-  """
+  """Programs that JAX has not traced yet are for a platform, '' for its own."""
   global _target
   _target = name
 

@@ -14,8 +14,9 @@ from jaxuda import errors
 def is_decayed(params: Any, *, no_decay: Sequence[str]) -> Any:
   """Returns the tree of whether parameters decay, see `optim.Options`.
 
-  >>> is_decayed({'norm1': {'bias': 0}, 'fc1': {'bias': 0}}, no_decay=('norm',))
-  {'fc1': {'bias': True}, 'norm1': {'bias': False}}
+  Example:
+    >>> is_decayed({'norm': {'bias': 0}, 'fc': {'bias': 0}}, no_decay=('norm',))
+    {'fc': {'bias': True}, 'norm': {'bias': False}}
 
   Args:
     params: parameters by name.

@@ -114,8 +114,11 @@ def backbone_name(size: str, *, registers: int) -> str:
 def input_size(image: Sequence[int], *, how: str) -> tuple[int, int]:
   """Returns (H, W), multiples of 14, of what a backbone sees of an image.
 
-  >>> input_size((1024, 1024), how='grow'), input_size((512, 1024), how='round')
-  ((1120, 1120), (518, 1022))
+  Example:
+    >>> input_size((1024, 1024), how='grow')
+    (1120, 1120)
+    >>> input_size((512, 1024), how='round')
+    (518, 1022)
 
   Args:
     image: (H, W).
