@@ -18,6 +18,7 @@ import pytest
 
 from jaxuda import errors
 from jaxuda.export import exporting
+from jaxuda.models import deeplab
 from jaxuda.predict import prediction
 from jaxuda.run import workdir as workdir_lib
 from jaxuda.ui import command
@@ -153,6 +154,7 @@ class _Bright:
   """Compares three pixels of each square of 4x4, a channel of each."""
 
   num_classes: int = 3
+  network: deeplab.Options = deeplab.Options()
 
   def predict(self, unused_state, image, size='grid'):
     assert size == 'grid'
