@@ -102,10 +102,18 @@ def test_a_port_that_is_taken():
       serving.listen(watching.Watch(['a']), port=port)
 
 
+# What a shell starts in the background ignores Ctrl-C, and so do its children.
+_AS_IN_FRONT = """
+import runpy, signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
+runpy.run_module('jaxuda', run_name='__main__')
+"""
+
+
 def test_the_command_ends_with_ctrl_c(tmp_path):
-  command = [sys.executable, '-m', 'jaxuda', 'watch', str(tmp_path / 'later')]
+  later = str(tmp_path / 'later')
   with subprocess.Popen(
-    command,
+    [sys.executable, '-c', _AS_IN_FRONT, 'watch', later],
     cwd=ROOT,
     stdout=subprocess.PIPE,
     stderr=subprocess.PIPE,
@@ -117,7 +125,10 @@ def test_the_command_ends_with_ctrl_c(tmp_path):
     connection.request('GET', '/state.json')
     assert b'has not begun' in connection.getresponse().read()
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=60)
+    try:
+      out, err = process.communicate(timeout=60)
+    finally:
+      process.kill()
   assert (process.returncode, out, err) == (0, '\nended\n', '')
 
 
