@@ -168,8 +168,9 @@ def row(tmp_path, monkeypatch):
   path = tmp_path / 'mixtures.npz'
   mixtures_lib.write(path, made)
 
-  def run(self, params, batch_stats, image, *, size):
+  def run(self, params, batch_stats, image, *, size, dropout_key):
     assert size == 'grid'
+    assert dropout_key is None
     return params, batch_stats
 
   monkeypatch.setattr(learner.Learner, 'run', run)
