@@ -31,11 +31,6 @@ from typing import Any
 
 # Before JAX is imported: no device is looked for.
 os.environ['JAX_PLATFORMS'] = 'cpu'
-os.environ.setdefault('TPU_SKIP_MDS_QUERY', '1')
-os.environ.setdefault('TPU_WORKER_HOSTNAMES', 'localhost')
-os.environ.setdefault('TPU_ACCELERATOR_TYPE', 'v5litepod-1')
-os.environ.setdefault('TPU_STDERR_LOG_LEVEL', '3')
-os.environ.setdefault('TPU_LOG_DIR', 'disabled')
 
 from accelerator import chips
 from accelerator import settings

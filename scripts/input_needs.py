@@ -30,6 +30,7 @@ from jaxuda.step import rng
 from jaxuda.ui import command
 
 import benchmark  # isort: skip
+import necessary  # isort: skip
 
 CONFIGS = (
   'source_only:pair=synthia2cityscapes',
@@ -57,7 +58,7 @@ def count(config: Any) -> tuple[float, int]:
     method.needs, sizes, batch_size=rows, classes=config.num_classes
   )
   state = jax.eval_shape(method.init, rng.for_init(0), batch)
-  flops = benchmark.necessary_flops(method, state, batch, sizes)
+  flops = necessary.count(method, state, batch, sizes).flops
   return flops, rows * sum(bool(x) for x in method.needs.values())
 
 

@@ -1,11 +1,21 @@
 """Kinds of accelerators, and topologies of them that need not be there."""
 
 import dataclasses
+import os
 import pathlib
 import tempfile
 from typing import Any
 
 from jax.experimental import topologies
+
+# With them libtpu asks no machine for its kind, and keeps no log.
+_LIBTPU = {
+  'TPU_SKIP_MDS_QUERY': '1',
+  'TPU_WORKER_HOSTNAMES': 'localhost',
+  'TPU_ACCELERATOR_TYPE': 'v5litepod-1',
+  'TPU_STDERR_LOG_LEVEL': '3',
+  'TPU_LOG_DIR': 'disabled',
+}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -101,6 +111,8 @@ def find_devices(topology: str) -> list[Any]:
   elif any(side % 2 for side in sides[:2]):
     # A host has 2x2 chips, but where that does not divide the topology.
     options['chips_per_host_bounds'] = [*sides, 1][:3]
+  for name, value in _LIBTPU.items():
+    os.environ.setdefault(name, value)
   # Left by a process that was killed, it keeps all others from compiling.
   pathlib.Path(tempfile.gettempdir(), 'libtpu_lockfile').unlink(missing_ok=True)
   platform, extra = {'tpu': ('tpu', 'tpu'), 'gpu': ('cuda', 'cuda12')}[

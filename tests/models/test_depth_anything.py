@@ -62,7 +62,7 @@ def test_other_sides():
 
 
 @pytest.mark.parametrize(
-  ('name', 'millions'), [('small', 24.79), ('base', 97.47), ('large', 335.32)]
+  ('name', 'millions'), [('s', 24.79), ('b', 97.47), ('l', 335.32)]
 )
 def test_published_sizes(name, millions):
   """As its page counts them: 24.8, 97.5 and 335.3 million."""

@@ -15,7 +15,8 @@ def _find_scripts(monkeypatch):
 
 def test_needs_by_hand(monkeypatch, capsys, tmp_path):
   needs = importlib.import_module('input_needs')
-  monkeypatch.setattr(needs.benchmark, 'necessary_flops', lambda *unused: 2e12)
+  floor = needs.necessary.Needs(2e12, 0)
+  monkeypatch.setattr(needs.necessary, 'count', lambda *unused: floor)
   rates = {
     x: {'images_per_core_second': y}
     for x, y in zip(needs.WAYS, (5, 20, 40), strict=True)
