@@ -4,7 +4,7 @@ import jax
 import numpy as np
 
 
-def fill(shapes):
+def fill(shapes, *, seed=0):
   """Fills a state, or the variables of a network, with numbers.
 
   To draw them as `init` does compiles about as long as a training step. Where
@@ -13,11 +13,12 @@ def fill(shapes):
 
   Args:
     shapes: what `jax.eval_shape` says of an `init`.
+    seed: of the numbers.
 
   Returns:
-    The same tree of NumPy arrays; the same in every call.
+    The same tree of NumPy arrays; the same in every call with the seed.
   """
-  generator = np.random.default_rng(0)
+  generator = np.random.default_rng(seed)
 
   def make(path, x):
     path = '/' + jax.tree_util.keystr(path, simple=True, separator='/')

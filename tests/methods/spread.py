@@ -28,6 +28,7 @@ from jaxuda.step import parallel
 from jaxuda.step import rng
 from jaxuda.train import warm_start
 from jaxuda.weights import runs
+from tests import filling
 from tests.methods import test_all_methods as all_methods
 
 DEVICES = 4
@@ -87,18 +88,8 @@ def make_batch(method):
 
 def make_state(method, batch, *, seed=0):
   """A state of NumPy's making: `init` would have to be compiled."""
-  generator = np.random.default_rng(seed)
-
-  def fill(path, x):
-    name = jax.tree_util.keystr(path, simple=True, separator='/')
-    if name.endswith('kernel') and 'opt_state' not in name:
-      scale = np.sqrt(2 / np.prod(x.shape[:-1]))
-      return (scale * generator.normal(size=x.shape)).astype(x.dtype)
-    ones = name.endswith(('scale', 'var')) and 'opt_state' not in name
-    return np.full(x.shape, float(ones), x.dtype)
-
   shapes = jax.eval_shape(method.init, rng.for_init(0), batch)
-  return jax.tree_util.tree_map_with_path(fill, shapes)
+  return filling.fill(shapes, seed=seed)
 
 
 def flatten(tree):
