@@ -1,6 +1,6 @@
 """Decoders on a backbone: ASPPs, DAFormer's, VFM-UDA's, DADA's depth block."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 import dataclasses
 import functools
 from typing import Any
@@ -136,6 +136,26 @@ class AsppL(nn.Module):
     return total
 
 
+def embed(
+  conv: Callable[..., nn.Module], maps: Sequence[jax.Array]
+) -> jax.Array:
+  """A module's maps side by side, at the size of the first, the finest.
+
+  To be called inside the module's `__call__`. Each map [B, h_i, w_i, K_i] goes
+  through a 1x1 convolution with bias, 'embed0' and so on, and is resized by
+  half-pixel centres: [B, h_0, w_0, all their channels].
+
+  Args:
+    conv: makes a convolution of (kernel, use_bias, name).
+    maps: of a backbone.
+  """
+  embedded = []
+  for i, x in enumerate(maps):
+    y = conv(1, use_bias=True, name=f'embed{i}')(x)
+    embedded.append(resize.resize_half_pixel(y, maps[0].shape[1:3]))
+  return jnp.concatenate(embedded, -1)
+
+
 class DaformerFusion(nn.Module):
   """DAFormer's context-aware fusion of all maps (CVPR 2022, section 3.2).
 
@@ -164,11 +184,7 @@ class DaformerFusion(nn.Module):
     def end(y, name):
       return nn.relu(self.norm(name=f'{name}_bn')(y, train=train))
 
-    fused = []
-    for i, x in enumerate(maps):
-      y = conv(1, use_bias=True, name=f'embed{i}')(x)
-      fused.append(resize.resize_half_pixel(y, maps[0].shape[1:3]))
-    x = jnp.concatenate(fused, -1)
+    x = embed(conv, maps)
     branches = [end(conv(1, name='aspp0_point')(x), 'aspp0_point')]
     for i, rate in enumerate(self.rates, 1):
       deep, point = f'aspp{i}_depth', f'aspp{i}_point'

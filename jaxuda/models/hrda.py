@@ -91,12 +91,8 @@ class ScaleAttention(nn.Module):
 
   @nn.compact
   def __call__(self, maps: Sequence[jax.Array], *, train: bool) -> jax.Array:
-    conv = functools.partial(layers.Conv, self.width, 1, style=self.style)
-    embedded = []
-    for i, x in enumerate(maps):
-      y = conv(use_bias=True, name=f'embed{i}')(x)
-      embedded.append(resize.resize_half_pixel(y, maps[0].shape[1:3]))
-    y = conv(name='fuse')(jnp.concatenate(embedded, -1))
+    conv = functools.partial(layers.Conv, self.width, style=self.style)
+    y = conv(1, name='fuse')(heads.embed(conv, maps))
     y = nn.relu(self.norm(name='fuse_bn')(y, train=train))
     y = heads.Classifier(
       self.features, dropout=self.dropout, style=self.style, name='classifier'
