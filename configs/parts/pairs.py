@@ -129,6 +129,9 @@ SMALL = (
 # docs/scores.md.
 PRETRAINED = {
   'batch_size': 4,
+  'total_steps': 400,
+  'stop_step': 400,
+  **dict.fromkeys(('eval_every', 'checkpoint_every', 'picture_every'), 200),
   'network': {'output_stride': 16},
   'optim': {'learning_rate': 2e-3},
 }
