@@ -167,23 +167,28 @@ def test_the_network_keeps_its_parameters():
     ('resnet_tiny', 'aspp', 'classes'),
     ('vgg_tiny', 'aspp', 'single'),
     ('efficientnet_tiny', 'daformer', 'classes'),
+    # Of whole patches, which `patch_resize` leaves as they are.
+    ('dinov2_tiny', 'daformer', 'classes'),
   ],
 )
 def test_any_network_can_see_two_resolutions(backbone, decoder, attention):
+  unit = 28 if backbone == 'dinov2_tiny' else 32
+  window = 4 * unit, 6 * unit
   options = dataclasses.replace(
     OPTIONS,
     backbone=backbone,
     decoder=decoder,
     scale_attention=attention,
-    detail_crop=(64, 64),
-    window=(128, 192),
+    patch_resize='round',
+    detail_crop=(2 * unit, 2 * unit),
+    window=window,
   )
   module = hrda.wrap(corda.CorDA(classes=5, options=options, width=8))
-  image = jax.ShapeDtypeStruct((1, 128, 192, 3), jnp.uint8)
+  image = jax.ShapeDtypeStruct((1, *window, 3), jnp.uint8)
   out, made = jax.eval_shape(module.init_with_output, jax.random.key(0), image)
-  grid = options.grid_size((128, 192))
+  grid = options.grid_size(window)
   assert out['logits'].shape == (1, *grid, 5)
-  assert out['depth'].shape == (1, *options.grid_size((64, 96)))
+  assert out['depth'].shape == (1, *options.grid_size((2 * unit, 3 * unit)))
   seen, _ = jax.eval_shape(
     lambda *x: module.apply(
       *x,
@@ -195,8 +200,32 @@ def test_any_network_can_see_two_resolutions(backbone, decoder, attention):
     image,
   )
   assert seen['logits'].shape == (1, *grid, 5)
-  part = (1, *options.grid_size((64, 64)), 5)
+  part = (1, *options.grid_size((2 * unit, 2 * unit)), 5)
   assert seen['detail']['logits'].shape == part
+
+
+@pytest.mark.parametrize(
+  ('backbone', 'decoder', 'expected'),
+  [
+    # 1.1 times an image of 112 pixels has 8 patches, and of 224 pixels 17.
+    ('dinov2_s', 'daformer', 'network.patch_resize=round'),
+    ('dinov2_b_reg', 'vfm_uda', 'network.patch_resize=round'),
+    ('mit_b0', 'vfm_uda', 'one with network.backbone=mit_b0 and network.decod'),
+  ],
+)
+def test_outputs_of_a_part_are_a_part_of_the_whole(backbone, decoder, expected):
+  """VFM-UDA's network is not, or another reading of the image is needed."""
+  with pytest.raises(
+    errors.UserError, match=f'^network.resolutions=hrda; expected {expected}'
+  ) as e:
+    dataclasses.replace(
+      OPTIONS,
+      backbone=backbone,
+      decoder=decoder,
+      detail_crop=(448, 448),
+      window=(896, 896),
+    )
+  assert '\n' not in str(e.value)
 
 
 def test_sides_are_of_whole_cells():
