@@ -7,9 +7,9 @@
 The network sees all of a crop at half its size and a part of it at full size,
 see `jaxuda/models/hrda.py`. Arguments: those of configs/daformer.py.
 
-Depth (depth=corda) is regressed from the small image alone, which sees all of
-the crop, as are the outputs of initial heads and the features of the feature
-distance; the logits are of both.
+Depth (depth=corda or dada) is regressed from the small image alone, which sees
+all of the crop, as are the outputs of initial heads and the features of the
+feature distance; the logits are of both.
 
 On the papers' pairs everything is set as published: pictures of twice
 DAFormer's size, crops of 1024x1024, parts of 512x512, labels in windows.
