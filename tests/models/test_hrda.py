@@ -115,6 +115,29 @@ def test_a_large_image_is_labelled_in_windows_of_windows():
   np.testing.assert_allclose(found['depth'], (depth / count)[..., 0], atol=1e-4)
 
 
+@pytest.mark.parametrize('overlap', [True, False])
+def test_detail_in_windows_half_of_one_apart_or_side_by_side(
+  overlap, monkeypatch
+):
+  state, seen, cut = variables(), [], hrda.image_ops.cut_windows
+
+  def record(x, places, size):
+    seen.append((tuple(size), list(places)))
+    return cut(x, places, size)
+
+  monkeypatch.setattr(hrda.image_ops, 'cut_windows', record)
+  options = dataclasses.replace(OPTIONS, detail_overlap=overlap)
+  module = hrda.wrap(deeplab.DeepLab(classes=3, options=options, depth=True))
+  out = jax.eval_shape(module.apply, state, jnp.zeros((1, 64, 128, 3)))
+  assert out['logits'].shape == (1, 64, 128, 3)
+  whole, (size, places) = seen
+  # Windows of an image that is larger than those of training always overlap.
+  assert whole == ((64, 64), [(0, 0), (0, 32), (0, 64)])
+  starts = (0, 16, 32) if overlap else (0, 32)
+  assert size == (32, 32)
+  assert places == [(top, left) for top in starts for left in starts]
+
+
 def test_a_training_pass_draws_a_part_and_moves_the_norms_twice():
   state, image = variables(), images(2, 64, 64)
   run = functools.partial(TWO.apply, train=True, mutable=['batch_stats'])
