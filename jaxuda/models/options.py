@@ -213,10 +213,10 @@ class Options:
     """Checks that a part of an image has a part of its outputs."""
     whole, part = (self.grid_size((n * int(self.cell),) * 2) for n in (8, 4))
     if whole[0] - part[0] != 4 / self.context_scale:
-      vit_too = 'network.patch_resize=round and network.decoder=daformer, or '
-      vit_too = vit_too if self.backbone in vit.BACKBONES else ''
+      other = 'network.patch_resize=round and network.decoder=daformer, or '
+      other = other if self.backbone in vit.BACKBONES else ''
       raise errors.UserError(
-        f'network.resolutions=hrda; expected {vit_too}one with network.backbone'
+        f'network.resolutions=hrda; expected {other}one with network.backbone'
         f'={self.backbone} and network.decoder={self.decoder}, whose outputs of'
         ' a part of an image are no part of those of the whole'
       )
