@@ -9,7 +9,8 @@ target's labels and is the bound of any weighting, no adaptation);
 jitter=kornia0.4 (default; the version that the published numbers used),
 standard or none; init=coco (the default on the papers' pairs), imagenet or
 scratch, see `common.initial`; backbone=efficientnet_lite0 as in every method,
-see configs/common.py.
+see configs/common.py. DADA's depth (`--config.method.lambda_depth`, `fuse`,
+`adversarial`) is put on it by configs/daformer.py with depth=dada.
 
 Published, from COCO weights: GTA -> Cityscapes 52.1, SYNTHIA -> Cityscapes 48.3
 over 16 classes and 54.8 over 13.

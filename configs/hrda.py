@@ -7,14 +7,23 @@
 The network sees all of a crop at half its size and a part of it at full size,
 see `jaxuda/models/hrda.py`. Arguments: those of configs/daformer.py.
 
-Depth (depth=corda) is regressed from the small image alone, which sees all of
-the crop, as are the outputs of initial heads and the features of the feature
-distance; the logits are of both.
+Depth (depth=corda or dada) is regressed from the small image alone, which sees
+all of the crop, as are the outputs of initial heads and the features of the
+feature distance; the logits are of both.
 
 On the papers' pairs everything is set as published: pictures of twice
 DAFormer's size, crops of 1024x1024, parts of 512x512, labels in windows.
 Elsewhere a part is half the height and width of the crop, or on small pairs of
 the picture, and their sides are cut to what both resolutions can share.
+
+Of its ablations these are fields. What the paper reports for them is not known
+here; nor is what exactly its blurred parts and its equal scales of both are,
+which are missing:
+
+  --config.network.scale_attention=fixed       both count as 1/2 everywhere
+  --config.network.scale_attention=single      one attention for all classes
+  --config.network.detail_overlap=False        parts side by side in labels
+  --config.network.context_scale=0.25          a smaller picture of the whole
 
 Published, the mean of three seeds: GTA -> Cityscapes 73.8, SYNTHIA ->
 Cityscapes 65.8 over 16 classes.

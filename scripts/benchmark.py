@@ -3,6 +3,7 @@
   python scripts/benchmark.py --method=dada --source=256x512 --target=256x512
   python scripts/benchmark.py --rewrites=all --rewrites=none --rounds=5
   python scripts/benchmark.py --method=corda --count
+  python scripts/benchmark.py --config=hrda:pair=gta2cityscapes --count
 
 Needs no TensorFlow and no data. Every variant (one per `--rewrites`) runs in
 interleaved rounds in one process, next to a matrix product that measures the
@@ -31,6 +32,7 @@ from jaxuda import methods
 from jaxuda.models import rewrites
 from jaxuda.step import parallel
 from jaxuda.step import rng
+from jaxuda.ui import command
 
 _REWRITES = tuple(field.name for field in dataclasses.fields(rewrites.Rewrites))
 
@@ -144,9 +146,33 @@ def create(args: argparse.Namespace, names: str) -> tuple[Any, Any, Any]:
   return method, batch, sizes
 
 
+def create_from(config: Any) -> tuple[Any, Any, Any]:
+  """Returns what `create` does, of a config for one device."""
+  method, sizes = methods.create(config), sizes_of(config)
+  batch = make_batch(
+    *(method.needs, sizes),
+    batch_size=config.batch_size,
+    classes=config.num_classes,
+  )
+  return method, batch, sizes
+
+
+def sizes_of(config: Any) -> dict[str, tuple[int, int]]:
+  """Returns (height, width) of what a step sees, by domain."""
+  found = {}
+  for name in ('source', 'target'):
+    domain = config.data[name]
+    crop = tuple(domain.get('crop', (0, 0)))
+    found[name] = crop if any(crop) else tuple(domain.size)
+  return found
+
+
 def count(args: argparse.Namespace) -> dict[str, Any]:
   """Counts the operations and parameters of a step by tracing alone."""
-  method, batch, sizes = create(args, 'none')
+  if args.config:
+    method, batch, sizes = create_from(command.read_config(args.config))
+  else:
+    method, batch, sizes = create(args, 'none')
   state = jax.eval_shape(method.init, rng.for_init(0), batch)
   return {
     **named(necessary.count(method, state, batch, sizes)),
@@ -212,6 +238,7 @@ def parse_args() -> argparse.Namespace:
     formatter_class=argparse.ArgumentDefaultsHelpFormatter,
   )
   add = parser.add_argument
+  add('--config', default='', help='of a paper, with --count; its sizes')
   add('--method', default='dada', choices=methods.names())
   add('--field', action='append', default=[], help='of the method: name=value')
   add('--backbone', default='resnet101')
@@ -236,6 +263,8 @@ def parse_args() -> argparse.Namespace:
 def main() -> int:
   """Runs the command line; returns the exit status."""
   args = parse_args()
+  if args.config and not args.count:
+    raise SystemExit('--config is only counted; expected --count with it')
   jax.config.update('jax_num_cpu_devices', args.devices)
   if args.count:
     print(json.dumps({**vars(args), **count(args)}, indent=2))

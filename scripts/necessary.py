@@ -1,13 +1,17 @@
 """What a training step cannot do without: operations, and bytes of memory.
 
 Operations are 2 per multiply-add of the convolutions, taps on the zero padding
-left out: forward, weight gradient and input gradient of every pass (no gradient
-of the image), two passes of each discriminator, one input gradient and two
-weight gradients of it, and the forward alone of a teacher.
+left out, and of the matrix products of attention and dense layers: forward,
+weight gradient and input gradient of every pass (no gradient of the image), two
+passes of each discriminator, one input gradient and two weight gradients of it,
+and the forward alone of a teacher and of a frozen copy. A product of two maps
+has two gradients, too. Where a network looks at a part of an image, too, the
+part's own gradient is counted, a thousandth of all.
 
 Bytes are those that must pass through an accelerator's memory if everything
-elementwise is part of what is before or behind it, and no map fits on the chip.
-A convolution's output is passed over, in the type it is computed in,
+elementwise (and a softmax) is part of what is before or behind it, and no map
+fits on the chip. The output of a convolution or product is passed over, in the
+type it is computed in,
 
   forward         twice: written, read by the next layer; three times more with
                   statistics of the batch: read for them, read and written to be
@@ -25,6 +29,8 @@ losses and what brings maps to another size count nothing.
 """
 
 import dataclasses
+import functools
+import itertools
 import math
 from typing import Any, NamedTuple
 
@@ -51,12 +57,12 @@ class Needs(NamedTuple):
 
 @dataclasses.dataclass(kw_only=True)
 class Conv:
-  """One convolution on given shapes.
+  """One convolution, or matrix product, on given shapes.
 
   Attributes:
     flops: operations, taps on the zero padding left out.
     output: bytes of its output.
-    kernel: bytes of its kernel.
+    kernel: bytes of its kernel; 0 for a product of two maps.
     normed: whether statistics of the output are taken over its pixels.
   """
 
@@ -115,8 +121,26 @@ def count_taps(eqn: Any, dim: int) -> int:
   return int((inside & (position % apart == 0)).sum())
 
 
+def make_product(eqn: Any) -> Conv:
+  """Returns a matrix product, one of maps if it is over a batch."""
+  (contracted, _), (batched, _) = eqn.params['dimension_numbers']
+  left, right = (v.aval for v in eqn.invars[:2])
+  out = eqn.outvars[0].aval
+  terms = math.prod(left.shape[axis] for axis in contracted)
+  kernel = 0 if batched else right.size * right.dtype.itemsize
+  return Conv(
+    flops=2.0 * out.size * terms,
+    output=float(out.size * out.dtype.itemsize),
+    kernel=float(kernel),
+  )
+
+
 def find_convs(fn: Any, *args: Any) -> list[Conv]:
-  """Returns every NHWC convolution whose output `fn` uses, in order."""
+  """Returns every NHWC convolution whose output `fn` uses, in order.
+
+  And every matrix product of what is made of the arguments: one by a constant
+  brings a map to another size.
+  """
   found = []
 
   def add(eqn):
@@ -132,23 +156,34 @@ def find_convs(fn: Any, *args: Any) -> list[Conv]:
     )
     return found[-1]
 
-  def walk(jaxpr, made):
+  def walk(jaxpr, made, given):
     # `made`: id of a variable -> the convolution whose output it still is.
+    # `given`: ids of the variables that are made of the arguments.
     for eqn in jaxpr.eqns:
       name, out = eqn.primitive.name, eqn.outvars[0]
       sources = [made.get(id(v)) for v in eqn.invars]
       source = next(filter(None, sources), None)
+      dependent = [id(v) in given for v in eqn.invars]
       if name == 'conv_general_dilated':
         made[id(out)] = add(eqn)
+      elif name == 'dot_general' and all(dependent):
+        found.append(make_product(eqn))
       elif name == 'reduce_sum' and source and {1, 2} <= {*eqn.params['axes']}:
         source.normed = True
       elif name in _SAME and source:
         made[id(out)] = source
+      if any(dependent):
+        given.update(map(id, eqn.outvars))
       for value in eqn.params.values():
         inner = getattr(value, 'jaxpr', value)
         if hasattr(inner, 'eqns'):
-          given = zip(map(id, inner.invars), sources, strict=False)
-          own = walk(inner, {k: v for k, v in given if v})
+          inside = list(map(id, inner.invars))
+          pairs = zip(inside, sources, strict=False)
+          own = walk(
+            inner,
+            {k: v for k, v in pairs if v},
+            set(itertools.compress(inside, dependent)),
+          )
           for outer, v in zip(eqn.outvars, inner.outvars, strict=False):
             if id(v) in own:
               made[id(outer)] = own[id(v)]
@@ -157,7 +192,8 @@ def find_convs(fn: Any, *args: Any) -> list[Conv]:
   # Statistics over all devices are, here, over one.
   closed = jax.make_jaxpr(fn, axis_env=[(parallel.AXIS, 1)])(*args)
   used = [True] * len(closed.out_avals)
-  walk(partial_eval.dce_jaxpr(closed.jaxpr, used)[0], {})
+  jaxpr = partial_eval.dce_jaxpr(closed.jaxpr, used)[0]
+  walk(jaxpr, {}, set(map(id, jaxpr.invars)))
   return found
 
 
@@ -204,29 +240,46 @@ def _task_passes(method, state, batch, sizes):
   """The passes of a method that labels pixels and transforms no images."""
   task, found = state.nets['task'], []
 
-  def outputs(params, stats, image, part=0):
-    return deeplab.run(method.task, params, stats, image, train=True)[part]
+  def outputs(params, stats, image, part=0, *, learns=False):
+    # A network at two resolutions sees all of the detail without a key.
+    key = jax.random.key(0) if learns and method.network.draws else None
+    return deeplab.run(
+      method.task, params, stats, image, train=True, dropout_key=key
+    )[part]
 
   def forward(*args):
     return Pass(convs=find_convs(*args), weights=0, inner=0)
 
+  @functools.cache
+  def learn(shape):
+    image = jax.ShapeDtypeStruct(shape, np.uint8)
+    run = functools.partial(outputs, learns=True)
+    return find_convs(run, task.params, task.batch_stats, image)
+
   domains = list(method.needs)
   if state.teacher is not None:
-    # The student's second pass is on mixed images; a discriminator sees the
-    # target's own in a third one. The teacher's logits are all that is used.
-    domains += ['target'] if len(state.nets) > 1 else []
+    # The student's second pass is on mixed images; a third one on masked ones;
+    # a discriminator sees the target's own in another. The teacher's logits are
+    # all that is used.
+    domains += ['target'] * bool(method.masking.weight)
+    domains += ['target'] * ('disc' in state.nets)
     given = state.teacher.params, state.teacher.batch_stats
     logits = lambda *args: outputs(*args)['logits']
     found.append(forward(logits, *given, batch['target']['image']))
+  if 'anchor' in state.nets:
+    anchor, frozen = state.nets['anchor'], deeplab.Backbone(method.network)
+    given = {'params': anchor.params, 'batch_stats': anchor.batch_stats}
+    found.append(forward(frozen.apply, given, batch['source']['image']))
   for domain in domains:
-    given = task.params, task.batch_stats, batch[domain]['image']
+    image = batch[domain]['image']
     if domain == 'target' and isinstance(method, source_only.Method):
       # The statistics alone.
+      given = task.params, task.batch_stats, image
       found.append(forward(lambda *x: outputs(*x, part=1), *given))
     else:
-      found.append(Pass(convs=find_convs(outputs, *given)))
+      found.append(Pass(convs=learn(image.shape)))
   for name, net in state.nets.items():
-    for domain, size in sizes.items() if name != 'task' else ():
+    for domain, size in sizes.items() if name.startswith('disc') else ():
       channels = net.params['conv0']['kernel'].shape[2]
       rows = batch[domain]['image'].shape[0]
       maps = jax.ShapeDtypeStruct((rows, *size, channels), jnp.float32)

@@ -20,7 +20,7 @@ ARGUMENTS = {
   'init': '',
 }
 # depth= -> the config that it begins with.
-METHODS = {'none': dacs, 'corda': corda}
+METHODS = {'none': dacs, 'corda': corda, 'dada': dacs}
 # Numbers of the classes that are things: lights, signs, people, vehicles.
 THINGS = {
   'cityscapes19': (6, 7, *range(11, 19)),
@@ -46,10 +46,11 @@ def build(args: dict[str, str], *, large: bool) -> config_dict.ConfigDict:
     large: the published pairs at twice the size, as HRDA has them.
   """
   args = dict(args)
-  method = METHODS[common.choose('depth', args.pop('depth'), METHODS)]
+  depth = common.choose('depth', args.pop('depth'), METHODS)
   small = args['pair'] in common.pairs.SMALL
   args['backbone'] = args['backbone'] or ('mit_b0' if small else 'mit_b5')
-  config = method.get_config(','.join(f'{k}={v}' for k, v in args.items()))
+  text = ','.join(f'{k}={v}' for k, v in args.items())
+  config = METHODS[depth].get_config(text)
   config.network.decoder = 'daformer'
   config.method.average_all = True
   put(config, 'mixing', classes_of='batch', jitter_strength=0.2)
@@ -60,6 +61,8 @@ def build(args: dict[str, str], *, large: bool) -> config_dict.ConfigDict:
     _set_sizes(config, large)
   set_rare_classes(config, crop=2.0 if large else 0.5)
   set_features(config, begun=config.initial != 'scratch')
+  if depth == 'dada':
+    _set_dada(config)
   return config
 
 
@@ -83,6 +86,21 @@ def _set_schedule(config):
     'power': 1.0,
   }
   config.mixing.alpha = 0.999
+
+
+def _set_dada(config):
+  """DADA's depth block with fusion, and its alignment of the outputs."""
+  own = common.pairs.PAIRS[config.pair].get('methods', {}).get('dada', {})
+  config.data.source.update(own.get('source', {}))
+  # As configs/dada.py has it.
+  weight = 1e-2 if common.is_small(config) else 1e-3
+  fields = {'lambda_depth': weight, 'fuse': True, 'lambda_adv': weight}
+  put(config, 'method', adversarial='dada', **fields)
+  if common.is_small(config):
+    config.method.disc_width = 16
+  # Inverse depths reach the hundreds, to which AdamW, whose steps are of one
+  # size, would bring a block late.
+  config.network.depth_scale = 100.0
 
 
 def _set_sizes(config, large):

@@ -30,7 +30,6 @@ from jaxuda.models import deeplab
 from jaxuda.models import hrda
 from jaxuda.ops import depth as depth_ops
 from jaxuda.ops import difficulty as difficulty_ops
-from jaxuda.ops import entropy
 from jaxuda.ops import masking as masking_ops
 from jaxuda.ops import mixing as mixing_ops
 from jaxuda.step import parallel
@@ -142,13 +141,6 @@ class Method(base.Method):
       nets['disc'] = self.adversary.create(disc_key, self.num_classes)
     return state_lib.create(nets, teacher=task.replace(opt_state=()))
 
-  def align_maps(self, full, depth):
-    """The discriminator's input [B, H, W, C]."""
-    maps = entropy.self_information(full['logits'])
-    if self.adversarial == 'dada':
-      maps = maps * full.get(depth, full['depth'])[..., None]
-    return maps
-
   def mix(
     self, state: state_lib.TrainState, batch: base.Batch, key: jax.Array
   ) -> tuple[dict[str, jax.Array], dict[str, jax.Array], object]:
@@ -211,8 +203,7 @@ class Method(base.Method):
       detail_weight=self.network.detail_weight,
       axis=self.axis,
     )
-    aligns = self.adversarial != 'none'
-    maps = self.align_maps(full, 'depth_source') if aligns else None
+    maps = adversary_lib.align_maps(self, full, 'depth_source')
     losses = self.add_weights(terms) | recipe.feature_loss(self, full, source)
     return losses, stats, maps
 
@@ -267,30 +258,20 @@ class Method(base.Method):
     terms = self.mixed_terms(full, masked, masked['weight'])
     return self.add_weights(terms), stats, None
 
-  def align_loss(self, params, batch_stats, disc_params, target):
-    """The adversarial pass on plain target images."""
-    full, stats = self.learner.run_on(params, batch_stats, target)
-    maps = self.align_maps(full, 'depth')
-    loss = self.adversary.fool(disc_params, maps)
-    return {'loss_adv': (self.lambda_adv, loss)}, stats, maps
-
   def train_step(
     self, state: state_lib.TrainState, batch: base.Batch, key: jax.Array
   ) -> tuple[state_lib.TrainState, base.Metrics]:
     """See `base.Method.train_step`; all gradients at the old parameters."""
     mixed, target, teacher_stats = self.mix(state, batch, key)
-    nets, disc = dict(state.nets), state.nets.get('disc')
+    nets = dict(state.nets)
     source = recipe.add_anchor(self, state, batch['source'])
     passes = [(self.source_loss, source), (self.mixed_loss, mixed)]
     passes += recipe.masked_passes(self, state, target, key)
-    if disc:
-      passes.append((self.align_loss, disc.params, batch['target']))
+    passes += adversary_lib.align_passes(self, nets, batch['target'])
     nets['task'], losses, maps = self.learner.train(
       state.nets['task'], passes, noise=self.noise(state, key)
     )
-    if disc:
-      nets['disc'], terms = self.adversary.update(disc, maps[0], maps[-1])
-      losses |= terms
+    nets, terms = self.adversary.update_each(nets, [maps[0], maps[-1]])
     teacher = state_lib.update_teacher(
       state.teacher,
       nets['task'],
@@ -299,7 +280,7 @@ class Method(base.Method):
     )
     state = state.advance(nets, teacher=teacher)
     quality = jnp.mean(target['weight'])
-    return state, parallel.mean({**losses, 'quality': quality})
+    return state, parallel.mean({**losses, **terms, 'quality': quality})
 
   def pictures(
     self, state: state_lib.TrainState, batch: base.Batch, key: jax.Array

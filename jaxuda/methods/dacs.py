@@ -9,6 +9,11 @@ The default is the official code, which produced the published numbers: the
 teacher averages parameters alone and normalises with the statistics of its own
 batch, pseudo-labels are not filtered but weighed by the batch's share of sure
 pixels, two of the ASPP's four rates act (`network.active_rates=2`).
+
+DADA's depth (Vu et al., ICCV 2019; see `methods.dada`) can be put on it: a
+depth block learns from the source, features are fused with what it decodes, and
+outputs on plain target images are aligned by a discriminator. This combination
+is this project's own, of no paper, and off.
 """
 
 import dataclasses
@@ -18,12 +23,16 @@ from typing import Literal
 import jax
 import jax.numpy as jnp
 
+from jaxuda import errors
+from jaxuda.losses import depth as depth_losses
 from jaxuda.losses import features as feature_losses
 from jaxuda.losses import segmentation
 from jaxuda.methods import base
+from jaxuda.methods.parts import adversary as adversary_lib
 from jaxuda.methods.parts import recipe
 from jaxuda.models import deeplab
 from jaxuda.models import hrda
+from jaxuda.ops import depth as depth_ops
 from jaxuda.ops import masking as masking_ops
 from jaxuda.ops import mixing as mixing_ops
 from jaxuda.step import parallel
@@ -32,7 +41,7 @@ from jaxuda.step import state as state_lib
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Method(base.Method):
-  """DACS.
+  """DACS, with DADA's depth if asked for.
 
   Attributes:
     mixing: self-training on mixed images, see `mixing.Options`.
@@ -43,6 +52,12 @@ class Method(base.Method):
     lambda_mixed: weight of the cross entropy on mixed images.
     average_all: divide the source's cross entropy by the number of all pixels,
       as DAFormer does, not by that of the labelled ones.
+    lambda_depth: weight of the source's berHu loss (DADA's eqs. 2 and 3); 0
+      builds no depth block.
+    fuse: multiply the features by what the depth block decodes.
+    adversarial: also align the outputs on plain target images, which takes one
+      more pass: 'advent' (self-information), 'dada' (times depth) or 'none'.
+    lambda_adv, disc_factor, disc_width: see `methods.dada`.
     evaluate: 'student', as all published numbers, or 'teacher', whose running
       statistics are those of the target images alone.
   """
@@ -54,29 +69,57 @@ class Method(base.Method):
   lambda_seg: float = 1.0
   lambda_mixed: float = 1.0
   average_all: bool = False
+  lambda_depth: float = 0.0
+  fuse: bool = False
+  adversarial: Literal['none', 'advent', 'dada'] = 'none'
+  lambda_adv: float = 1e-3
+  disc_factor: float = 1.0
+  disc_width: int = 64
   evaluate: Literal['student', 'teacher'] = 'student'
 
+  adversary = property(adversary_lib.of)
   two_resolutions = True
   predict = base.predict_task
 
+  def __post_init__(self):
+    super().__post_init__()
+    if not self.lambda_depth and (self.fuse or self.adversarial == 'dada'):
+      raise errors.UserError(
+        'method.lambda_depth=0 builds no depth output; expected fuse=False and'
+        f' adversarial=none or advent with it, got fuse={self.fuse},'
+        f' adversarial={self.adversarial}'
+      )
+
   @property
   def needs(self) -> dict[str, tuple[str, ...]]:
-    """Labelled source, target images alone; an oracle's labels, too."""
+    """Labelled source, with depth if it is regressed; target images alone.
+
+    And the target's labels for an oracle's weights.
+    """
+    depth = ('depth',) if self.lambda_depth else ()
     target = ('image', *self.mixing.target_fields)
-    return {'source': ('image', 'label'), 'target': target}
+    return {'source': ('image', 'label', *depth), 'target': target}
 
   @property
   def task(self) -> deeplab.DeepLab | hrda.Hrda:
     """The task network."""
-    network = deeplab.DeepLab(classes=self.num_classes, options=self.network)
+    network = deeplab.DeepLab(
+      classes=self.num_classes,
+      options=self.network,
+      depth=bool(self.lambda_depth),
+      fuse=self.fuse,
+    )
     return hrda.wrap(network)
 
   def init(self, key: jax.Array, example: base.Batch) -> state_lib.TrainState:
     """See `base.Method.init`."""
     image = example['source']['image'][:1]
     task = self.learner.create(key, image)
-    teacher = task.replace(opt_state=())
-    return state_lib.create(recipe.begin(task, self), teacher=teacher)
+    nets = recipe.begin(task, self)
+    if self.adversarial != 'none':
+      disc_key = jax.random.fold_in(key, 1)
+      nets['disc'] = self.adversary.create(disc_key, self.num_classes)
+    return state_lib.create(nets, teacher=task.replace(opt_state=()))
 
   def mix(
     self, state: state_lib.TrainState, batch: base.Batch, key: jax.Array
@@ -123,7 +166,16 @@ class Method(base.Method):
       *(out, source['label']),
     )
     losses = {'loss_seg': (self.lambda_seg, loss)}
-    return losses | recipe.feature_loss(self, out, source), stats, None
+    if self.lambda_depth:
+      berhu = depth_losses.berhu(
+        out['depth'],
+        depth_ops.invert_depth(source['depth']),
+        mask=source['depth_valid'],
+        axis=self.axis,
+      )
+      losses['loss_depth'] = self.lambda_depth, berhu
+    losses |= recipe.feature_loss(self, out, source)
+    return losses, stats, adversary_lib.align_maps(self, out)
 
   def mixed_loss(self, params, batch_stats, mixed):
     """The pass on mixed images, see `learner.run_passes`."""
@@ -142,21 +194,24 @@ class Method(base.Method):
   ) -> tuple[state_lib.TrainState, base.Metrics]:
     """See `base.Method.train_step`."""
     mixed, target, teacher_stats = self.mix(state, batch, key)
+    nets = dict(state.nets)
     source = recipe.add_anchor(self, state, batch['source'])
     passes = [(self.source_loss, source), (self.mixed_loss, mixed)]
     passes += recipe.masked_passes(self, state, target, key)
-    task, losses, _ = self.learner.train(
-      state.nets['task'], passes, noise=self.noise(state, key)
+    passes += adversary_lib.align_passes(self, nets, batch['target'])
+    nets['task'], losses, maps = self.learner.train(
+      nets['task'], passes, noise=self.noise(state, key)
     )
+    nets, terms = self.adversary.update_each(nets, [maps[0], maps[-1]])
     teacher = state_lib.update_teacher(
       state.teacher,
-      task,
+      nets['task'],
       decay=state_lib.ema_decay(state.step, limit=self.mixing.alpha),
       batch_stats=teacher_stats,
     )
-    state = state.advance({**state.nets, 'task': task}, teacher=teacher)
+    state = state.advance(nets, teacher=teacher)
     quality = jnp.mean(target['weight'])
-    return state, parallel.mean({**losses, 'quality': quality})
+    return state, parallel.mean({**losses, **terms, 'quality': quality})
 
   def pictures(
     self, state: state_lib.TrainState, batch: base.Batch, key: jax.Array

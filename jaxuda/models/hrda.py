@@ -8,9 +8,9 @@ and for every class how far the detail is to be believed.
 
 A training pass with random numbers (the stream 'dropout') draws one part for
 all images of a device. Any other pass, that of a teacher or of a prediction,
-looks at all of an image in overlapping windows of the part's size. A
-prediction of an image larger than `Options.window` does all this in windows of
-that size.
+looks at all of an image in windows of the part's size, which overlap unless
+`Options.detail_overlap` says no. A prediction of an image larger than
+`Options.window` does all this in windows of that size.
 """
 
 from collections.abc import Sequence
@@ -215,7 +215,7 @@ class Hrda(nn.Module):
     """Logits of all parts, of which the mean is taken where several meet."""
     o, size = self.options, image.shape[1:3]
     crop = self._crop(size)
-    places = self._places(size, crop)
+    places = self._places(size, crop, overlap=o.detail_overlap)
     parts = image_ops.cut_windows(image, places, crop)
     logits = self.inner(parts, train=train)['logits']
     stride = round(o.cell * o.context_scale)
@@ -225,11 +225,11 @@ class Hrda(nn.Module):
   def _crop(self, size):
     return [min(x) for x in zip(size, self.options.detail_crop, strict=True)]
 
-  def _places(self, size, window):
-    """Windows half of one apart, in whole cells."""
-    cell = int(self.options.cell)
+  def _places(self, size, window, *, overlap=True):
+    """Windows half of one apart, or side by side, in whole cells."""
+    cell, share = int(self.options.cell), 2 if overlap else 1
     starts = [
-      image_ops.window_starts(side, part, max(part // 2 // cell, 1) * cell)
+      image_ops.window_starts(side, part, max(part // share // cell, 1) * cell)
       for side, part in zip(size, window, strict=True)
     ]
     return list(itertools.product(*starts))

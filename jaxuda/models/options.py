@@ -67,6 +67,9 @@ class Options:
     detail_crop: (h, w) of the part in pixels; no more of it than the image has.
     context_scale: factor of the size at which all of the image is seen, above
       0, at most 1.
+    detail_overlap: whether the parts in which a teacher and a prediction see
+      all of an image large are half of one apart (HRDA), so that most pixels
+      are seen in several, or side by side.
     detail_weight: share of the part's own cross entropy, 0..1.
     scale_attention: who decides between the two, at every pixel: a learnt
       attention for each class ('classes') or one for all ('single'), or nobody:
@@ -104,6 +107,7 @@ class Options:
   resolutions: Literal['one', 'hrda'] = 'one'
   detail_crop: Sequence[int] = (512, 512)
   context_scale: float = 0.5
+  detail_overlap: bool = True
   detail_weight: float = 0.1
   scale_attention: Literal['classes', 'single', 'fixed'] = 'classes'
   window: Sequence[int] = (1024, 1024)
@@ -209,10 +213,12 @@ class Options:
     """Checks that a part of an image has a part of its outputs."""
     whole, part = (self.grid_size((n * int(self.cell),) * 2) for n in (8, 4))
     if whole[0] - part[0] != 4 / self.context_scale:
+      other = 'network.patch_resize=round and network.decoder=daformer, or '
+      other = other if self.backbone in vit.BACKBONES else ''
       raise errors.UserError(
-        f'network.resolutions=hrda; expected one with network.backbone='
-        f'{self.backbone} and network.decoder={self.decoder}, whose outputs are'
-        ' not so many pixels apart'
+        f'network.resolutions=hrda; expected {other}one with network.backbone'
+        f'={self.backbone} and network.decoder={self.decoder}, whose outputs of'
+        ' a part of an image are no part of those of the whole'
       )
 
   def check_sides(self, size: Sequence[int], what: str) -> None:

@@ -101,12 +101,14 @@ def _describe(method, name, network):
     family = 'hrda'
   elif isinstance(module, corda.CorDA):
     family = 'corda'
-  elif not isinstance(module, deeplab.DeepLab) or name == 'dacs':
+  elif not isinstance(module, deeplab.DeepLab):
     family = name
   elif module.density:
     family = 'depdis'
+  elif module.depth:
+    family = 'dada'
   else:
-    family = 'dada' if module.depth else 'advent'
+    family = 'dacs' if name == 'dacs' else 'advent'
   fields = {f.name for f in dataclasses.fields(module)}
   fields -= {'options', 'parent', 'name'}
   return {

@@ -29,22 +29,12 @@ def from_network(network: conversion.Network) -> dict[str, np.ndarray]:
 
   Raises:
     UserError: the network was never published, so its weights have no names; or
-      it is on a MiT, whose weights are read alone.
+      files of its family are read and not written.
   """
   record = network.record
-  # Runs of ours; an initialisation goes back under its own names.
-  lite = record['network'].get('backbone', '').startswith('efficientnet')
-  mit = record['network'].get('backbone', '').startswith('mit')
-  vit = record['network'].get('backbone', '').startswith('dinov2')
-  if (
-    mit
-    or (vit and record['family'] not in foundation.NAMES)
-    or record['family'] in ('gio_ada', 'hrda')
-    or (lite and record['family'] != 'efficientnet')
-  ):
+  if reason := _refuse(record):
     raise errors.UserError(
-      f'{record["title"]} has no published checkpoints, so no names for its'
-      ' weights; expected a folder to write to'
+      f'{record["title"]}: {reason}; expected a folder to write to'
     )
   if record['family'] in foundation.NAMES:
     named = foundation.to_torch(network.arrays, record['family'])
@@ -65,6 +55,23 @@ def from_network(network: conversion.Network) -> dict[str, np.ndarray]:
       state_dict[f'{name}.weight'] = np.zeros((size, width, 1, 1), np.float32)
       state_dict[f'{name}.bias'] = np.zeros(size, np.float32)
   return dict(sorted(state_dict.items()))
+
+
+def _refuse(record):
+  """Says why a network cannot be written under foreign names; '' if it can.
+
+  A run of ours has its method's family; an initialisation goes back under its
+  own names.
+  """
+  family, backbone = record['family'], record['network'].get('backbone', '')
+  if backbone.startswith('mit'):
+    return 'files of MiT, DAFormer, HRDA and MIC are read, and not written'
+  if backbone.startswith('dinov2') and family not in foundation.NAMES:
+    return 'files of VFM-UDA are read, and not written'
+  lite = backbone.startswith('efficientnet') and family != 'efficientnet'
+  if lite or family in ('gio_ada', 'hrda'):
+    return 'no published checkpoints, so no names for its weights'
+  return ''
 
 
 def wrap(

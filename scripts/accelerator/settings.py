@@ -33,6 +33,8 @@ PAPERS = {
 }
 _SMALL = (64, 96)
 
+sizes_of = benchmark.sizes_of
+
 
 def make_config(name: str, *, small: bool) -> Any:
   """Returns a method's config: its paper's, or the smallest for CPUs."""
@@ -44,16 +46,6 @@ def make_config(name: str, *, small: bool) -> Any:
     for domain in (config.data.source, config.data.target):
       domain.size, domain.crop = _SMALL, (0, 0)
   return config
-
-
-def sizes_of(config: Any) -> dict[str, tuple[int, int]]:
-  """Returns (height, width) of what a step sees, by domain."""
-  found = {}
-  for name in ('source', 'target'):
-    domain = config.data[name]
-    crop = tuple(domain.get('crop', (0, 0)))
-    found[name] = crop if any(crop) else tuple(domain.size)
-  return found
 
 
 @functools.cache

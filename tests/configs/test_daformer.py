@@ -20,7 +20,9 @@ def read(name, **arguments):
 def test_published_settings(pair, depth):
   config = read('daformer', pair=pair, depth=depth)
   method = methods.create(config)
-  assert config.name == {'none': 'dacs', 'corda': 'corda'}[depth]
+  assert (
+    config.name == {'none': 'dacs', 'corda': 'corda', 'dada': 'dacs'}[depth]
+  )
   height = {'gta2cityscapes': 704, 'synthia2cityscapes': 760}[pair]
   source, target = config.data.source, config.data.target
   assert (source.size, target.size) == ((height, 1280), (512, 1024))
@@ -107,9 +109,35 @@ def test_small_pairs_keep_their_schedule(pair):
   assert method.masking.block in (8, 11)
 
 
+@pytest.mark.parametrize('name', ['daformer', 'hrda', 'mic'])
+def test_depth_of_dada_is_put_on_the_recipe(name):
+  """Its block and its alignment, with the weights of configs/dada.py."""
+  for pair in (*PAPERS, 'streets'):
+    plain, config = read(name, pair=pair), read(name, pair=pair, depth='dada')
+    method = methods.create(config)
+    own = methods.create(read('dada', pair=pair))
+    fields = ('lambda_depth', 'lambda_adv', 'fuse', 'disc_width', 'disc_factor')
+    for field in fields:
+      assert getattr(method, field) == getattr(own, field), field
+    assert method.lambda_depth == (1e-2 if pair == 'streets' else 1e-3)
+    assert (method.adversarial, own.align) == ('dada', 'dada')
+    assert method.network.depth_scale == 100
+    assert method.needs['source'] == ('image', 'label', 'depth')
+    assert 'depth' not in method.needs['target']
+    # GTA5 has only estimated depth.
+    dataset = {'gta2cityscapes': 'gta5/mono', 'streets': 'streets/source'}
+    assert config.data.source.dataset == dataset.get(pair, 'synthia')
+    # All else is the recipe's.
+    plain.data.source.dataset = config.data.source.dataset
+    for field in (*fields, 'adversarial'):
+      plain.method[field] = config.method[field]
+    plain.network.depth_scale = config.network.depth_scale
+    assert config.to_dict() == plain.to_dict()
+
+
 def test_what_is_unknown_is_named():
   for text, message in (
-    ('daformer:depth=dada', "depth 'dada'; expected one of none, corda"),
+    ('daformer:depth=dda', "depth 'dda'; expected one of none, corda, dada"),
     ('mic:on=dacs', "on 'dacs'; expected one of hrda, daformer"),
     ('hrda:on=hrda', "argument 'on=hrda'"),
   ):

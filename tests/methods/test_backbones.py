@@ -105,11 +105,12 @@ RECIPE = {
     jitter='none', blur_probability=0.0, margins=(4, 4, 4, 4)
   ),
 }
+DEPTH = {'lambda_depth': 1e-3, 'fuse': True}
 SWITCHES = {
-  'source_only': {'lambda_depth': 1e-3, 'fuse': True},
+  'source_only': DEPTH,
   'dada': {'align': 'separate'},
   'self_training': {'density': True},
-  'dacs': RECIPE,
+  'dacs': {**RECIPE, **DEPTH, 'adversarial': 'dada', **DISC},
   'corda': RECIPE,
 }
 
@@ -140,27 +141,31 @@ def test_a_step_is_built(name, backbone):
   assert out['logits'].shape == (2, 64, 96, 5)
 
 
-def test_a_step_is_built_at_two_resolutions():
+@pytest.mark.parametrize(
+  ('name', 'changes'),
+  [
+    # CorDA's least network: tests of the module have the whole.
+    ('corda', {'structure': 'simple_aux', 'difficulty': 'none'}),
+    ('dacs', {**DEPTH, 'adversarial': 'dada', **DISC}),
+  ],
+)
+def test_a_step_is_built_at_two_resolutions(name, changes):
   network = dataclasses.replace(
     MIT, resolutions='hrda', detail_crop=(16, 24), window=(32, 48)
   )
-  # CorDA's least network: tests of the module have the whole.
-  changes = {
-    'network': network,
-    'structure': 'simple_aux',
-    'difficulty': 'none',
-    'masking': masking.Options(weight=1.0),
-  }
-  step, arguments = build('corda', **changes)
+  masked = masking.Options(weight=1.0)
+  changes = {'network': network, 'masking': masked, **changes}
+  step, arguments = build(name, **changes)
   state, losses = jax.eval_shape(step, *arguments)
   assert jax.tree.structure(state) == jax.tree.structure(arguments[0])
   assert {x.shape for x in losses.values()} == {(1,)}
-  assert 'loss_masked' in losses
+  assert {'loss_masked', 'loss_depth'} <= losses.keys()
+  assert ('loss_adv' in losses) == ('disc' in state.nets) == (name == 'dacs')
   assert 'scale_attention' in state.nets['task'].params
   # Larger than what it was trained on: at the image's size.
   out = jax.eval_shape(
     functools.partial(
-      dataclasses.replace(METHODS['corda'], **changes).predict, size='grid'
+      dataclasses.replace(METHODS[name], **changes).predict, size='grid'
     ),
     arguments[0],
     jax.ShapeDtypeStruct((2, 32, 64, 3), np.uint8),
@@ -232,9 +237,10 @@ def test_a_step_is_taken_with_all_switches(name, backbone):
   if 'loss_features' in losses:
     assert losses['loss_features'][0] > 0
   assert ('loss_masked' in losses) == (name in ('dacs', 'corda'))
-  for (path, a), b in zip(
-    jax.tree_util.tree_leaves_with_path(state.nets['task'].params),
-    jax.tree.leaves(new.nets['task'].params),
-    strict=True,
-  ):
-    assert np.any(a != b[0]), path
+  for net in ('task', 'disc') if name == 'dacs' else ('task',):
+    for (path, a), b in zip(
+      jax.tree_util.tree_leaves_with_path(state.nets[net].params),
+      jax.tree.leaves(new.nets[net].params),
+      strict=True,
+    ):
+      assert np.any(a != b[0]), (net, path)

@@ -115,6 +115,29 @@ def test_a_large_image_is_labelled_in_windows_of_windows():
   np.testing.assert_allclose(found['depth'], (depth / count)[..., 0], atol=1e-4)
 
 
+@pytest.mark.parametrize('overlap', [True, False])
+def test_detail_in_windows_half_of_one_apart_or_side_by_side(
+  overlap, monkeypatch
+):
+  state, seen, cut = variables(), [], hrda.image_ops.cut_windows
+
+  def record(x, places, size):
+    seen.append((tuple(size), list(places)))
+    return cut(x, places, size)
+
+  monkeypatch.setattr(hrda.image_ops, 'cut_windows', record)
+  options = dataclasses.replace(OPTIONS, detail_overlap=overlap)
+  module = hrda.wrap(deeplab.DeepLab(classes=3, options=options, depth=True))
+  out = jax.eval_shape(module.apply, state, jnp.zeros((1, 64, 128, 3)))
+  assert out['logits'].shape == (1, 64, 128, 3)
+  whole, (size, places) = seen
+  # Windows of an image that is larger than those of training always overlap.
+  assert whole == ((64, 64), [(0, 0), (0, 32), (0, 64)])
+  starts = (0, 16, 32) if overlap else (0, 32)
+  assert size == (32, 32)
+  assert places == [(top, left) for top in starts for left in starts]
+
+
 def test_a_training_pass_draws_a_part_and_moves_the_norms_twice():
   state, image = variables(), images(2, 64, 64)
   run = functools.partial(TWO.apply, train=True, mutable=['batch_stats'])
@@ -167,23 +190,28 @@ def test_the_network_keeps_its_parameters():
     ('resnet_tiny', 'aspp', 'classes'),
     ('vgg_tiny', 'aspp', 'single'),
     ('efficientnet_tiny', 'daformer', 'classes'),
+    # Of whole patches, which `patch_resize` leaves as they are.
+    ('dinov2_tiny', 'daformer', 'classes'),
   ],
 )
 def test_any_network_can_see_two_resolutions(backbone, decoder, attention):
+  unit = 28 if backbone == 'dinov2_tiny' else 32
+  window = 4 * unit, 6 * unit
   options = dataclasses.replace(
     OPTIONS,
     backbone=backbone,
     decoder=decoder,
     scale_attention=attention,
-    detail_crop=(64, 64),
-    window=(128, 192),
+    patch_resize='round',
+    detail_crop=(2 * unit, 2 * unit),
+    window=window,
   )
   module = hrda.wrap(corda.CorDA(classes=5, options=options, width=8))
-  image = jax.ShapeDtypeStruct((1, 128, 192, 3), jnp.uint8)
+  image = jax.ShapeDtypeStruct((1, *window, 3), jnp.uint8)
   out, made = jax.eval_shape(module.init_with_output, jax.random.key(0), image)
-  grid = options.grid_size((128, 192))
+  grid = options.grid_size(window)
   assert out['logits'].shape == (1, *grid, 5)
-  assert out['depth'].shape == (1, *options.grid_size((64, 96)))
+  assert out['depth'].shape == (1, *options.grid_size((2 * unit, 3 * unit)))
   seen, _ = jax.eval_shape(
     lambda *x: module.apply(
       *x,
@@ -195,8 +223,32 @@ def test_any_network_can_see_two_resolutions(backbone, decoder, attention):
     image,
   )
   assert seen['logits'].shape == (1, *grid, 5)
-  part = (1, *options.grid_size((64, 64)), 5)
+  part = (1, *options.grid_size((2 * unit, 2 * unit)), 5)
   assert seen['detail']['logits'].shape == part
+
+
+@pytest.mark.parametrize(
+  ('backbone', 'decoder', 'expected'),
+  [
+    # 1.1 times an image of 112 pixels has 8 patches, and of 224 pixels 17.
+    ('dinov2_s', 'daformer', 'network.patch_resize=round'),
+    ('dinov2_b_reg', 'vfm_uda', 'network.patch_resize=round'),
+    ('mit_b0', 'vfm_uda', 'one with network.backbone=mit_b0 and network.decod'),
+  ],
+)
+def test_outputs_of_a_part_are_a_part_of_the_whole(backbone, decoder, expected):
+  """VFM-UDA's network is not, or another reading of the image is needed."""
+  with pytest.raises(
+    errors.UserError, match=f'^network.resolutions=hrda; expected {expected}'
+  ) as e:
+    dataclasses.replace(
+      OPTIONS,
+      backbone=backbone,
+      decoder=decoder,
+      detail_crop=(448, 448),
+      window=(896, 896),
+    )
+  assert '\n' not in str(e.value)
 
 
 def test_sides_are_of_whole_cells():

@@ -1,3 +1,5 @@
+import dataclasses
+import functools
 import importlib
 import json
 import pathlib
@@ -8,11 +10,17 @@ import jax.numpy as jnp
 import pytest
 
 from jaxuda import methods
+from jaxuda.losses import features
+from jaxuda.models import deeplab
 from jaxuda.models import generators
 from jaxuda.models import layers
 from jaxuda.models import rewrites
+from jaxuda.models.backbones import mit
+from jaxuda.ops import masking
+from jaxuda.ops import resize
 from jaxuda.step import parallel
 from jaxuda.step import rng
+from jaxuda.ui import command
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 # As the scripts are run: they import one another.
@@ -46,6 +54,91 @@ def _method(backbone, size, name='dada', network=None, **fields):
   sizes = {'source': size, 'target': size}
   batch = benchmark.make_batch(method.needs, sizes, batch_size=1, classes=16)
   return method, batch, sizes
+
+
+def test_operations_of_attention_and_not_of_resizing():
+  style = layers.Style(rewrites=rewrites.NONE)
+  module = mit.Mit('mit_tiny', style=style)
+  run = functools.partial(module.apply, train=False)
+  x = jax.ShapeDtypeStruct((2, 64, 96, 3), jnp.float32)
+  init = functools.partial(module.init, train=False)
+  variables = jax.eval_shape(init, jax.random.key(0), x)
+  convs = necessary.find_convs(run, variables, x)
+  # Queries at 16x24, 8x12, 4x6, 2x3 pixels of 4, 8, 8 and 16 channels; 2x3 keys
+  # of each, as squares have sides of 8, 4, 2 and 1. Scores, then their values.
+  expected = [
+    2 * 2 * count * 6 * channels
+    for count, channels in ((384, 4), (96, 8), (24, 8), (6, 16))
+    for _ in range(2)
+  ]
+  assert [c.flops for c in convs if not c.kernel] == expected
+  # A dense layer's kernel is read; another size is made by constants.
+  (dense,) = necessary.find_convs(
+    lambda x, kernel: resize.resize_half_pixel(x @ kernel, (9, 11)),
+    *(jnp.zeros((1, 5, 7, 3)), jnp.zeros((3, 4))),
+  )
+  assert (dense.flops, dense.kernel) == (2 * 5 * 7 * 3 * 4, 4 * 3 * 4)
+  assert dense.output == 4 * 5 * 7 * 4
+
+
+def test_floor_of_the_recipe_at_two_resolutions():
+  network = {
+    **{'decoder': 'daformer', 'decoder_width': 8, 'resolutions': 'hrda'},
+    **{'detail_crop': (32, 32), 'window': (64, 64)},
+  }
+  depth = {'lambda_depth': 1.0, 'fuse': True, 'adversarial': 'dada'}
+  method, batch, sizes = _method(
+    *('mit_tiny', (64, 64), 'dacs', network), disc_width=4, **depth
+  )
+  method = dataclasses.replace(
+    method,
+    masking=masking.Options(weight=1.0),
+    features=features.Options(weight=0.1, classes=(0,)),
+  )
+  state = jax.eval_shape(method.init, rng.for_init(0), batch)
+  found = necessary.count(method, state, batch, sizes).flops
+  # The small image and a part have one size.
+  params, small = state.nets['task'].params, jnp.zeros((1, 32, 32, 3))
+  stats = state.nets['task'].batch_stats
+  off = dataclasses.replace(
+    method.network, **dataclasses.asdict(rewrites.NONE), resolutions='one'
+  )
+  one = deeplab.DeepLab(classes=16, options=off, depth=True, fuse=True)
+  looks = necessary.conv_flops(
+    lambda *x: deeplab.run(one, *x, train=True)[0], params, stats, small
+  )
+  look, embedding = sum(looks), looks[0]
+  # Of the attention: four maps to 8 channels, these 32 to 8, and those to 16.
+  pixels = 64 * 4 + 16 * 8 + 4 * 8 + 1 * 16
+  attention = 2 * (pixels * 8 + 64 * 32 * 8 + 64 * 8 * 16)
+  anchor = necessary.conv_flops(
+    deeplab.Backbone(off).apply,
+    {'params': {'backbone': params['backbone']}},
+    small,
+  )
+  disc = necessary.conv_flops(
+    method.adversary.learner.apply,
+    *(state.nets['disc'].params, jnp.zeros((1, 64, 64, 16))),
+  )
+  # A teacher looks at nine parts. Passes of the source, of mixed, masked and
+  # plain images; the discriminator's two, of which one goes on to the network.
+  teacher = 10 * look + attention
+  student = 3 * (2 * look + attention) - embedding
+  critic = 7 * sum(disc) - 2 * disc[0]
+  expected = teacher + sum(anchor) + 4 * student + critic
+  assert found == pytest.approx(expected, rel=1e-9)
+
+
+def test_a_config_is_counted_at_its_sizes():
+  config = command.read_config('hrda:pair=gta2cityscapes,depth=dada')
+  method, batch, sizes = benchmark.create_from(config)
+  assert sizes == {'source': (1024, 1024), 'target': (1024, 1024)}
+  assert batch['source'].keys() == {'image', 'label', 'depth', 'depth_valid'}
+  assert batch['target'].keys() == {'image', 'place'}
+  assert batch['target']['image'].shape == (2, 1024, 1024, 3)
+  assert method.adversarial == 'dada'
+  config = command.read_config('dada:pair=streets')
+  assert benchmark.sizes_of(config)['source'] == (96, 192)
 
 
 def test_what_dada_needs():

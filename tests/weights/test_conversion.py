@@ -91,6 +91,31 @@ def test_there_and_back(tmp_path, name, kind):
     np.testing.assert_array_equal(found[key], expected, err_msg=key)
 
 
+@pytest.mark.parametrize(
+  ('family', 'backbone', 'reason'),
+  [
+    ('mit', 'mit_b5', 'files of MiT, DAFormer, HRDA and MIC are read, and not'),
+    ('corda', 'mit_b5', 'files of MiT, DAFormer, HRDA and MIC are read'),
+    ('vfm_uda', 'dinov2_b', 'files of VFM-UDA are read, and not written'),
+    ('dacs', 'dinov2_s_reg', 'files of VFM-UDA are read, and not written'),
+    ('dada', 'efficientnet_lite0', 'no published checkpoints, so'),
+    ('gio_ada', 'vgg16', 'no published checkpoints, so'),
+    ('hrda', 'resnet101', 'no published checkpoints, so'),
+  ],
+)
+def test_what_cannot_be_written_says_why(family, backbone, reason):
+  record = {
+    'family': family,
+    'title': 'X',
+    'network': {'backbone': backbone},
+    'structure': {},
+  }
+  network = conversion.Network(arrays={}, record=record)
+  with pytest.raises(errors.UserError, match=f'X: {reason}') as e:
+    state_dict.from_network(network)
+  assert str(e.value).endswith('; expected a folder to write to')
+
+
 def test_what_was_recognised(tmp_path):
   def record(name):
     shapes, wrapper, *_ = FILES[name]

@@ -11,6 +11,7 @@ import pytest
 from configs.parts import published
 from jaxuda import errors
 from jaxuda import methods
+from jaxuda.methods import dacs
 from jaxuda.methods import dada
 from jaxuda.methods import source_only
 from jaxuda.models import deeplab
@@ -21,10 +22,12 @@ from jaxuda.step import state as state_lib
 from jaxuda.train import warm_start
 from jaxuda.ui import command
 from jaxuda.weights import converted
+from jaxuda.weights import families
 from jaxuda.weights import reading
 from jaxuda.weights import runs
 from jaxuda.weights import state_dict
 from jaxuda.weights import writing
+from tests import filling
 from tests.weights import official
 
 OPTIONS = deeplab.Options(backbone='resnet_tiny')
@@ -229,6 +232,33 @@ def test_discriminators_of_a_run_have_the_official_names(name):
   network = runs.of_run(run, network=name)
   assert network.record['family'] == 'discriminator'
   assert state_dict.from_network(network)['0.weight'].shape == (2, 3, 4, 4)
+
+
+@pytest.mark.parametrize(
+  ('fields', 'family', 'head'),
+  [
+    ({}, 'dacs', 'layer5.conv2d_list.0.bias'),
+    # With DADA's depth it is DADA's network.
+    ({'lambda_depth': 1.0, 'fuse': True}, 'dada', 'dec4.bias'),
+  ],
+)
+def test_a_run_of_dacs_has_the_names_of_its_network(fields, family, head):
+  teacher = dacs.Method(
+    num_classes=5, total_steps=10, network=OPTIONS, **fields
+  )
+  image = jax.ShapeDtypeStruct((1, 33, 33, 3), jnp.float32)
+  shapes = jax.eval_shape(teacher.task.init, jax.random.key(0), image)
+  net = state_lib.create_net(filling.fill(shapes), None)
+  config = ml_collections.ConfigDict({'name': 'dacs'})
+  run = workdir_lib.Run(
+    config=config, method=teacher, state=state_lib.create({'task': net}), step=0
+  )
+  network = runs.of_run(run)
+  assert network.record['family'] == family
+  named = state_dict.from_network(network)
+  assert head in named
+  found = families.recognise({k: x.shape for k, x in named.items()}, whole=True)
+  assert (found.name, dict(found.structure)['classes']) == (family, 5)
 
 
 def test_a_run_may_go_on_without_what_it_began_with():

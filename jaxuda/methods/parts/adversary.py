@@ -1,6 +1,9 @@
-"""The domain discriminator of the adversarial methods."""
+"""The domain discriminator of the adversarial methods.
 
-from collections.abc import Sequence
+And the alignment of outputs that methods of self-training have on top of it.
+"""
+
+from collections.abc import Mapping, Sequence
 import dataclasses
 from typing import Any
 
@@ -9,6 +12,7 @@ import jax
 from jaxuda.losses import adversarial
 from jaxuda.methods.parts import learner as learner_lib
 from jaxuda.models import discriminators
+from jaxuda.ops import entropy
 from jaxuda.step import optim as optim_lib
 from jaxuda.step import state as state_lib
 
@@ -87,3 +91,55 @@ def of(method: Any) -> Adversary:
   )
   tx = optim_lib.disc_optimizer(method.optim, total_steps=method.total_steps)
   return Adversary(learner_lib.Learner(module, tx), method.disc_factor)
+
+
+def align_maps(
+  method: Any, full: Mapping[str, jax.Array], depth: str = 'depth'
+) -> dict[str, jax.Array]:
+  """Returns what the discriminator of self-training sees of full-size outputs.
+
+  Args:
+    method: a `base.Method` with the field `adversarial`: 'advent',
+      self-information; 'dada', self-information times depth (DADA, section
+      3.2); 'none'.
+    full: 'logits' [B, H, W, C] and for 'dada' 'depth' [B, H, W] in inverse
+      depth units.
+    depth: the output that is these images' depth, in the place of 'depth' if
+      there is such a one.
+
+  Returns:
+    {'disc': [B, H, W, C]}, or {} with 'none'.
+  """
+  if method.adversarial == 'none':
+    return {}
+  maps = entropy.self_information(full['logits'])
+  if method.adversarial == 'dada':
+    maps = maps * full.get(depth, full['depth'])[..., None]
+  return {'disc': maps}
+
+
+def align_passes(
+  method: Any,
+  nets: Mapping[str, state_lib.Net],
+  target: Mapping[str, jax.Array],
+) -> list[tuple[Any, ...]]:
+  """Returns the pass of plain target images that fool it; none where it is off.
+
+  For `learner.run_passes`; it hands on what `align_maps` returns.
+
+  Args:
+    method: see `align_maps`; also with the field `lambda_adv`, the loss's
+      weight.
+    nets: networks by name, 'disc' among them if there is a pass.
+    target: 'image' [B, H, W, 3] RGB in 0..255, and whatever else.
+  """
+  if method.adversarial == 'none':
+    return []
+
+  def loss(params, batch_stats, disc_params, target):
+    full, stats = method.learner.run_on(params, batch_stats, target)
+    maps = align_maps(method, full)
+    fooled = method.adversary.fool(disc_params, maps['disc'])
+    return {'loss_adv': (method.lambda_adv, fooled)}, stats, maps
+
+  return [(loss, nets['disc'].params, target)]
