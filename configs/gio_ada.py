@@ -46,7 +46,9 @@ SYNTHIA -> Cityscapes (16 and 13 classes):
 
 (+d, +s, +sd, input and output are other names of d, s, sd, sd and joint.) All
 rows train the depth decoder, which the paper leaves open for na and gd:
---config.method.lambda_depth=0 leaves it out where nothing else needs it.
+--config.method.lambda_depth=0 leaves it out where nothing else needs it. On
+small pairs the rows that align outputs have running statistics of the target;
+the others have them with --config.method.statistics=target.
 
 The paper trains for 10 epochs of one source and one target image, flipped at
 random: 212,600 steps on Virtual KITTI, 94,000 on SYNTHIA.
@@ -153,6 +155,9 @@ def _shrink(config):
   """The settings of the small network."""
   common.adversarial(config)
   method = config.method
+  if method.align == 'none':
+    # The statistics stay the source's, too, unless they are asked for.
+    del method.statistics
   config.network.decoder = config.network.get('decoder', 'aspp')
   method.gen_width, method.gen_blocks = 16, 6
   # Not the paper's: a generator from scratch would paint labels, not images, so

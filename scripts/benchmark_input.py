@@ -18,7 +18,7 @@ other programs on the machine do not count.
 """
 
 import argparse
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 import json
 import multiprocessing
 from multiprocessing import shared_memory
@@ -300,14 +300,15 @@ def run(
     'workers': workers,
     'cores': os.cpu_count(),
     'bytes_per_image': {
-      'raw_files': _bytes(root / 'raw') / images,
-      'prepared': _bytes(root / 'prepared') / images / len(ways),
+      'raw_files': count_bytes(root / 'raw') / images,
+      'prepared': count_bytes(root / 'prepared') / images / len(ways),
     },
     'ways': summarize(times, count),
   }
 
 
-def _bytes(folder):
+def count_bytes(folder: pathlib.Path) -> int:
+  """Returns the size of all files below a folder."""
   return sum(x.stat().st_size for x in folder.rglob('*') if x.is_file())
 
 
@@ -324,32 +325,47 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
   parser.add_argument('--fields', default=','.join(FIELDS))
   parser.add_argument('--folder', help='default: a temporary one')
   args = parser.parse_args(arguments)
-  for name in ('images', 'count', 'rounds', 'workers'):
-    if getattr(args, name) < 1:
-      parser.error(f'--{name}={getattr(args, name)}; expected at least 1')
+  check_counts(parser, args, ('images', 'count', 'rounds', 'workers'))
   args.fields = tuple(args.fields.split(','))
   if not set(args.fields) <= set(FIELDS):
     parser.error(f'--fields={args.fields}; expected some of {FIELDS}')
   return args
 
 
-def main() -> int:
-  """Runs the command line; returns the exit status."""
-  args = parse_args()
+def check_counts(
+  parser: argparse.ArgumentParser,
+  args: argparse.Namespace,
+  names: Sequence[str],
+) -> None:
+  """Ends with an error if one of these numbers is less than 1."""
+  for name in names:
+    if getattr(args, name) < 1:
+      parser.error(f'--{name}={getattr(args, name)}; expected at least 1')
+
+
+def report(
+  measure: Callable[..., dict[str, Any]], args: argparse.Namespace
+) -> dict[str, Any]:
+  """Prints what is measured in a folder that is gone afterwards; returns it.
+
+  Args:
+    measure: function of the folder, and of all other arguments by name.
+    args: the command line, with the `folder` in which it lies.
+  """
   os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
-  root = pathlib.Path(tempfile.mkdtemp(dir=args.folder))
+  options = {**vars(args)}
+  root = pathlib.Path(tempfile.mkdtemp(dir=options.pop('folder')))
   try:
-    report = run(
-      root,
-      images=args.images,
-      rounds=args.rounds,
-      count=args.count,
-      workers=args.workers,
-      fields=args.fields,
-    )
+    measured = measure(root, **options)
   finally:
     shutil.rmtree(root)
-  print(json.dumps(report, indent=2))
+  print(json.dumps(measured, indent=2))
+  return measured
+
+
+def main() -> int:
+  """Runs the command line; returns the exit status."""
+  report(run, parse_args())
   return 0
 
 

@@ -13,13 +13,10 @@ form, and a Markdown table of the datasets.
 """
 
 import argparse
-import json
 import os
 import pathlib
 import resource
-import shutil
 import sys
-import tempfile
 import time
 from typing import Any
 
@@ -73,7 +70,7 @@ def prepare(root: pathlib.Path, store: str) -> dict[str, float]:
   return {
     'seconds': time.perf_counter() - began,
     'core_seconds': _cpu_seconds() - cpu,
-    'bytes': sum(x.stat().st_size for x in data_dir.rglob('*') if x.is_file()),
+    'bytes': benchmark_input.count_bytes(data_dir),
   }
 
 
@@ -146,9 +143,7 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
   parser.add_argument('--stores', default=','.join(STORES))
   parser.add_argument('--folder', help='default: a temporary one')
   args = parser.parse_args(arguments)
-  for name in ('images', 'distinct'):
-    if getattr(args, name) < 1:
-      parser.error(f'--{name}={getattr(args, name)}; expected at least 1')
+  benchmark_input.check_counts(parser, args, ('images', 'distinct'))
   args.stores = args.stores.split(',')
   if not set(args.stores) <= set(STORES):
     parser.error(f'--stores={",".join(args.stores)}; expected some of {STORES}')
@@ -157,16 +152,8 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
 
 def main() -> int:
   """Runs the command line; returns the exit status."""
-  args = parse_args()
-  os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
-  root = pathlib.Path(tempfile.mkdtemp(dir=args.folder))
-  options = {x: getattr(args, x) for x in ('images', 'distinct', 'stores')}
-  try:
-    report = run(root, **options)
-  finally:
-    shutil.rmtree(root)
-  print(json.dumps(report, indent=2))
-  print(make_table(report['extrapolated']))
+  measured = benchmark_input.report(run, parse_args())
+  print(make_table(measured['extrapolated']))
   return 0
 
 

@@ -176,7 +176,8 @@ def test_files(whole, tmp_path, place, pattern):
       train, mine['run'], {**places, **mine}, steps=steps
     )
     loud += line is not None
-    # JSON has no checksums: a number may be another one.
+    # JSON has no checksums: a number may be another one, if it is not that of
+    # the records.
     if read and pattern != '*.json':
       assert read == (logged[: len(read[0])], digest), victim
   assert loud

@@ -76,8 +76,10 @@ class Method(base.Method):
     pool_size: number of images that the input discriminator is shown again.
       Open: 0 here, 50 in CycleGAN.
     statistics: which passes move the running statistics of a network with batch
-      norms, see `learner.run_passes`. The paper's VGG-16 has none: what it
-      gains does not come from statistics of the target.
+      norms, see `learner.run_passes`. With align='none' the task network has no
+      pass of the target: 'target' gives it one without a loss, as in AdaBN. The
+      paper's VGG-16 has none: what it gains does not come from statistics of
+      the target.
   """
 
   network: deeplab.Options = deeplab.Options(
@@ -128,6 +130,7 @@ class Method(base.Method):
     """Labelled source, with depth where it is used; target images alone."""
     depth = ('depth',) if self.lambda_depth or self.input_depth else ()
     adapts = self.transform == 'guided' or self.align != 'none'
+    adapts |= self.statistics == 'target'
     target = {'target': ('image',)} if adapts else {}
     return {'source': ('image', 'label', *depth), **target}
 
@@ -277,6 +280,12 @@ class Method(base.Method):
     grads, stats, losses, maps = learner_lib.run_passes(
       params, task.batch_stats, passes, statistics=self.statistics
     )
+    if self.align == 'none' and self.statistics == 'target':
+      # As `source_only` does, where the target has no pass of its own.
+      image = batch['target']['image']
+      _, stats = self.learner.run(
+        task.params, task.batch_stats, image, dropout_key=target_key
+      )
     nets['task'] = self.learner.update(task, grads['task'], batch_stats=stats)
     # The real and the fake input of every discriminator.
     pairs = {name: [x[name] for x in maps] for name in maps[-1]}

@@ -1,6 +1,6 @@
 """Pictures of data and of runs, side by side."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 import itertools
 import os
 import pathlib
@@ -14,24 +14,32 @@ from jaxuda import methods
 from jaxuda.data import pipeline
 from jaxuda.data.classes import labels
 from jaxuda.predict import prediction
+from jaxuda.predict import scenes
 from jaxuda.run import own_classes
 from jaxuda.run import workdir as workdir_lib
 from jaxuda.ui import panels as panels_lib
 
 
 def read_samples(
-  config: ml_collections.ConfigDict, *, count: int = 3
+  config: ml_collections.ConfigDict,
+  *,
+  count: int = 3,
+  numbers: Sequence[int] | None = None,
 ) -> dict[str, Any]:
-  """Returns the first images of the evaluation split, with the true maps.
+  """Returns images of the evaluation split, with the true maps.
 
   Args:
     config: a run's config.
-    count: number of images B.
+    count: number of images B, the first of the split.
+    numbers: the places in the split of others, from 0, in any order.
 
   Returns:
     'image' uint8 [B, H, W, 3] RGB at the network's size; of a split with labels
     lists of B maps of their own sizes: 'label' int32 [H0, W0] and, where there
     is depth, 'depth' float32 [H0, W0] metres and 'depth_valid' bool [H0, W0].
+
+  Raises:
+    UserError: there is no image of such a number.
   """
   # One by one, since labels and depths may differ in size.
   stream = pipeline.eval_stream(
@@ -41,7 +49,17 @@ def read_samples(
     with_depth=True,
     optional=('label',),
   )
-  rows = list(itertools.islice(stream, count))
+  wanted = range(count) if numbers is None else numbers
+  seen = enumerate(itertools.islice(stream, max(wanted) + 1))
+  found = {number: row for number, row in seen if number in wanted}
+  for number in numbers or ():
+    if number not in found:
+      target = config.data.target
+      raise errors.UserError(
+        f'no image {number} in {target.dataset} {target.eval_split}; expected'
+        ' numbers from 0, below that of its images'
+      )
+  rows = [found[x] for x in wanted if x in found]
   fields = [name for name in rows[0] if name != 'name']
   samples = {name: [row[name][0] for row in rows] for name in fields}
   return {**samples, 'image': np.stack(samples['image'])}
@@ -81,20 +99,27 @@ def draw_domains(
 
 
 def draw_predictions(
-  runs: Mapping[str, workdir_lib.Run], *, count: int = 3
+  runs: Mapping[str, workdir_lib.Run],
+  *,
+  depth: bool = False,
+  legend: bool = True,
+  **which: Any,
 ) -> np.ndarray:
   """Draws the predictions of several runs for the same images.
 
   Args:
     runs: name -> what `workdir.load` returned; at least one.
-    count: number of images, the first of the first run's evaluation split.
+    depth: whether to show the depth that the last run of those that say any
+      sees, too.
+    legend: whether the legend of the classes stands below.
+    **which: images of the first run's evaluation split, see `read_samples`.
 
   Returns:
     uint8 [height, width, 3] RGB: a row per image with the image, the truth if
-    it is known and every run's prediction, and the legend below.
+    it is known, every run's prediction and the depth, and the legend below.
 
   Raises:
-    UserError: the runs have different classes.
+    UserError: the runs have different classes, or no image has such a number.
   """
   first, *_ = runs.values()
   class_set = labels.get_class_set(first.config.classes)
@@ -105,16 +130,37 @@ def draw_predictions(
         f'{name} has the classes {run.config.classes}; expected those of the'
         f' first run, {first.config.classes}'
       )
-  samples = read_samples(first.config, count=count)
+  samples = read_samples(first.config, **which)
   images, colors = samples['image'], class_set.colors
   predicted = {
     name: [prediction.predict_labels(image, run) for image in images]
     for name, run in runs.items()
   }
   panel = panels_lib.make_comparison(
-    images, samples.get('label'), predicted, colors=colors
+    *(images, samples.get('label'), predicted),
+    colors=colors,
+    depths=_see_depths(runs, images) if depth else None,
   )
+  if not legend:
+    return panel
   return panels_lib.stack_with_legend([panel], class_set.names, colors)
+
+
+def _see_depths(runs, images):
+  """Returns the heading and the depths of the last run that sees any."""
+  for name, run in reversed(runs.items()):
+    seen = [
+      scenes.look(
+        image,
+        run,
+        size=image.shape[:2],
+        around=prediction.shape_around(image, target=run.config.data.target),
+      )
+      for image in images
+    ]
+    if 'depth' in seen[0]:
+      return {f'depth ({name})': [x['depth'] for x in seen]}
+  return {}
 
 
 def read_picture(workdir: str | os.PathLike, name: str) -> np.ndarray:

@@ -115,12 +115,12 @@ def label_images(
   """
   target = run.config.data.target
   size, method = tuple(target.size), target.get('image_resize', 'bicubic')
-  shape_around = functools.partial(_shape_around, target=target)
+  around = functools.partial(shape_around, target=target)
 
   if views != views_lib.ONCE:
     for image in images:
       maps = views_lib.mean_probabilities(
-        resizing.pad_to(image, shape_around(image)),
+        resizing.pad_to(image, around(image)),
         run.state,
         method=run.method,
         size=size,
@@ -151,7 +151,7 @@ def label_images(
       align_corners=run.method.network.align_corners,
     )
     rows = zip(whole, parallel.split_rows(logits), strict=False)
-    return [(x, label(row, size=shape_around(x))) for x, row in rows]
+    return [(x, label(row, size=around(x))) for x, row in rows]
 
   for labelled in ahead.one_behind(map(label_batch, batches)):
     for image, found in labelled:
@@ -163,8 +163,18 @@ def _fit(target):
   return target.get('fit', 'stretch')
 
 
-def _shape_around(image, *, target):
-  """Returns the shape that an image has when it is padded to the aspect."""
+def shape_around(
+  image: np.ndarray, *, target: ml_collections.ConfigDict
+) -> tuple[int, int]:
+  """Returns the shape that an image has when it is padded to the aspect.
+
+  Args:
+    image: [H, W, 3].
+    target: `config.data.target` of the run that labels it.
+
+  Raises:
+    UserError: it is too narrow for the network.
+  """
   shape = image.shape[:2]
   if _fit(target) == 'stretch':
     return shape
@@ -183,7 +193,7 @@ def _read(path, run, note):
   """Reads a picture that can be labelled; returns why not as a line."""
   try:
     image = panels.read_image(path, note=note)
-    _shape_around(image, target=run.config.data.target)
+    shape_around(image, target=run.config.data.target)
   except errors.UserError as e:
     return str(e) if str(path) in str(e) else f'{path}: {e}'
   return image
@@ -255,7 +265,7 @@ def _make_maps(found, run, drawn):
   for share in shares:
     made['confidence'] = np.round(255 * share).astype(np.uint8)
   if drawn:
-    around = _shape_around(image, target=run.config.data.target)
+    around = shape_around(image, target=run.config.data.target)
     made['panels'] = scenes.draw(image, label, run, around=around)
   return made
 

@@ -36,6 +36,42 @@ def draw(
   Returns:
     uint8 [h, w, 3] RGB.
   """
+  scale = min(1, _WIDEST / image.shape[1])
+  (height, width), padded = (
+    tuple(max(1, round(scale * side)) for side in shape)
+    for shape in (image.shape[:2], around)
+  )
+  maps = look(image, run, size=(height, width), around=padded)
+  shown = {
+    'image': {'image': resizing.resize_image(image, (height, width))[None]},
+    'label': {
+      'prediction': resizing.resize_label(label, (height, width))[None]
+    },
+    **{k: {k: x[None]} for k, x in maps.items()},
+  }
+  colors = labels.get_class_set(run.config.classes).colors
+  return panels.make_training_panel(shown, colors=colors)
+
+
+def look(
+  image: np.ndarray,
+  run: workdir_lib.Run,
+  *,
+  size: Sequence[int],
+  around: Sequence[int],
+) -> dict[str, np.ndarray]:
+  """Returns the depth and the density that a network sees in a picture.
+
+  Args:
+    image: uint8 [H, W, 3] RGB.
+    run: run whose network looks, once.
+    size: (height, width) of the maps.
+    around: that of the maps with the padding that the network sees.
+
+  Returns:
+    What the network has of 'depth', float [height, width] metres, and
+    'density', float [height, width] in 0..255.
+  """
   target = run.config.data.target
   framed = resizing.frame_image(
     image,
@@ -43,23 +79,11 @@ def draw(
     method=target.get('image_resize', 'bicubic'),
     fit=target.get('fit', 'stretch'),
   )
-  scale = min(1, _WIDEST / image.shape[1])
-  (height, width), padded = (
-    tuple(max(1, round(scale * side)) for side in shape)
-    for shape in (image.shape[:2], around)
-  )
   # Compiled once; only what makes it larger depends on the picture's size.
   low = _predict(run.state, framed[None], method=run.method)
-  maps = _enlarge(low, method=run.method, size=padded)
-  shown = {
-    'image': {'image': resizing.resize_image(image, (height, width))[None]},
-    'label': {
-      'prediction': resizing.resize_label(label, (height, width))[None]
-    },
-    **{k: {k: np.asarray(x)[:, :height, :width]} for k, x in maps.items()},
-  }
-  colors = labels.get_class_set(run.config.classes).colors
-  return panels.make_training_panel(shown, colors=colors)
+  maps = _enlarge(low, method=run.method, size=tuple(around))
+  height, width = size
+  return {k: np.asarray(x)[0, :height, :width] for k, x in maps.items()}
 
 
 @functools.partial(jax.jit, static_argnames='method')

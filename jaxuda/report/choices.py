@@ -23,7 +23,8 @@ def describe_choices(group: runs_lib.Group) -> dict[str, Any] | None:
     None without labels; 'names' of the runs; 'rows', each with 'title' and a
     cell for each run, None if it does not have the criterion, or 'step',
     'value', 'score' and 'loss' (the score less that of the best step, at most
-    0); 'ranks', see `rank`, empty without labels, and as text 'shown'.
+    0), and as text 'mean', that of the losses with the number of runs; 'ranks',
+    see `rank`, empty without labels, and as text 'shown'.
   """
   evaluations = {run.name: run.evaluations for run in group.runs}
   known = [
@@ -39,7 +40,10 @@ def describe_choices(group: runs_lib.Group) -> dict[str, Any] | None:
   rows = []
   for name, title in {**first, 'step': 'the last', **titles}.items():
     cells = [_choose(found, name, score) for found in evaluations.values()]
-    rows.append({'name': name, 'title': title, 'cells': cells})
+    lost = [x['loss'] for x in cells if x and x['loss'] is not None]
+    mean = statistics.fmean(lost) if lost else None
+    row = {'name': name, 'title': title, 'cells': cells}
+    rows.append({**row, 'mean': f'{show(mean)} ({len(lost)})'})
   ranks = rank(list(evaluations.values()), score) if score else []
   return {
     'score': score,

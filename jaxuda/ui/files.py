@@ -47,8 +47,8 @@ def walk(
 ) -> Iterator[tuple[pathlib.Path, list[pathlib.Path]]]:
   """Goes through a folder and the folders in it, as `os.walk` does.
 
-  Links are followed, but never to a folder that they lie in. What is hidden (a
-  name with a dot in front, macOS's `__MACOSX`) is left out.
+  Links are followed, but never to a folder that they lie in. What is hidden is
+  left out.
 
   Args:
     folder: where to begin.
@@ -65,11 +65,16 @@ def walk(
     return
   if here in above:
     return
-  paths = [folder / x for x in names if x[0] != '.' and x != '__MACOSX']
+  paths = [folder / x for x in names if not is_hidden(x)]
   folders = [x for x in paths if os.path.isdir(x)]
   yield folder, [x for x in paths if x not in folders]
   for inner in folders:
     yield from walk(inner, above=above | {here})
+
+
+def is_hidden(name: str) -> bool:
+  """Whether a name has a dot in front, or is macOS's `__MACOSX`."""
+  return name.startswith('.') or name == '__MACOSX'
 
 
 def identify(path: str | os.PathLike) -> tuple[int, int]:

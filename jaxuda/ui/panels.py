@@ -178,6 +178,7 @@ def make_comparison(
   predictions: Mapping[str, Sequence[np.ndarray]],
   *,
   colors: np.ndarray,
+  depths: Mapping[str, Sequence[np.ndarray]] | None = None,
 ) -> np.ndarray:
   """Lays out one row per image: image, truth, what each network says.
 
@@ -186,11 +187,13 @@ def make_comparison(
     truth: B times int [h, w], of any size; None if it is not known.
     predictions: name -> B times int [H, W].
     colors: uint8 [C, 3].
+    depths: heading -> B times [H, W] metres.
 
   Returns:
     What `make_training_panel` returns.
   """
   shown = {'image': {'image': images}, 'label': dict(predictions)}
+  shown['depth'] = depths or {}
   if truth is not None:
     fitted = [_fit(x, images.shape[1:3]) for x in truth]
     shown['label'] = {'ground truth': fitted, **predictions}

@@ -71,6 +71,18 @@ def test_rows_without_norms():
     assert found.keys() == {'params'}
 
 
+def test_statistics_of_rows_without_a_target_pass():
+  for row, own in (('na', 'both'), ('sd', 'both'), ('joint', 'target')):
+    for asked in ('', 'both', 'target'):
+      flags = [f'--config.method.statistics={asked}'] * bool(asked)
+      config = command.read_config(
+        f'gio_ada:pair=streets,ablation={row}', flags
+      )
+      method = methods.create(config)
+      assert method.statistics == (asked or own)
+      assert ('target' in method.needs) == (row != 'na' or asked == 'target')
+
+
 def test_alternatives():
   method = methods.create(
     command.read_config(

@@ -177,7 +177,7 @@ def test_maps_of_others_are_not_removed(tmp_path):
   assert (tmp_path / 'a.png').is_file()
   (tmp_path / 'depth.json').write_text('{')
   with pytest.raises(errors.UserError, match=r'depth\.json cannot be read'):
-    transferring.check_out(tmp_path)
+    maps.check_out(tmp_path, made_by=transferring.MADE_BY)
 
 
 def test_frames_that_are_hidden_or_linked(tmp_path):

@@ -17,6 +17,7 @@ from jaxuda.models import discriminators
 from jaxuda.ops import image as image_ops
 from jaxuda.step import parallel
 from jaxuda.step import rng
+from tests import filling
 
 NETWORK = deeplab.Options(
   backbone='vgg_tiny', init='he', decoder='aspp_l', decoder_width=8, dropout=0
@@ -179,6 +180,60 @@ def test_a_frozen_generator_stays():
     before.nets['gen'].params,
     after.nets['gen'].params,
   )
+
+
+def test_target_statistics_without_a_target_loss():
+  # Rows that align nothing see the target in one pass without a loss.
+  wide = {x: create(x, statistics='target').needs for x in ROWS}
+  for row, needs in wide.items():
+    assert needs == {**create(row).needs, 'target': ('image',)}
+  network = deeplab.Options(backbone='resnet_tiny', train_affine=True)
+  plain = create('na', network=network)
+  adapted = dataclasses.replace(plain, statistics='target')
+  batch = jax.tree.map(lambda x: x[:, :24, :32], make_batch(adapted))
+  # Darker, so that its statistics are others.
+  batch['target'] = {'image': batch['target']['image'] // 4}
+  state = filling.fill_state(adapted, batch)
+  before = state.nets['task']
+
+  @jax.jit
+  def step(state):
+    # In one program, which computes once what the two have in common.
+    steps = [
+      parallel.run_alone(x.train_step, state, batch, rng.root(0))[0]
+      for x in (plain, adapted)
+    ]
+    _, by_hand = adapted.task.apply(
+      {'params': before.params, 'batch_stats': before.batch_stats},
+      batch['target']['image'],
+      train=True,
+      mutable=['batch_stats'],
+    )
+    return *(x.nets['task'] for x in steps), by_hand['batch_stats']
+
+  one, other, by_hand = step(state)
+  # The update is that of the source's losses alone.
+  jax.tree.map(np.testing.assert_array_equal, one.params, other.params)
+  kernels = (x.params['backbone']['conv1']['kernel'] for x in (one, before))
+  assert np.any(np.not_equal(*kernels))
+  jax.tree.map(
+    lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6),
+    *(other.batch_stats, by_hand),
+  )
+  # The first norm without the network: a tenth of the batch's mean.
+  kernel = before.params['backbone']['conv1']['kernel']
+  means = [
+    jax.lax.conv_general_dilated(
+      *(deeplab.normalize(network, batch[side]['image']), kernel),
+      *((2, 2), [(3, 3), (3, 3)]),
+      dimension_numbers=('NHWC', 'HWIO', 'NHWC'),
+    ).mean((0, 1, 2))
+    for side in ('source', 'target')
+  ]
+  assert np.abs(means[0] - means[1]).max() > 1
+  for net, mean in zip((one, other), means, strict=True):
+    found = net.batch_stats['backbone']['bn1']['mean']
+    np.testing.assert_allclose(found, 0.1 * mean, rtol=1e-3, atol=1e-4)
 
 
 def test_literal_output_loss_reaches_the_transform_network():

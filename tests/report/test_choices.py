@@ -59,6 +59,9 @@ def test_choices_by_hand(tmp_path):
     'blind_flip': [(18, 40, -10), None],
   }
   assert [row['name'] for row in found['rows']][:2] == ['mIoU7', 'step']
+  # -10 and 0; the second run has no agreement.
+  means = [row['mean'] for row in found['rows']]
+  assert means == ['+0.00 (2)', '−5.00 (2)', '−5.00 (2)', '−10.00 (1)']
 
 
 def test_ranks_by_hand(tmp_path):
@@ -88,9 +91,11 @@ def test_the_page_shows_choices_and_ranks(tmp_path):
     'with labels: the highest mIoU7',
     '50.00 step 12',
     '60.00 step 18',
+    '+0.00 (2)',
   ]
-  assert rows[3] == ['entropy', '40.00 −10.00 step 18', '60.00 step 18']
-  assert rows[4][2] == '–'
+  entropy = ['entropy', '40.00 −10.00 step 18', '60.00 step 18', '−5.00 (2)']
+  assert rows[3] == entropy
+  assert rows[4][2:] == ['–', '−10.00 (1)']
   ranks = [[text for text, _ in row] for row in page.table(ranks='1')]
   assert ranks[1] == ['entropy', '+0.77 (6)', '+0.75 (2)', '−1.00 (2)']
 

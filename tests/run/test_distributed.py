@@ -18,7 +18,7 @@ import numpy as np
 from jaxuda.run import checkpoint
 from jaxuda.run import workdir as workdir_lib
 
-STEPS = 10
+STEPS = 12
 # Three images to score do not divide over two processes.
 SIZE = '32x64_train8_val3'
 FLAGS = [
@@ -36,8 +36,9 @@ FLAGS = [
   '--config.checkpoint_every=0',
   '--config.eval_every=0',
   '--config.picture_every=0',
+  '--config.network.backbone=resnet_tiny',
   '--config.network.norm=sync',
-  # Sums over devices are rounded in another order, and ten steps of an
+  # Sums over devices are rounded in another order, and twelve steps of an
   # untrained network in float32 make percents of that.
   '--config.network.dtype=float64',
   '--config.optim.name=sgd',
@@ -170,7 +171,7 @@ def test_two_processes_are_one(tmp_path):
   assert len(theirs) > 100
   for path, leaf in theirs.items():
     # Momenta included, so gradients are compared, not only small steps. Only
-    # sums over the devices are rounded otherwise: 6e-15 was seen.
+    # sums over the devices are rounded otherwise: 7e-15 was seen.
     error = np.linalg.norm(ours[path] - leaf)
     assert error <= 1e-11 * np.linalg.norm(leaf), path
   scores = [workdir_lib.read_scores(x)['last'] for x in (two, whole)]

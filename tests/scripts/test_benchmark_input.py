@@ -1,4 +1,5 @@
 import importlib.util
+import json
 import pathlib
 import sys
 
@@ -73,3 +74,21 @@ def test_arguments_are_checked(argument, capsys):
   with pytest.raises(SystemExit):
     benchmark.parse_args([argument])
   assert 'expected' in capsys.readouterr().err
+
+
+def test_what_is_measured_leaves_no_folder(tmp_path, capsys):
+  def measure(root, **options):
+    (root / 'file').write_text('12345')
+    return {'bytes': benchmark.count_bytes(tmp_path), **options}
+
+  args = benchmark.parse_args([f'--folder={tmp_path}', '--images=3'])
+  found = benchmark.report(measure, args)
+  assert not list(tmp_path.iterdir())
+  assert json.loads(capsys.readouterr().out) == {
+    **found,
+    'fields': list(benchmark.FIELDS),
+  }
+  assert (found['bytes'], found['images'], 'folder' in found) == (5, 3, False)
+  with pytest.raises(SystemExit):
+    benchmark.parse_args(['--rounds=0'])
+  assert '--rounds=0; expected at least 1' in capsys.readouterr().err

@@ -30,6 +30,7 @@ import zipfile
 import zlib
 
 from jaxuda import errors
+from jaxuda.ui import files
 
 _COMPRESSED = {
   '.tar.gz': gzip.open,
@@ -134,17 +135,13 @@ class Tree:
 
   def _walk(self) -> Iterator[pathlib.Path]:
     seen = set()
-    for folder, names, files in os.walk(self.root, followlinks=True):
-      # A link to a folder above would go round for ever.
-      real = os.path.realpath(folder)
-      if real in seen:
-        names.clear()
-        continue
-      seen.add(real)
-      names[:] = sorted(x for x in names if not _is_hidden(x))
-      for name in sorted(files):
-        if not _is_hidden(name):
-          yield pathlib.Path(folder, name)
+    for folder, inside in files.walk(self.root):
+      # One that cannot be read has no files, and one that several links lead to
+      # has them once.
+      here = None if inside == [folder] else files.identify(folder)
+      if here and here not in seen:
+        seen.add(here)
+        yield from inside
 
   def _add(self, found, path, name):
     lower = path.name.lower()
@@ -256,9 +253,6 @@ def _check_name(name, archive, dataset):
   return posixpath.normpath('/'.join(parts))
 
 
-def _is_hidden(name):
-  return name.startswith('.') or name == '__MACOSX'
-
-
 def _is_rubbish(name):
-  return any(_is_hidden(x) for x in name.split('/') if x not in ('.', '..'))
+  parts = [x for x in name.split('/') if x not in ('.', '..')]
+  return any(map(files.is_hidden, parts))

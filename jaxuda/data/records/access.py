@@ -4,10 +4,8 @@ import collections
 from collections.abc import Callable, Sequence
 import contextlib
 import functools
-import os
 import pathlib
 import sys
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -105,7 +103,7 @@ class Records:
     self.root = str(self._folder.parents[2])
     self._files = info.splits[domain.split].file_instructions
     for part in self._files:
-      _check_file(part.filename, domain, self._folder)
+      _check_file(part, domain, self._folder)
     self._source, self._features, self._decoders = rows.open_records(
       builder, domain.split, [x for x in own if x not in missing]
     )
@@ -351,14 +349,17 @@ def _is_beside(domain, field):
   return bool({'label': domain.label_dir, 'depth': domain.depth_dir}.get(field))
 
 
-def _check_file(
-  filename: str | os.PathLike[str], domain: domain_lib.Domain, folder: Any
-) -> None:
-  """Opens a shard, which reads its index."""
+def _check_file(part, domain, folder):
+  """Opens a shard, whose index and dataset_info.json must say one number."""
   try:
-    shards.count_records(filename)
+    count = shards.count_records(part.filename)
+    if count != part.examples_in_shard:
+      raise ValueError(
+        f'it has {count} records, {part.examples_in_shard} by its'
+        ' dataset_info.json'
+      )
   except Exception as e:
     raise errors.UserError(
-      f'{domain.dataset}: {filename} cannot be read'
+      f'{domain.dataset}: {part.filename} cannot be read'
       f' ({tree_lib.one_line(e)[:120]}); delete {folder} and prepare it again'
     ) from None

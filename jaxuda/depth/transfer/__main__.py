@@ -38,6 +38,7 @@ def main() -> None:
 def _main(config):
   from jaxuda import methods
   from jaxuda.data.records import rows
+  from jaxuda.depth import maps
   from jaxuda.depth.transfer import transferring
   from jaxuda.run import own_classes
   from jaxuda.train import segmentation
@@ -46,7 +47,7 @@ def _main(config):
   command.hide_accelerators()
   target = config.data.target
   # Before the training, which can take long.
-  transferring.check_out(flags.FLAGS.out)
+  maps.check_out(flags.FLAGS.out, made_by=transferring.MADE_BY)
   if target.manual_dir:
     files.check_apart(flags.FLAGS.out, target.manual_dir)
   images = rows.Images(

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping
 import os
-import pathlib
 from typing import Any
 
 import jax
@@ -18,7 +17,8 @@ from jaxuda.depth import maps
 from jaxuda.ops import depth as depth_ops
 from jaxuda.run import workdir as workdir_lib
 
-_MADE_BY = 'jaxuda.depth.transfer'
+# What depth.json says of the command that wrote a folder.
+MADE_BY = 'jaxuda.depth.transfer'
 
 
 def set_depth_loss(config: ml_collections.ConfigDict) -> None:
@@ -37,15 +37,6 @@ def set_depth_loss(config: ml_collections.ConfigDict) -> None:
   if not config.method.lambda_depth:
     small = config.network.backbone in ('resnet_small', 'efficientnet_lite0')
     config.method.lambda_depth = 1e-2 if small else 1e-3
-
-
-def check_out(out: str | os.PathLike[str]) -> pathlib.Path:
-  """Returns the folder to write to, in which nothing else may lie.
-
-  Raises:
-    UserError: there is a file of that name, or it holds pictures of others.
-  """
-  return maps.check_out(out, made_by=_MADE_BY)
 
 
 def write_depths(
@@ -74,7 +65,7 @@ def write_depths(
     lambda image: formats.encode_metres(predict(image)),
     images,
     out,
-    description={**formats.METRES, 'made_by': _MADE_BY, **description},
+    description={**formats.METRES, 'made_by': MADE_BY, **description},
   )
 
 

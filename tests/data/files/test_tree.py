@@ -127,6 +127,8 @@ def test_a_damaged_member_is_named(tmp_path):
 def test_a_folder_that_links_to_itself_ends(tmp_path):
   write_folder(tmp_path)
   (tmp_path / 'a' / 'loop').symlink_to(tmp_path)
+  # Nor does one that is found twice have its files twice.
+  (tmp_path / 'again').symlink_to(tmp_path / 'a')
   assert set(tree.Tree(tmp_path, dataset='d').entries) == set(FILES)
 
 

@@ -244,6 +244,18 @@ def test_a_lost_shard_is_named(tmp_path, raw):
     read_all(tmp_path, raw)
 
 
+@pytest.mark.parametrize('count', [6, 8])
+def test_a_changed_number_of_records_is_named(tmp_path, raw, count):
+  path = find_shard(load(tmp_path, raw))
+  described = path.with_name('dataset_info.json')
+  text = described.read_text()
+  assert text.count('"7"') == 1
+  described.write_text(text.replace('"7"', f'"{count}"'))
+  message = f'{path} cannot be read .it has 7 records, {count} by its dataset_i'
+  with pytest.raises(errors.UserError, match=message):
+    read_all(tmp_path, raw)
+
+
 def test_a_changed_file_is_prepared_again(tmp_path, raw):
   first = load(tmp_path, raw)
   path = raw / 'RAND_CITYSCAPES/RGB/0000000.png'
