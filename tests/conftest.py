@@ -12,14 +12,16 @@ os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
 # The tests compile much and compute little: LLVM's optimisations would take
 # most of their time (the first state of the small network: 34 s of CPU with
 # them, 6 s without), and the emitters that go through MLIR half of the rest
-# (a forward and backward pass: 2.2 s with them, 0.9 s without). Newer releases
-# are to lose the way around them, and a flag that XLA does not know ends the
-# process.
+# (a forward and backward pass: 2.2 s with them, 0.9 s without). A program in 32
+# parts, for as many cores as there may be, takes a fifth more than in one (a
+# state and a step of DADA: 6.0 s and 4.8 s). Newer releases are to lose the way
+# around the emitters, and a flag that XLA does not know ends the process.
 os.environ.setdefault(
   'XLA_FLAGS',
   '--xla_backend_optimization_level=0'
   + (
     ' --xla_cpu_use_fusion_emitters=false'
+    ' --xla_cpu_parallel_codegen_split_count=1'
     if version.parse(metadata.version('jaxlib')) < version.parse('0.13')
     else ''
   ),
