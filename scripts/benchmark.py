@@ -267,7 +267,9 @@ def main() -> int:
     raise SystemExit('--config is only counted; expected --count with it')
   jax.config.update('jax_num_cpu_devices', args.devices)
   if args.count:
-    print(json.dumps({**vars(args), **count(args)}, indent=2))
+    # A config has sizes of its own.
+    said = {'config': args.config} if args.config else vars(args)
+    print(json.dumps({**said, **count(args)}, indent=2))
     return 0
   device = jax.local_devices()[0]
   side = args.peak_side or (3072 if device.platform == 'cpu' else 8192)
