@@ -70,7 +70,7 @@ def _refuse(record):
     return 'files of VFM-UDA are read, and not written'
   lite = backbone.startswith('efficientnet') and family != 'efficientnet'
   if lite or family in ('gio_ada', 'hrda'):
-    return 'no published checkpoints, so no names for its weights'
+    return 'it has no published checkpoints, so no names for its weights'
   return ''
 
 

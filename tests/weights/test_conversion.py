@@ -98,9 +98,9 @@ def test_there_and_back(tmp_path, name, kind):
     ('corda', 'mit_b5', 'files of MiT, DAFormer, HRDA and MIC are read'),
     ('vfm_uda', 'dinov2_b', 'files of VFM-UDA are read, and not written'),
     ('dacs', 'dinov2_s_reg', 'files of VFM-UDA are read, and not written'),
-    ('dada', 'efficientnet_lite0', 'no published checkpoints, so'),
-    ('gio_ada', 'vgg16', 'no published checkpoints, so'),
-    ('hrda', 'resnet101', 'no published checkpoints, so'),
+    ('dada', 'efficientnet_lite0', 'it has no published checkpoints, so'),
+    ('gio_ada', 'vgg16', 'it has no published checkpoints, so'),
+    ('hrda', 'resnet101', 'it has no published checkpoints, so'),
   ],
 )
 def test_what_cannot_be_written_says_why(family, backbone, reason):

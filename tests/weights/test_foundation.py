@@ -188,7 +188,9 @@ def test_a_file_of_vfm_uda(tmp_path):
       found.arrays['params/neck/up1/kernel'],
       factor * net['upscale.3.weight'].transpose(2, 3, 1, 0),
     )
-  with pytest.raises(errors.UserError, match='no names for its weights'):
+  with pytest.raises(
+    errors.UserError, match='files of VFM-UDA are read, and not written'
+  ):
     state_dict.from_network(found)
 
 

@@ -128,5 +128,7 @@ def test_networks_on_it_were_never_published():
     'structure': {},
   }
   network = conversion.Network(arrays={}, record=record)
-  with pytest.raises(errors.UserError, match='dada, student has no published'):
+  with pytest.raises(
+    errors.UserError, match='dada, student: it has no published'
+  ):
     state_dict.from_network(network)
