@@ -24,7 +24,6 @@ from typing import Any
 
 import jax
 
-from jaxuda import methods
 from jaxuda.run import own_classes
 from jaxuda.step import rng
 from jaxuda.ui import command
@@ -48,18 +47,10 @@ WAYS = ('raw', 'png', 'jpeg')
 def count(config: Any) -> tuple[float, int]:
   """Returns the operations and the images of a config's step on one device."""
   config = own_classes.count(config)
-  method = methods.create(config)
-  sizes = {}
-  for side in method.needs:
-    data = config.data[side]
-    sizes[side] = tuple(data.crop if all(data.crop) else data.size)
-  rows = config.batch_size
-  batch = benchmark.make_batch(
-    method.needs, sizes, batch_size=rows, classes=config.num_classes
-  )
+  method, batch, sizes = benchmark.create_from(config)
   state = jax.eval_shape(method.init, rng.for_init(0), batch)
   flops = necessary.count(method, state, batch, sizes).flops
-  return flops, rows * sum(bool(x) for x in method.needs.values())
+  return flops, config.batch_size * sum(bool(x) for x in method.needs.values())
 
 
 def needed(

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Literal
 import jax
 
 from jaxuda import errors
+from jaxuda.losses import depth as depth_losses
 from jaxuda.losses import segmentation
 from jaxuda.methods.parts import learner as learner_lib
 from jaxuda.models import deeplab
@@ -45,6 +46,8 @@ class Method(abc.ABC):
     class_weights: weights of the classes in the source's cross entropy, C
       numbers of at least 0, or none for 1 each. A field in a method that has
       them.
+    lambda_depth: weight of the source's loss of depth; 0 for none. A field in a
+      method that has one.
     preparation: name of the module whose `prepare(method, config)` returns the
       method with what it needs of the data as a whole; a name, so that methods
       import none of it.
@@ -74,6 +77,7 @@ class Method(abc.ABC):
 
   evaluate: ClassVar[str] = 'student'
   class_weights: ClassVar[Sequence[float]] = ()
+  lambda_depth: ClassVar[float] = 0.0
   preparation: ClassVar[str] = ''
   task: ClassVar[Any] = None
   two_resolutions: ClassVar[bool] = False
@@ -175,6 +179,29 @@ class Method(abc.ABC):
       detail=outputs.get('detail'),
       weight=self.network.detail_weight,
     )
+
+  def depth_terms(
+    self, outputs: Mapping[str, Any], source: Mapping[str, jax.Array]
+  ) -> dict[str, tuple[float, jax.Array]]:
+    """Returns DADA's berHu loss of inverse depth (eqs. 2 and 3), weighted.
+
+    Nothing where `lambda_depth` is 0. The official loss has no mask;
+    `depth_valid` is all True unless the pipeline was asked to mask zero or
+    saturated depth.
+
+    Args:
+      outputs: 'depth' [B, H, W], inverse.
+      source: 'depth' [B, H, W] in metres and 'depth_valid' bool [B, H, W].
+    """
+    if not self.lambda_depth:
+      return {}
+    loss = depth_losses.berhu(
+      outputs['depth'],
+      depth_ops.invert_depth(source['depth']),
+      mask=source['depth_valid'],
+      axis=self.axis,
+    )
+    return {'loss_depth': (self.lambda_depth, loss)}
 
   def noise(
     self, state: state_lib.TrainState, key: jax.Array

@@ -24,7 +24,6 @@ import jax
 import jax.numpy as jnp
 
 from jaxuda import errors
-from jaxuda.losses import depth as depth_losses
 from jaxuda.losses import features as feature_losses
 from jaxuda.losses import segmentation
 from jaxuda.methods import base
@@ -32,7 +31,6 @@ from jaxuda.methods.parts import adversary as adversary_lib
 from jaxuda.methods.parts import recipe
 from jaxuda.models import deeplab
 from jaxuda.models import hrda
-from jaxuda.ops import depth as depth_ops
 from jaxuda.ops import masking as masking_ops
 from jaxuda.ops import mixing as mixing_ops
 from jaxuda.step import parallel
@@ -166,14 +164,7 @@ class Method(base.Method):
       *(out, source['label']),
     )
     losses = {'loss_seg': (self.lambda_seg, loss)}
-    if self.lambda_depth:
-      berhu = depth_losses.berhu(
-        out['depth'],
-        depth_ops.invert_depth(source['depth']),
-        mask=source['depth_valid'],
-        axis=self.axis,
-      )
-      losses['loss_depth'] = self.lambda_depth, berhu
+    losses |= self.depth_terms(out, source)
     losses |= recipe.feature_loss(self, out, source)
     return losses, stats, adversary_lib.align_maps(self, out)
 

@@ -20,13 +20,11 @@ from jax import lax
 import jax.numpy as jnp
 
 from jaxuda import errors
-from jaxuda.losses import depth as depth_losses
 from jaxuda.losses import segmentation
 from jaxuda.methods import base
 from jaxuda.methods.parts import adversary as adversary_lib
 from jaxuda.methods.parts import learner as learner_lib
 from jaxuda.models import deeplab
-from jaxuda.ops import depth as depth_ops
 from jaxuda.ops import entropy
 from jaxuda.step import parallel
 from jaxuda.step import state as state_lib
@@ -177,16 +175,7 @@ class Method(base.Method):
       axis=self.axis,
     )
     losses = {'loss_seg': (self.lambda_seg, loss)}
-    if self.lambda_depth:
-      # The official loss has no mask; `depth_valid` is all True unless the
-      # pipeline was asked to mask zero or saturated depth.
-      loss = depth_losses.berhu(
-        full['depth'],
-        depth_ops.invert_depth(source['depth']),
-        mask=source['depth_valid'],
-        axis=self.axis,
-      )
-      losses['loss_depth'] = self.lambda_depth, loss
+    losses |= self.depth_terms(full, source)
     return losses, stats, self.align_maps(full)
 
   def target_loss(self, params, batch_stats, discs, target):

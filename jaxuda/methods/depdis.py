@@ -27,7 +27,6 @@ import jax.numpy as jnp
 
 from jaxuda import errors
 from jaxuda.losses import density as density_losses
-from jaxuda.losses import depth as depth_losses
 from jaxuda.losses import segmentation
 from jaxuda.methods import base
 from jaxuda.methods.parts import adversary as adversary_lib
@@ -223,14 +222,7 @@ class Method(base.Method):
       axis=self.axis,
     )
     losses = {'loss_seg': (self.lambda_seg, loss)}
-    if self.lambda_depth:
-      loss = depth_losses.berhu(
-        full['depth'],
-        depth_ops.invert_depth(source['depth']),
-        mask=source['depth_valid'],
-        axis=self.axis,
-      )
-      losses['loss_depth'] = self.lambda_depth, loss
+    losses |= self.depth_terms(full, source)
     if self.lambda_balance:
       loss = density_losses.source_balance(
         out,

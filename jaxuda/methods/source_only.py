@@ -16,13 +16,11 @@ from typing import Literal
 import jax
 
 from jaxuda import errors
-from jaxuda.losses import depth as depth_losses
 from jaxuda.losses import segmentation
 from jaxuda.methods import base
 from jaxuda.methods.parts import learner as learner_lib
 from jaxuda.models import deeplab
 from jaxuda.models import hrda
-from jaxuda.ops import depth as depth_ops
 from jaxuda.step import parallel
 from jaxuda.step import state as state_lib
 
@@ -109,15 +107,7 @@ class Method(base.Method):
     )
     loss = self.compare(cross_entropy, out, source['label'])
     losses = {'loss_seg': (self.lambda_seg, loss)}
-    if self.lambda_depth:
-      berhu = depth_losses.berhu(
-        out['depth'],
-        depth_ops.invert_depth(source['depth']),
-        mask=source['depth_valid'],
-        axis=self.axis,
-      )
-      losses['loss_depth'] = self.lambda_depth, berhu
-    return losses, stats, None
+    return losses | self.depth_terms(out, source), stats, None
 
   def train_step(
     self, state: state_lib.TrainState, batch: base.Batch, key: jax.Array
