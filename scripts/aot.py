@@ -188,6 +188,18 @@ def _product(numbers):
   return total
 
 
+def estimate(cost: dict[str, float]) -> float | None:
+  """Returns the compiler's estimate of a step, in seconds, if it has one.
+
+  Of large programs libtpu gives a negative number, which says nothing.
+
+  >>> estimate({'optimal_seconds': 0.25}), estimate({'optimal_seconds': -498.0})
+  (0.25, None)
+  """
+  seconds = cost.get('optimal_seconds', 0.0)
+  return seconds if seconds > 0 else None
+
+
 def compile_case(case: Case) -> dict[str, Any]:
   """Compiles a case and returns the compiler's account of it."""
   devices = chips.find_devices(case.topology)
@@ -228,7 +240,7 @@ def compile_case(case: Case) -> dict[str, Any]:
       'flops': cost['flops'],
       'bytes': cost['bytes accessed'],
       # The compiler's own estimate, and what the data sheet allows.
-      'estimated_seconds': cost.get('optimal_seconds'),
+      'estimated_seconds': estimate(cost),
       'matrix_seconds': cost['flops'] / chip.tflops / 1e12,
       'memory_seconds': cost['bytes accessed'] / chip.gbps / 1e9,
     }

@@ -40,6 +40,12 @@ def test_collectives_in_the_text_of_a_program():
   ]
 
 
+def test_an_estimate_below_zero_is_none():
+  assert aot.estimate({'optimal_seconds': 0.25}) == 0.25
+  assert aot.estimate({'optimal_seconds': -498.0}) is None
+  assert aot.estimate({}) is None
+
+
 def test_every_combination_is_a_case():
   cases = make_cases('--topology=v5e:1x1,v5p:2x2x1', '--remat=no,yes')
   assert [(x.topology, x.remat) for x in cases] == [
