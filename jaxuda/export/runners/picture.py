@@ -40,8 +40,7 @@ def main(load):
   small = Image.new('RGB', (width, height))
   small.paste(resized(image, inner, info['image_resize']))
   logits = np.asarray(load(FOLDER)(np.asarray(small)[None])['grid'][0])
-  # Exports of a time without the field have aligned corners.
-  corners = info.get('align_corners', True)
+  corners = info['align_corners']
   label = Image.fromarray(
     upsampled_label(logits, around[::-1], align_corners=corners)
   )
