@@ -85,7 +85,7 @@ def _set_schedule(config):
     'warmup_ratio': 1e-6,
     'power': 1.0,
   }
-  config.mixing.alpha = 0.999
+  config.mixing.update(alpha=0.999, count_initial=True)
 
 
 def _set_dada(config):

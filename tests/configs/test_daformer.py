@@ -55,6 +55,7 @@ def test_published_settings(pair, depth):
   )
   assert (mixing.margins, mixing.margins_of) == ((15, 120, 0, 0), 'crop')
   assert (mixing.classes_of, mixing.jitter_strength) == ('batch', 0.2)
+  assert mixing.count_initial
   assert method.average_all
   assert (method.features.weight, method.features.share) == (0.005, 0.75)
   assert method.features.classes == (6, 7, *range(11, 19))
