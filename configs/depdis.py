@@ -137,6 +137,8 @@ def get_config(arguments: str = ''):
   if common.is_small(config):
     _shrink(config)
   else:
+    # Among these snapshots is the best, with which each later stage begins.
+    common.set_intervals(config, 1000)
     # Source and target have the same size, whatever their images' aspect.
     config.data.target.size = config.data.source.size
   if config.pair.startswith('synthia2mapillary'):

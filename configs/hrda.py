@@ -17,8 +17,8 @@ Elsewhere a part is half the height and width of the crop, or on small pairs of
 the picture, and their sides are cut to what both resolutions can share.
 
 Of its ablations these are fields. What the paper reports for them is not known
-here; nor is what exactly its blurred parts and its equal scales of both are,
-which are missing:
+here. Two are missing: parts of a picture that was brought to half its size and
+back, and the small picture at full size, too.
 
   --config.network.scale_attention=fixed       both count as 1/2 everywhere
   --config.network.scale_attention=single      one attention for all classes

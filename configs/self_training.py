@@ -38,4 +38,6 @@ def get_config(arguments: str = ''):
     # As configs/depdis.py has it.
     config.optim.learning_rate = 3e-5
     config.network.norm = 'frozen'
+  else:
+    common.set_intervals(config, 1000)
   return config

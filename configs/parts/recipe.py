@@ -75,7 +75,7 @@ def _set_schedule(config):
   config.total_steps = config.stop_step = 40000
   config.batch_size = 2
   common.set_intervals(config, 4000)
-  config.network.init = 'torch'
+  config.network.init = 'mmcv'
   config.optim = {
     'name': 'adamw',
     'learning_rate': 6e-5,
@@ -85,7 +85,7 @@ def _set_schedule(config):
     'warmup_ratio': 1e-6,
     'power': 1.0,
   }
-  config.mixing.alpha = 0.999
+  config.mixing.update(alpha=0.999, count_initial=True)
 
 
 def _set_dada(config):
@@ -108,7 +108,7 @@ def _set_sizes(config, large):
   if config.pair in _SOURCES:
     source.size = _SOURCES[config.pair][large]
     target.size = (1024, 2048) if large else (512, 1024)
-  source.image_resize = target.image_resize = 'bilinear'
+  source.image_resize = target.image_resize = 'linear'
   most = 1024 if large else 512
   sides = zip(source.size, target.size, strict=True)
   source.crop = target.crop = tuple(min(most, *side) for side in sides)

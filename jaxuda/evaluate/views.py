@@ -73,7 +73,7 @@ def mean_probabilities(
     method: method whose `predict` is asked.
     size: (height, width) of the network's input.
     views: how the picture is looked at.
-    image_resize: filter, 'bicubic' or 'bilinear'.
+    image_resize: filter, see `resizing.resize_image`.
     out: (h, w) of what is returned; the picture's size if None.
 
   Returns:

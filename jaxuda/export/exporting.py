@@ -113,6 +113,7 @@ def export(
     'size': list(size),
     'fit': target.get('fit', 'stretch'),
     'image_resize': target.get('image_resize', 'bicubic'),
+    'align_corners': run.method.network.align_corners,
     'classes': list(class_set.names),
     'colors': np.asarray(class_set.colors).tolist(),
   }

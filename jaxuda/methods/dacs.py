@@ -197,7 +197,9 @@ class Method(base.Method):
     teacher = state_lib.update_teacher(
       state.teacher,
       nets['task'],
-      decay=state_lib.ema_decay(state.step, limit=self.mixing.alpha),
+      decay=state_lib.ema_decay(
+        state.step, limit=self.mixing.alpha, before=self.mixing.count_initial
+      ),
       batch_stats=teacher_stats,
     )
     state = state.advance(nets, teacher=teacher)

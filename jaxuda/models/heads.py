@@ -185,10 +185,12 @@ class DaformerFusion(nn.Module):
       return nn.relu(self.norm(name=f'{name}_bn')(y, train=train))
 
     x = embed(conv, maps)
+    style = layers.before_norm(self.style)
+    conv = functools.partial(conv, style=style)
     branches = [end(conv(1, name='aspp0_point')(x), 'aspp0_point')]
     for i, rate in enumerate(self.rates, 1):
       deep, point = f'aspp{i}_depth', f'aspp{i}_point'
-      y = layers.DepthwiseConv(3, dilation=rate, style=self.style, name=deep)(x)
+      y = layers.DepthwiseConv(3, dilation=rate, style=style, name=deep)(x)
       branches.append(end(conv(1, name=point)(end(y, deep)), point))
     y = conv(3, name='bottleneck')(jnp.concatenate(branches, -1))
     return end(y, 'bottleneck')

@@ -92,7 +92,8 @@ class ScaleAttention(nn.Module):
   @nn.compact
   def __call__(self, maps: Sequence[jax.Array], *, train: bool) -> jax.Array:
     conv = functools.partial(layers.Conv, self.width, style=self.style)
-    y = conv(1, name='fuse')(heads.embed(conv, maps))
+    style = layers.before_norm(self.style)
+    y = conv(1, style=style, name='fuse')(heads.embed(conv, maps))
     y = nn.relu(self.norm(name='fuse_bn')(y, train=train))
     y = heads.Classifier(
       self.features, dropout=self.dropout, style=self.style, name='classifier'

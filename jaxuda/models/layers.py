@@ -66,17 +66,33 @@ def kernel_init(name: str) -> Callable[..., jax.Array]:
       convolution before it loads an ImageNet file over it; 'he' for
       N(0, 2 / fan_in), for training from scratch; 'gan' for CycleGAN's
       N(0, 0.02); 'vfm' for the N(0, 0.1) of VFM-UDA's last layer; 'torch' for
-      PyTorch's default uniform(+-1/sqrt(fan_in)); 'zeros'.
+      PyTorch's default uniform(+-1/sqrt(fan_in)), and 'mmcv' for the same, see
+      `before_norm`; 'fan_out' for N(0, 2 / fan_out); 'zeros'.
   """
+  torch = nn.initializers.variance_scaling(1 / 3, 'fan_in', 'uniform')
   return {
     'reference': nn.initializers.normal(0.01),
     'gan': nn.initializers.normal(0.02),
     'vfm': nn.initializers.normal(0.1),
     'zeros': nn.initializers.zeros,
     'he': nn.initializers.he_normal(),
+    'fan_out': nn.initializers.variance_scaling(2, 'fan_out', 'normal'),
     # With scale 1/3: the bound sqrt(3 * (1/3) / fan_in).
-    'torch': nn.initializers.variance_scaling(1 / 3, 'fan_in', 'uniform'),
+    **dict.fromkeys(('torch', 'mmcv'), torch),
   }[name]
+
+
+def before_norm(style: Style) -> Style:
+  """Returns the style of convolutions of a head that a norm follows.
+
+  mmcv's `ConvModule`, of which DAFormer's and HRDA's decoders are built, begins
+  with N(0, 2 / fan_out), what else they have with PyTorch's default. The norm
+  takes the scale out again, but the smaller a kernel is, the more a step of
+  AdamW turns it.
+  """
+  if style.initializer != 'mmcv':
+    return style
+  return dataclasses.replace(style, initializer='fan_out')
 
 
 class Conv(nn.Module):

@@ -76,7 +76,8 @@ class Options:
       each counts as 1/2 ('fixed').
     window: (h, w) in pixels of the windows in which a larger image is labelled,
       each half of one apart; the crops of the training.
-    init: kernel initialiser: 'reference' N(0, 0.01), 'he' or 'torch'.
+    init: kernel initialiser: 'reference' N(0, 0.01), 'he', 'torch', or 'mmcv':
+      that of DAFormer and HRDA, see `layers.before_norm`.
     rates: dilations of the ASPP heads.
     active_rates: how many of them act, from the first; 0 for all.
     depth_scale: factor of the outputs of the depth and the density block, 1 in
@@ -111,7 +112,7 @@ class Options:
   detail_weight: float = 0.1
   scale_attention: Literal['classes', 'single', 'fixed'] = 'classes'
   window: Sequence[int] = (1024, 1024)
-  init: Literal['reference', 'he', 'torch'] = 'reference'
+  init: Literal['reference', 'he', 'torch', 'mmcv'] = 'reference'
   rates: Sequence[int] = (6, 12, 18, 24)
   active_rates: int = 0
   depth_scale: float = 1.0

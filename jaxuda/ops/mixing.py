@@ -22,6 +22,9 @@ class Options:
   Attributes:
     alpha: largest decay of the teacher's average, 0..1; 0.99 in DACS, 0.999 in
       CorDA.
+    count_initial: whether the teacher, which is the plain mean of the students
+      so far until it reaches that decay, counts the one before the first step,
+      as in DAFormer's code. False in DACS and CorDA.
     weight: weighting of pseudo-labels: 'batch', 'pixel' or 'none', see
       `pseudo_label.pseudo_weight`; or 'oracle': 1 where they are right, 0 where
       they are wrong or the target has no label. That reads the target's labels:
@@ -49,6 +52,7 @@ class Options:
   """
 
   alpha: float = 0.99
+  count_initial: bool = False
   weight: Literal['batch', 'pixel', 'none', 'oracle'] = 'batch'
   threshold: float = 0.968
   margins: Sequence[int] = (0, 0, 0, 0)

@@ -109,15 +109,16 @@ def minimize(
   return update(net, grads, tx), aux
 
 
-def ema_decay(step: jax.Array, *, limit: float) -> jax.Array:
-  """Returns min(1 - 1 / (step + 1), limit), the decay after a step.
+def ema_decay(step: jax.Array, *, limit: float, before: int = 0) -> jax.Array:
+  """Returns min(1 - 1 / (step + before + 1), limit), the decay after a step.
 
   The first step's is 0: the teacher becomes a copy of the student, and for the
   next ones it is the plain mean of all students so far (Tarvainen and Valpola,
   2017, as DACS runs it). `step`, a scalar int, counts the steps before this
-  one; `limit` is the decay in the long run.
+  one; `limit` is the decay in the long run; `before` says how often the first
+  teacher, a copy of the student before all steps, counts in the mean.
   """
-  step = jnp.asarray(step, jnp.result_type(float))
+  step = jnp.asarray(step, jnp.result_type(float)) + before
   return jnp.minimum(1 - 1 / (step + 1), limit)
 
 

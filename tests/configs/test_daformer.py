@@ -29,6 +29,8 @@ def test_published_settings(pair, depth):
   assert source.crop == target.crop == (512, 512)
   assert source.flip
   assert target.flip
+  # OpenCV's, by mmcv.
+  assert source.image_resize == target.image_resize == 'linear'
   assert (source.crop_most, target.crop_most) == (0.75, 1)
   assert (source.rare_temperature, source.rare_pixels) == (0.01, 3000)
   assert source.rare_crop == 0.5
@@ -40,6 +42,7 @@ def test_published_settings(pair, depth):
   )
   assert (method.network.dropout, method.network.stochastic_depth) == (0.1, 0.1)
   assert method.network.image_order == 'rgb'
+  assert method.network.init == 'mmcv'
   optim = method.optim
   assert (optim.name, optim.learning_rate, optim.power) == ('adamw', 6e-5, 1)
   assert (optim.weight_decay, optim.no_decay) == (0.01, ('norm',))
@@ -52,6 +55,7 @@ def test_published_settings(pair, depth):
   )
   assert (mixing.margins, mixing.margins_of) == ((15, 120, 0, 0), 'crop')
   assert (mixing.classes_of, mixing.jitter_strength) == ('batch', 0.2)
+  assert mixing.count_initial
   assert method.average_all
   assert (method.features.weight, method.features.share) == (0.005, 0.75)
   assert method.features.classes == (6, 7, *range(11, 19))

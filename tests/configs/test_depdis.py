@@ -112,6 +112,9 @@ def test_settings_of_the_official_code(pair):
   assert config.data.target.eval_labels == ('input' if mapillary else 'native')
   assert not options.scale_area
   assert options.share == 1
+  # Snapshots, of which the best is taken, in both stages.
+  for one in (config, command.read_config(f'self_training:pair={pair}')):
+    assert one.eval_every == one.checkpoint_every == 1000
 
 
 @pytest.mark.parametrize('weight', [0.1, 0.001])

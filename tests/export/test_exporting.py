@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 
+import cv2
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -110,11 +111,15 @@ def _runner(folder, info, monkeypatch):
   return runner
 
 
-@pytest.mark.parametrize('resize', ['bicubic', 'bilinear'])
+@pytest.mark.parametrize(
+  # DeepLab's upsampling has aligned corners, DAFormer's half-pixel centres.
+  ('resize', 'decoder'),
+  [('bicubic', 'aspp'), ('bilinear', 'daformer')],
+)
 @pytest.mark.parametrize('fit', ['stretch', 'pad'])
 @pytest.mark.parametrize('name', ['small.png', 'large.jpg', 'deep.png'])
 def test_a_picture_is_labelled_as_predict_does(
-  fit, resize, name, monkeypatch, tmp_path
+  fit, resize, decoder, name, monkeypatch, tmp_path
 ):
   """By a network whose labels depend on every pixel; whatever the tags say."""
   rng = np.random.default_rng(3)
@@ -127,7 +132,7 @@ def test_a_picture_is_labelled_as_predict_does(
     exif = picture.getexif()
     exif[0x0112] = 6  # A quarter turn.
     picture.save(tmp_path / name, exif=exif)
-  method = _Bright()
+  method = _Bright(network=deeplab.Options(decoder=decoder))
   config = tiny.make_config()
   config.data.target.size = (32, 48)
   config.data.target.update(fit=fit, image_resize=resize)
@@ -138,6 +143,7 @@ def test_a_picture_is_labelled_as_predict_does(
   expected = prediction.predict_labels(image, run)
   info = {'size': [32, 48], 'fit': fit, 'image_resize': resize}
   info['colors'] = [[0, 0, 0]] * 6
+  info['align_corners'] = decoder == 'aspp'
   runner = _runner(tmp_path, info, monkeypatch)
   out = str(tmp_path / 'label.png')
   monkeypatch.setattr(sys, 'argv', ['', str(tmp_path / name), out])
@@ -147,6 +153,17 @@ def test_a_picture_is_labelled_as_predict_does(
   assert len(np.unique(expected)) == 3
   with Image.open(out) as label:
     np.testing.assert_array_equal(np.asarray(label), expected)
+
+
+def test_a_picture_is_shrunk_as_opencv_does(monkeypatch, tmp_path):
+  """INTER_LINEAR looks at two pixels a side, Pillow's filter at more."""
+  runner = _runner(tmp_path, {}, monkeypatch)
+  image = np.random.default_rng(5).integers(0, 256, (7, 9, 3), np.uint8)
+  found = runner.resized(Image.fromarray(image), (4, 3), 'linear')
+  expected = cv2.resize(image, (4, 3), interpolation=cv2.INTER_LINEAR)
+  np.testing.assert_allclose(
+    np.asarray(found, int), expected.astype(int), atol=1
+  )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -167,6 +184,7 @@ def test_what_is_beside_it(run, exported):
   info = json.loads((folder / 'export.json').read_text())
   assert (info['size'], info['fit']) == (list(SIZE), 'stretch')
   assert info['image_resize'] == run.config.data.target.image_resize
+  assert info['align_corners'] is True
   made = datetime.datetime.fromisoformat(info['date'])
   assert abs(datetime.datetime.now(datetime.UTC) - made).total_seconds() < 3600
   low, high = info['calling_conventions']

@@ -13,6 +13,7 @@ from jaxuda.models import corda
 from jaxuda.models import deeplab
 from jaxuda.models import gio_ada
 from jaxuda.models import heads
+from jaxuda.models import hrda
 from jaxuda.models import layers
 
 EPSILON = 1e-5
@@ -106,6 +107,36 @@ def test_fusion_is_that_of_numpy():
   expected = by_hand(maps, variables)
   assert (expected > 0).mean() > 0.2
   np.testing.assert_allclose(found, expected, atol=1e-12)
+
+
+def test_mmcvs_weights_to_begin_with():
+  """N(0, 2 / fan_out) where a norm follows, PyTorch's default elsewhere."""
+  style = layers.Style(initializer='mmcv')
+  norm = functools.partial(layers.BatchNorm, style=style)
+  maps = [jnp.zeros((1, 4, 4, k)) for k in (32, 48, 64, 80)]
+  begun = {}
+  for module in (
+    heads.DaformerFusion(64, norm, style=style),
+    hrda.ScaleAttention(19, 64, norm, style=style),
+  ):
+    variables = module.init(jax.random.key(0), maps, train=False)
+    begun |= {
+      path[-2].key: np.asarray(x)
+      for path, x in jax.tree_util.tree_leaves_with_path(variables['params'])
+      if path[-1].key == 'kernel'
+    }
+  outputs = {'aspp0_point': 64, 'aspp2_point': 64, 'bottleneck': 9 * 64}
+  # Those of PyTorch's kernel [256, 1, 3, 3], each of which sees one input.
+  outputs |= {'aspp1_depth': 9 * 256, 'fuse': 64}
+  for name, fan_out in outputs.items():
+    kernel = begun[name]
+    assert abs(kernel.std() / np.sqrt(2 / fan_out) - 1) < 0.05, name
+    # Not uniform: so far out are 5 % of the normal distribution.
+    assert 0.03 < (np.abs(kernel) > 1.96 * kernel.std()).mean() < 0.07, name
+  for i, width in enumerate((32, 48, 64, 80)):
+    edge = np.abs(begun[f'embed{i}']).max()
+    assert 0.98 < edge * np.sqrt(width) <= 1
+  assert abs(begun['conv'].std() / 0.01 - 1) < 0.1
 
 
 def test_published_number_of_parameters():

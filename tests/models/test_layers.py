@@ -33,7 +33,7 @@ def test_convolution_by_hand():
 
 
 def test_kernel_initialisers():
-  keys = jax.random.split(jax.random.key(0), 4)
+  keys = jax.random.split(jax.random.key(0), 5)
   shape = (4, 4, 64, 64)
   assert (
     abs(layers.kernel_init('reference')(keys[0], shape).std() - 0.01) < 1e-4
@@ -42,6 +42,9 @@ def test_kernel_initialisers():
   assert abs(he - np.sqrt(2 / 1024)) < 1e-3
   torch = layers.kernel_init('torch')(keys[2], shape)
   assert abs(jnp.abs(torch).max() - 1 / 32) < 1e-4
+  # Of the outputs, each of which has nine taps.
+  wide = layers.kernel_init('fan_out')(keys[4], (3, 3, 8, 256))
+  assert abs(wide.std() / np.sqrt(2 / (9 * 256)) - 1) < 0.02
   bias = layers.torch_default_init(1024)(keys[3], (5000,))
   assert abs(jnp.abs(bias).max() - 1 / 32) < 1e-4
 

@@ -115,3 +115,17 @@ def test_a_state_advances():
   assert (int(later.step), set(later.nets)) == (1, {'disc'})
   assert later.teacher is net
   assert state.advance({}).teacher is net
+
+
+def test_the_first_teacher_counts_where_it_is_told_to():
+  """In step t DAFormer's is the mean of what there was after 0 to t steps."""
+  students = (3.0, 1.0, 4.0, 1.0, 5.0, 9.0)
+  teacher, means = students[0], []
+  for step, student in enumerate(students[1:]):
+    decay = float(state_lib.ema_decay(step, limit=0.75, before=1))
+    teacher = decay * teacher + (1 - decay) * student
+    means.append(teacher)
+  # Means of two, three and four; then a quarter of each new one.
+  expected = [2.0, 8 / 3, 2.25, 0.75 * 2.25 + 1.25]
+  expected.append(0.75 * expected[-1] + 2.25)
+  np.testing.assert_allclose(means, expected, rtol=1e-6)

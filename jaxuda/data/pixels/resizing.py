@@ -1,7 +1,8 @@
 """Resizing of NumPy pictures, by the rules of `transforms`. Needs no TF.
 
-Both modules have the same rules: Pillow's filters for images, its NEAREST for
-labels, OpenCV's INTER_NEAREST for depth. One table of golden pixels tests them.
+Both modules have the same rules: Pillow's filters or OpenCV's INTER_LINEAR for
+images, Pillow's NEAREST for labels, OpenCV's INTER_NEAREST for depth. One table
+of golden pixels tests them.
 """
 
 from collections.abc import Callable, Sequence
@@ -23,18 +24,20 @@ FILTERS = {
 def resize_image(
   image: np.ndarray, size: Sequence[int], *, method: str = 'bicubic'
 ) -> np.ndarray:
-  """Resizes an image with Pillow, which averages where it shrinks.
+  """Resizes an image, with Pillow, which averages where it shrinks, or OpenCV.
 
   Args:
     image: uint8 [H, W, 3].
     size: (height, width).
-    method: a key of `FILTERS`.
+    method: a key of `FILTERS`, or 'linear' for OpenCV's INTER_LINEAR.
 
   Returns:
     uint8 [height, width, 3]; the image itself if it has that size.
   """
   if image.shape[:2] == tuple(size):
     return image
+  if method == 'linear':
+    return cv2.resize(image, tuple(size)[::-1], interpolation=cv2.INTER_LINEAR)
   resized = Image.fromarray(image).resize(tuple(size)[::-1], FILTERS[method])
   return np.asarray(resized)
 
@@ -99,7 +102,7 @@ def frame_image(
   Args:
     image: uint8 [H, W, 3].
     size: (height, width).
-    method: 'bicubic' or 'bilinear'.
+    method: see `resize_image`.
     fit: 'stretch' or 'pad', see `aspect`; padding is black.
 
   Returns:

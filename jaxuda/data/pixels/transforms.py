@@ -3,7 +3,8 @@
 The rules of resizing are those of the references, and differ by field:
 
 * images: Pillow's BICUBIC or BILINEAR, which averages when it shrinks. Within 3
-  grey levels of Pillow, which rounds between its two passes.
+  grey levels of Pillow, which rounds between its two passes. Or 'linear', for
+  OpenCV's INTER_LINEAR, which does not average (DAFormer, HRDA, MIC), within 1.
 * labels: Pillow's NEAREST, the pixel under the centre: half size keeps pixels
   1, 3, 5, ...
 * depth: OpenCV's INTER_NEAREST, the pixel under the upper left corner: half
@@ -23,7 +24,7 @@ import tensorflow as tf
 
 from jaxuda.data.pixels import resizing
 
-IMAGE_RESIZES = ('bicubic', 'bilinear')
+IMAGE_RESIZES = ('bicubic', 'bilinear', 'linear')
 DEPTH_RESIZES = ('reference', 'consistent', 'linear')
 
 
@@ -75,12 +76,12 @@ def decode_depth(stored: tf.Tensor) -> tf.Tensor:
 def resize_image(
   image: tf.Tensor, size: tuple[int, int], *, method: str = 'bicubic'
 ) -> tf.Tensor:
-  """Resizes as Pillow does, with antialiasing.
+  """Resizes as Pillow does, with antialiasing, or as OpenCV, without.
 
   Args:
     image: uint8 [H, W, 3].
     size: (height, width), numbers or tensors.
-    method: 'bicubic' or 'bilinear'.
+    method: one of `IMAGE_RESIZES`.
 
   Returns:
     uint8 [height, width, 3], rounded and clipped.
@@ -89,7 +90,9 @@ def resize_image(
     raise ValueError(f'method={method!r}; expected one of {IMAGE_RESIZES}')
 
   def resize() -> tf.Tensor:
-    resized = tf.image.resize(image, size, method=method, antialias=True)
+    smooth = method != 'linear'
+    kernel = method if smooth else 'bilinear'
+    resized = tf.image.resize(image, size, method=kernel, antialias=smooth)
     return tf.saturate_cast(tf.round(resized), tf.uint8)
 
   same = tf.reduce_all(tf.shape(image)[:2] == tf.stack(size))

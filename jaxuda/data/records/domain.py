@@ -40,7 +40,7 @@ class Domain:
     crop: (height, width) of a crop in pixels; (0, 0) for none.
     flip: whether half of the samples are mirrored.
     fraction: share of the split's images that is used, in (0, 1].
-    image_resize: 'bicubic' or 'bilinear'.
+    image_resize: 'bicubic', 'bilinear' or 'linear', see `transforms`.
     depth_resize: 'reference', 'consistent' or 'linear'.
     fit: 'stretch', or 'pad' to keep the aspect.
     store: 'raw', or 'png' or 'jpeg' at `size`, see `store.examples`.

@@ -19,8 +19,9 @@ from jaxuda import errors
 from jaxuda.data.classes import labels
 from jaxuda.data.pixels import transforms
 
-# Crops that are tried, of which the last is taken at any rate.
-TRIES = 10
+# Crops that are tried, of which the last is taken at any rate: DAFormer's code
+# looks at ten, and after each that will not do draws another one.
+TRIES = 11
 # Two streams of one seed: that of the pipeline's crops has small counters.
 _STREAM = 0x52435300000000
 

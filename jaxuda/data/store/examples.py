@@ -3,10 +3,10 @@
 * 'raw', the default: images (upright PNG and JPEG files) and 16-bit depth as
   the files are, not encoded anew; labels as 8-bit ids, which are never larger.
 * 'png': images, and labels and depth of the splits that are trained on, at the
-  training size, by the rules of the pair (Pillow's BICUBIC or BILINEAR, NEAREST
-  for labels, OpenCV's INTER_NEAREST for depth). Nothing else is lost. Labels
-  and depth are plain arrays, which the record file compresses (zstd): about as
-  small as PNG and several times faster to read.
+  training size, by the rules of the pair (of images `image_resize`, Pillow's
+  NEAREST for labels, OpenCV's INTER_NEAREST for depth). Nothing else is lost.
+  Labels and depth are plain arrays, which the record file compresses (zstd):
+  about as small as PNG and several times faster to read.
 * 'jpeg': the same with images as JPEG of quality 95, which loses a little.
 
 Splits that are scored keep labels and depth at their own size in every case.
@@ -36,7 +36,7 @@ class Store:
   Attributes:
     form: one of `FORMS`.
     size: (height, width), the training size; 'raw' has none.
-    image_resize: 'bicubic' or 'bilinear'.
+    image_resize: 'bicubic', 'bilinear' or 'linear'.
     depth_resize: 'reference' or 'consistent'; 'linear' keeps depth as it is.
     fit: 'stretch' or 'pad'.
   """

@@ -87,7 +87,7 @@ def predict_depth(
     state: a training state.
     image: uint8 [H, W, 3] RGB.
     size: (height, width) of the network's input.
-    image_resize: filter that brings images to it, 'bicubic' or 'bilinear'.
+    image_resize: filter that brings images to it, see `resizing.resize_image`.
     fit: 'stretch' or 'pad', see `data.pixels.aspect`.
   """
   small = resizing.frame_image(image, size, method=image_resize, fit=fit)

@@ -38,36 +38,58 @@ def main(load):
       max(image.height, image.width * height // width),
     )
   small = Image.new('RGB', (width, height))
-  small.paste(
-    image.resize(inner, Image.Resampling[info['image_resize'].upper()])
-  )
+  small.paste(resized(image, inner, info['image_resize']))
   logits = np.asarray(load(FOLDER)(np.asarray(small)[None])['grid'][0])
-  label = Image.fromarray(upsampled_label(logits, around[::-1]))
+  corners = info['align_corners']
+  label = Image.fromarray(
+    upsampled_label(logits, around[::-1], align_corners=corners)
+  )
   label = label.crop((0, 0, *image.size))
   label.putpalette(np.asarray(info['colors'], np.uint8).tobytes())
   label.save(out)
 
 
-def upsampled_label(logits, size):
-  """Returns the largest of logits upsampled bilinearly with aligned corners.
+def resized(image, size, how):
+  """Returns a picture of (width, height), by a filter of Pillow or 'linear'."""
+  if how != 'linear':
+    return image.resize(size, Image.Resampling[how.upper()])
+  # OpenCV's INTER_LINEAR, which does not average where it shrinks.
+  values = np.asarray(image, np.float32)
+  shape = (*values.shape[:2], *size[::-1])
+  down, across = (
+    _interpolation(shape[i], shape[i + 2], align_corners=False) for i in (0, 1)
+  )
+  values = np.einsum('Hh,Ww,hwc->HWc', down, across, values, optimize=True)
+  return Image.fromarray(np.rint(values).astype(np.uint8))
+
+
+def upsampled_label(logits, size, *, align_corners):
+  """Returns the largest of logits upsampled bilinearly.
 
   Args:
     logits: float32 [h, w, C].
     size: (height, width).
+    align_corners: False for half-pixel centres.
 
   Returns:
     uint8 [height, width], places in the list of classes.
   """
-  down, across = map(_interpolation, logits.shape, size)
+  down, across = (
+    _interpolation(*sides, align_corners=align_corners)
+    for sides in zip(logits.shape[:2], size, strict=True)
+  )
   logits = np.einsum('Ww,hwc->hWc', across, logits, optimize=True)
   # Row by row: all pixels' logits would take a lot of memory.
   rows = (np.einsum('h,hWc->Wc', row, logits, optimize=True) for row in down)
   return np.stack([x.argmax(-1).astype(np.uint8) for x in rows])
 
 
-def _interpolation(source, target):
+def _interpolation(source, target, *, align_corners):
   """Returns the float32 [target, source] matrix of one axis."""
   position = np.arange(target) * ((source - 1) / max(target - 1, 1))
+  if not align_corners:
+    position = (np.arange(target) + 0.5) * (source / target) - 0.5
+    position = np.clip(position, 0, source - 1)
   distance = np.abs(position[:, None] - np.arange(source))
   return np.maximum(0, 1 - distance).astype(np.float32)
 

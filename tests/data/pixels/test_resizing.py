@@ -117,6 +117,31 @@ def test_images(by, levels, method, width):
       np.testing.assert_allclose(channel, expected, atol=levels)
 
 
+@pytest.mark.parametrize('by', [resizing.resize_image, by_tensorflow])
+@pytest.mark.parametrize('width', [3, 4, 5, 12])
+def test_linear_images_are_interpolated_at_the_centres(by, width):
+  """OpenCV's INTER_LINEAR looks at two pixels, however far it shrinks."""
+  places = (np.arange(width) + 0.5) * len(ROW) / width - 0.5
+  expected = np.interp(places, range(len(ROW)), ROW)
+  image = np.array([[ROW] * 3] * 2, np.uint8).transpose(0, 2, 1)
+  across = np.asarray(by(image, (2, width), method='linear'))
+  down = by(image.transpose(1, 0, 2).copy(), (width, 2), method='linear')
+  assert across.dtype == np.uint8
+  for one in (across[0], np.asarray(down)[:, 0]):
+    np.testing.assert_allclose(one.T, [expected] * 3, atol=1)
+
+
+@pytest.mark.parametrize('by', [resizing.resize_image, by_tensorflow])
+def test_half_of_a_linear_image_is_the_mean_of_four_pixels(by):
+  image = np.random.default_rng(1).integers(0, 256, (6, 8, 3), np.uint8)
+  half = np.asarray(by(image, (3, 4), method='linear')).astype(int)
+  mean = image.reshape(3, 2, 4, 2, 3).mean((1, 3))
+  np.testing.assert_allclose(half, mean, atol=1)
+  # Pillow's filter is twice as wide.
+  smooth = resizing.resize_image(image, (3, 4), method='bilinear')
+  assert np.abs(half - smooth).max() > 20
+
+
 def test_label_is_pillows():
   ids = np.random.default_rng(0).integers(0, 255, (31, 47)).astype(np.uint8)
   for size in ((10, 20), (31, 47), (15, 90)):

@@ -62,7 +62,7 @@ def test_depth_keeps_sixteen_bits(channels):
   np.testing.assert_array_equal(decoded, depth)
 
 
-@pytest.mark.parametrize('method', transforms.IMAGE_RESIZES)
+@pytest.mark.parametrize('method', ['bicubic', 'bilinear'])
 @pytest.mark.parametrize('size', [(24, 32), (31, 45), (17, 64), (96, 100)])
 def test_image_is_resized_as_pillow_does(picture, method, size):
   resample = getattr(Image.Resampling, method.upper())

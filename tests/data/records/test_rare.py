@@ -92,10 +92,43 @@ def test_crops_are_drawn_until_one_has_the_class():
         ]
     return found
 
-  # One crop in nine touches it, and more than half of tries of ten do.
+  # One crop in nine touches it, and more than half of eleven tries do.
   once, often = share(-1), share(0)
   assert once < 12
   assert often > 20
+
+
+@pytest.mark.parametrize('rule', ['draw_window', 'draw_varied'])
+@pytest.mark.parametrize('good', [0, 3, 9, 10, None])
+def test_ten_crops_are_looked_at_and_the_next_is_taken(rule, good):
+  """As the loop of the official code does, written down here."""
+  # The n-th crop that is drawn begins in column n; that of number `good` has
+  # both classes, all others one.
+  label = np.zeros((1, 30), np.int32)
+  if good is not None:
+    label[0, 2 * good] = 1
+  drawn = []
+
+  def draw(seed):
+    tried = int(seed[1]) >> (44 if rule == 'draw_varied' else 40)
+    drawn.append(tried)
+    where = {'top': tf.constant(0), 'mirrored': tf.constant(False)}
+    return transforms.Window(left=tf.constant(2 * tried), size=(1, 2), **where)
+
+  seed = tf.constant([3, 0], tf.int64)
+  if rule == 'draw_varied':
+    found = rare.draw_varied(seed, tf.constant(label), draw=draw, most=0.75)
+  else:
+    found = rare.draw_window(
+      *(seed, tf.constant(label), tf.constant(1)), draw=draw, least=0
+    )
+  crop = 0
+  for _ in range(10):
+    if crop == good:
+      break
+    crop += 1
+  assert int(found.left) == 2 * crop
+  assert max(drawn) <= 10
 
 
 def test_a_stream_draws_rare_images_and_resumes(config):
