@@ -347,6 +347,18 @@ def is_small(config: config_dict.ConfigDict) -> bool:
   return config.pair in pairs.SMALL
 
 
+def depth_weight(config: config_dict.ConfigDict) -> float:
+  """Returns the weight of the source's loss of depth: the one of DADA's paper.
+
+  Ten times as much for the small network, which learns depth from nothing; with
+  pretrained weights that was less good on IDD-Lite's validation images
+  (docs/scores.md).
+  """
+  own = pairs.PAIRS[config.pair].get('backbone', '')
+  begun = own and config.network.get('backbone') == own
+  return 1e-2 if is_small(config) and not begun else 1e-3
+
+
 def set_intervals(config: config_dict.ConfigDict, steps: int) -> None:
   """Sets the steps between evaluations, checkpoints and pictures."""
   config.eval_every = config.checkpoint_every = config.picture_every = steps

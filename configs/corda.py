@@ -91,6 +91,7 @@ def get_config(arguments: str = ''):
   config.data.target.depth_resize = 'consistent'
   if common.is_small(config):
     config.method.width = 128
+    config.method.lambda_depth = common.depth_weight(config)
     if labelled_first:
       # A tenth of the steps, as in the paper.
       config.method.initial_fraction = 0.1

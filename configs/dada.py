@@ -58,7 +58,7 @@ def get_config(arguments: str = ''):
   config.method = {
     'align': align,
     'fuse': fuse,
-    'lambda_depth': weight if depth else 0.0,
+    'lambda_depth': common.depth_weight(config) if depth else 0.0,
     'lambda_adv': weight,
   }
   common.adversarial(config)

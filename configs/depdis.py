@@ -93,7 +93,7 @@ _OTHER = {**SETTINGS['synthia2cityscapes', 'synthia16'], 'weights': ()}
 # at the cost of the classes.
 _SMALL = {
   **_OTHER,
-  **dict(depth=1e-2, balance=1e-4, balance_target=1e-5, adv=1e-2),
+  **dict(balance=1e-4, balance_target=1e-5, adv=1e-2),
   'disc_rate': 1e-4,
 }
 
@@ -110,7 +110,8 @@ def get_config(arguments: str = ''):
     backbone='',
   )
   config = common.base('depdis', **common.shared(args))
-  other = _SMALL if common.is_small(config) else _OTHER
+  small = {**_SMALL, 'depth': common.depth_weight(config)}
+  other = small if common.is_small(config) else _OTHER
   setting = SETTINGS.get((config.pair, config.classes), other)
   row = common.choose('ablation', args['ablation'], ABLATIONS)
   rounds = common.choose('rounds', args['rounds'], ('0', '1', '2', '3', '4'))

@@ -94,8 +94,8 @@ def _set_dada(config):
   config.data.source.update(own.get('source', {}))
   # As configs/dada.py has it.
   weight = 1e-2 if common.is_small(config) else 1e-3
-  fields = {'lambda_depth': weight, 'fuse': True, 'lambda_adv': weight}
-  put(config, 'method', adversarial='dada', **fields)
+  fields = {'lambda_depth': common.depth_weight(config), 'fuse': True}
+  put(config, 'method', adversarial='dada', lambda_adv=weight, **fields)
   if common.is_small(config):
     config.method.disc_width = 16
   # Inverse depths reach the hundreds, to which AdamW, whose steps are of one

@@ -162,3 +162,20 @@ def test_older_runs_of_gio_ada_are_read():
     methods.create(
       ml_collections.ConfigDict({**older.to_dict(), 'name': 'dada'})
     )
+
+
+@pytest.mark.parametrize('name', ['dada', 'corda', 'depdis', 'depth_mic'])
+@pytest.mark.parametrize(
+  ('pair', 'backbone', 'weight'),
+  [
+    ('streets2idd', 'efficientnet_lite0', 1e-3),
+    ('streets2idd', 'resnet_small', 1e-2),
+    ('streets', 'resnet_small', 1e-2),
+    ('streets', 'efficientnet_lite0', 1e-2),
+  ],
+)
+def test_depth_weighs_less_where_training_is_begun(
+  name, pair, backbone, weight
+):
+  config = command.read_config(f'{name}:pair={pair},backbone={backbone}')
+  assert config.method.lambda_depth == weight
