@@ -123,6 +123,20 @@ def test_verbs_are_verbs():
     assert {words[0], ' '.join(words)} & set(verbs._VERBS)
 
 
+@pytest.mark.parametrize('page', ['README.md', 'docs/training.md'])
+def test_runs_are_trained_before_they_are_used(page):
+  fenced = re.findall(r'^```\n(.*?)^```$', PAGES[page], re.DOTALL | re.M)
+  (block,) = (x for x in fenced if x.startswith('jaxuda train'))
+  trained = set()
+  for line in block.splitlines():
+    if line.startswith('jaxuda train'):
+      trained.update(re.findall(r'--workdir=(\S+)', line))
+    assert set(re.findall(r'\bruns/\w+', line)) <= trained | {'runs/table'}, (
+      line
+    )
+  assert trained == {'runs/source_only', 'runs/dada'}
+
+
 def test_links_lead_somewhere():
   links = [
     (page, link)
