@@ -272,8 +272,7 @@ def _task_passes(method, state, batch, sizes):
     found.append(forward(frozen.apply, given, batch['source']['image']))
   for domain in domains:
     image = batch[domain]['image']
-    if domain == 'target' and isinstance(method, source_only.Method):
-      # The statistics alone.
+    if domain == 'target' and _takes_statistics_alone(method):
       given = task.params, task.batch_stats, image
       found.append(forward(lambda *x: outputs(*x, part=1), *given))
     else:
@@ -287,6 +286,14 @@ def _task_passes(method, state, batch, sizes):
       # Of the target, the gradient that reaches the task network besides.
       found.append(Pass(convs=convs, whole=int(domain == 'target')))
   return found
+
+
+def _takes_statistics_alone(method):
+  """Whether no loss is of the target's pass, if there is one."""
+  if getattr(method, 'lambda_balance_target', 0):
+    return False
+  without = isinstance(method, source_only.Method)
+  return without or getattr(method, 'align', '') == 'none'
 
 
 def _translation_passes(method, state, batch):
