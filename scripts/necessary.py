@@ -39,6 +39,8 @@ from jax.interpreters import partial_eval
 import jax.numpy as jnp
 import numpy as np
 
+from jaxuda.methods import dada
+from jaxuda.methods import depdis
 from jaxuda.methods import source_only
 from jaxuda.models import deeplab
 from jaxuda.models import rewrites
@@ -290,10 +292,12 @@ def _task_passes(method, state, batch, sizes):
 
 def _takes_statistics_alone(method):
   """Whether no loss is of the target's pass, if there is one."""
-  if getattr(method, 'lambda_balance_target', 0):
+  if isinstance(method, source_only.Method):
+    return True
+  if isinstance(method, depdis.Method) and method.lambda_balance_target:
     return False
-  without = isinstance(method, source_only.Method)
-  return without or getattr(method, 'align', '') == 'none'
+  aligns = isinstance(method, dada.Method | depdis.Method)
+  return aligns and method.align == 'none'
 
 
 def _translation_passes(method, state, batch):

@@ -279,7 +279,7 @@ def test_a_changed_description_is_named(tmp_path, raw, form):
   # What the numbers mean, and their type and size.
   for file, old, new, message in (
     *(('metadata', old, *x) for old, x in CHANGES.items()),
-    ('features', '"uint16"', '"int16"', r'depth=.*int16.*; expected .*uint16'),
+    ('features', '"uint16"', '"uint8"', r'depth=.*uint8.*; expected .*uint16'),
   ):
     path = folder / f'{file}.json'
     text = path.read_text()
