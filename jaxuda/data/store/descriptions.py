@@ -71,7 +71,9 @@ def check(
         )
 
 
-def check_files(info: tfds.core.DatasetInfo, split: str, *, dataset: str):
+def check_files(
+  info: tfds.core.DatasetInfo, split: str, *, dataset: str
+) -> None:
   """Checks that the shards of a split have the records that they should.
 
   Args:
