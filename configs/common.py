@@ -336,10 +336,12 @@ def self_training(config: config_dict.ConfigDict) -> None:
 
 
 def adversarial(config: config_dict.ConfigDict) -> None:
-  """Fits the discriminators to the small network, in place."""
+  """Fits discriminators and statistics to the small network, in place."""
   if is_small(config):
     config.method.disc_width = 16
-    config.method.statistics = 'target'
+    # A row that aligns nothing keeps the source's, unless it is asked.
+    if config.method.get('align') != 'none':
+      config.method.statistics = 'target'
 
 
 def is_small(config: config_dict.ConfigDict) -> bool:

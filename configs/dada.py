@@ -20,7 +20,9 @@ repository has S2 and S7 only; the other rows are what section 4.3 says of them:
   S7   their product                     yes         yes             42.6
 
 (S7 over 13 classes: 49.8.) S2 has the discriminator's terms at weight 1, unlike
-configs/advent.py. Not the paper's, for S7: --config.method.align_scale=mean and
+configs/advent.py. On small pairs all rows but S1 have running statistics of the
+target; S1 has them with --config.method.statistics=target. Not the paper's, of
+S7: --config.method.align_scale=mean and
 --config.method.align_depth_gradient=False.
 """
 

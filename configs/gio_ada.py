@@ -155,9 +155,6 @@ def _shrink(config):
   """The settings of the small network."""
   common.adversarial(config)
   method = config.method
-  if method.align == 'none':
-    # The statistics stay the source's, too, unless they are asked for.
-    del method.statistics
   config.network.decoder = config.network.get('decoder', 'aspp')
   method.gen_width, method.gen_blocks = 16, 6
   # Not the paper's: a generator from scratch would paint labels, not images, so

@@ -90,7 +90,7 @@ class Case:
       if getattr(self, name):
         config.data[name].size = benchmark.parse_size(getattr(self, name))
         config.data[name].crop = (0, 0)
-    method, sizes = settings.make_method(config), settings.sizes_of(config)
+    method, sizes = settings.make_method(config), benchmark.sizes_of(config)
     batch = benchmark.make_batch(
       *(method.needs, sizes),
       batch_size=config.batch_size,

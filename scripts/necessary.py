@@ -39,6 +39,8 @@ from jax.interpreters import partial_eval
 import jax.numpy as jnp
 import numpy as np
 
+from jaxuda.methods import dada
+from jaxuda.methods import depdis
 from jaxuda.methods import source_only
 from jaxuda.models import deeplab
 from jaxuda.models import rewrites
@@ -272,8 +274,7 @@ def _task_passes(method, state, batch, sizes):
     found.append(forward(frozen.apply, given, batch['source']['image']))
   for domain in domains:
     image = batch[domain]['image']
-    if domain == 'target' and isinstance(method, source_only.Method):
-      # The statistics alone.
+    if domain == 'target' and _takes_statistics_alone(method):
       given = task.params, task.batch_stats, image
       found.append(forward(lambda *x: outputs(*x, part=1), *given))
     else:
@@ -287,6 +288,16 @@ def _task_passes(method, state, batch, sizes):
       # Of the target, the gradient that reaches the task network besides.
       found.append(Pass(convs=convs, whole=int(domain == 'target')))
   return found
+
+
+def _takes_statistics_alone(method):
+  """Whether no loss is of the target's pass, if there is one."""
+  if isinstance(method, source_only.Method):
+    return True
+  if isinstance(method, depdis.Method) and method.lambda_balance_target:
+    return False
+  aligns = isinstance(method, dada.Method | depdis.Method)
+  return aligns and method.align == 'none'
 
 
 def _translation_passes(method, state, batch):

@@ -93,6 +93,7 @@ class Method(base.Method):
   adversary = property(adversary_lib.of)
   two_resolutions = True
   predict = base.predict_task
+  train_step = recipe.train_step
 
   def __post_init__(self):
     super().__post_init__()
@@ -257,32 +258,6 @@ class Method(base.Method):
     full, stats = self.learner.run_on(params, batch_stats, masked)
     terms = self.mixed_terms(full, masked, masked['weight'])
     return self.add_weights(terms), stats, None
-
-  def train_step(
-    self, state: state_lib.TrainState, batch: base.Batch, key: jax.Array
-  ) -> tuple[state_lib.TrainState, base.Metrics]:
-    """See `base.Method.train_step`; all gradients at the old parameters."""
-    mixed, target, teacher_stats = self.mix(state, batch, key)
-    nets = dict(state.nets)
-    source = recipe.add_anchor(self, state, batch['source'])
-    passes = [(self.source_loss, source), (self.mixed_loss, mixed)]
-    passes += recipe.masked_passes(self, state, target, key)
-    passes += adversary_lib.align_passes(self, nets, batch['target'])
-    nets['task'], losses, maps = self.learner.train(
-      state.nets['task'], passes, noise=self.noise(state, key)
-    )
-    nets, terms = self.adversary.update_each(nets, [maps[0], maps[-1]])
-    teacher = state_lib.update_teacher(
-      state.teacher,
-      nets['task'],
-      decay=state_lib.ema_decay(
-        state.step, limit=self.mixing.alpha, before=self.mixing.count_initial
-      ),
-      batch_stats=teacher_stats,
-    )
-    state = state.advance(nets, teacher=teacher)
-    quality = jnp.mean(target['weight'])
-    return state, parallel.mean({**losses, **terms, 'quality': quality})
 
   def pictures(
     self, state: state_lib.TrainState, batch: base.Batch, key: jax.Array

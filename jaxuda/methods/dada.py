@@ -57,7 +57,8 @@ class Method(base.Method):
       in ADVENT's, with which the paper compares.
     disc_width: first width of the discriminators, 64 in all papers.
     statistics: which passes move the running statistics, 'both' in the official
-      code, or 'target', see `learner.run_passes`.
+      code, or 'target', see `learner.run_passes`. With align='none', 'target'
+      gives the target a pass without a loss, as in AdaBN.
   """
 
   lambda_seg: float = 1.0
@@ -97,8 +98,12 @@ class Method(base.Method):
   def needs(self) -> dict[str, tuple[str, ...]]:
     """Labelled source with depth; target images alone."""
     depth = ('depth',) if self.lambda_depth else ()
-    target = {} if self.align == 'none' else {'target': ('image',)}
+    target = {'target': ('image',)} if self._sees_target else {}
     return {'source': ('image', 'label', *depth), **target}
+
+  @property
+  def _sees_target(self):
+    return self.align != 'none' or self.statistics == 'target'
 
   @property
   def task(self) -> deeplab.DeepLab:
@@ -201,7 +206,7 @@ class Method(base.Method):
     """
     nets, passes = dict(state.nets), [(self.source_loss, batch['source'])]
     discs = {name: nets[name].params for name in self.disc_channels}
-    if discs:
+    if self._sees_target:
       passes.append((self.target_loss, discs, batch['target']))
     nets['task'], losses, maps = self.learner.train(
       nets['task'],

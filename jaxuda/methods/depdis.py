@@ -78,7 +78,8 @@ class Method(base.Method):
     disc_factor: weight of each discriminator term.
     disc_width: first width of the discriminator.
     statistics: which passes move the running statistics, see
-      `learner.run_passes`.
+      `learner.run_passes`. Where no loss is of the target, 'target' gives it a
+      pass without one, as in AdaBN.
   """
 
   # The module that makes `mixtures`, see `base.Method`.
@@ -156,7 +157,8 @@ class Method(base.Method):
 
   @property
   def _sees_target(self):
-    return self.align != 'none' or self.lambda_balance_target > 0
+    losses = self.align != 'none' or self.lambda_balance_target > 0
+    return losses or self.statistics == 'target'
 
   @property
   def task(self) -> deeplab.DeepLab:

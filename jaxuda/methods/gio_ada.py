@@ -275,17 +275,11 @@ class Method(base.Method):
     discs = {k: nets[k].params for k in self.disc_channels}
     params = {k: v.params for k, v in nets.items() if k in ('task', 'gen')}
     passes = [(self.source_loss, discs, batch['source'], source_key)]
-    if self.align != 'none':
+    if self.align != 'none' or self.statistics == 'target':
       passes.append((self.target_loss, discs, batch['target'], target_key))
     grads, stats, losses, maps = learner_lib.run_passes(
       params, task.batch_stats, passes, statistics=self.statistics
     )
-    if self.align == 'none' and self.statistics == 'target':
-      # As `source_only` does, where the target has no pass of its own.
-      image = batch['target']['image']
-      _, stats = self.learner.run(
-        task.params, task.batch_stats, image, dropout_key=target_key
-      )
     nets['task'] = self.learner.update(task, grads['task'], batch_stats=stats)
     # The real and the fake input of every discriminator.
     pairs = {name: [x[name] for x in maps] for name in maps[-1]}

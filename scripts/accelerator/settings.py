@@ -33,8 +33,6 @@ PAPERS = {
 }
 _SMALL = (64, 96)
 
-sizes_of = benchmark.sizes_of
-
 
 def make_config(name: str, *, small: bool) -> Any:
   """Returns a method's config: its paper's, or the smallest for CPUs."""
@@ -83,7 +81,7 @@ def make_batch(config: Any, method: Any, *, seed: int = 0) -> Any:
   """Returns random host arrays for a step on all devices."""
   batch = benchmark.make_batch(
     method.needs,
-    sizes_of(config),
+    benchmark.sizes_of(config),
     batch_size=config.batch_size * jax.device_count(),
     classes=config.num_classes,
   )

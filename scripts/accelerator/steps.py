@@ -50,7 +50,7 @@ class Case(benchmark.Variant):
     config.network.dtype = precisions.dtype(precision)
     self.rewrites = rewrites
     self.method = settings.make_method(config)
-    self.sizes = settings.sizes_of(config)
+    self.sizes = benchmark.sizes_of(config)
     batch = settings.make_batch(config, self.method)
     self.key = rng.root(0)
     self.state = settings.make_state(self.method, batch)

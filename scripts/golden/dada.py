@@ -9,12 +9,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from golden import recipe
+from golden import states
 from jaxuda.methods import dada
 from jaxuda.methods.parts import learner
 from jaxuda.models import deeplab
 from jaxuda.models import pretrained
 from jaxuda.step import parallel
-from jaxuda.step import state as state_lib
 
 _SOURCE, _TARGET = 'source', 'target'
 
@@ -60,26 +60,7 @@ def _batch(sizes, dtype):
 def _state(method, batch, shapes, salt):
   """The state with the recipe's weights in it."""
   weights = {k: recipe.tensor(k, s, salt=salt) for k, s in shapes.items()}
-  empty = jax.eval_shape(method.init, jax.random.key(0), batch)
-  learners = {'task': method.learner, 'disc': method.adversary.learner}
-  nets = {}
-  for name, net in empty.nets.items():
-    disc = name == 'disc'
-    variables = {'params': net.params, 'batch_stats': net.batch_stats}
-    chosen = {
-      k.removeprefix('D.'): v
-      for k, v in weights.items()
-      if k.startswith('D.') == disc
-    }
-    filled = pretrained.from_torch(chosen, variables)
-    filled = jax.tree.map(jnp.asarray, filled)
-    nets[name] = state_lib.create_net(filled, learners[name].tx)
-  return state_lib.create(nets)
-
-
-def _norms(tree, prefix=''):
-  flat = pretrained.to_torch({'params': tree})
-  return {f'{prefix}{k}': np.linalg.norm(v) for k, v in flat.items()}
+  return states.fill(method, batch, weights)
 
 
 def _gradients(method, state, batch):
@@ -123,7 +104,7 @@ def measure(
   task_grads, disc_grads = jax.jit(_gradients, static_argnums=0)(
     method, state, batch
   )
-  ours['grad_norms'] = _norms(task_grads) | _norms(disc_grads, 'D.')
+  ours['grad_norms'] = states.norms(task_grads, disc_grads)
   before = jax.device_get({k: n.params for k, n in state.nets.items()})
   key = jax.random.key(0)
   step = parallel.pmap_step(method.train_step)
@@ -134,7 +115,7 @@ def measure(
     {k: n.params for k, n in after.nets.items()},
     before,
   )
-  ours['update_norms'] = _norms(moved['task']) | _norms(moved['disc'], 'D.')
+  ours['update_norms'] = states.norms(moved['task'], moved['disc'])
   stats = {'batch_stats': after.nets['task'].batch_stats}
   ours['running_stats_after'] = {
     k: np.array([v.mean(), np.linalg.norm(v)])

@@ -11,16 +11,15 @@ import jax.numpy as jnp
 import numpy as np
 
 from golden import recipe
+from golden import states
 from jaxuda.losses import segmentation
 from jaxuda.methods import depdis
 from jaxuda.methods.parts import learner
 from jaxuda.methods.parts import mixtures
 from jaxuda.models import deeplab
-from jaxuda.models import pretrained
 from jaxuda.ops import density
 from jaxuda.ops import depth as depth_ops
 from jaxuda.ops import resize
-from jaxuda.step import state as state_lib
 
 # The official weights of SYNTHIA's 16 classes.
 _CLASS_WEIGHTS = (
@@ -94,25 +93,7 @@ def _state(method, batch, shapes, salt):
     for k, s in shapes.items()
     if not k.startswith(_UNUSED)
   }
-  empty = jax.eval_shape(method.init, jax.random.key(0), batch)
-  nets = {}
-  for name, net in empty.nets.items():
-    disc = name == 'disc'
-    variables = {'params': net.params, 'batch_stats': net.batch_stats}
-    chosen = {
-      k.removeprefix('D.'): v
-      for k, v in weights.items()
-      if k.startswith('D.') == disc
-    }
-    filled = pretrained.from_torch(chosen, variables)
-    # No optimizer: only gradients are compared.
-    nets[name] = state_lib.create_net(jax.tree.map(jnp.asarray, filled), None)
-  return state_lib.create(nets)
-
-
-def _norms(tree, prefix=''):
-  flat = pretrained.to_torch({'params': tree})
-  return {f'{prefix}{k}': np.linalg.norm(v) for k, v in flat.items()}
+  return states.fill(method, batch, weights)
 
 
 def _step(method, state, batch):
@@ -198,5 +179,5 @@ def measure(
     **{k: np.asarray(v) for k, v in losses.items()},
     **maps,
     'loss_seg_unweighted': np.asarray(plain),
-    'grad_norms': _norms(grads) | _norms(disc_grads, 'D.'),
+    'grad_norms': states.norms(grads, disc_grads),
   }

@@ -35,8 +35,9 @@ ROWS = {
 }
 
 
-def read(row, pair='streets'):
-  return methods.create(command.read_config(f'dada:pair={pair},ablation={row}'))
+def read(row, pair='streets', flags=()):
+  config = command.read_config(f'dada:pair={pair},ablation={row}', flags)
+  return methods.create(config)
 
 
 def make_batch(method):
@@ -84,6 +85,16 @@ def test_losses_and_networks_of_a_row(row):
     end = name.removeprefix('disc')
     terms |= {f'loss_{x}{end}' for x in ('adv', 'd_source', 'd_target')}
   assert metrics.keys() == terms
+
+
+def test_statistics_of_the_row_without_adaptation():
+  # As its published figures: the source's, unless they are asked for.
+  for row, own in (('S1', 'both'), ('S4', 'target')):
+    for asked in ('', 'both', 'target'):
+      flags = [f'--config.method.statistics={asked}'] * bool(asked)
+      method = read(row, flags=flags)
+      assert method.statistics == (asked or own)
+      assert ('target' in method.needs) == (row != 'S1' or asked == 'target')
 
 
 def find_trained(method, loss, *args, state):

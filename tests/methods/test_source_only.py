@@ -10,11 +10,13 @@ import pytest
 from jaxuda import errors
 from jaxuda import methods
 from jaxuda.methods import dada
+from jaxuda.methods import depdis
 from jaxuda.methods import source_only
 from jaxuda.models import deeplab
 from jaxuda.step import parallel
 from jaxuda.step import rng
 from jaxuda.ui import command
+from tests import filling
 
 COMMON = {
   'num_classes': 5,
@@ -92,6 +94,31 @@ def test_the_target_gives_the_statistics_and_nothing_else():
   )
   other = plain.batch_stats['backbone']['bn1']['mean']
   assert np.abs(found - other).max() > 1
+
+
+@pytest.mark.parametrize(
+  'twin',
+  [
+    dada.Method(align='none', lambda_depth=0.0, fuse=False, **COMMON),
+    depdis.Method(
+      **{'align': 'none', 'lambda_depth': 0.0, 'lambda_balance': 0.0},
+      **{'lambda_balance_target': 0.0, 'class_weights': (1,) * 5},
+      **{**COMMON, 'optim': PLAIN.optim},
+    ),
+  ],
+  ids=['dada', 'depdis'],
+)
+def test_other_methods_without_a_loss_of_the_target(twin):
+  adapted = dataclasses.replace(twin, statistics='target')
+  assert (twin.needs, adapted.needs) == (PLAIN.needs, ADABN.needs)
+  batch = make_batch()
+  state = filling.fill_state(ADABN, batch)
+  theirs, metrics = step(adapted, state, batch)
+  ours, terms = step(ADABN, state, batch)
+  assert metrics.keys() == terms.keys()
+  np.testing.assert_allclose(metrics['loss_seg'], terms['loss_seg'], rtol=1e-6)
+  check_equal(ours.params, theirs.params, rtol=1e-5, atol=1e-7)
+  check_equal(ours.batch_stats, theirs.batch_stats, rtol=1e-4, atol=1e-5)
 
 
 def test_it_is_dada_without_alignment():

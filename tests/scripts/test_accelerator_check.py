@@ -66,7 +66,7 @@ def test_the_peer_takes_the_official_step():
   method = settings.make_method(config)
   batch = settings.make_batch(config, method)
   state = jax.eval_shape(method.init, jax.random.key(0), batch)
-  ours = necessary.count(method, state, batch, settings.sizes_of(config)).flops
+  ours = necessary.count(method, state, batch, benchmark.sizes_of(config)).flops
   # It shows the discriminator the target's maps once more than necessary.
   theirs = shapes.step_flops(*sizes, padding=False)
   assert theirs / (ours / jax.device_count()) == pytest.approx(1.0042, abs=1e-4)
@@ -78,7 +78,7 @@ def test_every_method_has_a_setting():
   # The grid of the network's outputs at 760x1280.
   assert method.read_mixtures().grid == (96, 161)
   config = settings.make_config('corda', small=False)
-  assert settings.sizes_of(config) == {
+  assert benchmark.sizes_of(config) == {
     'source': (512, 512),
     'target': (512, 512),
   }

@@ -220,6 +220,25 @@ def test_the_statistics_of_the_target_take_a_forward_pass_of_the_backbone():
   assert totals[1] - totals[0] == pytest.approx(forward - head, rel=1e-9)
 
 
+def test_statistics_alone_cost_the_same_in_every_method():
+  plain = {'statistics': 'target', 'lambda_depth': 0.0}
+  none = {**plain, 'align': 'none'}
+  rows = {
+    'source_only': plain,
+    'dada': {**none, 'fuse': False},
+    'depdis': {
+      **{**none, 'lambda_balance': 0.0, 'lambda_balance_target': 0.0},
+      'class_weights': (1.0,) * 16,
+    },
+  }
+  totals = []
+  for name, fields in rows.items():
+    method, batch, sizes = _method('resnet_tiny', (64, 96), name, **fields)
+    state = jax.eval_shape(method.init, rng.for_init(0), batch)
+    totals.append(necessary.count(method, state, batch, sizes).flops)
+  assert totals[0] == totals[1] == totals[2]
+
+
 def test_floor_of_self_training_and_no_pass_twice():
   # With the tiny backbone the attention's 3x3 convolutions are most of it. Two
   # passes forward and back, one forward: a repeated forward would be a seventh.

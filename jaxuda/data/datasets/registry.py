@@ -26,7 +26,6 @@ The file format is array_record, for random access.
 from collections.abc import Callable, Iterable, Mapping
 import contextlib
 import dataclasses
-import functools
 import io
 import os
 import sys
@@ -48,6 +47,8 @@ from jaxuda.data.datasets import synthia
 from jaxuda.data.datasets import virtual_kitti
 from jaxuda.data.files import layout
 from jaxuda.data.files import specs
+from jaxuda.data.files import tree as tree_lib
+from jaxuda.data.store import descriptions
 from jaxuda.data.store import examples
 from jaxuda.data.store import prepared
 
@@ -68,11 +69,13 @@ class Dataset:
     ids: key of `label_tables.TABLES`, whose raw ids its labels hold.
     describe: (name, manual_dir) -> its `specs.Spec`, if it is made of files.
     build: (name, *, data_dir) -> TFDS builder, if it is not.
+    metadata: metadata that all of these builders write.
   """
 
   ids: str
   describe: Callable[..., specs.Spec] | None = None
   build: Callable[..., tfds.core.DatasetBuilder] | None = None
+  metadata: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 
 def _of_files(ids: str, describe: Callable[[str], specs.Spec]) -> Dataset:
@@ -82,7 +85,9 @@ def _of_files(ids: str, describe: Callable[[str], specs.Spec]) -> Dataset:
 # By the part of a dataset's name before '/'.
 DATASETS: dict[str, Dataset] = {
   'camvid': _of_files('camvid', camvid.describe),
-  'streets': Dataset(ids='streets', build=streets.builder),
+  'streets': Dataset(
+    ids='streets', build=streets.builder, metadata=streets.METADATA
+  ),
   'synthia': _of_files('synthia', synthia.describe),
   'gta5': _of_files('gta5', gta5.describe),
   'cityscapes': _of_files('cityscapes', cityscapes.describe),
@@ -139,10 +144,11 @@ def load(
   manual_dir = os.path.expanduser(manual_dir) if manual_dir else None
 
   if family.build:
-    build = functools.partial(family.build, dataset, data_dir=data_dir)
-    if not build().is_prepared():
-      _prepare(build(), dataset)
-    return build()
+    made = _build(family, dataset, data_dir)
+    if not made.is_prepared():
+      _prepare(made, dataset)
+      made = _build(family, dataset, data_dir)
+    return made
   spec = family.describe(dataset, manual_dir)
   if not manual_dir:
     return prepared.find(spec, data_dir=data_dir, store=store)
@@ -151,7 +157,7 @@ def load(
   if not folder.exists():
     print(f'preparing {dataset} in {folder}', file=sys.stderr)
     prepared.prepare(files, folder, store=store)
-  return prepared.open_folder(folder)
+  return prepared.open_folder(folder, spec)
 
 
 def find_prepared(
@@ -165,12 +171,27 @@ def find_prepared(
   family = find(dataset)
   if family.describe:
     return prepared.find(family.describe(dataset), data_dir=data_dir)
-  made = family.build(dataset, data_dir=data_dir)
+  made = _build(family, dataset, data_dir)
   if not made.is_prepared():
     raise errors.UserError(
       f'{dataset} is not prepared in {made.data_dir}; expected data_dir to be'
       ' where it is'
     )
+  return made
+
+
+def _build(family, dataset, data_dir):
+  """The builder of a dataset that is not of files, and its description."""
+  try:
+    made = family.build(dataset, data_dir=data_dir)
+  except errors.UserError:
+    raise
+  except Exception as e:  # A damaged description makes TFDS raise anything.
+    raise errors.UserError(
+      f'{dataset} in {data_dir or tfds.core.constants.DATA_DIR} cannot be read'
+      f' ({tree_lib.one_line(e)[:120]}); delete it there to prepare it again'
+    ) from None
+  descriptions.check(made.info, metadata=family.metadata)
   return made
 
 

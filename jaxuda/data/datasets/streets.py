@@ -40,6 +40,13 @@ from jaxuda.ui import display
 # The first index of the scenes of val, whatever the size of train.
 _VAL = 1_000_000
 
+# `BASELINE` and `STEP` are in metres, as `streets.cameras` has them.
+METADATA = {
+  'depth_unit': 0.01,
+  'baseline': streets.BASELINE,
+  'step': streets.STEP,
+}
+
 _FORM = (
   'streets/DOMAIN[_HEIGHTxWIDTH][_trainN][_valN][_seedN][_stereo][_sequence]'
   ' with DOMAIN source, target, wide, or wide-KIND such as wide-sky'
@@ -178,9 +185,7 @@ class Streets(tfds.core.GeneratorBasedBuilder):
       builder=self,
       description=__doc__,
       features=tfds.features.FeaturesDict(features),
-      metadata=tfds.core.MetadataDict(
-        depth_unit=0.01, baseline=streets.BASELINE, step=streets.STEP
-      ),
+      metadata=tfds.core.MetadataDict(METADATA),
     )
 
   def download_and_prepare(self, **kwargs: Any) -> None:

@@ -23,6 +23,7 @@ in two spellings: 65536 / (100 m + 1) (DADA, DepDis, CTRL) and 655.36 / (m +
 from collections.abc import Mapping
 import dataclasses
 import functools
+import math
 from typing import Any
 
 import tensorflow as tf
@@ -55,16 +56,22 @@ class DepthCode:
     """Reads the code in a dataset's metadata.
 
     Raises:
-      UserError: a code that is not known.
+      UserError: a code that is not known, or a unit that is no length.
     """
     code = metadata.get('depth_code', 'metres')
     if code not in CODES:
       raise errors.UserError(
         f'depth_code={code!r}; expected one of {", ".join(CODES)}'
       )
+    unit = metadata.get('depth_unit', 0.01)
+    number = isinstance(unit, int | float) and not isinstance(unit, bool)
+    if not number or not 0 < unit < math.inf:
+      raise errors.UserError(
+        f'depth_unit={unit!r}; expected the metres of one raw unit, more than 0'
+      )
     return cls(
       code=code,
-      unit=float(metadata.get('depth_unit', 0.01)),
+      unit=float(unit),
       missing=tuple(int(x) for x in metadata.get('depth_missing', ())),
     )
 

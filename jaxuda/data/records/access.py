@@ -26,7 +26,6 @@ from jaxuda.data.store import examples
 from jaxuda.data.store import label_counts
 from jaxuda.data.store import prepared_depth
 from jaxuda.data.store import record_order
-from jaxuda.data.store import shards
 
 # If TensorFlow was used before, it keeps what it has taken.
 with contextlib.suppress(RuntimeError):
@@ -102,8 +101,6 @@ class Records:
     # Family, form and version lie between them.
     self.root = str(self._folder.parents[2])
     self._files = info.splits[domain.split].file_instructions
-    for part in self._files:
-      _check_file(part, domain, self._folder)
     self._source, self._features, self._decoders = rows.open_records(
       builder, domain.split, [x for x in own if x not in missing]
     )
@@ -347,19 +344,3 @@ def _explain_missing(domain, field, info):
 def _is_beside(domain, field):
   """Whether a field comes from a folder beside the dataset."""
   return bool({'label': domain.label_dir, 'depth': domain.depth_dir}.get(field))
-
-
-def _check_file(part, domain, folder):
-  """Opens a shard, whose index and dataset_info.json must say one number."""
-  try:
-    count = shards.count_records(part.filename)
-    if count != part.examples_in_shard:
-      raise ValueError(
-        f'it has {count} records, {part.examples_in_shard} by its'
-        ' dataset_info.json'
-      )
-  except Exception as e:
-    raise errors.UserError(
-      f'{domain.dataset}: {part.filename} cannot be read'
-      f' ({tree_lib.one_line(e)[:120]}); delete {folder} and prepare it again'
-    ) from None

@@ -9,10 +9,11 @@ import tensorflow_datasets as tfds
 from jaxuda import errors
 from jaxuda.data.datasets import registry
 from jaxuda.data.files import decoding
+from jaxuda.data.store import descriptions
 
 
 def check_split(dataset: str, split: str, info: tfds.core.DatasetInfo) -> None:
-  """Checks that a dataset has a split, and the split an image.
+  """Checks that a dataset has a split, and the split all of its records.
 
   Args:
     dataset: name of the dataset, for errors.
@@ -20,7 +21,7 @@ def check_split(dataset: str, split: str, info: tfds.core.DatasetInfo) -> None:
     info: info of the prepared dataset.
 
   Raises:
-    UserError: it has none.
+    UserError: it has none, or a file of it cannot be opened.
   """
   try:
     count = info.splits[split].num_examples
@@ -33,6 +34,7 @@ def check_split(dataset: str, split: str, info: tfds.core.DatasetInfo) -> None:
     raise errors.UserError(
       f'{dataset} has no images in split {split!r}; expected at least one'
     )
+  descriptions.check_files(info, split, dataset=dataset)
 
 
 def open_records(

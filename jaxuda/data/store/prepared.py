@@ -19,7 +19,7 @@ from jaxuda import errors
 from jaxuda.data.classes import class_tables
 from jaxuda.data.files import layout as layout_lib
 from jaxuda.data.files import specs
-from jaxuda.data.files import tree as tree_lib
+from jaxuda.data.store import descriptions
 from jaxuda.data.store import examples
 from jaxuda.data.store import findings
 from jaxuda.data.store import record_order
@@ -167,10 +167,25 @@ def write(
 
 
 def _describe(layout, store, folder) -> tfds.core.DatasetInfo:
-  spec = layout.spec
+  spec, deep = layout.spec, 'depth' in layout.spellings
+  features = _create_features(
+    store.form, deep=deep, factor=deep and bool(spec.factor)
+  )
+  metadata: dict[str, Any] = {
+    'unlabelled_splits': list(layout.unlabelled),
+    'depthless_splits': list(layout.depthless),
+    'layout': layout.describe(),
+    'store': store.describe(),
+    **_describe_spec(spec, deep=deep),
+  }
+  return create_info(folder, features, metadata, homepage=spec.homepage)
+
+
+def _create_features(form, *, deep, factor):
+  """The features of a dataset, with depth, and with its factor."""
 
   def maps(dtype):
-    if store.form == 'raw':
+    if form == 'raw':
       return tfds.features.Image(shape=(None, None, 1), dtype=dtype)
     return create_map(dtype)
 
@@ -179,21 +194,19 @@ def _describe(layout, store, folder) -> tfds.core.DatasetInfo:
     'image': tfds.features.Image(shape=(None, None, 3)),
     'label': maps(np.uint8),
   }
-  metadata: dict[str, Any] = {
-    'unlabelled_splits': list(layout.unlabelled),
-    'depthless_splits': list(layout.depthless),
-    'layout': layout.describe(),
-    'store': store.describe(),
-    'ids': spec.ids,
-  }
+  if deep:
+    features['depth'] = maps(np.uint16)
+  if factor:
+    features['depth_factor'] = tfds.features.Scalar(np.float32)
+  return features
+
+
+def _describe_spec(spec, *, deep):
+  """The metadata that do not depend on which files there are."""
+  metadata: dict[str, Any] = {'ids': spec.ids}
   if spec.own is not None:
     metadata['classes'] = class_tables.to_json(spec.own.names, spec.own.colors)
-  if 'depth' in layout.spellings:
-    features['depth'] = maps(np.uint16)
-    metadata |= spec.depth
-    if spec.factor:
-      features['depth_factor'] = tfds.features.Scalar(np.float32)
-  return create_info(folder, features, metadata, homepage=spec.homepage)
+  return metadata | (spec.depth or {} if deep else {})
 
 
 def create_map(dtype: type) -> tfds.features.Tensor:
@@ -314,22 +327,28 @@ def find(
       f' {found[1].parent.name} are both prepared in {found[0].parents[1]};'
       ' expected manual_dir, or one of them deleted'
     )
-  return open_folder(found[0])
+  return open_folder(found[0], spec)
 
 
-def open_folder(folder: pathlib.Path) -> tfds.core.DatasetBuilder:
-  """Returns the builder of a finished dataset.
+def open_folder(
+  folder: pathlib.Path, spec: specs.Spec
+) -> tfds.core.DatasetBuilder:
+  """Returns the builder of a finished dataset of files.
+
+  Args:
+    folder: the dataset's folder, see `locate`.
+    spec: description of the dataset. That of an own folder whose table is not
+      at hand says nothing of classes and depth, which are then not compared.
 
   Raises:
-    UserError: its description is damaged.
+    UserError: its description is damaged, or was changed.
   """
-  try:
-    builder = tfds.builder_from_directory(folder)
-    # They are read when they are asked for.
-    _ = builder.info.metadata, builder.info.features
-    return builder
-  except Exception as e:  # TFDS raises anything.
-    raise errors.UserError(
-      f'{folder} cannot be read ({tree_lib.one_line(e)[:120]}); delete it to'
-      ' prepare it again'
-    ) from None
+  builder = descriptions.read_folder(folder)
+  info = builder.info
+  if folder.name == _VERSION:  # Others were described in other ways.
+    deep, factor = (x in info.features for x in ('depth', 'depth_factor'))
+    form = str(info.metadata.get('store')).split('_')[0]
+    features = _create_features(form, deep=deep, factor=factor)
+    metadata = _describe_spec(spec, deep=deep)
+    descriptions.check(info, features=features, metadata=metadata)
+  return builder

@@ -18,6 +18,7 @@ from jaxuda import errors
 from jaxuda.data.files import decoding
 from jaxuda.data.files import depth_folder
 from jaxuda.data.files import tree as tree_lib
+from jaxuda.data.store import descriptions
 from jaxuda.data.store import examples
 from jaxuda.data.store import prepared
 
@@ -25,6 +26,7 @@ _VERSION = '1.0.0'
 # No variant of a dataset is looked for in a folder of this name.
 _FAMILY = 'depths'
 _SPLIT = 'maps'
+_FEATURES = {'depth': prepared.create_map(np.uint16)}
 
 
 class PreparedDepth(depth_folder.DepthFolder):
@@ -66,7 +68,9 @@ class PreparedDepth(depth_folder.DepthFolder):
     if not self._prepared.exists():
       print(f'preparing {folder} in {self._prepared}', file=sys.stderr)
       _prepare(paths, self._prepared, store=store)
-    builder = prepared.open_folder(self._prepared)
+    builder = descriptions.read_folder(self._prepared)
+    descriptions.check(builder.info, features=_FEATURES)
+    descriptions.check_files(builder.info, _SPLIT, dataset='depth_dir')
     self._records = builder.as_data_source(split=_SPLIT)
     self._places = {name: i for i, name in enumerate(paths)}
 
@@ -109,6 +113,5 @@ def _prepare(paths, folder, *, store):
 
   with prepared.claim(folder) as work:
     if work is not None:
-      features = {'depth': prepared.create_map(np.uint16)}
-      info = prepared.create_info(folder, features, metadata={})
+      info = prepared.create_info(folder, _FEATURES, metadata={})
       prepared.write(work, folder, info, {_SPLIT: paths}, make)

@@ -170,7 +170,8 @@ def run_passes(
     passes: (loss, *arguments) each. `loss(params, batch_stats, *arguments)`
       returns the losses by name, each with its weight: {'loss_seg': (1.0,
       value)}; the running statistics after the pass; and anything to hand on,
-      such as the input of a discriminator.
+      such as the input of a discriminator. A pass without losses only moves the
+      running statistics.
     statistics: which passes move the running statistics, that is what the
       evaluated network normalises with. 'both': each goes on from those that
       the one before left, as in the official codes; the mean of two domains
@@ -206,7 +207,8 @@ def _add_up(loss):
 
   def weighted(*args):
     losses, *rest = loss(*args)
-    total = sum(weight * value for weight, value in losses.values())
+    # A float even of no losses, which alone has a gradient.
+    total = sum((weight * value for weight, value in losses.values()), 0.0)
     return total, ({k: value for k, (_, value) in losses.items()}, *rest)
 
   return weighted

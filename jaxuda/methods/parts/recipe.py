@@ -2,7 +2,8 @@
 
 DAFormer (Hoyer et al., CVPR 2022) and MIC (Hoyer et al., CVPR 2023) add them to
 the self-training of DACS. Both are off unless a config gives them a weight, and
-what is off is absent from the compiled program.
+what is off is absent from the compiled program. The step itself, which DACS and
+CorDA share, is here, too.
 """
 
 from typing import Any
@@ -11,6 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxuda.losses import features as feature_losses
+from jaxuda.methods.parts import adversary as adversary_lib
 from jaxuda.methods.parts import learner as learner_lib
 from jaxuda.models import deeplab
 from jaxuda.ops import masking
@@ -86,6 +88,52 @@ def feature_loss(
     axis=method.axis,
   )
   return {'loss_features': (options.weight, distance)}
+
+
+def train_step(
+  method: Any,
+  state: state_lib.TrainState,
+  batch: dict[str, dict[str, jax.Array]],
+  key: jax.Array,
+) -> tuple[state_lib.TrainState, dict[str, jax.Array]]:
+  """Takes a step of self-training, see `base.Method.train_step`.
+
+  All gradients are taken at the old parameters; the teacher follows.
+
+  Args:
+    method: a `base.Method` with `mixing`, `mix`, the passes `source_loss`,
+      `mixed_loss` and `masked_loss`, and an `adversary`.
+    state: state before the step.
+    batch: one device's batch.
+    key: the root key of the run.
+
+  Returns:
+    (state after the step, metrics: all losses, and 'quality', the mean weight
+    of the pseudo-labels).
+  """
+  mixed, target, teacher_stats = method.mix(state, batch, key)
+  nets = dict(state.nets)
+  source = add_anchor(method, state, batch['source'])
+  passes = [(method.source_loss, source), (method.mixed_loss, mixed)]
+  passes += masked_passes(method, state, target, key)
+  passes += adversary_lib.align_passes(method, nets, batch['target'])
+  nets['task'], losses, maps = method.learner.train(
+    state.nets['task'], passes, noise=method.noise(state, key)
+  )
+  nets, terms = method.adversary.update_each(nets, [maps[0], maps[-1]])
+  teacher = state_lib.update_teacher(
+    state.teacher,
+    nets['task'],
+    decay=state_lib.ema_decay(
+      state.step,
+      limit=method.mixing.alpha,
+      before=method.mixing.count_initial,
+    ),
+    batch_stats=teacher_stats,
+  )
+  state = state.advance(nets, teacher=teacher)
+  quality = jnp.mean(target['weight'])
+  return state, parallel.mean({**losses, **terms, 'quality': quality})
 
 
 def masked_passes(

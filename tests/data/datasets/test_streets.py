@@ -1,5 +1,7 @@
 """The builder of streets: names, fields, the same bytes every time."""
 
+import pathlib
+
 import cv2
 import numpy as np
 import pytest
@@ -95,6 +97,27 @@ def test_the_name_is_that_of_the_prepared_dataset(tmp_path):
   builder = streets.builder('streets/source_180x100', data_dir=str(tmp_path))
   assert builder.builder_config.name == 'source_180x100'
   assert builder.info.full_name.startswith('streets/source_180x100/')
+
+
+def test_a_changed_description_is_named(full):
+  folder = pathlib.Path(full.data_dir)
+  config = full.builder_config.name
+  name, places = f'streets/{config}', {'data_dir': str(folder.parents[2])}
+  for file, old, new, message in (
+    ('metadata', '0.01', '0.02', f'{folder}: .*depth_unit=0.02; expected 0.01'),
+    ('metadata', '0.4', '0.8', 'metadata.json has baseline=0.8; expected 0.4'),
+    ('dataset_info', full.VERSION, '1.0.0', f'{name} in .* cannot be read .Th'),
+    ('dataset_info', '{', '', f'{name} in .* cannot be read .Fa'),
+  ):
+    path = folder / f'{file}.json'
+    text = path.read_text()
+    assert str(old) in text
+    path.write_text(text.replace(str(old), new))
+    for find in (registry.load, registry.find_prepared):
+      with pytest.raises(errors.UserError, match=message):
+        find(name, **places)
+    path.write_text(text)
+  assert registry.load(name, **places).info.splits['train'].num_examples == 3
 
 
 def test_examples_are_the_rendered_scenes(full):

@@ -88,6 +88,9 @@ def test_code_of_metadata():
   assert depth_codes.DepthCode.of({}) == depth_codes.DepthCode()
   with pytest.raises(errors.UserError, match=r"'feet'.*one of metres"):
     depth_codes.DepthCode.of({'depth_code': 'feet'})
+  for unit in (0, -0.01, float('inf'), float('nan'), '0.01', True, None):
+    with pytest.raises(errors.UserError, match=f'depth_unit={unit!r}; exp'):
+      depth_codes.DepthCode.of({'depth_unit': unit})
 
 
 def test_unknown_policy():

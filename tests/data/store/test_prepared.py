@@ -3,6 +3,7 @@
 import errno
 import os
 import pathlib
+import re
 import shutil
 import signal
 import subprocess
@@ -17,6 +18,7 @@ import tensorflow_datasets as tfds
 from jaxuda import errors
 from jaxuda.data import pipeline
 from jaxuda.data.datasets import registry
+from jaxuda.data.store import examples
 from jaxuda.data.store import record_order
 from jaxuda.data.store import shards
 from tests.data import releases
@@ -207,6 +209,18 @@ def read_all(tmp_path, raw):
   return next(stream)
 
 
+# Of metadata.json, by what it has.
+CHANGES = {
+  '"depth_unit": 0.01': (
+    '"depth_unit": 0.02',
+    '=0.02; expected 0.01, as',
+  ),
+  '"depth_unit": 0.01,': ('', 'depth_unit=None; expected 0.01'),
+  '"depth_missing": []': ('"depth_missing": [1]', r'=\[1\]; expected \[\]'),
+  '"metres"': ('"inverse"', 'depth_code=inverse; expected metres'),
+}
+
+
 def find_shard(builder):
   (path,) = pathlib.Path(builder.data_dir).glob('*.array_record*')
   return path
@@ -254,6 +268,35 @@ def test_a_changed_number_of_records_is_named(tmp_path, raw, count):
   message = f'{path} cannot be read .it has 7 records, {count} by its dataset_i'
   with pytest.raises(errors.UserError, match=message):
     read_all(tmp_path, raw)
+
+
+@pytest.mark.parametrize('form', ['raw', 'png'])
+def test_a_changed_description_is_named(tmp_path, raw, form):
+  store = examples.Store(form=form, size=(8, 12))
+  places = {'data_dir': str(tmp_path / 'tfds'), 'store': store}
+  builder = registry.load('synthia', manual_dir=str(raw), **places)
+  folder = pathlib.Path(builder.data_dir)
+  # What the numbers mean, and their type and size.
+  for file, old, new, message in (
+    *(('metadata', old, *x) for old, x in CHANGES.items()),
+    ('features', '"uint16"', '"uint8"', r'depth=.*uint8.*; expected .*uint16'),
+  ):
+    path = folder / f'{file}.json'
+    text = path.read_text()
+    assert text.count(old) == 1
+    path.write_text(text.replace(old, new))
+    for manual_dir in (str(raw), None):
+      with pytest.raises(errors.UserError, match=message) as caught:
+        registry.load('synthia', manual_dir=manual_dir, **places)
+      assert str(caught.value).startswith(f'{folder}: {path.name} has ')
+      assert '\n' not in str(caught.value)
+    path.write_text(text)
+  # Sizes in bytes are only shown.
+  path = folder / 'dataset_info.json'
+  text = path.read_text()
+  (size,) = re.findall('"numBytes": "(.*)"', text)
+  path.write_text(text.replace(size, '1'))
+  assert names(registry.load('synthia', **places)) == names(builder)
 
 
 def test_a_changed_file_is_prepared_again(tmp_path, raw):

@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import re
 
 import cv2
 import ml_collections
@@ -11,6 +12,7 @@ import pytest
 
 from jaxuda import errors
 from jaxuda.data import pipeline
+from jaxuda.data.store import shards
 from tests.data import releases
 
 COUNT = 4
@@ -167,3 +169,15 @@ def test_a_damaged_record_is_named(config):
     read(config)
   assert str(prepared(config)[0]) in str(caught.value)
   assert '\n' not in str(caught.value)
+
+
+def test_changed_lengths_of_shards_are_named(config, monkeypatch):
+  # Otherwise images would have the depth of others.
+  monkeypatch.setattr(shards, 'PER_SHARD', 2)
+  read(config)
+  path = prepared(config)[0] / 'dataset_info.json'
+  text = path.read_text()
+  lengths = re.findall(r'"shardLengths": \[\s*"2",\s*"2"\s*\]', text)
+  path.write_text(text.replace(*lengths, '"shardLengths": ["1", "3"]'))
+  with pytest.raises(errors.UserError, match='it has 2 records, 1 by its da'):
+    read(config)
