@@ -6,8 +6,6 @@ import dataclasses
 import functools
 import itertools
 
-import numpy as np
-
 from jaxuda import errors
 from jaxuda.data.classes import labels
 from jaxuda.data.datasets import registry
@@ -20,8 +18,6 @@ from jaxuda.ui import display
 
 # Examples of a split that are kept for pictures.
 _SHOWN = 6
-# Metres between which the median depth of a street scene lies.
-_LEAST, _MOST = 0.5, 500.0
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -227,31 +223,18 @@ def _find_unscored(layout):
 
 
 def _check_metres(report, split):
-  """Yields depth that no street has, with the unit that it may have."""
-  found, code = report.examined[split], report.code
-  if not found.measured.size or code.code == 'inverse':
-    return
-  counts = np.cumsum(found.depths[found.measured])
-  middle = found.measured[np.searchsorted(counts, counts[-1] / 2)]
+  """Yields depth that no scene has, with the unit that it may have."""
+  found = report.examined[split]
   factor = next((x.factor for x in report.samples[split] if x.factor), 1.0)
-  metres = depth_codes.measure(
-    np.array([middle], np.uint16), code, factor=factor
-  )[0].numpy()[0]
-  if _LEAST <= metres <= _MOST:
-    return
-  scales = {'millimetres': 1e-3, 'centimetres': 1e-2, 'metres': 1.0}
-  text = f'half of the depth of {split} is beyond {metres:.4g} m'
-  if code.code == 'metres':
-    # A street's usual distance is about 10 m.
-    unit = min(scales, key=lambda x: abs(np.log(middle * scales[x] / 10)))
-    text += (
-      f'; with unit: {scales[unit]:g}, that is {unit}, it would be'
-      f' {middle * scales[unit]:.4g} m'
+  doubts = depth_codes.find_doubts(found.depths, report.code, factor=factor)
+  for kind, text in doubts:
+    yield specs.Problem(
+      kind=kind,
+      text=f'{report.dataset}: depth of {split} {text}',
+      # Published depth has a few zeros, and the sky; the references keep them.
+      fatal=kind == 'implausible depth'
+      or (kind == 'zero depth' and report.ids == 'folder'),
     )
-  yield specs.Problem(
-    kind='implausible depth',
-    text=f'{report.dataset}: {text}; expected {_LEAST} m to {_MOST:g} m',
-  )
 
 
 def _find_shared(report):

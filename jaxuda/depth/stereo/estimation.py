@@ -1,16 +1,21 @@
 """Depth of rectified pairs, written and scored."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent import futures
+import dataclasses
 import os
+import pathlib
+from typing import Any
 
 import cv2
 import numpy as np
 
 from jaxuda import errors
 from jaxuda.depth import formats
+from jaxuda.depth import maps
 from jaxuda.depth.stereo import matching
 from jaxuda.depth.stereo import pairs as pairs_lib
+from jaxuda.run import workdir as workdir_lib
 from jaxuda.ui import display
 from jaxuda.ui import files
 from jaxuda.ui import image_files
@@ -18,6 +23,9 @@ from jaxuda.ui import image_files
 # Absolute errors of the disparities that have a truth, float32 [N] pixels, and
 # the number of pixels with a truth that have no disparity.
 Counted = tuple[np.ndarray, int]
+_MADE_BY = 'jaxuda.depth.stereo'
+# Says how the maps of a folder were made, whatever their format.
+_RECORD = 'stereo.json'
 
 
 def run(
@@ -28,6 +36,7 @@ def run(
   form: str = 'depth',
   evaluate: bool = False,
   workers: int = 0,
+  camera: Mapping[str, float | None] | None = None,
 ) -> dict[str, float]:
   """Matches all pairs.
 
@@ -39,14 +48,15 @@ def run(
     evaluate: compare with the truth. Pairs whose file is there are matched
       again then, else they are left alone.
     workers: threads; 0 for one for each core.
+    camera: 'baseline' and 'focal' where they were given for all pairs.
 
   Returns:
     What `summarize` returns; {} without `evaluate`.
 
   Raises:
-    UserError: an unknown format, a file at `out`, or no truth or calibration;
-      once all others are done, a pair of which something cannot be read or
-      whose sizes differ.
+    UserError: an unknown format, a file at `out`, maps there that were made in
+      another way, or no truth or calibration; once all others are done, a pair
+      of which something cannot be read or whose sizes differ.
   """
   if form not in formats.STEREO:
     raise errors.UserError(
@@ -60,10 +70,8 @@ def run(
     )
   if out and form in formats.METRIC and any(x.factor is None for x in pairs):
     raise errors.UserError(formats.NO_FACTOR)
-  if out and form == 'depth':
-    formats.write_description(
-      out, formats.METRES, made_by='jaxuda.depth.stereo', fill=options.fill
-    )
+  if out:
+    _claim(out, pairs, options, form, camera or {})
 
   def match(pair: pairs_lib.Pair) -> Counted | str | None:
     done = out and formats.place_of(out, pair.place, form=form).is_file()
@@ -104,6 +112,40 @@ def run(
     cv2.setNumThreads(before)
   image_files.check_read(bad, total=len(pairs), unit='pairs')
   return summarize(counted) if evaluate else {}
+
+
+def _claim(
+  out: pathlib.Path,
+  pairs: Sequence[pairs_lib.Pair],
+  options: matching.Options,
+  form: str,
+  camera: Mapping[str, Any],
+) -> None:
+  """Begins a folder, in which the maps that are there are left alone.
+
+  Raises:
+    UserError: they were made in another way, or are those of others.
+  """
+  record = {'format': form, **dataclasses.asdict(options)}
+  if form in formats.METRIC:
+    record |= camera
+  record = workdir_lib.jsonable(record)
+  before = workdir_lib.read_json(out / _RECORD)
+  places = (formats.place_of(out, x.place, form=form) for x in pairs)
+  there = next((x for x in places if x.is_file()), None)
+  wrong = [x for x in record if before.get(x) != record[x]]
+  if there and wrong:
+    was = f'{wrong[0]}={before.get(wrong[0], "unknown")}'
+    raise errors.UserError(
+      f'{there} was made with {was}; expected {wrong[0]}={record[wrong[0]]} or'
+      ' another --out'
+    )
+  if form == 'depth':
+    maps.check_out(out, made_by=_MADE_BY)
+    formats.write_description(
+      out, formats.METRES, made_by=_MADE_BY, fill=options.fill
+    )
+  workdir_lib.write_json(out / _RECORD, record)
 
 
 def _read_factor(pair):
