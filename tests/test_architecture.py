@@ -77,7 +77,7 @@ ROOMS = {
     'absl cv2 flax jax ml_collections numpy optax',
   ),
   'depth.stereo': (
-    'data.files data.records depth errors run ui',
+    'data.files data.pixels data.records depth errors run ui',
     'absl cv2 numpy',
   ),
   'depth.transfer': (

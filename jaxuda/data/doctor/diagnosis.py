@@ -5,6 +5,8 @@ import contextlib
 import dataclasses
 import functools
 import itertools
+import pathlib
+import re
 
 from jaxuda import errors
 from jaxuda.data.classes import labels
@@ -105,6 +107,7 @@ def diagnose(
       codes=report.codes,
     )
     report.problems += _check_metres(report, split)
+    report.problems += _check_slope(report, split)
   report.problems += _find_shared(report)
   for split, expected in report.expected.items():
     count = report.counts.get(split, (0, 0, 0))[0]
@@ -148,7 +151,11 @@ def _open_files(manual_dir, spec):
       for split, items in layout.splits.items()
     },
     examined={},
-    problems=[*problems, *_find_unscored(layout)],
+    problems=[
+      *problems,
+      *_find_unscored(layout),
+      *_find_unlabelled(layout),
+    ],
     samples={},
     codes=spec.codes,
     unused=[(layout.tree.where(x), why) for x, why in layout.unused],
@@ -222,6 +229,35 @@ def _find_unscored(layout):
     )
 
 
+def _find_unlabelled(layout):
+  """Yields that a folder has a table of labels and none, and what may be some."""
+  spec = layout.spec
+  if not spec.codes or set(layout.unlabelled) != set(layout.splits):
+    return
+  stems = {
+    pathlib.PurePath(x.image).stem
+    for items in layout.splits.values()
+    for x in items
+  }
+  alike = [
+    path
+    for path, _ in layout.unused
+    if pathlib.PurePath(path).stem in stems
+    and path.lower().endswith('.png')
+    and not re.search('image|depth|disp', path.lower())
+  ]
+  text = f'{spec.dataset}: the class table has ids, and no image has a label'
+  if alike:
+    text += (
+      f'; {layout.tree.where(alike[0])} and {len(alike) - 1} more have names of'
+      ' images and are not read'
+    )
+  forms = ' or '.join(x.shown for x in spec.spellings['label'])
+  yield specs.Problem(
+    kind='no labels', text=f'{text}; expected {forms}', fatal=bool(alike)
+  )
+
+
 def _check_metres(report, split):
   """Yields depth that no scene has, with the unit that it may have."""
   found = report.examined[split]
@@ -234,6 +270,23 @@ def _check_metres(report, split):
       # Published depth has a few zeros, and the sky; the references keep them.
       fatal=kind == 'implausible depth'
       or (kind == 'zero depth' and report.ids == 'folder'),
+    )
+
+
+def _check_slope(report, split):
+  """Yields depth that is called disparity, or the other way round."""
+  found, code = report.examined[split], report.code.code
+  near = 'small' if code == 'metres' else 'large'
+  odd = 1 if code == 'metres' else -1
+  if found.deep > 2 and found.slopes[odd] == found.deep:
+    other = 'disparity or inverse' if code == 'metres' else 'metres'
+    yield specs.Problem(
+      kind='depth the wrong way round',
+      text=f'{report.dataset}: in all depth maps of {split} the ground is far and'
+      f' what is above it near, with code {code}, where {near} numbers are near;'
+      f' expected code {other}, if it is not so',
+      # A camera may look up.
+      fatal=False,
     )
 
 

@@ -7,7 +7,7 @@ r"""Depth from rectified pairs, by semi-global matching.
         --focal=721 --out=DIR
 
 Writes a file for each pair and goes on where it was stopped; maps that were
-made with other options are an error (stereo.json has the options). --format says
+made with other options, which stereo.json has, are an error. --format says
 which files (see `depth.formats`): depth (for `config.data.target.depth_dir`),
 mat (CorDA's stereo depth), cityscapes, kitti. --fill=planes leaves no holes.
 With --evaluate it also compares with the true depth, where there is one: the

@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 
 from jaxuda import errors
+from jaxuda.data.pixels import depth_codes
 from jaxuda.depth import formats
 from jaxuda.depth import maps
 from jaxuda.depth.stereo import matching
@@ -55,8 +56,9 @@ def run(
 
   Raises:
     UserError: an unknown format, a file at `out`, maps there that were made in
-      another way, or no truth or calibration; once all others are done, a pair
-      of which something cannot be read or whose sizes differ.
+      another way, no truth or calibration, or left and right are exchanged;
+      once all others are done, a pair of which something cannot be read or
+      whose sizes differ.
   """
   if form not in formats.STEREO:
     raise errors.UserError(
@@ -70,8 +72,10 @@ def run(
     )
   if out and form in formats.METRIC and any(x.factor is None for x in pairs):
     raise errors.UserError(formats.NO_FACTOR)
+  _check_sides(pairs[0], options)
   if out:
     _claim(out, pairs, options, form, camera or {})
+  middles = []
 
   def match(pair: pairs_lib.Pair) -> Counted | str | None:
     done = out and formats.place_of(out, pair.place, form=form).is_file()
@@ -89,6 +93,8 @@ def run(
       formats.write_disparity(
         out, pair.place, disparity, form=form, factor=factor
       )
+      if form in formats.METRIC and (disparity > 0).any():
+        middles.append(factor / np.median(disparity[disparity > 0]))
     return count_errors(disparity, true) if truth else None
 
   counted, bad = [], []
@@ -108,10 +114,40 @@ def run(
         elif result is not None:
           counted.append(result)
         progress.update(done)
+      middle = float(np.median(middles)) if middles else 1.0
+      if not depth_codes.LEAST <= middle <= depth_codes.MOST:
+        progress.message(
+          f'note: the depth has a median of {middle:.4g} m; expected'
+          f' {depth_codes.LEAST} m to {depth_codes.MOST:g} m: is the baseline'
+          ' in metres and the focal length in pixels?'
+        )
   finally:
     cv2.setNumThreads(before)
   image_files.check_read(bad, total=len(pairs), unit='pairs')
   return summarize(counted) if evaluate else {}
+
+
+def _check_sides(pair: pairs_lib.Pair, options: matching.Options) -> None:
+  """Matches a pair as it is, and with left and right exchanged.
+
+  Raises:
+    UserError: far more fits in the other way.
+  """
+  options = dataclasses.replace(options, fill='none')
+  try:
+    views = pair.read()
+    here, there = (
+      np.mean(~np.isnan(matching.match_pair(*x, options=options)))
+      for x in (views, views[::-1])
+    )
+  except errors.UserError:
+    return  # It will be named among the others.
+  if there > max(2 * here, 0.3):
+    raise errors.UserError(
+      f'{pair.place}: {here:.0%} of the pixels are matched, and {there:.0%} if'
+      ' left and right are exchanged; expected the left images to be those of'
+      ' the left camera'
+    )
 
 
 def _claim(
