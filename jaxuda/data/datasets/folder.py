@@ -12,8 +12,8 @@ like this:
 `SPLITS`); these folders are read in any case. Labels may be absent, and so may
 depth if the table does not declare it; without any, no table is needed. Without
 folders for the splits, all is 'train'. Names may have folders of their own. The
-table (see `class_tables`) says which ids or colours of the labels are which class, and how to read depth (see
-`depth_codes`):
+table (see `class_tables`) says which ids or colours of the labels are which
+class, and how to read depth (see `depth_codes`):
 
     classes:
       road: [1, 4]

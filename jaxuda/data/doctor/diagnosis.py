@@ -230,7 +230,7 @@ def _find_unscored(layout):
 
 
 def _find_unlabelled(layout):
-  """Yields that a folder has a table of labels and none, and what may be some."""
+  """Yields that a folder has a table and no labels, and what may be some."""
   spec = layout.spec
   if not spec.codes or set(layout.unlabelled) != set(layout.splits):
     return
@@ -276,15 +276,14 @@ def _check_metres(report, split):
 def _check_slope(report, split):
   """Yields depth that is called disparity, or the other way round."""
   found, code = report.examined[split], report.code.code
-  near = 'small' if code == 'metres' else 'large'
   odd = 1 if code == 'metres' else -1
   if found.deep > 2 and found.slopes[odd] == found.deep:
     other = 'disparity or inverse' if code == 'metres' else 'metres'
     yield specs.Problem(
       kind='depth the wrong way round',
-      text=f'{report.dataset}: in all depth maps of {split} the ground is far and'
-      f' what is above it near, with code {code}, where {near} numbers are near;'
-      f' expected code {other}, if it is not so',
+      text=f'{report.dataset}: by the code {code}, the ground is farther than'
+      f' what is above it in all depth maps of {split}; expected the code'
+      f' {other}, if it is not so',
       # A camera may look up.
       fatal=False,
     )

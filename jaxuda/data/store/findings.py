@@ -21,7 +21,6 @@ from jaxuda.data.files import tree as tree_lib
 from jaxuda.data.pixels import depth_codes
 from jaxuda.data.store import ahead
 
-
 # The ground before a camera is this much nearer than what is in the upper half.
 _STEEP = 4
 
