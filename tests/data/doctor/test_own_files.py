@@ -352,7 +352,8 @@ def test_a_label_is_decoded_once(tmp_path, monkeypatch):
   ],
 )
 def test_depth_that_nobody_means(tmp_path, entry, low, extra, kind, fatal):
-  depth = np.linspace(low, 6000, IDS.size).reshape(IDS.shape).astype(np.uint16)
+  depth = np.geomspace(low, 6000, IDS.size).reshape(IDS.shape)
+  depth = depth.astype(np.uint16)
   if extra is not None:
     depth[:3] = extra
   table = 'classes: {sky: 1, wall: 2, box: 3}\nignore: [0]\n'

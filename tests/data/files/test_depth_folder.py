@@ -159,7 +159,7 @@ def test_names_and_suffixes_as_they_lie_on_disks(folder):
 
 def test_a_turned_map_is_named_by_the_pipeline(joined, folder):
   write(folder, 'image 5.png', np.full((16, 12), 700, np.uint16))
-  message = r'image 5\.png is 12x16 and its image 16x12; expected a map that is'
+  message = r'image 5\.png is 12x16 and its image 8x6; expected a map that is'
   with pytest.raises(errors.UserError, match=message):
     miniature.take(miniature.stream(joined, needs=NEEDS), 7)
 
