@@ -151,11 +151,7 @@ def run(
         means, rate = numbers.take_mean(), progress.rate()
         timing = {'steps_per_second': rate} if rate else {}
         record.write_scalars(step, 'train', means | timing)
-        if means.get('loss_seg') == 0:
-          progress.message(
-            f'note: loss_seg is 0 up to step {step}: no pixel had a label of'
-            f' {config.classes}'
-          )
+        _note_unlabelled(means, step, config, progress)
       if last or evaluates or is_due(step, config.checkpoint_every):
         _save(checkpoints, step, state, numbers, config)
       if is_due(step, config.picture_every) and not evaluates:
@@ -225,6 +221,15 @@ def _tell(done, scores):
   step, best = (scores[x]['checkpoint_step'] for x in ('last', 'best'))
   known = 'the best so far' if best == step else f'the best was step {best}'
   return f'step {step}: {display.format_values(done.shown)}; {known}'
+
+
+def _note_unlabelled(means, step, config, progress):
+  """Says that not one labelled pixel was seen since the last line."""
+  if means.get('loss_seg') == 0:
+    progress.message(
+      f'note: loss_seg is 0 up to step {step}: no pixel had a label of'
+      f' {config.classes}'
+    )
 
 
 def _keep_scores(workdir, scores, checkpoints):

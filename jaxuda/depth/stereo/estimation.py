@@ -114,13 +114,7 @@ def run(
         elif result is not None:
           counted.append(result)
         progress.update(done)
-      middle = float(np.median(middles)) if middles else 1.0
-      if not depth_codes.LEAST <= middle <= depth_codes.MOST:
-        progress.message(
-          f'note: the depth has a median of {middle:.4g} m; expected'
-          f' {depth_codes.LEAST} m to {depth_codes.MOST:g} m: is the baseline'
-          ' in metres and the focal length in pixels?'
-        )
+      _note_implausible(middles, progress)
   finally:
     cv2.setNumThreads(before)
   image_files.check_read(bad, total=len(pairs), unit='pairs')
@@ -182,6 +176,17 @@ def _claim(
       out, formats.METRES, made_by=_MADE_BY, fill=options.fill
     )
   workdir_lib.write_json(out / _RECORD, record)
+
+
+def _note_implausible(middles, progress):
+  """Says that no scene has such medians of depth, metres."""
+  middle = float(np.median(middles)) if middles else depth_codes.LEAST
+  if not depth_codes.LEAST <= middle <= depth_codes.MOST:
+    progress.message(
+      f'note: the depth has a median of {middle:.4g} m; expected'
+      f' {depth_codes.LEAST} m to {depth_codes.MOST:g} m: is the baseline in'
+      ' metres and the focal length in pixels?'
+    )
 
 
 def _read_factor(pair):

@@ -228,34 +228,6 @@ def test_a_few_labels_of_nothing_are_no_error(tmp_path):
   )
 
 
-@pytest.mark.parametrize(
-  ('unit', 'raw', 'named'),
-  [
-    ('1', (4000, 15000), 'unit: 0.001, that is millimetres'),
-    ('0.0001', (400, 6000), 'unit: 0.001, that is millimetres'),
-    ('1', (900, 2500), 'unit: 0.01, that is centimetres'),
-  ],
-)
-def test_implausible_depth_names_the_unit(tmp_path, unit, raw, named):
-  depth = np.linspace(*raw, IDS.size).reshape(IDS.shape).astype(np.uint16)
-  table = 'classes: {sky: 1, wall: 2, box: 3}\nignore: [0]\n'
-  make(tmp_path, depth=depth, table=f'{table}depth: {{unit: {unit}}}')
-  report = diagnose(tmp_path)
-  texts = [x.text for x in report.problems if x.kind == 'implausible depth']
-  assert len(texts) == 2
-  assert named in texts[0]
-  assert report.fatal
-  good = named.partition(',')[0]
-  (tmp_path / 'classes.yaml').write_text(f'{table}depth: {{{good}}}')
-  assert not diagnose(tmp_path).problems
-
-
-def test_declared_depth_without_maps(tmp_path):
-  table = 'classes: {sky: 1, wall: 2, box: 3}\nignore: [0]\ndepth: {unit: 0.01}'
-  report = diagnose(make(tmp_path, table=table))
-  assert ('no depth', True) in kinds(report)
-
-
 def test_one_picture_in_two_splits(tmp_path):
   make(tmp_path)
   # Other bytes, the same pixels.
@@ -338,44 +310,6 @@ def test_a_label_is_decoded_once(tmp_path, monkeypatch):
   assert found.codes == {i: 3 * 6 * 32 for i in range(4)}
 
 
-@pytest.mark.parametrize(
-  ('entry', 'low', 'extra', 'kind', 'fatal'),
-  [
-    ('unit: 0.001', 2000, 0, 'zero depth', True),
-    ('unit: 0.001, missing: [0]', 2000, 0, None, False),
-    ('unit: 0.001', 2000, 65535, 'far depth', False),
-    ('unit: 0.01', 2000, 65535, None, False),
-    ('unit: 0.001, missing: [65535]', 2000, 65535, None, False),
-    # The ground is at the bottom, and its disparity is large.
-    ('unit: 0.01', 500, None, 'depth the wrong way round', False),
-    ('code: disparity, factor: 900', 500, None, None, False),
-  ],
-)
-def test_depth_that_nobody_means(tmp_path, entry, low, extra, kind, fatal):
-  depth = np.geomspace(low, 6000, IDS.size).reshape(IDS.shape)
-  depth = depth.astype(np.uint16)
-  if extra is not None:
-    depth[:3] = extra
-  table = 'classes: {sky: 1, wall: 2, box: 3}\nignore: [0]\n'
-  make(tmp_path, depth=depth, table=f'{table}depth: {{{entry}}}')
-  report = diagnose(tmp_path)
-  assert {x.kind for x in report.problems} == ({kind} if kind else set())
-  assert report.fatal == fatal
-
-
-def test_maps_with_an_orientation_are_refused(tmp_path):
-  depth = np.linspace(800, 900, IDS.size).reshape(IDS.shape).astype(np.uint16)
-  table = 'classes: {sky: 1, wall: 2, box: 3}\nignore: [0]\ndepth: {unit: 0.01}'
-  make(tmp_path, splits=('train',), depth=depth, table=table)
-  exif = Image.Exif()
-  exif[0x0112] = 3
-  for kind, array in (('labels', IDS), ('depth', depth)):
-    write(tmp_path / kind / 'train/0.png', array, exif=exif)
-  report = diagnose(tmp_path)
-  assert kinds(report) == {('bad label', True), ('bad depth', True)}
-  assert all('EXIF orientation 3' in x.text for x in report.problems)
-
-
 def test_labels_in_another_folder_are_named(tmp_path):
   make(tmp_path, splits=('train',))
   assert not diagnose(tmp_path).problems
@@ -388,17 +322,6 @@ def test_labels_in_another_folder_are_named(tmp_path):
   assert 'masks/train/0.png and 2 more have names of' in report.problems[0].text
   shutil.rmtree(tmp_path / 'masks')
   assert kinds(diagnose(tmp_path)) == {('no labels', False)}
-
-
-def test_relative_depth_may_be_smaller_and_not_turned(tmp_path):
-  depth = np.linspace(9000, 500, 16 * 6).reshape(6, 16).astype(np.uint16)
-  table = (
-    'classes: {sky: 1, wall: 2, box: 3}\nignore: [0]\ndepth: {code: inverse}'
-  )
-  make(tmp_path, splits=('train',), depth=depth[::-1], table=table)
-  assert kinds(diagnose(tmp_path)) == {('size of depth', False)}
-  write(tmp_path / 'depth/train/0.png', depth.T.copy())
-  assert ('size of depth', True) in kinds(diagnose(tmp_path))
 
 
 def test_two_tables(tmp_path):
