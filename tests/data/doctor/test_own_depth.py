@@ -4,6 +4,7 @@ import numpy as np
 from PIL import Image
 import pytest
 
+from jaxuda.data.datasets import registry
 from tests.data.doctor import test_own_files as own
 
 
@@ -86,3 +87,16 @@ def test_relative_depth_may_be_smaller_and_not_turned(tmp_path):
   assert own.kinds(own.diagnose(tmp_path)) == {('size of depth', False)}
   own.write(tmp_path / 'depth/train/0.png', depth.T.copy())
   assert ('size of depth', True) in own.kinds(own.diagnose(tmp_path))
+
+
+def test_training_notes_what_the_doctor_says(tmp_path, capsys):
+  depth = np.linspace(900, 2500, own.IDS.size).reshape(own.IDS.shape)
+  table = 'classes: {sky: 1, wall: 2, box: 3}\nignore: [0]\ndepth: {unit: 1}'
+  own.make(
+    tmp_path, splits=('train',), depth=depth.astype(np.uint16), table=table
+  )
+  registry.load(
+    'folder', data_dir=str(tmp_path / 'tfds'), manual_dir=str(tmp_path)
+  )
+  said = capsys.readouterr().err
+  assert 'note: folder: depth of train has a median of 1700 m; with u' in said
