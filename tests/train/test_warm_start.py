@@ -185,7 +185,7 @@ def test_other_classes_of_as_many_are_noted(monkeypatch, tmp_path):
   for name in ('wall, door', 'door, wall'):
     (tmp_path / f'{name[0]}.yaml').write_text(f'classes: [{name}]')
   run = workdir_lib.Run(
-    config={'classes': str(tmp_path / 'd.yaml')},
+    config=ml_collections.ConfigDict({'classes': str(tmp_path / 'd.yaml')}),
     method=None,
     state=make_state(5.0),
     step=5,
