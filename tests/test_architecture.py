@@ -76,7 +76,10 @@ ROOMS = {
     ' models ops run step train ui',
     'absl cv2 flax jax ml_collections numpy optax',
   ),
-  'depth.stereo': ('data.files data.records depth errors ui', 'absl cv2 numpy'),
+  'depth.stereo': (
+    'data.files data.pixels data.records depth errors run ui',
+    'absl cv2 numpy',
+  ),
   'depth.transfer': (
     'data.pixels data.records depth errors methods ops run step train ui',
     'PIL absl jax ml_collections numpy',

@@ -42,6 +42,10 @@ class Folder:
   def __len__(self) -> int:
     return len(self._paths)
 
+  def names(self) -> list[str]:
+    """Returns the names of all images."""
+    return self._names
+
   def read(self, number: int) -> tuple[str, np.ndarray]:
     """Returns (name, uint8 [H, W, 3])."""
     return self._names[number], panels.read_image(self._paths[number])

@@ -39,6 +39,7 @@ from jaxuda.evaluate import views as views_lib
 from jaxuda.run import cluster
 from jaxuda.run import workdir as workdir_lib
 from jaxuda.ui import command
+from jaxuda.ui import files
 from jaxuda.weights import runs
 
 
@@ -53,6 +54,8 @@ def _main(given):
   command.hide_accelerators()
   weights, against = given.weights, given.against
   # Before a network is loaded.
+  if given.out:
+    files.check_file(given.out)
   views = views_lib.Views(
     scales=given.scales, flip=given.flip, window=given.window
   )

@@ -83,7 +83,7 @@ def choose_file(
 def _read(path):
   try:
     return json.loads(path.read_text())
-  except ValueError:
+  except (OSError, ValueError):
     return {}
 
 

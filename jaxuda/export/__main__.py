@@ -12,9 +12,9 @@ normalisation and upsampling inside, for any number of images:
   savedmodel/, run_savedmodel.py                     for TensorFlow alone
   picture.py, export.json                            for both: size, colours
 
-The size is fixed: the dilated heads are compiled for it. jax promises to read
-network.stablehlo for six months; export.json has the command that makes it
-again.
+An earlier export in DIR is removed. The size is fixed: the dilated heads are
+compiled for it. jax promises to read network.stablehlo for six months;
+export.json has the command that makes it again.
 """
 
 import os

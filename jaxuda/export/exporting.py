@@ -22,6 +22,7 @@ from jaxuda.ui import files
 
 FORMATS = ('stablehlo', 'savedmodel')
 PLATFORMS = ('cpu', 'cuda', 'tpu')
+_DESCRIPTION = 'export.json'
 _RUNNERS = pathlib.Path(__file__).parent / 'runners'
 
 
@@ -82,6 +83,7 @@ def export(
     )
   folder = files.check_folder(folder)
   folder.mkdir(parents=True, exist_ok=True)
+  _remove_earlier(folder)
   target, version = run.config.data.target, None
   size = tuple(size or target.size)
   serve, weights = _serving_function(run)
@@ -117,7 +119,21 @@ def export(
     'classes': list(class_set.names),
     'colors': np.asarray(class_set.colors).tolist(),
   }
-  (folder / 'export.json').write_text(json.dumps(info, indent=2) + '\n')
+  (folder / _DESCRIPTION).write_text(json.dumps(info, indent=2) + '\n')
+
+
+def _remove_earlier(folder: pathlib.Path) -> None:
+  """Removes an earlier export, of which a part could be taken for this one."""
+  description = folder / _DESCRIPTION
+  if not description.is_file():
+    return
+  # Its scripts run nothing without it.
+  description.unlink()
+  for name in ('weights.npz', 'network.stablehlo'):
+    (folder / name).unlink(missing_ok=True)
+  shutil.rmtree(folder / 'savedmodel', ignore_errors=True)
+  for name in FORMATS:
+    (folder / f'run_{name}.py').unlink(missing_ok=True)
 
 
 def _to_stablehlo(serve, weights, size):

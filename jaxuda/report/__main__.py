@@ -14,23 +14,19 @@ without labels would choose stands beside the best checkpoint, and how they rank
 all evaluations of all runs (Spearman's correlation) is printed, too.
 """
 
-import pathlib
-
 from absl import flags
 
-from jaxuda import errors
 from jaxuda.report import reporting
 from jaxuda.ui import command
 from jaxuda.ui import display
+from jaxuda.ui import files
 
 
 def main(*workdirs: str) -> None:
   """Runs the command line."""
   command.hide_accelerators()
   given = flags.FLAGS
-  out = pathlib.Path(given.out)
-  if out.is_dir():
-    raise errors.UserError(f'{out} is a folder; expected a file to write')
+  out = files.check_file(given.out)
   content = reporting.collect(
     workdirs,
     checkpoint=given.checkpoint,

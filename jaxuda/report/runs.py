@@ -147,7 +147,11 @@ def _read(workdir, name):
     name=name,
     config=config_fields.flatten(config),
     scores=scores,
-    lines=workdir_lib.read_lines(folder / 'metrics.jsonl'),
+    lines=[
+      x
+      for x in workdir_lib.read_lines(folder / 'metrics.jsonl')
+      if isinstance(x.get('step'), int)
+    ],
     # Of all networks.
     parameters=sum(int(x.replace(',', '')) for x in totals) or None,
     code=provenance.read(workdir),

@@ -61,7 +61,7 @@ def read(run: runs_lib.Run) -> tuple[int, float | None]:
   step, rate = 0, None
   for part in run.parts:
     lines = workdir_lib.read_lines(part.workdir / 'metrics.jsonl')
-    logged = next((x for x in lines[::-1] if x['kind'] == 'train'), {})
+    logged = next((x for x in lines[::-1] if x.get('kind') == 'train'), {})
     step += min(logged.get('step', 0), part.steps)
     rate = logged.get('steps_per_second', rate)
   return step, rate

@@ -79,13 +79,17 @@ def read_json(path: str | os.PathLike, *, kind: type = dict) -> Any:
   return tree
 
 
-def read_lines(path: str | os.PathLike) -> list[Any]:
-  """Reads a file of JSON lines, but for one that a killed process left cut."""
+def read_lines(path: str | os.PathLike) -> list[dict[str, Any]]:
+  """Reads a file of JSON objects, one a line, but for those that are damaged.
+
+  A killed process, or a crash of the machine, leaves such lines.
+  """
   path, entries = pathlib.Path(path), []
-  for line in path.read_text().splitlines() if path.is_file() else ():
+  text = path.read_text(errors='replace') if path.is_file() else ''
+  for line in text.split('\n'):
     with contextlib.suppress(ValueError):
       entries.append(json.loads(line))
-  return entries
+  return [x for x in entries if isinstance(x, dict)]
 
 
 def write_lines(path: str | os.PathLike, entries: Iterable[Any]) -> None:

@@ -151,6 +151,7 @@ def run(
         means, rate = numbers.take_mean(), progress.rate()
         timing = {'steps_per_second': rate} if rate else {}
         record.write_scalars(step, 'train', means | timing)
+        _note_unlabelled(means, step, config, progress)
       if last or evaluates or is_due(step, config.checkpoint_every):
         _save(checkpoints, step, state, numbers, config)
       if is_due(step, config.picture_every) and not evaluates:
@@ -222,6 +223,15 @@ def _tell(done, scores):
   return f'step {step}: {display.format_values(done.shown)}; {known}'
 
 
+def _note_unlabelled(means, step, config, progress):
+  """Says that not one labelled pixel was seen since the last line."""
+  if means.get('loss_seg') == 0:
+    progress.message(
+      f'note: loss_seg is 0 up to step {step}: no pixel had a label of'
+      f' {config.classes}'
+    )
+
+
 def _keep_scores(workdir, scores, checkpoints):
   """Writes the scores, and keeps the best checkpoint and no earlier best."""
   # scores.json must never name a checkpoint that a kill could still undo.
@@ -279,10 +289,17 @@ def _claim(workdir, config, checkpoints):
   if step:
     old = checkpoints.config(step)
     config_fields.check_config(old, new, workdir=str(workdir))
-  if scores and scores['best']['checkpoint_step'] not in checkpoints.steps():
+  if scores and not step:
+    # The scores would be lost, and what was logged.
+    raise errors.UserError(
+      f'{workdir} has the scores of a run and no checkpoint of it; expected'
+      ' another --workdir, or this one without scores.json'
+    )
+  best = scores.get('best', {}).get('checkpoint_step')
+  if best not in checkpoints.steps():
     scores = {}  # Its checkpoint was removed by hand.
   if scores:
-    checkpoints.best = scores['best']['checkpoint_step']
+    checkpoints.best = best
   if cluster.is_first():
     evaluated = scores['last']['checkpoint_step'] if scores else 0
     recorder.cut_lines(workdir, step=step, evaluated=evaluated)

@@ -5,6 +5,7 @@ Importing this loads TensorFlow, through clu's metric writers.
 
 from collections.abc import Mapping
 import json
+import math
 import os
 import pathlib
 from typing import Any
@@ -84,6 +85,12 @@ def cut_lines(workdir: str | os.PathLike, *, step: int, evaluated: int) -> None:
     return
   latest = {'train': step, 'eval': min(step, evaluated)}
   lines = workdir_lib.read_lines(path)
+  # What has no step, or another kind, was not written by a run.
   workdir_lib.write_lines(
-    path, (x for x in lines if x['step'] <= latest[x['kind']])
+    path,
+    (
+      x
+      for x in lines
+      if x.get('step', math.inf) <= latest.get(x.get('kind'), -1)
+    ),
   )

@@ -114,6 +114,7 @@ def _begin(config, method, state, report):
     which=config.initial_checkpoint,
     options=method.network,
     heads=method.heads,
+    classes=config.classes,
     report=report,
   )
 

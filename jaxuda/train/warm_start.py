@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxuda import errors
+from jaxuda.data.classes import labels
 from jaxuda.methods import source_only
 from jaxuda.methods.parts import recipe
 from jaxuda.run import checkpoint
@@ -30,6 +31,7 @@ def load(
   which: str = 'last',
   options: Any = None,
   heads: Mapping[str, str] = _NO_HEADS,
+  classes: str = '',
   report: Callable[[str], Any] = print,
 ) -> Any:
   """Puts the network of a run, or foreign weights, into a fresh state.
@@ -41,6 +43,7 @@ def load(
     which: checkpoint of the run, see `load_network`.
     options: `deeplab.Options` of the state's network, if it has any.
     heads: see `load_network`.
+    classes: class set of the state's network, if it is known.
     report: takes a line that says what was taken and what stays random.
 
   Raises:
@@ -58,7 +61,12 @@ def load(
     return _load_weights(state, converted.read(path), options, report)
   initial_lib.check_exists(initial)
   return load_network(
-    *(state, initial), which=which, options=options, heads=heads, report=report
+    *(state, initial),
+    which=which,
+    options=options,
+    heads=heads,
+    classes=classes,
+    report=report,
   )
 
 
@@ -99,6 +107,7 @@ def load_network(
   which: str = 'last',
   options: Any = None,
   heads: Mapping[str, str] = _NO_HEADS,
+  classes: str = '',
   report: Callable[[str], Any] = print,
 ) -> Any:
   """Puts the task network of another run into a state before its first step.
@@ -115,12 +124,24 @@ def load_network(
       begin with them. Of a run with such a network, and of a run of source-only
       training, the backbone is taken, and heads as they fit; what stays random
       and what is not used is said.
+    classes: class set of the state's network; that the run has another one of
+      as many classes is said.
     report: takes a line that says so.
 
   Raises:
     UserError: there is no such run or checkpoint, or it has another network.
   """
   run = workdir_lib.load(workdir, which=which)
+  if classes and run.config.get('classes'):
+    ours, others = (
+      labels.get_class_set(x).names for x in (classes, run.config.classes)
+    )
+    if len(ours) == len(others) and ours != others:
+      report(
+        f'note: config.initial={workdir} was trained with the classes'
+        f' {", ".join(others)}, and its outputs begin as those of'
+        f' {", ".join(ours)}'
+      )
   mine, theirs = state.nets['task'], run.state.nets['task']
   taken = {
     there: here

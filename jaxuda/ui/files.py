@@ -104,6 +104,19 @@ def check_apart(out: str | os.PathLike, folder: str | os.PathLike) -> None:
       )
 
 
+def check_file(path: str | os.PathLike) -> pathlib.Path:
+  """Returns the path of a file to write, which may be there.
+
+  Raises:
+    UserError: there is a folder of that name, or nothing can be written there.
+  """
+  path = pathlib.Path(path)
+  if path.is_dir():
+    raise errors.UserError(f'{path} is a folder; expected a file to write')
+  check_folder(path.parent)
+  return path
+
+
 def check_folder(path: str | os.PathLike) -> pathlib.Path:
   """Returns the path of a folder to write to, which may not exist yet.
 

@@ -64,7 +64,7 @@ def convert(
 
   Raises:
     UserError: the file has no such network, or several, or an unknown one, or
-      one that does not fit.
+      one that does not fit, or a number that is not finite.
   """
   entry = file.entry(network)
   stored = file.arrays(entry)
@@ -80,6 +80,12 @@ def convert(
     else:
       dropped.setdefault(reason, []).append(key)
   match = found.match(kept, expected)
+  for path, array in match.filled.items():
+    if not np.isfinite(array).all():
+      raise errors.UserError(
+        f'{file.path} has numbers that are not finite in {"/".join(path)};'
+        ' expected the weights of a training that went well'
+      )
   report = _report(file, entry, prefix, match, dropped)
   if found.guess:
     report.append(Row('guessed', (), found.guess))

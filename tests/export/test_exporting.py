@@ -261,3 +261,31 @@ def test_size():
   for text in ('32', '0x4', 'axb', '4x5x6'):
     with pytest.raises(errors.UserError, match='expected HEIGHTxWIDTH'):
       exporting.read_size(text)
+
+
+def test_an_earlier_export_is_removed(tmp_path):
+  names = ('weights.npz', 'network.stablehlo', 'run_savedmodel.py', 'mine.txt')
+  for name in names:
+    (tmp_path / name).touch()
+  (tmp_path / 'savedmodel').mkdir()
+  exporting._remove_earlier(tmp_path)  # It is none.
+  assert {x.name for x in tmp_path.iterdir()} == {*names, 'savedmodel'}
+  (tmp_path / 'export.json').touch()
+  exporting._remove_earlier(tmp_path)
+  assert [x.name for x in tmp_path.iterdir()] == ['mine.txt']
+
+
+@pytest.mark.parametrize('dtype', [np.float32, np.int32])
+def test_the_scripts_name_what_they_cannot_read(dtype, tmp_path, monkeypatch):
+  Image.fromarray(np.full((9, 9), 70000, dtype)).save(tmp_path / 'a.tif')
+  runner = _runner(tmp_path, {'size': [32, 48]}, monkeypatch)
+  for words, message in (
+    (['a.tif', 'out.png'], 'a.tif has 32-bit pixels; expected 8 or 16 bits'),
+    (['a.tif'], 'expected: run.py PICTURE OUT.png'),
+    (['a.tif', 'out.jpg'], 'expected: run.py PICTURE OUT.png'),
+  ):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, 'argv', ['run.py', *words])
+    with pytest.raises(SystemExit) as found:
+      runner.main(None)
+    assert found.value.code == message

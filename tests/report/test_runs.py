@@ -11,6 +11,7 @@ from tests.report import hand
 def test_reads_what_there_is(tmp_path):
   folder = hand.write_run(tmp_path / 'a', rates=(2, 8))
   with (tmp_path / 'a' / 'metrics.jsonl').open('a') as file:
+    file.write('{}\n{"step": null}\n')  # Changed by hand.
     file.write('{"kind": "tr')  # Killed while it wrote.
   (tmp_path / 'a' / 'parameters.txt').write_text(
     'network disc\nTotal: 1,200 -- 4,800 bytes\n'

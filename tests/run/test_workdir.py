@@ -39,8 +39,8 @@ def test_lines_are_read_but_for_one_that_was_cut(tmp_path):
   assert workdir_lib.read_lines(path) == []
   entries = [{'step': 1, 'loss': 0.1}, {'name': 'ä', 'x': None}]
   workdir_lib.write_lines(path, entries)
-  with path.open('a') as f:
-    f.write('{"step": 2, "lo')
+  with path.open('ab') as f:
+    f.write(b'7\n\0\0\n{"step": "\xff\n[]\n{"step": 2, "lo')
   assert workdir_lib.read_lines(path) == entries
   workdir_lib.write_lines(path, entries[1:])
   assert path.read_text() == json.dumps(entries[1]) + '\n'

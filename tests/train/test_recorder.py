@@ -48,7 +48,8 @@ def test_cut_lines_removes_what_will_come_again(tmp_path):
     {'kind': 'eval', 'step': 6},
     {'kind': 'train', 'step': 8},
   ]
-  text = ''.join(json.dumps(e) + '\n' for e in entries) + '{"kind": "tra'
+  text = ''.join(json.dumps(e) + '\n' for e in entries)
+  text += '{}\n{"kind": "other", "step": 1}\n{"kind": "tra'
   path = tmp_path / 'metrics.jsonl'
   path.write_text(text)
   # Checkpoint 6 was written, its evaluation was not finished.

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 
 import jax
@@ -97,10 +98,21 @@ def test_every_score_carries_its_protocol(tmp_path):
   assert last['figures']['mIoU7']['subset'][0] == 'flat'
   assert len(last['images']) == tiny.IMAGES
   assert all(0 <= x <= 100 for x in last['images'].values())
+  # Those of a run whose checkpoints are gone are not overwritten.
+  shutil.rmtree(tmp_path / 'checkpoints')
+  with pytest.raises(errors.UserError, match='scores of a run and no checkpo'):
+    segmentation.train(tiny.make_config(), tmp_path)
+  assert _scores(tmp_path) == scores
   # 20 m were predicted where 10 m are true.
   assert last['figures']['depth_abs_rel']['value'] == pytest.approx(1)
   lines = [x for x in _lines(tmp_path) if x['kind'] == 'eval']
   assert lines[-1]['mIoU7'] == last['figures']['mIoU7']['value']
+
+
+def test_a_loss_of_no_pixel_is_noted(tmp_path, capfd, monkeypatch):
+  monkeypatch.setattr(window.Window, 'take_mean', lambda _: {'loss_seg': 0.0})
+  segmentation.train(tiny.make_config(stop_step=2, eval_every=0), tmp_path)
+  assert 'no pixel had a label of coarse7' in capfd.readouterr().err
 
 
 def test_criteria_without_labels_are_logged_beside_the_scores(tmp_path):

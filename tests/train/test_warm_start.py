@@ -179,3 +179,27 @@ def test_a_method_adds_to_a_source_only_run(monkeypatch, tmp_path, method):
     return
   assert sorted(begun) == ['backbone', 'layer6']
   assert said[0].endswith('(source_only, student); random: depth')
+
+
+def test_other_classes_of_as_many_are_noted(monkeypatch, tmp_path):
+  for name in ('wall, door', 'door, wall'):
+    (tmp_path / f'{name[0]}.yaml').write_text(f'classes: [{name}]')
+  run = workdir_lib.Run(
+    config=ml_collections.ConfigDict({'classes': str(tmp_path / 'd.yaml')}),
+    method=None,
+    state=make_state(5.0),
+    step=5,
+  )
+  monkeypatch.setattr(workdir_lib, 'load', lambda *_, which: run)
+  said = []
+  for name in 'dw':
+    warm_start.load_network(
+      make_state(0.0),
+      'there',
+      classes=str(tmp_path / f'{name}.yaml'),
+      report=said.append,
+    )
+  assert said == [
+    'note: config.initial=there was trained with the classes door, wall, and'
+    ' its outputs begin as those of wall, door'
+  ]

@@ -120,3 +120,13 @@ def test_results_are_not_read_again(linked, tmp_path, monkeypatch):
   monkeypatch.chdir(folder)
   with pytest.raises(errors.UserError, match='out lies in'):
     files.check_apart('out', folder)
+
+
+def test_a_file_to_write_may_be_there_but_no_folder(tmp_path):
+  (tmp_path / 'file').touch()
+  for name in ('file', 'new', 'new/below'):
+    assert files.check_file(tmp_path / name) == tmp_path / name
+  with pytest.raises(errors.UserError, match='is a folder; expected a file'):
+    files.check_file(tmp_path)
+  with pytest.raises(errors.UserError, match='file is a file; expected a fold'):
+    files.check_file(tmp_path / 'file' / 'below')

@@ -372,3 +372,14 @@ def test_shapes_of_no_network(tmp_path, shape):
     official.save({**arrays, key: np.zeros(shape, np.float32)}, path, 'zip')
     with pytest.raises(errors.UserError, match=r'a ResNet of|shapes of no|fit'):
       conversion.convert(reading.read(path))
+
+
+def test_numbers_that_are_not_finite(tmp_path):
+  arrays = official.fill(official.discriminator())
+  key = next(iter(arrays))
+  arrays[key].flat[3] = np.inf
+  official.save(arrays, tmp_path / 'a.pth', 'zip')
+  with pytest.raises(
+    errors.UserError, match=r'a\.pth has numbers that are not'
+  ):
+    conversion.convert(reading.read(tmp_path / 'a.pth'))

@@ -23,6 +23,7 @@ import os
 import pathlib
 import re
 from typing import Any, ClassVar
+import unicodedata
 
 import numpy as np
 import yaml
@@ -79,7 +80,8 @@ def read_text(path: str | os.PathLike[str]) -> str:
     UserError: no such file, or no text.
   """
   try:
-    return pathlib.Path(path).expanduser().read_text(encoding='utf-8')
+    # Windows' editors put a mark in front.
+    return pathlib.Path(path).expanduser().read_text(encoding='utf-8-sig')
   except (OSError, ValueError) as e:
     reason = 'no such file' if isinstance(e, FileNotFoundError) else e
     raise errors.UserError(
@@ -99,6 +101,8 @@ def parse(text: str, *, where: str) -> ClassTable:
   Raises:
     UserError: names the file, the entry and what was expected.
   """
+  # Names are compared, and an editor may store letters and accents apart.
+  text = unicodedata.normalize('NFC', text)
   try:
     if where.lower().endswith('.json'):
       table = json.loads(text, object_pairs_hook=_make_mapping)

@@ -9,12 +9,11 @@ like this:
     depth/[train/|val/|test/]<name>    16-bit PNG of the same name
 
 `train/images/<name>` will do, too, and so will other usual names of splits (see
-`SPLITS`) in any case. Labels may be absent, and so may depth if the table does
-not declare it; without any, no table is needed. Without folders for the splits,
-all is 'train'. Names may have folders of their own. The table (see
-`class_tables`) says which
-ids or colours of the labels are which class, and how to read depth (see
-`depth_codes`):
+`SPLITS`); these folders are read in any case. Labels may be absent, and so may
+depth if the table does not declare it; without any, no table is needed. Without
+folders for the splits, all is 'train'. Names may have folders of their own. The
+table (see `class_tables`) says which ids or colours of the labels are which
+class, and how to read depth (see `depth_codes`):
 
     classes:
       road: [1, 4]
@@ -34,6 +33,7 @@ from collections.abc import Mapping
 import dataclasses
 import functools
 import hashlib
+import math
 import pathlib
 import re
 from typing import Any
@@ -113,16 +113,20 @@ def describe(name: str, manual_dir: str | None = None) -> specs.Spec:
 def _spell(folder, suffix):
   """Ways of storing a kind: the split above its folder, or in it, if at all."""
   return (
-    specs.Spelling(shown=f'<split>/{folder}/<name>.{suffix}'),
-    specs.Spelling(shown=f'{folder}/[<split>/]<name>.{suffix}'),
+    specs.Spelling(shown=f'<split>/{folder}/<name>.{suffix}', any_case=True),
+    specs.Spelling(shown=f'{folder}/[<split>/]<name>.{suffix}', any_case=True),
   )
 
 
 def _find_table(root: pathlib.Path) -> pathlib.Path | None:
   """Returns the table of a folder; None where there are images alone."""
-  for name in _TABLES:
-    if (root / name).is_file():
-      return root / name
+  there = [x for x in _TABLES if (root / x).is_file()]
+  if len(there) > 1:
+    raise errors.UserError(
+      f'folder: {root} has {" and ".join(there)}; expected one table'
+    )
+  if there:
+    return root / there[0]
   near = {x.name.lower() for x in (*root.glob('*'), *root.glob('*/*'))}
   if 'images' in near and not near & {'labels', 'depth'}:
     return None
@@ -203,15 +207,15 @@ def _read_depth(entry, where):
     ('unit', unit, 'metres'),
     ('factor', factor, 'disparity'),
   ):
-    positive = isinstance(value, int | float) and value > 0
+    positive = type(value) in (int, float) and 0 < value < math.inf
     require(positive or code != of, f'depth.{key}', value, 'a positive number')
   listed = isinstance(missing, list) and all(
-    isinstance(x, int) and 0 <= x <= 65535 for x in missing
+    type(x) is int and 0 <= x <= 65535 for x in missing
   )
   require(listed, 'depth.missing', missing, 'a list of raw values')
   return {
     'depth_code': code,
-    'depth_unit': float(unit),
+    'depth_unit': float(unit) if code == 'metres' else 0.01,
     'depth_missing': missing,
     'factor': float(factor) if code == 'disparity' else None,
   }

@@ -5,8 +5,8 @@ import contextlib
 import dataclasses
 import functools
 import itertools
-
-import numpy as np
+import pathlib
+import re
 
 from jaxuda import errors
 from jaxuda.data.classes import labels
@@ -20,8 +20,6 @@ from jaxuda.ui import display
 
 # Examples of a split that are kept for pictures.
 _SHOWN = 6
-# Metres between which the median depth of a street scene lies.
-_LEAST, _MOST = 0.5, 500.0
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -109,6 +107,7 @@ def diagnose(
       codes=report.codes,
     )
     report.problems += _check_metres(report, split)
+    report.problems += _check_slope(report, split)
   report.problems += _find_shared(report)
   for split, expected in report.expected.items():
     count = report.counts.get(split, (0, 0, 0))[0]
@@ -152,7 +151,11 @@ def _open_files(manual_dir, spec):
       for split, items in layout.splits.items()
     },
     examined={},
-    problems=[*problems, *_find_unscored(layout)],
+    problems=[
+      *problems,
+      *_find_unscored(layout),
+      *_find_unlabelled(layout),
+    ],
     samples={},
     codes=spec.codes,
     unused=[(layout.tree.where(x), why) for x, why in layout.unused],
@@ -226,32 +229,64 @@ def _find_unscored(layout):
     )
 
 
-def _check_metres(report, split):
-  """Yields depth that no street has, with the unit that it may have."""
-  found, code = report.examined[split], report.code
-  if not found.measured.size or code.code == 'inverse':
+def _find_unlabelled(layout):
+  """Yields that a folder has a table and no labels, and what may be some."""
+  spec = layout.spec
+  if not spec.codes or set(layout.unlabelled) != set(layout.splits):
     return
-  counts = np.cumsum(found.depths[found.measured])
-  middle = found.measured[np.searchsorted(counts, counts[-1] / 2)]
-  factor = next((x.factor for x in report.samples[split] if x.factor), 1.0)
-  metres = depth_codes.measure(
-    np.array([middle], np.uint16), code, factor=factor
-  )[0].numpy()[0]
-  if _LEAST <= metres <= _MOST:
-    return
-  scales = {'millimetres': 1e-3, 'centimetres': 1e-2, 'metres': 1.0}
-  text = f'half of the depth of {split} is beyond {metres:.4g} m'
-  if code.code == 'metres':
-    # A street's usual distance is about 10 m.
-    unit = min(scales, key=lambda x: abs(np.log(middle * scales[x] / 10)))
+  stems = {
+    pathlib.PurePath(x.image).stem
+    for items in layout.splits.values()
+    for x in items
+  }
+  alike = [
+    path
+    for path, _ in layout.unused
+    if pathlib.PurePath(path).stem in stems
+    and path.lower().endswith('.png')
+    and not re.search('image|depth|disp', path.lower())
+  ]
+  text = f'{spec.dataset}: the class table has ids, and no image has a label'
+  if alike:
     text += (
-      f'; with unit: {scales[unit]:g}, that is {unit}, it would be'
-      f' {middle * scales[unit]:.4g} m'
+      f'; {layout.tree.where(alike[0])} and {len(alike) - 1} more have names of'
+      ' images and are not read'
     )
+  forms = ' or '.join(x.shown for x in spec.spellings['label'])
   yield specs.Problem(
-    kind='implausible depth',
-    text=f'{report.dataset}: {text}; expected {_LEAST} m to {_MOST:g} m',
+    kind='no labels', text=f'{text}; expected {forms}', fatal=bool(alike)
   )
+
+
+def _check_metres(report, split):
+  """Yields depth that no scene has, with the unit that it may have."""
+  found = report.examined[split]
+  factor = next((x.factor for x in report.samples[split] if x.factor), 1.0)
+  doubts = depth_codes.find_doubts(found.depths, report.code, factor=factor)
+  for kind, text in doubts:
+    yield specs.Problem(
+      kind=kind,
+      text=f'{report.dataset}: depth of {split} {text}',
+      # Published depth has a few zeros, and the sky; the references keep them.
+      fatal=kind == 'implausible depth'
+      or (kind == 'zero depth' and report.ids == 'folder'),
+    )
+
+
+def _check_slope(report, split):
+  """Yields depth that is called disparity, or the other way round."""
+  found, code = report.examined[split], report.code.code
+  odd = 1 if code == 'metres' else -1
+  if found.deep > 2 and found.slopes[odd] == found.deep:
+    other = 'disparity or inverse' if code == 'metres' else 'metres'
+    yield specs.Problem(
+      kind='depth the wrong way round',
+      text=f'{report.dataset}: by the code {code}, the ground is farther than'
+      f' what is above it in all depth maps of {split}; expected the code'
+      f' {other}, if it is not so',
+      # A camera may look up.
+      fatal=False,
+    )
 
 
 def _find_shared(report):

@@ -27,6 +27,8 @@ SUFFIXES = (
 )
 _FORMATS = ('PNG', 'JPEG', 'MPO', 'BMP', 'WEBP', 'TIFF', 'PPM')
 _ORIENTATION = 0x0112
+# With one of these begins a part of a PNG that may have it.
+_TAGS = (b'eXIf', b'Raw profile type ', b'XML:com.adobe.xmp')
 _PNG = b'\x89PNG\r\n\x1a\n'
 # Pillow's doubts about a file it can read; what it cannot is an error here.
 warnings.filterwarnings('ignore', module='PIL')
@@ -165,7 +167,20 @@ def _open_label(encoded, where, modes, expected):
       f'{where} is {label.format} with pixels of mode {label.mode}; expected an'
       f' {expected}'
     )
+  _check_upright(encoded, where)
   return label
+
+
+def _check_upright(encoded, where):
+  """Checks that a map has no tag, which tools obey or do not."""
+  # To look for tags Pillow decodes the whole picture.
+  tagged = any(x in encoded for x in _TAGS)
+  turned = orientation(encoded) if tagged else 1
+  if turned != 1:
+    raise errors.UserError(
+      f'{where} has the EXIF orientation {turned}; expected a map without one,'
+      ' with its pixels upright'
+    )
 
 
 def pack_colors(colors: np.ndarray) -> np.ndarray:
@@ -284,6 +299,7 @@ def _png_header(encoded):
 
 def _decode_raw(encoded, where):
   _open(encoded, where, pixels=False)
+  _check_upright(encoded, where)
   picture = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_UNCHANGED)
   if picture is None:
     raise errors.UserError(

@@ -14,18 +14,27 @@ name, the one below a folder named like the split is taken.
 """
 
 import collections
+from collections.abc import Sequence
 import json
+import math
 import os
 import pathlib
+import unicodedata
 
 import numpy as np
 import tensorflow as tf
 
 from jaxuda import errors
 from jaxuda.data.files import decoding
+from jaxuda.data.pixels import aspect
 from jaxuda.data.pixels import depth_codes
+from jaxuda.ui import files
 
 FILE = 'depth.json'
+_FORM = (
+  '{"depth_code": "metres", "depth_unit": 0.01} for centimetres, or'
+  ' {"depth_code": "inverse"} for the disparity of a monocular network'
+)
 _ENDINGS = ('_leftImg8bit', '_disparity', '_depth')
 
 
@@ -63,18 +72,14 @@ class DepthFolder:
     self.code = depth_codes.DepthCode.of(tree)
     self.factor: float | None = None
     if self.code.code == 'disparity':
-      if not isinstance(tree.get('depth_factor'), int | float):
-        raise errors.UserError(
-          f'depth_dir: {self._root / FILE} has no depth_factor; expected the'
-          ' baseline times the focal length, in metres times pixels'
-        )
       self.factor = float(tree['depth_factor'])
     self._files = collections.defaultdict(list)
-    for path in sorted(self._root.rglob('*.png')):
+    every = (x for _, inside in files.walk(self._root) for x in inside)
+    for path in sorted(x for x in every if x.suffix.lower() == '.png'):
       inside = path.relative_to(self._root).with_suffix('')
       names = {inside.name.removesuffix(x) for x in _ENDINGS}
       for name in {str(inside), inside.name, *names}:
-        self._files[name].append(path)
+        self._files[_one_form(name)].append(path)
     if not self._files:
       raise errors.UserError(
         f'depth_dir: {self._root} has no PNG files; expected a 16-bit one for'
@@ -82,7 +87,7 @@ class DepthFolder:
       )
 
   def __contains__(self, name: str) -> bool:
-    return name in self._files
+    return _one_form(name) in self._files
 
   def find(self, name: str) -> pathlib.Path:
     """Returns the file of an example.
@@ -90,7 +95,7 @@ class DepthFolder:
     Raises:
       UserError: there is none, or several.
     """
-    found = self._files.get(name, [])
+    found = self._files.get(_one_form(name), [])
     if len(found) > 1:
       found = [
         x for x in found if self._split in x.relative_to(self._root).parts[:-1]
@@ -107,30 +112,64 @@ class DepthFolder:
       )
     return found[0]
 
-  def read(self, name: str) -> np.ndarray:
+  def read(self, name: str, *, size: Sequence[int] = ()) -> np.ndarray:
     """Reads the raw depth of an example: uint16 [H, W].
 
+    Args:
+      name: name of the example.
+      size: (height, width) of its image, if it is known. The network that made
+        the map may have seen it at any size, but not turned.
+
     Raises:
-      UserError: it is missing or of another kind; also kept in `error`.
+      UserError: it is missing or of another kind, or upright where the image is
+        wide; also kept in `error`.
     """
     try:
       path = self.find(name)
-      return decoding.read_depth(path.read_bytes(), f'depth_dir: {path}')
+      raw = decoding.read_depth(path.read_bytes(), f'depth_dir: {path}')
+      if len(size) and aspect.is_turned(raw.shape, size):
+        raise errors.UserError(
+          f'depth_dir: {path} is {raw.shape[1]}x{raw.shape[0]} and its image'
+          f' {size[1]}x{size[0]}; expected a map that is not turned'
+        )
+      return raw
     except errors.UserError as e:
       self.error = self.error or e
       raise
 
-  def join(self, name: tf.Tensor) -> dict[str, tf.Tensor]:
+  def find_doubts(self, names: Sequence[str]) -> list[str]:
+    """Returns what is odd about the depth of some examples, see `depth_codes`.
+
+    Args:
+      names: names of the examples.
+
+    Raises:
+      UserError: see `read`.
+    """
+    counts = np.zeros(depth_codes.FAR_RAW + 1, np.int64)
+    for name in names:
+      counts += np.bincount(self.read(name).ravel(), minlength=len(counts))
+    factor = self.factor or 1.0
+    found = depth_codes.find_doubts(counts, self.code, factor=factor)
+    return [f'depth of {self._root} {text}' for _, text in found]
+
+  def join(
+    self, name: tf.Tensor, *, size: tf.Tensor | tuple[()] = ()
+  ) -> dict[str, tf.Tensor]:
     """Reads the depth of an example inside a pipeline.
 
     Args:
       name: string scalar.
+      size: int32 [2], that of its image, or nothing, see `read`.
 
     Returns:
       'depth' uint16 [H, W], raw, and 'depth_factor' if the code needs it.
     """
     depth = tf.numpy_function(
-      lambda x: self.read(x.decode()), [name], tf.uint16, stateful=False
+      lambda x, size: self.read(x.decode(), size=size),
+      [name, tf.convert_to_tensor(size, tf.int32)],
+      tf.uint16,
+      stateful=False,
     )
     factor = {} if self.factor is None else {'depth_factor': self.factor}
     return {'depth': tf.ensure_shape(depth, [None, None]), **factor}
@@ -144,7 +183,35 @@ def _read_description(path):
   except (OSError, ValueError) as e:
     raise errors.UserError(
       f'depth_dir: {path} is missing or no JSON ({type(e).__name__}); expected'
-      ' {"depth_code": "metres", "depth_unit": 0.01} for centimetres, or'
-      ' {"depth_code": "inverse"} for the disparity of a monocular network'
+      f' {_FORM}'
     ) from None
+
+  def require(field, right, expected):
+    if not right:
+      raise errors.UserError(
+        f'depth_dir: {path} has {field}={tree.get(field)!r}; expected'
+        f' {expected}'
+      )
+
+  # Another spelling of it would silently be centimetres.
+  require('depth_code', 'depth_code' in tree, _FORM)
+  require('depth_unit', _is_positive(tree.get('depth_unit', 1)), 'metres')
+  missing = tree.get('depth_missing', [])
+  listed = isinstance(missing, list) and all(type(x) is int for x in missing)
+  require('depth_missing', listed, 'a list of whole numbers')
+  if tree['depth_code'] == 'disparity':
+    require(
+      'depth_factor',
+      _is_positive(tree.get('depth_factor')),
+      'the baseline times the focal length, in metres times pixels',
+    )
   return tree
+
+
+def _is_positive(x):
+  return type(x) in (int, float) and 0 < x < math.inf
+
+
+def _one_form(name):
+  """Returns a name in the Unicode form in which names are compared."""
+  return unicodedata.normalize('NFC', name)

@@ -19,6 +19,7 @@ from jaxuda.data.classes import labels
 from jaxuda.data.files import decoding
 from jaxuda.data.files import specs
 from jaxuda.data.files import tree as tree_lib
+from jaxuda.data.pixels import aspect
 
 KINDS = ('image', 'label', 'depth', 'extra')
 
@@ -116,7 +117,8 @@ class Layout:
       kind=f'size of {kind}',
       text=f'{path} is {shape[1]}x{shape[0]} and its image {image}'
       f' {size[1]}x{size[0]}{note}; expected one size',
-      fatal=self.spec.same_size and not inverse,
+      fatal=self.spec.same_size
+      and (not inverse or aspect.is_turned(shape, size)),
     )
 
 
@@ -350,8 +352,8 @@ def _find_odd_splits(layout) -> Iterator[specs.Problem]:
       with_split = True
       continue
     # The folder around that of the images, or one in it.
-    around, _, inside = path.partition('images/')
-    for folder in (around.rstrip('/'), posixpath.dirname(inside)):
+    parts = re.split('(?:^|/)images/', path, maxsplit=1, flags=re.I)
+    for folder in (parts[0], posixpath.dirname(parts[-1])):
       if folder:
         odd.setdefault(folder, []).append(path)
   known = [x for x in spec.splits if x]

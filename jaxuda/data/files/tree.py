@@ -159,17 +159,20 @@ class Tree:
         loose=True,
       )
       return
+    members = {}
     for inside, size, read in self._list(path, lower):
       inner = _check_name(inside, path, self._dataset)
-      entry = Entry(
+      # Of two with one name the later is the newer, as tar and zip have it.
+      members[posixpath.join(posixpath.dirname(name), inner)] = Entry(
         where=f'{path}: {inside}',
         read=read,
         size=size,
         stamp=stamp,
         loose=False,
       )
-      # A loose file is newer than the archive that it came from.
-      found.setdefault(posixpath.join(posixpath.dirname(name), inner), entry)
+    # A loose file is newer than the archive that it came from.
+    for inner, entry in members.items():
+      found.setdefault(inner, entry)
 
   def _list(self, path, lower):
     try:

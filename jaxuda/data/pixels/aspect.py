@@ -4,7 +4,7 @@
 there 'pad' shrinks a picture until it fits, and pads it below and to the right.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 FITS = ('stretch', 'pad')
@@ -44,6 +44,18 @@ def pad_shape(
     larger(height, width * size[0] // size[1]),
     larger(width, height * size[1] // size[0]),
   )
+
+
+def is_turned(one: Sequence[int], other: Sequence[int]) -> bool:
+  """Returns whether one of two shapes is upright and the other is wide.
+
+  Args:
+    one: (height, width).
+    other: (height, width).
+  """
+  ratios = sorted(x[0] / x[1] for x in (one, other))
+  # Nearly square is either.
+  return ratios[0] < 0.95 and ratios[1] > 1.05
 
 
 def frame(

@@ -20,12 +20,13 @@ in two spellings: 65536 / (100 m + 1) (DADA, DepDis, CTRL) and 655.36 / (m +
 0.01) (CorDA).
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 import dataclasses
 import functools
 import math
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from jaxuda import errors
@@ -35,6 +36,10 @@ CODES = ('metres', 'disparity', 'inverse')
 POLICIES = ('keep', 'mask')
 FAR_RAW = 65535  # The largest 16-bit value: sky, or beyond.
 FAR = 655.35  # Metres; its inverse depth is 1.
+# Metres between which the median depth of a street scene lies.
+LEAST, MOST = 0.5, 500.0
+# Share of pixels from which on a value that cannot be meant is named.
+_SHARE = 0.005
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -140,3 +145,54 @@ def _measure(raw, code, factor, zero_depth, far_depth):
     valid &= raw != 0
     metres = tf.where(valid, 655.36 / (raw / 256 + 1) - 0.01, FAR)
   return tf.cast(metres, tf.float32), valid
+
+
+def find_doubts(
+  counts: np.ndarray, code: DepthCode, *, factor: float = 1.0
+) -> Iterator[tuple[str, str]]:
+  """Finds depth that no scene has, and says what it may be.
+
+  Args:
+    counts: int [65536], number of pixels of each raw depth.
+    code: meaning of the numbers.
+    factor: see `measure`.
+
+  Yields:
+    ('implausible depth', 'zero depth' or 'far depth', what is to be said).
+  """
+  measured = np.flatnonzero(counts[1:-1]) + 1
+  measured = measured[~np.isin(measured, code.missing)]
+  if code.code == 'inverse' or not measured.size:
+    return
+  above = np.cumsum(counts[measured])
+  middle = int(measured[np.searchsorted(above, above[-1] / 2)])
+  raw = np.array([middle, FAR_RAW], np.uint16)
+  metres, far = measure(raw, code, factor=factor)[0].numpy()
+  if not LEAST <= metres <= MOST:
+    text = f'has a median of {metres:.4g} m'
+    if code.code == 'metres':
+      scales = {'millimetres': 1e-3, 'centimetres': 1e-2, 'metres': 1.0}
+      # A street's usual distance is about 10 m.
+      unit = min(scales, key=lambda x: abs(np.log(middle * scales[x] / 10)))
+      text += (
+        f'; with unit: {scales[unit]:g}, that is {unit}, it would be'
+        f' {middle * scales[unit]:.4g} m'
+      )
+    yield 'implausible depth', f'{text}; expected {LEAST} m to {MOST:g} m'
+  if code.code == 'metres':
+    shares = counts / counts.sum()
+    if shares[0] >= _SHARE and 0 not in code.missing:
+      yield (
+        'zero depth',
+        f'is 0 m in {shares[0]:.1%} of its pixels; expected 0 among the'
+        ' missing values, if it stands for none',
+      )
+    # Where it is the end of the range, there is something before it.
+    lonely = far > 1.5 * float(measured[-1]) * code.unit and far < MOST
+    if shares[-1] >= _SHARE and FAR_RAW not in code.missing and lonely:
+      yield (
+        'far depth',
+        f'is {FAR_RAW}, {far:.4g} m, in {shares[-1]:.1%} of its pixels and else'
+        f' at most {measured[-1]}; expected {FAR_RAW} among the missing values,'
+        ' if it stands for none',
+      )

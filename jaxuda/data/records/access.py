@@ -33,6 +33,8 @@ with contextlib.suppress(RuntimeError):
 
 # Records that were read last, among which a broken one is looked for.
 _RECENT = 1024
+# Maps of a folder of depth that are looked at before a training.
+_LOOKED_AT = 4
 # How much faster a core reads store=png than store=raw: 2048x1024 for 1024x512,
 # with label and depth, by scripts/benchmark_input.py.
 _FASTER = 4
@@ -117,6 +119,10 @@ class Records:
     if 'depth' in fields and domain.depth_dir:
       self._depths = self._open_depths()
       self.code = self._depths.code
+      some = self._numbers[: self._count]
+      some = some[:: max(1, len(some) // _LOOKED_AT)]
+      for text in self._depths.find_doubts(self._parse_names(some)):
+        _note(f'note: {text}')
     if 'label' in fields and domain.label_dir:
       label_files.check(domain.label_dir, classes=classes, count=self._count)
 
@@ -170,9 +176,12 @@ class Records:
       self._folder, self.domain.split, count=count
     )
     if names is None:
-      parsed = (self._parse(self._source[i]) for i in range(count))
-      names = [x['name'].numpy().decode() for x in parsed]
+      names = self._parse_names(range(count))
     return names
+
+  def _parse_names(self, numbers):
+    parsed = (self._parse(self._source[int(i)]) for i in numbers)
+    return [x['name'].numpy().decode() for x in parsed]
 
   def _parse(self, record):
     return self._features.deserialize_example(record, decoders=self._decoders)
@@ -238,7 +247,8 @@ class Records:
       raw = transforms.decode_label(example['label'])
       out['label'] = transforms.look_up(raw, self._table)
     if self._depths:
-      out |= self._depths.join(out['name'])
+      size = tf.shape(out['image'])[:2] if 'image' in out else ()
+      out |= self._depths.join(out['name'], size=size)
     elif 'depth' in self.fields:
       out['depth'] = transforms.decode_depth(example['depth'])
       if 'depth_factor' in example:

@@ -136,6 +136,10 @@ class Images:
   def __len__(self) -> int:
     return len(self._rows)
 
+  def names(self) -> list[str]:
+    """Returns the names of all images."""
+    return [self._rows.read(i)['name'] for i in range(len(self))]
+
   def read(self, number: int) -> tuple[str, np.ndarray]:
     """Returns (name, uint8 [H, W, 3])."""
     row = self._rows.read(number)

@@ -21,6 +21,9 @@ from jaxuda.data.files import tree as tree_lib
 from jaxuda.data.pixels import depth_codes
 from jaxuda.data.store import ahead
 
+# The ground before a camera is this much nearer than what is in the upper half.
+_STEEP = 4
+
 
 @dataclasses.dataclass(kw_only=True)
 class Sample:
@@ -55,6 +58,8 @@ class Examination:
     seen: int64 [256], number of images with each raw id.
     depths: int64 [65536], number of pixels of each raw depth.
     codes: number of pixels of each of the user's own ids.
+    slopes: number of depth maps whose raw values are far larger at the bottom
+      than in the upper half (1), far smaller (-1), or neither (0).
     pictures: digest of an image's pixels -> name of its example.
     problems: faults of single examples.
   """
@@ -65,6 +70,7 @@ class Examination:
     self.ids, self.seen = np.zeros((2, 256), np.int64)
     self.depths = np.zeros(depth_codes.FAR_RAW + 1, np.int64)
     self.codes: collections.Counter[int] = collections.Counter()
+    self.slopes: collections.Counter[int] = collections.Counter()
     self.pictures: dict[bytes, str] = {}
     self.problems: list[specs.Problem] = []
 
@@ -92,9 +98,20 @@ class Examination:
       self.seen += count > 0
     if sample.depth is not None:
       self.deep += 1
+      self.slopes[_slope(sample.depth)] += 1
       self.depths += np.bincount(
         sample.depth.ravel(), minlength=len(self.depths)
       )
+
+
+def _slope(raw):
+  """See `Examination.slopes`; a few pixels will do."""
+  parts = raw[: len(raw) // 2 : 4, ::4], raw[-len(raw) // 5 :: 4, ::4]
+  known = [x[(x > 0) & (x < depth_codes.FAR_RAW)] for x in parts]
+  if not all(x.size for x in known):
+    return 0
+  top, bottom = map(np.median, known)
+  return int(bottom > _STEEP * top) - int(top > _STEEP * bottom)
 
 
 def read_raw(

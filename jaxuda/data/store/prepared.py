@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 import contextlib
 import os
 import pathlib
+import sys
 from typing import Any
 
 import cv2
@@ -19,6 +20,7 @@ from jaxuda import errors
 from jaxuda.data.classes import class_tables
 from jaxuda.data.files import layout as layout_lib
 from jaxuda.data.files import specs
+from jaxuda.data.pixels import depth_codes
 from jaxuda.data.store import descriptions
 from jaxuda.data.store import examples
 from jaxuda.data.store import findings
@@ -274,6 +276,7 @@ def _find_problems(layout):
       # A label of nothing is rare, and a set of such labels is an error.
       found = _examine(layout, items)
     problems += found.problems
+    _note_doubts(found, spec, split)
     first = some[0].label or some[0].depth or some[0].image
     folder = os.path.dirname(layout.tree.where(first))
     problems += findings.judge(
@@ -284,6 +287,14 @@ def _find_problems(layout):
       codes=spec.codes,
     )
   return [x for x in problems if x.fatal]
+
+
+def _note_doubts(found, spec, split):
+  """Says what the doctor would of depth in metres, but stops nothing."""
+  code = depth_codes.DepthCode.of(spec.depth or {})
+  if found.deep and code.code == 'metres':
+    for _, text in depth_codes.find_doubts(found.depths, code):
+      print(f'note: {spec.dataset}: depth of {split} {text}', file=sys.stderr)
 
 
 def _examine(layout, items):

@@ -6,7 +6,7 @@ that is named after its form and after the files: another folder, or a changed
 file, means another preparation.
 """
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 import hashlib
 import os
 import pathlib
@@ -74,12 +74,17 @@ class PreparedDepth(depth_folder.DepthFolder):
     self._records = builder.as_data_source(split=_SPLIT)
     self._places = {name: i for i, name in enumerate(paths)}
 
-  def read(self, name: str) -> np.ndarray:
+  def read(self, name: str, *, size: Sequence[int] = ()) -> np.ndarray:
     """Reads the raw depth of an example: uint16 [H, W].
+
+    Args:
+      name: name of the example.
+      size: not looked at: its image has the training size, too.
 
     Raises:
       UserError: its record is damaged; also kept in `error`.
     """
+    del size
     try:
       return self._records[self._places[name]]['depth'][..., 0]
     except Exception as e:  # A damaged file makes TFDS raise anything.

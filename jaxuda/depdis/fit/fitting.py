@@ -104,14 +104,20 @@ def prepare(method: Any, config: ml_collections.ConfigDict) -> Any:
     config: the whole config.
 
   Raises:
-    UserError: the given file is missing or does not fit, or the source has no
-      labels or depth.
+    UserError: the given file is missing or does not fit, or is of other
+      classes, or the source has no labels or depth.
   """
   if not method.needs_mixtures:
     return method
   if not method.mixtures:
     method = dataclasses.replace(method, mixtures=str(find_or_fit(config)))
-  method.read_mixtures()
+  theirs = method.read_mixtures().info.get('classes')
+  names = list(labels.get_class_set(config.classes).names)
+  if theirs and theirs != names:
+    raise errors.UserError(
+      f'{method.mixtures} has mixtures of {", ".join(theirs)}; expected'
+      f' {", ".join(names)}'
+    )
   return method
 
 

@@ -10,13 +10,14 @@ import numpy as np
 from jaxuda import errors
 from jaxuda.data.files import frames
 from jaxuda.depth import formats
+from jaxuda.depth import maps
 from jaxuda.depth.mono import scoring
 from jaxuda.run import workdir as workdir_lib
 from jaxuda.ui import display
-from jaxuda.ui import files
 from jaxuda.ui import image_files
 
 NORMALIZATIONS = ('all', 'image', 'none')
+_MADE_BY = 'jaxuda.depth.mono'
 # Number of images that the common scale is taken from.
 _SAMPLE = 100
 
@@ -32,8 +33,9 @@ def write_disparities(
 
   Args:
     run: what `training.load` returned.
-    images: a `maps.Folder`, or anything with its `__len__` and `read`.
-    out: folder to write to; files that are there are written anew.
+    images: a `maps.Folder`, or anything with its methods.
+    out: folder to write to; files that are there are written anew. Others may
+      lie there if the same description (checkpoint, scale) is theirs.
     normalization: what becomes 65535: 'all': the largest disparity of all (of
       a hundred images, their 99.9th percentile, so that a few pixels are
       clipped); 'image': that of each image, so that equal numbers are not equal
@@ -43,15 +45,15 @@ def write_disparities(
     The number of files.
 
   Raises:
-    UserError: an unknown normalization, a file at `out`; or, once all others
-      are written, a picture that cannot be read.
+    UserError: an unknown normalization, a file at `out`, or maps of others
+      there; or, once all others are written, a picture that cannot be read.
   """
   if normalization not in NORMALIZATIONS:
     raise errors.UserError(
       f'normalization={normalization!r}; expected one of'
       f' {", ".join(NORMALIZATIONS)}'
     )
-  out = files.check_folder(out)
+  out = maps.check_out(out, made_by=_MADE_BY)
   greatest, bad = 1 / run.method.min_depth, {}
   if normalization == 'all':
     sample = range(0, len(images), -(-len(images) // _SAMPLE))
@@ -60,14 +62,15 @@ def write_disparities(
     if not tops:
       image_files.check_read([*bad], total=len(images), unit='images')
     greatest = max(tops)
-  formats.write_description(
-    out,
-    formats.INVERSE,
-    made_by='jaxuda.depth.mono',
-    normalization=normalization,
-    greatest=float(greatest) if normalization != 'image' else None,
-    checkpoint_step=run.step,
-  )
+  description = {
+    **formats.INVERSE,
+    'made_by': _MADE_BY,
+    'normalization': normalization,
+    'greatest': float(greatest) if normalization != 'image' else None,
+    'checkpoint_step': run.step,
+  }
+  _check_others(out, images, description)
+  formats.write_description(out, description)
   every = range(len(images))
   for name, inverse in _predict(run, images, every, 'disparity', bad):
     top = np.nanmax(inverse) if normalization == 'image' else greatest
@@ -75,6 +78,22 @@ def write_disparities(
     formats.write_png16(out / f'{name}.png', raw)
   image_files.check_read([*bad], total=len(images), unit='images')
   return len(images)
+
+
+def _check_others(out, images, description):
+  """Raises UserError if maps stay that the description is not true of."""
+  before = workdir_lib.read_json(out / formats.FILE)
+  wrong = [x for x in description if before.get(x) != description[x]]
+  if not wrong:
+    return
+  mine = {out / f'{x}.png' for x in images.names()}
+  other = next((x for x in sorted(out.rglob('*.png')) if x not in mine), None)
+  if other:
+    raise errors.UserError(
+      f'{other} is of other images and was made with {wrong[0]}='
+      f'{before.get(wrong[0])}; expected {description[wrong[0]]}, or another'
+      ' --out'
+    )
 
 
 def _predict(

@@ -6,7 +6,8 @@ r"""Depth from rectified pairs, by semi-global matching.
     python -m jaxuda.depth.stereo --left=DIR --right=DIR --baseline=0.54 \
         --focal=721 --out=DIR
 
-Writes a file for each pair and goes on where it was stopped. --format says
+Writes a file for each pair and goes on where it was stopped; maps that were
+made with other options, which stereo.json has, are an error. --format says
 which files (see `depth.formats`): depth (for `config.data.target.depth_dir`),
 mat (CorDA's stereo depth), cityscapes, kitti. --fill=planes leaves no holes.
 With --evaluate it also compares with the true depth, where there is one: the
@@ -94,9 +95,10 @@ def main() -> None:
     form=options['format'],
     evaluate=options['evaluate'],
     workers=options['workers'],
+    camera={x: options[x] for x in ('baseline', 'focal')},
   )
   if options['out']:
-    print(f'wrote {len(found)} maps to {options["out"]}')
+    print(f'{len(found)} maps are in {options["out"]}')
   if result:
     print(display.format_values(result))
 

@@ -1,16 +1,22 @@
 """Depth of rectified pairs, written and scored."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent import futures
+import dataclasses
 import os
+import pathlib
+from typing import Any
 
 import cv2
 import numpy as np
 
 from jaxuda import errors
+from jaxuda.data.pixels import depth_codes
 from jaxuda.depth import formats
+from jaxuda.depth import maps
 from jaxuda.depth.stereo import matching
 from jaxuda.depth.stereo import pairs as pairs_lib
+from jaxuda.run import workdir as workdir_lib
 from jaxuda.ui import display
 from jaxuda.ui import files
 from jaxuda.ui import image_files
@@ -18,6 +24,9 @@ from jaxuda.ui import image_files
 # Absolute errors of the disparities that have a truth, float32 [N] pixels, and
 # the number of pixels with a truth that have no disparity.
 Counted = tuple[np.ndarray, int]
+_MADE_BY = 'jaxuda.depth.stereo'
+# Says how the maps of a folder were made, whatever their format.
+_RECORD = 'stereo.json'
 
 
 def run(
@@ -28,6 +37,7 @@ def run(
   form: str = 'depth',
   evaluate: bool = False,
   workers: int = 0,
+  camera: Mapping[str, float | None] | None = None,
 ) -> dict[str, float]:
   """Matches all pairs.
 
@@ -39,12 +49,14 @@ def run(
     evaluate: compare with the truth. Pairs whose file is there are matched
       again then, else they are left alone.
     workers: threads; 0 for one for each core.
+    camera: 'baseline' and 'focal' where they were given for all pairs.
 
   Returns:
     What `summarize` returns; {} without `evaluate`.
 
   Raises:
-    UserError: an unknown format, a file at `out`, or no truth or calibration;
+    UserError: an unknown format, a file at `out`, maps there that were made in
+      another way, no truth or calibration, or left and right are exchanged;
       once all others are done, a pair of which something cannot be read or
       whose sizes differ.
   """
@@ -60,10 +72,10 @@ def run(
     )
   if out and form in formats.METRIC and any(x.factor is None for x in pairs):
     raise errors.UserError(formats.NO_FACTOR)
-  if out and form == 'depth':
-    formats.write_description(
-      out, formats.METRES, made_by='jaxuda.depth.stereo', fill=options.fill
-    )
+  _check_sides(pairs[0], options)
+  if out:
+    _claim(out, pairs, options, form, camera or {})
+  middles = []
 
   def match(pair: pairs_lib.Pair) -> Counted | str | None:
     done = out and formats.place_of(out, pair.place, form=form).is_file()
@@ -81,6 +93,8 @@ def run(
       formats.write_disparity(
         out, pair.place, disparity, form=form, factor=factor
       )
+      if form in formats.METRIC and (disparity > 0).any():
+        middles.append(factor / np.median(disparity[disparity > 0]))
     return count_errors(disparity, true) if truth else None
 
   counted, bad = [], []
@@ -100,10 +114,79 @@ def run(
         elif result is not None:
           counted.append(result)
         progress.update(done)
+      _note_implausible(middles, progress)
   finally:
     cv2.setNumThreads(before)
   image_files.check_read(bad, total=len(pairs), unit='pairs')
   return summarize(counted) if evaluate else {}
+
+
+def _check_sides(pair: pairs_lib.Pair, options: matching.Options) -> None:
+  """Matches a pair as it is, and with left and right exchanged.
+
+  Raises:
+    UserError: far more fits in the other way.
+  """
+  options = dataclasses.replace(options, fill='none')
+  try:
+    views = pair.read()
+    here, there = (
+      np.mean(~np.isnan(matching.match_pair(*x, options=options)))
+      for x in (views, views[::-1])
+    )
+  except errors.UserError:
+    return  # It will be named among the others.
+  if there > max(2 * here, 0.3):
+    raise errors.UserError(
+      f'{pair.place}: {here:.0%} of the pixels are matched, and {there:.0%} if'
+      ' left and right are exchanged; expected the left images to be those of'
+      ' the left camera'
+    )
+
+
+def _claim(
+  out: pathlib.Path,
+  pairs: Sequence[pairs_lib.Pair],
+  options: matching.Options,
+  form: str,
+  camera: Mapping[str, Any],
+) -> None:
+  """Begins a folder, in which the maps that are there are left alone.
+
+  Raises:
+    UserError: they were made in another way, or are those of others.
+  """
+  record = {'format': form, **dataclasses.asdict(options)}
+  if form in formats.METRIC:
+    record |= camera
+  record = workdir_lib.jsonable(record)
+  before = workdir_lib.read_json(out / _RECORD)
+  places = (formats.place_of(out, x.place, form=form) for x in pairs)
+  there = next((x for x in places if x.is_file()), None)
+  wrong = [x for x in record if before.get(x) != record[x]]
+  if there and wrong:
+    was = f'{wrong[0]}={before.get(wrong[0], "unknown")}'
+    raise errors.UserError(
+      f'{there} was made with {was}; expected {wrong[0]}={record[wrong[0]]} or'
+      ' another --out'
+    )
+  if form == 'depth':
+    maps.check_out(out, made_by=_MADE_BY)
+    formats.write_description(
+      out, formats.METRES, made_by=_MADE_BY, fill=options.fill
+    )
+  workdir_lib.write_json(out / _RECORD, record)
+
+
+def _note_implausible(middles, progress):
+  """Says that no scene has such medians of depth, metres."""
+  middle = float(np.median(middles)) if middles else depth_codes.LEAST
+  if not depth_codes.LEAST <= middle <= depth_codes.MOST:
+    progress.message(
+      f'note: the depth has a median of {middle:.4g} m; expected'
+      f' {depth_codes.LEAST} m to {depth_codes.MOST:g} m: is the baseline in'
+      ' metres and the focal length in pixels?'
+    )
 
 
 def _read_factor(pair):

@@ -18,11 +18,15 @@ def main(load):
     load: a function of the folder; returns the network, a function of images
       uint8 [B, H, W, 3] that returns {'grid': logits [B, h, w, C], ...}.
   """
+  if len(sys.argv) != 3 or not sys.argv[2].lower().endswith('.png'):
+    sys.exit(f'expected: {pathlib.Path(sys.argv[0]).name} PICTURE OUT.png')
   picture, out = sys.argv[1:]
   info = json.loads((FOLDER / 'export.json').read_text())
   height, width = info['size']
   with Image.open(picture) as opened:
     image = ImageOps.exif_transpose(opened)
+  if image.mode == 'F' or (image.mode == 'I' and image.getextrema()[1] > 65535):
+    sys.exit(f'{picture} has 32-bit pixels; expected 8 or 16 bits')
   if image.mode.startswith('I'):  # 16 bits, of which the upper byte is kept.
     image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
   image = image.convert('RGB')

@@ -1,3 +1,5 @@
+import unicodedata
+
 import numpy as np
 import pytest
 
@@ -198,3 +200,12 @@ def test_digits_are_decimal():
   table = class_tables.parse(text, where='a.yaml')
   assert table.codes == {10: 'no', 7: 'on', 26: 'a'}
   assert table.depth == {'unit': 0.001}
+
+
+def test_texts_of_editors(tmp_path):
+  text = '{"classes": {"Stra\u00dfe": 1, "B\u00e4ume": 2}}'
+  names = ('Stra\u00dfe', 'B\u00e4ume')
+  mark = write(tmp_path, '\ufeff' + text, 'mark.json')
+  apart = write(tmp_path, unicodedata.normalize('NFD', text), 'apart.yaml')
+  assert class_tables.read_file(mark).names == names
+  assert class_tables.read_file(apart).names == names

@@ -228,34 +228,6 @@ def test_a_few_labels_of_nothing_are_no_error(tmp_path):
   )
 
 
-@pytest.mark.parametrize(
-  ('unit', 'raw', 'named'),
-  [
-    ('1', (4000, 15000), 'unit: 0.001, that is millimetres'),
-    ('0.0001', (400, 6000), 'unit: 0.001, that is millimetres'),
-    ('1', (900, 2500), 'unit: 0.01, that is centimetres'),
-  ],
-)
-def test_implausible_depth_names_the_unit(tmp_path, unit, raw, named):
-  depth = np.linspace(*raw, IDS.size).reshape(IDS.shape).astype(np.uint16)
-  table = 'classes: {sky: 1, wall: 2, box: 3}\nignore: [0]\n'
-  make(tmp_path, depth=depth, table=f'{table}depth: {{unit: {unit}}}')
-  report = diagnose(tmp_path)
-  texts = [x.text for x in report.problems if x.kind == 'implausible depth']
-  assert len(texts) == 2
-  assert named in texts[0]
-  assert report.fatal
-  good = named.partition(',')[0]
-  (tmp_path / 'classes.yaml').write_text(f'{table}depth: {{{good}}}')
-  assert not diagnose(tmp_path).problems
-
-
-def test_declared_depth_without_maps(tmp_path):
-  table = 'classes: {sky: 1, wall: 2, box: 3}\nignore: [0]\ndepth: {unit: 0.01}'
-  report = diagnose(make(tmp_path, table=table))
-  assert ('no depth', True) in kinds(report)
-
-
 def test_one_picture_in_two_splits(tmp_path):
   make(tmp_path)
   # Other bytes, the same pixels.
@@ -336,3 +308,26 @@ def test_a_label_is_decoded_once(tmp_path, monkeypatch):
   found = diagnose(make(tmp_path)).examined['val']
   assert len(decoded) == len(set(decoded)) == 6
   assert found.codes == {i: 3 * 6 * 32 for i in range(4)}
+
+
+def test_labels_in_another_folder_are_named(tmp_path):
+  make(tmp_path, splits=('train',))
+  assert not diagnose(tmp_path).problems
+  (tmp_path / 'labels').rename(tmp_path / 'LABELS')
+  (tmp_path / 'images').rename(tmp_path / 'Images')
+  assert not diagnose(tmp_path).problems
+  (tmp_path / 'LABELS').rename(tmp_path / 'masks')
+  report = diagnose(tmp_path)
+  assert kinds(report) == {('no labels', True)}
+  assert 'masks/train/0.png and 2 more have names of' in report.problems[0].text
+  shutil.rmtree(tmp_path / 'masks')
+  assert kinds(diagnose(tmp_path)) == {('no labels', False)}
+
+
+def test_two_tables(tmp_path):
+  make(tmp_path)
+  shutil.copy(tmp_path / 'classes.yaml', tmp_path / 'classes.json')
+  with pytest.raises(
+    errors.UserError, match=r'classes\.yaml and classes\.json'
+  ):
+    diagnose(tmp_path)

@@ -112,7 +112,7 @@ def test_what_is_wrong_with_a_folder_is_said_at_once(joined, folder, tmp_path):
   with pytest.raises(errors.UserError, match='feet'):
     start()
   (folder / 'depth.json').write_text('{"depth_code": "disparity"}')
-  with pytest.raises(errors.UserError, match='no depth_factor'):
+  with pytest.raises(errors.UserError, match='has depth_factor=None'):
     start()
   (folder / 'depth.json').unlink()
   with pytest.raises(errors.UserError, match=r'depth\.json is missing'):
@@ -121,7 +121,51 @@ def test_what_is_wrong_with_a_folder_is_said_at_once(joined, folder, tmp_path):
   with pytest.raises(errors.UserError, match='no folder'):
     start()
   (tmp_path / 'empty').mkdir()
-  (tmp_path / 'empty' / 'depth.json').write_text('{}')
+  (tmp_path / 'empty' / 'depth.json').write_text('{"depth_code": "inverse"}')
   joined.target.depth_dir = str(tmp_path / 'empty')
   with pytest.raises(errors.UserError, match='no PNG'):
     start()
+
+
+@pytest.mark.parametrize(
+  ('changes', 'named'),
+  [
+    ({'depth_code': None, 'code': 'inverse'}, 'depth_code'),
+    ({'depth_unit': 'cm'}, 'depth_unit'),
+    ({'depth_unit': 0}, 'depth_unit'),
+    ({'depth_unit': True}, 'depth_unit'),
+    ({'depth_missing': 0}, 'depth_missing'),
+    ({'depth_missing': ['x']}, 'depth_missing'),
+    ({'depth_code': 'disparity', 'depth_factor': -1}, 'depth_factor'),
+  ],
+)
+def test_a_description_that_means_nothing(folder, changes, named):
+  tree = {k: v for k, v in {**METRES, **changes}.items() if v is not None}
+  (folder / 'depth.json').write_text(json.dumps(tree))
+  with pytest.raises(errors.UserError, match=rf'has {named}=.*; expected'):
+    depth_folder.DepthFolder(folder, split='train')
+
+
+def test_names_and_suffixes_as_they_lie_on_disks(folder):
+  raw = np.full((12, 16), 700, np.uint16)
+  write(folder, 'Mu\u0308nchen.png', raw)
+  (folder / 'a.PNG').write_bytes((folder / 'Mu\u0308nchen.png').read_bytes())
+  (folder / '._b.png').write_bytes(b'resource fork')
+  found = depth_folder.DepthFolder(folder, split='train')
+  assert found.read('M\u00fcnchen')[0, 0] == found.read('a')[0, 0] == 700
+  assert 'b' not in found
+  assert '._b' not in found
+
+
+def test_a_turned_map_is_named_by_the_pipeline(joined, folder):
+  write(folder, 'image 5.png', np.full((16, 12), 700, np.uint16))
+  message = r'image 5\.png is 12x16 and its image 8x6; expected a map that is'
+  with pytest.raises(errors.UserError, match=message):
+    miniature.take(miniature.stream(joined, needs=NEEDS), 7)
+
+
+def test_implausible_depth_is_noted(joined, folder, capsys):
+  tree = {**METRES, 'depth_unit': 1}
+  (folder / 'depth.json').write_text(json.dumps(tree))
+  miniature.stream(joined, needs=NEEDS)
+  assert 'with unit: 0.01, that is centimetres' in capsys.readouterr().err

@@ -72,6 +72,20 @@ def test_a_loose_file_comes_before_an_archive(tmp_path):
   assert found.read('a/b/2.txt') == FILES['a/b/2.txt']
 
 
+@pytest.mark.parametrize('write', [write_zip, write_tar])
+@pytest.mark.filterwarnings('ignore:Duplicate name')
+def test_the_later_of_two_members_is_the_newer(tmp_path, write):
+  path = tmp_path / ('x.zip' if write is write_zip else 'x.tar')
+  write(path, {'a/1.txt': b'old'})
+  add = {'a/1.txt': b'new'}
+  if write is write_zip:
+    with zipfile.ZipFile(path, 'a') as opened:
+      opened.writestr('a/1.txt', add['a/1.txt'])
+  else:
+    write(path, add, mode='a')
+  assert tree.Tree(tmp_path, dataset='d').read('a/1.txt') == b'new'
+
+
 @pytest.mark.parametrize(
   'name', ['../out.txt', '/etc/out.txt', 'a/../../out.txt', 'a\\..\\out.txt']
 )

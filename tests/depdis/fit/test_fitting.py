@@ -150,3 +150,18 @@ def test_an_unknown_option_is_named(config):
     config.mixtures.componets = 4
   with pytest.raises(errors.UserError, match=r'unknown field mixtures\.comp'):
     fitting.read_options(config)
+
+
+def test_mixtures_of_other_classes(tmp_path):
+  (tmp_path / 'own.yaml').write_text('classes: [wall, door]')
+  config = types.SimpleNamespace(classes=str(tmp_path / 'own.yaml'))
+  info = {}
+  method = types.SimpleNamespace(
+    needs_mixtures=True,
+    mixtures='a.npz',
+    read_mixtures=lambda: types.SimpleNamespace(info=info),
+  )
+  assert fitting.prepare(method, config) is method
+  info['classes'] = ['door', 'wall']
+  with pytest.raises(errors.UserError, match=r'of door, wall; expected wall'):
+    fitting.prepare(method, config)

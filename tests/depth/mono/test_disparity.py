@@ -267,6 +267,13 @@ def test_disparities_of_a_folder(run, tmp_path):
   with pytest.raises(errors.UserError, match=r'read: 1 of 3: .*a\.jpg is not'):
     disparity.write_disparities(run, images, out)
   assert len(list(out.rglob('*.png'))) == 2
+  # Maps of other images would get another meaning.
+  (out / 'other.png').write_bytes(b'')
+  with pytest.raises(errors.UserError, match=r'other\.png is of other images'):
+    disparity.write_disparities(run, images, out, normalization='none')
+  (out / 'depth.json').unlink()
+  with pytest.raises(errors.UserError, match=r'no depth\.json of jaxuda'):
+    disparity.write_disparities(run, images, out)
   with pytest.raises(errors.UserError, match='normalization'):
     disparity.write_disparities(run, images, out, normalization='most')
 

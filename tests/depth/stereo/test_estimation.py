@@ -194,6 +194,24 @@ def test_two_folders_to_depth_that_the_pipeline_reads(folders):
   (root / 'out' / 'a.png').write_bytes(b'kept')
   estimation.run(found, root / 'out', options=OPTIONS)
   assert (root / 'out' / 'a.png').read_bytes() == b'kept'
+  # Nor taken for what it is not.
+  given = {'baseline': 0.5, 'focal': 100.0}
+  with pytest.raises(errors.UserError, match='made with baseline=unknown; exp'):
+    estimation.run(found, root / 'out', options=OPTIONS, camera=given)
+  with pytest.raises(errors.UserError, match='made with format=depth; exp'):
+    estimation.run(found, root / 'out', options=OPTIONS, form='kitti')
+
+
+def test_mistakes_of_the_cameras(folders, capsys):
+  root, _ = folders
+  options = {'baseline': 500.0, 'focal': 100.0}
+  found = pairs.find_folders(root / 'right', root / 'left', **options)
+  with pytest.raises(errors.UserError, match='if left and right are exchanged'):
+    estimation.run(found, root / 'out', options=OPTIONS)
+  assert not (root / 'out').exists()
+  found = pairs.find_folders(root / 'left', root / 'right', **options)
+  estimation.run(found, root / 'out', options=OPTIONS)
+  assert 'is the baseline in metres' in capsys.readouterr().err
 
 
 def test_bad_pairs_do_not_end_a_run(folders):
