@@ -48,7 +48,7 @@ def main(*workdirs: str) -> None:
       )
   for note in content['notes']:
     print(f'note: {note}')
-  print(f'wrote {out}, {size / 2**20:.1f} MiB, {len(workdirs)} runs')
+  print(f'wrote {out}, {size / 2**20:.1f} MiB, runs: {len(workdirs)}')
 
 
 def _define_flags():

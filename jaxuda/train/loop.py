@@ -122,7 +122,7 @@ def run(
     config, first = task.config, cluster.is_first()
     progress = stack.enter_context(_progress(config.stop_step, step))
     state = _create_or_restore(task, checkpoints, step, progress)
-    _describe(state, workdir, progress)
+    _describe(state, workdir, progress, trains=step < config.stop_step)
     record = stack.enter_context(recorder.Recorder(workdir, write=first))
     record.write_text(step, 'config', f'```\n{config}\n```')
     train_step = parallel.pmap_step(task.method.train_step)
@@ -327,8 +327,11 @@ def _create_or_restore(task, checkpoints, step, progress):
   return state
 
 
-def _describe(state, workdir, progress):
-  """Says how large each network is, and writes the full table to a file."""
+def _describe(state, workdir, progress, *, trains):
+  """Says how large each network is, and why nothing is seen for a while.
+
+  The full table of parameters goes to a file.
+  """
   tables = []
   for name, net in state.nets.items():
     count = parameter_overview.count_parameters(net.params)
@@ -339,3 +342,5 @@ def _describe(state, workdir, progress):
     tables.append(f'network {name}\n{table}\n')
   if cluster.is_first():
     (workdir / 'parameters.txt').write_text('\n'.join(tables))
+  if trains:
+    progress.message('compiling the first step')

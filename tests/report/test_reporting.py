@@ -272,7 +272,7 @@ def test_command(tmp_path):
   )
   assert done.returncode == 0, done.stderr
   last = done.stdout.splitlines()[-1]
-  assert re.fullmatch(rf'wrote {re.escape(str(out))}, 0\.\d MiB, 2 runs', last)
+  assert re.fullmatch(rf'wrote {re.escape(str(out))}, 0\.\d MiB, runs: 2', last)
   assert 'flat' in hand.Page(out.read_text()).rows('IoU')
 
 

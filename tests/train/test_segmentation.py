@@ -141,6 +141,7 @@ def test_a_target_without_labels_is_trained_on_and_drawn(tmp_path, capfd):
   best = max(lines, key=lambda x: x['blind_information'])
   assert scores['best']['checkpoint_step'] == best['step']
   said = capfd.readouterr().err
+  assert said.index('compiling the first step\n') < said.index('train: 1/12')
   known = {6: 'the best was step 6', 12: 'the best so far'}[best['step']]
   assert re.search(rf'step 12: blind_information 0\.\d+; {known}\n', said)
   # Labelled, beside the scores.
