@@ -350,10 +350,10 @@ def is_small(config: config_dict.ConfigDict) -> bool:
 
 
 def depth_weight(config: config_dict.ConfigDict) -> float:
-  """Returns the weight of the source's loss of depth: the one of DADA's paper.
+  """Returns the weight of the source's depth loss: 1e-3, as in DADA's paper.
 
-  Ten times as much for the small network, which learns depth from nothing; with
-  pretrained weights that was less good on IDD-Lite's validation images
+  The small network, which learns depth from scratch, has ten times as much. With
+  pretrained weights that was worse on IDD-Lite's validation images
   (docs/scores.md).
   """
   own = pairs.PAIRS[config.pair].get('backbone', '')
