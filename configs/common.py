@@ -352,8 +352,8 @@ def is_small(config: config_dict.ConfigDict) -> bool:
 def depth_weight(config: config_dict.ConfigDict) -> float:
   """Returns the weight of the source's depth loss: 1e-3, as in DADA's paper.
 
-  The small network, which learns depth from scratch, has ten times as much. With
-  pretrained weights that was worse on IDD-Lite's validation images
+  The small network, which learns depth from scratch, has ten times as much;
+  with pretrained weights that was worse on IDD-Lite's validation images
   (docs/scores.md).
   """
   own = pairs.PAIRS[config.pair].get('backbone', '')

@@ -2,7 +2,7 @@
 
 TFDS keeps them beside the records: dataset_info.json has the number of records
 of each shard, features.json the types of the fields, and metadata.json what the
-numbers mean. What a hand has changed there shall be an error, no other result.
+numbers mean. What was edited there is an error, rather than another result.
 Sizes in bytes are only shown, and are not compared.
 """
 
