@@ -21,6 +21,8 @@ from jaxuda.data.files import tree as tree_lib
 from jaxuda.data.pixels import depth_codes
 from jaxuda.data.store import ahead
 
+# Values with which a common step is no accident: drawn depth may have fewer.
+_LEVELS = 8
 # The ground before a camera is this much nearer than what is in the upper half.
 _STEEP = 4
 
@@ -255,7 +257,7 @@ def judge(
     fault = f'only the values 0 and {far}'
   elif found.measured[-1] <= 255 and not found.depths[far]:
     fault = f'no value above {found.measured[-1]}'
-  elif steps >= 256:
+  elif steps in (256, 257) or (steps > 256 and found.measured.size >= _LEVELS):
     fault = f'only multiples of {steps}'
   if fault:
     text = (

@@ -120,6 +120,18 @@ def test_eight_bits_in_sixteen(tmp_path, name, factor):
     registry.load(name, data_dir=str(tmp_path), manual_dir=str(root))
 
 
+@pytest.mark.parametrize(('levels', 'found'), [(3, False), (12, True)])
+def test_round_numbers_are_of_eight_bits_if_there_are_many(
+  tmp_path, levels, found
+):
+  root, (_, _, depth) = write(tmp_path, 'synthia')
+  drawn = 1500 + 500 * (np.arange(16 * 24).reshape(SIZE) % levels)
+  for path in depth.parent.glob('*.png'):
+    releases.write(path, drawn.astype(np.uint16))
+  _, problems = fatal('synthia', root)
+  assert ('depth of 8 bits in 16' in problems) == found
+
+
 @pytest.mark.parametrize('name', DATASETS)
 def test_wrong_ids(tmp_path, name):
   root, (_, label, _) = write(tmp_path, name)
