@@ -19,12 +19,16 @@ the scores if it has labels and in their place if not:
   and Valpola, "Mean teachers are better role models", NeurIPS 2017) give one
   class; of methods with a teacher. High is good.
 * 'blind_flip': the same of an image and its mirror image; of other methods.
+* 'blind_choice': information times the square of that agreement, by which the
+  best checkpoint is chosen. Information alone is fooled by a network that grows
+  sure of wrong labels, agreement alone by one that says little; docs/scores.md
+  has what each loses. 0..1, high is good.
 * 'blind_depth': mean agreement of a source's and a target's depth decoder, with
   which CorDA weighs pixels (Wang et al., ICCV 2021, eq. 9; the target's decoder
   stands for the depth that is not known here). 0..1, high is good.
 
-The last three are nobody's criterion for checkpoints as far as we know: what
-the papers train with is read as one.
+The last four are nobody's criterion for checkpoints as far as we know: what
+the papers train with is read as one, and 'blind_choice' is this project's.
 
 Padding counts as image. Needs no TF.
 """
@@ -50,9 +54,10 @@ CRITERIA: Mapping[str, tuple[str, int]] = {
   'blind_teacher': ('agreement of teacher and student', 1),
   'blind_flip': ('agreement of image and mirror image', 1),
   'blind_depth': ('agreement of the depth decoders', 1),
+  'blind_choice': ('information times squared agreement', 1),
 }
 # What chooses the best checkpoint of a run whose target has no labels.
-CHOICE = 'blind_information'
+CHOICE = 'blind_choice'
 
 # Rows and columns of the pixels of an image whose neighbours are looked for,
 # and how many of all images at most.
@@ -144,9 +149,12 @@ def finish(measured: Mapping[str, Sequence[Any]]) -> dict[str, float]:
   vectors = np.asarray(measured['vectors'], np.float32)
   vectors = vectors.reshape(-1, vectors.shape[-1])
   vectors = vectors[:: -(-len(vectors) // _MOST)]
+  information = float(diversity) - mean['entropy']
+  agreement = mean['teacher' if 'teacher' in mean else 'flip']
   found = {
     **{f'blind_{name}': value for name, value in mean.items()},
-    'blind_information': float(diversity) - mean['entropy'],
+    'blind_information': information,
+    'blind_choice': information * agreement**2,
     'blind_density': jax.jit(entropy.soft_density)(vectors),
   }
   return {x: round(float(found[x]), 6) for x in CRITERIA if x in found}

@@ -118,6 +118,7 @@ def test_criteria_of_a_split_by_numpy(kind, split):
     'blind_entropy': np.mean(entropies),
     'blind_information': diversity - np.mean(entropies),
     'blind_density': neighbours(np.array(points), 0.05),
+    'blind_choice': (diversity - np.mean(entropies)) * np.mean(agree) ** 2,
   }
   values = {
     name: figure['value']
@@ -129,11 +130,12 @@ def test_criteria_of_a_split_by_numpy(kind, split):
   assert share == pytest.approx(np.mean(agree), abs=0.01)
   assert set(values) == set(expected)
   for name, value in expected.items():
-    assert values[name] == pytest.approx(value, rel=1e-3, abs=1e-5), name
+    rel = 0.03 if name == 'blind_choice' else 1e-3
+    assert values[name] == pytest.approx(value, rel=rel, abs=1e-5), name
   figure = result['figures']['blind_entropy']
   assert (figure['images'], figure['split']) == (tiny.IMAGES, split)
   assert ('IoU' in result['figures']) == (split == 'val')
-  assert result['main'] == ('mIoU7' if split == 'val' else 'blind_information')
+  assert result['main'] == ('mIoU7' if split == 'val' else 'blind_choice')
 
 
 def test_a_teacher_is_compared_whichever_is_evaluated():
@@ -199,12 +201,15 @@ def test_information_of_two_images_by_hand(classes, expected):
   assert found['blind_entropy'] == expected[0]
   assert found['blind_information'] == pytest.approx(expected[1], abs=1e-6)
   assert found['blind_flip'] == 0.5
+  assert found['blind_choice'] == pytest.approx(expected[1] / 4, abs=1e-6)
 
 
 def test_of_many_pixels_some_are_taken(monkeypatch):
   p = soften(np.random.default_rng(1).normal(size=(10, 4, 3)))
   monkeypatch.setattr(blind, '_MOST', 14)
-  found = blind.finish({'entropy': [0.5], 'probability': p[0], 'vectors': p})
+  found = blind.finish(
+    {'entropy': [0.5], 'probability': p[0], 'vectors': p, 'flip': [1.0]}
+  )
   expected = neighbours(p.reshape(40, 3)[::3], 0.05)
   assert found['blind_density'] == pytest.approx(expected, rel=1e-4)
 
