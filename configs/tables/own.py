@@ -1,7 +1,7 @@
 """All methods side by side: a table of this project, of no paper.
 
 On real targets they begin with ImageNet's weights and from a broad source; one
-more row is source-only from the narrow one. All have equal steps there: three
+more row is source-only from the narrow one. All have equal steps there: four
 fifths of Depth Distribution's are adversarial. On `streets` its self-training
 comes on top of `total_steps`. CorDA and Depth-MIC read depth of the target,
 which real targets lack: make it first, and give all rows
@@ -13,10 +13,10 @@ from configs.tables import spec
 _REAL = ('streets2camvid', 'streets2idd')
 # Two rounds of self-training among the pairs' 400 steps.
 _DEPDIS_STEPS = (
-  '--config.total_steps=240',
-  '--config.stop_step=240',
-  '--config.self_training.total_steps=240',
-  '--config.self_training.stop_step=80',
+  '--config.total_steps=320',
+  '--config.stop_step=320',
+  '--config.self_training.total_steps=320',
+  '--config.self_training.stop_step=40',
 )
 _NARROW = {
   'streets2camvid': 'streets/source_180x240',
