@@ -19,10 +19,10 @@ the scores if it has labels and in their place if not:
   and Valpola, "Mean teachers are better role models", NeurIPS 2017) give one
   class; of methods with a teacher. High is good.
 * 'blind_flip': the same of an image and its mirror image; of other methods.
-* 'blind_choice': information times the square of that agreement, by which the
-  best checkpoint is chosen. Information alone is fooled by a network that grows
-  sure of wrong labels, agreement alone by one that says little; docs/scores.md
-  has what each loses. 0..1, high is good.
+* 'blind_choice': information times the square of whichever agreement there is,
+  by which the best checkpoint is chosen. Information alone is fooled by a
+  network that grows sure of wrong labels, agreement alone by one that says
+  little; docs/scores.md has what each loses. 0..1, high is good.
 * 'blind_depth': mean agreement of a source's and a target's depth decoder, with
   which CorDA weighs pixels (Wang et al., ICCV 2021, eq. 9; the target's decoder
   stands for the depth that is not known here). 0..1, high is good.

@@ -33,7 +33,6 @@ from collections.abc import Mapping
 import dataclasses
 import functools
 import hashlib
-import math
 import pathlib
 import re
 from typing import Any
@@ -207,7 +206,7 @@ def _read_depth(entry, where):
     ('unit', unit, 'metres'),
     ('factor', factor, 'disparity'),
   ):
-    positive = type(value) in (int, float) and 0 < value < math.inf
+    positive = depth_codes.is_positive(value)
     require(positive or code != of, f'depth.{key}', value, 'a positive number')
   listed = isinstance(missing, list) and all(
     type(x) is int and 0 <= x <= 65535 for x in missing

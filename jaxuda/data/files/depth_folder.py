@@ -16,7 +16,6 @@ name, the one below a folder named like the split is taken.
 import collections
 from collections.abc import Sequence
 import json
-import math
 import os
 import pathlib
 import unicodedata
@@ -195,21 +194,19 @@ def _read_description(path):
 
   # Another spelling of it would silently be centimetres.
   require('depth_code', 'depth_code' in tree, _FORM)
-  require('depth_unit', _is_positive(tree.get('depth_unit', 1)), 'metres')
+  require(
+    'depth_unit', depth_codes.is_positive(tree.get('depth_unit', 1)), 'metres'
+  )
   missing = tree.get('depth_missing', [])
   listed = isinstance(missing, list) and all(type(x) is int for x in missing)
   require('depth_missing', listed, 'a list of whole numbers')
   if tree['depth_code'] == 'disparity':
     require(
       'depth_factor',
-      _is_positive(tree.get('depth_factor')),
+      depth_codes.is_positive(tree.get('depth_factor')),
       'the baseline times the focal length, in metres times pixels',
     )
   return tree
-
-
-def _is_positive(x):
-  return type(x) in (int, float) and 0 < x < math.inf
 
 
 def _one_form(name):

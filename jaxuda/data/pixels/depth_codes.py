@@ -42,6 +42,12 @@ LEAST, MOST = 0.5, 500.0
 _SHARE = 0.005
 
 
+def is_positive(value: Any) -> bool:
+  """Returns whether a value is a finite number above 0, as a unit must be."""
+  number = isinstance(value, int | float) and not isinstance(value, bool)
+  return number and 0 < value < math.inf
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class DepthCode:
   """The meaning of raw depth.
@@ -69,8 +75,7 @@ class DepthCode:
         f'depth_code={code!r}; expected one of {", ".join(CODES)}'
       )
     unit = metadata.get('depth_unit', 0.01)
-    number = isinstance(unit, int | float) and not isinstance(unit, bool)
-    if not number or not 0 < unit < math.inf:
+    if not is_positive(unit):
       raise errors.UserError(
         f'depth_unit={unit!r}; expected the metres of one raw unit, more than 0'
       )
