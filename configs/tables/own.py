@@ -1,4 +1,4 @@
-"""All methods side by side: a table of this project, of no paper.
+"""All methods side by side, and their source: tables of no paper.
 
 On real targets they begin with ImageNet's weights and from a broad source; one
 more row is source-only from the narrow one. All have equal steps there: four
@@ -6,7 +6,12 @@ fifths of Depth Distribution's are adversarial. On `streets` its self-training
 comes on top of `total_steps`. CorDA and Depth-MIC read depth of the target,
 which real targets lack: make it first, and give all rows
 `-- --config.data.target.depth_dir=FOLDER`.
+
+The other table varies the rendered source in one way at a time, beside the
+source as it is and varied in every way.
 """
+
+import dataclasses
 
 from configs.tables import spec
 
@@ -18,10 +23,30 @@ _DEPDIS_STEPS = (
   '--config.self_training.total_steps=320',
   '--config.self_training.stop_step=40',
 )
-_NARROW = {
-  'streets2camvid': 'streets/source_180x240',
-  'streets2idd': 'streets/source_176x248',
-}
+_SIZES = {'streets2camvid': '180x240', 'streets2idd': '176x248'}
+# What `streets/wide` varies, see `jaxuda/streets/domains/wide.py`.
+_KINDS = (
+  *('sky', 'light', 'foliage', 'surfaces'),
+  *('camera', 'content', 'shadows', 'sensor'),
+)
+
+
+def _drawn(domain):
+  """Flags that make a domain of rendered streets the source of real pairs."""
+  return {
+    pair: (f'--config.data.source.dataset=streets/{domain}_{size}',)
+    for pair, size in _SIZES.items()
+  }
+
+
+def _at_target_statistics(label, domain):
+  return dataclasses.replace(
+    spec.TARGET_STATISTICS,
+    label=label,
+    pair_overrides=_drawn(domain),
+    pairs=_REAL,
+  )
+
 
 TABLES = {
   'all/methods': spec.Table(
@@ -32,10 +57,7 @@ TABLES = {
       spec.Row(
         label='source-only of streets/source',
         config='source_only.py',
-        pair_overrides={
-          pair: (f'--config.data.source.dataset={dataset}',)
-          for pair, dataset in _NARROW.items()
-        },
+        pair_overrides=_drawn('source'),
         fixed=('--config.method.statistics=source',),
         pairs=_REAL,
       ),
@@ -55,6 +77,18 @@ TABLES = {
         label='oracle', config='source_only.py', arguments='train_on=target'
       ),
     ),
+    shows=('IoU',),
+  ),
+  'all/breadth': spec.Table(
+    what='what each way of varying the rendered source is worth, with AdaBN',
+    paper='this project',
+    pairs=_REAL,
+    rows=(
+      _at_target_statistics('streets/source', 'source'),
+      *(_at_target_statistics(f'only {x}', f'wide-{x}') for x in _KINDS),
+      _at_target_statistics('streets/wide', 'wide'),
+    ),
+    baselines={},
     shows=('IoU',),
   ),
 }

@@ -121,6 +121,12 @@ def expand(
     # What is quoted is nothing but figures.
     and (not row.quoted or paper_pair in row.paper)
   ]
+  if not own:
+    known = {x: None for row in table.rows for x in row.pairs}
+    raise errors.UserError(
+      f'--pair={pair}: {name} has no row on it; expected one of'
+      f' {", ".join(known)}'
+    )
   front, chosen = _choose_rows(name, own, rows, front=front)
   runs_lib.check_overrides(overrides)
   expander = runs_lib.Expander(
