@@ -129,8 +129,8 @@ SMALL = (
 # docs/scores.md.
 PRETRAINED = {
   'batch_size': 4,
-  'total_steps': 400,
-  'stop_step': 400,
+  'total_steps': 800,
+  'stop_step': 800,
   **dict.fromkeys(('eval_every', 'checkpoint_every', 'picture_every'), 200),
   'network': {'output_stride': 16},
   'optim': {'learning_rate': 2e-3},

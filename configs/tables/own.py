@@ -16,12 +16,12 @@ import dataclasses
 from configs.tables import spec
 
 _REAL = ('streets2camvid', 'streets2idd')
-# Two rounds of self-training among the pairs' 400 steps.
+# Two rounds of self-training among the pairs' 800 steps.
 _DEPDIS_STEPS = (
-  '--config.total_steps=320',
-  '--config.stop_step=320',
-  '--config.self_training.total_steps=320',
-  '--config.self_training.stop_step=40',
+  '--config.total_steps=640',
+  '--config.stop_step=640',
+  '--config.self_training.total_steps=640',
+  '--config.self_training.stop_step=80',
 )
 _SIZES = {'streets2camvid': '180x240', 'streets2idd': '176x248'}
 # What `streets/wide` varies, see `jaxuda/streets/domains/wide.py`.
