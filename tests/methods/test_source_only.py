@@ -193,6 +193,14 @@ def test_argument_of_the_config():
       command.read_config(f'source_only:pair=streets,{text}')
 
 
+def test_the_oracle_reads_the_folder_of_the_target():
+  config = command.read_config('source_only:pair=streets2camvid,train_on=target')
+  config.data.target.manual_dir = 'one'
+  assert config.data.source.manual_dir == 'one'
+  config.data.source.manual_dir = 'two'
+  assert config.data.target.manual_dir == 'one'
+
+
 @pytest.mark.parametrize(
   ('network', 'message'),
   [
