@@ -87,33 +87,36 @@ def export(
   _remove_earlier(folder)
   with contextlib.ExitStack() as undo:
 
-    def begin(name):
-      # A folder of an export that was cut short could not be replaced.
-      _remove(folder / name)
-      undo.callback(_remove, folder / name)
-      return files.atomic(folder / name)
+    @contextlib.contextmanager
+    def writing(name):
+      path = folder / name
+      if (path / 'saved_model.pb').is_file():
+        _remove(path)  # A folder is not replaced, as a file is.
+      with files.atomic(path) as part:
+        yield part
+      undo.callback(_remove, path)
 
-    _write(run, begin, formats, size=size, source=source)
+    _write(run, writing, formats, size=size, source=source)
     undo.pop_all()
 
 
-def _write(run, begin, formats, *, size, source):
-  """Writes all files; `begin(name)` is a context with the path to write to."""
+def _write(run, writing, formats, *, size, source):
+  """Writes all files; `writing(name)` gives the path to write to."""
   target, version = run.config.data.target, None
   size = tuple(size or target.size)
   serve, weights = _serving_function(run)
   if 'stablehlo' in formats:
-    with begin('weights.npz') as path:
+    with writing('weights.npz') as path:
       np.savez(path, **weights)
     exported = _to_stablehlo(serve, weights, size)
     version = exported.calling_convention_version
-    with begin('network.stablehlo') as path:
+    with writing('network.stablehlo') as path:
       path.write_bytes(bytes(exported.serialize()))
   if 'savedmodel' in formats:
-    with begin('savedmodel') as path:
+    with writing('savedmodel') as path:
       _write_savedmodel(serve, weights, size, path)
   for name in ('picture.py', *(f'run_{name}.py' for name in formats)):
-    with begin(name) as path:
+    with writing(name) as path:
       shutil.copy(_RUNNERS / name, path)
   class_set = labels.get_class_set(run.config.classes)
   info = {
@@ -137,7 +140,7 @@ def _write(run, begin, formats, *, size, source):
     'classes': list(class_set.names),
     'colors': np.asarray(class_set.colors).tolist(),
   }
-  with begin(_DESCRIPTION) as path:
+  with writing(_DESCRIPTION) as path:
     path.write_text(json.dumps(info, indent=2) + '\n')
 
 

@@ -290,9 +290,9 @@ def test_a_disk_that_fills_up(run, tmp_path, monkeypatch, name):
     (args[0] if args else path).write_bytes(b'half')
     raise OSError(errno.ENOSPC, 'No space left')
 
-  # Of an export that was killed.
-  for kept in ('savedmodel/variables/old', 'mine.txt'):
-    (tmp_path / kept).parent.mkdir(parents=True, exist_ok=True)
+  # Of an export that was killed before its last file.
+  (tmp_path / 'savedmodel').mkdir()
+  for kept in ('savedmodel/saved_model.pb', 'mine.txt'):
     (tmp_path / kept).touch()
   monkeypatch.setattr(tf.saved_model, 'save', save)
   monkeypatch.setattr(np, 'savez', fill)
