@@ -184,19 +184,23 @@ def load(
     weights: instead of a run, a file of weights or the folder of a conversion.
     network: network of such a file, see `reading.File.entry`.
     family: family of such a file, see `families.recognise`.
-    config: config of the method that the weights are for.
+    config: config of the method that the weights are for; a run has its own.
 
   Raises:
-    UserError: neither a run nor weights, or both; no config; or nothing there
-      that could be read.
+    UserError: neither a run nor weights, or both; no config, or one of a run;
+      or nothing there that could be read.
   """
   if bool(workdir) == bool(weights):
     raise errors.UserError('expected either --workdir or --weights')
   if workdir:
-    for flag, given in (('network', network), ('family', family)):
+    for flag, given in (
+      *(('network', network), ('family', family)),
+      ('config', config.name if config else ''),
+    ):
       if given:
         raise errors.UserError(
-          f'--{flag}={given} is of a file of weights; expected --weights'
+          f'--{flag}={given} is of a file of weights; expected --weights with'
+          ' it, and nothing of it with a run'
         )
     return workdir_lib.load(workdir, which=which, only=workdir_lib.predicts)
   if config is None:
