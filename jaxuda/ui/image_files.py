@@ -82,8 +82,12 @@ def name_outputs(
     note: is called with a line about the results that are not called NAME.png.
   """
   names = [path.relative_to(folder) for path in paths]
-  short = [name.with_suffix('.png') for name in names]
   whole = [name.with_name(name.name + '.png') for name in names]
+  # What cannot be read takes no name from what can.
+  short = [
+    longer if name.suffix.lower() in _FOREIGN else name.with_suffix('.png')
+    for name, longer in zip(names, whole, strict=True)
+  ]
   outputs, before = short, None
   # A whole name can be the short one of another image.
   while outputs != before:

@@ -199,8 +199,7 @@ def load(
     ):
       if given:
         raise errors.UserError(
-          f'--{flag}={given} is of a file of weights; expected --weights with'
-          ' it, and nothing of it with a run'
+          f'--{flag}={given} is of a file of weights; expected one, not a run'
         )
     return workdir_lib.load(workdir, which=which, only=workdir_lib.predicts)
   if config is None:
