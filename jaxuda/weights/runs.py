@@ -136,10 +136,17 @@ def from_weights(
       says which options were replaced.
 
   Raises:
-    UserError: the weights lack a part of the network, or have another one.
+    UserError: the weights lack a part of the network, or have another one; or
+      the method labels no pixels.
   """
   config = ml_collections.ConfigDict(config.to_dict())
-  options = methods.create(config).network
+  method = methods.create(config)
+  if method.predict is None:
+    raise errors.UserError(
+      f'--config={config.name} labels no pixels; expected that of a method that'
+      ' does'
+    )
+  options = method.network
   if left_out := conversion.left_out(weights):
     report(f'{weights.record["file"]}: {left_out}')
   asked = conversion.differing(weights, options)

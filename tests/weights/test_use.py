@@ -281,6 +281,9 @@ def test_weights_or_a_run():
   ):
     with pytest.raises(errors.UserError, match=message):
       runs.load(**given)
+  config = command.read_config('cyclegan:pair=streets')
+  with pytest.raises(errors.UserError, match='=cyclegan labels no pixels'):
+    runs.from_weights(None, config)
 
 
 def test_a_flat_file_of_dacs_is_used_as_it_is(tmp_path):
