@@ -239,12 +239,12 @@ def _task_passes(method, state, batch, sizes):
   """The passes of a method that labels pixels and transforms no images."""
   task, found = state.nets['task'], []
 
-  def outputs(params, stats, image, part=0, *, learns=False):
+  def outputs(params, stats, image, *, learns=False):
     # A network at two resolutions sees all of the detail without a key.
     key = jax.random.key(0) if learns and method.network.draws else None
     return deeplab.run(
       method.task, params, stats, image, train=True, dropout_key=key
-    )[part]
+    )[0]
 
   def forward(*args):
     return Pass(convs=find_convs(*args), weights=0, inner=0)
