@@ -39,9 +39,6 @@ from jax.interpreters import partial_eval
 import jax.numpy as jnp
 import numpy as np
 
-from jaxuda.methods import dada
-from jaxuda.methods import depdis
-from jaxuda.methods import source_only
 from jaxuda.models import deeplab
 from jaxuda.models import rewrites
 from jaxuda.step import parallel
@@ -242,12 +239,12 @@ def _task_passes(method, state, batch, sizes):
   """The passes of a method that labels pixels and transforms no images."""
   task, found = state.nets['task'], []
 
-  def outputs(params, stats, image, part=0, *, learns=False):
+  def outputs(params, stats, image, *, learns=False):
     # A network at two resolutions sees all of the detail without a key.
     key = jax.random.key(0) if learns and method.network.draws else None
     return deeplab.run(
       method.task, params, stats, image, train=True, dropout_key=key
-    )[part]
+    )[0]
 
   def forward(*args):
     return Pass(convs=find_convs(*args), weights=0, inner=0)
@@ -274,9 +271,8 @@ def _task_passes(method, state, batch, sizes):
     found.append(forward(frozen.apply, given, batch['source']['image']))
   for domain in domains:
     image = batch[domain]['image']
-    if domain == 'target' and _takes_statistics_alone(method):
-      given = task.params, task.batch_stats, image
-      found.append(forward(lambda *x: outputs(*x, part=1), *given))
+    if domain == 'target' and not method.trains_on_target:
+      found.append(_statistics_pass(method, task, image))
     else:
       found.append(Pass(convs=learn(image.shape)))
   for name, net in state.nets.items():
@@ -290,14 +286,14 @@ def _task_passes(method, state, batch, sizes):
   return found
 
 
-def _takes_statistics_alone(method):
-  """Whether no loss is of the target's pass, if there is one."""
-  if isinstance(method, source_only.Method):
-    return True
-  if isinstance(method, depdis.Method) and method.lambda_balance_target:
-    return False
-  aligns = isinstance(method, dada.Method | depdis.Method)
-  return aligns and method.align == 'none'
+def _statistics_pass(method, task, image):
+  """A pass of which nothing is used but the running statistics after it."""
+
+  def move(params, stats, image):
+    return deeplab.run(method.task, params, stats, image, train=True)[1]
+
+  convs = find_convs(move, task.params, task.batch_stats, image)
+  return Pass(convs=convs, weights=0, inner=0)
 
 
 def _translation_passes(method, state, batch):
@@ -340,9 +336,12 @@ def _translation_passes(method, state, batch):
   if 'gen' in nets:
     convs = find_convs(method.transform_image, nets['gen'].params, source)
     found.append(Pass(convs=convs, weights=int(guided), inner=int(guided)))
-  if method.align != 'none':
+  if method.trains_on_target:
     convs = find_convs(outputs, nets['task'], batch['target']['image'])
     found.append(Pass(convs=convs))
+  elif method.sees_target:
+    image = batch['target']['image']
+    found.append(_statistics_pass(method, nets['task'], image))
   for name, channels in method.disc_channels.items():
     for domain in ('source', 'target'):
       shape = (*batch[domain]['image'].shape[:3], channels)

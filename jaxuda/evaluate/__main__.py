@@ -56,6 +56,8 @@ def _main(given):
   # Before a network is loaded.
   if given.out:
     files.check_file(given.out)
+  elif given.workdir or weights:
+    files.check_file(_name_file(given))
   views = views_lib.Views(
     scales=given.scales, flip=given.flip, window=given.window
   )
@@ -67,14 +69,15 @@ def _main(given):
     family=given.family,
     config=given.config,
   )
+  # Before an evaluation that would be lost.
+  against_run = against and runs.load(workdir=against, which=given.checkpoint)
   ours, other = _evaluate(run, given, views)
   if weights:
     for figure in ours['figures'].values():
       figure['weights'] = pathlib.Path(weights).name
   shown = {given.workdir or weights: ours}
   if against:
-    run = runs.load(workdir=against, which=given.checkpoint)
-    theirs, _ = _evaluate(run, given, views)
+    theirs, _ = _evaluate(against_run, given, views)
     figure = scores.negative_transfer(ours, theirs, against=against)
     ours['figures']['negative_transfer_rate'] = figure
     shown[f'against: {against}'] = theirs
@@ -87,19 +90,21 @@ def _main(given):
   scores.print_scores(
     f'IoU in %, {tables.describe_protocol(protocol)}, {network}', shown
   )
-  out = (
-    f'{weights.rstrip("/")}.evaluation.json'
-    if weights
-    else pathlib.Path(given.workdir) / 'evaluation.json'
-  )
-  if given.statistics == 'target':
-    out = pathlib.Path(out)
-    out = out.with_name(f'{out.stem}_target_statistics{out.suffix}')
-  if other:
+  out = given.out or _name_file(given)
+  if other and not given.out:
     out = other_data.choose_file(out, ours)
-  out = given.out or out
   workdir_lib.write_json(out, ours)
   print(f'wrote {out}')
+
+
+def _name_file(given):
+  """Where the scores on a run's own data are written unless --out says."""
+  out = pathlib.Path(given.workdir or '', 'evaluation.json')
+  if given.weights:
+    out = pathlib.Path(f'{given.weights.rstrip("/")}.evaluation.json')
+  if given.statistics == 'target':
+    out = out.with_name(f'{out.stem}_target_statistics{out.suffix}')
+  return out
 
 
 def _evaluate(run, given, views):
@@ -151,7 +156,7 @@ def _define_flags():
   for field, text in other_data.FIELDS.items():
     flags.DEFINE_string(f'data.target.{field}', None, text)
   flags.DEFINE_integer(
-    'eval_batch_size', None, 'Images at a time, at least one on each device.'
+    'eval_batch_size', None, 'Images at a time, at least one on each device.', 1
   )
   flags.DEFINE_enum(
     *('statistics', 'own', norm_statistics.CHOICES),

@@ -96,13 +96,22 @@ def make_scores(
   }
 
 
-def best(scores: Mapping[str, Any]) -> float:
-  """Returns the main mean IoU in percent, -1 if there is none.
+def rank(scores: Mapping[str, Any], newest: Mapping[str, Any]) -> float | None:
+  """Returns the figure by which the best checkpoint is chosen: high is good.
 
-  Without labels it is `blind.CHOICE`, of which high is good, too.
+  Args:
+    scores: what `make_scores` returned.
+    newest: the same of the run's last evaluation, whose main figure it is.
+
+  Returns:
+    The main mean IoU in percent, -1 if no class has one; without labels
+    `blind.CHOICE`. None if it was not measured then: labels have come since, or
+    an older version chose by another criterion.
   """
-  value = scores['figures'][scores['main']]['value']
-  return -1.0 if value is None else value
+  figure = scores['figures'].get(newest['main'])
+  if figure is None:
+    return None
+  return -1.0 if figure['value'] is None else figure['value']
 
 
 def negative_transfer(

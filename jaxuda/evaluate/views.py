@@ -7,6 +7,7 @@ views are averaged. Needs no TF.
 from collections.abc import Sequence
 import dataclasses
 import itertools
+import math
 from typing import Any
 
 import jax
@@ -45,7 +46,7 @@ class Views:
       object.__setattr__(self, 'scales', tuple(map(float, self.scales)))
     except ValueError as e:
       raise errors.UserError(f'scales: {e}; expected numbers') from e
-    if not self.scales or min(self.scales) <= 0:
+    if not self.scales or not all(0 < x < math.inf for x in self.scales):
       raise errors.UserError(f'scales={self.scales}; expected some above 0')
     if not 0 <= self.overlap < 1:
       raise errors.UserError(f'overlap={self.overlap}; expected [0, 1)')

@@ -58,7 +58,11 @@ def main(source: str) -> None:
     again = []
   else:
     run = runs.load(
-      workdir=source, which=f.checkpoint, network=f.network, family=f.family
+      workdir=source,
+      which=f.checkpoint,
+      network=f.network,
+      family=f.family,
+      config=f.config,
     )
     path = path / checkpoint.FOLDER / str(run.step)
     again = [f'--checkpoint={run.step}']

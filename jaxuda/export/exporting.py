@@ -1,6 +1,7 @@
 """Writing of a trained network and of the scripts that run it."""
 
 from collections.abc import Mapping, Sequence
+import contextlib
 import datetime
 import json
 import os
@@ -74,7 +75,8 @@ def export(
       from, and 'command', the line that exports it again, for export.json.
 
   Raises:
-    UserError: an unknown format, or a file of the folder's name.
+    UserError: an unknown format, a file of the folder's name, or a file that
+      cannot be written; nothing of the export is left then.
   """
   unknown = set(formats) - set(FORMATS)
   if unknown or not formats:
@@ -82,21 +84,40 @@ def export(
       f'formats={",".join(formats)}; expected some of {", ".join(FORMATS)}'
     )
   folder = files.check_folder(folder)
-  folder.mkdir(parents=True, exist_ok=True)
   _remove_earlier(folder)
+  with contextlib.ExitStack() as undo:
+
+    @contextlib.contextmanager
+    def writing(name):
+      path = folder / name
+      if (path / 'saved_model.pb').is_file():
+        _remove(path)  # A folder is not replaced, as a file is.
+      with files.atomic(path) as part:
+        yield part
+      undo.callback(_remove, path)
+
+    _write(run, writing, formats, size=size, source=source)
+    undo.pop_all()
+
+
+def _write(run, writing, formats, *, size, source):
+  """Writes all files; `writing(name)` gives the path to write to."""
   target, version = run.config.data.target, None
   size = tuple(size or target.size)
   serve, weights = _serving_function(run)
   if 'stablehlo' in formats:
-    np.savez(folder / 'weights.npz', **weights)
+    with writing('weights.npz') as path:
+      np.savez(path, **weights)
     exported = _to_stablehlo(serve, weights, size)
     version = exported.calling_convention_version
-    data = bytes(exported.serialize())
-    (folder / 'network.stablehlo').write_bytes(data)
+    with writing('network.stablehlo') as path:
+      path.write_bytes(bytes(exported.serialize()))
   if 'savedmodel' in formats:
-    _write_savedmodel(serve, weights, size, folder / 'savedmodel')
-  for name in ('picture', *(f'run_{name}' for name in formats)):
-    shutil.copy(_RUNNERS / f'{name}.py', folder)
+    with writing('savedmodel') as path:
+      _write_savedmodel(serve, weights, size, path)
+  for name in ('picture.py', *(f'run_{name}.py' for name in formats)):
+    with writing(name) as path:
+      shutil.copy(_RUNNERS / name, path)
   class_set = labels.get_class_set(run.config.classes)
   info = {
     'method': run.config.name,
@@ -119,21 +140,24 @@ def export(
     'classes': list(class_set.names),
     'colors': np.asarray(class_set.colors).tolist(),
   }
-  (folder / _DESCRIPTION).write_text(json.dumps(info, indent=2) + '\n')
+  with writing(_DESCRIPTION) as path:
+    path.write_text(json.dumps(info, indent=2) + '\n')
 
 
 def _remove_earlier(folder: pathlib.Path) -> None:
   """Removes an earlier export, of which a part could be taken for this one."""
-  description = folder / _DESCRIPTION
-  if not description.is_file():
-    return
-  # Its scripts run nothing without it.
-  description.unlink()
-  for name in ('weights.npz', 'network.stablehlo'):
-    (folder / name).unlink(missing_ok=True)
-  shutil.rmtree(folder / 'savedmodel', ignore_errors=True)
-  for name in FORMATS:
-    (folder / f'run_{name}.py').unlink(missing_ok=True)
+  # Its scripts run nothing without the description, which goes first.
+  if (folder / _DESCRIPTION).is_file():
+    for name in (_DESCRIPTION, 'weights.npz', 'network.stablehlo'):
+      _remove(folder / name)
+    for name in ('savedmodel', *(f'run_{name}.py' for name in FORMATS)):
+      _remove(folder / name)
+
+
+def _remove(path):
+  shutil.rmtree(path, ignore_errors=True)
+  with contextlib.suppress(OSError):
+    path.unlink()
 
 
 def _to_stablehlo(serve, weights, size):
@@ -177,9 +201,12 @@ def _write_savedmodel(serve, weights, size, folder):
     return {name: x[:, 0] for name, x in outputs.items()}
 
   model.serving = serving
-  tf.saved_model.save(
-    model, str(folder), signatures={'serving_default': serving}
-  )
+  try:
+    tf.saved_model.save(
+      model, str(folder), signatures={'serving_default': serving}
+    )
+  except tf.errors.OpError as e:  # What it has for an OSError.
+    raise OSError(e.message) from e
 
 
 def read_size(text: str | None) -> tuple[int, int] | None:

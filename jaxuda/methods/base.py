@@ -48,6 +48,9 @@ class Method(abc.ABC):
       them.
     lambda_depth: weight of the source's loss of depth; 0 for none. A field in a
       method that has one.
+    statistics: whose passes move the running statistics. 'target' gives the
+      target a pass even where no loss is of it. A field in a method in which
+      they can be the target's alone.
     preparation: name of the module whose `prepare(method, config)` returns the
       method with what it needs of the data as a whole; a name, so that methods
       import none of it.
@@ -78,6 +81,7 @@ class Method(abc.ABC):
   evaluate: ClassVar[str] = 'student'
   class_weights: ClassVar[Sequence[float]] = ()
   lambda_depth: ClassVar[float] = 0.0
+  statistics: ClassVar[str] = 'both'
   preparation: ClassVar[str] = ''
   task: ClassVar[Any] = None
   two_resolutions: ClassVar[bool] = False
@@ -145,6 +149,19 @@ class Method(abc.ABC):
       The new state and scalars by name ('loss_<term>'), both equal on every
       device.
     """
+
+  @property
+  def trains_on_target(self) -> bool:
+    """Whether a loss of the task network is of target images.
+
+    A method in which, as a whole or in an ablation, none is says so.
+    """
+    return True
+
+  @property
+  def sees_target(self) -> bool:
+    """Whether the task network sees target images, if for statistics alone."""
+    return self.trains_on_target or self.statistics == 'target'
 
   @property
   def axis(self) -> str | None:

@@ -98,12 +98,13 @@ class Method(base.Method):
   def needs(self) -> dict[str, tuple[str, ...]]:
     """Labelled source with depth; target images alone."""
     depth = ('depth',) if self.lambda_depth else ()
-    target = {'target': ('image',)} if self._sees_target else {}
+    target = {'target': ('image',)} if self.sees_target else {}
     return {'source': ('image', 'label', *depth), **target}
 
   @property
-  def _sees_target(self):
-    return self.align != 'none' or self.statistics == 'target'
+  def trains_on_target(self) -> bool:
+    """See `base.Method.trains_on_target`."""
+    return self.align != 'none'
 
   @property
   def task(self) -> deeplab.DeepLab:
@@ -206,7 +207,7 @@ class Method(base.Method):
     """
     nets, passes = dict(state.nets), [(self.source_loss, batch['source'])]
     discs = {name: nets[name].params for name in self.disc_channels}
-    if self._sees_target:
+    if self.sees_target:
       passes.append((self.target_loss, discs, batch['target']))
     nets['task'], losses, maps = self.learner.train(
       nets['task'],

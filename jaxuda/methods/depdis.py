@@ -152,13 +152,13 @@ class Method(base.Method):
     """Labelled source with depth; target images alone."""
     with_depth = self.lambda_depth or self.lambda_balance
     depth = ('depth',) if with_depth else ()
-    target = {'target': ('image',)} if self._sees_target else {}
+    target = {'target': ('image',)} if self.sees_target else {}
     return {'source': ('image', 'label', *depth), **target}
 
   @property
-  def _sees_target(self):
-    losses = self.align != 'none' or self.lambda_balance_target > 0
-    return losses or self.statistics == 'target'
+  def trains_on_target(self) -> bool:
+    """See `base.Method.trains_on_target`."""
+    return self.align != 'none' or self.lambda_balance_target > 0
 
   @property
   def task(self) -> deeplab.DeepLab:
@@ -261,7 +261,7 @@ class Method(base.Method):
     """See `base.Method.train_step`; all gradients at the old parameters."""
     nets, disc = {}, state.nets.get('disc')
     passes = [(self.source_loss, batch['source'])]
-    if self._sees_target:
+    if self.sees_target:
       params = disc and disc.params
       passes.append((self.target_loss, params, batch['target']))
     nets['task'], losses, maps = self.learner.train(

@@ -129,10 +129,14 @@ class Method(base.Method):
   def needs(self) -> dict[str, tuple[str, ...]]:
     """Labelled source, with depth where it is used; target images alone."""
     depth = ('depth',) if self.lambda_depth or self.input_depth else ()
-    adapts = self.transform == 'guided' or self.align != 'none'
-    adapts |= self.statistics == 'target'
+    adapts = self.transform == 'guided' or self.sees_target
     target = {'target': ('image',)} if adapts else {}
     return {'source': ('image', 'label', *depth), **target}
+
+  @property
+  def trains_on_target(self) -> bool:
+    """See `base.Method.trains_on_target`."""
+    return self.align != 'none'
 
   @property
   def task(self) -> gio_ada.GioAda:
@@ -275,7 +279,7 @@ class Method(base.Method):
     discs = {k: nets[k].params for k in self.disc_channels}
     params = {k: v.params for k, v in nets.items() if k in ('task', 'gen')}
     passes = [(self.source_loss, discs, batch['source'], source_key)]
-    if self.align != 'none' or self.statistics == 'target':
+    if self.sees_target:
       passes.append((self.target_loss, discs, batch['target'], target_key))
     grads, stats, losses, maps = learner_lib.run_passes(
       params, task.batch_stats, passes, statistics=self.statistics

@@ -76,9 +76,13 @@ class Method(base.Method):
   def needs(self) -> dict[str, tuple[str, ...]]:
     """Labelled images, with depth if it is regressed; target images."""
     depth = ('depth',) if self.lambda_depth else ()
-    adapts = self.statistics == 'target'
-    target = {'target': ('image',)} if adapts else {}
+    target = {'target': ('image',)} if self.sees_target else {}
     return {'source': ('image', 'label', *depth), **target}
+
+  @property
+  def trains_on_target(self) -> bool:
+    """See `base.Method.trains_on_target`."""
+    return False
 
   @property
   def task(self) -> deeplab.DeepLab | hrda.Hrda:
@@ -118,7 +122,7 @@ class Method(base.Method):
       *(task.params, task.batch_stats, [(self.loss, batch['source'])]),
       noise=self.noise(state, key),
     )
-    if self.statistics == 'target':
+    if self.sees_target:
       # At the old parameters, and from the old statistics, as the target's pass
       # of an adapting method, see `learner.run_passes`.
       image = batch['target']['image']

@@ -20,10 +20,11 @@ density (Depth Distribution's) of a network that says them, side by side. Images
 of one name keep their suffix: NAME.jpg.png.
 
 Folders are read with the folders and links in them, hidden files left out, and
-pictures turned as their camera says. What cannot be read, pictures of more than
-179 megapixels among it, is skipped and named, and the exit status is then 1, as
-for a video that ends before it should. Of several pictures in one file (GIF,
-TIFF) the first is labelled.
+pictures turned as their camera says. Pictures that cannot be read (HEIC, cut
+files, more than 179 megapixels) are skipped and named, and the exit status is
+then 1, as for a video that ends before it should; what is no picture by its
+suffix is noted. Of several pictures in one file (GIF, TIFF) the first is
+labelled.
 """
 
 from absl import flags

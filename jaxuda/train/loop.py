@@ -64,8 +64,9 @@ class Task:
       `stop()` said so first. All processes call it, each with the state on its
       own devices; all call `stop` equally often and return the same. None if
       there is nothing to score.
-    value: an `Evaluation.result` -> the number that decides which checkpoint is
-      the best: the highest.
+    value: (an `Evaluation.result`, the newest one) -> the number that decides
+      which checkpoint is the best: the highest. None if the result, an earlier
+      one, lacks the figure that decides now.
     draw: (step, state, batch or None, recorder) -> None, draws a state, and
       what it makes of the batch. The first process calls it alone: nothing in
       it may need the others.
@@ -77,7 +78,7 @@ class Task:
   batches: Iterator[Any]
   begin: Callable[..., Any] = lambda state, report: state
   evaluate: Callable[..., Evaluation | None] | None
-  value: Callable[[Mapping[str, Any]], float]
+  value: Callable[[Mapping[str, Any], Mapping[str, Any]], float | None]
   draw: Callable[..., None]
 
 
@@ -135,7 +136,7 @@ def run(
         if done:
           _draw(task, step, state, batch, record, progress)
           record.write_scalars(step, 'eval', done.scalars)
-          scores = _rank(scores, done.result, task.value)
+          scores = _rank(scores, done.result, task.value, progress.message)
           _keep_scores(workdir, scores, checkpoints)
           progress.message(_tell(done, scores))
       if step >= config.stop_step or stop.poll():
@@ -210,10 +211,18 @@ def _draw(task, step, state, batch, record, progress):
       task.draw(step, parallel.local(state), batch, record)
 
 
-def _rank(scores, result, value):
+def _rank(scores, result, value, report):
   """Returns the scores with a new result, which wins over an equal best."""
   known = [scores['best']] if scores else []
-  return {'last': result, 'best': max([result, *known], key=value)}
+  if known and value(known[0], result) is None:
+    report(
+      f'note: the best before, step {known[0]["checkpoint_step"]}, was chosen'
+      ' by another figure than there is now; the best begins anew with step'
+      f' {result["checkpoint_step"]}'
+    )
+    known = []
+  best = max([result, *known], key=lambda x: value(x, result))
+  return {'last': result, 'best': best}
 
 
 def _tell(done, scores):

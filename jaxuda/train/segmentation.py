@@ -89,7 +89,7 @@ def _open(config, method, workdir, step):
     batches=batches,
     begin=functools.partial(_begin, config, method),
     evaluate=evaluate,
-    value=scores.best,
+    value=scores.rank,
     draw=functools.partial(_draw, config, method, samples),
   )
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 import contextlib
 import os
 import pathlib
+import shutil
 import zlib
 
 from jaxuda import errors
@@ -18,7 +19,7 @@ def atomic(path: str | os.PathLike) -> Iterator[pathlib.Path]:
   inside the block leaves `path` as it was.
 
   Args:
-    path: the file to write.
+    path: the file to write; or a folder, which must not be there.
 
   Yields:
     The path to write to. An exception in the block removes it and passes on.
@@ -38,6 +39,7 @@ def atomic(path: str | os.PathLike) -> Iterator[pathlib.Path]:
   except OSError as e:
     raise errors.UserError(f'{path} cannot be written: {e}') from e
   finally:
+    shutil.rmtree(part, ignore_errors=True)  # Of a file it does nothing.
     with contextlib.suppress(OSError):
       part.unlink()
 

@@ -16,6 +16,8 @@ SUFFIXES = (
   *('.bmp', '.dib', '.gif', '.webp', '.avif', '.tif', '.tiff', '.ppm', '.pgm'),
   *('.pbm', '.pnm', '.tga', '.exr', '.hdr'),
 )
+# A phone's, too, but nothing here reads them: these are images that fail.
+_FOREIGN = ('.heic', '.heif', '.hif', '.jxl')
 
 
 def name_some(names: Sequence[object], *, most: int = 5) -> str:
@@ -30,15 +32,15 @@ def list_images(
   """Returns the pictures in a folder, sorted, those in subfolders included.
 
   Links are followed and hidden files left out, see `files.walk`. What is named
-  as a picture and is none (a link to nowhere, a pipe), and a folder that cannot
-  be read, are in the list: reading them says so.
+  as a picture and is none that can be read (a link to nowhere, a pipe, HEIC),
+  and a folder that cannot be read, are in the list: reading them says so.
 
   Args:
     folder: folder of the pictures.
     note: is called with a line about the files that are no pictures.
 
   Raises:
-    UserError: no folder, or no picture in it.
+    UserError: no folder, or no picture in it that can be read by its suffix.
   """
   folder = pathlib.Path(folder)
   if not folder.is_dir():
@@ -47,14 +49,14 @@ def list_images(
       f'no folder {folder}{is_file}; expected one with images'
     )
   every = sorted(path for _, inside in files.walk(folder) for path in inside)
-  others = [
-    x for x in every if x.suffix.lower() not in SUFFIXES and not x.is_dir()
-  ]
-  found = sorted({*every} - {*others})
-  if not found or found == [folder]:
+  read = [x for x in every if x.suffix.lower() in SUFFIXES or x.is_dir()]
+  if not read or read == [folder]:
     raise errors.UserError(
       f'no image in {folder}; expected files ending in {" ".join(SUFFIXES)}'
     )
+  foreign = [x for x in every if x.suffix.lower() in _FOREIGN]
+  found = sorted({*read, *foreign})
+  others = sorted({*every} - {*found})
   if others and note:
     names = name_some([x.relative_to(folder) for x in others])
     note(f'not pictures by their suffix: {len(others)}: {names}')
@@ -80,8 +82,12 @@ def name_outputs(
     note: is called with a line about the results that are not called NAME.png.
   """
   names = [path.relative_to(folder) for path in paths]
-  short = [name.with_suffix('.png') for name in names]
   whole = [name.with_name(name.name + '.png') for name in names]
+  # What cannot be read takes no name from what can.
+  short = [
+    longer if name.suffix.lower() in _FOREIGN else name.with_suffix('.png')
+    for name, longer in zip(names, whole, strict=True)
+  ]
   outputs, before = short, None
   # A whole name can be the short one of another image.
   while outputs != before:
@@ -125,5 +131,6 @@ def check_read(bad: Sequence[str], *, total: int, unit: str) -> None:
   """
   if bad:
     raise errors.UserError(
-      f'{unit} that could not be read: {len(bad)} of {total}: {name_some(bad)}'
+      f'{unit} that could not be read: {len(bad)} of {total}: {name_some(bad)};'
+      f' expected whole files ending in {" ".join(SUFFIXES)}'
     )

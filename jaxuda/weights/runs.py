@@ -136,10 +136,17 @@ def from_weights(
       says which options were replaced.
 
   Raises:
-    UserError: the weights lack a part of the network, or have another one.
+    UserError: the weights lack a part of the network, or have another one; or
+      the method labels no pixels.
   """
   config = ml_collections.ConfigDict(config.to_dict())
-  options = methods.create(config).network
+  method = methods.create(config)
+  if method.predict is None:
+    raise errors.UserError(
+      f'--config={config.name} labels no pixels; expected that of a method that'
+      ' does'
+    )
+  options = method.network
   if left_out := conversion.left_out(weights):
     report(f'{weights.record["file"]}: {left_out}')
   asked = conversion.differing(weights, options)
@@ -184,19 +191,22 @@ def load(
     weights: instead of a run, a file of weights or the folder of a conversion.
     network: network of such a file, see `reading.File.entry`.
     family: family of such a file, see `families.recognise`.
-    config: config of the method that the weights are for.
+    config: config of the method that the weights are for; a run has its own.
 
   Raises:
-    UserError: neither a run nor weights, or both; no config; or nothing there
-      that could be read.
+    UserError: neither a run nor weights, or both; no config, or one of a run;
+      or nothing there that could be read.
   """
   if bool(workdir) == bool(weights):
     raise errors.UserError('expected either --workdir or --weights')
   if workdir:
-    for flag, given in (('network', network), ('family', family)):
+    for flag, given in (
+      *(('network', network), ('family', family)),
+      ('config', config.name if config else ''),
+    ):
       if given:
         raise errors.UserError(
-          f'--{flag}={given} is of a file of weights; expected --weights'
+          f'--{flag}={given} is of a file of weights; expected one, not a run'
         )
     return workdir_lib.load(workdir, which=which, only=workdir_lib.predicts)
   if config is None:

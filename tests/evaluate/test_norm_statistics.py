@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import json
+import os
 import types
 
 import jax
@@ -176,6 +177,22 @@ def test_the_command(monkeypatch, tmp_path, capsys):
   assert target['figures']['negative_transfer_rate']['value'] == 0
   shown = capsys.readouterr().out
   assert shown.count('statistics of the target: 5 images of tiny train') == 1
+
+
+def test_nothing_is_scored_that_would_be_lost(monkeypatch, tmp_path):
+  def load(workdir, **unused):
+    if workdir == 'other':
+      raise errors.UserError('other/config.json is missing')
+
+  monkeypatch.setattr(runs, 'load', load)
+  monkeypatch.setattr(evaluation, 'run', None)
+  given = Flags(workdir=str(tmp_path), scales=['1'], flip=False, window=False)
+  with pytest.raises(errors.UserError, match='other/config'):
+    command._main(Flags(given, against='other'))
+  monkeypatch.setattr(runs, 'load', None)
+  monkeypatch.setattr(os, 'access', lambda *_: False)
+  with pytest.raises(errors.UserError, match='no right to write'):
+    command._main(given)
 
 
 @pytest.mark.parametrize('backbone', ['vgg16', 'resnet101'])

@@ -37,7 +37,7 @@ def test_figures_by_hand():
     'sky': 57.14,
   }
   assert result['main'] == 'mIoU7'
-  assert scores.best(result) == 66.07
+  assert scores.rank(result, result) == 66.07
   assert figures['mIoU7']['unit'] == '%'
   assert figures['depth_rms']['value'] == 10.0
   assert figures['depth_rms']['unit'] == 'm'
@@ -108,7 +108,23 @@ def test_sixteen_of_nineteen_classes_by_hand():
 def test_nothing_scored():
   result = _make(np.zeros((7, 7), np.int64))
   assert result['figures']['mIoU7']['value'] is None
-  assert scores.best(result) == -1
+  assert scores.rank(result, result) == -1
+
+
+def test_earlier_scores_are_ranked_by_the_newest_main_figure():
+  confusion = np.diag([3, 2, 0, 0, 0, 0, 0])
+  labelled = _make(confusion)
+  bare = {'main': 'blind_choice', 'figures': {'blind_choice': {'value': 0.25}}}
+  # What an earlier version chose by is greater, and something else.
+  old = {'main': 'blind_information', 'figures': {}}
+  old['figures']['blind_information'] = {'value': 0.9}
+  assert scores.rank(old, old) == 0.9
+  assert scores.rank(old, bare) is None
+  assert scores.rank(bare, labelled) is None
+  assert scores.rank(labelled, labelled) == 100
+  # Labels have gone since, and the criterion was there beside them.
+  labelled['figures'] |= bare['figures']
+  assert scores.rank(labelled, bare) == 0.25
 
 
 def test_percent():

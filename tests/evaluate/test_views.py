@@ -94,6 +94,7 @@ def test_scales_of_a_command_line_are_text():
 def test_mistakes():
   for options in (
     *({'scales': ()}, {'scales': (0.0,)}, {'scales': ('a',)}),
+    *({'scales': ('nan',)}, {'scales': ('1', 'inf')}),
     {'overlap': 1.0},
   ):
     with pytest.raises(errors.UserError, match='expected'):

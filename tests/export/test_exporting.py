@@ -2,6 +2,7 @@
 
 import dataclasses
 import datetime
+import errno
 import importlib.util
 import json
 import os
@@ -273,6 +274,38 @@ def test_an_earlier_export_is_removed(tmp_path):
   (tmp_path / 'export.json').touch()
   exporting._remove_earlier(tmp_path)
   assert [x.name for x in tmp_path.iterdir()] == ['mine.txt']
+
+
+@pytest.mark.parametrize('name', ['weights.npz', 'savedmodel', 'picture.py'])
+def test_a_disk_that_fills_up(run, tmp_path, monkeypatch, name):
+  import tensorflow as tf
+
+  def save(module, path, signatures):
+    (pathlib.Path(path) / 'variables').mkdir(parents=True)
+    (pathlib.Path(path) / 'variables' / 'half').touch()
+    if name == 'savedmodel':
+      raise tf.errors.ResourceExhaustedError(None, None, 'No space left')
+
+  def fill(path, *args, **unused):
+    (args[0] if args else path).write_bytes(b'half')
+    raise OSError(errno.ENOSPC, 'No space left')
+
+  # Of an export that was killed before its last file.
+  (tmp_path / 'savedmodel').mkdir()
+  for kept in ('savedmodel/saved_model.pb', 'mine.txt'):
+    (tmp_path / kept).touch()
+  monkeypatch.setattr(tf.saved_model, 'save', save)
+  monkeypatch.setattr(np, 'savez', fill)
+  if name == 'picture.py':
+    monkeypatch.setattr(shutil, 'copy', fill)
+  formats = ['stablehlo' if name == 'weights.npz' else 'savedmodel']
+  message = rf'/{name} cannot be written: .*No space left'
+  with pytest.raises(errors.UserError, match=message):
+    exporting.export(run, tmp_path, formats=formats, size=SIZE)
+  left = {'mine.txt'}
+  if name == 'weights.npz':  # The other format was not asked for.
+    left.add('savedmodel')
+  assert {x.name for x in tmp_path.iterdir()} == left
 
 
 @pytest.mark.parametrize('dtype', [np.float32, np.int32])

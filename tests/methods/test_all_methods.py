@@ -9,6 +9,7 @@ import shutil
 import tempfile
 
 import jax
+from jax.interpreters import partial_eval
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -309,6 +310,41 @@ def test_running_statistics_see_the_chosen_domains_in_order(name, domains):
     strict=True,
   ):
     np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5)
+
+
+# Of every method whose statistics can be the target's alone the first variant,
+# and the first that aligns nothing.
+ADAPTED = {
+  (type(method), getattr(method, 'align', '') == 'none'): method
+  for method in reversed(VARIANTS.values())
+  if 'statistics' in {x.name for x in dataclasses.fields(method)}
+}
+
+
+@pytest.mark.parametrize(
+  'method',
+  [
+    *ADAPTED.values(),
+    dataclasses.replace(VARIANTS['depdis-M1'], align='none', lambda_depth=0),
+    # Its balance loss alone is left.
+    dataclasses.replace(VARIANTS['depdis'], align='none'),
+  ],
+  ids=lambda x: f'{x.__module__.split(".")[-1]}-{getattr(x, "align", "")}',
+)
+def test_a_method_says_whether_it_trains_on_the_target(method):
+  method = dataclasses.replace(method, statistics='target')
+  batch = make_batch(method)
+  state = jax.eval_shape(method.init, rng.root(0), batch)
+  given = state, batch, rng.root(0)
+  step = lambda *args: method.train_step(*args)[0].nets['task'].params
+  traced = jax.make_jaxpr(step, axis_env=[(parallel.AXIS, 1)])(*given)
+  # Which arguments the new parameters depend on.
+  wanted = [True] * len(traced.out_avals)
+  _, used = partial_eval.dce_jaxpr(traced.jaxpr, wanted)
+  _, used, _ = jax.tree.unflatten(jax.tree.structure(given), used)
+  assert used['source']['image']
+  assert used['target']['image'] == method.trains_on_target
+  assert method.sees_target
 
 
 class Config(dict):

@@ -93,12 +93,19 @@ def test_unreadable_pictures_are_skipped_and_named(
   run, folder, tmp_path, capfd
 ):
   (folder / 'broken.png').write_bytes(b'nothing')
+  (folder / 'phone.HEIC').write_bytes(b'\0\0\0\x18ftypheic')
+  jpeg = (folder / 'b.jpg').read_bytes()
+  (folder / 'cut.jpg').write_bytes(jpeg[: len(jpeg) // 2])
   bad = prediction.run_folder(run, folder, tmp_path / 'out')
-  assert bad == [f'{folder}/broken.png is not a readable picture']
+  assert [x.split(':')[0] for x in bad] == [
+    f'{folder}/{name} is not a readable picture'
+    for name in ('broken.png', 'cut.jpg', 'phone.HEIC')
+  ]
   assert len(list((tmp_path / 'out' / 'ids').rglob('*.png'))) == 3
   err = capfd.readouterr().err
-  assert f'skipped: {bad[0]}' in err
-  assert 'predict: 4/4 images' in err
+  for line in bad:
+    assert f'skipped: {line}' in err
+  assert 'predict: 6/6 images' in err
 
 
 def test_batches_give_what_single_pictures_do(run, folder, tmp_path):

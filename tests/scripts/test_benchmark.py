@@ -231,12 +231,25 @@ def test_statistics_alone_cost_the_same_in_every_method():
       'class_weights': (1.0,) * 16,
     },
   }
-  totals = []
-  for name, fields in rows.items():
+
+  def count(name, fields):
     method, batch, sizes = _method('resnet_tiny', (64, 96), name, **fields)
     state = jax.eval_shape(method.init, rng.for_init(0), batch)
-    totals.append(necessary.count(method, state, batch, sizes).flops)
-  assert totals[0] == totals[1] == totals[2]
+    return necessary.count(method, state, batch, sizes).flops
+
+  totals = {name: count(name, fields) for name, fields in rows.items()}
+  assert totals['source_only'] == totals['dada'] == totals['depdis']
+  # GIO-Ada's heads are others; the target's pass is again the backbone's alone.
+  plain = {'transform': 'none', 'input_label': False, 'input_depth': False}
+  costs = [
+    count(name, fields) - count(name, {**fields, 'statistics': without})
+    for name, fields, without in (
+      ('source_only', rows['source_only'], 'source'),
+      ('gio_ada', none | plain, 'both'),
+    )
+  ]
+  assert costs[0] == pytest.approx(costs[1], rel=1e-9)
+  assert costs[0] > 1e6
 
 
 def test_floor_of_self_training_and_no_pass_twice():

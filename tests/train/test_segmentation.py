@@ -148,6 +148,27 @@ def test_a_target_without_labels_is_trained_on_and_drawn(tmp_path, capfd):
   assert re.search(r'step 12: mIoU7 \S+, blind_choice 0\.\d+; the', said)
 
 
+def test_a_best_of_another_criterion_is_no_best_any_more(tmp_path, capfd):
+  config = tiny.make_config(stop_step=6)
+  config.data.target.eval_split = 'bare'
+  segmentation.train(config, tmp_path)
+  # As an earlier version left it.
+  scores = _scores(tmp_path)
+  best = scores['best']
+  best['main'] = 'blind_information'
+  del best['figures']['blind_choice']
+  best['figures']['blind_information']['value'] = 0.99
+  (tmp_path / 'scores.json').write_text(json.dumps(scores))
+  config.stop_step = 12
+  segmentation.train(config, tmp_path)
+  assert _scores(tmp_path)['best'] == _scores(tmp_path)['last']
+  assert _steps(tmp_path) == [9, 12]
+  said = capfd.readouterr().err
+  assert said.count('step 6, was chosen by another figure') == 1
+  assert 'the best begins anew with step 12\n' in said
+  assert '; the best so far\n' in said
+
+
 def test_continued_runs_are_the_uninterrupted_one(tmp_path):
   whole = segmentation.train(tiny.make_config(), tmp_path / 'whole')
   for stop in (4, 7, 12):

@@ -24,6 +24,8 @@ def test_list_images(folder, tmp_path):
   with pytest.raises(errors.UserError, match='no folder'):
     image_files.list_images(tmp_path / 'missing')
   (tmp_path / 'empty').mkdir()
+  # A phone's, which nothing here reads.
+  (tmp_path / 'empty' / 'a.HEIC').touch()
   with pytest.raises(errors.UserError, match=r'no image in .*empty'):
     image_files.list_images(tmp_path / 'empty')
 
@@ -52,19 +54,22 @@ def test_names_do_not_collide(folder):
     # Where a folder will be, no file can.
     ('f.jpg f.png/a.jpg', 'f~2.png f.png/a.png'),
     ('a.jpg b.jpg', 'a.png b.png'),
+    # Of the two the second alone is read.
+    ('x.heic x.jpg', 'x.heic.png x.png'),
   ],
 )
 def test_every_image_has_its_own_result(given, expected):
   paths, notes = [pathlib.Path('in', x) for x in given.split()], []
   names = image_files.name_outputs(paths, 'in', note=notes.append)
   assert list(map(str, names)) == expected.split()
-  assert bool(notes) == (expected not in ('a.png b.png', 'x.png x.jpg.png'))
+  plain = ('a.png b.png', 'x.png x.jpg.png', 'x.heic.png x.png')
+  assert bool(notes) == (expected not in plain)
   if notes:
     assert f'{given.split()[0]} gives {names[0]}' in notes[0]
 
 
 def test_what_is_no_picture(folder, tmp_path):
-  for name in ('._a.png', '.hidden/a.png', 'c.heic', 'D.JFIF'):
+  for name in ('._a.png', '.hidden/a.png', 'c.heic', 'D.JFIF', 'frames.json'):
     (folder / name).parent.mkdir(exist_ok=True)
     (folder / name).touch()
   (tmp_path / 'far').mkdir()
@@ -74,9 +79,10 @@ def test_what_is_no_picture(folder, tmp_path):
   notes = []
   found = image_files.list_images(folder, note=notes.append)
   assert [str(x.relative_to(folder)) for x in found] == [
-    *('D.JFIF', 'a.png', 'b.jpg', 'gone.png', 'link/e.tif', 'sub/b.bmp')
+    *('D.JFIF', 'a.png', 'b.jpg', 'c.heic', 'gone.png', 'link/e.tif'),
+    'sub/b.bmp',
   ]
-  assert notes == ['not pictures by their suffix: 2: c.heic; readme.txt']
+  assert notes == ['not pictures by their suffix: 2: frames.json; readme.txt']
   with pytest.raises(errors.UserError, match=r'a\.png, which is a file; exp'):
     image_files.list_images(folder / 'a.png')
 
@@ -88,5 +94,6 @@ def test_what_was_left_out_is_counted_and_named():
     image_files.check_read(bad, total=9, unit='pairs')
   assert str(caught.value) == (
     'pairs that could not be read: 7 of 9: 0.png is empty; 1.png is empty;'
-    ' 2.png is empty; 3.png is empty; 4.png is empty and 2 more'
+    ' 2.png is empty; 3.png is empty; 4.png is empty and 2 more; expected whole'
+    f' files ending in {" ".join(image_files.SUFFIXES)}'
   )

@@ -274,9 +274,16 @@ def test_weights_or_a_run():
     ({'workdir': 'a'}, r'a/config\.json is missing'),
     ({'workdir': 'a', 'family': 'dacs'}, '--family=dacs is of a file of weig'),
     ({'workdir': 'a', 'network': 'teacher'}, '--network=teacher is of a file'),
+    (
+      {'workdir': 'a', 'config': command.read_config('dacs:pair=streets')},
+      '--config=dacs is of a file of weights',
+    ),
   ):
     with pytest.raises(errors.UserError, match=message):
       runs.load(**given)
+  config = command.read_config('cyclegan:pair=streets')
+  with pytest.raises(errors.UserError, match='=cyclegan labels no pixels'):
+    runs.from_weights(None, config)
 
 
 def test_a_flat_file_of_dacs_is_used_as_it_is(tmp_path):

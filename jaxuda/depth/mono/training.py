@@ -95,7 +95,7 @@ def _open(config, method, workdir, step):
     batches=batches,
     evaluate=evaluate if scored else None,
     # The smaller the error, the better.
-    value=lambda result: -result['abs_rel'],
+    value=lambda result, newest: -result['abs_rel'],
     draw=draw,
   )
 
