@@ -41,7 +41,7 @@ import necessary
 
 from jaxuda import methods
 from jaxuda.evaluate import counting
-from jaxuda.models import rewrites
+from jaxuda.models import lowering
 from jaxuda.step import parallel
 from jaxuda.step import rng
 
@@ -204,7 +204,7 @@ def compile_case(case: Case) -> dict[str, Any]:
   """Compiles a case and returns the compiler's account of it."""
   devices = chips.find_devices(case.topology)
   chip = chips.CHIPS[case.topology.partition(':')[0]]
-  rewrites.trace_for(chip.platform)
+  lowering.trace_for(chip.platform)
   program, arguments, found = make_program(case, devices)
   found |= {'chips': len(devices), 'hbm_gib': chip.gib}
   wall, cpu = time.perf_counter(), time.process_time()
@@ -259,7 +259,7 @@ _STABLEHLO = re.compile(
 
 def lower_for_cuda(case: Case) -> dict[str, Any]:
   """Lowers a case for one NVIDIA GPU; says what is in the program."""
-  rewrites.trace_for('gpu')
+  lowering.trace_for('gpu')
   program, arguments, found = make_program(case, jax.devices()[:1])
   text = jax.export.export(program, platforms=['cuda'])(
     *arguments

@@ -12,6 +12,7 @@ from jax import lax
 import jax.numpy as jnp
 
 from jaxuda.models import layers
+from jaxuda.models import lowering
 from jaxuda.models import rewrites as rewrites_lib
 
 
@@ -126,7 +127,7 @@ class Generator(nn.Module):
     held = self.style.rewrites.is_on('barriers')
 
     def hold(y):
-      return lax.optimization_barrier(y) if held else y
+      return lowering.hold(y) if held else y
 
     y = jnp.pad(x, pads, mode='reflect').astype(self.style.dtype)
     y = conv(pad_reflected(y, 3), self.width, 7, 'stem', padding=0)

@@ -10,6 +10,7 @@ import jax
 from jax import lax
 import jax.numpy as jnp
 
+from jaxuda.models import lowering
 from jaxuda.models import rewrites as rewrites_lib
 from jaxuda.step import parallel
 
@@ -45,7 +46,7 @@ def add_bias(y: jax.Array, bias: jax.Array, style: Style) -> jax.Array:
 def _end(y, style):
   """Ends a layer: its cotangent may be held."""
   held = style.rewrites.is_on('barriers')
-  return rewrites_lib.barrier_cotangent(y) if held else y
+  return lowering.hold_cotangent(y) if held else y
 
 
 def torch_default_init(fan_in: int) -> Callable[..., jax.Array]:

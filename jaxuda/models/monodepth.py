@@ -11,11 +11,11 @@ import functools
 
 from flax import linen as nn
 import jax
-from jax import lax
 import jax.numpy as jnp
 
 from jaxuda import errors
 from jaxuda.models import layers
+from jaxuda.models import lowering
 
 STRIDE = 32
 
@@ -87,7 +87,7 @@ class BasicBlock(nn.Module):
     if self.stride > 1 or x.shape[-1] != self.features:
       x = _conv(self.features, 1, stride=self.stride, name='downsample_conv')(x)
       x = _norm(name='downsample_bn')(x, train=train)
-    return lax.optimization_barrier(nn.relu(x + y))
+    return lowering.hold(nn.relu(x + y))
 
 
 class Encoder(nn.Module):

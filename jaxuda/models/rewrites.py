@@ -17,6 +17,8 @@ from jax import lax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxuda.models import lowering
+
 # Below this many input channels XLA's own weight gradient is as fast.
 _TAP_CHANNELS = 128
 # From this side on a kernel is large; so few outputs are made by one product,
@@ -33,8 +35,6 @@ PAYING = {
   'gpu': ('dot_wgrad', 'aspp_dot'),
   'tpu': ('dot_1x1', 'barriers', 'aspp_dot'),
 }
-_target = ''
-
 Switch = Literal['auto', 'on', 'off']
 
 
@@ -46,17 +46,6 @@ def read_switch(value: Any) -> Any:
     ['auto', 'on', 'off']
   """
   return {'True': 'on', 'False': 'off'}.get(str(value), value)
-
-
-def platform() -> str:
-  """The platform that a program is traced for: 'cpu', 'gpu', 'tpu'."""
-  return _target or jax.default_backend()
-
-
-def trace_for(name: str) -> None:
-  """Programs that JAX has not traced yet are for a platform, '' for its own."""
-  global _target
-  _target = name
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -71,9 +60,9 @@ class Rewrites:
       faster. Elsewhere for dilated convolutions, whose weight gradient XLA does
       not recognise on GPUs, so that cuDNN computes it without matrix units: a
       whole step of DADA then takes 0.42 of the time (docs/accelerator.md).
-    barriers: optimisation barriers on block outputs and on the cotangents of
-      convolutions. Without them XLA on a CPU recomputes the whole chain of
-      residual additions inside every transposed copy.
+    barriers: block outputs and the cotangents of convolutions are held, see
+      `lowering.hold`. Else XLA on a CPU recomputes the whole chain of residual
+      additions wherever a block's output is used.
     aspp_dot: the pyramid of dilated convolutions as one matrix product followed
       by shifted additions, and transposed convolutions likewise; on CPUs also
       large kernels with few outputs, see `_conv_large`.
@@ -94,22 +83,11 @@ class Rewrites:
 
   def is_on(self, name: str) -> bool:
     """Says whether a rewrite is on, for the platform that is traced for."""
-    value, pays = getattr(self, name), PAYING.get(platform(), ())
+    value, pays = getattr(self, name), PAYING.get(lowering.platform(), ())
     return value == 'on' or (value == 'auto' and name in pays)
 
 
 NONE = Rewrites(**{field.name: 'off' for field in dataclasses.fields(Rewrites)})
-
-
-@jax.custom_vjp
-def barrier_cotangent(x: jax.Array) -> jax.Array:
-  """Identity whose cotangent is materialised before it is used."""
-  return x
-
-
-barrier_cotangent.defvjp(
-  lambda x: (x, None), lambda _, g: (lax.optimization_barrier(g),)
-)
 
 
 def _contract(a, b, dim_a, dim_b, wide=False):
@@ -262,9 +240,9 @@ def _conv_large(x, kernel, padding):
   maps = dense(x, kernel, wide=True)
   maps = maps.reshape(*x.shape[:3], side, side, outputs)
   # Held: else every product is computed again for each of its additions.
-  maps = lax.optimization_barrier(maps)
+  maps = lowering.hold(maps)
   rows = sum(maps[:, i : i + height, :, i] for i in range(side))
-  rows = lax.optimization_barrier(rows)
+  rows = lowering.hold(rows)
   total = sum(rows[:, :, j : j + width, j] for j in range(side))
   return total.astype(x.dtype)
 
@@ -291,7 +269,7 @@ def conv(
   side, _, channels, outputs = kernel.shape
   if side == 1 and not padding and rewrites.is_on('dot_1x1'):
     return dense(x[:, ::stride, ::stride] if stride > 1 else x, kernel[0, 0])
-  on_cpu = platform() == 'cpu'
+  on_cpu = lowering.platform() == 'cpu'
   slow = channels >= _TAP_CHANNELS if on_cpu else dilation > 1
   if slow and rewrites.is_on('dot_wgrad'):
     return _conv_dot_wgrad(x, kernel, stride, dilation, padding)
@@ -315,13 +293,13 @@ def _add_taps(x, kernel, stride, dilation, size):
   Both are held: else what the map is made of is computed again for each tap,
   and the taps again wherever the sum is used, such as in every reduction.
   """
-  x = lax.optimization_barrier(x)
+  x = lowering.hold(x)
   total, (h, w) = 0, ((n - 1) * stride + 1 for n in size)
   for i, j in np.ndindex(kernel.shape[:2]):
     y, z = i * dilation, j * dilation
     part = x[:, y : y + h : stride, z : z + w : stride]
     total = total + part * kernel[i, j].reshape(1, 1, 1, -1)
-  return lax.optimization_barrier(total)
+  return lowering.hold(total)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3, 4))
@@ -347,7 +325,7 @@ def _shifted_bwd(stride, dilation, padding, saved, g):
     (reach - before, n + before - (m - 1) * stride - 1, stride - 1)
     for n, m, (before, _) in zip(x.shape[1:3], size, padding, strict=True)
   ]
-  g = lax.optimization_barrier(g)
+  g = lowering.hold(g)
   turned = kernel[::-1, ::-1]
   dx = _add_taps(_pad(g, apart), turned, 1, dilation, x.shape[1:3])
   x = _pad(x, padding)

@@ -194,7 +194,9 @@ def test_argument_of_the_config():
 
 
 def test_the_oracle_reads_the_folder_of_the_target():
-  config = command.read_config('source_only:pair=streets2camvid,train_on=target')
+  config = command.read_config(
+    'source_only:pair=streets2camvid,train_on=target'
+  )
   config.data.target.manual_dir = 'one'
   assert config.data.source.manual_dir == 'one'
   config.data.source.manual_dir = 'two'

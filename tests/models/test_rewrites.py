@@ -11,6 +11,7 @@ from jaxuda.models import deeplab
 from jaxuda.models import generators
 from jaxuda.models import heads
 from jaxuda.models import layers
+from jaxuda.models import lowering
 from jaxuda.models import rewrites
 
 
@@ -120,13 +121,6 @@ def test_gradients_of_gradients():
   assert_close(ours, plain)
 
 
-def test_cotangent_barrier_is_the_identity():
-  x = jnp.arange(3.0)
-  np.testing.assert_array_equal(rewrites.barrier_cotangent(x), x)
-  gradient = jax.grad(lambda v: jnp.sum(rewrites.barrier_cotangent(v) ** 2))(x)
-  np.testing.assert_array_equal(gradient, 2 * x)
-
-
 @pytest.mark.parametrize(
   ('platform', 'pay'),
   [
@@ -146,8 +140,8 @@ def test_auto_is_what_pays_on_the_platform(monkeypatch, platform, pay):
     return {x for x in names if options.style.rewrites.is_on(x)}
 
   # A compiler for what is not there has the last word.
-  monkeypatch.setattr(rewrites, '_target', '')
-  rewrites.trace_for(platform)
+  monkeypatch.setattr(lowering, '_target', '')
+  lowering.trace_for(platform)
   monkeypatch.setattr(jax, 'default_backend', lambda: 'tpu')
   assert on() == pay
   # What is said wins, in any of its ways: those of older runs are booleans.

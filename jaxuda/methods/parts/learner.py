@@ -6,11 +6,11 @@ from typing import Any, Literal
 
 from flax import linen as nn
 import jax
-from jax import lax
 import jax.numpy as jnp
 import optax
 
 from jaxuda.models import deeplab
+from jaxuda.models import lowering
 from jaxuda.ops import resize
 from jaxuda.step import state as state_lib
 
@@ -191,7 +191,7 @@ def run_passes(
       own = {'noise': jax.random.fold_in(noise, index)}
       arguments[-1] = {**arguments[-1], **own}
     if grads is not None:
-      params, grads = lax.optimization_barrier((params, grads))
+      params, grads = lowering.hold((params, grads))
     start = moved if statistics == 'both' else batch_stats
     more, (losses, moved, on) = jax.grad(_add_up(loss), has_aux=True)(
       params, start, *arguments

@@ -13,10 +13,10 @@ import functools
 
 from flax import linen as nn
 import jax
-from jax import lax
 import jax.numpy as jnp
 
 from jaxuda.models import layers
+from jaxuda.models import lowering
 
 # Of blocks and stages; of what follows a strided convolution, PyTorch's.
 _EPSILON = 1e-6
@@ -173,7 +173,7 @@ class Block(nn.Module):
     y = MixFfn(self.expansion, style=self.style, name='mlp')(norm('norm2')(x))
     x = x + self._drop(y, train)
     held = self.style.rewrites.is_on('barriers')
-    return lax.optimization_barrier(x) if held else x
+    return lowering.hold(x) if held else x
 
   def _drop(self, y, train):
     # By images; a pass without random numbers leaves nothing out.

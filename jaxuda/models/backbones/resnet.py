@@ -13,10 +13,10 @@ from typing import Any
 
 from flax import linen as nn
 import jax
-from jax import lax
 
 from jaxuda import errors
 from jaxuda.models import layers
+from jaxuda.models import lowering
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -93,7 +93,7 @@ class Bottleneck(nn.Module):
       x = self.conv(out, 1, stride=self.stride, name='downsample_conv')(x)
       x = self.norm(name='downsample_bn')(x, train=train)
     y = nn.relu(x + y)
-    return lax.optimization_barrier(y) if self.barriers else y
+    return lowering.hold(y) if self.barriers else y
 
 
 class ResNet(nn.Module):
