@@ -5,6 +5,8 @@ cheaper than reading it. In a chain of residual additions it is not: each block
 then adds up all before it. `hold` says where to stop.
 """
 
+from typing import Any
+
 import jax
 from jax import lax
 from jax.experimental import xla_metadata
@@ -26,7 +28,7 @@ def trace_for(name: str) -> None:
 _held = jax.jit(lax.optimization_barrier)
 
 
-def hold(x):
+def hold(x: Any) -> Any:
   """Identity whose value is written once, and its cotangent, too.
 
   On CPUs it is a function that XLA does not put in the place of its call, as it

@@ -47,7 +47,7 @@ def test_rows_of_corda_are_scored_alike():
 def test_every_row_is_a_method_on_its_own_pairs_and_on_streets(name):
   table = TABLES[name]
   for pair in (*table.pairs, 'streets'):
-    if (name, pair) == ('corda/init', 'streets'):
+    if (name, pair) in (('corda/init', 'streets'), ('all/breadth', 'streets')):
       continue
     plan = fake_runs.make_plan('D', table=name, rows=(), pair=pair, seeds=(4,))
     assert [row.label for row in plan.rows if not row.quoted] == [

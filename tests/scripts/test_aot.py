@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from jaxuda.models import rewrites
+from jaxuda.models import lowering
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 # As the scripts are run: they import one another.
@@ -82,7 +82,7 @@ def test_a_table_has_a_row_for_each_entry():
 
 
 def test_a_step_lowered_for_gpus(monkeypatch):
-  monkeypatch.setattr(rewrites, '_target', '')
+  monkeypatch.setattr(lowering, '_target', '')
   (case,) = make_cases('--topology=cuda')
   found = aot.lower_for_cuda(case)
   # Forward, by the weights and by the maps, which the first one has not; the
@@ -97,7 +97,7 @@ def test_a_step_lowered_for_gpus(monkeypatch):
   importlib.util.find_spec('libtpu') is None, reason='libtpu is not installed'
 )
 def test_a_step_exchanges_gradients_statistics_and_scalars(monkeypatch):
-  monkeypatch.setattr(rewrites, '_target', '')
+  monkeypatch.setattr(lowering, '_target', '')
   found = [
     aot.compile_case(case)
     for case in make_cases('--topology=v5e:2x2,v5e:16x16')
