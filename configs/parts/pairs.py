@@ -125,8 +125,8 @@ SMALL = (
 )
 
 # The schedule of small pairs that begin with their own backbone's weights, and
-# its stride: chosen for source-only on CamVid's validation images, see
-# docs/scores.md.
+# its stride: the rate chosen for source-only, the length for adaptation, on
+# CamVid's validation images, see docs/scores.md.
 PRETRAINED = {
   'batch_size': 4,
   'total_steps': 800,
