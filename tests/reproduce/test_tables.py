@@ -11,6 +11,7 @@ from jaxuda import methods
 from jaxuda.reproduce import arguments
 from jaxuda.step import parallel
 from jaxuda.step import rng
+from jaxuda.streets.domains import wide
 from tests.reproduce import fake_runs
 
 TABLES = fake_runs.TABLES
@@ -69,6 +70,15 @@ def test_tables_and_figures_have_the_papers_numbers():
   )
   for name in names:
     assert arguments.find_table(TABLES, name) in TABLES
+
+
+def test_breadth_has_a_row_for_each_kind_of_it():
+  sources = [
+    run.config.data.source.dataset
+    for run in _plan('all/breadth', pair='').runs.values()
+  ]
+  domains = ['source', *(f'wide-{kind}' for kind in wide.KINDS), 'wide']
+  assert sources == [f'streets/{domain}_180x240' for domain in domains]
 
 
 @pytest.mark.parametrize('name', RUNS)
