@@ -1,4 +1,4 @@
-"""The tables of the README and of docs/ are tables to a Markdown reader, too."""
+"""The tables of the README and of docs/ are tables to Markdown, too."""
 
 import re
 
