@@ -19,7 +19,7 @@ from jaxuda.ui import command
 
 
 def define_flags() -> None:
-  """Defines the flags, at run time: other modules use the same names."""
+  """Defines the flags; not on import, as other commands share their names."""
   string = flags.DEFINE_string
   string('dataset', None, 'For example cityscapes/stereo.', required=True)
   string(

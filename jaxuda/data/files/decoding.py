@@ -292,7 +292,7 @@ def is_grey_png(encoded: bytes, *, bits: int) -> bool:
 
 
 def _png_header(encoded):
-  """Returns a PNG's (bits per channel, colour type); (0, 0) if it is not one."""
+  """Returns (bits per channel, colour type) of a PNG; (0, 0) if it is none."""
   if encoded[:8] != _PNG or len(encoded) < 26:
     return 0, 0
   return encoded[24], encoded[25]

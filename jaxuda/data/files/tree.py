@@ -163,7 +163,7 @@ class Tree:
     members = {}
     for inside, size, read in self._list(path, lower):
       inner = _check_name(inside, path, self._dataset)
-      # Of two members with the same name, the later is newer, as in tar and zip.
+      # Of two members with one name, the later is newer, as in tar and zip.
       members[posixpath.join(posixpath.dirname(name), inner)] = Entry(
         where=f'{path}: {inside}',
         read=read,
