@@ -3,8 +3,9 @@
 Each function takes the bytes of a file, and its name for error messages. Pillow
 silently converts 16-bit colour PNGs to 8 bits (SYNTHIA's labels become all
 zeros, its depth loses the lower byte), so these go through OpenCV; OpenCV
-converts palette PNGs to colours, so those go through Pillow. Colour pictures
-whose EXIF tag says that the camera was turned are rotated upright.
+converts palette PNGs to colours, so those go through Pillow. Images whose EXIF
+tag says that the camera was turned are rotated upright; label and depth maps
+with such a tag are rejected.
 """
 
 from collections.abc import Mapping
@@ -78,7 +79,7 @@ def orientation(encoded: bytes) -> int:
 
 
 def _open(encoded, where, *, pixels=True):
-  """Opens and checks a picture; `pixels=False` leaves a PNG's undecoded."""
+  """Opens and checks a picture; with `pixels=False`, PNGs stay encoded."""
   try:
     if encoded[:8] == _PNG:
       _check_chunks(encoded)

@@ -273,7 +273,7 @@ def _find_problems(layout):
     found = _examine(layout, some)
     honest = found.ids[list(spec.telltale)].any()
     if spec.telltale and found.labelled and not honest:
-      # All are read before this is an error: a sample may lack these ids.
+      # A sample without these ids is rare; in a whole split it is an error.
       found = _examine(layout, items)
     problems += found.problems
     _note_doubts(found, spec, split)
