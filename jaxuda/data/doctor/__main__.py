@@ -3,12 +3,12 @@ r"""Checks a dataset for everything that would spoil a training run.
     python -m jaxuda.data.doctor --dataset=synthia --manual_dir=DIR \
         [--pictures=DIR] [--classes=synthia16] [--limit=500]
 
-reads the user's own files, folders or archives; without --manual_dir, it reads
-the dataset prepared in --data_dir. It prints how many files were found and how
-many were expected, unpaired files, sizes, the share of every class, the range
-of raw depth and how much of it is zero or saturated, and the name of each
-broken file. The exit status is 1 if anything would spoil a training run.
---pictures writes a contact sheet of each split: image, coloured labels, depth.
+Reads the user's own files, folders or archives or, without --manual_dir, the
+dataset prepared in --data_dir. It prints how many files were found and how many
+were expected, unpaired files, sizes, the share of every class, the range of raw
+depth and how much of it is zero or saturated, and the name of each broken file.
+The exit status is 1 if anything would spoil a training run. --pictures writes a
+contact sheet of each split: image, coloured labels, depth.
 """
 
 from absl import flags

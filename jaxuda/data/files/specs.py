@@ -141,7 +141,7 @@ class Spec:
       If `read_codes` is set, it also takes (tree, item, codes).
     read_codes: (tree, item) -> int32 [H, W], the user's own ids, or colours
       packed as numbers; None if the raw ids are the user's own.
-    codes: such a number -> (how the user wrote it, its class).
+    codes: id or packed colour -> (how the user wrote it, its class).
     read_depth: (tree, item) -> uint16 [H, W]; None reads a 16-bit PNG.
     factor: (tree, item) -> baseline times focal length, in metres times pixels,
       if depth needs it.

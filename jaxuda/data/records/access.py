@@ -357,5 +357,5 @@ def _explain_missing(domain, field, info):
 
 
 def _is_beside(domain, field):
-  """Whether a field comes from a folder outside the dataset."""
+  """Returns whether a field comes from a folder outside the dataset."""
   return bool({'label': domain.label_dir, 'depth': domain.depth_dir}.get(field))

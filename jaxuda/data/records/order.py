@@ -30,7 +30,7 @@ def permute(seed: int, epoch: int, count: int) -> np.ndarray:
 def of(
   records: Any, seed: int
 ) -> tuple[Callable[[int], int], Callable[[tf.Tensor], tf.Tensor] | None]:
-  """Returns how the samples of a stream are chosen.
+  """Returns the functions that choose the samples of a stream.
 
   Args:
     records: the `access.Records` of a domain, whose settings apply.

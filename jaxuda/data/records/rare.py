@@ -132,7 +132,7 @@ def draw_varied(
 ) -> transforms.Window:
   """Draws crops until no class has too large a share of the labelled pixels.
 
-  The share of a crop's only class is 1.
+  If a crop has only one class, the share of this class is 1.
 
   Args:
     seed: int64 [2], (seed, sample); the first crop is that of this seed.

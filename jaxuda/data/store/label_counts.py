@@ -1,4 +1,4 @@
-"""Counts, once, the pixels of each id in every stored label."""
+"""Counts the pixels of each id in every stored label, and keeps the counts."""
 
 from collections.abc import Callable
 import contextlib

@@ -3,7 +3,7 @@ r"""Runs all stages of Depth Distribution in turn, see `stages`.
     jaxuda depdis run --config=depdis:pair=streets --workdir=DIR \
         [--config.field=value ...]
 
-After a kill at any moment, the same command resumes at the current stage. Each
+If killed at any point, the same command resumes at the stage it was in. Each
 run in DIR is an ordinary one: `jaxuda evaluate --workdir=DIR/round1/training`.
 With --config.distributed=True, several processes share all stages:
 docs/clusters.md.

@@ -32,7 +32,7 @@ from jaxuda.ui import files
 def run(config: ml_collections.ConfigDict, workdir: str | os.PathLike) -> bool:
   """Runs the stages that are not done yet.
 
-  After a kill at any moment, another call resumes at the current stage.
+  If killed at any point, it resumes at the same stage when called again.
 
   Args:
     config: a config from configs/depdis.py.

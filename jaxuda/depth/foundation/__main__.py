@@ -1,4 +1,4 @@
-r"""Predicts depth from single images by a foundation network, Depth Anything.
+r"""Predicts depth of single images with a foundation network, Depth Anything.
 
     jaxuda depth foundation --images=FOLDER --weights=FILE --out=FOLDER \
         [--family=depth_anything_v2|...] [--side=518] [--dtype=bfloat16] \

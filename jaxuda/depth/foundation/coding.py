@@ -3,8 +3,8 @@
 * metric networks: 'metres', in centimetres (`formats.METRES`);
 * relative networks: 'inverse' (`formats.INVERSE`), the code for the disparity
   of all monocular networks here: 65535 is the nearest pixel of each image. It
-  has no unit, and equal numbers in two images are not equal depths. Readers
-  convert it to "metres" like CorDA, which are not a measurement;
+  has no unit, and equal numbers in two images are not equal depths. Like CorDA,
+  readers convert it to "metres", which are not a measurement;
 * relative networks, aligned: 'metres' by a guess. The inverse depth of each
   image gets the factor and the shift that fit its distribution to that of a
   dataset with depth, by least squares between their quantiles. The result is

@@ -1,4 +1,4 @@
-"""Predicts depth of a target's images by a network trained on the source."""
+"""Predicts depth of a target's images with a network trained on the source."""
 
 from collections.abc import Callable, Mapping
 import os
