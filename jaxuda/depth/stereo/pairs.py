@@ -138,7 +138,7 @@ def _first(paths, read):
 
 
 def _read_kitti_factor(file, *, matrices):
-  """Reads baseline times focal length: the difference of fourth entries."""
+  """Returns baseline times focal length: P_left[3] - P_right[3]."""
   # The matrix is called 'P2' in one devkit, 'P_rect_02' in the other.
   left, right = (
     frames.read_kitti_matrix(file, key, f'P_rect_0{key[1]}') for key in matrices
