@@ -1,7 +1,6 @@
 """Deterministic batches, resumable at any step, split over processes.
 
-A training batch holds NumPy arrays [B, ...], where B is the number of rows of
-this process:
+A training batch holds NumPy arrays, where B is this process's number of rows:
 
     {'source': {'image': uint8 [B, H, W, 3] RGB,
                 'label': int32 [B, H, W], 0..C-1, 255 = ignore,
@@ -242,8 +241,7 @@ def eval_stream(
 
   Raises:
     UserError: a config value, dataset or split is wrong, or the split has no
-      labels (raised at once); or the labels of a batch differ in size (raised
-      when that batch is reached).
+      labels (at once); or labels of a batch differ in size (at that batch).
   """
   rows = order.share_rows(batch_size, process_index, process_count)
   records = _eval_records(
@@ -326,8 +324,7 @@ def eval_size(
     optional: as for `eval_stream`.
 
   Raises:
-    UserError: a config value, dataset or split is wrong, or the split has no
-      labels.
+    UserError: a config value, dataset or split is wrong, or labels are missing.
   """
   records = _eval_records(
     data_config,

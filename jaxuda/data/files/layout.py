@@ -1,7 +1,6 @@
 """Finds a dataset's files and pairs those that belong together.
 
-Files with the same split and name form an example; see `specs` for the spelling
-of names.
+Files with the same split and name form an example; see `specs` for spellings.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -62,8 +61,7 @@ class Layout:
   ) -> np.ndarray:
     """Reads a label map as raw ids: uint8 [H, W].
 
-    The file is not decoded again if `codes`, the result of `Spec.read_codes`,
-    is given.
+    With `codes`, the result of `Spec.read_codes`, it is not decoded again.
 
     Raises:
       UserError: the file is broken, not a label map, or has ids that are not in
@@ -96,16 +94,13 @@ class Layout:
     shape: tuple[int, ...],
     size: tuple[int, ...],
   ) -> specs.Problem | None:
-    """Compares the size of a label or depth map with that of its image.
+    """Returns a problem if a map and its image differ in size, else None.
 
     Args:
       item: files of the example.
-      kind: 'label' or 'depth'.
+      kind: kind of the map, 'label' or 'depth'.
       shape: (height, width) of the map.
       size: (height, width) of the image.
-
-    Returns:
-      A problem if the sizes differ, else None.
     """
     if tuple(shape) == tuple(size):
       return None
@@ -134,8 +129,7 @@ def find(root: str | os.PathLike[str], spec: specs.Spec) -> Layout:
     spec: description of the dataset.
 
   Raises:
-    UserError: the folder does not exist, an archive is broken, or there are no
-      images.
+    UserError: there is no such folder, a broken archive, or no images.
   """
   tree = tree_lib.Tree(root, dataset=spec.dataset, get=spec.get)
   problems: list[specs.Problem] = []
