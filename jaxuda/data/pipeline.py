@@ -1,34 +1,34 @@
-"""Deterministic batches, resumable at once, split over processes.
+"""Deterministic batches, resumable at any step, split over processes.
 
-Training batch, NumPy, [B, ...] with B the rows of this process:
+A training batch holds NumPy arrays, where B is this process's number of rows:
 
     {'source': {'image': uint8 [B, H, W, 3] RGB,
                 'label': int32 [B, H, W], 0..C-1, 255 = ignore,
                 'depth': float32 [B, H, W] metres,
                 'depth_valid': bool [B, H, W],
-                'place': int32 [B, 5] (top, left, mirrored) of the crop, and
-                    (height, width) of what it was cut from},
+                'place': int32 [B, 5] (top, left, mirrored) of the crop and
+                    (height, width) of the image that it was cut from},
      'target': {'image': uint8 [B, h, w, 3], ...}}
 
-with exactly the domains and fields that the method needs; 'depth' brings
+It has exactly the domains and fields that the method needs; 'depth' comes with
 'depth_valid'. Fields that are not needed are not decoded: the target's labels
-can be absent, or wrong, and nothing changes. H and W are those of the crop if
-there is one. Raw depth 0 is 0 m and raw 65535 (SYNTHIA's sky) 655.35 m, valid
-unless the config masks them.
+can be missing or wrong without any effect. H and W are those of the crop if
+there is one. Raw depth 0 is 0 m and raw 65535 (SYNTHIA's sky) 655.35 m; both
+are valid unless the config masks them.
 
-Evaluation batch: 'image' uint8 [B, H, W, 3] at the network's size, 'label'
-int32 [B, H0, W0] at its own size, 'depth' and 'depth_valid' [B, H0, W0] when
-they are asked for and there, and 'name', a list. Every image comes once; the
-last batch is filled up with black images without labels and valid depth, and
-'name' leaves them out. Of a split without labels that are not required it is
-'image' and 'name' alone.
+An evaluation batch holds 'image' uint8 [B, H, W, 3] at the network's size,
+'label' int32 [B, H0, W0] at its own size, 'depth' and 'depth_valid' [B, H0, W0]
+if they are requested and available, and 'name', a list. Every image appears
+once; the last batch is padded with black images that have neither labels nor
+valid depth and are left out of 'name'. If labels are optional and the split has
+none, the batch holds only 'image' and 'name'.
 
 A training batch is a function of (seed, step) alone. Sample i of a domain is
-record i % n of the permutation that (seed, domain, epoch i // n) gives, and its
-crop and mirroring are drawn from (seed, domain, i), as is the record with rare
-class sampling. Records are read by their number, so a stream starts at any step
-at once: there is no shuffle buffer to fill again, and no state of an iterator
-to save.
+record i % n of the permutation given by (seed, domain, epoch i // n); its crop
+and mirroring are drawn from (seed, domain, i), and so is the record itself with
+rare class sampling. Records are read by number, so a stream can start at any
+step immediately: there is no shuffle buffer to refill and no iterator state to
+save.
 """
 
 import atexit
@@ -75,7 +75,7 @@ def train_stream(
   process_index: int = 0,
   process_count: int = 1,
 ) -> Iterator[Batch]:
-  """Returns the endless stream of training batches from a step on.
+  """Returns the endless stream of training batches, starting at any step.
 
   Args:
     data_config: `config.data`.
@@ -84,17 +84,17 @@ def train_stream(
       'target': ('image',)}; exactly these are loaded.
     batch_size: number of samples of each domain, over all processes.
     seed: seed of the order, the crops and the mirroring.
-    start_step: number of the first batch.
-    process_index: 0..process_count - 1; this process gets its run of rows of
-      every batch.
+    start_step: step number of the first batch.
+    process_index: 0..process_count - 1; this process gets its own contiguous
+      rows of every batch.
     process_count: number of processes.
 
   Returns:
     An iterator over the batches described at the top of this file.
 
   Raises:
-    UserError: a config value, dataset, split or field is wrong; at once, before
-      the first batch.
+    UserError: a config value, dataset, split or field is wrong; raised at once,
+      before the first batch.
   """
   rows = order.share_rows(batch_size, process_index, process_count)
   if start_step < 0:
@@ -125,10 +125,10 @@ def train_stream(
 
 
 class _Arrays(Iterator[dict[str, Any]]):
-  """An iterator over NumPy arrays that ends before Python does.
+  """An iterator over NumPy arrays that is closed before Python exits.
 
-  TensorFlow's threads read the records through Python; one that does so while
-  the interpreter is taken down aborts the process.
+  TensorFlow's threads read the records through Python; a thread that does so
+  while the interpreter shuts down aborts the process.
   """
 
   _open: ClassVar[weakref.WeakSet] = weakref.WeakSet()
@@ -151,7 +151,7 @@ class _Arrays(Iterator[dict[str, Any]]):
       raise
 
   def close(self) -> None:
-    # Without its last reference, TensorFlow stops the threads and waits.
+    # Dropping the last reference makes TensorFlow stop its threads and wait.
     self._iterator = None
 
   @classmethod
@@ -217,31 +217,31 @@ def eval_stream(
   many_sizes: bool = False,
   optional: Sequence[str] = (),
 ) -> Iterator[Batch]:
-  """Returns a stream in which every image of a split comes once.
+  """Returns a stream in which every image of a split appears once.
 
   Args:
     data_config: `config.data`.
     classes: class set that labels are mapped to.
     batch_size: number of images, over all processes. Labels of different sizes
-      need 1, or `many_sizes`.
+      require 1, or `many_sizes`.
     split: name of the split; default: `eval_split` of the domain.
-    with_depth: whether to give depth, too, if the dataset has it.
+    with_depth: whether to include depth if the dataset has it.
     domain: 'source' or 'target'.
-    process_index: 0..process_count - 1; this process gets its run of rows of
-      every batch. All get as many batches.
+    process_index: 0..process_count - 1; this process gets its own contiguous
+      rows of every batch. All processes get the same number of batches.
     process_count: number of processes.
     whole_images: whether images keep their own size instead of the network's;
-      different sizes need a `batch_size` of 1.
-    many_sizes: whether the labels of a batch may differ in size: labels and
-      depth of such a batch are lists of [H0, W0].
-    optional: ('label',) if the split may have no labels, and so no depth.
+      different sizes require a `batch_size` of 1.
+    many_sizes: whether the labels of a batch may differ in size: the labels and
+      depth of such a batch are lists of arrays [H0, W0].
+    optional: ('label',) if the split may have no labels, and hence no depth.
 
   Returns:
     An iterator over the evaluation batches described at the top of this file.
 
   Raises:
     UserError: a config value, dataset or split is wrong, or the split has no
-      labels: at once. Labels of a batch differ in size: when it is reached.
+      labels (at once); or labels of a batch differ in size (at that batch).
   """
   rows = order.share_rows(batch_size, process_index, process_count)
   records = _eval_records(
@@ -268,20 +268,20 @@ def image_stream(
   classes: str | None = None,
   share: tuple[int, int] = (0, 1),
 ) -> tuple[Iterator[Batch], int]:
-  """Returns the training images of a domain, each once.
+  """Returns the training images of a domain, each of them once.
 
   Args:
     data_config: `config.data`.
     domain: 'source' or 'target'.
-    fields: fields to read, of 'image', 'label' and 'depth'.
-    optional: those of them that may be missing.
+    fields: fields to read, out of 'image', 'label' and 'depth'.
+    optional: those of the fields that may be missing.
     classes: class set that labels are mapped to.
     share: (i, n) for every n-th image from the i-th on, i from 0.
 
   Returns:
     (an iterator over 'image' uint8 [H, W, 3] at the network's size, not
-    cropped, the other fields as in a training batch, and 'name' bytes; number
-    of images, of all shares).
+    cropped, the other fields as in a training batch, and 'name' bytes; the
+    number of images over all shares).
 
   Raises:
     UserError: a config value, dataset or split is wrong.
@@ -311,20 +311,20 @@ def eval_size(
   domain: str = 'target',
   optional: Sequence[str] = (),
 ) -> int:
-  """Returns the number of images that `eval_stream` goes through.
+  """Returns the number of images that `eval_stream` yields.
 
-  It makes the same checks, so that what is wrong with the evaluation can be
-  found before training begins.
+  It makes the same checks, so that errors in the evaluation setup are found
+  before training begins.
 
   Args:
     data_config: `config.data`.
-    classes: class set that labels will be mapped to, if it is to be checked.
+    classes: class set that labels will be mapped to; None skips its check.
     split: name of the split; default: `eval_split` of the domain.
     domain: 'source' or 'target'.
-    optional: as of `eval_stream`.
+    optional: as for `eval_stream`.
 
   Raises:
-    UserError: a config value, dataset or split is wrong, or it has no labels.
+    UserError: a config value, dataset or split is wrong, or labels are missing.
   """
   records = _eval_records(
     data_config,
@@ -340,7 +340,7 @@ def eval_size(
 def _eval_records(data_config, *, split, domain, fields, classes, optional):
   split = split or data_config[domain].get('eval_split') or 'val'
   checked = domain_lib.read_domain(data_config, domain, split=split)
-  # A fraction is one of training.
+  # `fraction` applies to training only.
   checked = dataclasses.replace(checked, fraction=1.0)
   return access.Records(
     checked, classes=classes, fields=fields, optional=('depth', *optional)
@@ -361,7 +361,7 @@ def _stack_examples(
       whole_images=whole_images,
     )
 
-  # Batches are filled up with a real image, which has a size, and is blanked.
+  # Batches are padded with a real image, which has a size, and blanked later.
   filled = numbers.clip(max=len(records) - 1).ravel()
   dataset = _map(tf.data.Dataset.from_tensor_slices(filled), load)
   examples = _Arrays(dataset.prefetch(tf.data.AUTOTUNE), [records])
@@ -376,7 +376,7 @@ def _stack(
   records: access.Records,
   many_sizes: bool,
 ) -> Batch:
-  """Makes a batch of examples, and blanks those that are not real."""
+  """Stacks examples into a batch and blanks those that are not real."""
   measured = 'label' if 'label' in examples[0] else 'image'
   names = [x['name'].decode() for x in examples]
   sizes = [x[measured].shape for x in examples]

@@ -1,11 +1,11 @@
 """Frames with their neighbours in time, for self-supervised depth.
 
-They come from a prepared dataset that has them ('streets/target_sequence'), or
+They come from a prepared dataset that has them ('streets/target_sequence') or
 from a folder of frames (dataset 'folder', see `frames`), which is read as it
-is, without preparation. If no camera is found beside the frames, `focal` must
-be given.
+is, without preparation. If no camera file is found next to the frames, `focal`
+must be given.
 
-Pixel centres have whole coordinates, (0, 0) at the top left.
+Pixel centres have integer coordinates; (0, 0) is at the top left.
 """
 
 from collections.abc import Iterator, Sequence
@@ -25,7 +25,7 @@ from jaxuda.ui import panels
 
 NEIGHBOURS = ('previous', 'next')
 _VIEWS = ('image', *NEIGHBOURS)
-# Batches that are read ahead.
+# Number of batches to read ahead.
 _AHEAD = 3
 
 
@@ -34,7 +34,7 @@ class Sequences:
 
   Attributes:
     needs: names of the fields that are read.
-    unit: metres in one raw unit of a prepared dataset's depth.
+    unit: metres per raw unit of a prepared dataset's depth.
   """
 
   def __init__(self, data_config: Any, split: str, *, needs: Sequence[str]):
@@ -43,7 +43,7 @@ class Sequences:
     Args:
       data_config: `config.data` of `configs/monodepth.py`.
       split: name of the split.
-      needs: fields to read, of 'image', 'previous', 'next', 'intrinsics',
+      needs: fields to read, out of 'image', 'previous', 'next', 'intrinsics',
         'motion_previous', 'motion_next' and 'depth'.
 
     Raises:
@@ -70,14 +70,14 @@ class Sequences:
 
     Args:
       number: 0..len - 1.
-      mirrored: whether left and right are exchanged in pictures, camera and
+      mirrored: whether left and right are swapped in pictures, camera and
         motions.
 
     Returns:
       The fields of `needs`: 'image', 'previous', 'next' uint8 [H, W, 3] at the
-      network's size, 'intrinsics' float32 [4] for that size (fx, fy, cx, cy) in
-      pixels, motions float32 [4, 4], 'depth' uint16 [h, w] as it is stored; and
-      'name'.
+      network's size; 'intrinsics' float32 [4], (fx, fy, cx, cy) in pixels at
+      that size; the motions float32 [4, 4]; 'depth' uint16 [h, w] as stored;
+      and always 'name'.
     """
     raw = self._read(int(number))
     height, width = raw['image'].shape[:2]
@@ -102,7 +102,7 @@ class Sequences:
     return out
 
   def resize(self, picture: np.ndarray) -> np.ndarray:
-    """Cuts the bottom off and resizes with LANCZOS, as Monodepth2 does."""
+    """Crops the bottom and resizes with LANCZOS, like Monodepth2."""
     return frames.resize_frame(picture, self._size, crop_bottom=self._cut)
 
   def _open_folder(self, config, split):
@@ -163,11 +163,11 @@ class Sequences:
 def scale_intrinsics(
   intrinsics: Sequence[float], size: Sequence[int], new: Sequence[int]
 ) -> np.ndarray:
-  """Returns float32 [4]: focal lengths fx and fy, cx, cy after a resize.
+  """Returns the intrinsics after a resize: float32 [4], (fx, fy, cx, cy).
 
   Args:
-    intrinsics: focal length, cx, cy in pixels.
-    size: (height, width) of their picture.
+    intrinsics: (focal length, cx, cy) in pixels.
+    size: (height, width) of the original picture.
     new: (height, width) of the resized picture.
   """
   focal, cx, cy = (float(x) for x in intrinsics)
@@ -188,26 +188,27 @@ def train_stream(
   workers: int = 2,
   share: tuple[int, int] = (0, 1),
 ) -> Iterator[dict[str, np.ndarray]]:
-  """Returns the endless stream of training batches from a step on.
+  """Returns the endless stream of training batches, starting at any step.
 
-  A batch is a function of (seed, step), as those of `pipeline.train_stream`.
+  A batch is a function of (seed, step), like those of `pipeline.train_stream`.
 
   Args:
     sequences: examples to read.
     batch_size: number of examples, over all devices of all processes.
     seed: seed of the order and the mirroring.
-    start_step: number of the first batch.
+    start_step: step number of the first batch.
     flip: whether half of the examples are mirrored.
     workers: number of threads that read and decode; the batches do not depend
       on it.
-    share: (i, n) for the i-th n-th of every batch's rows, i from 0: those of
-      process i.
+    share: (i, n) for the i-th of n equal, contiguous parts of every batch's
+      rows, i from 0: the rows of process i.
 
   Returns:
     An iterator over {field: array [B, ...]}, without 'name'.
 
   Raises:
-    UserError: batch_size or workers below 1, or a batch that does not divide.
+    UserError: batch_size or workers is below 1, or the batch size is not
+      divisible by the number of shares.
   """
   for name, value in (('batch_size', batch_size), ('workers', workers)):
     if value < 1:

@@ -1,6 +1,6 @@
 """The stages of Depth Distribution (Wu & Liu, NeurIPS 2022) around training.
 
-`fit`: the source's class-wise mixtures; `pseudo`: pseudo-labels of the target,
-refined by `prior`; `run`: all stages, one after the other. The adversarial
-stage is the method `depdis`, the last one the method `self_training`.
+`fit` fits the source's class-wise mixtures; `pseudo` writes pseudo-labels of
+the target, refined by `prior`; `run` runs all stages in turn. The adversarial
+stage is the method `depdis`, the last stage the method `self_training`.
 """

@@ -1,9 +1,9 @@
-"""Files in which datasets and papers keep depth.
+"""File formats in which datasets and papers store depth.
 
 * 'depth': 16-bit PNG of centimetres, 65535 = none, with `depth.json`; the one
   that `config.data.target.depth_dir` reads;
-* 'disparity': 16-bit PNG of 65535 / greatest * disparity of a monocular
-  network, 0 = none, with `depth.json`; CorDA's own format for 'mono';
+* 'disparity': 16-bit PNG of a monocular network's disparity, times 65535 /
+  greatest, 0 = none, with `depth.json`; CorDA's own format for 'mono';
 * 'mat': <stem>_depth_stereoscopic.mat with `depth_map` in metres, 0 = none;
   CorDA's own format for 'stereo' (Sakaridis et al., IJCV 2018);
 * 'cityscapes': <stem>_disparity.png, 16 bits, 256 * pixels + 1, 0 = none;
@@ -23,7 +23,7 @@ from jaxuda import errors
 from jaxuda.run import workdir as workdir_lib
 from jaxuda.ui import files
 
-# How the files of stereo depth end.
+# Endings of the files of stereo depth.
 _ENDINGS = {
   'depth': '.png',
   'mat': '_depth_stereoscopic.mat',
@@ -31,7 +31,7 @@ _ENDINGS = {
   'kitti': '.png',
 }
 STEREO = tuple(_ENDINGS)
-# Those that need the baseline and the focal length.
+# Formats that require the baseline and the focal length.
 METRIC = ('depth', 'mat')
 NO_FACTOR = (
   'baseline and focal length are not known; expected --baseline and --focal,'
@@ -40,7 +40,8 @@ NO_FACTOR = (
 FILE = 'depth.json'
 NO_DEPTH = 65535
 
-# What the 16-bit numbers mean, as `data.depth_codes` reads it.
+# Meaning of the 16-bit numbers, in the form that `data.pixels.depth_codes`
+# reads.
 METRES = {
   'depth_code': 'metres',
   'depth_unit': 0.01,
@@ -50,7 +51,7 @@ INVERSE = {'depth_code': 'inverse'}
 
 
 def encode_metres(metres: np.ndarray) -> np.ndarray:
-  """Returns centimetres.
+  """Converts metres to centimetres in 16 bits.
 
   Args:
     metres: [H, W], NaN where unknown.
@@ -64,48 +65,51 @@ def encode_metres(metres: np.ndarray) -> np.ndarray:
 
 
 def measure_disparity(disparity: np.ndarray, *, factor: float) -> np.ndarray:
-  """Returns metres, float64 [H, W]: factor / disparity; NaN where unknown.
+  """Converts disparity to metres: factor / disparity.
 
   Args:
     disparity: [H, W] pixels; NaN where unknown.
     factor: baseline times focal length, metres times pixels.
+
+  Returns:
+    float64 [H, W] metres; NaN where unknown.
   """
   wide = np.asarray(disparity, np.float64)
   return np.where(wide > 0, factor / np.where(wide > 0, wide, 1), np.nan)
 
 
 def encode_cityscapes(disparity: np.ndarray) -> np.ndarray:
-  """Returns Cityscapes' uint16 [H, W]: 256 * pixels + 1, 0 = none."""
+  """Encodes disparity like Cityscapes: uint16 256 * pixels + 1, 0 = none."""
   return _encode(np.round(256 * np.asarray(disparity)) + 1, least=0)
 
 
 def encode_kitti(disparity: np.ndarray) -> np.ndarray:
-  """Returns KITTI's uint16 [H, W]: 256 * pixels, 0 = none."""
-  # A disparity of 0 would be none.
+  """Encodes disparity like KITTI: uint16 256 * pixels, 0 = none."""
+  # At least 1, since 0 stands for none.
   return _encode(np.round(256 * np.asarray(disparity)), least=1)
 
 
 def encode_inverse(inverse: np.ndarray, *, greatest: float) -> np.ndarray:
-  """Returns CorDA's uint16 [H, W] of a monocular network: 65535 = nearest.
+  """Encodes a monocular network's output like CorDA: 65535 = nearest.
 
   Args:
     inverse: [H, W], 1 / depth in any unit, > 0; NaN where there is none.
     greatest: inverse depth that becomes 65535.
 
   Returns:
-    uint16 [H, W], at least 1, for 0 is none.
+    uint16 [H, W], at least 1; 0 where there is none.
   """
   level = np.round(65535 * np.asarray(inverse, np.float64) / greatest)
   return _encode(level, least=1)
 
 
 def _encode(level: np.ndarray, *, least: int) -> np.ndarray:
-  """uint16 from `least` on; 0 where the level is NaN."""
+  """Clips to `least`..65535 as uint16; 0 where the level is NaN."""
   return np.nan_to_num(np.clip(level, least, 65535), nan=0).astype(np.uint16)
 
 
 def write_png16(path: str | os.PathLike[str], raw: np.ndarray) -> None:
-  """Writes uint16 [H, W] as PNG; its folder is made if missing."""
+  """Writes uint16 [H, W] as a PNG; creates its folder if it is missing."""
   done, data = cv2.imencode('.png', raw)
   if raw.dtype != np.uint16 or not done:
     raise ValueError(f'{raw.dtype} {raw.shape} is no 16-bit picture')
@@ -121,18 +125,18 @@ def write_disparity(
   form: str,
   factor: float | None,
 ) -> None:
-  """Writes one map of disparities.
+  """Writes one disparity map.
 
   Args:
     folder: folder to write to.
-    place: path in it, without ending, see `pairs.Pair`.
+    place: path in the folder, without ending, see `pairs.Pair`.
     disparity: [H, W] pixels; NaN where unknown.
     form: one of `STEREO`.
-    factor: baseline times focal length, metres times pixels; needed by 'depth'
-      and 'mat'.
+    factor: baseline times focal length, metres times pixels; required by
+      'depth' and 'mat'.
 
   Raises:
-    UserError: the factor is needed and not known.
+    UserError: the factor is required but unknown.
   """
   path = place_of(folder, place, form=form)
   if form in ('cityscapes', 'kitti'):
@@ -158,5 +162,5 @@ def place_of(folder: pathlib.Path, place: str, *, form: str) -> pathlib.Path:
 def write_description(
   folder: str | os.PathLike[str], code: Mapping[str, Any], **more: Any
 ) -> None:
-  """Writes `depth.json`: what the numbers mean, and how they came about."""
+  """Writes `depth.json`: the meaning of the numbers and their origin."""
   workdir_lib.write_json(pathlib.Path(folder) / FILE, {**code, **more})

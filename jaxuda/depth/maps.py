@@ -1,4 +1,4 @@
-"""Maps of what networks see in images, written to a folder."""
+"""Writes the maps that networks predict for images to a folder."""
 
 from collections.abc import Callable, Mapping
 import os
@@ -25,15 +25,15 @@ class Folder:
     *,
     note: Callable[[str], None] | None = None,
   ):
-    """Lists them.
+    """Lists the images.
 
     Args:
-      folder: the folder, subfolders included.
-      note: is called with a line about files that are no pictures, and about
-        names that are not those of the images.
+      folder: the folder, including its subfolders.
+      note: function that is called with a line about files that are not
+        pictures, and about names that differ from those of the images.
 
     Raises:
-      UserError: no folder, or no picture in it.
+      UserError: the folder does not exist or has no pictures.
     """
     self._paths = image_files.list_images(folder, note=note)
     names = image_files.name_outputs(self._paths, folder, note=note)
@@ -52,14 +52,14 @@ class Folder:
 
 
 def check_out(out: str | os.PathLike[str], *, made_by: str) -> pathlib.Path:
-  """Returns the folder to write to, in which nothing else may lie.
+  """Checks and returns a folder to write to, which may hold nothing else.
 
   Args:
     out: the folder, which may not exist yet.
-    made_by: what depth.json says of the command that writes.
+    made_by: name of the command that writes, as in depth.json.
 
   Raises:
-    UserError: there is a file of that name, or it holds pictures of others.
+    UserError: `out` is a file, or holds pictures written by something else.
   """
   out = files.check_folder(out)
   mine = workdir_lib.read_json(out / formats.FILE).get('made_by') == made_by
@@ -81,25 +81,26 @@ def write(
   """Writes the map of every image.
 
   Args:
-    predict: uint8 [H, W, 3] RGB -> uint16 [H, W], as the description says.
+    predict: function from uint8 [H, W, 3] RGB to uint16 [H, W], encoded
+      according to the description.
     images: images with `__len__`, and `read(i)` -> (name, uint8 [H, W, 3]).
-    out: folder to write to. Files with the same description stay; all others
-      are written anew.
-    description: the code of the numbers, what made them ('made_by'), and by
-      which network; kept in depth.json.
+    out: folder to write to. Files with the same description are kept; all
+      others are rewritten.
+    description: the code of the numbers, the command that made them
+      ('made_by'), and the network; stored in depth.json.
 
   Returns:
-    How many files were written.
+    The number of files written.
 
   Raises:
-    UserError: a file at `out`, or pictures of others; or, once all others are
-      written, a picture that cannot be read.
+    UserError: `out` is a file or holds other pictures; or, after all other maps
+      have been written, a picture cannot be read.
   """
   out = check_out(out, made_by=description['made_by'])
   wanted = workdir_lib.jsonable({**description})
   file = out / formats.FILE
   if workdir_lib.read_json(file) != wanted:
-    # Not before all old files are gone could they be taken for these.
+    # Written only after all old files are gone, lest they pass for new ones.
     for old in out.rglob('*.png'):
       old.unlink()
     formats.write_description(out, wanted)

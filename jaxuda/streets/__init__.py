@@ -1,12 +1,12 @@
 """A procedural street renderer in NumPy and OpenCV: no TensorFlow, no JAX.
 
-This module is its door: other rooms use nothing else of it. `render` draws a
-picture, its labels and its depth, `render_scenes` many of them as files. A
-scene is sampled as plane quadrilaterals in metres (`layout`, `ground`,
-`traffic` and `furniture` fill a `site` with the looks of a domain in `domains`
-into a `mesh`), seen through a `camera`, drawn into a z-buffer (`raster`,
-`shadow`), coloured surface by surface (`material`) and turned into a photograph
-(`look`).
+This module is its public interface: other packages use nothing else of it.
+`render` draws a picture with its labels and depth; `render_scenes` yields many
+of them as encoded files. A scene is sampled as planar quadrilaterals in metres
+(`layout`, `ground`, `traffic` and `furniture` fill a `site` in the style of one
+of the `domains` and collect the faces in a `mesh`), seen through a `camera`,
+drawn into a z-buffer (`raster`, `shadow`), coloured surface by surface
+(`material`) and turned into a photograph (`look`).
 """
 
 from jaxuda.streets import camera as cameras

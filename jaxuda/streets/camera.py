@@ -1,8 +1,9 @@
-"""The pinhole camera, its stereo partner and its drive.
+"""The pinhole camera, its stereo partner and its motion.
 
-World: X to the right, Y up, Z along the road, metres, ground at Y = 0.
-Camera: x to the right, y down, z along the optical axis, metres. A pixel
-centre has integer coordinates, (0, 0) at the top left.
+World coordinates: X to the right, Y up, Z along the road, in metres, with the
+ground at Y = 0. Camera coordinates: x to the right, y down, z along the optical
+axis, in metres. Pixel centres have integer coordinates; (0, 0) is at the top
+left.
 """
 
 import dataclasses
@@ -13,7 +14,7 @@ import numpy as np
 # of Cityscapes, so that small pictures still have useful disparities.
 BASELINE = 0.4
 
-# How far the car drives between two frames, metres.
+# Distance that the car drives between two frames, metres.
 STEP = 0.5
 
 VIEWS = ('left', 'right', 'previous', 'next')
@@ -24,10 +25,10 @@ class Camera:
   """A camera on a car.
 
   Attributes:
-    focal: focal length, pixels, the same in x and y.
+    focal: focal length in x and y, pixels.
     cx: column of the principal point, pixels.
     cy: row of the principal point, pixels.
-    position: X, Y, Z of the optical centre, metres; Y is its height over the
+    position: X, Y, Z of the optical centre, metres; Y is its height above the
       road.
     pitch: angle below the horizon, radians.
     yaw: angle to the right of the Z axis, radians.
@@ -42,7 +43,7 @@ class Camera:
 
   @property
   def rotation(self) -> np.ndarray:
-    """[3, 3] with the camera's x, y and z axes in the world as its rows."""
+    """Matrix [3, 3] whose rows are the camera's x, y, z axes in the world."""
     sin_p, cos_p = np.sin(self.pitch), np.cos(self.pitch)
     sin_y, cos_y = np.sin(self.yaw), np.cos(self.yaw)
     right = (cos_y, 0.0, -sin_y)
@@ -52,7 +53,7 @@ class Camera:
 
   @property
   def extrinsic(self) -> np.ndarray:
-    """[4, 4] that takes world points to camera points."""
+    """Matrix [4, 4] that maps world points to camera points."""
     matrix = np.eye(4)
     matrix[:3, :3] = self.rotation
     matrix[:3, 3] = -self.rotation @ np.array(self.position)
@@ -63,11 +64,11 @@ class Camera:
 
     Args:
       view: one of `VIEWS`.
-      turn: how far the car turns to the right between two frames, radians.
+      turn: angle by which the car turns right between two frames, radians.
 
     Returns:
-      The right camera is `BASELINE` to the right and otherwise the same; the
-      next one is `STEP` further along the heading, and turned.
+      For 'right', the same camera `BASELINE` metres to the right; for
+      'previous' and 'next', a camera `STEP` metres back or ahead, and turned.
     """
     if view == 'left':
       return self
@@ -84,5 +85,5 @@ class Camera:
 
 
 def motion(current: Camera, other: Camera) -> np.ndarray:
-  """Returns [4, 4] that takes points of one camera's frame to another's."""
+  """Returns the matrix [4, 4] from one camera's coordinates to another's."""
   return other.extrinsic @ np.linalg.inv(current.extrinsic)

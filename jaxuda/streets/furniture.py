@@ -1,4 +1,4 @@
-"""Trees, poles, lights, signs and what else stands on a sidewalk."""
+"""Adds trees, poles, lights, signs and whatever else stands on a sidewalk."""
 
 from jaxuda.streets import material
 from jaxuda.streets import mesh
@@ -8,7 +8,7 @@ from jaxuda.streets.domains import palette
 
 _LAMPS = ((0.95, 0.1, 0.08), (0.98, 0.65, 0.1), (0.1, 0.9, 0.45))
 
-# Cut-out, face, rim, symbol, width and height.
+# Cut-out; colours of face, rim and symbol; width, which is also the height.
 _SIGNS = (
   ('round_sign', (0.92, 0.92, 0.9), (0.8, 0.06, 0.08), (0.1, 0.1, 0.1), 0.95),
   ('round_sign', (0.06, 0.22, 0.62), (0.85, 0.85, 0.9), (0.9, 0.9, 0.9), 0.95),
@@ -19,7 +19,7 @@ _SIGNS = (
 
 
 def _leaves(site, color, kind='') -> mesh.Surface:
-  """Leaves of a kind of crown, '' for that of the style."""
+  """Returns the leaves of a kind of crown; '' stands for that of the style."""
   crown = sprites.choose(site.rng, site.style.crown)
   if kind:
     crown = sprites.choose(site.brush, kind)
@@ -30,7 +30,7 @@ def _leaves(site, color, kind='') -> mesh.Surface:
 
 
 def _sample_crown(site) -> str:
-  """The kind of one tree's crown."""
+  """Samples the kind of one tree's crown."""
   return str(site.each(list(site.style.crowns))) if site.style.crowns else ''
 
 
@@ -97,7 +97,7 @@ def _add_light_head(site, frame, x, low):
 def add_traffic_light(
   site: sites.Site, frame: mesh.Frame, *, inwards: int
 ) -> None:
-  """Adds a light on a pole, sometimes with a second one over the road."""
+  """Adds a traffic light, sometimes with a second one over the road."""
   color = site.color('pole')
   mast = site.rng.random() < 0.35
   height = 5.6 if mast else 3.4
@@ -111,7 +111,7 @@ def add_traffic_light(
 
 
 def add_sign(site: sites.Site, frame: mesh.Frame) -> None:
-  """Adds a traffic sign on its pole, sometimes a large direction board."""
+  """Adds a traffic sign on a pole, sometimes a large direction sign."""
   rng, color = site.rng, site.color('pole')
   name, *paints, size = _SIGNS[rng.integers(len(_SIGNS))]
   low, width, height = rng.uniform(1.9, 2.3), size, size
@@ -126,7 +126,7 @@ def add_sign(site: sites.Site, frame: mesh.Frame) -> None:
 
 
 def add_clutter(site: sites.Site, frame: mesh.Frame) -> None:
-  """Adds a bin or a box: none of the classes."""
+  """Adds a bin or a box, which belongs to none of the classes."""
   width, height = site.rng.uniform(0.25, 0.6), site.rng.uniform(0.6, 1.2)
   paint = mesh.Surface(mesh.IGNORE, material.PLAIN, (site.color('clutter'),))
   low, high = (-width, 0.0, -width), (width, height, width)

@@ -1,4 +1,4 @@
-"""The road, the sidewalks and what stands behind them."""
+"""Adds the road, the sidewalks and what stands behind them."""
 
 from collections.abc import Callable
 import dataclasses
@@ -13,11 +13,11 @@ from jaxuda.streets import site as sites
 from jaxuda.streets import sprites
 from jaxuda.streets import traffic
 
-# The street, along it and to both sides, metres.
+# Start and end of the street, and its extent to both sides, metres.
 _START, _END, _EDGE = -12.0, 150.0, 46.0
 
 # Label, material, height, kinds of the colours, and the two sizes of the
-# pattern, None where it is the height.
+# pattern, where None stands for the height.
 _BARRIERS = {
   'fence': (
     *(mesh.FENCE, material.BARS, (1.4, 2.5)),
@@ -38,8 +38,9 @@ class Segment:
     kind: one of the kinds in `palette.Style.segments`.
     side: -1 on the left, 1 on the right.
     start: where it begins, metres along the road.
-    stop: where it ends.
-    kerb: from the middle of the road to the far side of the sidewalk, metres.
+    stop: where it ends, metres along the road.
+    kerb: distance from the middle of the road to the far side of the sidewalk,
+      metres.
   """
 
   kind: str
@@ -50,7 +51,7 @@ class Segment:
 
   @property
   def stretch(self) -> tuple[float, float]:
-    """Start and stop."""
+    """The pair (start, stop)."""
     return self.start, self.stop
 
   @property
@@ -59,7 +60,7 @@ class Segment:
     return (self.start + self.stop) / 2
 
   def span(self, near: float, far: float) -> tuple[float, float]:
-    """Two distances to its side, from left to right."""
+    """Returns two lateral positions on its side, from left to right."""
     return (near, far) if self.side > 0 else (-far, -near)
 
 
@@ -95,11 +96,11 @@ def add_ground(site: sites.Site) -> dict[int, list[Segment]]:
   """Adds everything that does not stand on the road or at the kerb.
 
   Returns:
-    What stands on both sides, -1 and 1.
+    The segments of the left side (-1) and the right side (1).
   """
   rng, half = site.rng, site.half
   asphalt = _pave(site, mesh.ROAD, 'road')
-  # A little under the sidewalks, which are cut in other places.
+  # Reaches a little under the sidewalks, which are cut at other places.
   edge = half + 0.06
   _add_flat(site, (_START, _END), (-edge, edge), asphalt)
   _add_markings(site, asphalt)
@@ -127,7 +128,7 @@ def add_ground(site: sites.Site) -> dict[int, list[Segment]]:
 
 
 def _pave(site, label, kind) -> mesh.Surface:
-  """The surface of the road or the sidewalk."""
+  """Returns the surface of the road or the sidewalk."""
   style, color = site.style, site.color(kind)
   size = (0.2, 0.2)
   if kind == 'sidewalk':
@@ -139,7 +140,7 @@ def _pave(site, label, kind) -> mesh.Surface:
 
 
 def _add_end(site, asphalt) -> None:
-  """Closes the view at the far end: a cross street, houses, a wood."""
+  """Closes the view at the far end with a cross street, houses and trees."""
   rng = site.rng
   for _ in range(9):
     s, t = rng.uniform(_END - 8, _END - 1), rng.uniform(-70, 70)
@@ -157,9 +158,9 @@ def _sample_segments(site, side) -> list[Segment]:
     kind = str(rng.choice(kinds, p=weights))
     length = rng.uniform(*style.segment_length)
     if kind == 'crossing' and s < 5:
-      kind = 'building'  # Not under the camera.
+      kind = 'building'  # No crossing under the camera.
     elif kind == 'crossing':
-      length = rng.uniform(7, 11)  # No wider than a street.
+      length = rng.uniform(7, 11)  # The width of a street.
     if kind == 'rail':
       length = 60.0
     stop = min(s + length, _END)
@@ -170,7 +171,7 @@ def _sample_segments(site, side) -> list[Segment]:
 
 
 def _add_markings(site, asphalt) -> None:
-  """Adds centre line, edge lines and perhaps a zebra crossing, all road."""
+  """Adds centre line, edge lines and perhaps a zebra crossing, all as road."""
   rng, half = site.rng, site.half
   color, paint = site.color('marking'), site.style.marking
   if paint < 1:
@@ -190,13 +191,13 @@ def _add_markings(site, asphalt) -> None:
 
 
 def _add_margins(site, asphalt) -> None:
-  """Adds the dust that lies on the road along both kerbs, still road."""
+  """Adds the dust on the road along both kerbs, labelled as road."""
   wide = site.style.margin
   if not wide:
     return
   edge, dust = site.half + 0.06, [np.array(site.paint('dust')) for _ in (0, 1)]
   for part in (1.0, 0.8, 0.6):
-    # The thicker the nearer to the kerb.
+    # The dust is thicker near the kerb.
     thick = 1.9 - 1.5 * part
     colors = [
       (1 - thick) * np.array(asphalt.colors[0]) + thick * x for x in dust
@@ -208,7 +209,7 @@ def _add_margins(site, asphalt) -> None:
 
 
 def _add_median(site) -> None:
-  """Parts the two directions by a wall, a fence or a green strip."""
+  """Separates the two directions by a wall, a fence or a green strip."""
   kind, rng = site.style.median, site.rng
   if not kind or site.half < 5:
     return
@@ -235,7 +236,7 @@ def _add_median(site) -> None:
 
 
 def _add_strips(site, segment, verge, paving, grass) -> None:
-  """Adds the sidewalk with its kerb, and the land behind it."""
+  """Adds the sidewalk with its kerb, and the ground behind it."""
   half, side, high = site.half, segment.side, site.kerb
   stretch, point = segment.stretch, site.road.point
   _add_flat(site, stretch, segment.span(half, segment.kerb), paving, y=high)
@@ -294,7 +295,7 @@ def _add_buildings(site, segment) -> None:
 
 def _add_trees(site, segment, near, number) -> None:
   if segment.start > 100:
-    # Hidden by what is nearer.
+    # Hidden by nearer objects.
     return
   rng, t = site.rng, segment.side * (segment.kerb + near)
   for _ in range(number):
@@ -330,7 +331,7 @@ def _add_hedge(site, frame, length, heights) -> None:
 
 
 def _add_barrier(site, segment) -> None:
-  """Adds a wall or a fence, and trees behind it."""
+  """Adds a wall or a fence with trees behind it."""
   rng = site.rng
   label, pattern, heights, kinds, *sizes = _BARRIERS[segment.kind]
   height = rng.uniform(*heights)
@@ -339,7 +340,7 @@ def _add_barrier(site, segment) -> None:
   surface = mesh.Surface(label, pattern, colors, size=size)
   near, y = segment.kerb + 0.1, (site.kerb, site.kerb + height)
   _add_upright(site, segment, segment.side * near, y, surface)
-  # Round the corner, seen where the segment before is open.
+  # Around the corner, visible where the segment before is open.
   corner = site.road.frame(segment.start, 0.0)
   site.out.panel(corner, segment.span(near, _EDGE), y, surface)
   if segment.kind == 'wall':
@@ -364,7 +365,7 @@ _BESIDE: dict[str, Callable[[sites.Site, Segment], None]] = {
 
 
 def _add_backdrop(site, segment) -> None:
-  """Closes the view to the side: houses or a wood."""
+  """Closes the view to the side with houses or trees."""
   rng, length = site.rng, segment.stop - segment.start
   frame = site.facing(segment.middle, segment.side * rng.uniform(20, 34))
   if segment.kind != 'crossing' and rng.random() < 0.5:

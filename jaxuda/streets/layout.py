@@ -1,4 +1,4 @@
-"""The layout of a street: what stands and drives where."""
+"""Samples the layout of a street: what stands and drives where."""
 
 import dataclasses
 
@@ -14,7 +14,7 @@ from jaxuda.streets.domains import palette
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Layout:
-  """A street and the camera's place on it.
+  """A street and the camera's pose in it.
 
   Attributes:
     faces: surfaces of the street.
@@ -22,7 +22,7 @@ class Layout:
     position: X, Y, Z of the camera, metres.
     pitch: angle of the camera below the horizon, radians.
     yaw: angle of the camera to the right, radians.
-    turn: how far the car turns to the right per frame, radians.
+    turn: angle by which the car turns right per frame, radians.
   """
 
   faces: mesh.Faces
@@ -38,9 +38,9 @@ def sample(
   style: palette.Style,
   brush: np.random.Generator | None = None,
 ) -> Layout:
-  """Samples a street of a domain's style; see `site.Site` for the brush."""
+  """Samples a street in a domain's style; see `site.Site` for `brush`."""
   site = sites.Site(rng, style, brush)
-  # The camera's own place; nothing may stand just in front of it.
+  # The camera's own place; nothing may stand directly in front of it.
   lane = site.lanes[-1] + rng.uniform(-0.4, 0.4)
   lane = site.ahead * (lane + style.aside * (site.half - 1.2 - lane))
   site.claim(3.0, lane, 12.0, 2.2)
@@ -71,7 +71,7 @@ def sample(
 
 
 def _sample_lane(site: sites.Site) -> tuple[float, float]:
-  """Lateral place and heading of a moving vehicle."""
+  """Samples the lateral position and heading of a moving vehicle."""
   lane = site.lanes[site.rng.integers(len(site.lanes))]
   if site.style.weave:
     lane += site.rng.uniform(-1, 1) * site.style.weave
@@ -81,7 +81,7 @@ def _sample_lane(site: sites.Site) -> tuple[float, float]:
 
 
 def _add_heavy(site: sites.Site) -> None:
-  """Adds trucks and buses: first, since they need room."""
+  """Adds trucks and buses, which come first since they need space."""
   for name, add, length in (
     ('truck', traffic.add_truck, 11.0),
     ('bus', traffic.add_bus, 13.0),
@@ -175,7 +175,7 @@ def _add_people(site: sites.Site) -> None:
 
 
 def _add_obstacles(site: sites.Site) -> None:
-  """Adds what stands in people's way on the sidewalks."""
+  """Adds obstacles on the sidewalks."""
   for _ in range(round(site.style.clutter)):
     side, s = site.rng.choice((-1, 1)), site.distance(5, 40)
     t = side * (site.half + site.rng.uniform(0.4, site.walks[side]))
@@ -185,7 +185,7 @@ def _add_obstacles(site: sites.Site) -> None:
 
 
 def _is_open(s: float, gaps: list[tuple[float, float]]) -> bool:
-  """Whether there is a sidewalk at s."""
+  """Returns whether there is a sidewalk at s."""
   return not any(start - 1 < s < stop + 1 for start, stop in gaps)
 
 

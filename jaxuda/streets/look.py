@@ -1,4 +1,4 @@
-"""The light of a scene, its weather, and the marks of the camera."""
+"""The light of a scene, its weather, and the artefacts of the camera."""
 
 import dataclasses
 
@@ -11,32 +11,32 @@ from jaxuda.streets.domains import palette
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Look:
-  """The light of a scene and the habits of its camera.
+  """The light of a scene and the characteristics of its camera.
 
-  By default no clouds, no cast shadows, and a camera that leaves no mark.
+  By default there are no clouds, no cast shadows and no camera artefacts.
 
   Attributes:
     sun: [3] direction to the sun in the world, of length 1.
     sunlight: [3] colour and strength of the sunlight.
-    skylight: [3] colour and strength of the light of the sky.
+    skylight: [3] colour and strength of the light from the sky.
     softness: blur of cast shadows as a share of the picture's width.
-    darkness: share of the sunlight that they take, 0 = no cast shadows.
+    darkness: share of the sunlight that cast shadows block, 0 = no shadows.
     zenith: [3] colour of the sky overhead.
     horizon: [3] colour of the sky at the horizon.
     clouds: contrast of the clouds.
-    cloud_scale: how small they are.
-    climb: how fast the sky goes from the horizon's colour to the zenith's.
-    glow: light round the sun.
+    cloud_scale: how small the clouds are.
+    climb: how fast the sky changes from the horizon's colour to the zenith's.
+    glow: light around the sun.
     haze: share of the light lost per metre.
-    haze_color: [3] colour that replaces it.
+    haze_color: [3] colour that replaces the lost light.
     gain: [3] exposure and white balance.
     gamma: tone curve, value ** gamma.
     lift: [3] light that is added to black.
-    saturation: factor of the saturation, 1 = as it is.
+    saturation: factor of the saturation, 1 = unchanged.
     vignette: darkening in the corners, 0..1.
     blur: standard deviation as a share of the picture's width.
     noise: standard deviation of the sensor noise at white.
-    quality: JPEG quality that the picture has been through, 0 = none.
+    quality: quality of the JPEG compression of the picture, 0 = none.
   """
 
   sun: np.ndarray
@@ -62,37 +62,37 @@ class Look:
   quality: int = 0
 
 
-# Where a table of weather does not say otherwise.
+# Values that a weather table may leave out.
 _NEUTRAL = {
   **dict.fromkeys(('milk', 'milky', 'horizon_share', 'lift'), 0.0),
   **dict.fromkeys(('horizon_light', 'haze_light', 'exposure'), 1.0),
   **dict.fromkeys(('red', 'green', 'blue'), 1.0),
 }
-# What white milk would make of the blue of the sky.
+# Colour of the zenith in a fully milky sky.
 _MILK = np.array([0.82, 0.88, 0.96])
 
 
 def sample(rng: np.random.Generator, style: palette.Style) -> Look:
   """Samples the look of a scene.
 
-  A table of weather holds distributions, see `palette.draw`; they are drawn in
-  the order of the table. Their names are those of `Look`, but for
+  A weather table holds distributions, see `palette.draw`; they are drawn in the
+  order of the table. Their names are those of `Look`, except for
 
-  * sun: azimuth and elevation, radians;
+  * sun: azimuth and elevation, in radians;
   * zenith: a colour times zenith_light;
   * horizon: a colour times horizon_light + horizon_share * zenith_light;
-  * both are whitened by milk (0..1) times milky (0 or 1);
-  * haze_color: the horizon's without milk, times haze_light;
+  * both of these are whitened by milk (0..1) times milky (0 or 1);
+  * haze_color: the horizon's colour without milk, times haze_light;
   * gain: red, green and blue times exposure;
-  * lift: one number for the three colours.
+  * lift: one number for all three colours.
 
   Args:
     rng: source of randomness.
-    style: the domain, with `weather`, and with `look`, which replaces fields
-      of the result.
+    style: style of the domain; its `weather` is sampled, and its `look`
+      replaces fields of the result.
   """
   chances, tables = zip(*style.weather, strict=True)
-  # The only weather needs no draw.
+  # A single weather needs no draw.
   pick = rng.choice(len(tables), p=chances) if len(tables) > 1 else 0
   table = tables[pick].items()
   drawn = _NEUTRAL | {k: palette.draw(rng, spread) for k, spread in table}
@@ -118,10 +118,10 @@ def sample(rng: np.random.Generator, style: palette.Style) -> Look:
 
 
 def paint_sky(look: Look, directions: list[np.ndarray]) -> np.ndarray:
-  """Returns the colours of the sky, float32 [3, h, w].
+  """Returns the colours of the sky: float32 [3, h, w].
 
   Args:
-    look: the weather.
+    look: look of the scene.
     directions: X, Y and Z of world directions of any length, each [h, w].
   """
   x, y, z = directions
@@ -149,10 +149,10 @@ def paint_sky(look: Look, directions: list[np.ndarray]) -> np.ndarray:
 def expose(
   look: Look, color: np.ndarray, *, rng: np.random.Generator
 ) -> np.ndarray:
-  """Takes a photograph: from light to the bytes of a picture.
+  """Takes a photograph: turns light into the pixels of a picture.
 
   Args:
-    look: the camera's habits.
+    look: look of the scene.
     color: [H, W, 3] float32 light.
     rng: source of the sensor noise.
 

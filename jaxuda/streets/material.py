@@ -1,7 +1,7 @@
 """Surface patterns: albedo as a function of the surface coordinates.
 
-Everything here depends on where a point lies on its surface, never on where
-it lies in the picture, so the same point has the same albedo in every view.
+Everything here depends on the position of a point on its surface, never on its
+position in the picture, so a point has the same albedo in every view.
 """
 
 from collections.abc import Callable
@@ -30,13 +30,13 @@ class Points:
     v: [N] metres along the surface, upwards.
     blur: [N] metres covered by a sample.
     fine: [N] noise with features of 5 cm; about -1..1 times the contrast of
-      textures, fading where samples are too coarse for it.
+      textures, fading where samples are too coarse to resolve it.
     medium: [N] the same with features of 0.4 m.
     coarse: [N] the same with features of 3 m.
     part: [N] part of the cut-out.
     face: [N] index of the face.
     colors: [F, 4, 3] the colours of every face.
-    sizes: [F, S] the pattern sizes of every face, metres.
+    sizes: [F, S] the pattern sizes of every face, mostly metres.
   """
 
   u: np.ndarray
@@ -51,17 +51,17 @@ class Points:
   sizes: np.ndarray
 
   def color(self, number: int) -> np.ndarray:
-    """Colour 0..3 of the faces, [3, N]."""
+    """Returns one of the colours 0..3 of the points' faces: [3, N]."""
     return np.ascontiguousarray(self.colors[:, number].T).take(self.face, 1)
 
   def size(self, axis: int) -> np.ndarray:
-    """Pattern size along u (0) or v (1), or another of a pattern, [N]."""
+    """Returns the pattern size along u (0) or v (1), or a further one: [N]."""
     return self.sizes[:, axis][self.face]
 
 
 @functools.cache
 def _noise(seed: int) -> np.ndarray:
-  """A picture of noise that can be tiled, [_SIZE + 1, _SIZE + 1] float32."""
+  """Returns tileable noise: float32 [_SIZE + 1, _SIZE + 1]."""
   rng = np.random.default_rng(seed)
   out = np.zeros((_SIZE, _SIZE))
   for sigma, weight in ((1.0, 0.6), (3.0, 0.8), (9.0, 0.7)):
@@ -77,13 +77,13 @@ def _noise(seed: int) -> np.ndarray:
 def sample_noise(
   u: np.ndarray, v: np.ndarray, blur: np.ndarray, *, level: int
 ) -> np.ndarray:
-  """Noise at surface points.
+  """Returns the noise at surface points.
 
   Args:
     u: [h, w] float32 metres.
     v: [h, w] float32 metres.
     blur: [h, w] float32 metres covered by a sample.
-    level: which of `TEXELS`.
+    level: index into `TEXELS`.
 
   Returns:
     [h, w] float32 in about -1..1, faded out where it cannot be resolved.
@@ -95,12 +95,12 @@ def sample_noise(
 
 
 def _wrap(x: np.ndarray) -> np.ndarray:
-  """Wraps around the noise picture; much faster than np.mod."""
+  """Wraps coordinates around the noise picture, much faster than np.mod."""
   return x - np.float32(_SIZE) * np.floor(x * np.float32(1 / _SIZE))
 
 
 def _hash(*numbers: np.ndarray) -> np.ndarray:
-  """A number in 0..1 per tuple of integers."""
+  """Returns a pseudo-random number in 0..1 for each tuple of integers."""
   key = np.zeros(numbers[0].shape, np.uint32)
   for k, number in enumerate(numbers):
     key ^= number.astype(np.int64).astype(np.uint32) * np.uint32(
@@ -121,7 +121,7 @@ def _fraction(x: np.ndarray) -> np.ndarray:
 
 
 def _resolved(p: Points, size: float | np.ndarray) -> np.ndarray:
-  """1 where samples resolve a pattern of this size, 0 where they do not."""
+  """Returns 1 where samples resolve a pattern of this size, 0 where not."""
   return np.clip(1.6 - 2.0 * p.blur / size, 0.0, 1.0)
 
 
@@ -147,7 +147,7 @@ def _paving(p: Points) -> np.ndarray:
 
 
 def _facade(p: Points) -> np.ndarray:
-  """Storeys of windows over a ground floor of shops; bricks or plaster."""
+  """Draws storeys of windows above a ground floor of shops."""
   x, y = p.u / p.size(0), p.v / p.size(1)
   column, storey = np.floor(x), np.floor(y)
   x, y = abs(x - column - 0.5), y - storey
@@ -233,14 +233,15 @@ def _bark(p: Points) -> np.ndarray:
 
 
 def _worn(p: Points) -> np.ndarray:
-  """Asphalt that was mended in rectangles and has cracks.
+  """Draws asphalt that has cracks and was repaired in rectangular patches.
 
-  Sizes 2 to 4: length of a patch, share of the patches, width of the cracks.
+  Sizes 2 to 4 are the length of a patch, the share of patches, and the width of
+  the cracks.
   """
   long = p.size(2)
   patch = _hash(np.floor(p.u / (0.6 * long)), np.floor(p.v / long)) < p.size(3)
   shade = 1 + 0.13 * p.fine + 0.12 * p.medium + 0.16 * p.coarse
-  # A crack runs where two waves that the noise bends are level.
+  # Cracks run along lines at regular distances, bent by the noise.
   bent = p.u + 0.6 * p.v + 1.5 * p.coarse + 0.4 * p.medium
   crack = abs(_fraction(bent / 3.7) - 0.5) * 3.7 < p.size(4)
   shade -= 0.35 * crack * np.clip(p.size(4) / (p.blur + 1e-6), 0, 1)
@@ -248,11 +249,11 @@ def _worn(p: Points) -> np.ndarray:
 
 
 def _masonry(p: Points) -> np.ndarray:
-  """A facade whose windows and stones have sizes of their own.
+  """Draws a facade whose windows and stones have individual sizes.
 
-  Sizes 2 to 7: half the width of a window, its lower and upper edge, and the
-  height of the shops, as shares of a cell; height of a stone, metres; contrast
-  of the stones.
+  Sizes 2 to 7 are half the width of a window, its lower and upper edge, and the
+  height of the shops, as shares of a cell; the height of a stone in metres; and
+  the contrast of the stones.
   """
   x, y = p.u / p.size(0), p.v / p.size(1)
   column, storey = np.floor(x), np.floor(y)
@@ -262,7 +263,7 @@ def _masonry(p: Points) -> np.ndarray:
   half = np.where(shop, np.float32(0.43), p.size(2))
   low = np.where(shop, np.float32(0), p.size(3))
   high = np.where(shop, top, p.size(4))
-  # How far inside the window; its frame is 0.05 wide.
+  # Distance from the window's edge, positive inside; its frame is 0.05 wide.
   inside = np.minimum(half - x, np.minimum(y - low, high - y))
   frame = (inside > -0.05) & (half > 0)
   stone = p.size(6)
@@ -283,10 +284,10 @@ PATTERNS: tuple[Callable[[Points], np.ndarray], ...] = (
   *(_blocks, _paint, _parts, _glass, _panes, _cargo, _bark),
   *(_worn, _masonry),
 )
-# 'plain', 'asphalt', ...: the index of a pattern by its name.
+# Name of a pattern ('plain', 'asphalt', ...) -> its index.
 NAMES = {pattern.__name__[1:]: k for k, pattern in enumerate(PATTERNS)}
 
 
 def evaluate(kind: int, points: Points) -> np.ndarray:
-  """Returns the albedo, float32 [3, N], of points of the material `kind`."""
+  """Returns the albedo of points of the material `kind`: float32 [3, N]."""
   return PATTERNS[kind](points)

@@ -1,4 +1,4 @@
-"""A scene as labelled plane quadrilaterals, with all that colours them."""
+"""A scene as labelled planar quadrilaterals with their surfaces."""
 
 from collections.abc import Sequence
 import dataclasses
@@ -6,17 +6,17 @@ from typing import NamedTuple
 
 import numpy as np
 
-# The train ids of Cityscapes that faces are labelled with.
+# The Cityscapes train ids with which faces are labelled.
 ROAD, SIDEWALK, BUILDING, WALL, FENCE = 0, 1, 2, 3, 4
 POLE, LIGHT, SIGN, VEGETATION, TERRAIN = 5, 6, 7, 8, 9
 SKY, PERSON, RIDER, CAR, TRUCK = 10, 11, 12, 13, 14
 BUS, TRAIN, MOTORCYCLE, BICYCLE = 15, 16, 17, 18
-# Street clutter that is none of the classes.
+# Street clutter that belongs to none of the classes.
 IGNORE = 255
 
 # Corners of the five visible faces of a box: -x, +x, -z, +z, +y. Coordinates
-# are (x, y, z) in -1, 1; y = -1 is the bottom. Seen from outside, the corners
-# run bottom left, bottom right, top right, top left.
+# (x, y, z) are -1 or 1; y = -1 is the bottom. Seen from outside, the order of
+# the corners is bottom left, bottom right, top right, top left.
 _BOX = np.array(
   [
     [(-1, -1, 1), (-1, -1, -1), (-1, 1, -1), (-1, 1, 1)],
@@ -28,19 +28,19 @@ _BOX = np.array(
   float,
 )
 
-# Its upright faces.
+# The upright faces of a box.
 WALLS = (0, 1, 2, 3)
 
 Color = tuple[float, float, float]
 
 
 class Frame(NamedTuple):
-  """Where an object stands.
+  """The position and heading of an object.
 
   Attributes:
     x: world X of its origin, metres.
     z: world Z of its origin, metres.
-    heading: angle of its z axis to the right of the world's, radians.
+    heading: angle of its z axis to the right of the world's Z axis, radians.
     y: world Y of its origin, metres.
   """
 
@@ -51,16 +51,16 @@ class Frame(NamedTuple):
 
 
 class Surface(NamedTuple):
-  """What a face has besides its corners.
+  """The properties of a face other than its corners.
 
   Attributes:
     label: train id.
     material: index of the pattern in `material.PATTERNS`.
-    colors: one to four albedos in 0..1; the last stands for those left out.
-      What each is for, the material knows.
+    colors: one to four albedos in 0..1, whose use depends on the material; the
+      last one stands for those left out.
     sprite: index of the cut-out stretched over the face, -1 = none.
     size: two or more sizes of the material's pattern, mostly metres.
-    shadow: whether it casts one.
+    shadow: whether the face casts a shadow.
   """
 
   label: int
@@ -76,15 +76,15 @@ class Faces:
   """The quadrilaterals of a scene, in drawing order (a later one wins a tie).
 
   Attributes:
-    corners: [F, 4, 3] world metres. Corner 0 is the origin of the surface
-      coordinates (u, v), corner 1 lies along u, corner 3 along v.
-    label: uint8 [F], see `Surface`, as the next ones.
+    corners: [F, 4, 3] in the world, metres. Corner 0 is the origin of the
+      surface coordinates (u, v), corner 1 lies along u, corner 3 along v.
+    label: uint8 [F], see `Surface`, also for the following ones.
     material: uint8 [F].
     colors: float32 [F, 4, 3].
     sprite: int64 [F].
-    size: float32 [F, S], 0 where a face has fewer than another.
+    size: float32 [F, S], padded with 0 if a face has fewer sizes than another.
     shadow: bool [F].
-    double: bool [F], whether it is seen from both sides.
+    double: bool [F], whether the face is visible from both sides.
   """
 
   corners: np.ndarray
@@ -98,7 +98,7 @@ class Faces:
 
 
 class Mesh:
-  """Collects faces; `finish` computes them all at once, which is fast."""
+  """Collects faces; `finish` computes them all at once, for speed."""
 
   def __init__(self):
     self._quads, self._boxes = [], []
@@ -106,7 +106,7 @@ class Mesh:
   def add(
     self, corners: np.ndarray, surface: Surface, *, double: bool = False
   ) -> None:
-    """Adds faces by their corners in the world, [n, 4, 3]; see `Faces`."""
+    """Adds faces, given their corners in the world, [n, 4, 3]; see `Faces`."""
     self._quads.append((len(corners), surface, double, corners))
 
   def box(
@@ -124,16 +124,16 @@ class Mesh:
     """Adds a box without its bottom.
 
     Args:
-      frame: where the object stands.
-      low: smallest x, y, z, in the object's frame.
-      high: largest x, y, z.
-      surface: look of all its faces.
-      taper: how much further in the top is than the bottom at x and z, metres.
-      faces: which of -x, +x, -z, +z, +y to add: 0 to 4.
-      inset: add only the middle of every face: the shares cut off at either
-        side, at the bottom and at the top. It lies in the plane of the face,
-        so it shows when it is added after it.
-      double: whether the faces are seen from both sides.
+      frame: position and heading of the object.
+      low: smallest x, y, z in the object's frame, metres.
+      high: largest x, y, z in the object's frame, metres.
+      surface: surface of all faces.
+      taper: how far the top is inset from the bottom along x and z, metres.
+      faces: which of the faces -x, +x, -z, +z, +y to add, as numbers 0 to 4.
+      inset: shares to cut off each face at either side, at the bottom and at
+        the top, so that only its middle is added. The middle lies in the plane
+        of the whole face and is visible if it is added after it.
+      double: whether the faces are visible from both sides.
     """
     place = (frame.x, frame.y, frame.z, frame.heading)
     numbers = (*low, *high, *taper, *inset, *place)
@@ -148,7 +148,7 @@ class Mesh:
     *,
     z: float = 0.0,
   ) -> None:
-    """Adds an upright rectangle across the object's z axis, seen from both."""
+    """Adds an upright, two-sided rectangle across the object's z axis."""
     low, high = (x[0], y[0], z), (x[1], y[1], z)
     self.box(frame, low, high, surface, faces=(2,), double=True)
 
@@ -161,14 +161,14 @@ class Mesh:
     *,
     x: float = 0.0,
   ) -> None:
-    """Adds an upright rectangle along the object's z axis, seen from both."""
+    """Adds an upright, two-sided rectangle along the object's z axis."""
     low, high = (x, y[0], z[0]), (x, y[1], z[1])
     self.box(frame, low, high, surface, faces=(1,), double=True)
 
   def finish(self) -> Faces:
-    """Returns all faces: those added by corners first, in order of adding."""
+    """Returns all faces in the order of adding, those of `add` first."""
     unit = _BOX[np.array([f for box in self._boxes for f in box[3]], int)]
-    # The shape holds without any box, too.
+    # This shape also holds if there are no boxes.
     boxes = np.array([box[4] for box in self._boxes]).reshape(-1, 15)
     counts = np.array([box[0] for box in self._boxes], int)
     corners = _place(unit, np.repeat(boxes, counts, axis=0))
@@ -195,7 +195,7 @@ class Mesh:
 
 
 def _place(unit: np.ndarray, boxes: np.ndarray) -> np.ndarray:
-  """Corners in the world, [n, 4, 3], of faces of the unit box."""
+  """Returns the corners in the world, [n, 4, 3], of faces of the unit box."""
   low, high, taper, inset, frame = np.split(boxes, (3, 6, 8, 11), axis=1)
   middle, half = (low + high)[:, None] / 2, (high - low)[:, None] / 2
   points = middle + unit * half

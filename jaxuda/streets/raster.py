@@ -1,8 +1,8 @@
 """Draws faces into a z-buffer, exactly at the sample points.
 
-Without anti-aliasing or approximation: a sample belongs to a face when its
+There is no anti-aliasing or approximation: a sample belongs to a face if its
 point lies inside the projected polygon, and its depth is that of the face's
-plane there.
+plane at this point.
 """
 
 from typing import NamedTuple
@@ -17,8 +17,8 @@ from jaxuda.streets import sprites
 # Nothing is drawn nearer than this, metres.
 NEAR = 0.3
 
-# A later face wins against an earlier one within this relative distance, so
-# that markings can lie on the road itself.
+# A later face wins over an earlier one within this relative distance, so that
+# markings can lie on the road itself.
 _TIE = 1e-5
 
 
@@ -26,11 +26,11 @@ class Polygons(NamedTuple):
   """Convex polygons on the sample grid.
 
   Attributes:
-    face: [P] which face each is a part of.
-    points: [P, V, 2] corners as (column, row) of the grid; spare corners
+    face: [P] index of the face that each polygon is a part of.
+    points: [P, V, 2] corners as (column, row) of the grid; unused corners
       repeat the last one.
-    plane: [P, 3] a, b, c with nearness = a * column + b * row + c, exact on
-      the whole face.
+    plane: [P, 3] coefficients a, b, c with nearness = a * column + b * row + c,
+      exact on the whole face.
   """
 
   face: np.ndarray
@@ -41,16 +41,17 @@ class Polygons(NamedTuple):
 def project(
   faces: mesh.Faces, camera: cameras.Camera, *, height: int, width: int
 ) -> Polygons:
-  """Returns the faces that a camera may see; nearness is 1 / z, 1/metres.
+  """Returns the faces that a camera may see; nearness is 1 / z, in 1/metres.
 
   Args:
     faces: the scene.
     camera: the camera, in samples of the grid.
-    height: rows of the sample grid.
-    width: columns of the sample grid.
+    height: number of rows of the sample grid.
+    width: number of columns of the sample grid.
 
   Returns:
-    Front sides within the picture, cut at `NEAR`, in the order of the faces.
+    The front sides within the picture, clipped at `NEAR`, in the order of the
+    faces.
   """
   focal, cx, cy, matrix = camera.focal, camera.cx, camera.cy, camera.extrinsic
   points = faces.corners @ matrix[:3, :3].T + matrix[:3, 3]
@@ -59,7 +60,7 @@ def project(
   z = points[..., 2]
   index = np.flatnonzero(facing & (z.max(1) > NEAR))
   points, z = points[index], z[index]
-  # One spare corner for those that the near plane cuts.
+  # One spare corner for faces that the near plane cuts.
   points = np.concatenate([points, points[:, -1:]], 1)
   for k in np.flatnonzero(z.min(1) < NEAR):
     points[k] = _clip(points[k, :4])
@@ -77,10 +78,12 @@ def project(
 def planes(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
   """Returns the planes of quadrilaterals [F, 4, 3].
 
-  Unit normals [F, 3], outwards where the corners run anticlockwise as seen from
-  outside, and normal . point [F], negative for a camera at the origin outside.
+  Returns:
+    (unit normals [F, 3], which point outwards if the corners run anticlockwise
+    as seen from outside; normal . point [F], which is negative if a camera at
+    the origin is outside).
   """
-  # Diagonals, so that a quadrilateral with two equal corners has one too.
+  # Of the diagonals, so that it also works if two corners coincide.
   a, b = points[:, 2] - points[:, 0], points[:, 3] - points[:, 1]
   normal = np.cross(a, b)
   length = np.linalg.norm(normal, axis=1, keepdims=True)
@@ -89,7 +92,7 @@ def planes(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _clip(points: np.ndarray) -> np.ndarray:
-  """Cuts a quadrilateral [4, 3] at z = NEAR; [5, 3] with spare corners."""
+  """Clips a quadrilateral [4, 3] at z = NEAR: [5, 3] with spare corners."""
   out = []
   for a, b in zip(points, np.roll(points, -1, 0), strict=True):
     if a[2] >= NEAR:
@@ -100,10 +103,11 @@ def _clip(points: np.ndarray) -> np.ndarray:
 
 
 def _edges(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-  """Bounds of a row inside polygons [P, V, 2]: two [P, V, 2] of lines.
+  """Returns the left and right edges of polygons [P, V, 2], as lines.
 
-  A row is inside from the largest of the first to the smallest of the second,
-  as column = slope * row + intercept.
+  Returns:
+    Two arrays [P, V, 2] of lines column = slope * row + intercept. A row is
+    inside from the largest column of the first to the smallest of the second.
   """
   x, y = points[..., 0], points[..., 1]
   next_x, next_y = np.roll(x, -1, 1), np.roll(y, -1, 1)
@@ -112,8 +116,8 @@ def _edges(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
   slanted = abs(dy) > 1e-9
   slope = np.where(slanted, dx / np.where(slanted, dy, 1.0), 0.0)
   intercept = x - slope * y
-  # Going round with positive area (rows grow downwards), edges that go up are
-  # on the left.
+  # If the corners run with positive area (rows grow downwards), edges that go
+  # up are on the left.
   left = slanted & ((dy < 0) == (area > 0)[:, None])
   right = slanted & ~left
   return tuple(
@@ -123,12 +127,12 @@ def _edges(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 class Buffers(NamedTuple):
-  """What a drawing leaves at every sample.
+  """The result of a drawing at every sample.
 
   Attributes:
     polygon: [h, w] int32, index of the polygon, -1 = nothing.
     nearness: [h, w] float32.
-    part: [h, w] uint8, part of the cut-out, 0 without one.
+    part: [h, w] uint8, part of the cut-out, 0 = no cut-out.
   """
 
   polygon: np.ndarray
@@ -151,14 +155,14 @@ def draw(
 
   Args:
     polygons: the polygons to draw.
-    sprite: [P] index of the cut-out of each, -1 = none.
-    uv: [P, 2, 3]: u and v of the cut-out as affine functions of (column, row),
+    sprite: [P] index of the cut-out of each polygon, -1 = none.
+    uv: [P, 2, 3] u and v of the cut-out as affine functions of (column, row),
       to be divided by the nearness if `perspective`.
-    height: rows of the sample grid.
-    width: columns of the sample grid.
-    empty: nearness of nothing.
+    height: number of rows of the sample grid.
+    width: number of columns of the sample grid.
+    empty: nearness of samples without a polygon.
     perspective: whether the polygons come from a perspective projection.
-    gaps: draw the gaps of the cut-outs rather than their parts.
+    gaps: whether to draw the gaps of the cut-outs instead of their parts.
 
   Returns:
     The buffers. Where a polygon has no cut-out, its part is undefined.
@@ -174,7 +178,7 @@ def draw(
   columns = np.arange(width, dtype=np.float32)
   slopes = polygons.plane[:, 0].tolist()
   keep = np.float32(1 - _TIE)
-  # One turn per polygon, so every call counts.
+  # One iteration per polygon, so every call counts.
   for k, x0, x1, y0, y1, i0, i1 in boxes:
     column = columns[x0:x1]
     near = first_near[i0:i1] + np.float32(slopes[k]) * column
@@ -200,15 +204,15 @@ def fill_gaps(
   first: int,
   step: int,
 ) -> np.ndarray:
-  """Fills the gaps of cut-outs in a drawing: what a label says of it.
+  """Fills the gaps of cut-outs in a drawing, as annotators would label it.
 
   Args:
     polygons: the polygons of the drawing.
-    drawn: the drawing, seen through the gaps; it is not changed.
+    drawn: the drawing, seen through the gaps; it is not modified.
     sprite: see `draw`.
     uv: see `draw`.
-    first: row and column of the first sample that matters.
-    step: distance of the next ones.
+    first: row and column of the first sample to return.
+    step: distance between the samples to return.
 
   Returns:
     int32, index of the polygon at [first::step, first::step] with the gaps
@@ -219,7 +223,7 @@ def fill_gaps(
   which = np.flatnonzero(sprites.have_gaps()[sprite])
   if not len(which):
     return polygon
-  # Affine functions of (column, row) of the samples as those of the few.
+  # Affine functions of (column, row), converted to the coarser grid.
   scale = np.array([[step, 0, 0], [0, step, 0], [first, first, 1]]).T
   filled = draw(
     Polygons(
@@ -242,9 +246,9 @@ def _find_spans(polygons: Polygons, height: int, width: int):
   """Finds the rows of polygons, one polygon after the other.
 
   Returns:
-    (polygon, x0, x1, y0, y1, i0, i1) of every polygon: what it covers, at most,
-    and where its rows are in the arrays that follow: [N, 1] first column, not
-    rounded; last column; and nearness at column 0.
+    (polygon, x0, x1, y0, y1, i0, i1) of every polygon: its bounding box, and
+    the range of its rows in the following arrays, each [N, 1]: first column,
+    not rounded; last column; and nearness at column 0.
   """
   points = polygons.points
   top = np.ceil(points[..., 1].min(1)).clip(0, height).astype(int)
@@ -257,7 +261,7 @@ def _find_spans(polygons: Polygons, height: int, width: int):
   start = (low[index, :, 0] * row[:, None] + low[index, :, 1]).max(1)
   stop = (high[index, :, 0] * row[:, None] + high[index, :, 1]).min(1)
   near = polygons.plane[index, 1] * row + polygons.plane[index, 2]
-  # Bounding boxes from the rows: tighter than those of the corners where a
+  # Bounding boxes of the rows are tighter than those of the corners where a
   # polygon leaves the picture.
   seen = np.flatnonzero(number)
   left = np.ceil(np.minimum.reduceat(start, first[seen])).clip(0, width)
@@ -271,12 +275,12 @@ def _find_spans(polygons: Polygons, height: int, width: int):
 
 
 def _find_warps(polygons, atlas, sprite, uv, perspective):
-  """Cut-out and homography from the sample grid to it, by polygon."""
+  """Returns, by polygon, its cut-out and the homography from the grid to it."""
   warps = {}
   for k in np.flatnonzero(sprite >= 0).tolist():
     image = atlas[sprite[k]]
     last = polygons.plane[k] if perspective else np.array([0.0, 0.0, 1.0])
-    # v goes up, rows go down; the centre of texel 0 is at 0.5.
+    # v grows upwards, rows downwards; the centre of texel 0 is at 0.5.
     columns = uv[k, 0] * image.shape[1] - 0.5 * last
     rows = (last - uv[k, 1]) * image.shape[0] - 0.5 * last
     warps[k] = image, np.stack([columns, rows, last])
@@ -284,7 +288,7 @@ def _find_warps(polygons, atlas, sprite, uv, perspective):
 
 
 def _cut_out(image, warp, x0, x1, y0, y1) -> np.ndarray:
-  """The part of a cut-out at every sample of a box."""
+  """Returns the part of a cut-out at every sample of a box."""
   warp = warp.copy()
   warp[:, 2] += warp[:, 0] * x0 + warp[:, 1] * y0
   flags = cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP

@@ -1,4 +1,4 @@
-"""Shadows: how the faces lie to the sun, and what stands in its way."""
+"""Shadows: the angles of the faces to the sun, and what blocks its light."""
 
 from typing import NamedTuple
 
@@ -8,7 +8,7 @@ import numpy as np
 from jaxuda.streets import mesh
 from jaxuda.streets import raster
 
-# The part of the street that has shadows, metres: X and Z.
+# The part of the street that has shadows: ranges of X and Z, metres.
 _X, _Z = (-24.0, 24.0), (-4.0, 75.0)
 
 # Metres per texel of the shadow map.
@@ -21,16 +21,16 @@ _BIAS = 0.25
 def facing(
   faces: mesh.Faces, sun: np.ndarray, *, eye: np.ndarray
 ) -> np.ndarray:
-  """Share of the sunlight that each face gets when nothing shades it.
+  """Returns the share of sunlight that each face receives without shadows.
 
   Args:
     faces: the scene.
     sun: [3] unit vector to the sun.
-    eye: [3] where the camera is: it sees that side.
+    eye: [3] position of the camera, which decides which side is visible.
 
   Returns:
     [F] in 0..1: the cosine of the angle of incidence; for cut-outs, which
-    stand for round things, a constant.
+    represent round objects, a constant.
   """
   # The world is left-handed, so these normals point inwards.
   normal, offset = raster.planes(faces.corners - eye)
@@ -43,8 +43,9 @@ class Map(NamedTuple):
   """A scene as the sun sees it.
 
   Attributes:
-    nearness: [h, w] float32, of the backs of things to the sun, metres.
-    matrix: [3, 4] that takes world points to (column, row, nearness).
+    nearness: [h, w] float32, nearness to the sun of the backs of objects,
+      metres.
+    matrix: [3, 4] that maps world points to (column, row, nearness).
   """
 
   nearness: np.ndarray
@@ -72,8 +73,8 @@ def draw_map(faces: mesh.Faces, sun: np.ndarray) -> Map:
   normal = np.cross(points[:, 2] - points[:, 0], points[:, 3] - points[:, 1])
   area = a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0]
   xy = points[..., :2]
-  # The backs of things throw the same shadow as their fronts, and never on
-  # the fronts themselves.
+  # The backs of objects cast the same shadows as their fronts, but never on the
+  # fronts themselves.
   keep = faces.shadow & (faces.double | (normal[:, 2] < 0))
   keep &= (abs(normal[:, 2]) > 1e-3) & (abs(area) > 1.0)
   keep &= (xy.max(1) >= 0).all(1) & (xy.min(1) < (width, height)).all(1)
@@ -111,12 +112,12 @@ def cast(
   darkness: float = 1.0,
   softness: float = 0.0,
 ) -> np.ndarray:
-  """How much of the sun reaches points of the world.
+  """Returns how much of the sunlight reaches points of the world.
 
   Args:
-    shadows: the scene's map.
-    points: X, Y and Z, each [h, w] float32.
-    darkness: share of the sunlight that a shadow takes.
+    shadows: the scene's shadow map.
+    points: X, Y and Z of the points, each [h, w] float32.
+    darkness: share of the sunlight that a shadow blocks.
     softness: standard deviation of the blur of shadows, as a share of w.
 
   Returns:

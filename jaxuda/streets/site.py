@@ -1,4 +1,4 @@
-"""A street while it is being filled: its shape, and what is taken of it."""
+"""A street while it is being filled: its shape and its occupied places."""
 
 import dataclasses
 import math
@@ -12,7 +12,7 @@ from jaxuda.streets.domains import palette
 
 @dataclasses.dataclass(frozen=True)
 class Road:
-  """A gentle bend.
+  """A gently curved road.
 
   Attributes:
     bend: curvature to the right, 1/metres.
@@ -23,33 +23,33 @@ class Road:
   def frame(
     self, s: float, t: float, *, turn: float = 0.0, y: float = 0.0
   ) -> mesh.Frame:
-    """Returns the place s metres along the road and t metres to the right."""
+    """Returns the frame s metres along the road and t metres to the right."""
     angle = math.atan(self.bend * s)
     x = self.bend * s * s / 2 + t * math.cos(angle)
     return mesh.Frame(x, s - t * math.sin(angle), angle + turn, y)
 
   def point(self, s: float, t: float, y: float = 0.0) -> list[float]:
-    """Returns the same place as X, Y, Z."""
+    """Returns the same place as [X, Y, Z], at height y."""
     frame = self.frame(s, t)
     return [frame.x, y, frame.z]
 
 
 class Site:
-  """A street that things are added to.
+  """A street to which objects are added.
 
   Attributes:
-    rng: source of all that is random, but for
-    brush: source of what each thing has of its own in a style that is varied;
-      see `palette.Style`.
-    style: the domain.
+    rng: source of randomness for everything but the draws from `brush`.
+    brush: source of randomness for the individual features of objects in a
+      varied style; see `palette.Style`.
+    style: style of the domain.
     out: the faces so far.
     half: half the width of the road, metres.
-    road: bend of the road.
+    road: the curve of the road.
     walks: width of the sidewalk on the left (-1) and the right (1), metres.
-    kerb: height of the sidewalk over the road, metres.
-    ahead: side of the lanes that go ahead, -1 on the left, 1 on the right.
+    kerb: height of the sidewalk above the road, metres.
+    ahead: side of the lanes that lead ahead, -1 = left, 1 = right.
     parking: whether there is room for parked cars.
-    lanes: distances of the lanes of one direction from the middle, metres.
+    lanes: distances of one direction's lanes from the middle, metres.
   """
 
   def __init__(
@@ -70,23 +70,23 @@ class Site:
     self._taken = []
 
   def color(self, kind: str) -> mesh.Color:
-    """Draws a colour for a kind of thing."""
+    """Draws a colour for a kind of object."""
     if kind not in self.style.paints:
       return self.style.color(self.rng, kind)
-    # What follows is the same as without paint.
+    # Keeps the following draws the same as without `paints`.
     palette.skip(self.rng, self.style.tones[kind])
     return self.paint(kind)
 
   def paint(self, kind: str) -> mesh.Color:
-    """Draws a colour among the style's `paints`."""
+    """Draws a colour from the style's `paints`."""
     return palette.pick(self.brush, self.style.paints[kind])
 
   def each(self, spread: Any) -> Any:
-    """Draws what a thing has of its own."""
+    """Draws an individual feature of one object."""
     return palette.draw(self.brush, spread)
 
   def has(self, name: str) -> bool:
-    """Draws whether this street gets the named thing."""
+    """Draws whether this street has the named feature."""
     return bool(self.rng.random() < self.style.chance[name])
 
   def distance(self, near: float, far: float) -> float:
@@ -94,7 +94,7 @@ class Site:
     return near + (far - near) * self.rng.random() ** 1.5
 
   def claim(self, s: float, t: float, length: float, width: float) -> bool:
-    """Takes a rectangle of the street if it is free."""
+    """Occupies a rectangle of the street if it is free; returns whether so."""
     for other_s, other_t, other_length, other_width in self._taken:
       if (
         abs(s - other_s) < (length + other_length) / 2
@@ -105,11 +105,11 @@ class Site:
     return True
 
   def at(self, s: float, t: float, turn: float = 0.0) -> mesh.Frame:
-    """Returns a place on the road or, beyond the kerb, on the sidewalk."""
+    """Returns a frame on the road or, beyond the kerb, on the sidewalk."""
     y = self.kerb if abs(t) > self.half else 0.0
     return self.road.frame(s, t, turn=turn, y=y)
 
   def facing(self, s: float, t: float, *, y: float = 0.0) -> mesh.Frame:
-    """Returns a place beside the road whose -z axis points to the road."""
+    """Returns a frame next to the road whose -z axis points to the road."""
     turn = math.copysign(math.pi / 2, t)
     return self.road.frame(s, t, turn=turn, y=y)

@@ -1,6 +1,6 @@
 """Cut-outs: small pictures of part numbers, stretched over a face.
 
-0 is a hole; parts 1 to 4 take the four colours of the face.
+0 is a hole; parts 1 to 4 have the four colours of the face.
 """
 
 import functools
@@ -12,13 +12,12 @@ import numpy as np
 # tyres, metal, lamp. Of signs: face, rim, symbol. Of lights: housing, the lamp
 # that is lit, the others. Of crowns: leaves.
 TOP, TROUSERS, SKIN, HAIR = 1, 2, 3, 4
-# A gap among leaves: one sees through it, but whoever labels a picture calls
-# it the tree.
+# A gap between leaves: it is transparent, but annotators label it as the tree.
 _GAP = 5
-# The kind of crowns without leaves.
+# Kind of the crowns without leaves.
 BARE = 'bare'
 
-# Width and height, and what is drawn one over the other, in pixels:
+# Width and height, and the strokes, drawn one over the other, in pixels:
 # ('disc', part, x, y, radius x, radius y[, degrees from, to]),
 # ('ring', part, x, y, radius, thickness), ('line', part, thickness, points...)
 # and ('area', part, corners...).
@@ -118,7 +117,7 @@ _DRAWINGS = {
 
 
 def _draw(size: tuple[int, int], *strokes: tuple) -> np.ndarray:
-  """Draws strokes of the kinds in `_DRAWINGS`."""
+  """Returns a picture of strokes of the kinds in `_DRAWINGS`."""
   picture = np.zeros(size[::-1], np.uint8)
   for kind, part, *numbers in strokes:
     if kind == 'disc':
@@ -137,7 +136,7 @@ def _draw(size: tuple[int, int], *strokes: tuple) -> np.ndarray:
 
 
 def _person(stride, swing, *, skirt=False, bag=False) -> np.ndarray:
-  """A standing or walking person."""
+  """Draws a standing or walking person."""
   strokes = []
   for side in (-1, 1):
     foot, arm = 32 + side * stride, 32 + side * (13 + swing)
@@ -160,7 +159,7 @@ def _person(stride, swing, *, skirt=False, bag=False) -> np.ndarray:
 
 
 def _crown(seed: int, *, ragged: bool) -> np.ndarray:
-  """A tree crown: a heap of discs, with frayed leaves or without."""
+  """Draws a tree crown: a heap of discs, with or without frayed leaves."""
   rng = np.random.default_rng(seed)
   strokes = [('disc', 1, 72, 75, 45, 48)]
   for angle in rng.uniform(0, 6.3, 14 if ragged else 7):
@@ -179,7 +178,7 @@ def _crown(seed: int, *, ragged: bool) -> np.ndarray:
 
 
 def _hedge(seed: int) -> np.ndarray:
-  """A hedge with an uneven top."""
+  """Draws a hedge with an uneven top."""
   rng = np.random.default_rng(seed)
   strokes = [('area', 1, (0, 12), (255, 12), (255, 63), (0, 63))]
   for x in range(0, 256, 9):
@@ -189,20 +188,20 @@ def _hedge(seed: int) -> np.ndarray:
 
 
 def _smooth_noise(rng, shape, sigma) -> np.ndarray:
-  """Noise of standard deviation 1 with features of some pixels."""
+  """Returns noise of standard deviation 1 with features of size `sigma`."""
   noise = cv2.GaussianBlur(rng.normal(size=shape), (0, 0), sigma)
   return noise / noise.std()
 
 
 def _pierce(picture, seed, *, share, sigma, holes=0.0) -> np.ndarray:
-  """Leaves with gaps, and with holes that are not the tree's.
+  """Draws leaves with gaps, and with holes that do not belong to the tree.
 
   Args:
     picture: the outline.
     seed: seed of the noise.
-    share: share of what is no hole that leaves cover.
+    share: share of the area outside the holes that leaves cover.
     sigma: size of the gaps, pixels.
-    holes: share of the outline that holes take.
+    holes: share of the outline that holes cover.
   """
   rng = np.random.default_rng(seed)
   leaves = _smooth_noise(rng, picture.shape, sigma)
@@ -215,7 +214,7 @@ def _pierce(picture, seed, *, share, sigma, holes=0.0) -> np.ndarray:
 
 
 def _grow(picture, rng, start, angle, length, thick) -> None:
-  """Draws a branch and its twigs; the angle is 0 upwards, radians."""
+  """Draws a branch and its twigs; angles are in radians, 0 is upwards."""
   x, y = start
   end = (x + length * np.sin(angle), y - length * np.cos(angle))
   points = [tuple(round(float(c)) for c in p) for p in (start, end)]
@@ -228,7 +227,7 @@ def _grow(picture, rng, start, angle, length, thick) -> None:
 
 
 def _bare(seed: int) -> np.ndarray:
-  """The branches of a tree in winter, and the air among them."""
+  """Draws the branches of a tree in winter and the gaps between them."""
   rng = np.random.default_rng(seed)
   picture = np.zeros((144, 144), np.uint8)
   for angle in rng.uniform(-0.6, 0.6, rng.integers(2, 5)):
@@ -240,7 +239,7 @@ def _bare(seed: int) -> np.ndarray:
 
 
 def _cone(seed: int) -> np.ndarray:
-  """A fir: a heap of skirts."""
+  """Draws a fir as a pile of skirts."""
   rng, strokes = np.random.default_rng(seed), []
   for k, y in enumerate(range(8, 144, 15)):
     half = 7 + 6.6 * k + rng.uniform(-4, 4)
@@ -253,7 +252,7 @@ def _cone(seed: int) -> np.ndarray:
 
 
 def _palm(seed: int) -> np.ndarray:
-  """A palm: a stem and bent fronds."""
+  """Draws a palm: a stem and bent fronds."""
   rng = np.random.default_rng(seed)
   strokes = [('line', 1, 6, (72, 143), (70 + rng.uniform(-4, 8), 48))]
   for angle in np.linspace(-2.2, 2.2, 11) + rng.uniform(-0.2, 0.2, 11):
@@ -269,7 +268,7 @@ def _palm(seed: int) -> np.ndarray:
 
 
 def _varied() -> dict[str, np.ndarray]:
-  """Crowns and hedges for `palette.Style.crowns` and `hedge`."""
+  """Draws crowns and hedges for `palette.Style.crowns` and `hedge`."""
   lace = ((0.85, 1.2), (0.7, 1.6), (0.55, 1.2), (0.45, 2.0), (0.35, 1.5))
   torn = ((0.9, 0.2), (0.75, 0.3), (0.6, 0.35), (0.5, 0.25))
   hedges = ((0.9, 0.0), (0.6, 0.0), (0.35, 0.15), (0.2, 0.1))
@@ -294,7 +293,7 @@ def _varied() -> dict[str, np.ndarray]:
 
 
 def _light(lit: int) -> np.ndarray:
-  """A traffic light; only the lamp `lit` (0..2) is coloured."""
+  """Draws a traffic light; only the lamp `lit` (0..2) is coloured."""
   parts = [2 if k == lit else 3 for k in range(3)]
   lamps = [('disc', p, 16, 15 + 25 * k, 9, 9) for k, p in enumerate(parts)]
   housing = ('area', 1, (0, 0), (31, 0), (31, 79), (0, 79))
@@ -303,7 +302,7 @@ def _light(lit: int) -> np.ndarray:
 
 @functools.cache
 def _named() -> dict[str, np.ndarray]:
-  """All cut-outs by name; those that `choose` draws from are numbered."""
+  """Returns all cut-outs by name; those of the same kind are numbered."""
   people = [
     _person(5, 0),
     _person(13, 3),
@@ -337,7 +336,7 @@ def gaps() -> tuple[np.ndarray, ...]:
 
 @functools.cache
 def have_gaps() -> np.ndarray:
-  """Returns which cut-outs have gaps: bool [N + 1], the last for none, -1."""
+  """Returns which cut-outs have gaps: bool [N + 1], the last one for -1."""
   return np.array([*(x.any() for x in gaps()), False])
 
 
@@ -349,7 +348,7 @@ def find(name: str) -> int:
 
 @functools.cache
 def _kinds() -> dict[str, list[str]]:
-  """The names of the cut-outs of a kind."""
+  """Returns the names of the cut-outs of each kind."""
   kinds = {}
   for name in _named():
     kinds.setdefault(name.rstrip('0123456789'), []).append(name)
@@ -357,5 +356,5 @@ def _kinds() -> dict[str, list[str]]:
 
 
 def choose(rng: np.random.Generator, kind: str) -> int:
-  """Draws the index of a cut-out of a kind: person, crown, lace or another."""
+  """Draws the index of a cut-out of a kind, such as person, crown or lace."""
   return find(_kinds()[kind][rng.integers(len(_kinds()[kind]))])

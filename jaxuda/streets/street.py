@@ -1,4 +1,4 @@
-"""Draws a street: a picture, its labels and its depth."""
+"""Draws a street: a picture with its labels and depth."""
 
 import dataclasses
 import functools
@@ -16,17 +16,17 @@ from jaxuda.streets import mesh
 from jaxuda.streets import raster
 from jaxuda.streets import shadow
 
-# Depth of the sky, metres: the largest a uint16 of centimetres can hold.
+# Depth of the sky, metres: the largest value of a uint16 in centimetres.
 FAR = 655.35
 
-# Samples per pixel and direction. Pixel centres are samples, so that labels
+# Samples per pixel along each axis. Pixel centres are samples, so that labels
 # and depth are exact there.
 _GRID = 2
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class Scene:
-  """A street, its light and the camera in it, at no particular size.
+  """A street, its light and its camera, independent of the picture's size.
 
   Attributes:
     plan: the street and the camera.
@@ -40,12 +40,12 @@ class Scene:
 
   @functools.cached_property
   def shadows(self) -> shadow.Map:
-    """What is in the sun's way."""
+    """The shadow map."""
     return shadow.draw_map(self.plan.faces, self.look.sun)
 
 
 def check_view(domain: str, view: str) -> None:
-  """Raises a UserError when there is no such domain or view."""
+  """Raises a UserError if the domain or view does not exist."""
   if not domains.is_known(domain):
     raise errors.UserError(
       f'streets: no domain {domain!r}, expected one of {domains.FORM}'
@@ -68,10 +68,10 @@ def scene(domain: str, *, seed: int, index: int) -> Scene:
   Args:
     domain: see `render`.
     seed: seed of the whole collection.
-    index: which scene of it, from 0.
+    index: number of the scene in the collection, from 0.
 
   Raises:
-    UserError: unknown domain, or negative seed or index.
+    UserError: the domain is unknown, or the seed or index is negative.
   """
   check_view(domain, 'left')
   if seed < 0 or index < 0:
@@ -98,7 +98,7 @@ def camera(
   width: int,
   view: str = 'left',
 ) -> cameras.Camera:
-  """Returns the camera that `render` looks through; arguments as there."""
+  """Returns the camera of `render`, with the same arguments."""
   check_view(domain, view)
   plan = scene(domain, seed=seed, index=index).plan
   return cameras.Camera(
@@ -127,12 +127,12 @@ def render(
       'wide' (the source, varied in every way) or 'wide-KIND', see
       `domains.wide`.
     seed: seed of the whole collection.
-    index: which scene of it, from 0.
-    height: rows.
-    width: columns.
-    view: 'left'; 'right', `camera.BASELINE` to the right and rectified; or
-      'previous' and 'next', `camera.STEP` back and ahead. Nothing but the
-      camera moves.
+    index: number of the scene in the collection, from 0.
+    height: number of rows.
+    width: number of columns.
+    view: 'left'; 'right', which is `camera.BASELINE` metres to the right and
+      rectified; or 'previous' and 'next', `camera.STEP` metres back and ahead.
+      Only the camera moves.
 
   Returns:
     image: uint8 [height, width, 3] RGB.
@@ -141,7 +141,8 @@ def render(
       sky.
 
   Raises:
-    UserError: unknown domain or view, a size below 8, a negative seed or index.
+    UserError: the domain or view is unknown, the size is below 8, or the seed
+      or index is negative.
   """
   if min(height, width) < 8:
     raise errors.UserError(
@@ -152,7 +153,7 @@ def render(
   current = scene(domain, seed=seed, index=index)
   drawing = _Drawing(current, eye, height, width)
   key = [*_key(domain, seed, index), 2, cameras.VIEWS.index(view)]
-  # A tent over 3 x 3 samples, centred on the pixel centre.
+  # A tent filter over 3 x 3 samples, centred on the pixel centre.
   tent = np.array([0.25, 0.5, 0.25], np.float32)
   planes = [cv2.sepFilter2D(p, -1, tent, tent) for p in drawing.light()]
   light = cv2.merge([p[1::_GRID, 1::_GRID] for p in planes])
@@ -170,7 +171,7 @@ class _Drawing:
   def __init__(self, current: Scene, eye: cameras.Camera, height, width):
     self.faces, self.look = current.plan.faces, current.look
     self.scene, self.eye = current, eye
-    # One sample more than the pixels on every border.
+    # One additional sample at every border.
     shape = {'height': _GRID * height + 1, 'width': _GRID * width + 1}
     self.grid = dataclasses.replace(
       eye, focal=_GRID * eye.focal, cx=_GRID * eye.cx + 1, cy=_GRID * eye.cy + 1
@@ -184,14 +185,14 @@ class _Drawing:
       'uv': self._sprite_axes(edges),
     }
     self.buffers = raster.draw(self.polygons, **cuts, **shape, empty=0.0)
-    # What labels and depth are of, at the pixel centres.
+    # The polygons that labels and depth refer to, at the pixel centres.
     self.front = raster.fill_gaps(
       self.polygons, self.buffers, **cuts, first=1, step=_GRID
     )
 
   def _surface_axes(self, corners, edges) -> np.ndarray:
-    """[P, 2, 4]: u and v in metres as (x, y, z, 1) . point of the camera."""
-    # A face with two equal corners, or a flat one: world axes.
+    """Returns [P, 2, 4]: u and v in metres, linear in camera's (x, y, z, 1)."""
+    # Flat faces have the axes of the world.
     flat = np.ptp(corners[..., 1], axis=1) < 1e-6
     axes = np.where(flat[:, None, None], [(1, 0, 0), (0, 0, 1)], edges)
     axes /= np.linalg.norm(axes, axis=2, keepdims=True).clip(1e-9)
@@ -202,35 +203,35 @@ class _Drawing:
     return np.concatenate([axes, -(axes * shift[:, None]).sum(2)[..., None]], 2)
 
   def _sprite_axes(self, edges) -> np.ndarray:
-    """[P, 2, 3]: u and v in 0..1, times nearness, on the sample grid."""
+    """Returns [P, 2, 3]: u and v in 0..1 times nearness, on the sample grid."""
     length = np.linalg.norm(edges, axis=2).clip(1e-9)[..., None]
     a, b, c, shift = np.moveaxis(self.axes, 2, 0)
-    # (x, y, z) coefficients as those of (column, row, 1).
+    # Converts coefficients of (x, y, z) to those of (column, row, 1).
     a, b = a / self.grid.focal, b / self.grid.focal
     grid = np.stack([a, b, c - a * self.grid.cx - b * self.grid.cy], -1)
     plane = self.polygons.plane[:, None]
     return grid / length + (shift[..., None] / length) * plane
 
   def label(self) -> np.ndarray:
-    """Train ids at the pixel centres."""
+    """Returns the train ids at the pixel centres."""
     labels = self.faces.label[self.polygons.face]
     labels = np.append(labels, np.uint8(mesh.SKY))
     return labels[self.front]
 
   def depth(self) -> np.ndarray:
-    """Metres at the pixel centres."""
+    """Returns the depth at the pixel centres, in metres."""
     plane = np.append(self.polygons.plane, [[0, 0, 1 / FAR]], 0)[self.front]
     y, x = (np.arange(1, n, _GRID) for n in self.buffers.polygon.shape)
     near = plane[..., 0] * x + plane[..., 1] * y[:, None] + plane[..., 2]
     return np.minimum(1 / near, FAR).astype(np.float32)
 
   def _at_samples(self, per_face: np.ndarray, empty: float) -> np.ndarray:
-    """A number of every face at every sample, [h, w] float32."""
+    """Returns a per-face value at every sample: [h, w] float32."""
     values = np.append(per_face[self.polygons.face], empty)
     return values.astype(np.float32)[self.buffers.polygon]
 
   def light(self) -> np.ndarray:
-    """Light that reaches the camera at every sample, [3, h, w] float32."""
+    """Returns the light at every sample: [3, h, w] float32."""
     look, grid, solid = self.look, self.grid, self.buffers.polygon >= 0
     height, width = solid.shape
     x = ((np.arange(width) - grid.cx) / grid.focal).astype(np.float32)
@@ -250,7 +251,7 @@ class _Drawing:
       plane -= haze
       plane *= clear
       plane += haze
-    # The rows that have sky.
+    # Number of rows down to the last one with sky.
     rows = int(np.append(np.flatnonzero(~solid.all(1)), -1).max()) + 1
     if rows:
       sky = looks.paint_sky(look, [r[:rows] for r in rays])
@@ -258,7 +259,7 @@ class _Drawing:
     return light
 
   def _albedo(self, x, y, z) -> np.ndarray:
-    """Albedo of the surface at every sample, [3, h, w] float32."""
+    """Returns the albedo of the surface at every sample: [3, h, w] float32."""
     polygon, faces = self.buffers.polygon, self.faces
     axes = np.append(self.axes, np.zeros((1, 2, 4)), 0).astype(np.float32)
     axes = [np.ascontiguousarray(a)[polygon] for a in axes.reshape(-1, 8).T]
@@ -270,7 +271,7 @@ class _Drawing:
     slant = np.linalg.norm(np.stack(normal, -1), axis=1)
     slant = np.minimum(np.append(slant, 1.0), 20.0) / grid.focal
     blur = z * z * slant.astype(np.float32)[polygon]
-    # No two surfaces have the same noise, but all pieces of the ground do.
+    # Every surface has noise of its own, but all pieces of the ground share it.
     ground = np.ptp(faces.corners[..., 1], axis=1) < 1e-6
     shift = np.where(ground, 0.0, 3.7 * np.arange(len(ground)))
     shift = self._at_samples(shift, 0.0)
@@ -300,7 +301,7 @@ class _Drawing:
     return out.reshape(3, *polygon.shape)
 
   def _lit(self, rays, z) -> np.ndarray:
-    """Share of the sunlight at every sample."""
+    """Returns the share of sunlight at every sample: [h, w]."""
     look, place = self.look, self.eye.position
     lit = shadow.facing(self.faces, look.sun, eye=np.array(place))
     lit = self._at_samples(lit, 0.0)

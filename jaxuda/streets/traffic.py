@@ -1,7 +1,7 @@
-"""Cars, trucks, buses, trains, two-wheelers and people.
+"""Adds cars, trucks, buses, trains, two-wheelers and people.
 
-Vehicles are boxes with wheels and glass; people and two-wheelers are cut-outs
-that stand in the world.
+Vehicles are boxes with wheels and glass; people and two-wheelers are upright
+cut-outs.
 """
 
 import numpy as np
@@ -17,11 +17,12 @@ _RED, _AMBER = (0.72, 0.05, 0.05), (0.95, 0.65, 0.1)
 # Tyres, metal and lamp of a two-wheeler.
 _BIKE = ((0.05, 0.05, 0.05), (0.5, 0.5, 0.52), (0.7, 0.1, 0.08))
 
-# Details smaller than a sample are left out beyond this, metres.
+# Details are left out beyond this distance in metres: a sample is larger.
 _DETAIL = 40.0
 
 # Saloon, estate, van, hatchback, three-wheeler: length, width, height of the
-# bonnet, height, the cabin from and to (z, the tail at the bottom), its taper.
+# bonnet, total height, rear and front end of the cabin (z at its bottom), and
+# taper of the cabin.
 _CARS = (
   (4.5, 1.80, 0.88, 1.44, (-1.75, 0.85), 0.50),
   (4.3, 1.82, 0.92, 1.56, (-2.05, 0.95), 0.30),
@@ -52,7 +53,7 @@ def _add_wheels(out, frame, half, axles, *, radius, label):
 
 
 def _add_lamps(out, frame, half, end, *, rear, front, size, label):
-  """Adds red lamps at the height `rear`, and white ones at `front`."""
+  """Adds red lamps at height `rear` and white ones at height `front`."""
   wide, high = size
   for z, y, color in ((-end, rear, _RED), (end, front, _WHITE)):
     lamp = _paint(label, color, shadow=False)
@@ -92,7 +93,7 @@ def add_car(site: sites.Site, frame: mesh.Frame) -> None:
 
 
 def add_truck(site: sites.Site, frame: mesh.Frame) -> None:
-  """Adds a lorry: a cab, and a box, a tarpaulin or an open load."""
+  """Adds a truck: a cab and a box-shaped load."""
   out, rng, label = site.out, site.rng, mesh.TRUCK
   color, cargo = site.color('truck'), site.color('cargo')
   glass = site.color('glass')
@@ -125,7 +126,7 @@ def _add_coach(out, frame, size, *, base, windows, colors, label):
   body, glass, trim = colors
   low, high = windows
   paint = mesh.Surface(label, material.PAINT, (body,))
-  # What lies on the body leaves the shadow to it.
+  # Panels on the body cast no shadow: the body does.
   pane = mesh.Surface(label, material.PANES, (glass, body, trim), shadow=False)
   skirt = _paint(label, trim, shadow=False)
   bottom, top = (-half, base, -end), (half, height, end)
@@ -215,10 +216,10 @@ def add_two_wheeler(
 
   Args:
     site: the street.
-    frame: where it stands.
-    motor: a motorcycle rather than a bicycle.
+    frame: its position and heading.
+    motor: whether it is a motorcycle rather than a bicycle.
     ridden: whether someone rides it.
-    across: seen from its side (along x) rather than from behind.
+    across: whether it shows its side (along x) rather than its back.
   """
   name = 'motorcycle' if motor else 'bicycle'
   label = mesh.MOTORCYCLE if motor else mesh.BICYCLE

@@ -1,7 +1,7 @@
-"""Scenes as encoded pictures, rendered in processes of their own.
+"""Renders scenes in separate processes and returns them as encoded pictures.
 
-Processes are started by hand rather than with `multiprocessing`, whose children
-import the main program again, and with it TensorFlow and JAX.
+The processes are started directly rather than with `multiprocessing`, whose
+children import the main program again, and with it TensorFlow and JAX.
 """
 
 from collections.abc import Iterator, Sequence
@@ -19,8 +19,8 @@ import numpy as np
 from jaxuda.streets import camera as cameras
 from jaxuda.streets import street
 
-# Bytes that a worker may be ahead: a few scenes. Linux allows a user 64 MiB in
-# all pipes.
+# Bytes that a worker may produce ahead: a few scenes. Linux limits the pipes of
+# a user to 64 MiB in total.
 _AHEAD = 2**18
 _COMMAND = 'from jaxuda.streets import worker; worker.serve()'
 
@@ -43,14 +43,14 @@ def encode_scene(
   width: int,
   views: Sequence[str] = (),
 ) -> dict[str, Any]:
-  """Renders one scene, and its `views` besides the left one.
+  """Renders one scene, with `views` in addition to the left one.
 
   The other arguments are those of `street.render`.
 
   Returns:
     index: the index;
     image, label, depth: PNG files; depth in centimetres, 16 bits, 65535 = sky;
-    the name of every other view: its image as a PNG file;
+    <view>: for every further view, its image as a PNG file;
     intrinsics: focal length, cx, cy in pixels, float32 [3];
     motion_<view>: float32 [4, 4], from the left camera's frame to the view's.
   """
@@ -84,11 +84,11 @@ def render_scenes(
 ) -> Iterator[dict[str, Any]]:
   """Renders scenes in several processes, in the order of `indices`.
 
-  The result does not depend on the number of processes, `workers`. The other
+  The result does not depend on `workers`, the number of processes. The other
   arguments are those of `encode_scene`.
 
   Yields:
-    What `encode_scene` returns.
+    The same as `encode_scene` returns, for each index.
 
   Raises:
     RuntimeError: a process died.
@@ -122,7 +122,7 @@ def _start(indices: range, request: dict[str, Any]) -> subprocess.Popen:
     # One thread each: there are as many workers as cores.
     'OMP_NUM_THREADS': '1',
     'OPENBLAS_NUM_THREADS': '1',
-    # Keeps freed memory: fresh pages are a tenth of the time (glibc only).
+    # Keeps freed memory: fresh pages take a tenth of the time (glibc only).
     'MALLOC_MMAP_THRESHOLD_': '1000000000',
     'MALLOC_TRIM_THRESHOLD_': '1000000000',
   }
@@ -137,7 +137,7 @@ def _start(indices: range, request: dict[str, Any]) -> subprocess.Popen:
 
 
 def serve() -> None:
-  """Writes the scenes of a request in `sys.argv` to stdout, one pickle each."""
+  """Writes the scenes requested in `sys.argv` to stdout, one pickle each."""
   cv2.setNumThreads(1)
   places, request = json.loads(sys.argv[1])
   for index in range(*places):

@@ -1,1 +1,1 @@
-"""Class sets, and how the ids of each dataset map to them."""
+"""Class sets and how the ids of each dataset map to them."""

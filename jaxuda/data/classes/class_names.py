@@ -35,7 +35,7 @@ NAMES_10 = (
   *('vegetation', 'terrain', 'sky', 'car', 'truck'),
 )
 
-# Name of a coarse class -> the classes in it; the first gives its colour.
+# Name of a coarse class -> the classes in it; the first provides its colour.
 COARSE_7 = {
   'flat': ('road', 'sidewalk'),
   'construction': ('building', 'wall', 'fence'),
@@ -58,7 +58,7 @@ CAMVID_11 = {
   'pedestrian': ('person',),
   'bicyclist': ('rider', 'bicycle', 'motorcycle'),
 }
-# The first level of IDD's hierarchy, as IDD-Lite has it.
+# The first level of IDD's hierarchy, as used in IDD-Lite.
 IDD_7 = {
   'drivable': ('road',),
   'non-drivable': ('sidewalk', 'terrain'),

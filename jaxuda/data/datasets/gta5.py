@@ -1,24 +1,24 @@
-"""GTA5 (Richter et al., ECCV 2016), 24966 frames of a game.
+"""GTA5 (Richter et al., ECCV 2016): 24966 frames of a game.
 
 Download 01_images.zip .. 10_images.zip and 01_labels.zip .. 10_labels.zip from
 https://download.visinf.tu-darmstadt.de/data/from_games/. These files are
 read:
 
-    images/00001.png     1914x1052, a few others
+    images/00001.png     1914x1052, with a few exceptions
     labels/00001.png     palette PNG; its indices are Cityscapes label ids
-    disparity/00001.png  16-bit disparity of a network, of 'gta5/mono' only
+    disparity/00001.png  16-bit disparity of a network, only for 'gta5/mono'
 
-A few labels have another size than their image, which resizing hides.
+A few labels differ in size from their image, which resizing hides.
 """
 
 from jaxuda.data.files import specs
 
 
 def describe(name: str) -> specs.Spec:
-  """Returns 'gta5', or 'gta5/mono' with disparity of a monocular network.
+  """Returns the spec of 'gta5', or of 'gta5/mono' with monocular disparity.
 
   Raises:
-    UserError: another name.
+    UserError: the name is unknown.
   """
   specs.check_name(name, ('gta5', 'gta5/mono'))
   mono = name == 'gta5/mono'

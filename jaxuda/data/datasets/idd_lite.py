@@ -1,14 +1,14 @@
-"""IDD-Lite, roads of India, 1403 / 204 / 404 images of 320x227, 7 classes.
+"""IDD-Lite, roads in India: 1403 / 204 / 404 images of 320x227, 7 classes.
 
 Source: https://idd.insaan.iiit.ac.in (registration; research use only), from
 Varma et al., "IDD", WACV 2019, and Mishra et al., "Semantic segmentation
 datasets for resource constrained training", NCVPRIPG 2019. These files are
-read, below `idd20k_lite/` or not:
+read, with or without `idd20k_lite/` above them:
 
     leftImg8bit/train/472/frame0992_image.jpg
     gtFine/train/472/frame0992_label.png       0..6, 255 = ignored
 
-An example is named 'SCENE/STEM': stems come back in other scenes. Test labels
+An example is named 'SCENE/STEM', since stems recur in other scenes. Test labels
 are withheld, and there is no depth.
 """
 
@@ -16,10 +16,10 @@ from jaxuda.data.files import specs
 
 
 def describe(name: str) -> specs.Spec:
-  """Returns the dataset 'idd_lite'.
+  """Returns the spec of 'idd_lite'.
 
   Raises:
-    UserError: another name.
+    UserError: the name is unknown.
   """
   specs.check_name(name, ('idd_lite',))
   return specs.Spec(

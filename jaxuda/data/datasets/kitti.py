@@ -1,4 +1,4 @@
-"""KITTI semantics (Alhaija et al., IJCV 2018), 200 + 200 images.
+"""KITTI semantics (Alhaija et al., IJCV 2018): 200 + 200 images.
 
 Download data_semantics.zip from http://www.cvlibs.net/datasets/kitti. These
 files are read:
@@ -14,10 +14,10 @@ from jaxuda.data.files import specs
 
 
 def describe(name: str) -> specs.Spec:
-  """Returns the dataset 'kitti'.
+  """Returns the spec of 'kitti'.
 
   Raises:
-    UserError: another name.
+    UserError: the name is unknown.
   """
   specs.check_name(name, ('kitti',))
   return specs.Spec(

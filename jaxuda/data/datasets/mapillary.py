@@ -1,6 +1,6 @@
-"""Mapillary Vistas (Neuhold et al., ICCV 2017), 18000 / 2000 / 5000 images.
+"""Mapillary Vistas (Neuhold et al., ICCV 2017): 18000 / 2000 / 5000 images.
 
-Download from https://www.mapillary.com/dataset/vistas. 'mapillary' reads the
+Download it from https://www.mapillary.com/dataset/vistas. 'mapillary' reads the
 labels of v1.2 (66 ids), 'mapillary_v2' those of v2.0 (124 ids), from these
 files:
 
@@ -9,8 +9,8 @@ files:
     training/v2.0/labels/<id>.png                             v2.0
 
 and the same in validation/ and testing/; the folders may also be named train,
-val and test. Labels are palette PNGs whose indices are read, since colours are
-not one to one. Images have many sizes. Test labels are withheld.
+val and test. Labels are palette PNGs whose indices are read, since the colours
+are not unique. Images have many sizes. Test labels are withheld.
 """
 
 from jaxuda.data.files import specs
@@ -23,10 +23,10 @@ _SPLITS = {
 
 
 def describe(name: str) -> specs.Spec:
-  """Returns 'mapillary' (v1.2) or 'mapillary_v2' (v2.0).
+  """Returns the spec of 'mapillary' (v1.2) or 'mapillary_v2' (v2.0).
 
   Raises:
-    UserError: another name.
+    UserError: the name is unknown.
   """
   specs.check_name(name, ('mapillary', 'mapillary_v2'))
   old = name == 'mapillary'

@@ -1,11 +1,11 @@
-"""Datasets by their names, as prepared TFDS builders.
+"""Finds datasets by name, as prepared TFDS builders.
 
-A dataset of files is a module with
+A dataset made of files is a module with
 
     describe(name) -> specs.Spec
 
-and a line in `DATASETS`; any other builds a TFDS builder itself. The examples
-of a builder hold encoded pictures:
+and a line in `DATASETS`; any other dataset provides a TFDS builder itself. The
+examples of a builder hold encoded pictures:
 
 * 'name': text, unique in a split;
 * 'image': PNG or JPEG, RGB;
@@ -13,7 +13,7 @@ of a builder hold encoded pictures:
 * 'depth': 16-bit grey PNG of raw depth, if it has depth;
 * 'depth_factor': baseline times focal length, with the code 'disparity';
 
-and whatever else it likes, which is not read. These metadata are read:
+and possibly other fields, which are not read. These metadata are read:
 
 * 'unlabelled_splits': splits whose 'label' is empty (default: none);
 * 'depthless_splits': splits whose 'depth' is empty (default: none);
@@ -52,7 +52,7 @@ from jaxuda.data.store import descriptions
 from jaxuda.data.store import examples
 from jaxuda.data.store import prepared
 
-# What TFDS logs is no concern of the user's, errors excepted.
+# Hides TFDS's log messages, except errors, from the user.
 logging.get_absl_logger().addFilter(
   lambda record: (
     record.levelno >= logging.converter.STANDARD_ERROR
@@ -66,7 +66,7 @@ class Dataset:
   """A family of datasets.
 
   Attributes:
-    ids: key of `label_tables.TABLES`, whose raw ids its labels hold.
+    ids: key of `label_tables.TABLES` for the raw ids in its labels.
     describe: (name, manual_dir) -> its `specs.Spec`, if it is made of files.
     build: (name, *, data_dir) -> TFDS builder, if it is not.
     metadata: metadata that all of these builders write.
@@ -82,7 +82,7 @@ def _of_files(ids: str, describe: Callable[[str], specs.Spec]) -> Dataset:
   return Dataset(ids=ids, describe=lambda name, manual_dir=None: describe(name))
 
 
-# By the part of a dataset's name before '/'.
+# Keyed by the part of a dataset's name before '/'.
 DATASETS: dict[str, Dataset] = {
   'camvid': _of_files('camvid', camvid.describe),
   'streets': Dataset(
@@ -96,13 +96,13 @@ DATASETS: dict[str, Dataset] = {
   'kitti': _of_files('kitti', kitti.describe),
   'idd_lite': _of_files('idd_lite', idd_lite.describe),
   'vkitti': _of_files('vkitti', virtual_kitti.describe),
-  # Its classes are those of the table in `manual_dir`.
+  # Its classes come from the table in `manual_dir`.
   'folder': Dataset(ids='folder', describe=folder.describe),
 }
 
 
 def find(dataset: str) -> Dataset:
-  """Returns the family of a dataset, e.g. of 'streets/target'.
+  """Returns the family of a dataset, such as 'streets/target'.
 
   Raises:
     UserError: there is no such dataset.
@@ -125,15 +125,15 @@ def load(
   """Returns the builder of a dataset, preparing the data on first use.
 
   Args:
-    dataset: such as 'camvid' or 'streets/source'.
+    dataset: name of the dataset, such as 'camvid' or 'streets/source'.
     data_dir: folder of prepared data; default: that of TFDS.
-    manual_dir: folder of the user's files; without it, what was prepared before
-      is taken, so that raw files can be deleted, or prepared ones moved to
-      another machine.
-    store: form in which examples are kept; default: as the files are.
+    manual_dir: folder of the user's files; without it, data prepared earlier is
+      used, so that raw files can be deleted, or prepared ones moved to another
+      machine.
+    store: form in which examples are stored; default: as in the files.
 
   Raises:
-    UserError: unknown dataset, or something is wrong with the user's files.
+    UserError: the dataset is unknown, or the user's files have a problem.
   """
   family, store = find(dataset), store or examples.Store()
   if family.build and store.form != 'raw':
@@ -163,10 +163,11 @@ def load(
 def find_prepared(
   dataset: str, *, data_dir: str | None = None
 ) -> tfds.core.DatasetBuilder:
-  """Returns the builder of a dataset that was prepared before, in any form.
+  """Returns the builder of a dataset that was prepared earlier, in any form.
 
   Raises:
-    UserError: unknown dataset, nothing prepared, or more than one thing.
+    UserError: the dataset is unknown, not prepared, or prepared in more than
+      one form.
   """
   family = find(dataset)
   if family.describe:
@@ -181,7 +182,7 @@ def find_prepared(
 
 
 def _build(family, dataset, data_dir):
-  """The builder of a dataset that is not of files, and its description."""
+  """Returns the builder of a dataset that is not made of files."""
   try:
     made = family.build(dataset, data_dir=data_dir)
   except errors.UserError:
@@ -200,7 +201,7 @@ def _prepare(made: tfds.core.DatasetBuilder, dataset: str) -> None:
     tfds.disable_progress_bar()
   print(f'preparing {dataset} in {made.data_dir}', file=sys.stderr)
   try:
-    # TFDS prints about downloads; its progress bar goes to stderr.
+    # TFDS prints messages about downloads; its progress bar goes to stderr.
     with contextlib.redirect_stdout(io.StringIO()):
       made.download_and_prepare()
   except Exception as error:
@@ -214,14 +215,14 @@ def _prepare(made: tfds.core.DatasetBuilder, dataset: str) -> None:
 
 
 def _find_mistake(error: BaseException | None) -> errors.UserError | None:
-  """Finds the mistake that TFDS has wrapped, to show one line, no trace."""
+  """Finds a UserError wrapped by TFDS, to show one line and no traceback."""
   while error is not None and not isinstance(error, errors.UserError):
     error = error.__cause__ or error.__context__
   return error
 
 
 def describe_fields(info: tfds.core.DatasetInfo) -> str:
-  """Returns which of image, label and depth a dataset has, for messages."""
+  """Lists which of image, label and depth a dataset has, for messages."""
   return ', '.join(x for x in ('image', 'label', 'depth') if x in info.features)
 
 

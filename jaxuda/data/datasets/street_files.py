@@ -1,6 +1,7 @@
-"""Streets as plain picture files, laid out like a user's own pictures.
+"""Writes streets as plain picture files, laid out like a user's own pictures.
 
-They are an example for "Your own data" in docs/data.md. Needs no TensorFlow.
+They serve as an example in "Your own data" in docs/data.md. Needs no
+TensorFlow.
 """
 
 import os
@@ -10,7 +11,7 @@ from jaxuda import errors
 from jaxuda import streets
 
 _SPLITS = ('train', 'val', 'test')
-# Distance between the first indices of the scenes of two splits.
+# Distance between the first scene indices of two splits.
 _APART = 1_000_000
 
 
@@ -26,23 +27,23 @@ def write_split(
 ) -> list[pathlib.Path]:
   """Renders scenes and writes FOLDER/images/SPLIT/NAME.png and so on.
 
-  Labels are the train ids of Cityscapes, 0..18, and 255 for none; depth is in
-  centimetres, 16 bits, 65535 for the sky.
+  Labels are Cityscapes train ids, 0..18, and 255 for none; depth is in
+  centimetres, 16 bits, with 65535 for the sky.
 
   Args:
-    folder: folder in which images/, labels/ and depth/ are made.
+    folder: folder in which images/, labels/ and depth/ are created.
     domain: such as 'source', 'target' or 'wide'.
     split: 'train', 'val' or 'test'; each has scenes of its own.
     count: number of scenes.
     size: (height, width) in pixels.
-    fields: fields to write, of 'image', 'label' and 'depth'.
+    fields: fields to write, out of 'image', 'label' and 'depth'.
     seed: seed of the scenes.
 
   Returns:
-    The images.
+    The paths of the images.
 
   Raises:
-    UserError: another split or domain.
+    UserError: the split or domain is unknown.
   """
   if split not in _SPLITS:
     raise errors.UserError(

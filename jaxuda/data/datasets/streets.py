@@ -1,11 +1,11 @@
-"""`streets`, domains rendered on first use, without a download.
+"""`streets`: domains rendered on first use, without a download.
 
-`streets/source` is a clean game engine, `streets/target` a camera in a town,
-`streets/wide` the source varied in every way, see `jaxuda.streets.domains`.
-Every number and picture is a function of the name:
+`streets/source` looks like a clean game engine, `streets/target` like a camera
+in a town, and `streets/wide` like the source varied in every way, see
+`jaxuda.streets.domains`. Every number and picture is a function of the name:
 
     streets/target                          160x320, 800 + 150 images
-    streets/wide-foliage                    the source, only with other trees
+    streets/wide-foliage                    the source, but with other trees
     streets/target_180x240                  another size
     streets/source_train100_val20_seed7     other scenes
     streets/target_stereo_sequence          with more views
@@ -17,9 +17,9 @@ An example has
 * label: uint8 [H, W, 1] PNG of Cityscapes train ids 0..18, 255 = none;
 * depth: uint16 [H, W, 1] PNG of centimetres along the optical axis, 65535 =
   sky ('depth_unit' of the metadata is 0.01 metres);
-* with stereo: right, an image from `streets.BASELINE` metres to the right;
+* with stereo: right, an image taken `streets.BASELINE` metres to the right;
 * with sequence: previous and next, images of a slow drive, and
-  motion_previous and motion_next, float32 [4, 4], which take points of this
+  motion_previous and motion_next, float32 [4, 4], which map points of this
   frame to those frames;
 * with either: intrinsics, float32 [3]: focal length, cx, cy in pixels.
 """
@@ -37,10 +37,10 @@ from jaxuda import errors
 from jaxuda import streets
 from jaxuda.ui import display
 
-# The first index of the scenes of val, whatever the size of train.
+# The first scene index of val, whatever the size of train.
 _VAL = 1_000_000
 
-# `BASELINE` and `STEP` are in metres, as `streets.cameras` has them.
+# `BASELINE` and `STEP` are in metres, as in `streets.cameras`.
 METADATA = {
   'depth_unit': 0.01,
   'baseline': streets.BASELINE,
@@ -60,19 +60,19 @@ _NAME = re.compile(
 
 @dataclasses.dataclass
 class StreetsConfig(tfds.core.BuilderConfig):
-  """A collection of streets, named after the fields that are not the default.
+  """A collection of streets, named after its fields with non-default values.
 
   Attributes:
     domain: 'source', 'target', 'wide' or 'wide-KIND', see `streets.check_view`.
     height, width: size of the images in pixels.
     train: number of images to train on.
-    val: number of images to evaluate on, of other scenes.
-    seed: seed of all the scenes.
+    val: number of images to evaluate on, taken from other scenes.
+    seed: seed of all scenes.
     stereo: whether there is a right view.
     sequence: whether there are a previous and a next frame.
   """
 
-  name: str = ''  # Made of the others.
+  name: str = ''  # Derived from the other fields.
   domain: str = 'source'
   height: int = 160
   width: int = 320
@@ -111,7 +111,7 @@ class StreetsConfig(tfds.core.BuilderConfig):
 
   @property
   def views(self) -> tuple[str, ...]:
-    """The views besides the left one."""
+    """The views in addition to the left one."""
     stereo = ('right',) if self.stereo else ()
     return (*stereo, *(('previous', 'next') if self.sequence else ()))
 
@@ -138,14 +138,14 @@ def builder(name: str, *, data_dir: str | None = None) -> 'Streets':
   """Returns the builder of a collection.
 
   Args:
-    name: such as 'streets/target' or 'streets/target_180x240'.
+    name: name such as 'streets/target' or 'streets/target_180x240'.
     data_dir: folder of prepared data; default: that of TFDS.
 
   Raises:
     UserError: see `parse`.
   """
   config = parse(name)
-  # TFDS wants the very object where it knows a config of that name.
+  # For a config name that it knows, TFDS requires that very object.
   config = Streets.builder_configs.get(config.name, config)
   return Streets(data_dir=data_dir, config=config, file_format='array_record')
 
@@ -156,7 +156,7 @@ class Streets(tfds.core.GeneratorBasedBuilder):
   VERSION = tfds.core.Version('1.4.0')
   BUILDER_CONFIGS: ClassVar = [StreetsConfig(domain=d) for d in streets.DOMAINS]
 
-  # Number of processes that render; the data do not depend on it.
+  # Number of rendering processes; the data does not depend on it.
   workers = max(os.cpu_count() or 1, 1)
 
   def _info(self) -> tfds.core.DatasetInfo:
@@ -189,8 +189,8 @@ class Streets(tfds.core.GeneratorBasedBuilder):
     )
 
   def download_and_prepare(self, **kwargs: Any) -> None:
-    """Renders the collection, with a progress display."""
-    # The bar of TFDS does not know the number of images.
+    """Renders the collection, displaying progress."""
+    # The progress bar of TFDS does not know the number of images.
     tfds.disable_progress_bar()
     try:
       super().download_and_prepare(**kwargs)

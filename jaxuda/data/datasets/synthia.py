@@ -1,18 +1,19 @@
-"""SYNTHIA-RAND-CITYSCAPES (Ros et al., CVPR 2016), 9400 rendered images.
+"""SYNTHIA-RAND-CITYSCAPES (Ros et al., CVPR 2016): 9400 rendered images.
 
 Download SYNTHIA_RAND_CITYSCAPES from https://synthia-dataset.net; the archive
-SYNTHIA_RAND_CVPR16 is another collection, without depth. These files are read:
+SYNTHIA_RAND_CVPR16 is a different collection, without depth. These files are
+read:
 
     RGB/0000000.png                          1280x760
     GT/LABELS/0000000.png                    16-bit colour, ids in red
     parsed_LABELS/0000000.png                8-bit ids (DADA's release)
-    synthia_mapped_to_cityscapes/0000000.png 8-bit ids, in spite of its name
+    synthia_mapped_to_cityscapes/0000000.png 8-bit ids, despite the name
     Depth/0000000.png, Depth/Depth/0000000.png  16-bit, centimetres
 
-wherever they begin; of the labels, the first folder that is there. A folder
-whose labels are train ids goes by the name `synthia_mapped_to_cityscapes`, too.
-Only its ids tell which one it is, and where they do not, it is refused. Depth
-65535, 655.35 m, is the sky. Depth may be absent.
+under any folder; for labels, the first of these folders that exists is used.
+The name `synthia_mapped_to_cityscapes` is also used for a folder whose labels
+are train ids. Only the ids themselves tell which one it is; if they do not, the
+folder is rejected. Depth 65535, 655.35 m, is the sky. Depth may be missing.
 """
 
 from collections.abc import Sequence
@@ -24,16 +25,16 @@ from jaxuda.data.files import layout as layout_lib
 from jaxuda.data.files import specs
 from jaxuda.data.files import tree as tree_lib
 
-# Raw ids that are no train ids: wall, lane marking, train, bus.
+# Raw ids that are not train ids: wall, lane marking, train, bus.
 _ONLY_RAW = (19, 20, 21, 22)
 _LOOKED_AT = 60
 
 
 def describe(name: str) -> specs.Spec:
-  """Returns the dataset 'synthia'.
+  """Returns the spec of 'synthia'.
 
   Raises:
-    UserError: another name.
+    UserError: the name is unknown.
   """
   specs.check_name(name, ('synthia',))
   return specs.Spec(

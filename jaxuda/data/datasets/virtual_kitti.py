@@ -1,9 +1,10 @@
-"""Virtual KITTI (Gaidon et al., CVPR 2016; Cabon et al., 2020), 21260 images.
+"""Virtual KITTI (Gaidon et al., CVPR 2016; Cabon et al., 2020): 21260 images.
 
-Download from https://europe.naverlabs.com the archives rgb, scenegt and depthgt
-of 1.3.1, or rgb, classSegmentation and depth of 2.0.3. 'vkitti' is 1.3.1, which
-GIO-Ada used, 'vkitti/2.0.3' the left camera of the newer one. These files are
-read, with <video> one of five worlds and ten variations:
+Download the archives rgb, scenegt and depthgt of 1.3.1, or rgb,
+classSegmentation and depth of 2.0.3, from https://europe.naverlabs.com.
+'vkitti' is 1.3.1, which GIO-Ada used; 'vkitti/2.0.3' is the left camera of the
+newer one. These files are read, where <video> is one of five worlds and ten
+variations:
 
     vkitti_1.3.1_rgb/<video>/00000.png              1242x375
     vkitti_1.3.1_scenegt/<video>/00000.png          colours
@@ -14,9 +15,9 @@ read, with <video> one of five worlds and ten variations:
     .../<video>/frames/classSegmentation/Camera_0/classgt_00000.png
     .../<video>/frames/depth/Camera_0/depth_00000.png
 
-under any folder, and those of 2.0.3 in any case. 1.3.1 gives every car a colour
-of its own, which only the text file of the video decodes. Depth 65535, 655.35
-m, is the sky or farther.
+under any folder, and for 2.0.3 regardless of case. 1.3.1 gives every car a
+colour of its own, which only the text file of the video decodes. Depth 65535,
+655.35 m, is the sky or farther.
 """
 
 import functools
@@ -46,7 +47,7 @@ _NEW = {
 }
 _NAMES = ('vkitti', 'vkitti/1.3.1', 'vkitti/2.0.3')
 _DEPTH = {'depth_code': 'metres', 'depth_unit': 0.01, 'depth_missing': []}
-# The colours of 2.0.3, the same in all of its videos.
+# The colours of 2.0.3, which are the same in all of its videos.
 COLORS = {
   'Terrain': (210, 0, 200),
   'Sky': (90, 200, 255),
@@ -67,10 +68,10 @@ COLORS = {
 
 
 def describe(name: str) -> specs.Spec:
-  """Returns 'vkitti' (1.3.1) or 'vkitti/2.0.3'.
+  """Returns the spec of 'vkitti' (1.3.1) or 'vkitti/2.0.3'.
 
   Raises:
-    UserError: another name.
+    UserError: the name is unknown.
   """
   specs.check_name(name, _NAMES)
   old = name != 'vkitti/2.0.3'
@@ -94,7 +95,7 @@ def describe(name: str) -> specs.Spec:
 
 @functools.lru_cache(maxsize=128)
 def _read_encoding(tree: tree_lib.Tree, path: str) -> dict[int, int]:
-  """Returns the colours of a video: packed RGB -> place in `VKITTI`."""
+  """Returns the colours of a video: packed RGB -> index in `VKITTI`."""
   where = tree.where(path)
   text = tree.read(path).decode('utf-8', 'replace')
   codes = {}
@@ -103,7 +104,7 @@ def _read_encoding(tree: tree_lib.Tree, path: str) -> dict[int, int]:
       r'(?P<name>[A-Za-z]+)(:\d+)?\s+(\d+)\s+(\d+)\s+(\d+)', line.strip()
     )
     if match is None:
-      # The first line says what the columns are.
+      # The first line is the header of the columns.
       if number and line.strip():
         raise errors.UserError(
           f'{where}: line {number + 1} is {line!r}; expected'

@@ -1,1 +1,1 @@
-"""Checks of a dataset for everything that would spoil a training run."""
+"""Checks a dataset for everything that would spoil a training run."""

@@ -1,14 +1,14 @@
-r"""Looks for everything about a dataset that would spoil a training run.
+r"""Checks a dataset for everything that would spoil a training run.
 
     python -m jaxuda.data.doctor --dataset=synthia --manual_dir=DIR \
         [--pictures=DIR] [--classes=synthia16] [--limit=500]
 
-reads the user's own files, folders or archives; without --manual_dir the
-dataset that was prepared in --data_dir. It prints how many files were found and
-expected, unpaired files, sizes, the share of every class, the range of raw
-depth and how much of it is zero or saturated, and each broken file by its name.
+Reads the user's own files, folders or archives or, without --manual_dir, the
+dataset prepared in --data_dir. It prints how many files were found and how many
+were expected, unpaired files, sizes, the share of every class, the range of raw
+depth and how much of it is zero or saturated, and the name of each broken file.
 The exit status is 1 if anything would spoil a training run. --pictures writes a
-contact sheet of each split: image, colours of the labels, depth.
+contact sheet of each split: image, coloured labels, depth.
 """
 
 from absl import flags
@@ -19,7 +19,7 @@ from jaxuda.ui import command
 
 
 def define_flags() -> None:
-  """Defines the flags, when run as a program: others have such names, too."""
+  """Defines the flags; not on import, as other commands share their names."""
   string = flags.DEFINE_string
   string('dataset', None, 'For example cityscapes/stereo.', required=True)
   string(
@@ -34,7 +34,7 @@ def define_flags() -> None:
 
 
 def main() -> int:
-  """Runs the command; returns its exit status."""
+  """Runs the command and returns its exit status."""
   command.hide_accelerators()
   f = flags.FLAGS
   report = diagnosis.diagnose(

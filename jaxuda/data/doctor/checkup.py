@@ -15,7 +15,7 @@ from jaxuda.data.pixels import resizing
 from jaxuda.ui import display
 from jaxuda.ui import panels
 
-# Dataset -> class set of the papers, whose shares are shown.
+# Dataset -> the papers' class set, for which class shares are shown.
 _CLASSES = {
   'synthia': 'synthia16',
   'mapillary': 'coarse7',
@@ -25,9 +25,9 @@ _CLASSES = {
   'camvid': 'camvid11',
   'idd_lite': 'idd7',
 }
-# Problems of one kind that are named.
+# Maximum number of problems of one kind to name.
 _NAMED = 50
-# Pixels of a cell of a contact sheet.
+# Width in pixels of a cell of a contact sheet.
 _WIDTH = 320
 
 
@@ -38,14 +38,14 @@ def print_report(
 
   Args:
     report: findings of the doctor.
-    classes: class set whose shares are shown, a name or a file; default: that
-      of the dataset's own classes, or of the papers.
+    classes: class set for which class shares are shown, a name or a file;
+      default: the dataset's own classes if it has any, else the papers'.
 
   Raises:
-    UserError: the labels have no map to `classes`.
+    UserError: the labels cannot be mapped to `classes`.
   """
   title, class_set, table = _choose_classes(report, classes)
-  # A folder's own ids, which `_print_codes` shows, are stored as others.
+  # A folder's own ids, which `_print_codes` shows, are renumbered when stored.
   column = 'stored as' if report.codes else 'raw ids'
   print(f'{report.dataset}: {report.layout}')
   _print_files(report)
@@ -65,9 +65,9 @@ def print_report(
 
 
 def _choose_classes(report, classes):
-  """Returns the class set that is shown: a title, itself, the map to it."""
+  """Returns the class set to show: its title, itself, and the map to it."""
   if report.own and not classes:
-    # As they are stored: the map to a class set would be by name.
+    # The ids as stored: a map to a class set would go by name.
     table = np.full(256, labels.IGNORE, np.uint8)
     table[1 : len(report.own.names) + 1] = np.arange(len(report.own.names))
     return 'its own classes', report.own, table
@@ -93,7 +93,7 @@ def _describe_ids(report, found, class_set, table):
 
 
 def _print_codes(report):
-  """Prints the ids as the user has them."""
+  """Prints the ids as they are in the user's files."""
   for split, found in report.examined.items():
     total = max(sum(found.codes.values()), 1)
     rows = []
@@ -106,7 +106,7 @@ def _print_codes(report):
 
 
 def _print_unused(report):
-  """Prints the files that no example has, those alike together."""
+  """Prints the files that no example uses, grouped by similar names."""
   alike: dict[tuple[str, ...], list[str]] = {}
   for path, reason in report.unused:
     place = pathlib.PurePath(path)
@@ -122,7 +122,7 @@ def _print_unused(report):
 
 
 def _print_unmatched(report, classes, class_set, table):
-  """Prints which names the dataset and the class set do not share."""
+  """Prints the class names that the dataset and class set do not share."""
   count = sum(found.ids for found in report.examined.values())
   names = labels.name_ids(report.ids, classes, own=report.own)
   ignored = [
@@ -219,11 +219,11 @@ def write_pictures(
 
   Args:
     report: findings of the doctor.
-    folder: folder to write to, made if it is missing.
+    folder: folder to write to, created if it is missing.
     classes: class set that gives the colours; default as in `print_report`.
 
   Returns:
-    The files.
+    The paths of the files written.
   """
   _, known, table = _choose_classes(report, classes)
   paths = []

@@ -1,4 +1,4 @@
-"""Problems of a dataset, in the user's files or in the prepared records."""
+"""Finds problems in a dataset, in the user's files or the prepared records."""
 
 from collections.abc import Mapping, Sequence
 import contextlib
@@ -18,7 +18,7 @@ from jaxuda.data.pixels import depth_codes
 from jaxuda.data.store import findings
 from jaxuda.ui import display
 
-# Examples of a split that are kept for pictures.
+# Number of examples of a split kept for pictures.
 _SHOWN = 6
 
 
@@ -28,17 +28,17 @@ class Report:
 
   Attributes:
     dataset: name of the dataset.
-    ids: key of `label_tables.TABLES`, whose raw ids its labels hold.
+    ids: key of `label_tables.TABLES` for the raw ids in its labels.
     own: the classes of the raw ids 1, 2, ... if it has names of its own.
-    layout: spellings that were found, for people.
-    code: meaning of its depth.
-    expected: split -> number of images that the publisher gives.
-    counts: split -> (images, labels, depth maps) that there are.
+    layout: the file layout that was found, in human-readable form.
+    code: how its raw depth is encoded.
+    expected: split -> number of images that the publisher states.
+    counts: split -> numbers of (images, labels, depth maps) found.
     examined: split -> contents of the examples that were read.
     problems: all problems, fatal ones first.
-    samples: split -> the first few whole examples.
+    samples: split -> the first few intact examples.
     codes: see `specs.Spec.codes`.
-    unused: (file, reason) of the files that no example has.
+    unused: (file, reason) for each file that no example uses.
   """
 
   dataset: str
@@ -67,17 +67,17 @@ def diagnose(
   data_dir: str | None = None,
   limit: int | None = None,
 ) -> Report:
-  """Examines a dataset: the user's files, or without them the prepared one.
+  """Examines a dataset: the user's files or, without them, the prepared one.
 
   Args:
-    dataset: such as 'cityscapes/stereo'.
-    manual_dir: the user's folder or archive.
+    dataset: name of the dataset, such as 'cityscapes/stereo'.
+    manual_dir: the user's folder or archive; None for the prepared dataset.
     data_dir: folder of prepared data; default: that of TFDS.
-    limit: number of examples of a split that are read, evenly spread; None for
-      all.
+    limit: number of examples to read per split, evenly spaced; None for all.
 
   Raises:
-    UserError: unknown dataset, no such folder, or nothing like it in there.
+    UserError: the dataset is unknown, the folder does not exist, or it holds no
+      such dataset.
   """
   family = registry.find(dataset)
   spec = family.describe(dataset, manual_dir) if family.describe else None
@@ -117,7 +117,7 @@ def diagnose(
           kind='another number of images',
           text=f'{dataset}: {count} images in {split}; the publisher gives'
           f' {expected}',
-          # Fewer may be meant.
+          # Having fewer may be intended.
           fatal=False,
         )
       )
@@ -128,11 +128,11 @@ def diagnose(
 
 
 def _open_files(manual_dir, spec):
-  """Returns a report, {split: (examples, reader of some)}, and the place."""
+  """Returns a report, {split: (examples, reader)}, and their location."""
   layout = layout_lib.find(manual_dir, spec)
   problems = list(layout.problems)
   if spec.check:
-    # A broken file is found again when all are read.
+    # A broken file is reported when all files are read.
     with contextlib.suppress(errors.UserError):
       problems += spec.check(layout)
   report = Report(
@@ -166,7 +166,7 @@ def _open_files(manual_dir, spec):
 
 
 def _open_prepared(dataset, family, spec, data_dir):
-  """Returns as `_open_files`."""
+  """Returns the same as `_open_files`."""
   builder = registry.find_prepared(dataset, data_dir=data_dir)
   metadata = registry.metadata(builder.info)
   report = Report(
@@ -206,7 +206,7 @@ def _open_prepared(dataset, family, spec, data_dir):
 
 
 def _find_unscored(layout):
-  """Yields scored splits without labels; of a dataset without any, as notes."""
+  """Yields scored splits without labels; notes if no split has labels."""
   spec = layout.spec
   bare = set(layout.unlabelled) == set(layout.splits)
   for split in set(layout.unlabelled) & set(spec.scored) - set(spec.unlabelled):
@@ -230,7 +230,7 @@ def _find_unscored(layout):
 
 
 def _find_unlabelled(layout):
-  """Yields that a folder has a table and no labels, and what may be some."""
+  """Yields a problem if a folder has a class table but no labels."""
   spec = layout.spec
   if not spec.codes or set(layout.unlabelled) != set(layout.splits):
     return
@@ -259,7 +259,7 @@ def _find_unlabelled(layout):
 
 
 def _check_metres(report, split):
-  """Yields depth that no scene has, with the unit that it may have."""
+  """Yields implausible depth, with the unit that it may be in."""
   found = report.examined[split]
   factor = next((x.factor for x in report.samples[split] if x.factor), 1.0)
   doubts = depth_codes.find_doubts(found.depths, report.code, factor=factor)
@@ -267,14 +267,14 @@ def _check_metres(report, split):
     yield specs.Problem(
       kind=kind,
       text=f'{report.dataset}: depth of {split} {text}',
-      # Published depth has a few zeros, and the sky; the references keep them.
+      # Published depth has a few zeros, and sky; the reference code keeps them.
       fatal=kind == 'implausible depth'
       or (kind == 'zero depth' and report.ids == 'folder'),
     )
 
 
 def _check_slope(report, split):
-  """Yields depth that is called disparity, or the other way round."""
+  """Yields metres that look like disparity, or the other way round."""
   found, code = report.examined[split], report.code.code
   odd = 1 if code == 'metres' else -1
   if found.deep > 2 and found.slopes[odd] == found.deep:
@@ -284,7 +284,7 @@ def _check_slope(report, split):
       text=f'{report.dataset}: by the code {code}, the ground is farther than'
       f' what is above it in all depth maps of {split}; expected the code'
       f' {other}, if it is not so',
-      # A camera may look up.
+      # The camera may be looking up.
       fatal=False,
     )
 
@@ -301,7 +301,7 @@ def _find_shared(report):
         text=f'{report.dataset}: {len(shared)} of the {len(found[1])} pictures'
         f' of {other} are in {one}, too ({names[1]} is {names[0]} of {one});'
         ' expected no picture twice: scores on them would mean nothing',
-        # Training does not suffer.
+        # Training is not affected.
         fatal=False,
       )
 

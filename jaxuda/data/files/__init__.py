@@ -1,1 +1,1 @@
-"""Files on a user's disk: finding, pairing and decoding them."""
+"""Finds, pairs and decodes the files on a user's disk."""

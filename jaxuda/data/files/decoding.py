@@ -1,10 +1,11 @@
-"""Decoder of a user's pictures, with every check. Needs no TF.
+"""Decodes a user's pictures, with all checks. Needs no TensorFlow.
 
-A function takes the bytes of a file, and its name for errors. Pillow turns
-16-bit colour PNGs into 8 bits without a word (SYNTHIA's labels become all
-zeros, its depth loses the lower byte), so those go through OpenCV; and OpenCV
-turns palette PNGs into colours, so those go through Pillow. A picture whose
-EXIF tag says that it was taken with the camera turned is turned upright by all.
+Each function takes the bytes of a file, and its name for error messages. Pillow
+silently converts 16-bit colour PNGs to 8 bits (SYNTHIA's labels become all
+zeros, its depth loses the lower byte), so these go through OpenCV; OpenCV
+converts palette PNGs to colours, so those go through Pillow. Images whose EXIF
+tag says that the camera was turned are rotated upright; label and depth maps
+with such a tag are rejected.
 """
 
 from collections.abc import Mapping
@@ -20,28 +21,29 @@ from PIL import ImageOps
 from jaxuda import errors
 from jaxuda.data.files import tree as tree_lib
 
-# Suffixes of the pictures that are read, in any case.
+# Suffixes of the pictures that are read; case does not matter.
 SUFFIXES = (
   *('png', 'jpg', 'jpeg', 'jpe', 'jfif', 'bmp', 'webp', 'tif', 'tiff'),
   *('ppm', 'pgm'),
 )
 _FORMATS = ('PNG', 'JPEG', 'MPO', 'BMP', 'WEBP', 'TIFF', 'PPM')
 _ORIENTATION = 0x0112
-# With one of these begins a part of a PNG that may have it.
+# A PNG chunk that may hold the orientation begins with one of these.
 _TAGS = (b'eXIf', b'Raw profile type ', b'XML:com.adobe.xmp')
 _PNG = b'\x89PNG\r\n\x1a\n'
-# Pillow's doubts about a file it can read; what it cannot is an error here.
+# Silences Pillow's warnings about files that it can read; files that it cannot
+# read raise errors here.
 warnings.filterwarnings('ignore', module='PIL')
 
 
 def keep_image(encoded: bytes, where: str) -> tuple[bytes, tuple[int, int]]:
-  """Returns a colour picture as it is stored, and its (height, width).
+  """Returns a colour picture's bytes to store, and its (height, width).
 
-  An upright PNG or JPEG stays as it is; of anything else it is a PNG of the
-  same pixels.
+  An upright PNG or JPEG is kept as it is; anything else is converted to a PNG
+  of the same pixels.
 
   Raises:
-    UserError: it is broken, or its pixels have other than 8 bits a channel.
+    UserError: the picture is broken, or does not have 8 bits per channel.
   """
   image = _open_image(encoded, where, pixels=False)
   plain = image.format in ('PNG', 'JPEG', 'MPO')
@@ -64,9 +66,9 @@ def read_image(encoded: bytes, where: str) -> np.ndarray:
 
 
 def orientation(encoded: bytes) -> int:
-  """Returns the EXIF orientation of a picture, 2 to 8; 1 if it is upright.
+  """Returns the EXIF orientation of a picture, 2 to 8, or 1 if it is upright.
 
-  One whose tags cannot be read is upright.
+  A picture whose tags cannot be read counts as upright.
   """
   try:
     with Image.open(io.BytesIO(encoded)) as image:
@@ -77,7 +79,7 @@ def orientation(encoded: bytes) -> int:
 
 
 def _open(encoded, where, *, pixels=True):
-  """Opens a whole picture; only of a PNG the pixels can be left encoded."""
+  """Opens and checks a picture; with `pixels=False`, PNGs stay encoded."""
   try:
     if encoded[:8] == _PNG:
       _check_chunks(encoded)
@@ -86,7 +88,7 @@ def _open(encoded, where, *, pixels=True):
       raise ValueError(f'the file is {image.format}')
     if pixels or image.format != 'PNG':
       image.load()
-  except Exception as e:  # Of a corrupt file Pillow raises almost anything.
+  except Exception as e:  # For corrupt files, Pillow raises almost anything.
     raise errors.UserError(
       f'{where} cannot be read as a picture ({tree_lib.one_line(e)}); expected'
       f' a whole file of one of {", ".join(_FORMATS)}'
@@ -95,9 +97,9 @@ def _open(encoded, where, *, pixels=True):
 
 
 def _check_chunks(encoded):
-  """Raises ValueError unless every chunk of a PNG has its checksum.
+  """Raises ValueError unless every chunk of a PNG has a correct checksum.
 
-  Pillow reads files that libpng, and so OpenCV and TensorFlow, do not.
+  Pillow reads files that libpng, and thus OpenCV and TensorFlow, cannot.
   """
   at, kind = len(_PNG), b''
   while kind != b'IEND':
@@ -124,13 +126,13 @@ def _open_image(encoded, where, *, pixels):
 
 
 def read_ids(encoded: bytes, where: str) -> np.ndarray:
-  """Decodes ids: uint8 [H, W] of a grey or palette PNG of at most 8 bits.
+  """Decodes ids: uint8 [H, W] from a grey or palette PNG of at most 8 bits.
 
-  Of a palette picture it takes the indices, never the colours; of a grey one of
-  1, 2 or 4 bits the samples, which Pillow would stretch to 0..255.
+  From a palette picture it takes the indices, never the colours; from a grey
+  one of 1, 2 or 4 bits the raw samples, which Pillow would scale to 0..255.
 
   Raises:
-    UserError: it is broken, lossy, or has other pixels.
+    UserError: the picture is broken, lossy, or has another pixel format.
   """
   label = _open_label(
     encoded,
@@ -146,10 +148,10 @@ def read_ids(encoded: bytes, where: str) -> np.ndarray:
 
 
 def read_colors(encoded: bytes, where: str) -> np.ndarray:
-  """Decodes a label whose classes are colours: uint8 [H, W, 3] RGB.
+  """Decodes a label map whose classes are colours: uint8 [H, W, 3] RGB.
 
   Raises:
-    UserError: it is broken, lossy, or has no colours.
+    UserError: the picture is broken, lossy, or has no colours.
   """
   label = _open_label(
     encoded,
@@ -172,8 +174,8 @@ def _open_label(encoded, where, modes, expected):
 
 
 def _check_upright(encoded, where):
-  """Checks that a map has no tag, which tools obey or do not."""
-  # To look for tags Pillow decodes the whole picture.
+  """Checks that a map has no orientation tag, which only some tools obey."""
+  # Only if needed: Pillow decodes the whole picture to look for tags.
   tagged = any(x in encoded for x in _TAGS)
   turned = orientation(encoded) if tagged else 1
   if turned != 1:
@@ -184,7 +186,7 @@ def _check_upright(encoded, where):
 
 
 def pack_colors(colors: np.ndarray) -> np.ndarray:
-  """Returns each colour uint8 [..., 3] RGB as one number: int32 [...]."""
+  """Packs each colour, uint8 [..., 3] RGB, into one number: int32 [...]."""
   red, green, blue = np.moveaxis(np.asarray(colors, np.int32), -1, 0)
   return red << 16 | green << 8 | blue
 
@@ -192,15 +194,15 @@ def pack_colors(colors: np.ndarray) -> np.ndarray:
 def look_up(
   values: np.ndarray, table: Mapping[int, int]
 ) -> tuple[np.ndarray, np.ndarray]:
-  """Maps ids or packed colours.
+  """Maps ids or packed colours to raw ids.
 
   Args:
     values: integers [H, W].
     table: value -> raw id 0..255; not empty.
 
   Returns:
-    (uint8 [H, W] raw ids; bool [H, W], which values the table has: elsewhere
-    the id means nothing).
+    (uint8 [H, W] raw ids; bool [H, W], whether the table has the value: where
+    it does not, the id is meaningless).
   """
   known = np.array(sorted(table), np.int32)
   place = np.searchsorted(known, values).clip(max=len(known) - 1)
@@ -209,12 +211,12 @@ def look_up(
 
 
 def read_synthia_ids(encoded: bytes, where: str) -> np.ndarray:
-  """Decodes SYNTHIA's GT/LABELS: uint8 [H, W] of a 16-bit colour PNG.
+  """Decodes SYNTHIA's GT/LABELS: uint8 [H, W] from a 16-bit colour PNG.
 
   The id is in the file's first channel, red; the others count instances.
 
   Raises:
-    UserError: it is broken, or not 16-bit colour.
+    UserError: the picture is broken, or not 16-bit colour.
   """
   picture = _decode_raw(encoded, where)
   if picture.dtype != np.uint16 or picture.ndim != 3:
@@ -233,12 +235,12 @@ def read_synthia_ids(encoded: bytes, where: str) -> np.ndarray:
 
 
 def read_depth(encoded: bytes, where: str) -> np.ndarray:
-  """Decodes raw depth: uint16 [H, W] of a 16-bit PNG.
+  """Decodes raw depth: uint16 [H, W] from a 16-bit PNG.
 
-  Takes the first of three channels, which are equal in SYNTHIA.
+  If there are three channels (equal in SYNTHIA), it takes the first.
 
   Raises:
-    UserError: it is broken, has 8 bits, or channels that differ.
+    UserError: the picture is broken, has 8 bits, or has channels that differ.
   """
   picture = _decode_raw(encoded, where)
   if picture.dtype != np.uint16:
@@ -283,15 +285,15 @@ def encode_jpeg(image: np.ndarray) -> bytes:
 
 
 def is_grey_png(encoded: bytes, *, bits: int) -> bool:
-  """Returns whether a file is a grey PNG of so many bits.
+  """Returns whether a file is a grey PNG of the given bit depth.
 
-  It can then be stored as it is: 8-bit ids, 16-bit depth.
+  Such a file can be stored as it is: ids of 8 bits, depth of 16.
   """
   return _png_header(encoded) == (bits, 0)
 
 
 def _png_header(encoded):
-  """Bits of a channel and type of colour of a PNG; (0, 0) of another file."""
+  """Returns (bits per channel, colour type) of a PNG; (0, 0) if it is none."""
   if encoded[:8] != _PNG or len(encoded) < 26:
     return 0, 0
   return encoded[24], encoded[25]

@@ -1,16 +1,16 @@
-"""Depth that a dataset does not have, from a folder beside it.
+"""Depth that a dataset lacks, read from a separate folder.
 
-`config.data.target.depth_dir` (or source) names a folder that the depth tools
-wrote, or the user:
+`config.data.target.depth_dir` (or source) names a folder written by the depth
+tools or by the user:
 
-    DIR/depth.json      the meaning of the numbers: 'depth_code', 'depth_unit'
-                        and 'depth_missing' of `depth_codes`, and 'depth_factor'
-                        of the code 'disparity'
-    DIR/**/NAME.png     16-bit grey PNG, NAME that of the example
+    DIR/depth.json      meaning of the numbers: 'depth_code', 'depth_unit' and
+                        'depth_missing' as in `depth_codes`, and 'depth_factor'
+                        for the code 'disparity'
+    DIR/**/NAME.png     16-bit grey PNG, where NAME is the example's name
 
-A file may lie in subfolders, and its name may end as Cityscapes' files do:
-train/aachen/aachen_000000_000019_leftImg8bit.png. Of several files with one
-name, the one below a folder named like the split is taken.
+A file may be in subfolders, and its name may have the endings of Cityscapes:
+train/aachen/aachen_000000_000019_leftImg8bit.png. If several files have the
+same name, the one below a folder named after the split is taken.
 """
 
 import collections
@@ -38,14 +38,14 @@ _ENDINGS = ('_leftImg8bit', '_disparity', '_depth')
 
 
 class DepthFolder:
-  """Depth maps by the names of examples.
+  """Depth maps, found by the names of the examples.
 
   Attributes:
-    code: meaning of the numbers.
-    factor: baseline times focal length in metres times pixels, of the code
+    code: how the numbers encode depth.
+    factor: baseline times focal length, in metres times pixels, for the code
       'disparity'; else None.
-    error: the first error in a file that was read, or None. TensorFlow does
-      not pass on exceptions of its pipelines.
+    error: the first error found in a file that was read, or None. TensorFlow
+      does not propagate exceptions raised in its pipelines.
   """
 
   def __init__(self, folder: str | os.PathLike[str], *, split: str):
@@ -53,11 +53,11 @@ class DepthFolder:
 
     Args:
       folder: the folder, see the top of this file.
-      split: name of the split of the dataset.
+      split: name of the dataset's split.
 
     Raises:
-      UserError: no folder, no pictures in it, or depth.json is missing or
-        wrong.
+      UserError: the folder does not exist or has no pictures, or depth.json is
+        missing or wrong.
     """
     self._root = pathlib.Path(os.path.expanduser(folder))
     self._split = split.split('[')[0]
@@ -92,7 +92,7 @@ class DepthFolder:
     """Returns the file of an example.
 
     Raises:
-      UserError: there is none, or several.
+      UserError: there is no such file, or there are several.
     """
     found = self._files.get(_one_form(name), [])
     if len(found) > 1:
@@ -116,12 +116,12 @@ class DepthFolder:
 
     Args:
       name: name of the example.
-      size: (height, width) of its image, if it is known. The network that made
-        the map may have seen it at any size, but not turned.
+      size: (height, width) of its image, if known. The network that made the
+        map may have used any size, but not a rotated image.
 
     Raises:
-      UserError: it is missing or of another kind, or upright where the image is
-        wide; also kept in `error`.
+      UserError: the file is missing or not raw depth, or the map is portrait
+        where the image is landscape or vice versa; also kept in `error`.
     """
     try:
       path = self.find(name)
@@ -159,7 +159,7 @@ class DepthFolder:
 
     Args:
       name: string scalar.
-      size: int32 [2], that of its image, or nothing, see `read`.
+      size: int32 [2], (height, width) of its image, or (), see `read`.
 
     Returns:
       'depth' uint16 [H, W], raw, and 'depth_factor' if the code needs it.
@@ -192,7 +192,7 @@ def _read_description(path):
         f' {expected}'
       )
 
-  # Another spelling of it would silently be centimetres.
+  # A misspelled field would silently mean centimetres.
   require('depth_code', 'depth_code' in tree, _FORM)
   require(
     'depth_unit', depth_codes.is_positive(tree.get('depth_unit', 1)), 'metres'

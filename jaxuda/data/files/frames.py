@@ -1,4 +1,4 @@
-"""Folders of frames, and their cameras. Needs no TF.
+"""Folders of frames and their cameras. Needs no TensorFlow.
 
 A folder of frames is one of
 
@@ -7,10 +7,10 @@ A folder of frames is one of
     ROOT/leftImg8bit_sequence/<split>/<city>/  Cityscapes
     ROOT/<date>/<drive>/image_02/data/         KITTI raw
 
-A frame's neighbours are the frames of the same folder and name whose number is
-less and more by `step`. The camera is looked for beside the frames, where
-Cityscapes (camera/<split>/<city>/*_camera.json, or camera_trainvaltest/camera/
-...) and KITTI (calib_cam_to_cam.txt) keep it.
+A frame's neighbours are the frames with the same folder and name whose numbers
+are lower and higher by `step`. The camera is looked up where Cityscapes
+(camera/<split>/<city>/*_camera.json, or camera_trainvaltest/camera/...) and
+KITTI (calib_cam_to_cam.txt) keep it.
 """
 
 from collections.abc import Sequence
@@ -30,12 +30,12 @@ from jaxuda.ui import image_files
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Triplet:
-  """Files of three frames, and the camera if it was found.
+  """The files of three frames, and their camera if it was found.
 
   Attributes:
-    name: path of the middle frame in the folder, without its suffix.
+    name: path of the middle frame relative to the folder, without suffix.
     image, previous, next: files of the frames.
-    intrinsics: focal length, cx, cy in pixels of the files, or None.
+    intrinsics: (focal length, cx, cy) in pixels at the files' size, or None.
   """
 
   name: str
@@ -52,11 +52,11 @@ def find_triplets(
 
   Args:
     folder: folder of frames, see the top of this file.
-    split: name of a split of Cityscapes; other folders have none.
-    step: distance between the numbers of neighbours.
+    split: name of a Cityscapes split; other folders have no splits.
+    step: difference between the numbers of neighbours.
 
   Raises:
-    UserError: no such folder, or no three frames in a row in it.
+    UserError: the folder does not exist, or has no three consecutive frames.
   """
   root = pathlib.Path(folder)
   if not root.is_dir():
@@ -70,7 +70,7 @@ def find_triplets(
       )
   clips: dict[tuple, dict[int, pathlib.Path]] = {}
   for path in sorted(x for _, inside in files.walk(frames) for x in inside):
-    # KITTI raw has grey cameras 00 and 01 beside the colour ones.
+    # KITTI raw has grey cameras 00 and 01 in addition to the colour ones.
     grey = {'image_00', 'image_01'} & set(path.relative_to(frames).parts)
     stem = path.stem.removesuffix('_leftImg8bit')
     match = re.fullmatch(r'(.*?)(\d+)', stem)
@@ -100,7 +100,7 @@ def find_triplets(
 
 
 def _open_cameras(root):
-  """Returns frame -> its intrinsics or None; reads each file once."""
+  """Returns a function from a frame to its intrinsics, or to None."""
   read_kitti = functools.cache(read_kitti_camera)
   read_cityscapes = functools.cache(read_cityscapes_camera)
 
@@ -142,7 +142,7 @@ def read_cityscapes_camera(
   """Returns fx, u0, v0 in pixels and the baseline in metres.
 
   Raises:
-    UserError: the file is not a camera of Cityscapes.
+    UserError: the file is not a Cityscapes camera file.
   """
   try:
     tree = json.loads(pathlib.Path(file).read_text())
@@ -161,7 +161,11 @@ def read_cityscapes_camera(
 def read_kitti_camera(
   file: str | pathlib.Path, *, camera: str = '02'
 ) -> tuple[float, float, float]:
-  """Returns f, cx, cy of a rectified camera in KITTI's calib_cam_to_cam.txt.
+  """Returns f, cx, cy in pixels from KITTI's calib_cam_to_cam.txt.
+
+  Args:
+    file: the calibration file.
+    camera: number of the rectified camera.
 
   Raises:
     UserError: the file has no such camera.
@@ -171,11 +175,11 @@ def read_kitti_camera(
 
 
 def read_kitti_matrix(file: str | pathlib.Path, *keys: str) -> list[float]:
-  """Returns the 12 numbers of a line of KITTI's calibration files.
+  """Returns the 12 numbers of a line in a KITTI calibration file.
 
   Args:
-    file: the file.
-    *keys: what may stand before the colon.
+    file: the calibration file.
+    *keys: the keys that the line may have before its colon.
 
   Raises:
     UserError: the file cannot be read, or has no such line.
@@ -200,12 +204,12 @@ def read_kitti_matrix(file: str | pathlib.Path, *keys: str) -> list[float]:
 def resize_frame(
   picture: np.ndarray, size: Sequence[int], *, crop_bottom: float = 0.0
 ) -> np.ndarray:
-  """Cuts a share of the rows off at the bottom, and resizes with LANCZOS.
+  """Crops a share of the rows off the bottom and resizes with LANCZOS.
 
   Args:
     picture: uint8 [h, w, 3].
     size: (H, W) in pixels.
-    crop_bottom: share of the rows in [0, 1), such as those of the car's hood.
+    crop_bottom: share of the rows to crop, in [0, 1), such as the car's hood.
 
   Returns:
     uint8 [H, W, 3].

@@ -1,9 +1,9 @@
-"""Folders of label maps in place of a dataset's own labels.
+"""Folders of label maps that replace a dataset's own labels.
 
 FOLDER/NAME.png is an 8-bit grey PNG for the image NAME: class ids 0..C-1 of a
 class set, 255 = ignored. FOLDER/summary.json has 'classes', the class set as
-`labels.identify` names it, and 'images', their number. `jaxuda.depdis.pseudo`
-writes such a folder, `config.data.target.label_dir` reads it.
+named by `labels.identify`, and 'images', their number. `jaxuda.depdis.pseudo`
+writes such a folder, and `config.data.target.label_dir` reads it.
 """
 
 import json
@@ -29,8 +29,8 @@ def check(
     count: number of images that need a label.
 
   Raises:
-    UserError: no such folder, it is not finished, or its labels have other
-      classes or are those of another dataset.
+    UserError: the folder does not exist or is unfinished, or its labels have
+      other classes or are too few.
   """
   where = 'config.data.target.label_dir'
   path = pathlib.Path(folder) / SUMMARY
@@ -54,11 +54,11 @@ def check(
 
 
 def read(folder: str | os.PathLike[str], name: tf.Tensor) -> tf.Tensor:
-  """Reads the label of an image: string scalar -> int32 [H, W].
+  """Reads the label map of an image: string scalar -> int32 [H, W].
 
   Raises:
-    UserError: the file is missing or no PNG; only outside of a graph, where
-      its name is known.
+    UserError: the file is missing or not a PNG; raised only in eager mode,
+      where its name is known.
   """
   path = tf.strings.join([str(folder), '/', name, '.png'])
   try:

@@ -1,7 +1,6 @@
-"""Finder of a dataset's files, and of those that belong together.
+"""Finds a dataset's files and pairs those that belong together.
 
-Files of one split and one name make an example; see `specs` for how names are
-spelled.
+Files with the same split and name form an example; see `specs` for spellings.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -26,17 +25,17 @@ KINDS = ('image', 'label', 'depth', 'extra')
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Layout:
-  """The files of a dataset that were found, and how they are read.
+  """The files found for a dataset, and how to read them.
 
   Attributes:
     tree: the files under the user's folder.
     spec: description of the dataset.
-    splits: name -> examples in the order of their names.
-    spellings: kind -> the spelling that is used.
+    splits: name of a split -> its examples, sorted by name.
+    spellings: kind of file -> the spelling that is used.
     unlabelled: splits without labels.
     depthless: splits without depth.
-    problems: faults in the set of files; their contents were not read.
-    unused: (path, reason) of every file that no example has.
+    problems: faults in the set of files, whose contents have not been read.
+    unused: (path, reason) for every file that no example uses.
   """
 
   tree: tree_lib.Tree
@@ -49,24 +48,24 @@ class Layout:
   unused: tuple[tuple[str, str], ...]
 
   def describe(self) -> str:
-    """Returns which spellings were found, for people."""
+    """Returns the spellings found, in human-readable form."""
     return ', '.join(f'{k} {v.shown}' for k, v in self.spellings.items())
 
   def reader(self, kind: str) -> Callable[..., np.ndarray] | None:
-    """Returns what reads a 'label' or 'depth'; None: it is a plain PNG."""
+    """Returns the reader of a 'label' or 'depth', or None for a plain PNG."""
     of_all = {'label': self.spec.read_label, 'depth': self.spec.read_depth}
     return self.spellings[kind].read or of_all[kind]
 
   def read_label(
     self, item: specs.Item, codes: np.ndarray | None = None
   ) -> np.ndarray:
-    """Reads a label as raw ids: uint8 [H, W].
+    """Reads a label map as raw ids: uint8 [H, W].
 
-    It is not decoded again if `codes` is what `Spec.read_codes` made of it.
+    With `codes`, the result of `Spec.read_codes`, it is not decoded again.
 
     Raises:
-      UserError: it is broken, of another kind, or has ids that are not in the
-        table.
+      UserError: the file is broken, not a label map, or has ids that are not in
+        the table.
     """
     where, read = self.tree.where(item.label), self.reader('label')
     if read is not None:
@@ -80,7 +79,7 @@ class Layout:
     """Reads raw depth: uint16 [H, W].
 
     Raises:
-      UserError: it is broken, or of another kind.
+      UserError: the file is broken, or not raw depth.
     """
     read = self.reader('depth')
     if read is not None:
@@ -95,12 +94,12 @@ class Layout:
     shape: tuple[int, ...],
     size: tuple[int, ...],
   ) -> specs.Problem | None:
-    """Compares the size of a label or depth map with that of its image.
+    """Returns a problem if a map and its image differ in size, else None.
 
     Args:
       item: files of the example.
-      kind: 'label' or 'depth'.
-      shape: (height, width) of it.
+      kind: kind of the map, 'label' or 'depth'.
+      shape: (height, width) of the map.
       size: (height, width) of the image.
     """
     if tuple(shape) == tuple(size):
@@ -108,9 +107,9 @@ class Layout:
     path, image = (
       self.tree.where(x) for x in (getattr(item, kind), item.image)
     )
-    # The input of a network may have been smaller.
+    # The network that predicted it may have had a smaller input.
     inverse = kind == 'depth' and self.spec.depth['depth_code'] == 'inverse'
-    # Where sizes may differ the image is not read again for a note.
+    # Where sizes may differ, the image is not read again for a mere note.
     turned = 1 if inverse else decoding.orientation(self.tree.read(item.image))
     note = f', turned by its EXIF orientation {turned}' if turned != 1 else ''
     return specs.Problem(
@@ -126,11 +125,11 @@ def find(root: str | os.PathLike[str], spec: specs.Spec) -> Layout:
   """Finds a dataset's files and pairs them.
 
   Args:
-    root: the user's folder, or an archive.
+    root: the user's folder or archive.
     spec: description of the dataset.
 
   Raises:
-    UserError: no such folder, a broken archive, or not one image.
+    UserError: there is no such folder, a broken archive, or no images.
   """
   tree = tree_lib.Tree(root, dataset=spec.dataset, get=spec.get)
   problems: list[specs.Problem] = []
@@ -189,7 +188,7 @@ def find(root: str | os.PathLike[str], spec: specs.Spec) -> Layout:
 
 
 def _match_files(tree, spec, kind, spelling, problems, claimed):
-  """Returns (split, name) -> match, for the files of one spelling."""
+  """Returns a dict from (split, name) to the match of a spelling's file."""
   pattern = spelling.compile(list(spec.splits))
   found: dict[tuple[str, str], re.Match[str]] = {}
   for path in tree.entries:
@@ -204,7 +203,7 @@ def _match_files(tree, spec, kind, spelling, problems, claimed):
     other = found.setdefault(key, match).string
     if other == path:
       continue
-    # Of a file that is there twice, the loose one is taken.
+    # If a file exists both loose and in an archive, the loose one is taken.
     loose = [tree.entries[x].loose for x in (other, path)]
     if loose[0] == loose[1]:
       problems.append(
@@ -249,11 +248,11 @@ def _find_unpaired(layout, files, bare) -> Iterator[specs.Problem]:
         f' {_show(spec, kind)}',
       )
     what = {'extra': 'camera or colour file'}.get(kind, kind)
-    # Extra files are needed by what cannot be read without them.
+    # Extra files are required by the kind that cannot be read without them.
     needy = {'extra': 'depth' if spec.factor else 'label'}.get(kind, 'image')
     for split, items in splits.items():
       lonely = [x for x in items if not getattr(x, kind) and getattr(x, needy)]
-      # Whole kinds may be missing: of an unlabelled split, say.
+      # A kind may be missing altogether, e.g. labels of an unlabelled split.
       if lonely and (kind == 'extra' or split not in bare[kind]):
         spelling = layout.spellings.get(kind, spec.spellings[kind][0])
         pattern = layout.spellings['image'].compile(list(spec.splits))
@@ -278,15 +277,15 @@ def _find_unpaired(layout, files, bare) -> Iterator[specs.Problem]:
 
 
 def _one_form(name):
-  """Returns a name in the one Unicode form in which names are compared.
+  """Returns a name in the Unicode form that is used to compare names.
 
-  macOS stores letters and their accents apart.
+  macOS stores letters and their accents separately.
   """
   return unicodedata.normalize('NFC', name)
 
 
 def _find_unused(tree, spec, splits):
-  """Yields (path, reason) of the files that no example has."""
+  """Yields (path, reason) for the files that no example uses."""
   used = {
     path
     for items in splits.values()
@@ -317,7 +316,7 @@ def _find_unused(tree, spec, splits):
 
 
 def _find_unread(layout, files, bare) -> Iterator[specs.Problem]:
-  """Yields kinds of which a split has files, and not one that is used."""
+  """Yields kinds for which a split has files but none that can be read."""
   spec = layout.spec
   for kind in KINDS:
     reason = f'no {kind} of another suffix'
@@ -334,9 +333,10 @@ def _find_unread(layout, files, bare) -> Iterator[specs.Problem]:
 
 
 def _find_odd_splits(layout) -> Iterator[specs.Problem]:
-  """Yields folders that look like splits and are none of those known.
+  """Yields folders that look like splits but are none of the known ones.
 
-  Where splits may be absent, the images in such a folder would be trained on.
+  If the split is optional in paths, the images in such a folder would be used
+  for training.
   """
   spec = layout.spec
   if '' not in spec.splits or len(set(spec.splits.values())) < 2:
@@ -351,7 +351,7 @@ def _find_odd_splits(layout) -> Iterator[specs.Problem]:
     if match and match['split']:
       with_split = True
       continue
-    # The folder around that of the images, or one in it.
+    # The parent folder of images/, or a subfolder of it.
     parts = re.split('(?:^|/)images/', path, maxsplit=1, flags=re.I)
     for folder in (parts[0], posixpath.dirname(parts[-1])):
       if folder:

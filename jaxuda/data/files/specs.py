@@ -1,8 +1,8 @@
-"""Descriptions of datasets: their files, and how the paths are spelled.
+"""Descriptions of datasets: their files and how the paths are spelled.
 
-A `Spec` has for each kind of file (image, label, depth, extra) the spellings of
-its path. They are matched against the ends of the paths in a `tree.Tree`: a
-folder above the official ones, or several, changes nothing.
+For each kind of file (image, label, depth, extra), a `Spec` lists the possible
+spellings of its path. They are matched against the ends of the paths in a
+`tree.Tree`, so additional folders above the official ones make no difference.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -15,31 +15,33 @@ import numpy as np
 from jaxuda import errors
 from jaxuda.data.classes import labels
 
-# Of a spelling: a word, digits, an optional part, a choice of suffixes.
+# Tokens of a spelling: a word, digits, an optional part, a choice of suffixes.
 _TOKEN = re.compile(r'<(\w+)>|(\d{5,})(?:_\d+)?|[][]|\([\w|]+\)')
 _WORDS = {
-  # May have folders of its own.
+  # May contain folders.
   'name': '.+',
   'world': r'\d{4}',
   'scene': r'Scene\d\d',
-  # Not the instances that IDD keeps beside its labels.
+  # Excludes the instance maps that IDD keeps next to its labels.
   'frame': '[^/]+(?<!_inst)',
 }
-# Words that are no part of an example's name.
+# Words that are not part of an example's name.
 _PLACES = ('split', 'city')
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Spelling:
-  """One way in which files of a kind are stored.
+  """One way in which files of a kind are named.
 
   Attributes:
-    shown: the end of a path as people read it: '<split>/labels/<stem>.png'. A
+    shown: the end of a path in readable form: '<split>/labels/<stem>.png'. A
       word in <> stands for any text without a slash, but see `_WORDS`; a run of
-      five digits or more for as many digits; a part in [] may be absent; of the
-      suffixes in () any will do. Splits and suffixes are read in any case.
-    any_case: whether capital and small letters are the same.
-    read: reads such a file, as `Spec.read_label`; None: as others of its kind.
+      five or more digits for the same number of digits; a part in [] is
+      optional; any of the suffixes in () matches. Splits and suffixes are
+      matched regardless of case.
+    any_case: whether the whole path is matched regardless of case.
+    read: function that reads such a file, like `Spec.read_label`; None if it is
+      read like others of its kind.
   """
 
   shown: str
@@ -49,11 +51,11 @@ class Spelling:
   def compile(
     self, splits: Sequence[str], *, suffix: bool = True
   ) -> re.Pattern[str]:
-    """Returns the expression for whole paths; its groups are the words.
+    """Returns a regular expression for whole paths; its groups are the words.
 
     Args:
       splits: spellings of the splits.
-      suffix: False: another suffix will do, too.
+      suffix: whether the suffix must match; if False, any suffix does.
     """
     names = '|'.join(re.escape(x) for x in splits if x)
     words = {**_WORDS, 'split': f'(?i:{names})'}
@@ -76,10 +78,10 @@ class Spelling:
     return re.compile(pattern, re.IGNORECASE if self.any_case else 0)
 
   def name(self, words: Mapping[str, str | None]) -> str:
-    """Returns an example's name, of those of its words that are spelled here.
+    """Returns an example's name, made of the words that this spelling has.
 
     Args:
-      words: groups of an expression of `compile`.
+      words: groups matched by an expression from `compile`.
     """
     mine = [
       token[1] or 'number'
@@ -89,7 +91,7 @@ class Spelling:
     return '/'.join(words[x] for x in mine if x not in _PLACES)
 
   def fill(self, words: Mapping[str, str | None]) -> str:
-    """Returns the path of an example of these words, for people."""
+    """Returns the path of an example with these words, for messages."""
     shown = self.shown
     if not words.get('split'):
       shown = shown.replace('[<split>/]', '')
@@ -103,7 +105,7 @@ class Spelling:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Item:
-  """The files of one example, as paths in the tree; '' where there is none."""
+  """The files of one example, as paths in the tree; '' if there is none."""
 
   name: str
   image: str
@@ -120,36 +122,36 @@ class Spec:
   """Description of a dataset.
 
   Attributes:
-    dataset: its name, 'cityscapes/stereo'.
-    ids: key of `label_tables.TABLES`, whose raw ids its labels hold.
+    dataset: its name, such as 'cityscapes/stereo'.
+    ids: key of `label_tables.TABLES` for the raw ids in its labels.
     own: the classes of the raw ids 1, 2, ... if it has names of its own.
     homepage: address of the publisher.
     get: names of the files to download, for messages.
-    spellings: kind -> ways of storing it, the preferred first.
+    spellings: kind of file -> its possible spellings, the preferred one first.
     splits: spelling of a split -> its name; {'': 'train'} without splits.
-    expected: split -> number of images that the publisher gives.
-    telltale: raw ids of which some are in any honest set of labels, and which
-      are no train ids.
-    unlabelled: splits whose labels are withheld; they are not looked for.
-    scored: splits whose labels are kept at their own size.
+    expected: split -> number of images that the publisher states.
+    telltale: raw ids that are not train ids; every genuine set of labels has
+      some of them.
+    unlabelled: splits whose labels are withheld and therefore not looked for.
+    scored: splits whose labels are stored at their own size.
     depth: metadata of depth, see `depth_codes`; None if it is not read.
-    needs_depth: whether a dataset without depth is an error.
-    same_size: whether images and labels must have one size.
-    read_label: (tree, item) -> uint8 [H, W] raw ids; None: of an 8-bit PNG.
-      With `read_codes` it also takes (tree, item, codes).
-    read_codes: (tree, item) -> int32 [H, W], the user's own ids, or colours as
-      numbers; None: the raw ids are the user's.
-    codes: such a number -> (how the user wrote it, its class).
-    read_depth: (tree, item) -> uint16 [H, W]; None: of a 16-bit PNG.
-    factor: (tree, item) -> baseline times focal length in metres times pixels,
-      where depth needs it.
-    choose: splits as they were found -> splits of this dataset; None: the same.
-    check: layout -> problems that only many files show.
+    needs_depth: whether missing depth is an error.
+    same_size: whether images and labels must have the same size.
+    read_label: (tree, item) -> uint8 [H, W] raw ids; None reads an 8-bit PNG.
+      If `read_codes` is set, it also takes (tree, item, codes).
+    read_codes: (tree, item) -> int32 [H, W], the user's own ids, or colours
+      packed as numbers; None if the raw ids are the user's own.
+    codes: id or packed colour -> (how the user wrote it, its class).
+    read_depth: (tree, item) -> uint16 [H, W]; None reads a 16-bit PNG.
+    factor: (tree, item) -> baseline times focal length, in metres times pixels,
+      if depth needs it.
+    choose: splits as found -> splits of this dataset; None keeps them.
+    check: layout -> problems that show only across many files.
     order: (name, split) -> key by which examples are sorted when they are
-      stored; None: `record_order.hash_name`.
-    tables: files that say what the others mean; not listed as unused.
-    token: text that changes when something else than the files changes what is
-      prepared.
+      stored; None for `record_order.hash_name`.
+    tables: files that define the meaning of others; not listed as unused.
+    token: text that changes when something other than the files changes the
+      prepared dataset.
   """
 
   dataset: str
@@ -182,12 +184,12 @@ class Spec:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Problem:
-  """Something that is not as it should be.
+  """A fault in a dataset.
 
   Attributes:
-    kind: a few words that all problems of one sort share.
+    kind: a few words shared by all problems of the same sort.
     text: one line that names the file.
-    fatal: whether it would spoil a training run.
+    fatal: whether the problem would spoil a training run.
   """
 
   kind: str
@@ -199,7 +201,7 @@ def check_name(name: str, known: Sequence[str]) -> None:
   """Checks the name of a dataset.
 
   Raises:
-    UserError: it is not one of the known names.
+    UserError: the name is not among the known ones.
   """
   if name not in known:
     raise errors.UserError(

@@ -1,13 +1,13 @@
-"""Files of a folder, and of the archives in it, read without unpacking.
+"""Files of a folder and of the archives in it, read without unpacking.
 
-A file's path is where it would be if every archive had been unpacked beside
-itself: `images.zip` with a member `images/1.png` gives `images/1.png`, and so
-does a folder `images` with `1.png`. Members are read into memory and never
-written, so none can escape; one that tries (an absolute name, or '..') is an
-error all the same.
+A file's path is where it would be if every archive had been unpacked in place:
+`images.zip` with a member `images/1.png` gives `images/1.png`, and so does a
+folder `images` with `1.png`. Members are read into memory and never written, so
+none can escape the folder; one that tries (an absolute name, or '..') is an
+error nevertheless.
 
-Zip and plain tar archives are read at random. Compressed tar archives cannot
-be, so they are expanded once into a temporary file without a name.
+Zip and plain tar archives allow random access. Compressed tar archives do not,
+so they are decompressed once into an unnamed temporary file.
 """
 
 import bz2
@@ -43,14 +43,14 @@ _OTHER = ('.rar', '.7z')
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Entry:
-  """A file: loose, or a member of an archive.
+  """A file, either loose or a member of an archive.
 
   Attributes:
     where: name for messages, 'a.zip: b/c.png' in an archive.
-    read: returns the bytes.
+    read: function that returns the bytes.
     size: number of bytes.
-    stamp: size and time of modification of the file or archive on disk.
-    loose: whether it is a file by itself.
+    stamp: size and modification time of the file or archive on disk.
+    loose: whether it is a file of its own.
   """
 
   where: str
@@ -61,12 +61,12 @@ class Entry:
 
 
 class Tree:
-  """The files under a folder or in an archive, by their path.
+  """The files under a folder or in an archive, by path.
 
   Attributes:
     root: the folder or archive.
-    entries: path -> Entry, in the order of the paths.
-    unread: archives of a kind that cannot be read.
+    entries: path -> Entry, sorted by path.
+    unread: archives in formats that cannot be read.
   """
 
   def __init__(
@@ -76,11 +76,12 @@ class Tree:
 
     Args:
       root: a folder or an archive.
-      dataset: name of the dataset for errors.
-      get: description of the expected files, for errors.
+      dataset: name of the dataset, for error messages.
+      get: description of the expected files, for error messages.
 
     Raises:
-      UserError: no such folder, or a broken or malicious archive.
+      UserError: the folder does not exist, or an archive is broken or
+        malicious.
     """
     self.root = pathlib.Path(root)
     self.unread: list[pathlib.Path] = []
@@ -102,7 +103,8 @@ class Tree:
     """Returns the bytes of a file. Safe to call from several threads.
 
     Raises:
-      UserError: it cannot be read; names the file, or archive and member.
+      UserError: the file cannot be read; the message names it, or its archive
+        and member.
     """
     entry = self.entries[path]
     try:
@@ -120,12 +122,11 @@ class Tree:
   def fingerprint(self, paths: Iterable[str], *, token: str = '') -> str:
     """Returns 16 hex digits that change when one of the files does.
 
-    They depend on names, sizes and times of modification: contents are not
-    read.
+    They depend on names, sizes and modification times; contents are not read.
 
     Args:
       paths: keys of `entries`.
-      token: text on which the digits depend, too.
+      token: text on which the digits also depend.
     """
     digest = hashlib.sha256(token.encode())
     for path in paths:
@@ -136,8 +137,8 @@ class Tree:
   def _walk(self) -> Iterator[pathlib.Path]:
     seen = set()
     for folder, inside in files.walk(self.root):
-      # One that cannot be read has no files, and one that several links lead to
-      # has them once.
+      # Skips folders that cannot be read; visits a folder that several links
+      # lead to only once.
       here = None if inside == [folder] else files.identify(folder)
       if here and here not in seen:
         seen.add(here)
@@ -162,7 +163,7 @@ class Tree:
     members = {}
     for inside, size, read in self._list(path, lower):
       inner = _check_name(inside, path, self._dataset)
-      # Of two with one name the later is the newer, as tar and zip have it.
+      # Of two members with one name, the later is newer, as in tar and zip.
       members[posixpath.join(posixpath.dirname(name), inner)] = Entry(
         where=f'{path}: {inside}',
         read=read,
@@ -177,7 +178,7 @@ class Tree:
   def _list(self, path, lower):
     try:
       return _list_zip(path) if lower.endswith('.zip') else _list_tar(path)
-    except Exception as e:  # A damaged one fails in as many ways as fields.
+    except Exception as e:  # A damaged archive can fail in many ways.
       raise errors.UserError(
         f'{self._dataset}: {path} cannot be read as an archive'
         f' ({one_line(e)}); expected a whole one: was the download cut short?'
@@ -191,7 +192,7 @@ _BROKEN = (
 
 
 def _list_zip(path):
-  """Returns (name, number of bytes, function that reads it) of each member."""
+  """Returns (name, number of bytes, read function) of each member."""
   opened = zipfile.ZipFile(path)
   return [
     (x.filename, x.file_size, functools.partial(opened.read, x))
@@ -203,10 +204,10 @@ def _list_zip(path):
 
 
 def _list_tar(path):
-  """Returns as `_list_zip`."""
+  """Returns the same as `_list_zip`."""
   name = path.name.lower()
   unpack = next((v for k, v in _COMPRESSED.items() if name.endswith(k)), None)
-  # A temporary file has no name: it is gone when it is closed.
+  # The temporary file has no name and disappears when it is closed.
   with tempfile.TemporaryFile() if unpack else open(path, 'rb') as file:
     if unpack:
       with unpack(path, 'rb') as packed:
@@ -218,7 +219,7 @@ def _list_tar(path):
     handle = os.dup(file.fileno())
 
   def read(member):
-    # Without a position that threads would share.
+    # Unlike seek and read, this needs no position that threads would share.
     data = os.pread(handle, member.size, member.offset_data)
     if len(data) != member.size:
       raise EOFError('the archive is too short')
@@ -232,7 +233,7 @@ def _list_tar(path):
 
 
 def explain_unread(archive: str | os.PathLike[str]) -> str:
-  """Returns what to do about an archive of a kind that cannot be read."""
+  """Returns advice on an archive in a format that cannot be read."""
   name = pathlib.Path(archive).name
   tool = 'unrar x' if name.lower().endswith('.rar') else '7z x'
   return (

@@ -1,1 +1,1 @@
-"""Sizes, aspects and units of pictures on their way to the network."""
+"""Prepares pictures for the network: sizes, aspect ratios and units."""

@@ -1,7 +1,8 @@
-"""Pictures in frames of another aspect. Needs no TF.
+"""Fits pictures into frames of another aspect ratio. Needs no TensorFlow.
 
-'stretch' does not keep the aspect, as in the references but for Mapillary:
-there 'pad' shrinks a picture until it fits, and pads it below and to the right.
+'stretch' does not keep the aspect ratio; the reference code does this for all
+datasets but Mapillary. There it does 'pad', which shrinks a picture until it
+fits and pads it at the bottom and on the right.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,9 +14,9 @@ FITS = ('stretch', 'pad')
 def fit_size(
   shape: Any, size: tuple[int, int], *, smaller: Callable[..., Any] = min
 ) -> tuple[Any, Any]:
-  """Returns the largest size of that shape's aspect within another.
+  """Returns the largest size within `size` that has the aspect of `shape`.
 
-  Rounded down, as Mapillary's images are in DADA.
+  It is rounded down, like the size of Mapillary's images in DADA.
 
   Args:
     shape: (height, width) in pixels; tensors need `smaller=tf.minimum`.
@@ -36,7 +37,7 @@ def pad_shape(
 
   Args:
     shape: (height, width) in pixels; tensors need `larger=tf.maximum`.
-    size: (height, width) that gives the aspect.
+    size: (height, width) with the wanted aspect ratio.
     larger: function that returns the larger of two numbers.
   """
   height, width = shape
@@ -47,21 +48,21 @@ def pad_shape(
 
 
 def is_turned(one: Sequence[int], other: Sequence[int]) -> bool:
-  """Returns whether one of two shapes is upright and the other is wide.
+  """Returns whether one of two shapes is portrait and the other landscape.
 
   Args:
     one: (height, width).
     other: (height, width).
   """
   ratios = sorted(x[0] / x[1] for x in (one, other))
-  # Nearly square is either.
+  # Nearly square shapes count as both.
   return ratios[0] < 0.95 and ratios[1] > 1.05
 
 
 def frame(
   shape: tuple[int, int], size: tuple[int, int], *, fit: str
 ) -> tuple[int, int]:
-  """Returns the size that a picture has in the frame, before it is padded.
+  """Returns the size of a picture in the frame, before padding.
 
   Args:
     shape: (height, width) of the picture in pixels.

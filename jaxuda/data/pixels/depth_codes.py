@@ -1,23 +1,23 @@
-"""Codes of 16-bit depth maps, and how they become metres.
+"""Codes of 16-bit depth maps, and their conversion to metres.
 
-A dataset's metadata say which code its depth has ('depth_code', 'depth_unit',
+A dataset's metadata say how its depth is encoded ('depth_code', 'depth_unit',
 'depth_missing'):
 
-* 'metres': raw * unit metres. SYNTHIA and Virtual KITTI: unit 0.01, where 65535
-  (655.35 m) is the sky or farther. Stereo depth of Cityscapes is stored so,
-  rounded to a centimetre, with 65535 where there is none.
+* 'metres': raw * unit metres. SYNTHIA and Virtual KITTI use the unit 0.01;
+  65535 (655.35 m) is the sky or farther. Stereo depth of Cityscapes is stored
+  in the same way, rounded to a centimetre, with 65535 where it is missing.
 * 'disparity': Cityscapes' own disparity, (raw - 1) / 256 pixels, 0 = none.
-  Depth is baseline * focal length / disparity; each record has the product of
-  the two as 'depth_factor'.
+  Depth is baseline * focal length / disparity; each record holds the product of
+  baseline and focal length as 'depth_factor'.
 * 'inverse': disparity of a monocular network, up to an unknown factor. CorDA
-  takes raw / 256 + 1 for 655.36 / (metres + 0.01), to resemble SYNTHIA; 0 =
-  none. The metres are no measurement: they are what gives CorDA's number.
+  uses raw / 256 + 1 as 655.36 / (metres + 0.01), to resemble SYNTHIA; 0 = none.
+  The metres are not measurements but the values that yield CorDA's number.
 
-A pixel without depth is 655.35 m, whose inverse depth is 1, and not valid.
+A pixel without depth has 655.35 m, whose inverse depth is 1, and is not valid.
 
 Every method computes inverse depth from the metres of the batch, by one formula
-in two spellings: 65536 / (100 m + 1) (DADA, DepDis, CTRL) and 655.36 / (m +
-0.01) (CorDA).
+in two equivalent forms: 65536 / (100 m + 1) (DADA, DepDis, CTRL) and 655.36 /
+(m + 0.01) (CorDA).
 """
 
 from collections.abc import Iterator, Mapping
@@ -36,9 +36,9 @@ CODES = ('metres', 'disparity', 'inverse')
 POLICIES = ('keep', 'mask')
 FAR_RAW = 65535  # The largest 16-bit value: sky, or beyond.
 FAR = 655.35  # Metres; its inverse depth is 1.
-# Metres between which the median depth of a street scene lies.
+# Range in metres of the median depth of a street scene.
 LEAST, MOST = 0.5, 500.0
-# Share of pixels from which on a value that cannot be meant is named.
+# Share of pixels from which on a suspicious value is reported.
 _SHARE = 0.005
 
 
@@ -50,12 +50,12 @@ def is_positive(value: Any) -> bool:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class DepthCode:
-  """The meaning of raw depth.
+  """How raw depth is encoded.
 
   Attributes:
     code: one of `CODES`.
-    unit: metres in one raw unit, of the code 'metres'.
-    missing: raw values for "nothing was measured".
+    unit: metres per raw unit, for the code 'metres'.
+    missing: raw values that stand for missing depth.
   """
 
   code: str = 'metres'
@@ -64,10 +64,10 @@ class DepthCode:
 
   @classmethod
   def of(cls, metadata: Mapping[str, Any]) -> 'DepthCode':
-    """Reads the code in a dataset's metadata.
+    """Reads the depth code from a dataset's metadata.
 
     Raises:
-      UserError: a code that is not known, or a unit that is no length.
+      UserError: the code is unknown, or the unit is not a positive number.
     """
     code = metadata.get('depth_code', 'metres')
     if code not in CODES:
@@ -94,19 +94,20 @@ def measure(
   zero_depth: str = 'keep',
   far_depth: str = 'keep',
 ) -> tuple[tf.Tensor, tf.Tensor]:
-  """Turns raw depth into metres.
+  """Converts raw depth to metres.
 
   Args:
     raw: uint16 or (interpolated) float32 [...].
-    code: meaning of the numbers.
-    factor: baseline times focal length in metres times pixels, which the code
-      'disparity' needs.
+    code: how raw depth is encoded.
+    factor: baseline times focal length, in metres times pixels, which the code
+      'disparity' requires.
     zero_depth: with the code 'metres', 'keep' leaves raw 0 as 0 m, as in the
-      references, 'mask' makes it invalid.
+      reference code, and 'mask' makes it invalid.
     far_depth: the same for raw 65535, the sky.
 
   Returns:
-    (float32 [...], metres of every pixel; bool [...], where they are valid).
+    (float32 [...], depth of every pixel in metres; bool [...], whether it is
+    valid).
   """
   for name, policy in (('zero_depth', zero_depth), ('far_depth', far_depth)):
     if policy not in POLICIES:
@@ -120,8 +121,8 @@ def measure(
 
 @functools.cache
 def _tabulate(code, zero_depth, far_depth):
-  """Returns what `measure` gives for every 16-bit number."""
-  # A graph may be under construction.
+  """Returns the results of `measure` for every 16-bit number."""
+  # Lifts the computation out of a graph that may be under construction.
   with tf.init_scope():
     raw = tf.range(FAR_RAW + 1, dtype=tf.float64)
     tables = _measure(raw, code, None, zero_depth, far_depth)
@@ -129,7 +130,7 @@ def _tabulate(code, zero_depth, far_depth):
 
 
 def _measure(raw, code, factor, zero_depth, far_depth):
-  # In double: 65535 is 655.35 and not 655.3499.
+  # In double precision, so that 65535 gives 655.35 and not 655.3499.
   raw = tf.cast(raw, tf.float64)
   valid = tf.ones_like(raw, tf.bool)
   for value in code.missing:
@@ -141,7 +142,7 @@ def _measure(raw, code, factor, zero_depth, far_depth):
     if far_depth == 'mask':
       valid &= raw != FAR_RAW
   elif code.code == 'disparity':
-    # 1 is a disparity of 0: infinitely far, measured or not.
+    # Raw 1 is a disparity of 0: infinitely far, whether measured or not.
     valid &= raw > 1
     pixels = tf.maximum(raw - 1, 1e-9) / 256
     metres = tf.where(valid, tf.cast(factor, tf.float64) / pixels, FAR)
@@ -155,15 +156,15 @@ def _measure(raw, code, factor, zero_depth, far_depth):
 def find_doubts(
   counts: np.ndarray, code: DepthCode, *, factor: float = 1.0
 ) -> Iterator[tuple[str, str]]:
-  """Finds depth that no scene has, and says what it may be.
+  """Finds implausible depth and suggests what it may be.
 
   Args:
     counts: int [65536], number of pixels of each raw depth.
-    code: meaning of the numbers.
+    code: how raw depth is encoded.
     factor: see `measure`.
 
   Yields:
-    ('implausible depth', 'zero depth' or 'far depth', what is to be said).
+    ('implausible depth', 'zero depth' or 'far depth'; text of the message).
   """
   measured = np.flatnonzero(counts[1:-1]) + 1
   measured = measured[~np.isin(measured, code.missing)]
@@ -177,7 +178,7 @@ def find_doubts(
     text = f'has a median of {metres:.4g} m'
     if code.code == 'metres':
       scales = {'millimetres': 1e-3, 'centimetres': 1e-2, 'metres': 1.0}
-      # A street's usual distance is about 10 m.
+      # The usual distance in a street is about 10 m.
       unit = min(scales, key=lambda x: abs(np.log(middle * scales[x] / 10)))
       text += (
         f'; with unit: {scales[unit]:g}, that is {unit}, it would be'
@@ -192,7 +193,7 @@ def find_doubts(
         f'is 0 m in {shares[0]:.1%} of its pixels; expected 0 among the'
         ' missing values, if it stands for none',
       )
-    # Where it is the end of the range, there is something before it.
+    # If 65535 is the end of the range, there is also depth just below it.
     lonely = far > 1.5 * float(measured[-1]) * code.unit and far < MOST
     if shares[-1] >= _SHARE and FAR_RAW not in code.missing and lonely:
       yield (

@@ -1,8 +1,8 @@
-"""Resizing of NumPy pictures, by the rules of `transforms`. Needs no TF.
+"""Resizes NumPy pictures by the rules of `transforms`. Needs no TensorFlow.
 
 Both modules have the same rules: Pillow's filters or OpenCV's INTER_LINEAR for
-images, Pillow's NEAREST for labels, OpenCV's INTER_NEAREST for depth. One table
-of golden pixels tests them.
+images, Pillow's NEAREST for labels, OpenCV's INTER_NEAREST for depth. They are
+tested against the same table of golden pixels.
 """
 
 from collections.abc import Callable, Sequence
@@ -24,7 +24,7 @@ FILTERS = {
 def resize_image(
   image: np.ndarray, size: Sequence[int], *, method: str = 'bicubic'
 ) -> np.ndarray:
-  """Resizes an image, with Pillow, which averages where it shrinks, or OpenCV.
+  """Resizes an image with Pillow, which averages when shrinking, or OpenCV.
 
   Args:
     image: uint8 [H, W, 3].
@@ -45,26 +45,29 @@ def resize_image(
 def centres(
   old: Any, new: Any, *, arange: Callable[[Any], Any] = np.arange
 ) -> Any:
-  """Returns the pixels that NEAREST keeps along an axis.
+  """Returns the indices of the pixels that NEAREST keeps along an axis.
 
   Args:
-    old: number of pixels that there are.
-    new: number of pixels that are wanted.
-    arange: counts up from 0; `tf.range` for tensors.
+    old: number of pixels before resizing.
+    new: number of pixels after resizing.
+    arange: function that counts up from 0; `tf.range` for tensors.
 
   Returns:
     Integers [new]: floor((i + 1/2) old / new), the pixel under each new centre.
   """
-  # In integers, so exact.
+  # In integers, hence exact.
   return (2 * arange(new) + 1) * old // (2 * new)
 
 
 def resize_label(values: np.ndarray, size: Sequence[int]) -> np.ndarray:
-  """Takes the pixels under the new pixels' centres: Pillow's NEAREST.
+  """Takes the pixels under the centres of the new pixels: Pillow's NEAREST.
 
   Args:
     values: [H, W] of any type.
-    size: (height, width).
+    size: (height, width) in pixels.
+
+  Returns:
+    [height, width] of the same type.
   """
   rows, columns = map(centres, values.shape, size)
   return values[rows[:, None], columns]
@@ -77,8 +80,11 @@ def resize_depth(
 
   Args:
     values: uint16 [H, W], raw depth.
-    size: (height, width).
+    size: (height, width) in pixels.
     method: 'reference', or 'consistent' for the rule of `resize_label`.
+
+  Returns:
+    uint16 [height, width].
   """
   if method == 'consistent':
     return resize_label(values, size)
@@ -88,7 +94,7 @@ def resize_depth(
 def pad_to(
   values: np.ndarray, size: Sequence[int], *, fill: Any = 0
 ) -> np.ndarray:
-  """Pads [h, w, ...] below and to the right up to (height, width)."""
+  """Pads [h, w, ...] at the bottom and right up to (height, width)."""
   more = [(0, n - old) for n, old in zip(size, values.shape, strict=False)]
   more += [(0, 0)] * (values.ndim - 2)
   return np.pad(values, more, constant_values=fill)
@@ -97,7 +103,7 @@ def pad_to(
 def frame_image(
   image: np.ndarray, size: Sequence[int], *, method: str, fit: str
 ) -> np.ndarray:
-  """Brings an image to the network's size, as in training.
+  """Resizes and pads an image to the network's size, as in training.
 
   Args:
     image: uint8 [H, W, 3].

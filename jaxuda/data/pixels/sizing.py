@@ -1,7 +1,7 @@
-"""Examples at the size of the network, or at that of their score.
+"""Resizes examples to the network's size, or to the sizes used in evaluation.
 
-Padding keeps the aspect where the domain asks for it. It is black, its labels
-are ignored, and its depth is not valid.
+Padding keeps the aspect ratio if the domain asks for it. It is black, its
+labels are ignored, and its depth is not valid.
 """
 
 from typing import Any
@@ -19,24 +19,24 @@ Example = dict[str, tf.Tensor]
 def size_for_training(
   example: Example, domain: Any, code: depth_codes.DepthCode
 ) -> Example:
-  """Brings the fields of a training example to the network's size.
+  """Resizes the fields of a training example to the network's size.
 
   Args:
-    example: some of 'image' uint8 [H, W, 3], 'label' [H, W] and 'depth' uint16
-      [H, W], raw, with 'depth_factor' if the code needs one.
-    domain: a `records.domain.Domain`, whose size and rules are taken.
-    code: meaning of raw depth.
+    example: some of 'image' uint8 [H, W, 3], 'label' [H, W] and raw 'depth'
+      uint16 [H, W], with 'depth_factor' if the code requires one.
+    domain: a `records.domain.Domain`, whose size and settings apply.
+    code: how raw depth is encoded.
 
   Returns:
-    The fields, [height, width]; 'depth' float32 in metres, and 'depth_valid'
-    bool.
+    The fields at [height, width]; 'depth' is float32 in metres and comes with
+    'depth_valid' bool.
   """
   out = {}
   if 'image' in example:
     out['image'] = _size_image(example['image'], domain)
   if 'label' in example:
     label = example['label']
-    # A label of a folder was made at the network's size, with its padding.
+    # Labels in a folder were made at the network's size, with its padding.
     size = domain.size if domain.label_dir else _fit(label, domain)
     resized = transforms.resize_label(label, size)
     out['label'] = _pad(resized, domain.size, fill=labels.IGNORE)
@@ -60,25 +60,25 @@ def size_for_score(
   *,
   whole_images: bool = False,
 ) -> Example:
-  """Brings an evaluation example to its sizes.
+  """Resizes an evaluation example.
 
-  The image goes to the network's size, depth to the label's. A label stays as
-  it is; with `fit='pad'` it is padded to the aspect of the network, so that
-  logits cover both; with `eval_labels='input'` it is brought to the network's
-  size, as in DepDis.
+  The image is resized to the network's size, depth to the label's. A label
+  keeps its size; with `fit='pad'` it is padded to the network's aspect ratio,
+  so that logits cover both; with `eval_labels='input'` it is resized to the
+  network's size, as in DepDis.
 
   Args:
-    example: 'name', 'image', and perhaps 'label' or with it 'depth' and
-      'depth_factor'.
-    domain: a `records.domain.Domain`, whose sizes and rules are taken.
-    code: meaning of raw depth.
-    whole_images: whether images stay as large as they are, but for padding.
+    example: 'name', 'image', and possibly 'label', which may be accompanied by
+      'depth' and 'depth_factor'.
+    domain: a `records.domain.Domain`, whose sizes and settings apply.
+    code: how raw depth is encoded.
+    whole_images: whether images keep their own size, apart from padding.
 
   Returns:
     The example, with 'depth' in metres and 'depth_valid'.
   """
   if 'label' not in example:
-    # It would say the size of depth, too.
+    # Depth is left out, too: the label would determine its size.
     out = {}
   elif domain.eval_labels == 'input':
     out = size_for_training(example, domain, code)
@@ -95,7 +95,7 @@ def size_for_score(
 
 
 def _measure(example, domain, code, *, size, padded):
-  """Returns depth at a size, and padded, as fields of an example."""
+  """Returns depth, resized and padded, as fields of an example."""
   raw = transforms.resize_depth(
     example['depth'], size, method=domain.depth_resize
   )
@@ -123,7 +123,7 @@ def _fit(values, domain):
 
 
 def _surround(values, domain):
-  """Returns the size to pad a picture to at its own scale; None: no padding."""
+  """Returns the size to pad a picture to at its own scale, or None."""
   if domain.fit == 'stretch':
     return None
   shape = tf.shape(values)

@@ -1,18 +1,18 @@
-"""Pictures in TensorFlow: decoding, resizing, cropping and mirroring.
+"""Decodes, resizes, crops and mirrors pictures in TensorFlow.
 
-The rules of resizing are those of the references, and differ by field:
+The rules for resizing are those of the reference code and differ by field:
 
-* images: Pillow's BICUBIC or BILINEAR, which averages when it shrinks. Within 3
+* images: Pillow's BICUBIC or BILINEAR, which average when shrinking; within 3
   grey levels of Pillow, which rounds between its two passes. Or 'linear', for
-  OpenCV's INTER_LINEAR, which does not average (DAFormer, HRDA, MIC), within 1.
+  OpenCV's INTER_LINEAR, which does not average (DAFormer, HRDA, MIC); within 1.
 * labels: Pillow's NEAREST, the pixel under the centre: half size keeps pixels
   1, 3, 5, ...
 * depth: OpenCV's INTER_NEAREST, the pixel under the upper left corner: half
   size keeps 0, 2, 4, ... Labels and depth are then a pixel apart; the variant
-  'consistent' samples depth as labels (CorDA's targets), 'linear' interpolates
-  raw values as OpenCV's INTER_LINEAR (CorDA on GTA5).
+  'consistent' samples depth like labels (CorDA's targets), and 'linear'
+  interpolates raw values like OpenCV's INTER_LINEAR (CorDA on GTA5).
 
-`resizing` has the same rules for NumPy, `aspect` what becomes of the aspect.
+`resizing` has the same rules for NumPy; `aspect` handles the aspect ratio.
 """
 
 import functools
@@ -34,7 +34,7 @@ class Window(NamedTuple):
   Attributes:
     top, left: int32 scalars, the upper left corner in pixels.
     size: (height, width) of the crop in pixels.
-    mirrored: bool scalar, whether left and right are exchanged.
+    mirrored: bool scalar, whether left and right are swapped.
   """
 
   top: tf.Tensor
@@ -44,8 +44,8 @@ class Window(NamedTuple):
 
 
 def decode_image(encoded: tf.Tensor) -> tf.Tensor:
-  """Decodes PNG or JPEG: string scalar -> uint8 [H, W, 3] RGB."""
-  # The accurate transform is what Pillow uses; the fast one is a level off.
+  """Decodes a PNG or JPEG: string scalar -> uint8 [H, W, 3] RGB."""
+  # Pillow uses the accurate DCT; the fast one is one grey level off.
   image = tf.cond(
     tf.io.is_jpeg(encoded),
     lambda: tf.io.decode_jpeg(
@@ -57,16 +57,16 @@ def decode_image(encoded: tf.Tensor) -> tf.Tensor:
 
 
 def decode_label(stored: tf.Tensor) -> tf.Tensor:
-  """Decodes ids, an 8-bit grey PNG or uint8 [H, W, 1]: uint8 [H, W]."""
+  """Decodes ids from an 8-bit grey PNG or uint8 [H, W, 1]: uint8 [H, W]."""
   if stored.dtype == tf.string:
     stored = tf.io.decode_png(stored, channels=1)
   return stored[..., 0]
 
 
 def decode_depth(stored: tf.Tensor) -> tf.Tensor:
-  """Decodes raw depth, a 16-bit PNG or uint16 [H, W, 1]: uint16 [H, W].
+  """Decodes raw depth from a 16-bit PNG or uint16 [H, W, 1]: uint16 [H, W].
 
-  Takes the first of several channels, which are equal in SYNTHIA.
+  If there are several channels (equal in SYNTHIA), it takes the first.
   """
   if stored.dtype == tf.string:
     stored = tf.io.decode_png(stored, channels=0, dtype=tf.uint16)
@@ -76,7 +76,7 @@ def decode_depth(stored: tf.Tensor) -> tf.Tensor:
 def resize_image(
   image: tf.Tensor, size: tuple[int, int], *, method: str = 'bicubic'
 ) -> tf.Tensor:
-  """Resizes as Pillow does, with antialiasing, or as OpenCV, without.
+  """Resizes an image like Pillow, with antialiasing, or OpenCV, without.
 
   Args:
     image: uint8 [H, W, 3].
@@ -104,7 +104,7 @@ def resize_image(
 
 
 def resize_label(label: tf.Tensor, size: tuple[int, int]) -> tf.Tensor:
-  """Takes the pixels under the new pixels' centres: Pillow's NEAREST.
+  """Takes the pixels under the centres of the new pixels: Pillow's NEAREST.
 
   Args:
     label: [H, W] of any type.
@@ -127,11 +127,11 @@ def resize_depth(
     depth: [H, W] of any type.
     size: (height, width), numbers or a tensor.
     method: 'reference'; 'consistent' for the rule of `resize_label`; 'linear'
-      for OpenCV's INTER_LINEAR, without averaging where it shrinks.
+      for OpenCV's INTER_LINEAR, which does not average when shrinking.
 
   Returns:
-    [height, width], pixel floor(i H / height) of the rows, and so on; float32
-    with 'linear'.
+    [height, width], where row i is taken from row floor(i H / height), and
+    likewise for columns; float32 with 'linear'.
   """
   if method not in DEPTH_RESIZES:
     raise ValueError(f'method={method!r}; expected one of {DEPTH_RESIZES}')
@@ -158,7 +158,7 @@ def _gather(values, size, sample):
     rows = tf.gather(values, sample(shape[0], size[0]), axis=0)
     return tf.gather(rows, sample(shape[1], size[1]), axis=1)
 
-  # Pictures that were prepared at this size are not copied twice more.
+  # Avoids two more copies of pictures that were prepared at this size.
   same = tf.reduce_all(shape[:2] == size)
   taken = tf.cond(same, lambda: values, take)
   known = tf.get_static_value(size)
@@ -166,7 +166,7 @@ def _gather(values, size, sample):
 
 
 def pad_to(values: tf.Tensor, size: Any, *, fill: Any = 0) -> tf.Tensor:
-  """Pads [h, w, ...] below and to the right up to (height, width)."""
+  """Pads [h, w, ...] at the bottom and right up to (height, width)."""
   shape = tf.shape(values)
   more = [[0, size[0] - shape[0]], [0, size[1] - shape[1]]]
   rest = [[0, 0]] * (len(values.shape) - 2)
@@ -176,10 +176,10 @@ def pad_to(values: tf.Tensor, size: Any, *, fill: Any = 0) -> tf.Tensor:
 
 
 def look_up(raw: tf.Tensor, table: np.ndarray) -> tf.Tensor:
-  """Returns table[raw] of every pixel.
+  """Returns table[raw] for every pixel.
 
-  TensorFlow's own gather takes five times as long as NumPy's or OpenCV's, which
-  do not hold the interpreter's lock meanwhile.
+  TensorFlow's own gather takes five times as long as NumPy's or OpenCV's
+  lookup, neither of which holds the interpreter lock.
 
   Args:
     raw: uint8 or uint16 [H, W].
@@ -204,16 +204,16 @@ def draw_window(
   crop: tuple[int, int] = (0, 0),
   flip: bool = False,
 ) -> Window:
-  """Draws a crop and a mirroring, functions of the seed alone.
+  """Draws a crop and a mirroring as a function of the seed alone.
 
   Args:
     seed: int64 [2].
     size: (height, width) of the picture in pixels.
     crop: (height, width) of the crop in pixels; (0, 0) takes everything.
-    flip: whether left and right are exchanged half of the time.
+    flip: whether left and right are swapped half of the time.
   """
   crop = size if tuple(crop) == (0, 0) else tuple(crop)
-  # Named, for the default algorithm depends on the device.
+  # Named explicitly, since the default algorithm depends on the device.
   top, left, side = tf.unstack(
     tf.random.stateless_uniform(
       [3], seed, minval=None, maxval=None, dtype=tf.uint32, alg='philox'

@@ -4,16 +4,16 @@ r"""Prepares a dataset once, from the user's own files.
         --manual_dir=DIR [--data_dir=DIR] [--store=png --size=512x1024 \
         --image_resize=bilinear]
 
-Training prepares what it needs by itself; this does it beforehand. Files are
-read from folders or from the publishers' archives, checked, and written in
-parallel. A preparation that was killed goes on where it was, in steps of 256
-examples, and a half-made dataset is never taken for a whole one. Afterwards the
-raw files are no longer needed: without `manual_dir`, training takes what is
-prepared.
+Training prepares what it needs by itself; this command does so beforehand.
+Files are read from folders or from the publishers' archives, checked, and
+written in parallel. A preparation that was killed resumes where it stopped, in
+steps of 256 examples, and an incomplete dataset is never mistaken for a
+complete one. Afterwards the raw files are no longer needed: without
+`manual_dir`, training uses the prepared dataset.
 
---store, --size, --image_resize, --depth_resize and --fit are the fields of
-`config.data.source` and `config.data.target` of these names: training finds the
-prepared dataset only if they agree.
+--store, --size, --image_resize, --depth_resize and --fit correspond to the
+fields of `config.data.source` and `config.data.target` with the same names:
+training finds the prepared dataset only if they agree.
 """
 
 import re
@@ -29,7 +29,7 @@ from jaxuda.ui import command
 
 
 def define_flags() -> None:
-  """Defines the flags, when run as a program: others have such names, too."""
+  """Defines the flags; not on import, as other commands share their names."""
   string, enum = flags.DEFINE_string, flags.DEFINE_enum
   string('dataset', None, 'For example cityscapes/stereo.', required=True)
   string('manual_dir', None, 'Folder or archive of the files.')
@@ -42,10 +42,10 @@ def define_flags() -> None:
 
 
 def read_size(text: str) -> tuple[int, int]:
-  """Reads HEIGHTxWIDTH.
+  """Parses a size HEIGHTxWIDTH and returns (height, width).
 
   Raises:
-    UserError: it has another form.
+    UserError: the text has another form.
   """
   match = re.fullmatch(r'(\d+)x(\d+)', text)
   if match is None or not int(match[1]) or not int(match[2]):

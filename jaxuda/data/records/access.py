@@ -27,16 +27,17 @@ from jaxuda.data.store import label_counts
 from jaxuda.data.store import prepared_depth
 from jaxuda.data.store import record_order
 
-# If TensorFlow was used before, it keeps what it has taken.
+# If TensorFlow is already initialised, it keeps the GPUs it has taken.
 with contextlib.suppress(RuntimeError):
   tf.config.set_visible_devices([], 'GPU')
 
-# Records that were read last, among which a broken one is looked for.
+# Number of records read last that are searched for a broken one.
 _RECENT = 1024
-# Maps of a folder of depth that are looked at before a training.
+# Number of maps of a depth folder that are checked before training.
 _LOOKED_AT = 4
-# How much faster a core reads store=png than store=raw: 2048x1024 for 1024x512,
-# with label and depth, by scripts/benchmark_input.py.
+# How much faster one core reads store=png than store=raw, for 2048x1024 images
+# used at 1024x512, with label and depth; measured by
+# scripts/benchmark_input.py.
 _FASTER = 4
 
 
@@ -46,7 +47,7 @@ class Records:
   Attributes:
     domain: the domain that is read.
     fields: names of the fields that are decoded.
-    code: meaning of raw depth.
+    code: how raw depth is encoded.
     root: folder of all prepared datasets.
   """
 
@@ -64,19 +65,20 @@ class Records:
       domain: the domain to read.
       classes: class set (a name or a file) that labels are mapped to; None
         keeps raw ids.
-      fields: names of the fields to decode, of 'image', 'label' and 'depth'.
+      fields: names of the fields to decode, out of 'image', 'label' and
+        'depth'.
       optional: names of the fields that may be missing.
 
     Raises:
-      UserError: unknown dataset or split, bad files, or a field that the
-        dataset does not have.
+      UserError: the dataset or split is unknown, files are bad, or the dataset
+        lacks a field.
     """
     self.domain = domain
     table = np.arange(256)
     own = [x for x in fields if not _is_beside(domain, x)]
     mapped = 'label' in own and classes is not None
     if mapped:
-      # Before the dataset is prepared, which can take long.
+      # Checked before the dataset is prepared, which can take long.
       _map_labels(domain, classes)
     builder = registry.load(
       domain.dataset,
@@ -100,7 +102,7 @@ class Records:
     self._table = table.astype(np.int32)
     self.fields = tuple(x for x in fields if x not in missing)
     self._folder = pathlib.Path(builder.data_dir)
-    # Family, form and version lie between them.
+    # Three levels up: above family, form and version.
     self.root = str(self._folder.parents[2])
     self._files = info.splits[domain.split].file_instructions
     self._source, self._features, self._decoders = rows.open_records(
@@ -112,7 +114,7 @@ class Records:
       self._numbers = record_order.choose_first(
         self._read_names(), domain.first
       )
-    # A fraction is the first records; they are stored in a random order.
+    # The first records make up a fraction: they are stored in random order.
     self._count = max(1, round(domain.fraction * len(self._numbers)))
     self.code = depth_codes.DepthCode.of(registry.metadata(info))
     self._depths = None
@@ -130,16 +132,17 @@ class Records:
     return self._count
 
   def read(self, number: int) -> bytes:
-    """Returns a serialized record, 0..len - 1."""
+    """Returns the serialized record of a number, 0..len - 1."""
     number = int(self._numbers[int(number)])
     self._recent.append(number)
     return self._source[number]
 
   def advise(self) -> None:
-    """Notes, once, where another store would be read much faster.
+    """Prints a note, once, if another store would be read much faster.
 
-    That is where images are kept as their files are and have twice the pixels
-    that are trained on, or more: decoding them takes most of the time.
+    This is the case if images are stored as the original files and have at
+    least twice as many pixels as training uses: decoding them then takes most
+    of the time.
     """
     domain = self.domain
     keeps = domain.store == 'raw' and 'image' in self.fields
@@ -187,12 +190,12 @@ class Records:
     return self._features.deserialize_example(record, decoders=self._decoders)
 
   def count_classes(self) -> np.ndarray:
-    """Counts the pixels of each class: int64 [len, C].
+    """Returns the number of pixels of each class: int64 [len, C].
 
-    The first time all labels are read; the counts are kept beside the records.
+    The first call reads all labels and stores the counts next to the records.
 
     Raises:
-      UserError: labels are not read, or are not the dataset's own.
+      UserError: labels are not read, or they are not the dataset's own.
     """
     if 'label' not in self.fields or self.domain.label_dir:
       raise errors.UserError(
@@ -216,11 +219,11 @@ class Records:
     """Reads and decodes a record inside a pipeline.
 
     Args:
-      sample: int64 scalar.
-      find: sample -> number of its record, 0..len - 1.
+      sample: int64 scalar, number of the sample.
+      find: function from a sample to the number of its record, 0..len - 1.
 
     Returns:
-      What `decode` returns.
+      The same as `decode`.
     """
     record = tf.numpy_function(
       lambda x: self.read(find(x)), [sample], tf.string, stateful=False
@@ -228,14 +231,15 @@ class Records:
     return self.decode(tf.ensure_shape(record, []))
 
   def decode(self, record: tf.Tensor) -> dict[str, tf.Tensor]:
-    """Decodes a record, at its own size.
+    """Decodes a record at its own size.
 
     Args:
-      record: string scalar, serialized.
+      record: string scalar, the serialized record.
 
     Returns:
-      'name' string; of `fields`, 'image' uint8 [H, W, 3], 'label' int32 [H, W],
-      'depth' uint16 [H, W], raw, and 'depth_factor' if its code needs it.
+      'name' string and, as far as they are in `fields`, 'image' uint8
+      [H, W, 3], 'label' int32 [H, W], and raw 'depth' uint16 [H, W], with
+      'depth_factor' if its code needs it.
     """
     example = self._parse(record)
     out = {'name': example['name']}
@@ -256,12 +260,13 @@ class Records:
     return out
 
   def diagnose(self) -> None:
-    """Looks for a broken record among those that were read last.
+    """Looks for a broken record among those read last.
 
     TensorFlow's own message does not name it.
 
     Raises:
-      UserError: names the record and its file, and what to do.
+      UserError: a record is broken; the message names it, its file and a
+        remedy.
     """
     if self._depths and self._depths.error:
       raise self._depths.error
@@ -289,8 +294,8 @@ class Records:
 def _map_labels(domain, classes, info=None):
   """Returns the class of each raw id: uint8 [256], 255 = ignored.
 
-  Before the dataset is prepared, without `info`, a folder whose own names are
-  not at hand, or that has no labels, gives None.
+  Returns None before the dataset is prepared (without `info`) for a folder
+  whose own names are not known yet or that has no labels.
   """
   family, own = registry.find(domain.dataset), None
   if info is not None:
@@ -323,7 +328,7 @@ def _note(text: str) -> None:
 
 
 def _find_missing(split, info, fields):
-  """Returns those of the fields that no example of a split has."""
+  """Returns those fields that no example of a split has."""
   metadata, name = registry.metadata(info), split.split('[')[0]
   missing = {x for x in fields if x not in info.features}
   if name in metadata.get('unlabelled_splits', ()):
@@ -352,5 +357,5 @@ def _explain_missing(domain, field, info):
 
 
 def _is_beside(domain, field):
-  """Whether a field comes from a folder beside the dataset."""
+  """Returns whether a field comes from a folder outside the dataset."""
   return bool({'label': domain.label_dir, 'depth': domain.depth_dir}.get(field))

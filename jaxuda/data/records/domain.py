@@ -1,4 +1,4 @@
-"""Sides of the data config, checked."""
+"""The two sides of the data config, read and checked."""
 
 from collections.abc import Sequence
 import dataclasses
@@ -12,7 +12,7 @@ from jaxuda.data.pixels import transforms
 from jaxuda.data.store import examples
 
 # Field of a side -> its values; the first is the default. A depth_resize of
-# 'default' is config.data.resize.
+# 'default' stands for config.data.resize.
 _CHOICES = {
   'image_resize': transforms.IMAGE_RESIZES,
   'depth_resize': ('default', *transforms.DEPTH_RESIZES),
@@ -21,7 +21,7 @@ _CHOICES = {
   'eval_labels': ('native', 'input'),
 }
 _RARE = ('rare_temperature', 'rare_pixels', 'rare_crop', 'crop_most')
-# Field of config.data, for both sides -> its values.
+# Field of config.data, shared by both sides -> its values.
 _SHARED = {
   'resize': transforms.DEPTH_RESIZES[:2],
   'zero_depth': depth_codes.POLICIES,
@@ -35,31 +35,31 @@ class Domain:
 
   Attributes:
     side: 'source' or 'target'.
-    dataset, split, data_dir, manual_dir: place of the records.
+    dataset, split, data_dir, manual_dir: where the records are.
     size: (height, width) of the network's input in pixels.
     crop: (height, width) of a crop in pixels; (0, 0) for none.
     flip: whether half of the samples are mirrored.
     fraction: share of the split's images that is used, in (0, 1].
     image_resize: 'bicubic', 'bilinear' or 'linear', see `transforms`.
     depth_resize: 'reference', 'consistent' or 'linear'.
-    fit: 'stretch', or 'pad' to keep the aspect.
+    fit: 'stretch', or 'pad' to keep the aspect ratio.
     store: 'raw', or 'png' or 'jpeg' at `size`, see `store.examples`.
     eval_labels: 'native', or 'input' to score at `size`.
     zero_depth, far_depth: 'keep' or 'mask', see `depth_codes.measure`.
-    depth_dir: folder with depth of the training split in place of the dataset's
-      own, see `depth_folder` and `prepared_depth`; '' for its own.
-    label_dir: folder with labels of the training split in place of the
+    depth_dir: folder with depth for the training split that replaces the
+      dataset's own, see `depth_folder` and `prepared_depth`; '' for its own.
+    label_dir: folder with labels for the training split that replace the
       dataset's own, see `label_files`; '' for its own.
-    first: number of the split's images that are used, the first in the order of
-      their names; 0 for all. The fraction is of these.
-    rare_temperature: temperature of rare class sampling, see `rare.Sampler`; 0:
-      all images come equally often, and labels play no part.
-    rare_pixels: least pixels of a class in an image that is drawn for it, at
-      the size at which it is stored.
-    rare_crop: share of these that a crop should have.
+    first: number of the split's images to use, the first ones by name; 0 for
+      all. `fraction` is relative to these.
+    rare_temperature: temperature of rare class sampling, see `rare.Sampler`; at
+      0 all images are drawn equally often, and labels play no part.
+    rare_pixels: number of pixels of a class that an image drawn for it must
+      exceed, at the size at which the image is stored.
+    rare_crop: share of `rare_pixels` that a crop should have.
     crop_most: share of a crop's labelled pixels that its largest class should
-      stay below; 1: whatever is drawn is taken. 0.75 in DAFormer. Where the
-      labels are read alone.
+      stay below, 0.75 in DAFormer; 1 accepts every crop. Applies only where
+      labels are read.
   """
 
   side: str
@@ -95,10 +95,10 @@ def read_domain(
   Args:
     data_config: `config.data`.
     side: 'source' or 'target'.
-    split: a split that is scored, in place of the training split.
+    split: split to score, in place of the training split.
 
   Raises:
-    UserError: a value is out of range; names the field.
+    UserError: a value is out of range; the message names the field.
   """
   _require(
     side in ('source', 'target'), 'domain', side, 'one of source, target'
@@ -136,7 +136,7 @@ def read_domain(
     chosen['depth_resize'] = resize
   training = {}
   if not split:
-    # Scores are always of the dataset's own labels, and of whole splits.
+    # Scores always use the dataset's own labels and whole splits.
     training = dict(
       first=first,
       depth_dir=own.get('depth_dir') or '',
@@ -160,7 +160,7 @@ def read_domain(
 
 
 def _read_rare(where, own):
-  """The fields of rare class sampling and of crops by their classes."""
+  """Reads the fields of rare class sampling and class-dependent crops."""
   rare = {k: own.get(k, getattr(Domain, k)) for k in _RARE}
   for name, value in rare.items():
     right = isinstance(value, int | float) and value >= 0

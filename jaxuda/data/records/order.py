@@ -1,4 +1,4 @@
-"""Which record a sample of a stream is."""
+"""Maps each sample of a stream to its record."""
 
 from collections.abc import Callable
 import functools
@@ -20,7 +20,7 @@ def permute(seed: int, epoch: int, count: int) -> np.ndarray:
     epoch: number of the epoch, from 0 on.
     count: number of records.
   """
-  # NumPy keeps the raw bits of Philox as they are, but may change its shuffle.
+  # NumPy guarantees Philox's raw bits, but may change its shuffle.
   key = np.array([seed, epoch], np.uint64)
   order = np.random.Philox(key=key).random_raw(count).argsort(kind='stable')
   order.flags.writeable = False
@@ -30,15 +30,16 @@ def permute(seed: int, epoch: int, count: int) -> np.ndarray:
 def of(
   records: Any, seed: int
 ) -> tuple[Callable[[int], int], Callable[[tf.Tensor], tf.Tensor] | None]:
-  """Returns how the samples of a stream are chosen.
+  """Returns the functions that choose the samples of a stream.
 
   Args:
-    records: the `access.Records` of a domain, by whose rules they are.
-    seed: 0..2^63-1, of the domain's stream.
+    records: the `access.Records` of a domain, whose settings apply.
+    seed: seed of the domain's stream, 0..2^63-1.
 
   Returns:
-    (sample -> number of its record; int64 scalar, a sample -> int32 scalar, the
-    class for which it was drawn, or None without rare class sampling).
+    (function from a sample to the number of its record; function from a sample,
+    an int64 scalar, to the class it was drawn for, an int32 scalar, or None
+    without rare class sampling).
   """
   domain = records.domain
   if domain.rare_temperature:
@@ -65,7 +66,7 @@ def of(
 def share_rows(
   batch_size: int, process_index: int, process_count: int
 ) -> range:
-  """Returns the rows of a batch that are one process's, in a run.
+  """Returns the contiguous rows of a batch that belong to one process.
 
   Args:
     batch_size: rows of a batch, over all processes.
@@ -73,7 +74,7 @@ def share_rows(
     process_count: number of processes.
 
   Raises:
-    UserError: they do not divide.
+    UserError: the rows cannot be divided evenly among the processes.
   """
   if batch_size < 1 or batch_size % process_count:
     raise errors.UserError(

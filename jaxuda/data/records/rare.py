@@ -1,11 +1,11 @@
-"""Rare class sampling: images with rare classes come more often.
+"""Rare class sampling: images with rare classes are drawn more often.
 
 Hoyer, Dai and Van Gool, CVPR 2022, "DAFormer"
-(https://arxiv.org/abs/2111.14887), section 3.2: a class is drawn, rare ones
-more often, then an image with enough of it, then a crop that has some.
+(https://arxiv.org/abs/2111.14887), section 3.2: first a class is drawn, rare
+ones more often, then an image with enough of it, then a crop that has some.
 
-Every draw is a function of (seed, sample), so that a stream begins at any
-sample at once and is the same on any number of processes.
+Every draw is a function of (seed, sample), so that a stream can start at any
+sample immediately and is the same for any number of processes.
 """
 
 from collections.abc import Callable
@@ -19,34 +19,35 @@ from jaxuda import errors
 from jaxuda.data.classes import labels
 from jaxuda.data.pixels import transforms
 
-# Crops that are tried, of which the last is taken at any rate: DAFormer's code
-# looks at ten, and after each that will not do draws another one.
+# Maximum number of crops to try; the last is accepted in any case: DAFormer's
+# code checks ten and draws another one after each that it rejects.
 TRIES = 11
-# Two streams of one seed: that of the pipeline's crops has small counters.
+# Separates this stream from that of the pipeline's crops, which has the same
+# seed and small counters.
 _STREAM = 0x52435300000000
 
 
 class Sampler:
-  """Draws a class, and an image that has it.
+  """Draws a class and then an image that contains it.
 
   Attributes:
-    frequencies: float64 [C], share of each class of all labelled pixels.
-    probabilities: float64 [C], with which a class is drawn: softmax((1 - f) /
-      T) over the classes that some image has enough of; 0 of the others.
+    frequencies: float64 [C], share of each class in all labelled pixels.
+    probabilities: float64 [C], probability of drawing each class: softmax((1 -
+      f) / T) over the classes that some image has enough of; 0 for the others.
   """
 
   def __init__(
     self, counts: np.ndarray, *, temperature: float, least: int, seed: int
   ):
-    """Reads which images have which classes.
+    """Finds out which images contain which classes.
 
     Args:
-      counts: int [n, C], pixels of each class in each image.
+      counts: int [n, C], number of pixels of each class in each image.
       temperature: T > 0; the lower, the more often rare classes are drawn. 0.01
         in DAFormer.
-      least: an image has a class if it has more pixels of it. 3,000 in
-        DAFormer, of GTA's 1914x1052.
-      seed: of the stream, 0..2^64-1.
+      least: an image contains a class if it has more pixels of it than this.
+        3,000 in DAFormer, for GTA's 1914x1052 images.
+      seed: seed of the stream, 0..2^64-1.
 
     Raises:
       UserError: no image has that many pixels of any class.
@@ -67,25 +68,25 @@ class Sampler:
     self._seed = seed
 
   def draw(self, sample: int) -> tuple[int, int]:
-    """Returns (class, number of an image) of a sample of the stream."""
+    """Returns (class, image number) for a sample of the stream."""
     key = np.array([self._seed, _STREAM + sample], np.uint64)
     first, second = np.random.Philox(key=key).random_raw(2) / 2.0**64
     chosen = np.searchsorted(self._edges, first * self._edges[-1], 'right')
-    # Rounding may end beyond the last class that is ever drawn.
+    # Rounding may lead past the last class with a non-zero probability.
     chosen = min(int(chosen), int(np.flatnonzero(self.probabilities)[-1]))
     images = self._images[chosen]
     return chosen, int(images[min(int(second * len(images)), len(images) - 1)])
 
 
 def count_classes(raw: np.ndarray, table: np.ndarray) -> np.ndarray:
-  """Returns pixels by class of pixels by raw id.
+  """Returns the pixel counts per class, given those per raw id.
 
   Args:
-    raw: int [n, 256], pixels of each raw id in each image.
-    table: int [256], the class of each raw id, or 255.
+    raw: int [n, 256], number of pixels of each raw id in each image.
+    table: int [256], the class of each raw id, or 255 = ignored.
 
   Returns:
-    int64 [n, C], C the highest class of the table plus 1.
+    int64 [n, C], where C is the highest class of the table plus 1.
   """
   known = np.flatnonzero(table != labels.IGNORE)
   counts = np.zeros((len(raw), int(table[known].max(initial=-1)) + 1), np.int64)
@@ -101,14 +102,14 @@ def place_crop(
   draw: Callable[[tf.Tensor], transforms.Window],
   domain: Any,
 ) -> transforms.Window:
-  """Draws a crop by the rules of a domain.
+  """Draws a crop according to the settings of a domain.
 
   Args:
     seed: int64 [2], (seed, sample).
-    label: int32 [H, W], of the image; None if it is not read.
+    label: int32 [H, W], label map of the image; None if it is not read.
     chosen: int32 scalar, the class that the image was drawn for, or None.
-    draw: int64 [2] -> a window, a function of it alone.
-    domain: its `crop`, `crop_most`, `rare_pixels` and `rare_crop` matter.
+    draw: pure function from a seed, int64 [2], to a window.
+    domain: its `crop`, `crop_most`, `rare_pixels` and `rare_crop` are used.
   """
   if tuple(domain.crop) == (0, 0) or label is None:
     return draw(seed)
@@ -131,16 +132,16 @@ def draw_varied(
 ) -> transforms.Window:
   """Draws crops until no class has too large a share of the labelled pixels.
 
-  With one class alone its share is 1.
+  If a crop has only one class, the share of this class is 1.
 
   Args:
     seed: int64 [2], (seed, sample); the first crop is that of this seed.
-    label: int32 [H, W], of the image.
-    draw: int64 [2] -> a window, a function of it alone.
-    most: share that the largest class has to stay below.
+    label: int32 [H, W], label map of the image.
+    draw: pure function from a seed, int64 [2], to a window.
+    most: share that the largest class must stay below.
   """
 
-  # Apart from the tries of `draw_window`, around this.
+  # Seeds distinct from those of `draw_window`, which may call this function.
   def attempt(t):
     return draw(seed + tf.stack([tf.constant(0, tf.int64), t * 2**44]))
 
@@ -171,10 +172,10 @@ def draw_window(
 
   Args:
     seed: int64 [2], (seed, sample); the first crop is that of this seed.
-    label: int32 [H, W], of the image.
+    label: int32 [H, W], label map of the image.
     chosen: int32 scalar, the class.
-    draw: int64 [2] -> a window, a function of it alone.
-    least: number of pixels, of the crop.
+    draw: pure function from a seed, int64 [2], to a window.
+    least: number of pixels of the crop that the class must exceed.
   """
   tries = [
     draw(seed + tf.constant([0, t << 40], tf.int64)) for t in range(TRIES)

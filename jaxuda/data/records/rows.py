@@ -1,4 +1,4 @@
-"""Prepared examples one by one, as NumPy arrays, for tools."""
+"""Prepared examples one at a time, as NumPy arrays, for tools."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -13,15 +13,16 @@ from jaxuda.data.store import descriptions
 
 
 def check_split(dataset: str, split: str, info: tfds.core.DatasetInfo) -> None:
-  """Checks that a dataset has a split, and the split all of its records.
+  """Checks that a dataset has a split and that all its records are there.
 
   Args:
     dataset: name of the dataset, for errors.
-    split: name of a split, or a part of one as TFDS cuts it, 'train[:50%]'.
+    split: name of a split, or a part of one in TFDS notation, 'train[:50%]'.
     info: info of the prepared dataset.
 
   Raises:
-    UserError: it has none, or a file of it cannot be opened.
+    UserError: the split does not exist or is empty, or one of its files cannot
+      be opened.
   """
   try:
     count = info.splits[split].num_examples
@@ -45,11 +46,11 @@ def open_records(
   Args:
     builder: builder of the prepared dataset.
     split: name of a split, or a part of one.
-    fields: names of the features to parse besides 'name'; 'depth' brings
-      'depth_factor'.
+    fields: names of the features to parse besides 'name'; 'depth' includes
+      'depth_factor' if the dataset has it.
 
   Returns:
-    (the serialized records by number; the features, which parse them; decoders
+    (the serialized records by number; the features that parse them; decoders
     that leave pictures encoded).
   """
   info = builder.info
@@ -90,7 +91,8 @@ class Rows:
       manual_dir: folder of the user's files.
 
     Raises:
-      UserError: no such dataset or split, bad files, or a field is missing.
+      UserError: the dataset or split does not exist, files are bad, or a field
+        is missing.
     """
     builder = registry.load(dataset, data_dir=data_dir, manual_dir=manual_dir)
     info = builder.info
@@ -115,8 +117,8 @@ class Rows:
       number: 0..len - 1.
 
     Returns:
-      'name' str; pictures as uint8 [H, W, 3] RGB, or uint8 or uint16 [H, W];
-      tensors as they are.
+      'name' str; pictures as uint8 [H, W, 3] RGB, or as uint8 or uint16 [H, W];
+      tensors as stored.
     """
     row = self._features.deserialize_example_np(
       self._source[int(number)], decoders=self._decoders
@@ -130,7 +132,7 @@ class Images:
   """The images of a prepared dataset, by number."""
 
   def __init__(self, dataset: str, **options: Any):
-    """Opens the dataset; the options are those of `Rows`, without fields."""
+    """Opens the dataset; takes the options of `Rows` other than `fields`."""
     self._rows = Rows(dataset, fields=('image',), **options)
 
   def __len__(self) -> int:

@@ -1,1 +1,1 @@
-"""Prepared datasets: written once, checked, and found again."""
+"""Writes, checks and finds prepared datasets."""

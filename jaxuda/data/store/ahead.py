@@ -1,4 +1,4 @@
-"""A function over many items, computed ahead in threads."""
+"""Maps a function over many items, computing ahead in threads."""
 
 import collections
 from collections.abc import Callable, Iterable, Iterator
@@ -20,11 +20,11 @@ def map_ahead(
   """Yields the results in the order of the items, which may be endless.
 
   Args:
-    function: is called in threads; what it raises is raised here.
-    items: its arguments.
-    workers: number of threads; default: one for each CPU.
-    ahead: most results to compute before they are asked for; default: two for
-      each thread.
+    function: function to call in threads; its exceptions are raised here.
+    items: arguments of the calls.
+    workers: number of threads; default: one per CPU.
+    ahead: maximum number of results to compute before they are requested;
+      default: two per thread.
   """
   workers = workers or max(os.cpu_count() or 1, 1)
   items = iter(items)
@@ -46,10 +46,10 @@ def map_ahead(
 
 
 def one_behind(results: Iterable[T]) -> Iterator[T]:
-  """Yields each result once the next one has been asked for.
+  """Yields each result after the next one has been requested.
 
-  Results that devices still compute when they are returned: the devices have
-  the next one to work on while the host takes the last.
+  This is for results that devices are still computing when they are returned:
+  the devices work on the next one while the host uses the last.
   """
   waiting = None
   for result in results:

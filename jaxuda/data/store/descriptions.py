@@ -1,9 +1,9 @@
-"""Descriptions of prepared datasets, read back and compared.
+"""Reads and compares the descriptions of prepared datasets.
 
-TFDS keeps them beside the records: dataset_info.json has the number of records
-of each shard, features.json the types of the fields, and metadata.json what the
-numbers mean. What was edited there is an error, rather than another result.
-Sizes in bytes are only shown, and are not compared.
+TFDS keeps them next to the records: dataset_info.json holds the number of
+records in each shard, features.json the types of the fields, and metadata.json
+the meaning of the numbers. Edits to them raise an error instead of changing
+results. Sizes in bytes are only displayed, not compared.
 """
 
 from collections.abc import Mapping
@@ -19,17 +19,17 @@ from jaxuda.data.store import shards
 
 
 def read_folder(folder: pathlib.Path) -> tfds.core.DatasetBuilder:
-  """Returns the builder of a finished dataset, whatever it holds.
+  """Returns the builder of a finished dataset, whatever its contents.
 
   Raises:
-    UserError: its description is damaged.
+    UserError: the dataset's description is damaged.
   """
   try:
     builder = tfds.builder_from_directory(folder)
-    # They are read when they are asked for.
+    # These are read lazily.
     _ = builder.info.metadata, builder.info.features
     return builder
-  except Exception as e:  # TFDS raises anything.
+  except Exception as e:  # TFDS may raise anything.
     raise errors.UserError(
       f'{folder} cannot be read ({tree_lib.one_line(e)[:120]}); delete it to'
       ' prepare it again'
@@ -42,19 +42,20 @@ def check(
   features: Mapping[str, Any] | None = None,
   metadata: Mapping[str, Any] | None = None,
 ) -> None:
-  """Checks what a dataset says of itself against what its code writes.
+  """Checks a dataset's description against what its code writes.
 
-  Depth of another unit would be trained on without a word.
+  Without the check, training would silently use depth of another unit.
 
   Args:
     info: the description that was read.
-    features: name -> feature, by the code; None: the code's are in `info`.
-    metadata: name -> value, by the code; others may be there.
+    features: name -> feature according to the code; None if `info` already
+      holds those of the code.
+    metadata: name -> value according to the code; there may be others.
 
   Raises:
     UserError: the two differ.
   """
-  # As JSON has it: lists for tuples.
+  # As in JSON: lists instead of tuples.
   expected = json.loads(json.dumps(metadata or {}))
   found = {x: (info.metadata or {}).get(x) for x in expected}
   pairs = {'metadata.json': (found, expected)}
@@ -74,16 +75,16 @@ def check(
 def check_files(
   info: tfds.core.DatasetInfo, split: str, *, dataset: str
 ) -> None:
-  """Checks that the shards of a split have the records that they should.
+  """Checks that the shards of a split have the right number of records.
 
   Args:
     info: description of the dataset.
     split: name of the split, or a part of one.
-    dataset: name of the dataset, for errors.
+    dataset: name of the dataset, for error messages.
 
   Raises:
-    UserError: a shard cannot be opened, or its index and dataset_info.json say
-      two numbers.
+    UserError: a shard cannot be opened, or its index and dataset_info.json
+      disagree about the number of records.
   """
   for part in info.splits[split].file_instructions:
     try:

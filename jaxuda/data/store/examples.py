@@ -1,15 +1,17 @@
-"""Examples of a user's files: read, checked, and encoded as they are kept.
+"""Reads examples from a user's files, checks them and encodes them for storage.
 
-* 'raw', the default: images (upright PNG and JPEG files) and 16-bit depth as
-  the files are, not encoded anew; labels as 8-bit ids, which are never larger.
-* 'png': images, and labels and depth of the splits that are trained on, at the
-  training size, by the rules of the pair (of images `image_resize`, Pillow's
-  NEAREST for labels, OpenCV's INTER_NEAREST for depth). Nothing else is lost.
-  Labels and depth are plain arrays, which the record file compresses (zstd):
-  about as small as PNG and several times faster to read.
-* 'jpeg': the same with images as JPEG of quality 95, which loses a little.
+There are three forms of storage:
 
-Splits that are scored keep labels and depth at their own size in every case.
+* 'raw', the default: images (upright PNG and JPEG files) and 16-bit depth as in
+  the files, without re-encoding; labels as 8-bit ids, which are never larger.
+* 'png': images, and labels and depth of training splits, at the training size,
+  resized by the usual rules (`image_resize` for images, Pillow's NEAREST for
+  labels, OpenCV's INTER_NEAREST for depth). Nothing else is lost. Labels and
+  depth are plain arrays, which the record file compresses (zstd): about as
+  small as PNG and several times faster to read.
+* 'jpeg': the same, with images as JPEG of quality 95, which loses a little.
+
+Splits that are scored always keep labels and depth at their own size.
 """
 
 import dataclasses
@@ -31,13 +33,13 @@ FORMS = ('raw', 'png', 'jpeg')
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Store:
-  """Form in which examples are kept, see the top of this file.
+  """Form in which examples are stored, see the top of this file.
 
   Attributes:
     form: one of `FORMS`.
-    size: (height, width), the training size; 'raw' has none.
+    size: (height, width) for training, in pixels; 'raw' has none.
     image_resize: 'bicubic', 'bilinear' or 'linear'.
-    depth_resize: 'reference' or 'consistent'; 'linear' keeps depth as it is.
+    depth_resize: 'reference' or 'consistent'; 'linear' stores depth as it is.
     fit: 'stretch' or 'pad'.
   """
 
@@ -67,7 +69,7 @@ class Store:
 
   @classmethod
   def of(cls, domain: Any) -> 'Store':
-    """Returns the form that a `records.domain.Domain` asks for."""
+    """Returns the form requested by a `records.domain.Domain`."""
     if domain.store == 'raw':
       return cls()
     return cls(
@@ -88,38 +90,38 @@ class Store:
     return name + ('_pad' if self.fit == 'pad' else '')
 
   def describe_depth(self) -> str:
-    """Returns the same for depth alone, such as '512x1024_reference'."""
+    """Returns a name for the form of depth, such as '512x1024_reference'."""
     if not self._shrinks_depth:
       return 'whole'
     return f'{self.size[0]}x{self.size[1]}_{self.depth_resize}'
 
   def shrink_depth(self, depth: np.ndarray) -> np.ndarray:
-    """Returns raw depth, uint16 [H, W], as it is kept for training."""
+    """Resizes raw depth, uint16 [H, W], to the size stored for training."""
     if not self._shrinks_depth:
       return depth
     return resizing.resize_depth(depth, self.size, method=self.depth_resize)
 
   @property
   def _shrinks_depth(self):
-    # What is interpolated or padded in training keeps its own size.
+    # Depth that training interpolates or pads keeps its own size.
     rule = self.depth_resize
     return self.form != 'raw' and self.fit == 'stretch' and rule != 'linear'
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Maker:
-  """Makes examples of a dataset, checking everything.
+  """Makes the examples of a dataset, checking everything.
 
   Attributes:
-    layout: files of the dataset, and how they are read.
-    store: form in which examples are kept.
+    layout: files of the dataset and how to read them.
+    store: form in which examples are stored.
   """
 
   layout: layout_lib.Layout
   store: Store
 
   def make(self, split: str, item: specs.Item) -> dict[str, Any]:
-    """Returns an example, encoded as the store says.
+    """Returns an example, encoded for the store.
 
     Args:
       split: name of the split.
@@ -127,10 +129,10 @@ class Maker:
 
     Returns:
       'name', 'image', 'label'; 'depth' if any split has it, and 'depth_factor'
-      if depth needs one. A label or depth that is not there is empty.
+      if depth requires one. A missing label or depth is empty.
 
     Raises:
-      UserError: a file is not as it should be; names it.
+      UserError: a file is broken or invalid; the message names it.
     """
     layout, spec = self.layout, self.layout.spec
     raw = self.store.form == 'raw'
@@ -150,7 +152,7 @@ class Maker:
     return example
 
   def _make_image(self, item):
-    """Returns the image as it is kept, and its own (height, width)."""
+    """Returns the image in stored form, and its original (height, width)."""
     where = self.layout.tree.where(item.image)
     data = self.layout.tree.read(item.image)
     store = self.store
@@ -180,7 +182,7 @@ class Maker:
     return self._keep('depth', item.depth, depth)
 
   def _keep(self, kind, path, values):
-    """Returns [H, W] as a plain array [H, W, 1], or as a PNG if it is raw."""
+    """Returns [H, W] as a plain array [H, W, 1], or as a PNG if 'raw'."""
     if self.store.form != 'raw':
       return values[..., None]
     if not self.layout.reader(kind):

@@ -1,7 +1,7 @@
-"""Contents of a dataset, example by example, and their faults.
+"""Examines the contents of a dataset, example by example, for faults.
 
 An `Examination` counts sizes, ids and depth over many examples and collects
-`specs.Problem`s. Nothing here stops at a problem.
+`specs.Problem`s. A problem does not stop it.
 """
 
 import collections
@@ -21,23 +21,24 @@ from jaxuda.data.files import tree as tree_lib
 from jaxuda.data.pixels import depth_codes
 from jaxuda.data.store import ahead
 
-# Values with which a common step is no accident: drawn depth may have fewer.
+# Number of values from which on a common step is no coincidence: synthetic
+# depth may have fewer.
 _LEVELS = 8
-# The ground before a camera is this much nearer than what is in the upper half.
+# The ground in front of a camera is this many times nearer than the upper half.
 _STEEP = 4
 
 
 @dataclasses.dataclass(kw_only=True)
 class Sample:
-  """Contents of one example; None where a field is missing or broken.
+  """Contents of one example; a missing or broken field is None.
 
   Attributes:
     name: name of the example.
     image: uint8 [H, W, 3].
     label: uint8 [H, W], raw ids.
     depth: uint16 [H, W], raw.
-    factor: baseline times focal length in metres times pixels, or 0.
-    codes: number of pixels of each of the user's own ids, see `Spec.codes`.
+    factor: baseline times focal length, in metres times pixels, or 0.
+    codes: user's own id -> number of its pixels, see `Spec.codes`.
     problems: faults of the example.
   """
 
@@ -54,16 +55,16 @@ class Examination:
   """Counts over the examples of a split.
 
   Attributes:
-    images, labelled, deep: number of whole images, labels and depth maps.
-    sizes: kind -> Counter of (height, width).
+    images, labelled, deep: numbers of intact images, labels and depth maps.
+    sizes: kind of file -> Counter of (height, width).
     ids: int64 [256], number of pixels of each raw id.
     seen: int64 [256], number of images with each raw id.
     depths: int64 [65536], number of pixels of each raw depth.
-    codes: number of pixels of each of the user's own ids.
-    slopes: number of depth maps whose raw values are far larger at the bottom
-      than in the upper half (1), far smaller (-1), or neither (0).
+    codes: user's own id -> number of its pixels.
+    slopes: number of depth maps whose raw values are much larger at the bottom
+      than in the upper half (1), much smaller (-1), or neither (0).
     pictures: digest of an image's pixels -> name of its example.
-    problems: faults of single examples.
+    problems: faults of individual examples.
   """
 
   def __init__(self):
@@ -78,11 +79,11 @@ class Examination:
 
   @property
   def measured(self) -> np.ndarray:
-    """The raw depths other than 0 and 65535 that there are, ascending."""
+    """The raw depth values that occur, without 0 and 65535, ascending."""
     return np.flatnonzero(self.depths[1:-1]) + 1
 
   def add(self, sample: Sample) -> None:
-    """Counts an example."""
+    """Adds an example to the counts."""
     self.problems += sample.problems
     for kind in ('image', 'label', 'depth'):
       array = getattr(sample, kind)
@@ -107,7 +108,7 @@ class Examination:
 
 
 def _slope(raw):
-  """See `Examination.slopes`; a few pixels will do."""
+  """Classifies a map for `Examination.slopes`; a few pixels suffice."""
   parts = raw[: len(raw) // 2 : 4, ::4], raw[-len(raw) // 5 :: 4, ::4]
   known = [x[(x > 0) & (x < depth_codes.FAR_RAW)] for x in parts]
   if not all(x.size for x in known):
@@ -134,11 +135,11 @@ def read_prepared(
   """Yields the contents of prepared records, in order, reading ahead.
 
   Args:
-    read: number of a record -> its encoded fields; may raise.
+    read: function from a record's number to its encoded fields; may raise.
     numbers: numbers of the records.
-    ids: the dataset whose raw ids the labels are.
+    ids: name of the dataset that defines the raw ids of the labels.
     own: the classes of the raw ids 1, 2, ... if they have names of their own.
-    where: folder and split, for the problems.
+    where: folder and split, for messages.
   """
   return ahead.map_ahead(
     lambda x: _read_record(read, x, ids, own, where), numbers
@@ -196,14 +197,14 @@ def _read_record(read, number, ids, own, where):
     sample.depth = _decode_stored(record, 'depth', decoding.read_depth, where)
     sample.factor = float(record.get('depth_factor', 0.0))
   except Exception as e:
-    # A damaged file makes TFDS raise anything.
+    # Damaged files can make TFDS raise anything.
     text = f'{where}: {tree_lib.one_line(e)[:300]}'
     sample.problems.append(specs.Problem(kind='bad record', text=text))
   return sample
 
 
 def _decode_stored(record, field, decode, where):
-  """Returns a picture or a plain array of a record; None if there is none."""
+  """Returns a record's picture or plain array, or None if there is none."""
   stored = record.get(field)
   if stored is None or not len(stored):
     return None
@@ -218,13 +219,13 @@ def judge(
   telltale: Sequence[int] = (),
   codes: Mapping[int, tuple[str, str]] | None = None,
 ) -> list[specs.Problem]:
-  """Finds problems that only many examples show.
+  """Finds problems that show only across many examples.
 
   Args:
     found: counts over a split.
-    dataset: name of the dataset, for the problems.
-    where: split and folder, for the problems.
-    telltale: raw ids of which some are in any honest split.
+    dataset: name of the dataset, for messages.
+    where: split and folder, for messages.
+    telltale: raw ids; every genuine split has some of them.
     codes: see `Spec.codes`.
   """
   problems = []

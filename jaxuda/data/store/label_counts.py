@@ -1,4 +1,4 @@
-"""How many pixels of each id every stored label has, counted once."""
+"""Counts the pixels of each id in every stored label, and keeps the counts."""
 
 from collections.abc import Callable
 import contextlib
@@ -19,22 +19,23 @@ def read(
   count: int,
   label_of: Callable[[int], np.ndarray],
 ) -> np.ndarray:
-  """Returns the counts of a split, from the file of an earlier time if any.
+  """Returns the counts of a split, from the file of an earlier run if any.
 
   Args:
     folder: folder of the prepared dataset.
     split: name of the split.
-    count: number of its records.
-    label_of: number of a record -> its ids, uint8 [H, W]; called in threads.
+    count: number of records in the split.
+    label_of: function from a record's number to its ids, uint8 [H, W]; called
+      in threads.
 
   Returns:
-    int64 [count, 256], by record and raw id.
+    int64 [count, 256], number of pixels by record and raw id.
 
   Raises:
-    UserError: the counts cannot be written beside the records.
+    UserError: the counts cannot be written next to the records.
   """
   path = pathlib.Path(folder, f'label_counts_{split}.npy')
-  # A file that is damaged is made anew.
+  # A damaged file is recreated.
   with contextlib.suppress(OSError, ValueError, EOFError):
     counts = np.load(path, allow_pickle=False)
     if counts.shape == (count, 256):

@@ -1,8 +1,8 @@
-"""Prepared datasets: TFDS records of a user's files.
+"""Prepares datasets: TFDS records made from a user's files.
 
-The folder of a preparation is named after the files (by their fingerprint, so a
-changed file means another preparation) and after the form in which examples are
-kept, see `examples`. Everything is checked while it is prepared.
+The folder of a prepared dataset is named after the files (by their fingerprint,
+so that a changed file leads to a new folder) and after the form in which
+examples are stored, see `examples`. All files are checked during preparation.
 """
 
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -30,7 +30,7 @@ from jaxuda.data.store import shards
 # 1.1.0: labels and depth of the png and jpeg stores are no longer PNG.
 _VERSION = '1.2.0'
 _UNFINISHED = '.unfinished'
-# Labels and depth maps of a split that are looked at before all are read.
+# Number of examples of a split that are checked before all are read.
 _LOOKED_AT = 20
 
 
@@ -40,11 +40,11 @@ def locate(
   store: examples.Store,
   data_dir: str | None = None,
 ) -> pathlib.Path:
-  """Returns the folder in which files are prepared, or will be.
+  """Returns the folder for the prepared dataset, which may not exist yet.
 
   Args:
     layout: files of the dataset.
-    store: form in which examples are kept.
+    store: form in which examples are stored.
     data_dir: folder of prepared data; default: that of TFDS.
 
   Raises:
@@ -64,7 +64,7 @@ def locate(
 
 
 def _name_folders(spec, data_dir):
-  """Returns a family's folder, and how the names of those in it begin."""
+  """Returns a family's folder, and the prefix of the folders inside it."""
   family, _, variant = spec.dataset.partition('/')
   root = os.path.expanduser(data_dir or tfds.core.constants.DATA_DIR)
   return pathlib.Path(root, family), (variant or 'plain').replace('/', '_')
@@ -73,15 +73,15 @@ def _name_folders(spec, data_dir):
 def prepare(
   layout: layout_lib.Layout, folder: pathlib.Path, *, store: examples.Store
 ) -> None:
-  """Prepares a dataset, going on where it was interrupted.
+  """Prepares a dataset, resuming an interrupted preparation.
 
   Args:
     layout: files of the dataset.
     folder: folder to write, see `locate`.
-    store: form in which examples are kept.
+    store: form in which examples are stored.
 
   Raises:
-    UserError: a file is not as it should be, or the disk is full.
+    UserError: a file is broken or invalid, or the disk is full.
   """
   with claim(folder) as work:
     if work is None:
@@ -111,21 +111,21 @@ def prepare(
 
 @contextlib.contextmanager
 def claim(folder: pathlib.Path) -> Iterator[pathlib.Path | None]:
-  """A context in which no other process prepares a dataset.
+  """Keeps other processes from preparing a dataset at the same time.
 
   Args:
     folder: the dataset's folder.
 
   Yields:
-    The folder of the unfinished dataset; None if it is finished.
+    The folder of the unfinished dataset, or None if it is finished.
   """
-  # TFDS takes a folder for a dataset only when its name is a version.
+  # TFDS recognises a folder as a dataset only if its name is a version.
   work = folder.with_name(folder.name + _UNFINISHED)
   with shards.lock(work):
     if folder.exists():
       yield None
       return
-    # Of a process that was killed.
+    # Left over from a process that was killed.
     for part in work.glob('.*.part*'):
       part.unlink()
     yield work
@@ -138,19 +138,19 @@ def write(
   names: Mapping[str, Collection[str]],
   make: Callable[[str, str], Mapping[str, Any]],
 ) -> None:
-  """Writes what is missing of a dataset, and gives it its name.
+  """Writes the missing parts of a dataset and renames its folder.
 
   Args:
     work: folder of the unfinished dataset, see `claim`.
     folder: the dataset's folder.
     info: description without splits, see `create_info`.
     names: split -> names of its examples, in the order of the records.
-    make: (split, name) -> the example; called in threads.
+    make: function from (split, name) to the example; called in threads.
 
   Raises:
-    UserError: the disk is full, or what `make` raises.
+    UserError: the disk is full, or `make` raises it.
   """
-  # Rows of OpenCV in as many threads would only get in each other's way.
+  # OpenCV's own threads would only compete with those that call `make`.
   cv2.setNumThreads(0)
   infos, stored = [], {split: list(x) for split, x in names.items()}
   for split, order in stored.items():
@@ -184,7 +184,7 @@ def _describe(layout, store, folder) -> tfds.core.DatasetInfo:
 
 
 def _create_features(form, *, deep, factor):
-  """The features of a dataset, with depth, and with its factor."""
+  """Returns the features of a dataset, with or without depth and its factor."""
 
   def maps(dtype):
     if form == 'raw':
@@ -204,7 +204,7 @@ def _create_features(form, *, deep, factor):
 
 
 def _describe_spec(spec, *, deep):
-  """The metadata that do not depend on which files there are."""
+  """Returns the metadata that do not depend on the files."""
   metadata: dict[str, Any] = {'ids': spec.ids}
   if spec.own is not None:
     metadata['classes'] = class_tables.to_json(spec.own.names, spec.own.colors)
@@ -212,7 +212,7 @@ def _describe_spec(spec, *, deep):
 
 
 def create_map(dtype: type) -> tfds.features.Tensor:
-  """Returns the feature of a label or depth map that is a plain array."""
+  """Returns the feature for label or depth maps stored as plain arrays."""
   return tfds.features.Tensor(
     shape=(None, None, 1), dtype=dtype, encoding=tfds.features.Encoding.BYTES
   )
@@ -230,7 +230,7 @@ def create_info(
   Args:
     folder: the dataset's folder, FAMILY/VARIANT/VERSION.
     features: name -> TFDS feature.
-    metadata: what the dataset says of itself, in JSON types.
+    metadata: metadata of the dataset, in JSON types.
     homepage: address of the publisher.
   """
   info = tfds.core.DatasetInfo(
@@ -250,7 +250,7 @@ def create_info(
 
 
 def _count_bytes(layout):
-  """Returns how large the images and depth maps are."""
+  """Returns the total size of the images and depth maps in bytes."""
   return sum(
     layout.tree.entries[path].size
     for items in layout.splits.values()
@@ -261,10 +261,10 @@ def _count_bytes(layout):
 
 
 def _find_problems(layout):
-  """Finds problems that only many files show, by a look at some.
+  """Finds problems that show only across many files, by sampling some.
 
-  Labels that are something else than their folder says, and depth that had 8
-  bits once.
+  These are labels of another kind than their folder suggests, and depth that
+  once had 8 bits.
   """
   spec = layout.spec
   problems = list(spec.check(layout)) if spec.check else []
@@ -273,7 +273,7 @@ def _find_problems(layout):
     found = _examine(layout, some)
     honest = found.ids[list(spec.telltale)].any()
     if spec.telltale and found.labelled and not honest:
-      # A label of nothing is rare, and a set of such labels is an error.
+      # A sample without these ids is rare; in a whole split it is an error.
       found = _examine(layout, items)
     problems += found.problems
     _note_doubts(found, spec, split)
@@ -290,7 +290,7 @@ def _find_problems(layout):
 
 
 def _note_doubts(found, spec, split):
-  """Says what the doctor would of depth in metres, but stops nothing."""
+  """Prints the doctor's doubts about depth in metres, as mere notes."""
   code = depth_codes.DepthCode.of(spec.depth or {})
   if found.deep and code.code == 'metres':
     for _, text in depth_codes.find_doubts(found.depths, code):
@@ -310,15 +310,15 @@ def find(
   data_dir: str | None = None,
   store: examples.Store | None = None,
 ) -> tfds.core.DatasetBuilder:
-  """Returns the builder of what was prepared before.
+  """Returns the builder of a dataset that was prepared earlier.
 
   Args:
     spec: description of the dataset.
     data_dir: folder of prepared data; default: that of TFDS.
-    store: form in which examples are kept; None: any.
+    store: form in which examples are stored; None for any form.
 
   Raises:
-    UserError: nothing was prepared, or more than one thing.
+    UserError: no prepared dataset was found, or more than one.
   """
   root, variant = _name_folders(spec, data_dir)
   pattern = f'{variant}_{store.describe()}_*' if store else f'{variant}_*'
@@ -344,19 +344,19 @@ def find(
 def open_folder(
   folder: pathlib.Path, spec: specs.Spec
 ) -> tfds.core.DatasetBuilder:
-  """Returns the builder of a finished dataset of files.
+  """Returns the builder of a finished dataset made from files.
 
   Args:
     folder: the dataset's folder, see `locate`.
-    spec: description of the dataset. That of an own folder whose table is not
-      at hand says nothing of classes and depth, which are then not compared.
+    spec: description of the dataset. If it is the user's own folder and its
+      table is not available, classes and depth are not compared.
 
   Raises:
-    UserError: its description is damaged, or was changed.
+    UserError: the dataset's description is damaged or was changed.
   """
   builder = descriptions.read_folder(folder)
   info = builder.info
-  if folder.name == _VERSION:  # Others were described in other ways.
+  if folder.name == _VERSION:  # Other versions were described differently.
     deep, factor = (x in info.features for x in ('depth', 'depth_factor'))
     form = str(info.metadata.get('store')).split('_')[0]
     features = _create_features(form, deep=deep, factor=factor)

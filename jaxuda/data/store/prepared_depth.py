@@ -1,9 +1,9 @@
-"""Depth of a folder beside a dataset, prepared at the training size.
+"""Depth from a separate folder, prepared at the training size.
 
-A domain whose `store` is not 'raw' keeps the maps of its `depth_dir` as those
-of a dataset's own, see `examples`. They lie beside the dataset, in a folder
-that is named after its form and after the files: another folder, or a changed
-file, means another preparation.
+A domain whose `store` is not 'raw' stores the maps of its `depth_dir` in the
+same way as a dataset's own, see `examples`. They are stored next to the
+dataset, in a folder named after the form and the files: another `depth_dir` or
+a changed file leads to a new folder.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -23,14 +23,14 @@ from jaxuda.data.store import examples
 from jaxuda.data.store import prepared
 
 _VERSION = '1.0.0'
-# No variant of a dataset is looked for in a folder of this name.
+# No dataset family has this name, so no dataset is searched for in it.
 _FAMILY = 'depths'
 _SPLIT = 'maps'
 _FEATURES = {'depth': prepared.create_map(np.uint16)}
 
 
 class PreparedDepth(depth_folder.DepthFolder):
-  """Depth maps by the names of examples, out of prepared records."""
+  """Depth maps, found by the names of examples, from prepared records."""
 
   def __init__(
     self,
@@ -46,14 +46,14 @@ class PreparedDepth(depth_folder.DepthFolder):
 
     Args:
       folder: the folder, see `depth_folder`.
-      split: name of the split of the dataset.
+      split: name of the dataset's split.
       names: names of the split's examples.
-      needed: those that are read; others may lack a map.
-      store: form in which examples are kept, other than 'raw'.
+      needed: names of the examples that are read; others may lack a map.
+      store: form in which examples are stored, other than 'raw'.
       root: folder of prepared data.
 
     Raises:
-      UserError: as `DepthFolder`; or a map that is needed is missing, a map is
+      UserError: as for `DepthFolder`; or a needed map is missing, a map is
         broken, or the disk is full.
     """
     super().__init__(folder, split=split)
@@ -79,15 +79,15 @@ class PreparedDepth(depth_folder.DepthFolder):
 
     Args:
       name: name of the example.
-      size: not looked at: its image has the training size, too.
+      size: ignored, since its image has the training size, too.
 
     Raises:
-      UserError: its record is damaged; also kept in `error`.
+      UserError: the record is damaged; also kept in `error`.
     """
     del size
     try:
       return self._records[self._places[name]]['depth'][..., 0]
-    except Exception as e:  # A damaged file makes TFDS raise anything.
+    except Exception as e:  # Damaged files can make TFDS raise anything.
       self.error = self.error or errors.UserError(
         f'depth_dir: the depth of {name!r} in {self._prepared} is damaged'
         f' ({tree_lib.one_line(e)[:120]}); delete that folder to prepare it'
@@ -99,7 +99,7 @@ class PreparedDepth(depth_folder.DepthFolder):
 def _fingerprint(paths: Mapping[str, pathlib.Path]) -> str:
   """Returns 16 hex digits that change when one of the files does.
 
-  They depend on names, paths, sizes and times of modification.
+  They depend on names, paths, sizes and modification times.
   """
   digest = hashlib.sha256()
   for name, path in paths.items():

@@ -1,7 +1,7 @@
 """The order of stored records, and their names.
 
-Records are stored in a random order; `names.json` beside them says which is
-which: {split: names in the stored order}.
+Records are stored in random order; `names.json` next to them holds {split:
+names in the stored order}.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,9 +16,9 @@ NAMES = 'names.json'
 
 
 def hash_name(name: str, split: str) -> bytes:
-  """Returns a key by which examples have a random order, known by their names.
+  """Returns a sort key that puts examples in a random but reproducible order.
 
-  A fraction of a split, which is its first records, is then a fair one.
+  A fraction of a split, that is its first records, is then a fair sample.
   """
   del split
   return hashlib.sha256(name.encode()).digest()
@@ -40,10 +40,11 @@ def read_names(
   Args:
     folder: folder of a prepared dataset.
     split: name of the split.
-    count: number of its records.
+    count: number of records in the split.
 
   Returns:
-    None if they are not known: an older preparation, or a part of a split.
+    The names, or None if they are unknown: the dataset was prepared by an older
+    version, or `count` is not that of the whole split.
   """
   try:
     names = json.loads(pathlib.Path(folder, NAMES).read_text())[split]
@@ -53,14 +54,14 @@ def read_names(
 
 
 def choose_first(names: Sequence[str], count: int) -> np.ndarray:
-  """Returns which records are the first in the order of their names.
+  """Returns the numbers of the records whose names sort first.
 
   Args:
     names: names in the stored order.
-    count: number of records that are wanted; all if there are fewer.
+    count: number of records to choose; all if there are fewer.
 
   Returns:
-    int64 [count], ascending: the stored, random order stays.
+    int64 [count], ascending, so that the stored, random order is kept.
   """
   order = sorted(range(len(names)), key=names.__getitem__)
   return np.sort(np.array(order[:count], np.int64))

@@ -1,8 +1,8 @@
-"""Array_record files of a split, written in parallel and resumably.
+"""Writes the array_record files of a split, in parallel and resumably.
 
-A shard appears when it is whole: it is written under another name and read
-back. A preparation that was killed keeps its whole shards and goes on, and the
-folder gets its final name only when all of them are there.
+A shard appears only once it is complete: it is written under another name and
+read back. A preparation that was killed keeps its complete shards and resumes
+from them, and the folder gets its final name only when all shards exist.
 """
 
 from collections.abc import Callable, Iterator
@@ -22,28 +22,28 @@ from jaxuda.data.store import ahead
 from jaxuda.ui import display
 from jaxuda.ui import files
 
-# Examples of a shard, which are the most that a restart repeats.
+# Examples per shard, which is the most that a restart repeats.
 PER_SHARD = 256
-# Bytes below which a disk counts as full.
+# Free bytes below which a disk counts as full.
 _LITTLE = 1 << 20
 
 _ADAPTER = file_adapters.ArrayRecordFileAdapter
 
 
 def count_records(path: str | os.PathLike[str]) -> int:
-  """Returns the number of records of a file; reads its index."""
+  """Returns the number of records in a file, according to its index."""
   return _ADAPTER.num_examples(os.fspath(path))
 
 
 def check_space(folder: str | os.PathLike[str], needed: int) -> None:
-  """Checks that a disk has room.
+  """Checks that a disk has enough space.
 
   Args:
-    folder: a folder on the disk; it may not exist yet.
-    needed: number of bytes.
+    folder: a folder on the disk, which may not exist yet.
+    needed: number of bytes required.
 
   Raises:
-    UserError: the disk has less.
+    UserError: the disk has less free space.
   """
   free = _free(folder)
   if free < needed:
@@ -61,17 +61,21 @@ def write_split(
   *,
   dataset: str,
 ) -> splits_lib.SplitInfo:
-  """Writes the shards of a split that are missing.
+  """Writes the missing shards of a split.
 
   Args:
-    folder: the unfinished dataset; whole shards in it are kept.
+    folder: folder of the unfinished dataset; complete shards in it are kept.
     split: name of the split.
-    count: number of its examples.
-    encode: number of an example -> its serialized record; called in threads.
-    dataset: name of the dataset, with which the names of the files begin.
+    count: number of examples in the split.
+    encode: function from an example's number to its serialized record; called
+      in threads.
+    dataset: name of the dataset, with which the file names begin.
+
+  Returns:
+    The description of the split.
 
   Raises:
-    UserError: the disk is full, or what `encode` raises.
+    UserError: the disk is full, or `encode` raises it.
   """
   starts = range(0, count, PER_SHARD)
   template = naming.ShardedFileTemplate(
@@ -109,14 +113,14 @@ def lock(folder: pathlib.Path) -> Iterator[None]:
   folder.mkdir(parents=True, exist_ok=True)
   path = folder.with_name(folder.name + '.lock')
   with open(path, 'w') as held:
-    # The file stays: whoever waits for it must lock the same file as the next.
+    # The file is kept, so that all waiting processes lock the same file.
     fcntl.flock(held, fcntl.LOCK_EX)
     yield
 
 
 @contextlib.contextmanager
 def explain_full_disk(folder: pathlib.Path) -> Iterator[None]:
-  """Turns any error on a full disk into one line.
+  """Turns any error on a full disk into a one-line message.
 
   Raises:
     UserError: the disk is full.
@@ -126,7 +130,7 @@ def explain_full_disk(folder: pathlib.Path) -> Iterator[None]:
   except errors.UserError:
     raise
   except Exception as e:
-    # The writer of array_record has errors of its own.
+    # The array_record writer raises errors of its own.
     full = isinstance(e, OSError) and e.errno in (errno.ENOSPC, errno.EDQUOT)
     if full or _free(folder) < _LITTLE:
       raise errors.UserError(
@@ -146,13 +150,13 @@ def _free(folder):
 def _count_up(records, progress, start) -> Iterator[tuple[None, bytes]]:
   for done, record in enumerate(records, start + 1):
     progress.update(done)
-    # TFDS writes (key, record) and leaves the key out.
+    # TFDS takes (key, record) and does not write the key.
     yield None, record
 
 
 def _write(path, records, count):
   with files.atomic(path) as part, explain_full_disk(path.parent):
     _ADAPTER.write_examples(os.fspath(part), records)
-    # A writer may swallow an error; a short file has no index.
+    # The writer may swallow an error; a truncated file has no index.
     if count_records(part) != count:
       raise OSError(errno.EIO, f'{part} was not written whole')

@@ -1,1 +1,1 @@
-"""Class-wise mixtures of the source's pixels, fitted and drawn."""
+"""Fits and draws class-wise mixtures of the source's pixels."""

@@ -3,8 +3,9 @@ r"""Fits the class-wise mixtures of the source, once, and draws them.
     jaxuda depdis fit --config=depdis:pair=streets [--out=FILE.npz] \
         [--config.field=value ...]
 
-Training with configs/depdis.py does it by itself. The file is kept beside the
-datasets, see `fitting`; --out writes it, and its picture, elsewhere besides.
+Training with configs/depdis.py does this by itself. The file is stored next to
+the datasets, see `fitting`; --out also writes a copy, with its picture, to
+another place.
 """
 
 import pathlib

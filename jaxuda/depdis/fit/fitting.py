@@ -1,13 +1,13 @@
-"""Class-wise mixtures of the source's pixels: fitted once, kept in a file.
+"""Class-wise mixtures of the source's pixels, fitted once and kept in a file.
 
 A mixture of K Gaussians over (x, y, inverse depth) on the network's output grid
 is fitted to a sample of each class's pixels, by scikit-learn in float64. The
-name of the file is made of everything that it depends on, so that it is fitted
-once for all runs. A picture of the densities lies beside it.
+name of the file is a hash of everything that it depends on, so that it is
+fitted once for all runs. A picture of the densities is stored next to it.
 
-The official code has its mixtures as numbers and does not say how they were
-found. K, diagonal covariances, raw units and the variance floor are known;
-everything else is a choice, and recorded in the file.
+The official code contains its mixtures as numbers and does not say how they
+were fitted. K, diagonal covariances, raw units and the variance floor are
+known; everything else is our choice, and is recorded in the file.
 """
 
 import dataclasses
@@ -39,7 +39,7 @@ from jaxuda.ui import display
 from jaxuda.ui import files
 from jaxuda.ui import panels
 
-# Part of the files' names; higher when the same options give other numbers.
+# Part of the files' names; increased when the same options give other numbers.
 _VERSION = 1
 _NEEDS = {'source': ('label', 'depth')}
 
@@ -49,16 +49,18 @@ class Options:
   """`config.mixtures`.
 
   Attributes:
-    components: number K of Gaussians of a class; 5 in the paper.
+    components: number K of Gaussians per class; 5 in the paper.
     covariance: kind of the covariances; 'diag' in the official code.
-    samples: number of pixels that a class is fitted to, at most.
-    images: number of source images that are read, in a random order; 0 for all.
-    least: number of pixels below which a class gets no mixture but density 0.
+    samples: maximum number of pixels to which a class is fitted.
+    images: number of source images to read, in random order; 0 for all.
+    least: number of pixels below which a class gets density 0 instead of a
+      mixture.
     floor: number that is added to the variances; 1e-6 in the official numbers.
-    iterations: number of steps of expectation maximisation, at most.
+    iterations: maximum number of steps of expectation maximisation.
     tolerance: gain of the mean log likelihood below which the fit ends.
-    seed: seed of the order of images, the choice of pixels and the first guess.
-    folder: where files are kept; '' for depdis_mixtures beside the datasets.
+    seed: seed of the order of images, the choice of pixels and the
+      initialisation.
+    folder: folder of the files; '' for depdis_mixtures next to the datasets.
   """
 
   components: int = 5
@@ -91,21 +93,21 @@ def read_options(config: ml_collections.ConfigDict) -> Options:
   """Reads `config.mixtures`.
 
   Raises:
-    UserError: a value is out of range, or there is no such field.
+    UserError: a value is out of range, or a field is unknown.
   """
   return errors.construct(Options, config.get('mixtures', {}), group='mixtures')
 
 
 def prepare(method: Any, config: ml_collections.ConfigDict) -> Any:
-  """Returns the method `depdis` with the file of its mixtures.
+  """Returns the method `depdis` with the file of its mixtures filled in.
 
   Args:
-    method: the method as the config names it.
+    method: the method created from the config.
     config: the whole config.
 
   Raises:
-    UserError: the given file is missing or does not fit, or is of other
-      classes, or the source has no labels or depth.
+    UserError: the given file is missing, does not fit or has other classes, or
+      the source has no labels or depth.
   """
   if not method.needs_mixtures:
     return method
@@ -147,9 +149,9 @@ def fit(
   """Reads the source and fits every class.
 
   Args:
-    config: the whole config; its data and classes are used.
+    config: the whole config, of which data, classes and network are used.
     options: see `Options`.
-    images: number of images that are read.
+    images: number of images to read.
   """
   names = labels.get_class_set(config.classes).names
   data = config.data
@@ -188,7 +190,7 @@ def fit(
 
 
 def _grids(config):
-  """The grid (height, width) of the config's network, and that of a ResNet."""
+  """Returns the grids (height, width) of the config's network and a ResNet."""
   network = errors.construct(
     deeplab.Options, config.get('network', {}), group='network'
   )
@@ -200,16 +202,17 @@ def _grids(config):
 def fit_class(
   points: np.ndarray, options: Options
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
-  """Fits one class.
+  """Fits the mixture of one class.
 
   Args:
-    points: float64 [n, 3]: column, row, inverse depth.
+    points: float64 [n, 3], columns, rows and inverse depths.
     options: see `Options`.
 
   Returns:
     (weights [K], means [K, 3], covariances [K, 3] or [K, 3, 3], {'samples': n,
     'log_likelihood': mean over the sample, 'converged': bool, 'iterations':
-    int}). With fewer than `options.least` points the weights are 0.
+    int}). With fewer than `options.least` points, the weights are 0 and the
+    last contains only 'samples'.
   """
   k = options.components
   info = {'samples': len(points)}
@@ -227,7 +230,7 @@ def fit_class(
     random_state=options.seed % 2**32,
   )
   with warnings.catch_warnings():
-    # The file and the table say so instead.
+    # The file and the table record this instead.
     warnings.simplefilter('ignore', exceptions.ConvergenceWarning)
     model.fit(points)
   info |= {
@@ -239,12 +242,12 @@ def fit_class(
 
 
 def _describe(config, options, source):
-  """Returns everything that the numbers depend on, in JSON types."""
+  """Returns everything on which the numbers depend, in JSON types."""
   domain = dataclasses.asdict(source.domain)
   for field in ('side', 'data_dir', 'manual_dir', 'image_resize'):
     domain.pop(field)
   if not domain['first']:
-    # Files of a time without this field keep their names.
+    # Files written before this field existed keep their names.
     domain.pop('first')
   fitting = dataclasses.asdict(options)
   fitting.pop('folder')
@@ -257,17 +260,17 @@ def _describe(config, options, source):
     'records': [hashlib.sha256(x).hexdigest()[:16] for x in ends],
     'classes': labels.identify(config.classes),
     'options': fitting,
-    # Files of a time when all networks had one grid keep their names.
+    # Files written when all networks had the same grid keep their names.
     **({} if grid == usual else {'grid': grid}),
   }
 
 
 def write(path: pathlib.Path, mixtures: mixtures_lib.Mixtures) -> None:
-  """Writes a file and its picture, and names the classes without a mixture.
+  """Writes a file and its picture, and prints the classes without a mixture.
 
   Args:
-    path: file to write, ending in .npz; the picture's ends in .png.
-    mixtures: what `fit` returned.
+    path: file to write, ending in .npz; the picture's name ends in .png.
+    mixtures: result of `fit`.
   """
   names = mixtures.info['classes']
   panels.write_png(path.with_suffix('.png'), picture.draw(mixtures, names))
@@ -285,7 +288,7 @@ def write(path: pathlib.Path, mixtures: mixtures_lib.Mixtures) -> None:
 
 
 def show(path: str | os.PathLike) -> None:
-  """Prints what a file says of its classes."""
+  """Prints a table of the classes in a file."""
   m = mixtures_lib.read(path)
   rows = []
   for name, count, info in zip(

@@ -1,4 +1,4 @@
-"""Pictures of class-wise mixtures: where in the image, and at what depth."""
+"""Draws class-wise mixtures: where in the image, and at what depth."""
 
 from collections.abc import Sequence
 
@@ -10,7 +10,7 @@ from jaxuda.methods.parts import mixtures as mixtures_lib
 from jaxuda.ops import depth
 from jaxuda.ui import panels
 
-# The depth axis in metres; its first and last bins hold what lies beyond.
+# Range of the depth axis in metres; its first and last bins include all beyond.
 _NEAR, _FAR = 2.0, 500.0
 _WIDTH = 160
 
@@ -23,9 +23,9 @@ def draw(mixtures: mixtures_lib.Mixtures, names: Sequence[str]) -> np.ndarray:
     names: names of the C classes.
 
   Returns:
-    uint8 [height, width, 3] RGB, a row per class: its name, the density over
-    the image, and that over the image's rows (downwards) and depth (to the
-    right, 2 m to 500 m on a logarithmic axis).
+    uint8 [height, width, 3] RGB, with one row per class: its name, its density
+    over the image, and its density over the image's rows (downwards) and depth
+    (to the right, 2 m to 500 m on a logarithmic axis).
   """
   columns = {'class': [], 'place': [], 'row and depth (2 m .. 500 m)': []}
   for c, name in enumerate(names):
@@ -42,7 +42,7 @@ def draw(mixtures: mixtures_lib.Mixtures, names: Sequence[str]) -> np.ndarray:
 
 
 def place_density(mixtures: mixtures_lib.Mixtures, label: int) -> np.ndarray:
-  """Returns a class's density over the grid [h, w], its depth summed out."""
+  """Returns a class's density over the grid [h, w], marginalised over depth."""
   height, width = mixtures.grid
   rows, columns = np.indices((height, width))
   total = np.zeros((height, width))
@@ -55,15 +55,15 @@ def place_density(mixtures: mixtures_lib.Mixtures, label: int) -> np.ndarray:
 def depth_profile(
   mixtures: mixtures_lib.Mixtures, label: int, *, bins: int = _WIDTH
 ) -> np.ndarray:
-  """Returns a class's mass over rows and bins of depth, [h, bins].
+  """Returns a class's mass over rows and depth bins: [h, bins].
 
-  Bins are integrated, since a class at one depth alone, such as the sky, would
-  fall between two samples of the density.
+  The density is integrated over each bin, since a class at a single depth, such
+  as the sky, would fall between two samples of it.
 
   Args:
     mixtures: mixtures of C classes.
     label: the class, 0..C-1.
-    bins: number of bins of depth.
+    bins: number of depth bins.
   """
   rows = np.arange(mixtures.grid[0])[:, None]
   metres = np.geomspace(_NEAR, _FAR, bins - 1)
@@ -80,7 +80,7 @@ def depth_profile(
 
 
 def _components(mixtures, label):
-  """Yields (weight, mean [3], covariance [3, 3])."""
+  """Yields (weight, mean [3], covariance [3, 3]) of a class's Gaussians."""
   arrays = mixtures.weights, mixtures.means, mixtures.covariances
   for weight, mean, covariance in zip(*(x[label] for x in arrays), strict=True):
     full = covariance if covariance.ndim == 2 else np.diag(covariance)
@@ -89,7 +89,7 @@ def _components(mixtures, label):
 
 
 def _paint(density, size):
-  """Colours a map; the square root makes thin places visible, too."""
+  """Colours a map; the square root makes low densities visible, too."""
   share = np.sqrt(density / (density.max() or 1.0))
   level = cv2.resize(np.round(255 * share).astype(np.uint8), size)
   return panels.apply_colormap(level / 255, cv2.COLORMAP_INFERNO)

@@ -1,4 +1,4 @@
-"""A fair sample of the source's pixels, class by class, in one pass."""
+"""Draws a fair sample of the source's pixels per class, in one pass."""
 
 from collections.abc import Iterable, Mapping
 import dataclasses
@@ -17,8 +17,9 @@ class Sample:
   """Pixels of the network's output grid.
 
   Attributes:
-    points: for each class float64 [n, 3]: column, row, inverse depth.
-    counts: int64 [C], all labelled pixels of each class, with depth or not.
+    points: for each class, float64 [n, 3]: columns, rows, inverse depths.
+    counts: int64 [C], number of labelled pixels of each class, with or without
+      depth.
     images: number of images that were read.
   """
 
@@ -37,16 +38,16 @@ def sample_pixels(
 ) -> Sample:
   """Draws up to `size` pixels of each class, all equally likely.
 
-  Every pixel gets a random number, a function of (seed, image, pixel); those
-  with the smallest numbers are kept. So memory does not grow with the dataset,
-  and the sample does not depend on how the images are batched.
+  Every pixel gets a random number, a function of (seed, image, pixel), and the
+  pixels with the smallest numbers are kept. Thus memory does not grow with the
+  dataset, and the sample does not depend on how the images are batched.
 
   Args:
     batches: 'label' int [B, H, W], 'depth' float32 [B, H, W] metres and
       'depth_valid' bool [B, H, W] of images in a fixed order.
     classes: number of classes C.
-    size: number of pixels of a class, at most.
-    grid: (h, w), to which labels and depths are brought by the nearest pixel.
+    size: maximum number of pixels per class.
+    grid: (h, w) to which labels and depth are resized, by the nearest pixel.
     seed: seed of the random numbers, 0..2^64-1.
   """
   kept = [_Smallest(size) for _ in range(classes)]
@@ -56,7 +57,7 @@ def sample_pixels(
   for batch in batches:
     for maps in zip(*(batch[name] for name in _MAPS), strict=True):
       label, metres, valid = (resizing.resize_label(x, grid) for x in maps)
-      # In float32, as the network is trained with it.
+      # In float32, as in the training of the network.
       inverse = depth.invert_depth(metres.astype(np.float32))
       points = np.stack([columns, rows, inverse], -1)
       bits = np.random.Philox(key=np.array([seed, number], np.uint64))
@@ -87,7 +88,7 @@ class _Smallest:
       self.take()
 
   def take(self):
-    """Returns the points that are kept, and lets go of all others."""
+    """Returns the points with the smallest keys, and drops all others."""
     keys, points = map(np.concatenate, zip(*self._parts, strict=True))
     order = np.argsort(keys, kind='stable')[: self._size]
     self._parts, self._held = [(keys[order], points[order])], len(order)

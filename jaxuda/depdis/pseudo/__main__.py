@@ -4,13 +4,14 @@ r"""Writes pseudo-labels of the target's training images.
         [--checkpoint=last|best|STEP] [--confidence=0.9] [--[no]spatial_prior]
 
 Writes FOLDER/NAME.png for every image (class ids at the network's size, 255 =
-not believed), FOLDER/summary.json with the pixels that were kept of each class,
-and, while it works, FOLDER/images.jsonl. Where the target has true labels, the
-summary also says which share of each class is labelled, and how much of that
-rightly; nothing is trained on these. Killed and called again it goes on with
-the first image that is not done. `config.data.target.label_dir=FOLDER` trains
-on the labels, see configs/self_training.py. With --distributed several
-processes share the images: docs/clusters.md.
+not trusted), FOLDER/summary.json with the number of pixels kept of each class,
+and, while it runs, FOLDER/images.jsonl. If the target has true labels, the
+summary also gives the share of each class that is labelled, and how much of
+that is correct; the true labels are not used for training. A killed command,
+run again, resumes with the first image that is not done.
+`config.data.target.label_dir=FOLDER` trains on the labels, see
+configs/self_training.py. With --distributed, several processes share the
+images: docs/clusters.md.
 """
 
 import dataclasses

@@ -1,8 +1,8 @@
 """Pseudo-labels of the target's training images, refined by the spatial prior.
 
-A pixel is believed where the largest probability is at least 0.9 and the patch
-of its class is large enough (see `prior`). The official code does the same, for
-all classes alike.
+A pixel keeps its label if its largest probability is at least 0.9 and the patch
+of its class is large enough (see `prior`). The official code does the same,
+with one confidence threshold for all classes.
 """
 
 import dataclasses
@@ -33,11 +33,11 @@ from jaxuda.ui import display
 from jaxuda.ui import files
 from jaxuda.ui import panels
 
-# Area of the images that the official thresholds are for, in pixels.
+# Area in pixels of the images for which the official thresholds are meant.
 _AREA = 760 * 1280
 _DONE = 'images.jsonl'
 _ORIGIN = 'origin.json'
-# Threads that drop patches and write beside the network.
+# Number of threads that drop patches and write while the network runs.
 _THREADS = 4
 
 
@@ -47,28 +47,29 @@ class Options:
 
   Attributes:
     rounds: number of rounds of pseudo-labels and training; 2 in the paper.
-    checkpoint: checkpoint whose network labels and is trained on: 'best' on the
-      evaluation split, as in the official code, or 'last'.
-    total_steps: length of a training's schedules; officially 90000.
-    stop_step: steps of a training; officially 30000 (10000 for Cityscapes' 7
-      classes at full size).
-    learning_rate: learning rate of a training; 0 for that of `config.optim`, as
-      in the official code.
-    norm: statistics of the batch norms in a training, see `deeplab.Options`; ''
-      for those of `config.network`, as in the official code.
-    confidence: the least probability that is believed; officially 0.9.
+    checkpoint: checkpoint whose network predicts the labels and is trained
+      further: 'best' on the evaluation split, as in the official code, or
+      'last'.
+    total_steps: length of the schedules of each training; officially 90000.
+    stop_step: number of steps of each training; officially 30000 (10000 for
+      Cityscapes' 7 classes at full size).
+    learning_rate: learning rate of each training; 0 for that of `config.optim`,
+      as in the official code.
+    norm: statistics of the batch norms in each training, see `deeplab.Options`;
+      '' for those of `config.network`, as in the official code.
+    confidence: smallest probability of a label that is kept; officially 0.9.
     spatial_prior: whether small patches are dropped.
     base: base of the prior's thresholds, see `prior.thresholds`.
-    range: extent of the prior's thresholds, see there.
+    range: extent of the prior's thresholds, see `prior.thresholds`.
     scale_area: whether to scale the thresholds with the image's area. The
-      official code uses those of 1280x760 for 640x320, too.
-    first: number of the target's training images that are labelled, the first
-      by name; 0 for all. Officially 9000 of 18000 on Mapillary, which the paper
+      official code uses those for 1280x760 at 640x320, too.
+    first: number of the target's training images to label, the first ones by
+      name; 0 for all. Officially 9000 of 18000 on Mapillary, which the paper
       does not mention.
-    share: share of these images that is labelled.
-    adversarial: folder of a run that was trained to its end with the same
-      config (`jaxuda.main`): the first stage of `jaxuda.depdis.run`, which
-      otherwise trains its own.
+    share: share of these images to label.
+    adversarial: folder of a completed run with the same config (`jaxuda.main`)
+      that serves as the first stage of `jaxuda.depdis.run`, which otherwise
+      trains its own.
   """
 
   rounds: int = 2
@@ -104,10 +105,10 @@ class Options:
 
 
 def read_options(config: Any) -> Options:
-  """Reads `config.self_training`, the defaults where there is none.
+  """Reads `config.self_training`, using the defaults if it is missing.
 
   Raises:
-    UserError: a value is out of range, or there is no such field.
+    UserError: a value is out of range, or a field is unknown.
   """
   fields = config.get('self_training', {})
   return errors.construct(Options, fields, group='self_training')
@@ -116,25 +117,25 @@ def read_options(config: Any) -> Options:
 def write_labels(
   run: workdir_lib.Run, out: pathlib.Path, options: Options
 ) -> dict[str, Any]:
-  """Labels every image that no earlier call has labelled.
+  """Labels every image that has not been labelled by an earlier call.
 
   Writes NAME.png for every image (class ids at the network's size, 255 = not
-  believed), summary.json and, while it works, images.jsonl. All devices work,
-  `config.eval_batch_size` images at a time; several processes share the images.
+  trusted), summary.json and, while it runs, images.jsonl. It uses all devices,
+  with `config.eval_batch_size` images at a time; several processes share the
+  images.
 
   Args:
-    run: what `workdir.load` returned.
+    run: the run returned by `workdir.load`.
     out: the folder to write to.
     options: see `Options`.
 
   Returns:
-    The content of summary.json: above all the number of pixels of each class,
-    the confident ones and those that were kept; and, if the target has true
-    labels, how right they are (see `precision.describe`), which nothing but
-    tables reads.
+    The contents of summary.json: mainly the number of confident pixels and of
+    kept pixels of each class and, if the target has true labels, how correct
+    the pseudo-labels are (see `precision.describe`), which is only displayed.
 
   Raises:
-    UserError: the folder holds labels of another network or with other options.
+    UserError: the folder holds labels of another network or of other options.
   """
   config = run.config.copy_and_resolve_references()
   with config.unlocked():
@@ -179,13 +180,13 @@ def write_labels(
 
 
 def _predict_all(images, run, state):
-  """Yields (name, label [H, W], confidence [H, W]), batches at a time."""
+  """Yields (name, label [H, W], confidence [H, W]), computed in batches."""
   devices = jax.local_device_count()
   count = -(-run.config.eval_batch_size // (jax.process_count() * devices))
   batches = iter(lambda: list(itertools.islice(images, count * devices)), [])
 
   def predict(batch):
-    # The last batch is filled up, so that nothing is compiled for it.
+    # The last batch is padded to avoid another compilation.
     rows = parallel.pad_rows([x['image'] for x in batch], count=count)
     seen = parallel.spread(np.stack(rows))
     names = [x['name'].decode() for x in batch]
@@ -196,7 +197,7 @@ def _predict_all(images, run, state):
 
 
 def _write_label(out, options, least, found, *, classes):
-  """Writes an image's labels that are believed; returns what was counted."""
+  """Writes the kept labels of an image; returns its name and the counts."""
   name, label, confidence = found
   believed = confidence >= options.confidence
   sure = np.where(believed, label, labels.IGNORE).astype(np.uint8)
@@ -207,7 +208,7 @@ def _write_label(out, options, least, found, *, classes):
 
 
 def _add_precision(summary, counts):
-  """Adds how right the labels are, if that is known."""
+  """Adds the precision of the labels, if it is known."""
   if counts is None:
     return
   right = precision.describe(counts)
@@ -239,7 +240,7 @@ def _thresholds(config, options, classes):
 
 
 def _origin(run, state, options, least):
-  """Returns what the labels depend on, in JSON types."""
+  """Returns everything on which the labels depend, in JSON types."""
   digest = hashlib.sha256()
   net = state.nets['task']
   for leaf in jax.tree.leaves((net.params, net.batch_stats)):
@@ -259,7 +260,7 @@ def _origin(run, state, options, least):
 
 
 def _claim(out, origin):
-  """Begins a new folder, or returns {name: counts} of what is done in it."""
+  """Claims a folder; returns {name: counts} of the images already done."""
   path = files.check_folder(out) / _ORIGIN
   if not path.is_file():
     if out.exists() and any(out.iterdir()):
@@ -272,26 +273,26 @@ def _claim(out, origin):
       f'{out} has labels with {wrong[0]}={found.get(wrong[0])}; expected'
       f' {origin[wrong[0]]}, or a new folder'
     )
-  # Lines that a kill cut or whose file is gone are labelled again.
+  # Images with an incomplete line or a missing file are labelled again.
   logs = sorted(out.glob(f'{_DONE}*'))
   lines = [x for log in logs for x in workdir_lib.read_lines(log)]
   lines = [x for x in lines if _path(out, x['name']).is_file()]
   workdir_lib.write_lines(out / _DONE, lines)
-  for log in logs:  # Of other processes; there may be fewer now.
+  for log in logs:  # Those of other processes, of which there may be fewer now.
     if log.name != _DONE:
       log.unlink()
   return {x.pop('name'): x for x in lines}
 
 
 def _log(out):
-  """Returns the file in which this process notes what it has done."""
+  """Returns the file in which this process records what it has done."""
   return out / (
     _DONE if cluster.is_first() else f'{_DONE}.{jax.process_index()}'
   )
 
 
 def _path(out, name):
-  """Returns an image's file, which never lies outside of the folder."""
+  """Returns the label file of an image, which must be inside the folder."""
   path = out / f'{name}.png'
   if not path.resolve().is_relative_to(out.resolve()):
     raise errors.UserError(f'image name {name!r} leaves {out}')
@@ -323,7 +324,7 @@ def _summarize(config, options, least, done, names):
 
 
 def show(summary: dict[str, Any]) -> None:
-  """Prints a summary."""
+  """Prints a summary as tables."""
   rows, kept = [], 0
   for name, x in summary['per_class'].items():
     least = '-' if x['threshold'] is None else str(x['threshold'])

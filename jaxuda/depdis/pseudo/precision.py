@@ -1,8 +1,8 @@
-"""How right pseudo-labels are, where the target has true labels.
+"""Precision of the pseudo-labels, if the target has true labels.
 
-Evaluation alone: the truth is read after all pseudo-labels are written, and
-nothing that trains reads what is counted here. A target without true labels has
-none of these figures.
+This is for evaluation only: the true labels are read after all pseudo-labels
+have been written, and no training uses the counts. For a target without true
+labels, these figures do not exist.
 """
 
 from collections.abc import Mapping
@@ -19,21 +19,21 @@ from jaxuda.ui import display
 
 
 def count(config: Any, folder: str | os.PathLike) -> np.ndarray | None:
-  """Counts the pixels of each (true class, pseudo-label).
+  """Counts the pixels of each pair (true class, pseudo-label).
 
   Args:
-    config: config of the run; the training images of its target are compared,
-      as many as are labelled.
+    config: config of the run; those training images of its target that are
+      labelled are compared.
     folder: folder of the pseudo-labels, see `data.files.label_files`.
 
   Returns:
-    int64 [C, C + 1] with the truth in the rows; the last column has the pixels
-    without a pseudo-label. None if the target has no true labels.
+    int64 [C, C + 1] with one row per true class; the last column counts the
+    pixels without a pseudo-label. None if the target has no true labels.
   """
   classes = len(labels.get_class_set(config.classes).names)
   config = config.copy_and_resolve_references()
   with config.unlocked():
-    # A run that was itself trained on pseudo-labels names those.
+    # The config of a run trained on pseudo-labels names the pseudo-labels.
     config.data.target.label_dir = ''
   images, total = pipeline.image_stream(
     config.data,
@@ -56,18 +56,18 @@ def count(config: Any, folder: str | os.PathLike) -> np.ndarray | None:
 
 
 def describe(counts: np.ndarray) -> dict[str, Any]:
-  """Says how much is labelled, and how much of that rightly.
+  """Computes how much is labelled, and how much of that correctly.
 
   Args:
-    counts: what `count` returned.
+    counts: result of `count`.
 
   Returns:
-    'labelled': of the pixels whose true class is known, the share that has a
-    pseudo-label; 'precision': the share of these that is right; 'recall': the
-    share of all that has the right one; and 'per_class', a list of {'labelled':
-    of the pixels of this true class, 'precision': of the pixels with this
-    pseudo-label, 'recall': of the pixels of this true class}. Shares are 0..1,
-    None of no pixels.
+    'labelled': share of the pixels with a known true class that have a
+    pseudo-label; 'precision': share of the latter that are correct; 'recall':
+    share of the former that have the correct pseudo-label; and 'per_class', a
+    list of the same shares for each class, where 'labelled' and 'recall' refer
+    to the pixels of the true class, and 'precision' to those with its
+    pseudo-label. Shares are in 0..1, or None if there are no pixels.
   """
   right, given = np.diagonal(counts), counts[:, :-1]
   true, labelled, predicted = counts.sum(1), given.sum(1), given.sum(0)
@@ -91,10 +91,10 @@ def _divide(part, whole):
 
 
 def show(rounds: Mapping[str, Mapping[str, Any]]) -> None:
-  """Prints the shares of pseudo-labels of one or more rounds.
+  """Prints the precision of the pseudo-labels of one or more rounds.
 
   Args:
-    rounds: name of a round -> content of its summary.json; those without
+    rounds: name of a round -> contents of its summary.json; rounds without
       these figures are left out.
   """
   rounds = {k: x for k, x in rounds.items() if x.get('precision') is not None}

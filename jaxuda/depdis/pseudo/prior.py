@@ -1,6 +1,6 @@
-"""The spatial aggregation prior: small patches of a class are not believed.
+"""The spatial aggregation prior: small patches of a class are not trusted.
 
-A pseudo-label keeps a pixel only if the connected patch of its class is large
+A pixel keeps its pseudo-label only if the connected patch of its class is large
 enough; how large depends on how common the class is (Wu and Liu, NeurIPS 2022).
 """
 
@@ -13,20 +13,21 @@ from jaxuda.data.classes import labels
 def thresholds(
   counts: np.ndarray, *, base: float, extent: float, scale: float = 1.0
 ) -> np.ndarray:
-  """Returns the smallest patch of each class that is kept, in pixels.
+  """Returns the size in pixels of the smallest patch to keep of each class.
 
-  base + (N_i - N_min) / (N_max - N_min) * extent, rounded. The official numbers
-  (50 to 5000 for 16 classes, 100 to 1000 for 7 on Cityscapes, 50 to 100 on
-  Mapillary) are for images of 1280x760, and are used at 640x320 unchanged.
+  It is base + (N_i - N_min) / (N_max - N_min) * extent, rounded. The official
+  numbers (50 to 5000 for 16 classes, 100 to 1000 for 7 on Cityscapes, 50 to 100
+  on Mapillary) are meant for images of 1280x760, and are used unchanged at
+  640x320.
 
   Args:
-    counts: [C], N_i, the source's number of pixels of each class.
+    counts: [C], N_i, number of the source's pixels of each class.
     base: threshold of the rarest class, in pixels.
-    extent: pixels that are added for the most common class.
+    extent: number of pixels added for the most common class.
     scale: factor of all thresholds, for images of another area.
 
   Returns:
-    int64 [C]. Equal counts all give `base`.
+    int64 [C]. If all counts are equal, all thresholds are `base` (scaled).
   """
   counts = np.asarray(counts, np.float64)
   span = np.ptp(counts)
@@ -37,17 +38,18 @@ def thresholds(
 def keep_patches(label: np.ndarray, least: np.ndarray) -> np.ndarray:
   """Ignores every connected patch that is smaller than its class's threshold.
 
-  Patches touch at sides and corners (8 neighbours), as in the official code.
+  Patches are connected by sides and corners (8 neighbours), as in the official
+  code.
 
   Args:
     label: uint8 [H, W], 0..C-1, 255 = ignored.
     least: int [C], the thresholds in pixels.
 
   Returns:
-    uint8 [H, W], in which small patches are 255.
+    uint8 [H, W], where small patches are set to 255.
   """
   ignored = label == labels.IGNORE
-  # cc3d takes 0 as background and keeps different labels apart.
+  # cc3d treats 0 as background and keeps different labels apart.
   shifted = np.where(ignored, 0, label.astype(np.uint16) + 1)
   patches = cc3d.connected_components(shifted, connectivity=8)
   sizes = np.bincount(patches.ravel())[patches]

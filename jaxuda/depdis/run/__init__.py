@@ -1,1 +1,1 @@
-"""All stages of Depth Distribution, one after another."""
+"""Runs all stages of Depth Distribution in turn."""

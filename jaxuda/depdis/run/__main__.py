@@ -1,11 +1,11 @@
-r"""Runs all stages of Depth Distribution, see `stages`.
+r"""Runs all stages of Depth Distribution in turn, see `stages`.
 
     jaxuda depdis run --config=depdis:pair=streets --workdir=DIR \
         [--config.field=value ...]
 
-Killed at any moment, the same command goes on at the stage where it was. Each
+If killed at any point, the same command resumes at the stage it was in. Each
 run in DIR is an ordinary one: `jaxuda evaluate --workdir=DIR/round1/training`.
-With --config.distributed=True several processes share all of it:
+With --config.distributed=True, several processes share all stages:
 docs/clusters.md.
 """
 
@@ -17,7 +17,7 @@ from jaxuda.ui import command
 
 
 def main() -> int:
-  """Runs the command line; returns 1 if it was stopped before the end."""
+  """Runs the command line; returns 1 if it was stopped early."""
   config = flags.FLAGS.config
   with cluster.joined(
     bool(config.get('distributed')), switch='--config.distributed=True'

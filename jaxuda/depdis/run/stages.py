@@ -1,14 +1,14 @@
-"""All stages of Depth Distribution, one after another.
+"""Runs all stages of Depth Distribution in turn.
 
-  mixtures       fitted to the source, kept beside the datasets (`fit`)
+  mixtures       fitted to the source, stored next to the datasets (`fit`)
   adversarial    DIR/adversarial, a run of the method `depdis`; or another such
                  run, `config.self_training.adversarial`
-  labels         DIR/round1/labels, pseudo-labels of the run before (`pseudo`)
-  self-training  DIR/round1/training, a run of `self_training` that begins with
-                 the network of the run before
+  labels         DIR/round1/labels, pseudo-labels by the previous run (`pseudo`)
+  self-training  DIR/round1/training, a run of `self_training` that starts from
+                 the network of the previous run
 
-and the last two again for every round. Where the target has true labels,
-DIR/pseudo_labels.csv says how right each round's labels were.
+The last two are repeated for every round. If the target has true labels,
+DIR/pseudo_labels.csv gives the precision of each round's labels.
 """
 
 import csv
@@ -30,19 +30,19 @@ from jaxuda.ui import files
 
 
 def run(config: ml_collections.ConfigDict, workdir: str | os.PathLike) -> bool:
-  """Goes through the stages that are not done.
+  """Runs the stages that are not done yet.
 
-  Killed at any moment and called again, it goes on at the stage where it was.
+  If killed at any point, it resumes at the same stage when called again.
 
   Args:
-    config: a config of configs/depdis.py.
+    config: a config from configs/depdis.py.
     workdir: the folder of all stages.
 
   Returns:
-    Whether all are done; False after SIGTERM or Ctrl-C.
+    Whether all stages are done; False after SIGTERM or Ctrl-C.
 
   Raises:
-    UserError: a mistake in the config, or a folder is of another one.
+    UserError: the config has a mistake, or a folder belongs to another config.
   """
   if config.name != 'depdis':
     raise errors.UserError(
@@ -56,7 +56,7 @@ def run(config: ml_collections.ConfigDict, workdir: str | os.PathLike) -> bool:
       if options.adversarial:
         _check_stage(first, config)
       _claim(workdir, config)
-  # Another run was checked to be done.
+  # `_check_stage` has checked that an external run is done.
   if not _train(config, first):
     return False
   done, summaries = {'adversarial': first}, {}
@@ -77,7 +77,7 @@ def run(config: ml_collections.ConfigDict, workdir: str | os.PathLike) -> bool:
 
 
 def _show(done, summaries):
-  """Prints what came out of the stages."""
+  """Prints the results of the stages."""
   rows = [
     (name, *(_figure(folder, which) for which in ('last', 'best')))
     for name, folder in done.items()
@@ -99,8 +99,8 @@ def derive(
 
   Args:
     config: the config of the adversarial stage.
-    options: its `config.self_training`, checked.
-    initial: folder of the run whose network the stage begins with.
+    options: its checked `config.self_training`.
+    initial: folder of the run whose network the stage starts from.
     label_dir: folder of the stage's pseudo-labels.
   """
   tree = workdir_lib.config_to_dict(config)
@@ -131,7 +131,7 @@ def derive(
 
 
 def _claim(workdir, config):
-  """Checks that the folder is of this config, or makes it so."""
+  """Checks that the folder belongs to this config, or claims it."""
   files.check_folder(workdir)
   new = workdir_lib.config_to_dict(config)
   path = workdir / 'config.json'
@@ -142,25 +142,25 @@ def _claim(workdir, config):
 
 
 def _strict(tree):
-  """Returns a config of which, in another start, only the rounds may differ.
+  """Returns a config for comparison on a restart, without the rounds.
 
-  Later stages begin with what came out of the earlier ones, so that no other
-  length will do.
+  All else must be equal, including the number of steps: later stages start from
+  the results of earlier ones.
   """
   training = {**tree['self_training'], 'rounds': None}
-  # `stop_step` itself may differ within one run.
+  # A run would accept another `stop_step`.
   steps = {'steps_of_the_adversarial_stage': tree['stop_step']}
   return {**tree, **steps, 'self_training': training}
 
 
 def _check_stage(folder, config):
-  """Checks that a run is what the adversarial stage would have become."""
+  """Checks that a run is equivalent to the adversarial stage."""
   where = f'self_training.adversarial={folder}'
   if not (folder / 'config.json').is_file():
     raise errors.UserError(f'{where} has no config.json; expected a run')
   configs = workdir_lib.read_config(folder), config
   old, new = map(workdir_lib.config_to_dict, configs)
-  # The first stage does not depend on it.
+  # The first stage does not depend on this part.
   old['self_training'] = new['self_training']
   try:
     config_fields.check_config(old, new, workdir=str(folder))
@@ -174,14 +174,14 @@ def _check_stage(folder, config):
 
 
 def is_done(workdir: pathlib.Path, stop_step: int) -> bool:
-  """Says whether a run was trained and scored to its end."""
+  """Returns whether a run was trained and scored to its end."""
   last = workdir_lib.read_scores(workdir).get('last', {})
   return last.get('checkpoint_step', -1) >= stop_step
 
 
 def _train(config, folder):
   """Trains a stage; returns False if a signal stopped it."""
-  # The first process says so for all: files may reach others later.
+  # The first process decides for all: files may reach others later.
   if cluster.gather(is_done(folder, config.stop_step))[0]:
     return True
   _announce(folder)
@@ -190,7 +190,7 @@ def _train(config, folder):
 
 
 def _label(before, out, options):
-  """Labels the target if that is not done; returns the summary."""
+  """Labels the target if this is not done yet; returns the summary."""
   path = out / label_files.SUMMARY
   found = [path.is_file(), workdir_lib.read_json(path)]
   done, summary = cluster.gather(found)[0]
@@ -210,7 +210,7 @@ def _announce(folder):
 
 
 def _write_table(path, summaries):
-  """Writes a line for every round and class, if anything is known of them."""
+  """Writes a line per round and class, if there are true labels."""
   fields = ('kept', 'labelled', 'precision', 'recall')
   known = {k: x for k, x in summaries.items() if 'precision' in x}
   if not known:

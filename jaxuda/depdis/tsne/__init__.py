@@ -1,1 +1,1 @@
-"""Feature spaces drawn by t-SNE."""
+"""Draws feature spaces by t-SNE."""

@@ -1,15 +1,15 @@
-r"""Draws how well networks keep the target's classes apart, by t-SNE.
+r"""Draws how well networks separate the target's classes, by t-SNE.
 
     jaxuda depdis tsne --workdirs=RUN,RUN --out=FILE.png \
         [--checkpoint=last|best|STEP] [--space=features] \
         [--images=30] [--pixels=100] [--split=val] [--seed=0]
 
-A panel for each run and space, see `embedding`. Runs may be of different
-methods, but of the same target and classes. The spaces are one or more of
-`features`, what the backbone puts out; `output`, the probabilities; and
+There is a panel for each run and space, see `embedding`. Runs may use different
+methods, but must have the same target and classes. The spaces are one or more
+of `features`, the output of the backbone; `output`, the probabilities; and
 `seg_depth` and `seg_density`, self-information times depth or density, the two
-of figure 4 of Depth Distribution: --space=seg_depth,seg_density. The silhouette
-of the classes in a space, before it is flattened, is printed besides.
+in figure 4 of Depth Distribution: --space=seg_depth,seg_density. The silhouette
+of the classes in each space, before the projection, is also printed.
 """
 
 from absl import flags

@@ -1,10 +1,10 @@
-"""Feature spaces of networks, drawn in the plane by t-SNE.
+"""Draws feature spaces of networks in the plane by t-SNE.
 
 As in figure 4 of Depth Distribution, the same pixels of the target's evaluation
-images, as many of each class, become points in the plane (van der Maaten and
-Hinton, 2008) in the colour of their true class. The figure compares two joint
-spaces, of segmentation and depth and of segmentation and density: here these
-are what a discriminator would see of them, see `ops.entropy`.
+images, equally many of each class, become points in the plane (van der Maaten
+and Hinton, 2008) in the colour of their true class. The figure compares two
+joint spaces: segmentation and depth, and segmentation and density. Here, these
+are the inputs that a discriminator would get, see `ops.entropy`.
 """
 
 from collections.abc import Sequence
@@ -32,9 +32,9 @@ from jaxuda.ui import display
 from jaxuda.ui import panels
 
 SPACES = ('features', 'output', 'seg_depth', 'seg_density')
-# Width and height of a panel.
+# Width and height of a panel, pixels.
 _SIDE = 480
-# Dimensions that PCA leaves for t-SNE, as its authors do.
+# Number of dimensions after PCA, before t-SNE, as used by its authors.
 _COMPONENTS = 50
 
 
@@ -47,15 +47,16 @@ def collect(
   split: str | None = None,
   seed: int = 0,
 ) -> tuple[np.ndarray, np.ndarray]:
-  """Collects features of the same pixels of the target for every run.
+  """Collects the features of pixels of the target, the same for every run.
 
   Args:
-    run: what `workdir.load` returned.
-    space: 'features', K channels of the backbone; 'output', C probabilities;
-      'seg_depth' and 'seg_density', the C maps of self-information times the
-      inverse depth or the density, as the adversarial stage aligns them.
-    images: number of images of the evaluation split, from the first.
-    pixels: number of pixels of each class, at most, spread over the images.
+    run: the run returned by `workdir.load`.
+    space: 'features', the K channels of the backbone; 'output', the C
+      probabilities; or 'seg_depth' or 'seg_density', the C maps of
+      self-information times inverse depth or density, as aligned by the
+      adversarial stage.
+    images: number of images of the evaluation split, starting with the first.
+    pixels: maximum number of pixels of each class, spread over the images.
     split: the split; None for the config's `eval_split`.
     seed: seed of the choice of pixels.
 
@@ -80,7 +81,7 @@ def collect(
       _features(run.state, batch['image'], task=run.method.task, space=space)[0]
     )
     label = resizing.resize_label(batch['label'][0], maps.shape[:2])
-    # The pixels that are missing, evenly over the images that are left.
+    # Distributes the missing pixels evenly over the remaining images.
     quota = -(-left // (total - number))
     for c in range(count):
       places = np.flatnonzero(label == c)
@@ -111,7 +112,7 @@ def _features(state, image, *, task, space):
 
 
 def embed(vectors: np.ndarray, *, seed: int = 0) -> np.ndarray:
-  """Flattens vectors [N, K] to points [N, 2] of the plane by PCA and t-SNE.
+  """Projects vectors [N, K] to points [N, 2] in the plane by PCA and t-SNE.
 
   Raises:
     UserError: there are fewer than 10 vectors.
@@ -129,14 +130,16 @@ def embed(vectors: np.ndarray, *, seed: int = 0) -> np.ndarray:
 
 
 def separation(vectors: np.ndarray, classes: np.ndarray) -> float:
-  """Returns how far apart classes lie: their mean silhouette (Rousseeuw, 1987).
+  """Returns the mean silhouette of classes (Rousseeuw, 1987).
+
+  It measures how well the classes are separated.
 
   Args:
-    vectors: [N, K].
-    classes: int [N].
+    vectors: [N, K], features.
+    classes: int [N], their classes.
 
   Returns:
-    -1..1, the higher the better; NaN with fewer than two classes.
+    A number in -1..1, the higher the better; NaN with fewer than two classes.
   """
   if not 1 < len(np.unique(classes)) < len(classes):
     return float('nan')
@@ -149,7 +152,7 @@ def draw(
   """Draws points in the colours of their classes.
 
   Args:
-    points: [N, 2].
+    points: [N, 2], in any unit.
     classes: int [N], 0..C-1.
     colors: uint8 [C, 3] RGB.
 
@@ -176,17 +179,17 @@ def run(
 ) -> None:
   """Writes a picture with a panel for every run and space.
 
-  Silhouettes are printed.
+  It also prints the silhouettes.
 
   Args:
-    workdirs: the runs' folders; of any methods, but with the same classes.
+    workdirs: folders of the runs, of any methods but with the same classes.
     out: the PNG to write.
     which: 'last', 'best' or a step.
-    spaces: spaces of `collect`; a run without such an output is an error.
-    **options: the others of `collect`.
+    spaces: spaces of `collect`, which all runs must have.
+    **options: other arguments of `collect`.
 
   Raises:
-    UserError: there is no such run or space, or the classes differ.
+    UserError: a run or space does not exist, or the classes differ.
   """
   unknown = [x for x in spaces if x not in SPACES]
   if unknown or not spaces:

@@ -1,1 +1,1 @@
-"""Depth that a foundation network (Depth Anything) sees in images."""
+"""Depth predicted by a foundation network (Depth Anything)."""

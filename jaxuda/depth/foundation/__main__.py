@@ -1,21 +1,21 @@
-r"""Depth from single images, by a foundation network (Depth Anything).
+r"""Predicts depth of single images with a foundation network, Depth Anything.
 
     jaxuda depth foundation --images=FOLDER --weights=FILE --out=FOLDER \
         [--family=depth_anything_v2|...] [--side=518] [--dtype=bfloat16] \
         [--align=DATASET [--split=train] [--data_dir=DIR] [--manual_dir=DIR]]
 
-FILE is a model.safetensors of the Hugging Face hub with its config.json beside
-it, a folder with both, or the folder of a conversion; without a config.json
---family says whether it is depth_anything_v1, depth_anything_v2 (relative), or
-depth_anything_v2_indoor, depth_anything_v2_outdoor (metric). V2's small network
-is Apache-2.0, its others are not for commercial use, see
+FILE is a model.safetensors from the Hugging Face hub with its config.json next
+to it, a folder with both, or the folder of a conversion. Without a config.json,
+--family says whether it is depth_anything_v1, depth_anything_v2 (relative),
+depth_anything_v2_indoor or depth_anything_v2_outdoor (metric). V2's small
+network is Apache-2.0; its others are not for commercial use, see
 `models.depth_anything`.
 
-Writes a 16-bit PNG for each image, subfolders included, and depth.json, as
-`config.data.target.depth_dir` reads them: metres of a metric network; of a
-relative one inverse depth without a unit (65535 for the nearest of each image),
-or with --align metres by a guess, see `coding`. The same command again goes on.
-Needs no TensorFlow but for --align.
+Writes a 16-bit PNG for each image, including subfolders, and depth.json, in the
+form that `config.data.target.depth_dir` reads: metres for a metric network; for
+a relative one inverse depth without a unit (65535 for the nearest pixel of each
+image) or, with --align, metres by a guess, see `coding`. Running the same
+command again resumes it. TensorFlow is needed only for --align.
 """
 
 import functools
@@ -30,7 +30,7 @@ from jaxuda.depth.foundation import estimation
 from jaxuda.ui import command
 from jaxuda.ui import files
 
-# Flags that say nothing without --align.
+# Flags that have no meaning without --align.
 _OF_ALIGN = ('split', 'data_dir', 'manual_dir')
 
 

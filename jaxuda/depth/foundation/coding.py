@@ -1,14 +1,15 @@
-"""What a foundation network says, as numbers that readers here take.
+"""Encodes the output of a foundation network in the codes used here.
 
-* metric networks: 'metres', centimetres (`formats.METRES`);
-* relative networks: 'inverse' (`formats.INVERSE`), the code of all disparity of
-  monocular networks here: 65535 is the nearest pixel of each image. It has no
-  unit, and the same number in two images is not the same depth. Readers make
-  "metres" of it as CorDA does, which are no measurement;
-* relative networks, aligned: 'metres' by a guess. Inverse depth of each image
-  gets the factor and the shift that bring its distribution next to that of a
-  dataset with depth: least squares between their quantiles. It is right as far
-  as both show scenes of like depth, and no measurement either.
+* metric networks: 'metres', in centimetres (`formats.METRES`);
+* relative networks: 'inverse' (`formats.INVERSE`), the code for the disparity
+  of all monocular networks here: 65535 is the nearest pixel of each image. It
+  has no unit, and equal numbers in two images are not equal depths. Like CorDA,
+  readers convert it to "metres", which are not a measurement;
+* relative networks, aligned: 'metres' by a guess. The inverse depth of each
+  image gets the factor and the shift that fit its distribution to that of a
+  dataset with depth, by least squares between their quantiles. The result is
+  right only as far as both show scenes of similar depth, and is not a
+  measurement either.
 """
 
 from collections.abc import Mapping
@@ -26,22 +27,22 @@ _GUESS = (
   'metres by a guess: inverse depth brought to the quantiles of a dataset'
 )
 _RELATIVE = 'inverse depth without a unit; 65535 is the nearest of each image'
-# The parts of a distribution that are compared; what is beyond are few pixels,
-# and SYNTHIA's of depth 0.
+# The quantiles that are compared; beyond them are few pixels, among them
+# SYNTHIA's of depth 0.
 QUANTILES = tuple(x / 20 for x in range(1, 20))
-# Images of the dataset that they are taken from, at most.
+# Maximum number of images of the dataset that they are taken from.
 _SAMPLE = 100
 
 
 def describe(
   network: Any, *, aligned: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
-  """Returns what depth.json is to say.
+  """Returns the contents of depth.json.
 
   Args:
     network: see `estimation.Network`.
-    aligned: 'dataset', 'split' and 'quantiles' of inverse depth, if metres are
-      made of relative depth.
+    aligned: 'dataset', 'split' and 'quantiles' of inverse depth, if relative
+      depth is converted to metres.
   """
   if network.metric:
     code, meaning = formats.METRES, 'metres, as the network says them'
@@ -65,35 +66,41 @@ def describe(
 def encode(
   said: np.ndarray, *, metric: bool, quantiles: np.ndarray | None = None
 ) -> np.ndarray:
-  """Returns uint16 [H, W] of one image, in the code that `describe` says.
+  """Encodes the depth of one image, in the code that `describe` names.
 
   Args:
-    said: float [H, W], what the network says.
-    metric: whether that is metres.
-    quantiles: of the inverse depth to align relative depth to, or None.
+    said: float [H, W], output of the network.
+    metric: whether the output is metres.
+    quantiles: quantiles of inverse depth to align relative depth to, or None.
+
+  Returns:
+    uint16 [H, W].
   """
   if metric:
     return formats.encode_metres(said)
   if quantiles is not None:
     return formats.encode_metres(align(said, quantiles))
-  # An image that is far everywhere has no greatest.
+  # An image that is infinitely far everywhere has a maximum of 0.
   return formats.encode_inverse(said, greatest=float(said.max()) or 1.0)
 
 
 def align(relative: np.ndarray, quantiles: np.ndarray) -> np.ndarray:
-  """Returns metres [H, W] of relative inverse depth.
+  """Aligns relative inverse depth to quantiles and converts it to metres.
 
-  a d + b with the least squared difference of its quantiles from those given,
-  of `ops.depth.invert_depth`.
+  The aligned inverse depth is a d + b, where a and b minimise the squared
+  difference of its quantiles from those given.
 
   Args:
-    relative: float [H, W] d, inverse depth up to a factor and a shift.
-    quantiles: inverse depth at `QUANTILES`.
+    relative: float [H, W], inverse depth d up to a factor and a shift.
+    quantiles: inverse depth at `QUANTILES`, see `ops.depth.invert_depth`.
+
+  Returns:
+    [H, W] metres.
   """
   wide = np.asarray(relative, np.float64)
   ours = np.quantile(wide, QUANTILES)
   spread = ours - ours.mean()
-  # Both rise, so that the factor is no less than 0; that of a wall is.
+  # Both increase, so the factor is not negative; for a flat wall it is 0.
   factor = spread @ quantiles / max(spread @ spread, 1e-12)
   inverse = factor * (wide - ours.mean()) + np.mean(quantiles)
   return np.asarray(depth_ops.restore_depth(inverse))
@@ -102,21 +109,24 @@ def align(relative: np.ndarray, quantiles: np.ndarray) -> np.ndarray:
 def measure(
   dataset: str, *, split: str = 'train', **where: Any
 ) -> dict[str, Any]:
-  """Takes the quantiles of a prepared dataset's inverse depth.
+  """Computes the quantiles of a prepared dataset's inverse depth.
 
   Args:
-    dataset: name of a dataset with depth in metres, or disparity of a camera.
-    split: its split.
+    dataset: name of a dataset with depth in metres or a stereo camera's
+      disparity.
+    split: split of the dataset.
     **where: 'data_dir' and 'manual_dir', see `rows.Rows`.
 
   Returns:
-    See `describe`. The quantiles are of all valid pixels of at most a hundred
-    images, spread over the split; the sky is one of them, with 1.
+    The mapping `aligned` of `describe`. The quantiles are taken over valid
+    pixels of at most a hundred images, spread over the split; the sky counts as
+    an inverse depth of 1.
 
   Raises:
-    UserError: no such dataset, or one without depth that has a unit.
+    UserError: the dataset does not exist, or its depth has no unit or no valid
+      pixel.
   """
-  # TensorFlow takes seconds to load, and is needed for nothing else.
+  # Imported here: TensorFlow takes seconds to load, and nothing else needs it.
   from jaxuda.data.pixels import depth_codes
   from jaxuda.data.records import rows
 

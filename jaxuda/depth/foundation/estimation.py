@@ -1,4 +1,4 @@
-"""Depth Anything on single images of any size."""
+"""Runs Depth Anything on single images of any size."""
 
 from collections.abc import Mapping, Sequence
 import dataclasses
@@ -21,7 +21,7 @@ from jaxuda.ops import resize
 from jaxuda.weights import conversion
 from jaxuda.weights import converted
 
-# The file of a model's folder, as the hub has it.
+# Name of the weights file in a model's folder on the hub.
 _HUB = 'model.safetensors'
 
 
@@ -32,8 +32,8 @@ class Network:
   Attributes:
     module: the network.
     variables: its weights, float32.
-    record: where they are from, see `conversion.Network`.
-    side: what the shorter side of images is brought to, pixels.
+    record: origin of the weights, see `conversion.Network`.
+    side: length to which the shorter side of images is resized, pixels.
   """
 
   module: depth_anything.DepthAnything
@@ -43,15 +43,15 @@ class Network:
 
   @property
   def metric(self) -> bool:
-    """Whether it says metres; else inverse depth without a unit."""
+    """Whether it predicts metres, rather than unitless inverse depth."""
     return self.module.metric
 
   def predict(self, image: np.ndarray) -> np.ndarray:
-    """Returns what the network says of an image.
+    """Predicts the depth of an image.
 
-    As the official code does it: the image is resized (bicubic, no low-pass
-    filter) with its proportions to multiples of 14, and what comes out
-    bilinearly to the image's size, corners aligned.
+    As in the official code, the image is resized (bicubic, no low-pass filter)
+    to multiples of 14, keeping its aspect ratio, and the output is resized
+    bilinearly to the image's size, with corners aligned.
 
     Args:
       image: uint8 [H, W, 3] RGB.
@@ -80,13 +80,14 @@ def _run(variables, image, *, module):
 
 
 def network_size(image: Sequence[int], side: int) -> tuple[int, int]:
-  """Returns (h, w) that an image of (H, W) is brought to.
+  """Returns the size (h, w) to which an image is resized for the network.
 
-  Multiples of 14 next to the image's proportions, the shorter one `side`.
+  Both are multiples of 14 close to the image's aspect ratio, and the shorter
+  one is `side`.
 
   Args:
-    image: (H, W).
-    side: a multiple of 14.
+    image: (H, W) in pixels.
+    side: length of the shorter side, a multiple of 14.
   """
   scale = side / min(image)
   h, w = (max(round(x * scale / vit.PATCH) * vit.PATCH, side) for x in image)
@@ -103,15 +104,16 @@ def load(
   """Loads a network.
 
   Args:
-    path: a .safetensors of Hugging Face, a folder with one, or the folder of a
-      conversion.
-    family: see `weights.foundation.DEPTH_FAMILIES`; needed where there is no
-      config.json beside the file.
+    path: a .safetensors file from Hugging Face, a folder with one, or the
+      folder of a conversion.
+    family: see `weights.foundation.DEPTH_FAMILIES`; required if there is no
+      config.json next to the file.
     side: see `Network`.
     dtype: type that the layers compute in, 'float32' or 'bfloat16'.
 
   Raises:
-    UserError: a file of another network, or one that does not fit.
+    UserError: `side` is not a multiple of 14, or the file holds another network
+      or does not fit.
   """
   if side < vit.PATCH or side % vit.PATCH:
     raise errors.UserError(

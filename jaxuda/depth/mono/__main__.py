@@ -1,16 +1,16 @@
-r"""Depth from single images, learned from image sequences (Monodepth2).
+r"""Learns depth of single images from image sequences (Monodepth2).
 
     python -m jaxuda.depth.mono --config=monodepth --workdir=DIR
     python -m jaxuda.depth.mono --workdir=DIR --images=FOLDER --out=FOLDER
     python -m jaxuda.depth.mono --workdir=DIR --dataset=NAME --out=FOLDER
     python -m jaxuda.depth.mono --workdir=DIR --evaluate
 
-Trains, and goes on with what it began. With --images it writes the disparity of
-a folder of images, subfolders included; with --dataset that of a prepared
-dataset (--split=train), under the names of its examples: 16-bit PNGs as CorDA
-reads them, 65535 for the nearest and 0 for no value, and `depth.json`, as
-`config.data.target.depth_dir` reads them. For Cityscapes as CorDA has it,
---images=.../leftImg8bit --out=.../disparity.
+Trains, or resumes an unfinished training. With --images, it writes the
+disparity of a folder of images, including subfolders; with --dataset, that of a
+prepared dataset (--split=train), under the names of its examples. It writes
+16-bit PNGs in CorDA's format, 65535 for the nearest pixel and 0 for no value,
+and `depth.json`, for `config.data.target.depth_dir` to read. For Cityscapes
+laid out as in CorDA, use --images=.../leftImg8bit --out=.../disparity.
 
 With --config.distributed=True several processes train together:
 docs/clusters.md.
@@ -45,7 +45,7 @@ def main() -> None:
 
 
 def _main(options):
-  # TensorFlow takes seconds to load: a misspelt flag is reported before.
+  # TensorFlow takes seconds to load; a misspelt flag is reported before that.
   from jaxuda.data.records import rows
   from jaxuda.depth import maps
   from jaxuda.depth.mono import disparity

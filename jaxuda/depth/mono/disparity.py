@@ -1,4 +1,4 @@
-"""Disparity that a monocular network sees in images, written."""
+"""Writes the disparity that a monocular network predicts for images."""
 
 from collections.abc import Iterator
 import os
@@ -18,7 +18,7 @@ from jaxuda.ui import image_files
 
 NORMALIZATIONS = ('all', 'image', 'none')
 _MADE_BY = 'jaxuda.depth.mono'
-# Number of images that the common scale is taken from.
+# Number of images from which the common scale is taken.
 _SAMPLE = 100
 
 
@@ -32,21 +32,24 @@ def write_disparities(
   """Writes the disparity of every image.
 
   Args:
-    run: what `training.load` returned.
+    run: the run returned by `training.load`.
     images: a `maps.Folder`, or anything with its methods.
-    out: folder to write to; files that are there are written anew. Others may
-      lie there if the same description (checkpoint, scale) is theirs.
-    normalization: what becomes 65535: 'all': the largest disparity of all (of
-      a hundred images, their 99.9th percentile, so that a few pixels are
-      clipped); 'image': that of each image, so that equal numbers are not equal
-      depths; 'none': the smallest depth that the network can say.
+    out: folder to write to; existing files of these images are overwritten.
+      Files of other images may remain if they have the same description
+      (checkpoint, scale).
+    normalization: which disparity becomes 65535. 'all': the largest of all
+      images (the largest 99.9th percentile of a hundred images, so that a few
+      pixels are clipped); 'image': the largest of each image, so that equal
+      numbers are not equal depths; 'none': that of the smallest depth that the
+      network can output.
 
   Returns:
     The number of files.
 
   Raises:
-    UserError: an unknown normalization, a file at `out`, or maps of others
-      there; or, once all others are written, a picture that cannot be read.
+    UserError: the normalization is unknown, or `out` is a file or holds other
+      maps; or, after all other maps have been written, a picture cannot be
+      read.
   """
   if normalization not in NORMALIZATIONS:
     raise errors.UserError(
@@ -81,7 +84,7 @@ def write_disparities(
 
 
 def _check_others(out, images, description):
-  """Raises UserError if maps stay that the description is not true of."""
+  """Raises UserError if remaining maps do not match the description."""
   before = workdir_lib.read_json(out / formats.FILE)
   wrong = [x for x in description if before.get(x) != description[x]]
   if not wrong:
@@ -99,7 +102,7 @@ def _check_others(out, images, description):
 def _predict(
   run, images, numbers, title, bad
 ) -> Iterator[tuple[str, np.ndarray]]:
-  """Yields (name, 1 / depth [H, W] at the image's size, NaN where cut off).
+  """Yields (name, 1 / depth [H, W] at the image's size, NaN where cropped).
 
   The errors of images that cannot be read become keys of `bad`.
   """

@@ -1,4 +1,4 @@
-"""Errors of a depth network against the truth, and panels of what it sees."""
+"""Scores a depth network against ground truth, and draws its predictions."""
 
 import itertools
 from typing import Any
@@ -19,15 +19,15 @@ from jaxuda.ui import panels
 
 # Number of rows of a panel.
 _PICTURES = 3
-# True depths that count, metres.
+# Range of the ground-truth depths that count, metres.
 _NEAR, _FAR = 1e-3, 80.0
 
 
 def open_scored(config: Any) -> sequences_lib.Sequences | None:
-  """Opens the evaluation split; None where there is no true depth.
+  """Opens the evaluation split; returns None if there is no true depth.
 
   Raises:
-    UserError: there is no such dataset or split.
+    UserError: the dataset or split does not exist.
   """
   if config.data.dataset == 'folder':
     return None
@@ -40,7 +40,7 @@ def evaluate_run(run: workdir_lib.Run) -> dict[str, float]:
   """Scores a run that `training.load` returned, see `evaluate`.
 
   Raises:
-    UserError: its data have no true depth.
+    UserError: its data has no ground-truth depth.
   """
   scored = open_scored(run.config)
   if scored is None:
@@ -60,18 +60,18 @@ def evaluate(
   batch_size: int,
   progress: display.Progress | None = None,
 ) -> dict[str, float]:
-  """Errors against true depth, the prediction scaled by the ratio of medians.
+  """Computes the errors against true depth, after scaling by medians.
 
-  As in Monodepth2, every image is scaled by itself and clipped to 1e-3..80 m;
-  the errors are means over its pixels, and then over the images, which several
-  processes share.
+  As in Monodepth2, the prediction of every image is scaled separately, by the
+  ratio of the medians, and clipped to 1e-3..80 m; the errors are averaged over
+  its pixels and then over the images, which are divided among all processes.
 
   Args:
     method: method whose `predict` is scored.
     state: a training state, on this process's devices.
     scored: a split with 'image' and 'depth'.
-    batch_size: images at once.
-    progress: display of the loop that this interrupts.
+    batch_size: number of images per batch.
+    progress: progress display of the loop that this interrupts.
 
   Returns:
     'abs_rel', 'sq_rel', 'rms', 'log_rms', 'delta1', 'delta2', 'delta3', and
@@ -93,7 +93,7 @@ def evaluate(
         truth = row['depth'].astype(np.float64).squeeze() * scored.unit
         results.append(depth_errors(one, truth))
       shown.update(min(count, len(results) * processes))
-  # In the order of the images, so that the means are the same bits.
+  # In the order of the images, so that the means are bit-identical.
   shares = itertools.zip_longest(*cluster.gather(results))
   results = [x for x in itertools.chain(*shares) if x]
   if not results:
@@ -103,15 +103,15 @@ def evaluate(
 
 
 def depth_errors(inverse: np.ndarray, truth: np.ndarray) -> dict[str, float]:
-  """Errors of one image, scaled by the ratio of medians.
+  """Computes the errors of one image, scaled by the ratio of medians.
 
   Args:
     inverse: [h, w], the predicted 1 / depth in any unit, > 0.
-    truth: [H, W] metres; counts strictly between 0.001 and 80 m.
+    truth: [H, W] metres; only values strictly between 0.001 and 80 m count.
 
   Returns:
-    What `evaluate.metrics.depth_errors` returns, without the number of pixels;
-    {} if none counts.
+    The result of `evaluate.metrics.depth_errors` without the number of pixels,
+    or {} if no pixel counts.
   """
   resized = cv2.resize(np.float64(inverse), truth.shape[::-1])
   counted = (truth > _NEAR) & (truth < _FAR)
@@ -133,7 +133,7 @@ _error_sums = jax.jit(
 def predict_disparity(
   method: self_supervised.Method, state: Any, images: list[np.ndarray]
 ) -> np.ndarray:
-  """Returns 1 / depth, float32 [B, h, w], of images uint8 [H, W, 3]."""
+  """Predicts 1 / depth, float32 [B, h, w], for B images uint8 [H, W, 3]."""
   depth = _predict(state, np.stack(images), method=method)['depth']
   return 1 / np.asarray(depth)
 
@@ -148,7 +148,7 @@ def draw_panel(
   state: Any,
   shown: sequences_lib.Sequences,
 ) -> np.ndarray:
-  """Returns image, predicted and true depth of some examples, uint8 RGB."""
+  """Draws image, predicted and true depth of some examples: uint8 RGB."""
   rows = [shown.read(i) for i in range(min(_PICTURES, len(shown)))]
   predicted = predict_disparity(method, state, [x['image'] for x in rows])
   lines = []
@@ -164,6 +164,6 @@ def draw_panel(
 
 
 def paint_disparity(inverse: np.ndarray) -> np.ndarray:
-  """Paints 1 / depth [H, W] by its own 95th percentile: uint8 [H, W, 3]."""
+  """Paints 1 / depth [H, W], scaled by its 95th percentile: uint8 [H, W, 3]."""
   top = max(float(np.percentile(inverse, 95)), 1e-12)
   return panels.apply_colormap(inverse / top, cv2.COLORMAP_INFERNO)

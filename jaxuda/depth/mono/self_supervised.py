@@ -2,11 +2,12 @@
 
 Godard, Mac Aodha, Firman and Brostow, "Digging into self-supervised monocular
 depth estimation", ICCV 2019. A depth network and a pose network are trained so
-that the neighbouring frames, warped by them, predict the frame between (eq. 1).
+that the neighbouring frames, warped by their outputs, predict the frame between
+them (eq. 1).
 
-Where paper and official code differ, the code is followed. Our own additions
-are fields that are off by default: known motions, and a cut of the finest
-scales for small networks.
+Where the paper and the official code differ, the code is followed. Our own
+additions are fields that are off by default: known motions, and leaving out the
+finest scales for small networks.
 """
 
 from collections.abc import Mapping, Sequence
@@ -27,7 +28,7 @@ from jaxuda.step import parallel
 from jaxuda.step import rng
 from jaxuda.step import state as state_lib
 
-# The frames before and after.
+# The frames before and after the predicted one.
 NEIGHBOURS = ('previous', 'next')
 
 
@@ -37,28 +38,28 @@ class Method:
 
   Attributes:
     total_steps: length of the schedule, steps.
-    network: depth and pose network, an entry of `models.monodepth.SIZES`;
-      resnet18 in the paper, there with ImageNet weights to start from.
-    scales: scales of the disparities, 0 the finest; all are compared at full
-      resolution.
-    min_depth: smallest depth of the sigmoid, > 0, in an unknown unit; metres
-      when the motion is known.
+    network: depth and pose network, a key of `models.monodepth.SIZES`; resnet18
+      in the paper, initialised with ImageNet weights there.
+    scales: scales of the disparities, where 0 is the finest; all are compared
+      at full resolution.
+    min_depth: smallest depth of the sigmoid, > 0, in an unknown unit, or in
+      metres if the motion is known.
     max_depth: largest depth of the sigmoid, in the same unit.
     ssim_weight: weight of SSIM in the photometric error, 0..1.
-    lambda_smooth: weight of the smoothness, halved with every scale.
+    lambda_smooth: weight of the smoothness loss, halved at every coarser scale.
     reprojection: 'minimum' (eq. 4) or 'mean' over the neighbours.
-    auto_mask: leave out pixels that do not move (eq. 5).
+    auto_mask: whether to leave out pixels that do not move (eq. 5).
     motion: 'learned' by the pose network, or 'known' from the data.
-    rotation_scale: factor of the rotations that the pose network puts out; 0.01
-      in the paper. A network from scratch that turns easily takes the motion of
-      the ground for a nod of the camera, and masks the rest.
-    jitter: strength of the colour jitter of half of what the networks see, half
-      as strong for the hue; 0.2 in the paper. The losses see the images as they
-      are.
-    learning_rate: rate of Adam.
-    drop_at: share of the steps after which the rate is a tenth; 15 of 20 epochs
-      in the paper.
-    warmup_steps: steps over which the rate rises; none in the paper.
+    rotation_scale: factor of the rotations that the pose network outputs; 0.01
+      in the paper. A network trained from scratch that rotates easily mistakes
+      the motion of the ground for a pitch of the camera, and masks the rest.
+    jitter: strength of the colour jitter, half as strong for the hue, that half
+      of the examples get as input of the networks; 0.2 in the paper. The losses
+      use the original images.
+    learning_rate: learning rate of Adam.
+    drop_at: share of the steps after which the learning rate drops to a tenth;
+      15 of 20 epochs in the paper.
+    warmup_steps: length of the warm-up of the learning rate; 0 in the paper.
   """
 
   total_steps: int
@@ -93,7 +94,7 @@ class Method:
 
   @property
   def needs(self) -> tuple[str, ...]:
-    """Arrays of a training batch."""
+    """Names of the arrays in a training batch."""
     motions = [f'motion_{x}' for x in NEIGHBOURS]
     known = motions if self.motion == 'known' else []
     return ('image', *NEIGHBOURS, 'intrinsics', *known)
@@ -112,7 +113,7 @@ class Method:
 
   @property
   def tx(self) -> optax.GradientTransformation:
-    """Adam with a step in its rate."""
+    """Adam with a step in its learning rate."""
 
     def rate(step):
       late = step >= self.drop_at * self.total_steps
@@ -129,8 +130,8 @@ class Method:
     """Returns the state before the first step. Runs under jit.
 
     Args:
-      key: typed key.
-      example: a batch; only its shapes matter.
+      key: typed PRNG key.
+      example: a batch, of which only the shapes matter.
     """
     image = jnp.zeros((1, *example['image'].shape[1:]), jnp.float32)
     one, two = jax.random.split(key)
@@ -151,14 +152,14 @@ class Method:
 
     Args:
       state: the whole state, equal on every device.
-      batch: this device's share: 'image', 'previous', 'next' uint8 [B, H, W, 3]
-        RGB; 'intrinsics' float32 [B, 4]; with known motion 'motion_previous'
-        and 'motion_next' float32 [B, 4, 4].
+      batch: this device's share of the batch: 'image', 'previous', 'next' uint8
+        [B, H, W, 3] RGB; 'intrinsics' float32 [B, 4]; with known motion also
+        'motion_previous' and 'motion_next' float32 [B, 4, 4].
       key: the root key of the run.
 
     Returns:
-      The new state; and 'loss_photometric', 'loss_smooth', and 'moving', the
-      share of the pixels that are not masked, at the finest scale.
+      (the new state; the losses 'loss_photometric' and 'loss_smooth', and
+      'moving', the share of pixels that are not masked at the finest scale).
     """
     key = rng.for_step(key, state.step, parallel.device_index())
     names = ('image', *NEIGHBOURS)
@@ -186,7 +187,7 @@ class Method:
     return state, parallel.mean(losses)
 
   def _jitter(self, key, views):
-    """Changes the colours of half of the examples, alike in their views."""
+    """Jitters the colours of half of the examples, alike in all their views."""
     count = len(views['image'])
     gate, order, factors = jax.random.split(key, 3)
     draws = jax.vmap(lambda k: augment.draw_jitter(k, strength=self.jitter))(
@@ -207,10 +208,10 @@ class Method:
     return {name: change(view) for name, view in views.items()}
 
   def _predict_motions(self, state, params, seen, batch):
-    """Motions from the frame to its neighbours, and running statistics."""
+    """Returns motions from the frame to its neighbours, and running stats."""
     if self.motion == 'known':
       return [batch[f'motion_{x}'] for x in NEIGHBOURS], {}
-    # The network sees frames in the order of time, both pairs in one batch.
+    # The network sees frames in temporal order, both pairs in one batch.
     before, now, after = (seen[x] for x in ('previous', 'image', 'next'))
     first = jnp.concatenate([before, now])
     second = jnp.concatenate([now, after])
@@ -219,7 +220,7 @@ class Method:
     return [warp.invert_motion(arriving), leaving], stats
 
   def _compare(self, disparities, motions, views, batch, noise):
-    """The loss of eq. 6: mean over scales of photometric and smooth terms."""
+    """Returns the loss of eq. 6, averaged over scales, and its terms."""
     image = views['image']
     still = []
     if self.auto_mask:
@@ -273,7 +274,7 @@ class Method:
     Returns:
       'disparity' float32 [B, h, w] in 0..1, the sigmoid at the finest scale,
       and 'depth' [B, h, w], in the unit of the motions (arbitrary unless they
-      were known).
+      are known).
     """
     net = state.nets['depth']
     disparities = self.depth_net.apply(
@@ -285,7 +286,7 @@ class Method:
 
 
 def _apply(net, name, state, params, *images):
-  """Runs a network in training: its outputs, its new running statistics."""
+  """Runs a network in training mode; returns outputs and new running stats."""
   stats = state.nets[name].batch_stats
   variables = {'params': params[name], 'batch_stats': stats}
   out, moved = net.apply(

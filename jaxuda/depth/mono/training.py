@@ -1,4 +1,4 @@
-"""Trains a self-supervised depth network; the same call again goes on."""
+"""Trains a self-supervised depth network; calling again resumes it."""
 
 import functools
 import os
@@ -23,8 +23,8 @@ def create_method(config: Any) -> self_supervised.Method:
   """Builds the method of a config.
 
   Raises:
-    UserError: the config is of something else, or a field is unknown or out of
-      range.
+    UserError: the config is not one of `monodepth`, or a field is unknown or
+      out of range.
   """
   if config.name != 'monodepth':
     raise errors.UserError(
@@ -40,7 +40,7 @@ def create_method(config: Any) -> self_supervised.Method:
 
 
 def train(config: ml_collections.ConfigDict, workdir: str | os.PathLike) -> Any:
-  """Trains a depth network: returns and raises what `loop.run` does.
+  """Trains a depth network; returns and raises the same as `loop.run`.
 
   Args:
     config: see `configs/monodepth.py`.
@@ -57,7 +57,7 @@ def train(config: ml_collections.ConfigDict, workdir: str | os.PathLike) -> Any:
 
 
 def _open(config, method, workdir, step):
-  """Opens the data, or finds them missing; scores where there is true depth."""
+  """Opens the data; evaluates only if there is ground-truth depth."""
   del workdir
   data = config.data
   batches = sequences_lib.train_stream(
@@ -94,21 +94,21 @@ def _open(config, method, workdir, step):
     init_args=_init_args(config),
     batches=batches,
     evaluate=evaluate if scored else None,
-    # The smaller the error, the better.
+    # A smaller error is better.
     value=lambda result, newest: -result['abs_rel'],
     draw=draw,
   )
 
 
 def load(workdir: str | os.PathLike, *, which: str = 'last') -> workdir_lib.Run:
-  """Reads one checkpoint of a run of this loop.
+  """Reads one checkpoint of a run trained by `train`.
 
   Args:
     workdir: the run's folder.
     which: 'last', 'best' (by abs_rel) or a step.
 
   Raises:
-    UserError: no run, or no such checkpoint.
+    UserError: the run or the checkpoint does not exist.
   """
   config = workdir_lib.read_config(workdir)
   method = create_method(config)
@@ -121,6 +121,6 @@ def load(workdir: str | os.PathLike, *, which: str = 'last') -> workdir_lib.Run:
 
 
 def _init_args(config):
-  """A key and an example, for the method's `init`."""
+  """Returns a key and an example for the method's `init`."""
   image = np.zeros((1, *config.data.size, 3), np.uint8)
   return rng.for_init(config.seed), {'image': image}

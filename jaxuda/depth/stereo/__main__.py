@@ -1,4 +1,4 @@
-r"""Depth from rectified pairs, by semi-global matching.
+r"""Computes depth from rectified pairs by semi-global matching.
 
     python -m jaxuda.depth.stereo --cityscapes=DIR --out=DIR [--split=train]
     python -m jaxuda.depth.stereo --kitti=DIR --out=DIR
@@ -6,12 +6,13 @@ r"""Depth from rectified pairs, by semi-global matching.
     python -m jaxuda.depth.stereo --left=DIR --right=DIR --baseline=0.54 \
         --focal=721 --out=DIR
 
-Writes a file for each pair and goes on where it was stopped; maps that were
-made with other options, which stereo.json has, are an error. --format says
-which files (see `depth.formats`): depth (for `config.data.target.depth_dir`),
-mat (CorDA's stereo depth), cityscapes, kitti. --fill=planes leaves no holes.
-With --evaluate it also compares with the true depth, where there is one: the
-share of pixels off by more than 3 pixels, and the median error.
+Writes a file for each pair and resumes where it was stopped; existing maps that
+were made with other options, as recorded in stereo.json, are an error. --format
+chooses the format (see `depth.formats`): depth (for
+`config.data.target.depth_dir`), mat (CorDA's stereo depth), cityscapes or
+kitti. --fill=planes leaves no holes. With --evaluate, the maps are also
+compared with the true depth where it exists: the share of pixels that are off
+by more than 3 pixels, and the median error.
 """
 
 import dataclasses
@@ -39,10 +40,10 @@ _OPTIONS = {
 
 
 def find_pairs(options: dict[str, Any]) -> list[pairs.Pair]:
-  """Finds the pairs that the flags name.
+  """Finds the pairs named by the flags.
 
   Raises:
-    UserError: not exactly one source is named, or something is wrong with it.
+    UserError: not exactly one source is named, or it has a problem.
   """
   named = [x for x in ('cityscapes', 'kitti', 'dataset', 'left') if options[x]]
   if len(named) != 1 or bool(options['left']) != bool(options['right']):

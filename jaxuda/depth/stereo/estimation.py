@@ -1,4 +1,4 @@
-"""Depth of rectified pairs, written and scored."""
+"""Writes and scores the depth of rectified pairs."""
 
 from collections.abc import Mapping, Sequence
 from concurrent import futures
@@ -21,11 +21,11 @@ from jaxuda.ui import display
 from jaxuda.ui import files
 from jaxuda.ui import image_files
 
-# Absolute errors of the disparities that have a truth, float32 [N] pixels, and
-# the number of pixels with a truth that have no disparity.
+# Absolute errors of the disparities with ground truth, float32 [N] pixels, and
+# the number of pixels that have ground truth but no disparity.
 Counted = tuple[np.ndarray, int]
 _MADE_BY = 'jaxuda.depth.stereo'
-# Says how the maps of a folder were made, whatever their format.
+# Records how the maps of a folder were made, whatever their format.
 _RECORD = 'stereo.json'
 
 
@@ -46,19 +46,20 @@ def run(
     out: folder to write to; None to write nothing.
     options: how pairs are matched.
     form: one of `formats.STEREO`.
-    evaluate: compare with the truth. Pairs whose file is there are matched
-      again then, else they are left alone.
-    workers: threads; 0 for one for each core.
-    camera: 'baseline' and 'focal' where they were given for all pairs.
+    evaluate: whether to compare with the ground truth. If so, pairs with
+      ground truth are matched again even if their files exist; otherwise they
+      are skipped.
+    workers: number of threads; 0 for one per core.
+    camera: 'baseline' and 'focal' if they were given for all pairs.
 
   Returns:
-    What `summarize` returns; {} without `evaluate`.
+    The result of `summarize`; {} without `evaluate`.
 
   Raises:
-    UserError: an unknown format, a file at `out`, maps there that were made in
-      another way, no truth or calibration, or left and right are exchanged;
-      once all others are done, a pair of which something cannot be read or
-      whose sizes differ.
+    UserError: the format is unknown, `out` is a file or holds maps made in
+      another way, the ground truth or the calibration is missing, or left and
+      right are swapped; or, after all other pairs are done, a pair cannot be
+      read or its sizes differ.
   """
   if form not in formats.STEREO:
     raise errors.UserError(
@@ -98,8 +99,8 @@ def run(
     return count_errors(disparity, true) if truth else None
 
   counted, bad = [], []
-  # One pair for each thread is faster than one pair in all of them; OpenCV lets
-  # go of Python's lock.
+  # One pair per thread is faster than all threads on one pair; OpenCV releases
+  # the interpreter lock.
   before = cv2.getNumThreads()
   cv2.setNumThreads(1)
   try:
@@ -122,10 +123,10 @@ def run(
 
 
 def _check_sides(pair: pairs_lib.Pair, options: matching.Options) -> None:
-  """Matches a pair as it is, and with left and right exchanged.
+  """Matches a pair as it is, and with left and right swapped.
 
   Raises:
-    UserError: far more fits in the other way.
+    UserError: far more pixels match when left and right are swapped.
   """
   options = dataclasses.replace(options, fill='none')
   try:
@@ -135,7 +136,7 @@ def _check_sides(pair: pairs_lib.Pair, options: matching.Options) -> None:
       for x in (views, views[::-1])
     )
   except errors.UserError:
-    return  # It will be named among the others.
+    return  # It will be reported with the other pairs.
   if there > max(2 * here, 0.3):
     raise errors.UserError(
       f'{pair.place}: {here:.0%} of the pixels are matched, and {there:.0%} if'
@@ -151,10 +152,10 @@ def _claim(
   form: str,
   camera: Mapping[str, Any],
 ) -> None:
-  """Begins a folder, in which the maps that are there are left alone.
+  """Claims a folder to write to, in which existing maps are kept.
 
   Raises:
-    UserError: they were made in another way, or are those of others.
+    UserError: existing maps were made in another way or by something else.
   """
   record = {'format': form, **dataclasses.asdict(options)}
   if form in formats.METRIC:
@@ -179,7 +180,7 @@ def _claim(
 
 
 def _note_implausible(middles, progress):
-  """Says that no scene has such medians of depth, metres."""
+  """Prints a note if the median of the maps' medians, in metres, is odd."""
   middle = float(np.median(middles)) if middles else depth_codes.LEAST
   if not depth_codes.LEAST <= middle <= depth_codes.MOST:
     progress.message(
@@ -209,11 +210,15 @@ def _read_truth(pair, size):
 
 
 def count_errors(disparity: np.ndarray, truth: np.ndarray) -> Counted:
-  """Compares one map with the truth.
+  """Compares one map with the ground truth.
 
   Args:
     disparity: [H, W] pixels; NaN where unknown.
     truth: [H, W] pixels; NaN where unknown.
+
+  Returns:
+    (float32 [N], absolute errors of the matched pixels; number of pixels with
+    ground truth that are not matched).
   """
   true, found = ~np.isnan(truth), ~np.isnan(disparity)
   both = true & found
@@ -222,16 +227,17 @@ def count_errors(disparity: np.ndarray, truth: np.ndarray) -> Counted:
 
 
 def summarize(counted: Sequence[Counted]) -> dict[str, float]:
-  """Adds up `count_errors` of all pairs.
+  """Summarizes the results of `count_errors` for all pairs.
 
   Returns:
-    'bad3': percent of the matched pixels that are off by more than 3 pixels;
-    'missed3': percent of all pixels with a truth that are, or are not matched;
-    'median': of the absolute error, pixels; 'coverage': percent of the pixels
-    with a truth that are matched; 'pairs'.
+    'bad3': percentage of the matched pixels that are off by more than 3 pixels;
+    'missed3': percentage of all pixels with ground truth that are off by more
+    or are not matched; 'median': median absolute error in pixels; 'coverage':
+    percentage of the pixels with ground truth that are matched; 'pairs': number
+    of pairs.
 
   Raises:
-    UserError: nothing to compare.
+    UserError: there is nothing to compare.
   """
   difference = np.concatenate([[], *(x for x, _ in counted)], dtype=np.float32)
   both, missing = len(difference), sum(x for _, x in counted)

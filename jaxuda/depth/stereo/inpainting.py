@@ -1,11 +1,11 @@
-"""Holes of a disparity map, filled.
+"""Fills the holes of a disparity map.
 
-Stereo matching knows nothing about what only one camera sees, nor about plain
-walls and mirrors. The papers' pseudo depth of Cityscapes was filled by
-stereoscopic inpainting (Wang, Jin, Yang and Gong, CVPR 2008; Sakaridis, Dai and
-Van Gool, IJCV 2018): one plane for each superpixel. `fill_planes` follows that
-idea, without a second image and without an energy to minimise. NumPy and
-OpenCV only.
+Stereo matching fails for what only one camera sees, and for plain walls and
+mirrors. The papers' pseudo-depth of Cityscapes was filled by stereoscopic
+inpainting (Wang, Jin, Yang and Gong, CVPR 2008; Sakaridis, Dai and Van Gool,
+IJCV 2018), with one plane per superpixel. `fill_planes` follows that idea, but
+without a second image and without minimising an energy. Uses only NumPy and
+OpenCV.
 """
 
 import cv2
@@ -13,22 +13,23 @@ import numpy as np
 
 # Side of a superpixel, pixels.
 _SIDE = 24
-# How often the superpixels are adapted.
+# Number of iterations that adapt the superpixels.
 _ROUNDS = 4
-# Weight of the place against the colour in a superpixel.
+# Weight of position relative to colour in a superpixel.
 _COMPACTNESS = 8.0
-# A plane needs this share of its superpixel, and this many pixels.
+# A plane requires known disparities in this share of its superpixel, and in
+# this many pixels.
 _SHARE, _LEAST = 0.15, 12
-# Residual, in pixels, at which a disparity weighs half.
+# Residual, in pixels, at which the weight of a disparity is halved.
 _SOFT = 1.0
 
 
 def fill_background(disparity: np.ndarray) -> np.ndarray:
-  """Fills each hole of a row with the smaller disparity beside it.
+  """Fills each hole of a row with the smaller of the adjacent disparities.
 
   What only the left camera sees is hidden from the right one by something
   nearer, so it belongs to the background (Hirschmüller 2008). Rows without any
-  value take those of the rows above or below.
+  value are filled from the rows above or below.
 
   Args:
     disparity: [H, W] pixels; NaN where unknown.
@@ -46,19 +47,19 @@ def fill_background(disparity: np.ndarray) -> np.ndarray:
 
 
 def _carry(x):
-  """Carries the last known value of each row on to the right."""
+  """Carries the last known value of each row to the right."""
   index = np.where(np.isnan(x), 0, np.arange(x.shape[1])[None])
   index = np.maximum.accumulate(index, axis=1)
   return np.take_along_axis(x, index, axis=1)
 
 
 def fill_planes(disparity: np.ndarray, image: np.ndarray) -> np.ndarray:
-  """Fills holes with a plane for each superpixel.
+  """Fills holes with one plane per superpixel.
 
   A plane a x + b y + c is fitted to the known disparities of each superpixel
   twice, the second time with less weight on outliers. A superpixel with too few
-  of them takes the plane of the neighbour that is most like it in colour. Known
-  disparities are kept.
+  known disparities takes the plane of the neighbour with the most similar
+  colour. Known disparities are kept.
 
   Args:
     disparity: [H, W] pixels; NaN where unknown.
@@ -78,20 +79,21 @@ def fill_planes(disparity: np.ndarray, image: np.ndarray) -> np.ndarray:
   a, b, c = (planes[:, i][segments] for i in range(3))
   x, y = np.arange(width)[None] / width, np.arange(height)[:, None] / height
   plane = a * x + b * y + c
-  # A plane may shoot off where it was fitted to little.
+  # A plane fitted to few pixels may yield extreme values.
   low, high = np.nanmin(disparity), np.nanmax(disparity)
   filled = np.clip(plane, max(low, 0), high)
   return np.where(known, disparity, filled).astype(np.float32)
 
 
 def find_superpixels(image: np.ndarray) -> np.ndarray:
-  """Cuts an image into patches of like colour (SLIC, Achanta et al. 2012).
+  """Segments an image into superpixels (SLIC, Achanta et al. 2012).
 
   Args:
     image: uint8 [H, W] or [H, W, 3] RGB.
 
   Returns:
-    int [H, W], 0..N-1; a patch has about 24 x 24 pixels and may be in pieces.
+    int [H, W], 0..N-1; a superpixel has about 24 x 24 pixels and may consist of
+    several pieces.
   """
   if image.ndim == 2:
     image = np.repeat(image[..., None], 3, -1)
@@ -133,7 +135,7 @@ def _mean(features, segments, count):
 
 
 def _fit_planes(disparity, known, segments, count):
-  """Weighted least squares of all segments at once."""
+  """Fits the planes of all segments at once, by weighted least squares."""
   height, width = disparity.shape
   row, column = np.nonzero(known)
   segment = segments[row, column]
@@ -148,7 +150,7 @@ def _fit_planes(disparity, known, segments, count):
     weighted = weight * terms
     right = np.stack([add(w * value) for w in weighted], -1)
     normal = np.stack([[add(w * t) for t in terms] for w in weighted])
-    # A little of a level plane, so that three pixels in a row are enough.
+    # Slightly biased towards a level plane, so that collinear pixels suffice.
     normal = np.moveaxis(normal, 2, 0) + np.diag([1e-4, 1e-4, 1e-9])
     planes = np.linalg.solve(normal, right[..., None])[..., 0]
     residual = value - (terms.T * planes[segment]).sum(1)
@@ -159,7 +161,7 @@ def _fit_planes(disparity, known, segments, count):
 
 
 def _lend_planes(planes, trusted, segments, image, count):
-  """Gives segments without a plane that of the most alike neighbour."""
+  """Gives segments without a plane that of the most similar neighbour."""
   planes, trusted = planes.copy(), trusted.copy()
   if not trusted.any():
     trusted[:] = True
@@ -181,7 +183,7 @@ def _lend_planes(planes, trusted, segments, image, count):
 
 
 def _find_neighbours(segments):
-  """Pairs [N, 2] of segments that touch, both ways."""
+  """Returns pairs [N, 2] of touching segments, in both orders."""
   across = np.stack([segments[:, :-1].ravel(), segments[:, 1:].ravel()], 1)
   down = np.stack([segments[:-1].ravel(), segments[1:].ravel()], 1)
   pairs = np.concatenate([across, down])

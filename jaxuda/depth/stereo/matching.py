@@ -1,8 +1,9 @@
 """Disparity of a rectified pair: OpenCV's semi-global matching, checked.
 
 Hirschmüller, "Stereo processing by semiglobal matching and mutual information",
-PAMI 2008, as OpenCV's StereoSGBM implements it. Pairs are matched both ways,
-and what the two do not agree on is thrown away. NumPy and OpenCV only.
+PAMI 2008, as implemented by OpenCV's StereoSGBM. Pairs are matched in both
+directions, and pixels on which the two disagree are discarded. Uses only NumPy
+and OpenCV.
 """
 
 import dataclasses
@@ -20,7 +21,7 @@ _MODES = {
   '8way': cv2.STEREO_SGBM_MODE_HH,
 }
 
-# Of a larger block, OpenCV's penalties do not fit into its 16 bits.
+# With a larger block, OpenCV's penalties do not fit into 16 bits.
 _BLOCK = 17
 
 
@@ -29,20 +30,19 @@ class Options:
   """How pairs are matched.
 
   Attributes:
-    max_disparity: largest disparity, pixels; rounded up to a multiple of 16. 0:
-      an eighth of the width.
-    block: side of the matched blocks, pixels, odd; at most 17.
+    max_disparity: largest disparity, pixels, rounded up to a multiple of 16; 0
+      stands for an eighth of the width.
+    block: side of the matched blocks, pixels; odd, at most 17.
     paths: '3way' (fast, three paths), '5way' (OpenCV's default) or '8way'
-      (Hirschmüller's, much memory).
-    uniqueness: percent by which the best match must win.
-    speckle_size: smaller islands of disparity are thrown away, pixels; 0 for
-      none.
-    speckle_range: difference within an island, pixels.
-    check: largest difference of the two disparities of a match, left to right
-      and right to left, pixels; negative for no check.
-    fill: 'none'; 'background': from the farther side of the row
-      (Hirschmüller's rule); 'planes': one plane for each superpixel, see
-      `inpainting`.
+      (Hirschmüller's, which needs much memory).
+    uniqueness: margin by which the best match must win, percent.
+    speckle_size: size in pixels up to which islands of disparity are removed; 0
+      removes none.
+    speckle_range: largest difference of neighbours in an island, pixels.
+    check: largest difference of a match's two disparities, from left to right
+      and from right to left, pixels; negative for no check.
+    fill: 'none'; 'background', from the farther side of the row (Hirschmüller's
+      rule); or 'planes', with one plane per superpixel, see `inpainting`.
   """
 
   max_disparity: int = 0
@@ -76,16 +76,16 @@ class Options:
 def match_pair(
   left: np.ndarray, right: np.ndarray, *, options: Options | None = None
 ) -> np.ndarray:
-  """Returns the disparity of the left image.
+  """Computes the disparity of the left image of a rectified pair.
 
   Args:
     left: uint8 [H, W] or [H, W, 3] RGB.
-    right: the same, from a camera to the right, rectified.
+    right: the same, from a camera to the right.
     options: see `Options`.
 
   Returns:
     float32 [H, W] pixels, >= 0, in sixteenths where it was matched: the point
-    at column x is at column x - disparity on the right. NaN where it is
+    at column x is at column x - disparity in the right image. NaN where it is
     unknown.
 
   Raises:
@@ -99,12 +99,12 @@ def match_pair(
       ' size'
     )
   count = options.max_disparity or left.shape[1] // 8
-  # None is larger than the picture is wide.
+  # No disparity exceeds the width of the picture.
   count = min(count, left.shape[1])
   count = max(16, -(-count // 16) * 16)
   disparity = _match(left, right, count, options)
   if options.check >= 0:
-    # Seen in a mirror, the right image is the left one of the pair.
+    # Mirrored, the right image becomes the left one of the pair.
     mirrored = _match(right[:, ::-1], left[:, ::-1], count, options)
     disparity = check_matches(
       disparity, mirrored[:, ::-1], largest=options.check
@@ -121,7 +121,7 @@ def match_pair(
 
 
 def _match(left, right, count, options):
-  """Disparities from 0 to `count` of the left image, NaN where unmatched."""
+  """Returns the left image's disparities 0..`count`, NaN where unmatched."""
   area = (1 if left.ndim == 2 else 3) * options.block**2
   matcher = cv2.StereoSGBM_create(
     minDisparity=0,
@@ -135,7 +135,7 @@ def _match(left, right, count, options):
     speckleWindowSize=0,
     mode=_MODES[options.paths],
   )
-  # OpenCV leaves the first `count` columns out: put them outside.
+  # OpenCV leaves out the first `count` columns, so add as many on the left.
   pads = (0, 0, count, 0)
   wide = [
     cv2.copyMakeBorder(np.ascontiguousarray(x), *pads, cv2.BORDER_REPLICATE)
@@ -148,15 +148,19 @@ def _match(left, right, count, options):
 def check_matches(
   disparity: np.ndarray, other: np.ndarray, *, largest: float
 ) -> np.ndarray:
-  """Keeps what both directions agree on: the left-right check.
+  """Keeps the disparities on which both directions agree.
+
+  This is the left-right check.
 
   Args:
     disparity: [H, W] of the left image, pixels; NaN where unknown.
-    other: [H, W] of the right image: its column x is at x + other on the left.
-    largest: greatest difference that is kept, pixels.
+    other: [H, W] of the right image, whose column x is at x + other in the left
+      one, pixels.
+    largest: largest difference to accept, pixels.
 
   Returns:
-    float32 [H, W], NaN elsewhere, and where the right image ends.
+    float32 [H, W] pixels, NaN where they disagree or the match is outside of
+    the right image.
   """
   height, width = disparity.shape
   known = ~np.isnan(disparity)
@@ -171,15 +175,15 @@ def check_matches(
 def remove_speckles(
   disparity: np.ndarray, *, size: int, difference: float
 ) -> np.ndarray:
-  """Throws away connected islands of at most `size` pixels.
+  """Removes connected islands of at most `size` pixels.
 
   Args:
     disparity: [H, W] pixels; NaN where unknown.
-    size: pixels of an island.
-    difference: largest step between neighbours of one island, pixels.
+    size: maximum size of the islands, number of pixels.
+    difference: largest difference of neighbours in an island, pixels.
 
   Returns:
-    float32 [H, W] pixels, NaN where it was unknown or an island.
+    float32 [H, W] pixels, NaN where it was unknown or part of an island.
   """
   raw = np.where(np.isnan(disparity), -1, disparity * 16).round()
   raw = raw.astype(np.int16)

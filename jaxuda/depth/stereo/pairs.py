@@ -1,11 +1,12 @@
-"""Rectified pairs of images: where they lie, and how far apart they were taken.
+"""Finds rectified pairs of images and their baselines.
 
 * Cityscapes: leftImg8bit/, rightImg8bit/ and camera/ (below one folder, or each
   below the folder of its archive, such as camera_trainvaltest/);
 * KITTI: training/ and testing/ with image_2 and image_3 (2015), or colored_0
   and colored_1 or image_0 and image_1 (2012), and calib_cam_to_cam/ or calib/;
-* a prepared dataset that has right views: 'streets/target_stereo';
-* two folders of files of the same names, with baseline and focal length given.
+* a prepared dataset with right views, such as 'streets/target_stereo';
+* two folders of files with the same names, with the baseline and the focal
+  length given.
 """
 
 from collections.abc import Callable
@@ -38,13 +39,13 @@ class Pair:
   """One rectified pair.
 
   Attributes:
-    place: where its depth belongs, relative to a folder, without an ending:
+    place: path of its depth, relative to the output folder, without ending:
       'train/aachen/aachen_000000_000019'.
     read: () -> (left, right), uint8 [H, W, 3] RGB.
-    factor: () -> baseline times focal length, metres times pixels; None where
-      it is unknown.
+    factor: () -> baseline times focal length, metres times pixels; None if
+      unknown.
     truth: () -> float [H, W] true disparity in pixels, NaN where unknown; None
-      without truth.
+      without ground truth.
   """
 
   place: str
@@ -58,10 +59,11 @@ def find_cityscapes(root: pathlib.Path, *, split: str = '') -> list[Pair]:
 
   Args:
     root: folder above leftImg8bit or leftImg8bit_trainvaltest.
-    split: train, val, test or train_extra; all that are there if empty.
+    split: train, val, test or train_extra; if empty, all that exist.
 
   Raises:
-    UserError: no pairs, or a right image or a camera file is missing.
+    UserError: the split is unknown, there are no pairs, or a right image or a
+      camera file is missing.
   """
   if split and split not in _SPLITS:
     raise errors.UserError(
@@ -72,7 +74,7 @@ def find_cityscapes(root: pathlib.Path, *, split: str = '') -> list[Pair]:
   camera = _find_folder(root, 'camera')
   pairs = []
   for one in (split,) if split else _SPLITS:
-    # Not the hidden files that macOS puts beside them.
+    # Skips the hidden files that macOS puts next to them.
     for path in sorted((left / one).glob('*/[!.]*_leftImg8bit.png')):
       stem, city = path.stem.removesuffix('_leftImg8bit'), path.parent.name
       other = right / one / city / f'{stem}_rightImg8bit.png'
@@ -95,14 +97,14 @@ def _read_cityscapes_factor(file):
 
 
 def find_kitti(root: pathlib.Path, *, split: str = '') -> list[Pair]:
-  """Finds the pairs of KITTI's stereo benchmarks, those with the ending _10.
+  """Finds the pairs of KITTI's stereo benchmarks, whose names end in _10.
 
   Args:
     root: folder above training and testing.
     split: 'training' or 'testing' (or train, test); both if empty.
 
   Raises:
-    UserError: no pairs, or a right image is missing.
+    UserError: there are no pairs, or a right image is missing.
   """
   names = {'train': 'training', 'test': 'testing'}
   pairs = []
@@ -130,14 +132,14 @@ def find_kitti(root: pathlib.Path, *, split: str = '') -> list[Pair]:
 
 
 def _first(paths, read):
-  """A reader of the first file that is there, or None."""
+  """Returns a reader of the first file that exists, or None."""
   found = [path for path in paths if path.is_file()]
   return functools.partial(read, found[0]) if found else None
 
 
 def _read_kitti_factor(file, *, matrices):
-  """Baseline times focal length: the fourth number of P1 minus that of P0."""
-  # 'P2' in one devkit, 'P_rect_02' in the other.
+  """Returns baseline times focal length: P_left[3] - P_right[3]."""
+  # The matrix is called 'P2' in one devkit, 'P_rect_02' in the other.
   left, right = (
     frames.read_kitti_matrix(file, key, f'P_rect_0{key[1]}') for key in matrices
   )
@@ -148,7 +150,7 @@ def read_kitti_disparity(file: pathlib.Path) -> np.ndarray:
   """Reads KITTI's disparity: float64 [H, W] pixels, NaN where there is none.
 
   Raises:
-    UserError: it is not a 16-bit grey PNG.
+    UserError: the file is not a 16-bit grey PNG.
   """
   raw = cv2.imread(str(file), cv2.IMREAD_UNCHANGED)
   if raw is None or raw.dtype != np.uint16 or raw.ndim != 2:
@@ -167,13 +169,13 @@ def find_folders(
 
   Args:
     left: folder of the left images.
-    right: folder of the right images, with all the names of the other.
+    right: folder of the right images, which must have all the left names.
     baseline: distance of the cameras, metres, or None if depth is not wanted.
     focal: focal length, pixels, or None.
 
   Raises:
-    UserError: no images, a right one is missing, two have one name, the folders
-      are one, or a number is not positive.
+    UserError: there are no images, a right image is missing, two images have
+      the same name, the folders are the same, or a number is not positive.
   """
   for name, value in (('baseline', baseline), ('focal', focal)):
     if value is not None and not 0 < value < math.inf:
@@ -200,7 +202,7 @@ def find_folders(
 
 
 def _name_images(folder):
-  """Returns the images of a folder by their names without suffix, in NFC."""
+  """Returns the images of a folder, keyed by name without suffix, in NFC."""
   found = {}
   for path in image_files.list_images(folder):
     stem = str(path.relative_to(folder).with_suffix(''))
@@ -218,12 +220,12 @@ def find_prepared(
   """Returns the pairs of a prepared dataset with right views.
 
   Args:
-    dataset: a name such as 'streets/target_stereo'; prepared now if it is not.
-    split: a split such as 'train'.
+    dataset: name such as 'streets/target_stereo'; prepared if necessary.
+    split: name of the split, such as 'train'.
     data_dir: folder of the prepared data.
 
   Raises:
-    UserError: no such dataset or split, or it has no right views.
+    UserError: the dataset or split does not exist, or has no right views.
   """
   fields = ('image', 'right', 'intrinsics', 'depth')
   rows = rows_lib.Rows(dataset, split=split, fields=fields, data_dir=data_dir)

@@ -1,1 +1,1 @@
-"""Depth of single images, learned on the source."""
+"""Depth of single images, predicted by a network trained on the source."""

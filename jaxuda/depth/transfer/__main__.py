@@ -1,13 +1,14 @@
-r"""Depth of a target with single images only: learned on the source.
+r"""Predicts a target's depth from single images, after training on the source.
 
     python -m jaxuda.depth.transfer \
         --config=source_only:pair=streets2camvid \
         --config.data.target.manual_dir=CAMVID_DIR --workdir=DIR --out=FOLDER
 
 Trains a network with a depth output on the source's own depth (source-only with
-the depth loss of DADA), and writes what it says of the target's training
-images: the last resort where there is neither a stereo pair nor a video. The
-same command again goes on, and does nothing when all is there. Train with
+DADA's depth loss) and writes its predictions for the target's training images.
+This is the last resort if there are neither stereo pairs nor videos. Running
+the same command again resumes it, and does nothing once all is done. Then train
+with
 
     --config.data.target.depth_dir=FOLDER
 
@@ -27,7 +28,7 @@ from jaxuda.ui import files
 
 def main() -> None:
   """Runs the command line."""
-  # TensorFlow takes seconds to load: a misspelt flag is reported before.
+  # TensorFlow takes seconds to load; a misspelt flag is reported before that.
   config = flags.FLAGS.config
   with cluster.joined(
     bool(config.get('distributed')), switch='--config.distributed=True'
@@ -46,7 +47,7 @@ def _main(config):
   transferring.set_depth_loss(config)
   command.hide_accelerators()
   target = config.data.target
-  # Before the training, which can take long.
+  # Checked before the training, which can take long.
   maps.check_out(flags.FLAGS.out, made_by=transferring.MADE_BY)
   if target.manual_dir:
     files.check_apart(flags.FLAGS.out, target.manual_dir)

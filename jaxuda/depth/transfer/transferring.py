@@ -1,4 +1,4 @@
-"""Depth that a network learned on the source sees in a target's images."""
+"""Predicts depth of a target's images with a network trained on the source."""
 
 from collections.abc import Callable, Mapping
 import os
@@ -17,17 +17,17 @@ from jaxuda.depth import maps
 from jaxuda.ops import depth as depth_ops
 from jaxuda.run import workdir as workdir_lib
 
-# What depth.json says of the command that wrote a folder.
+# Name, in depth.json, of the command that wrote a folder.
 MADE_BY = 'jaxuda.depth.transfer'
 
 
 def set_depth_loss(config: ml_collections.ConfigDict) -> None:
-  """Switches the depth loss of a source-only config on, if it is off.
+  """Enables the depth loss of a source-only config if it is off.
 
   Its weight is that of DADA: 1e-3 as published, 1e-2 for small networks.
 
   Raises:
-    UserError: it is the config of another method.
+    UserError: the config is that of another method.
   """
   if config.name != 'source_only':
     raise errors.UserError(
@@ -46,17 +46,18 @@ def write_depths(
   *,
   description: Mapping[str, Any],
 ) -> int:
-  """Writes the depth that a network sees in images.
+  """Writes the depth that a network predicts for images.
 
   Args:
-    predict: uint8 [H, W, 3] RGB -> float [H, W] metres, see `predict_depth`.
+    predict: function from uint8 [H, W, 3] RGB to float [H, W] metres, see
+      `predict_depth`.
     images: images with `__len__`, and `read(i)` -> (name, uint8 [H, W, 3]).
-    out: folder to write to. Files of a network with the same description stay;
-      all others are written anew.
-    description: what the network is, kept in depth.json.
+    out: folder to write to. Files of a network with the same description are
+      kept; all others are rewritten.
+    description: identifies the network; stored in depth.json.
 
   Returns:
-    How many files were written.
+    The number of files written.
 
   Raises:
     UserError: see `maps.write`.
@@ -78,17 +79,20 @@ def predict_depth(
   image_resize: str = 'bicubic',
   fit: str = 'stretch',
 ) -> np.ndarray:
-  """Returns float32 [H, W] metres of one image of any size.
+  """Predicts the depth of one image of any size.
 
   The network runs at its own size; its inverse depth is resized.
 
   Args:
-    method: method whose `predict` gives 'depth'.
+    method: method whose `predict` returns 'depth'.
     state: a training state.
     image: uint8 [H, W, 3] RGB.
     size: (height, width) of the network's input.
-    image_resize: filter that brings images to it, see `resizing.resize_image`.
+    image_resize: filter for resizing images, see `resizing.resize_image`.
     fit: 'stretch' or 'pad', see `data.pixels.aspect`.
+
+  Returns:
+    float32 [H, W] metres.
   """
   small = resizing.frame_image(image, size, method=image_resize, fit=fit)
   inverse = _invert(state, small[None], method=method)[0]
@@ -107,10 +111,10 @@ def _invert(state, image, *, method):
 
 
 def describe(config: ml_collections.ConfigDict, step: int) -> dict[str, Any]:
-  """Returns what a network is: a hash of its config, and its step."""
+  """Returns what identifies a network: its data, config hash and step."""
   tree = workdir_lib.config_to_dict(config)
   for side in ('source', 'target'):
-    # Where things are says nothing of what they are.
+    # The location of the data does not matter.
     tree['data'][side].pop('manual_dir', None)
   tree['data'].pop('data_dir')
   return {

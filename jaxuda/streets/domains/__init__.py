@@ -1,7 +1,7 @@
-"""The domains, one file each: `STYLE`, all that is particular to it.
+"""The domains, one file each, whose `STYLE` holds all that is specific to it.
 
-`wide` is the source with a new style for every scene; 'wide-KIND' varies it in
-some of the ways of `wide.KINDS` alone, in their order: 'wide-sky-light'.
+`wide` is the source with a new style for every scene; 'wide-KIND' varies only
+some of the `wide.KINDS`, named in their order: 'wide-sky-light'.
 """
 
 from collections.abc import Sequence
@@ -12,14 +12,14 @@ from jaxuda.streets.domains import target
 from jaxuda.streets.domains import wide
 from jaxuda.streets.domains import widening
 
-# A scene is a function of its domain's place here: new ones go to the end.
+# A scene depends on its domain's position here, so append new domains.
 STYLES = {'source': source.STYLE, 'target': target.STYLE}
 NAMES = (*STYLES, 'wide')
 FORM = f'source, target, wide, wide-KIND with KIND of {", ".join(wide.KINDS)}'
 
 
 def _find_kinds(domain: str) -> tuple[str, ...] | None:
-  """The kinds of variation of a domain, None where there is no such domain."""
+  """Returns a domain's kinds of variation, or None if it does not exist."""
   if domain in STYLES:
     return ()
   first, *kinds = domain.split('-')
@@ -29,12 +29,12 @@ def _find_kinds(domain: str) -> tuple[str, ...] | None:
 
 
 def is_known(domain: str) -> bool:
-  """Whether there is a domain of this name."""
+  """Returns whether there is a domain of this name."""
   return _find_kinds(domain) is not None
 
 
 def place(domain: str) -> int:
-  """Returns the place of a domain, of its source where it is varied."""
+  """Returns the index of a domain or, for a varied one, of its source."""
   return list(STYLES).index(domain) if domain in STYLES else 0
 
 
@@ -42,7 +42,7 @@ def sample(domain: str, key: Sequence[int]) -> palette.Style:
   """Returns the style of one scene of a domain.
 
   Args:
-    domain: a known one.
+    domain: name of a known domain.
     key: seed of the scene.
   """
   if domain in STYLES:

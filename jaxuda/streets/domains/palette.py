@@ -1,4 +1,4 @@
-"""What a domain consists of: distributions of colours, sizes and numbers."""
+"""The style of a domain: distributions of colours, sizes and numbers."""
 
 from collections.abc import Mapping, Sequence
 import colorsys
@@ -9,7 +9,7 @@ import numpy as np
 
 Range = tuple[float, float]
 
-# Hue, saturation and value in percent, from and to: (0, 4, 50, 70, 55, 75).
+# Ranges of hue, saturation and value in percent: (0, 4, 50, 70, 55, 75).
 Tone = tuple[int, int, int, int, int, int]
 
 
@@ -21,11 +21,11 @@ class Exp(NamedTuple):
 
 
 class Around(NamedTuple):
-  """A `Range` round a middle that is drawn first.
+  """A `Range` around a middle that is drawn first.
 
   Attributes:
     middle: distribution of the middle, for `draw`.
-    share: how far the range reaches to both sides, as a share of the middle.
+    share: half the width of the range, as a share of the middle.
   """
 
   middle: Any
@@ -33,21 +33,21 @@ class Around(NamedTuple):
 
 
 class Each(NamedTuple):
-  """A distribution that is drawn from later, for each thing anew."""
+  """A distribution that is drawn from later, separately for each object."""
 
   spread: Any
 
 
 def draw(rng: np.random.Generator, spread: Any) -> Any:
-  """Draws one value of a distribution.
+  """Draws one value from a distribution.
 
   Args:
     rng: source of randomness.
-    spread: (low, high), uniform; an `Exp`; or a list or a range, whose items
-      are equally likely, and are distributions again. An `Around` gives a
-      (low, high), an `Each` what is in it, a mapping a mapping of what its
-      distributions give. Anything else is a value that is always the same, and
-      takes nothing from `rng`.
+    spread: (low, high) for a uniform distribution; an `Exp`; or a list or a
+      range, whose items are equally likely and are distributions themselves. An
+      `Around` yields a pair (low, high), an `Each` the distribution in it, and
+      a mapping a mapping of the values drawn from its items. Anything else is a
+      constant and takes nothing from `rng`.
   """
   if isinstance(spread, Exp):
     return np.exp(rng.uniform(*spread))
@@ -68,7 +68,7 @@ def draw(rng: np.random.Generator, spread: Any) -> Any:
 def pick(
   rng: np.random.Generator, tones: Sequence[Tone]
 ) -> tuple[float, float, float]:
-  """Draws a colour of one of the tones: red, green and blue in 0..1."""
+  """Draws a colour from one of the tones: red, green and blue in 0..1."""
   tone = tones[rng.integers(len(tones))]
   h, s, v = (
     rng.uniform(low / 100, high / 100)
@@ -78,82 +78,84 @@ def pick(
 
 
 def skip(rng: np.random.Generator, tones: Sequence[Tone]) -> None:
-  """Takes from `rng` what `pick` takes."""
+  """Advances `rng` by as much as `pick` does."""
   rng.integers(len(tones))
   rng.random(3)
 
 
 def _mapping(**items: Any) -> Any:
-  """A field that is a mapping of these items by default."""
+  """Returns a dataclass field whose default is a mapping of these items."""
   return dataclasses.field(default_factory=lambda: dict(items))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Style:
-  """The habits of one domain. A `Range` is drawn from once for each thing.
+  """The style of one domain.
 
-  What has a default is varied by `wide` alone. An `Any` is a distribution that
-  is drawn from for each thing, by a generator of its own: the rest of the
-  street does not depend on it.
+  A `Range` is drawn from once per object. Attributes with a default are varied
+  only by `wide`. An attribute of type `Any` is a distribution that is drawn
+  from for each object, by a separate generator, so that the rest of the street
+  does not depend on it.
 
   Attributes:
-    tones: for every kind of thing, the tones it comes in, equally often.
+    tones: kind of object -> its possible tones, equally likely.
     weather: (chance, table) of every weather; see `look.sample` for the tables.
     texture: contrast of the textures, 1 = strong.
     crown: kind of the trees' crowns: 'crown' (frayed) or 'round_crown'.
-    fade: how much of the paint of signs has faded, 0..1, for `draw`.
+    fade: how much the paint of signs has faded, 0..1, for `draw`.
     fov: horizontal field of view, degrees.
-    camera_height: height of the camera over the road, metres.
+    camera_height: height of the camera above the road, metres.
     pitch: angle of the camera below the horizon, degrees.
     road: width of the road, metres.
     sidewalk: width of the sidewalk, metres.
     curve: largest curvature of the road, 1/metres.
-    segments: relative frequency of what stands beside the road.
-    segment_length: length of a stretch of the same, metres.
+    segments: kind of segment along the road -> relative frequency.
+    segment_length: length of a segment, metres.
     building_width: width of a house, metres.
     building_height: height of a house, metres.
     parked: share of the kerb taken by parked cars.
-    traffic: number of moving cars, about.
-    people: number of people on the sidewalks, about.
+    traffic: approximate number of moving cars.
+    people: approximate number of people on the sidewalks.
     trees: distance between trees along the street, metres.
     furniture: distance between poles, lights and signs, metres.
-    chance: how likely the scene has the named thing.
-    car_shapes: frequency of the shapes of cars, see `traffic`; they add up
+    chance: name of a feature -> probability that a scene has it.
+    car_shapes: probabilities of the shapes of cars, see `traffic`; they add up
       to 1.
     look: fields of `look.Look` that are not left to the weather.
-    paints: tones that some kinds of things have instead of `tones`.
+    paints: tones that replace `tones` for some kinds of objects.
     textures: contrast of the textures of some patterns, by name.
     patterns: name of the pattern of 'road', 'sidewalk' and 'building'.
     windows: sizes of the windows and stones of a house, see
       `material.PATTERNS`.
     bay: factor of the distance between windows.
-    tile: factor of the size of the slabs of a pavement.
-    patch: tone of patches on a road, as a factor of its own.
+    tile: factor of the size of a pavement's slabs.
+    patch: brightness of patches on a road, relative to the road.
     wear: size of patches, metres, their share of the road, and the width of
       cracks, metres.
     marking: strength of the road markings, 0..1, 0 = none.
     margin: width of the dust along a kerb, metres.
-    crowns: kinds of crowns, equally often, instead of `crown`.
+    crowns: kinds of crowns, equally likely, instead of `crown`.
     hedge: kind of hedges and distant woods, an `Any`.
     spread: factor of the width of crowns, an `Any`.
-    deep: metres from the shade to the light in a crown, an `Any`.
+    deep: metres from shade to light in a crown, an `Any`.
     yaw: angle of the camera to the right of the road, degrees.
     sway: distance of the camera from its lane, metres, an `Any`.
-    kerb: height of the sidewalk over the road, metres.
-    most_riders: most cyclists, and most motorcyclists, where there are any.
-    most_bikes: most parked bicycles, and most parked motorcycles.
-    most_crossing: most people in a group that crosses the road.
-    heavy: number of trucks, and of buses, where there are any.
-    clutter: number of things in the way on the sidewalks, about.
-    left: whether one drives on the left.
-    aside: how far from its lane towards the kerb the camera's car is, 0..1.
-    reach: how far away riders are at most, metres.
-    weave: how far vehicles are from the middle of a lane, metres.
-    median: what parts the two directions: '', 'wall', 'fence' or 'terrain'.
+    kerb: height of the sidewalk above the road, metres.
+    most_riders: maximum number of cyclists, and of motorcyclists, if there are
+      any.
+    most_bikes: maximum number of parked bicycles, and of parked motorcycles.
+    most_crossing: maximum size of a group that crosses the road.
+    heavy: number of trucks, and of buses, if there are any.
+    clutter: approximate number of obstacles on the sidewalks.
+    left: whether traffic drives on the left.
+    aside: how far the camera's car is from its lane towards the kerb, 0..1.
+    reach: maximum distance of riders, metres.
+    weave: maximum distance of vehicles from the middle of a lane, metres.
+    median: what separates the two directions: '', 'wall', 'fence' or 'terrain'.
     street_tree: height of a tree at the kerb, metres.
-    park_tree: height of a tree beside the street, metres.
-    furniture_mix: of numbers below 1, where lamp posts end and lights begin,
-      lights end and signs begin, signs end and clutter begins.
+    park_tree: height of a tree away from the street, metres.
+    furniture_mix: cumulative probabilities of lamp posts, traffic lights and
+      signs; the rest is clutter.
   """
 
   tones: Mapping[str, Sequence[Tone]]
@@ -216,5 +218,5 @@ class Style:
   def color(
     self, rng: np.random.Generator, kind: str
   ) -> tuple[float, float, float]:
-    """Draws a colour for a kind of thing: red, green and blue in 0..1."""
+    """Draws a colour for a kind of object: red, green and blue in 0..1."""
     return pick(rng, self.tones[kind])

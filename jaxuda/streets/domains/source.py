@@ -1,4 +1,4 @@
-"""A clean game engine: fresh paint, strong colours, some exposures."""
+"""A clean game engine: fresh paint, strong colours, varying exposure."""
 
 import numpy as np
 

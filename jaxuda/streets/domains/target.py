@@ -1,4 +1,4 @@
-"""A camera behind a windscreen in a town: worn surfaces, in some weather."""
+"""A camera behind a windscreen in a town: worn surfaces, changing weather."""
 
 import numpy as np
 
@@ -94,7 +94,7 @@ OVERCAST = {
 }
 
 CLEAR = {
-  # Not used; the other weather draws a number here, too.
+  # Unused, but the other weather also draws a number here.
   'spare': (0.72, 0.95),
   'azimuth': (0, 6.28),
   'elevation': (0.45, 0.95),

@@ -1,15 +1,15 @@
-"""The source, varied on purpose: every range from which a scene is drawn.
+"""The source, deliberately varied: all ranges from which a scene is drawn.
 
-`streets/wide` is for networks that shall work where nobody has labels: a new
-scene has another sky, light, foliage, surfaces, camera, content, shadows and
-sensor. The ranges come from what streets may look like, not from the statistics
-of any data set: wide, and uniform where nothing speaks against it.
+`streets/wide` is for networks that must work where no labels exist: each scene
+has another sky, light, foliage, surfaces, camera, content, shadows and sensor.
+The ranges reflect what streets may look like, not the statistics of any
+dataset: they are wide, and uniform unless there is a reason against it.
 
-Each kind of variation is a table of its own, for `palette.draw`, once per
-scene; `widening` makes a style of what was drawn. A name without further
-comment is that of an attribute of `palette.Style` or `look.Look`. With one kind
-alone, `streets/wide-foliage`, all else is the scene of `streets/source` with
-the same number: the same street in another light, or other trees in it.
+Each kind of variation is a table of its own, which `palette.draw` samples once
+per scene; `widening` turns the result into a style. A name without a comment is
+that of an attribute of `palette.Style` or `look.Look`. With a single kind, as
+in `streets/wide-foliage`, everything else is the scene of `streets/source` with
+the same number: the same street in another light, or with other trees.
 """
 
 import numpy as np
@@ -20,17 +20,17 @@ _Around, _Each = palette.Around, palette.Each
 
 
 def _log(low, high):
-  """Uniform in the logarithm."""
+  """Returns a distribution that is uniform in the logarithm."""
   return palette.Exp(np.log(low), np.log(high))
 
 
 def _once(spread):
-  """A range that is one number, drawn once per scene."""
+  """Returns a range that is a single number, drawn once per scene."""
   return _Around(spread, 0.0)
 
 
-# Tones are (hue, saturation, value) in percent, from and to. Those of the sky
-# are brighter than white in part: overexposed.
+# Tones are ranges of (hue, saturation, value) in percent. Those of the sky are
+# partly brighter than white, that is, overexposed.
 SKY = {
   'tones': {
     'zenith': [
@@ -66,16 +66,16 @@ LIGHT = {
   'green': (0.93, 1.07),
   'blue': (0.78, 1.18),
   'gamma': _log(0.65, 1.4),
-  # Stray light, of white.
+  # Stray light, as a share of white.
   'stray': (0.0, 0.1),
   'saturation': (0.35, 1.15),
   'haze': _log(0.0004, 0.01),
-  # Of the sky at the horizon.
+  # Relative to the sky at the horizon.
   'haze_light': (0.75, 1.0),
 }
 
 FOLIAGE = {
-  # How many tones of leaves a scene has, and how far around them, percent.
+  # Number of tones of leaves in a scene, and variation around them, percent.
   'number': [1, 2, 3],
   'variety': (1, 9),
   'tones': {
@@ -88,7 +88,7 @@ FOLIAGE = {
   },
   # Contrast of the leaves.
   'leaves': (0.05, 1.6),
-  # Kinds of crowns, as many as `mixed`; see `sprites`.
+  # Kinds of crowns, of which a scene has `mixed`; see `sprites`.
   'mixed': [1, 2, 3],
   'kinds': _Each(
     ['round_crown', 'crown', 'lace', 'torn', 'bare', 'cone', 'palm']
@@ -151,7 +151,7 @@ SURFACES = {
     'skin': [(3, 8, 25, 60, 18, 95)],
     'hair': [(3, 10, 5, 70, 3, 50)],
   },
-  # Whether the sidewalk has the tone of the road, but for a step in value.
+  # Whether the sidewalk has the tone of the road, apart from a step in value.
   'same': [True, False, False],
   'step': (-8, 8),
   'patterns': {
@@ -159,13 +159,13 @@ SURFACES = {
     'sidewalk': ['paving', 'paving', 'worn', 'grass', 'blocks'],
     'building': 'masonry',
   },
-  # Contrast of the textures of the ground, of houses, and of all the rest.
+  # Contrast of the textures of the ground, of houses, and of everything else.
   'ground': (0.05, 1.6),
   'houses': (0.05, 1.6),
   'others': (0.05, 1.0),
   'tile': _log(0.4, 2.5),
   'patch': (0.7, 1.3),
-  # Size of patches, their share, and width of cracks.
+  # Size of patches, their share, and the width of cracks.
   'wear': {
     'long': (0.6, 4.0),
     'share': (0.0, 0.25),
@@ -216,7 +216,7 @@ CONTENT = {
   'street_tree': _Around((4, 15), 0.3),
   'park_tree': _Around((4, 16), 0.35),
   'furniture': _Around(_log(4, 24), 0.4),
-  # Frequencies of what stands at the kerb.
+  # Relative frequencies of the objects at the kerb.
   'at_kerb': {
     'lamp': (0.1, 1),
     'light': (0.1, 1),
@@ -234,7 +234,7 @@ CONTENT = {
     'street_trees': (0.5, 1),
     'verge': (0, 0.5),
   },
-  # Frequencies of the shapes of cars.
+  # Relative frequencies of the shapes of cars.
   'cars': dict.fromkeys(
     ('saloon', 'estate', 'van', 'hatchback', 'three_wheeler'), (0.02, 1)
   ),
@@ -262,7 +262,7 @@ SENSOR = {
   'quality': [0, range(20, 96)],
 }
 
-# A scene is a function of the places of the kinds: new ones go to the end.
+# A scene depends on the positions of the kinds, so append new ones.
 KINDS = {
   'sky': SKY,
   'light': LIGHT,

@@ -1,4 +1,4 @@
-"""Makes a style of its own for every scene of `streets/wide`."""
+"""Creates an individual style for every scene of `streets/wide`."""
 
 from collections.abc import Mapping, Sequence
 import dataclasses
@@ -10,7 +10,7 @@ from jaxuda.streets.domains import palette
 from jaxuda.streets.domains import source
 from jaxuda.streets.domains import wide
 
-# Patterns with the contrast of the ground and of houses.
+# Patterns with the contrast of the ground, of houses, and of everything else.
 _GROUND = ('asphalt', 'worn', 'paving', 'grass', 'blocks')
 _HOUSES = ('facade', 'masonry')
 _OTHERS = ('plain', 'bars', 'paint', 'parts', 'glass', 'panes', 'cargo', 'bark')
@@ -20,16 +20,16 @@ def sample(kinds: Sequence[str], key: Sequence[int]) -> palette.Style:
   """Samples the style of one scene.
 
   Args:
-    kinds: which kinds of variation it has, of `wide.KINDS`.
+    kinds: kinds of variation to apply, out of `wide.KINDS`.
     key: seed of the scene.
 
   Returns:
-    The style of `streets/source` where no kind says otherwise.
+    The style of `streets/source`, changed by the kinds.
   """
   look, changes = {}, {}
   for place, (kind, table) in enumerate(wide.KINDS.items()):
     if kind in kinds:
-      # Every kind has randomness of its own: it is the same without the others.
+      # Each kind has its own generator and does not depend on the others.
       rng = np.random.default_rng([*key, place])
       drawn = palette.draw(
         rng, {k: v for k, v in table.items() if k != 'tones'}
@@ -47,11 +47,11 @@ def sample(kinds: Sequence[str], key: Sequence[int]) -> palette.Style:
 
 
 def _tones(rng, table, drawn) -> dict[str, list[palette.Tone]]:
-  """The tones that a scene has of every kind of thing.
+  """Draws the tones of every kind of object in a scene.
 
   Args:
     rng: source of randomness.
-    table: tones in which they lie, by kind.
+    table: kind of object -> tones that contain those to draw.
     drawn: 'number' of tones, and 'variety' around them, percent.
   """
   reach = drawn['variety'] * np.array([0.4, 1.0, 1.0])
@@ -66,7 +66,7 @@ def _tones(rng, table, drawn) -> dict[str, list[palette.Tone]]:
 
 
 def _sky(rng, drawn) -> tuple[dict[str, Any], dict[str, Any]]:
-  """Fields of `look.Look` and of `palette.Style`, as all makers."""
+  """Returns fields of `look.Look` and `palette.Style`, like all makers."""
   tones = wide.SKY['tones']
   colors = {k: np.array(palette.pick(rng, tones[k])) for k in tones}
   return drawn | colors, {}
