@@ -36,8 +36,18 @@ def define_flags() -> None:
   string('data_dir', None, 'Where prepared data go; default: that of TFDS.')
   enum('store', 'raw', examples.FORMS, 'As the files are, or at --size.')
   string('size', '', 'HEIGHTxWIDTH, the training size.')
-  enum('image_resize', 'bicubic', transforms.IMAGE_RESIZES, 'Of images.')
-  enum('depth_resize', 'reference', transforms.DEPTH_RESIZES, 'Of depth.')
+  enum(
+    'image_resize',
+    'bicubic',
+    transforms.IMAGE_RESIZES,
+    'How images are resized.',
+  )
+  enum(
+    'depth_resize',
+    'reference',
+    transforms.DEPTH_RESIZES,
+    'How depth is resized.',
+  )
   enum('fit', 'stretch', aspect.FITS, 'pad: keep the aspect.')
 
 

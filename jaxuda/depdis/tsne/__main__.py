@@ -36,5 +36,7 @@ if __name__ == '__main__':
   flags.DEFINE_integer('images', 30, 'Images that are read.', lower_bound=1)
   flags.DEFINE_integer('pixels', 100, 'Pixels of each class.', lower_bound=1)
   flags.DEFINE_string('split', None, "The config's eval_split if unset.")
-  flags.DEFINE_integer('seed', 0, 'Of the pixels and of t-SNE.', lower_bound=0)
+  flags.DEFINE_integer(
+    'seed', 0, 'Seed of the pixels and of t-SNE.', lower_bound=0
+  )
   command.run(main)

@@ -86,9 +86,11 @@ if __name__ == '__main__':
   string('out', None, 'Folder to write to.', required=True)
   string('family', '', 'Of a file without config.json, see above.')
   flags.DEFINE_integer('side', 518, 'Shorter side for the network.')
-  flags.DEFINE_enum('dtype', 'float32', ['float32', 'bfloat16'], 'Of layers.')
+  flags.DEFINE_enum(
+    'dtype', 'float32', ['float32', 'bfloat16'], 'Type that layers compute in.'
+  )
   string('align', None, 'Dataset whose depth relative depth is brought to.')
-  string('split', None, 'Of --align; train.')
+  string('split', None, 'Split that --align fits on; train.')
   string('data_dir', None, 'Where TFDS keeps its data.')
   string('manual_dir', None, 'Files of the dataset of --align.')
   command.run(main)
