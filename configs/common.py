@@ -189,6 +189,8 @@ def _domain(dataset, size, other=(), **more):
     'rare_crop': 0.5,
     # Largest share of a crop's labelled pixels that one class may have.
     'crop_most': 1.0,
+    # Least and most factor of a training image's size, before it is cropped.
+    'scale_range': (1.0, 1.0),
     'image_resize': 'bicubic',
     'depth_resize': 'default',
     # 'stretch', or 'pad' to keep the aspect ratio.

@@ -34,7 +34,6 @@ save.
 import atexit
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 import dataclasses
-import functools
 import itertools
 import sys
 from typing import Any, ClassVar
@@ -47,11 +46,10 @@ import tensorflow as tf
 from jaxuda import errors
 from jaxuda.data.classes import labels
 from jaxuda.data.pixels import sizing
-from jaxuda.data.pixels import transforms
 from jaxuda.data.records import access
 from jaxuda.data.records import domain as domain_lib
 from jaxuda.data.records import order
-from jaxuda.data.records import rare
+from jaxuda.data.records import samples
 
 Batch = dict[str, Any]
 
@@ -169,32 +167,18 @@ def _stream_domain(records, seed, batch_size, rows, start_step, *, placed):
   def load(i):
     # Sample i of this process -> sample of the whole stream.
     sample = i // len(rows) * batch_size + rows.start + i % len(rows)
-    domain = records.domain
-    example = sizing.size_for_training(
-      records.load(sample, find=find), domain, records.code
+    return samples.load(
+      records,
+      sample,
+      seed=seed,
+      find=find,
+      chosen_class=chosen_class,
+      placed=placed,
     )
-    draw = functools.partial(
-      transforms.draw_window,
-      size=domain.size,
-      crop=domain.crop,
-      flip=domain.flip,
-    )
-    window = rare.place_crop(
-      tf.stack([tf.constant(seed, tf.int64), sample]),
-      example.get('label'),
-      chosen_class and chosen_class(sample),
-      draw=draw,
-      domain=domain,
-    )
-    cut = {k: transforms.cut_window(v, window) for k, v in example.items()}
-    if placed:
-      mirrored = tf.cast(window.mirrored, tf.int32)
-      cut['place'] = tf.stack([window.top, window.left, mirrored, *domain.size])
-    return cut
 
   first = start_step * len(rows)
-  samples = tf.data.Dataset.range(first, sys.maxsize)
-  return _map(samples, load).batch(len(rows), drop_remainder=True)
+  numbers = tf.data.Dataset.range(first, sys.maxsize)
+  return _map(numbers, load).batch(len(rows), drop_remainder=True)
 
 
 def _map(dataset: tf.data.Dataset, load: Callable[..., Any]) -> tf.data.Dataset:

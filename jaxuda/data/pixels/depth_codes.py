@@ -153,6 +153,19 @@ def _measure(raw, code, factor, zero_depth, far_depth):
   return tf.cast(metres, tf.float32), valid
 
 
+def approach(metres: tf.Tensor, factor: tf.Tensor) -> tf.Tensor:
+  """Returns the depth of a picture that is shown enlarged.
+
+  What appears twice as large is half as far away for the same camera (Eigen et
+  al., NIPS 2014, data augmentation). The sky, at `FAR` or beyond, stays there.
+
+  Args:
+    metres: float32 [...].
+    factor: float32 scalar, size of the enlarged picture over its own.
+  """
+  return tf.where(metres >= FAR, metres, tf.minimum(metres / factor, FAR))
+
+
 def find_doubts(
   counts: np.ndarray, code: DepthCode, *, factor: float = 1.0
 ) -> Iterator[tuple[str, str]]:

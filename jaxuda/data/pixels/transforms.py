@@ -208,7 +208,7 @@ def draw_window(
 
   Args:
     seed: int64 [2].
-    size: (height, width) of the picture in pixels.
+    size: (height, width) of the picture in pixels, numbers or tensors.
     crop: (height, width) of the crop in pixels; (0, 0) takes everything.
     flip: whether left and right are swapped half of the time.
   """
@@ -229,7 +229,7 @@ def draw_window(
 
 def _place(bits: tf.Tensor, count: int) -> tf.Tensor:
   # Multiply and shift: uniform over 0..count-1, to within count / 2^32.
-  scaled = tf.cast(bits, tf.int64) * count
+  scaled = tf.cast(bits, tf.int64) * tf.cast(count, tf.int64)
   return tf.cast(tf.bitwise.right_shift(scaled, 32), tf.int32)
 
 

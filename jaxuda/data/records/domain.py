@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 import dataclasses
+import math
 import os
 from typing import Any
 
@@ -60,6 +61,9 @@ class Domain:
     crop_most: share of a crop's labelled pixels that its largest class should
       stay below, 0.75 in DAFormer; 1 accepts every crop. Applies only where
       labels are read.
+    scale_range: least and most factor of a training image's size, drawn
+      uniformly; the crop, or an image of `size`, is cut from the scaled image,
+      and depth is divided by the factor, see `depth_codes.approach`.
   """
 
   side: str
@@ -85,6 +89,7 @@ class Domain:
   rare_pixels: int = 3000
   rare_crop: float = 0.5
   crop_most: float = 1.0
+  scale_range: tuple[float, float] = (1.0, 1.0)
 
 
 def read_domain(
@@ -141,6 +146,7 @@ def read_domain(
       first=first,
       depth_dir=own.get('depth_dir') or '',
       label_dir=os.path.expanduser(own.get('label_dir') or ''),
+      scale_range=_read_scales(where, own, size, crop),
       **rare,
     )
   return Domain(
@@ -166,6 +172,29 @@ def _read_rare(where, own):
     right = isinstance(value, int | float) and value >= 0
     _require(right, f'{where}.{name}', value, 'a number of at least 0')
   return rare
+
+
+def _read_scales(where, own, size, crop):
+  """Reads the range of scales, the least of which must hold the crop."""
+  pair = own.get('scale_range', Domain.scale_range)
+  value = tuple(pair) if isinstance(pair, Sequence) else ()
+  sides = list(zip(size, crop if all(crop) else size, strict=True))
+  right = (
+    len(value) == 2
+    and all(isinstance(x, int | float) for x in value)
+    and 0 < value[0] <= value[1] < math.inf
+    and all(int(value[0] * x + 0.5) >= y for x, y in sides)
+  )
+  least = max(y / x for x, y in sides)
+  what = f'crop={crop}' if all(crop) else f'size={size} without a crop'
+  _require(
+    right,
+    f'{where}.scale_range',
+    pair,
+    f'(least, most), numbers of at least {least:.4g}, as {what} is cut from the'
+    ' scaled image',
+  )
+  return float(value[0]), float(value[1])
 
 
 def _require(right: bool, name: str, value: Any, expected: str) -> None:
