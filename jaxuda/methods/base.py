@@ -56,9 +56,9 @@ class Method(abc.ABC):
     task: module of the task network, the one that is evaluated.
     two_resolutions: whether the task network can run at HRDA's two resolutions,
       see `models.hrda`.
-    heads: module of `deeplab.DeepLab` -> module of the task network that begins
-      with it where training begins with a run of such a network; {}: with a run
-      of the same network alone.
+    heads: module of `deeplab.DeepLab` -> module of the task network that is
+      initialised from it when training starts from a run of such a network; {}:
+      training can start only from a run of the same network.
     moved: fields that have moved to `network` under the same name; configs of
       older runs have them in `method`.
     predict: (state, image, *, size=None) -> outputs, see `deeplab.predict`. A

@@ -32,16 +32,16 @@ _DIRECTIONS = (
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Method(base.Method):
-  """Generators 'gen' (source to target) and 'gen_back', a discriminator each.
+  """Generators 'gen' (source to target) and 'gen_back', and two discriminators.
 
   Attributes:
     num_classes: not used.
     network: only its dtype and rewrites are used.
     optim: only its fields for discriminators are used, for all four networks.
     lambda_cycle: weight of the cycle losses, 10.
-    lambda_identity: weight of the identity losses ('gen' must leave a target
-      image as it is): 5 for the paper's paintings and by default in its code;
-      0, for other pairs, saves two passes.
+    lambda_identity: weight of the identity losses (a generator must leave an
+      image of its output's domain as it is): 5 for the paper's paintings and by
+      default in its code; 0, for other pairs, saves two passes.
     gan: 'least_squares', or 'cross_entropy'.
     gen_width, gen_blocks, gen_residual, disc_width: see `methods.gio_ada`.
     disc_factor: weight of a discriminator's loss, 1/2 in the paper.
