@@ -129,7 +129,7 @@ class Method(base.Method):
 
   @property
   def needs(self) -> dict[str, tuple[str, ...]]:
-    """Labelled source, with depth where it is used; target images alone."""
+    """Labelled source, with depth if it is used; unlabelled target images."""
     depth = ('depth',) if self.lambda_depth or self.input_depth else ()
     adapts = self.transform == 'guided' or self.sees_target
     target = {'target': ('image',)} if adapts else {}
@@ -217,7 +217,7 @@ class Method(base.Method):
     return image_ops.from_symmetric(self.generator.apply(params, maps))
 
   def fool(self, weight, discs, maps, value, suffix=''):
-    """The weighted losses that make each discriminator say `value`, by name.
+    """Returns the weighted losses for discriminators to say `value`, by name.
 
     Target images count as real, and so do the outputs for the source.
     """
