@@ -15,8 +15,8 @@ _ONE = 32767
 class Pool(NamedTuple):
   """Images [N, H, W, C] and how many of them are filled, scalar int32.
 
-  Images of type int16 stand for values in [-1, 1], in steps of 1 / 32767: that
-  takes half the memory of float32, and a step is a 250th of one of an 8-bit
+  Images of type int16 stand for values in [-1, 1], in steps of 1 / 32767: they
+  take half the memory of float32, and a step is a 250th of that of an 8-bit
   picture.
   """
 

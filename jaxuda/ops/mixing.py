@@ -148,7 +148,7 @@ def label_target(
 
 
 def _inner(size, margins, place):
-  """Returns bool [B, H, W], False in the margins of the crop or its image."""
+  """Returns bool [B, H, W], False in the margins of the uncropped images."""
   top, bottom, left, right = margins
   first, start, mirrored, height, width = (place[:, i, None] for i in range(5))
   rows, columns = (jnp.arange(side)[None] for side in size)
@@ -248,7 +248,7 @@ def paste(
   source: Mapping[str, jax.Array],
   target: Mapping[str, jax.Array],
 ) -> dict[str, jax.Array]:
-  """Takes every field of the target, and the source's where the mask is set.
+  """Takes every field from the target, or the source where the mask is set.
 
   Args:
     mask: bool [B, H, W].

@@ -1,4 +1,4 @@
-"""Resizing of maps: bilinear by corners or by half pixels, nearest, bicubic."""
+"""Resizing of maps: bilinear by corners or half pixels, nearest, bicubic."""
 
 from collections.abc import Sequence
 
