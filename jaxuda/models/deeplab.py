@@ -33,7 +33,7 @@ _PREDICTED = ('logits', 'depth', 'depth_source', 'density')
 
 
 def mean_color(options: Options) -> tuple[float, ...]:
-  """The RGB colour, 0..255, that a network's normalisation makes 0."""
+  """Returns the RGB colour, 0..255, that a network normalises to 0."""
   mean = options.image_mean
   return mean[::-1] if options.image_order == 'bgr' else mean
 
@@ -105,7 +105,7 @@ class Backbone(nn.Module):
 
 
 def shrink_context(options: Options, image: jax.Array) -> jax.Array:
-  """An image [B, H, W, 3] as HRDA's context: float, of `context_scale`."""
+  """Resizes [B, H, W, 3] to HRDA's context, by `context_scale` and to float."""
   size = [round(side * options.context_scale) for side in image.shape[1:3]]
   return resize.resize_half_pixel(layers.widen(image), size)
 

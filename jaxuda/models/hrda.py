@@ -226,7 +226,7 @@ class Hrda(nn.Module):
     return [min(x) for x in zip(size, self.options.detail_crop, strict=True)]
 
   def _places(self, size, window, *, overlap=True):
-    """Windows half of one apart, or side by side, in whole cells."""
+    """Places of windows, half of one apart or side by side, in whole cells."""
     cell, share = int(self.options.cell), 2 if overlap else 1
     starts = [
       image_ops.window_starts(side, part, max(part // share // cell, 1) * cell)

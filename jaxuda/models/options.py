@@ -214,7 +214,7 @@ class Options:
     return stride / self.context_scale
 
   def _check_grid(self):
-    """Checks that a part of an image has a part of its outputs."""
+    """Checks that the outputs of an image's part are a part of its outputs."""
     whole, part = (self.grid_size((n * int(self.cell),) * 2) for n in (8, 4))
     if whole[0] - part[0] != 4 / self.context_scale:
       other = 'network.patch_resize=round and network.decoder=daformer, or '

@@ -363,7 +363,7 @@ def depthwise(
   padding: Sequence[tuple[int, int]],
   rewrites: Rewrites,
 ) -> jax.Array:
-  """Depthwise convolution [B, H, W, C] * [k, k, 1, C], rewritten where it pays.
+  """Convolves [B, H, W, C] depthwise with [k, k, 1, C], rewritten if it pays.
 
   `padding` is the number of zeros, ((above, below), (left, right)).
   """
