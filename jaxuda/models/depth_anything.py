@@ -8,10 +8,10 @@ which.
 
 What a network outputs:
 
-* relative: inverse depth up to an unknown factor *and shift*, >= 0, 0 for the
-  far. It has no unit, and those of two images cannot be compared;
-* metric (V2): depth along the optical axis in metres, in 0..20 of the networks
-  for rooms (Hypersim) and 0..80 of those for streets (Virtual KITTI 2).
+* relative: inverse depth up to an unknown factor *and shift*, >= 0, 0 for far
+  away. It has no unit, and the values of two images cannot be compared;
+* metric (V2): depth along the optical axis in metres, in 0..20 for the indoor
+  networks (Hypersim) and 0..80 for the outdoor ones (Virtual KITTI 2).
 
 Licences of the weights, which are not that of this file:
 
@@ -19,12 +19,12 @@ Licences of the weights, which are not that of this file:
 | --- | --- |
 | Depth-Anything-V2-Small (-hf) | Apache-2.0 |
 | Depth-Anything-V2-Base, -Large, -Giant (-hf) | CC-BY-NC-4.0 |
-| Depth-Anything-V2-Metric-* | the card of the file says it [1] |
+| Depth-Anything-V2-Metric-* | see the card of the file [1] |
 | depth-anything-small (V1, -hf) | Apache-2.0 |
-| depth-anything-base, -large (V1, -hf) | the card of the file says it [2] |
+| depth-anything-base, -large (V1, -hf) | see the card of the file [2] |
 
-[1] Those of Base and Large were fine-tuned from weights under CC-BY-NC-4.0. [2]
-Do not take them for free weights until you have read it.
+[1] Those of Base and Large were fine-tuned from weights under CC-BY-NC-4.0.
+[2] Do not take them for free weights until you have read it.
 """
 
 from collections.abc import Sequence

@@ -198,7 +198,7 @@ class DaformerFusion(nn.Module):
 
 
 class VfmUpscale(nn.Module):
-  """VFM-UDA's light decoder of a transformer's last map, before the last layer.
+  """VFM-UDA's light decoder of a transformer's map, without the last layer.
 
   [B, h, w, K] -> [B, 4 h, 4 w, K / 4]: transposed 2x2 convolution to K / 2
   channels, norm, GELU; another to K / 4, norm; 3x3 convolution, norm. Norms are

@@ -55,7 +55,7 @@ class TrainState(flax.struct.PyTreeNode):
 
 
 def create_net(variables: Any, tx: optax.GradientTransformation | None) -> Net:
-  """Returns what `module.init` gave as a network with a fresh optimizer state.
+  """Returns the result of `module.init` as a network with a new optimizer.
 
   `tx` is None for a network that is never updated.
   """

@@ -59,7 +59,8 @@ def of_run(
     file: the run's origin, for messages.
 
   Raises:
-    UserError: the run has no such network, or no other framework has.
+    UserError: the run has no such network, or no other framework has names for
+      it.
   """
   nets = {**run.state.nets, 'teacher': run.state.teacher}
   nets['student'] = nets.get('task')

@@ -10,9 +10,9 @@ on, see `backbone_fields`, and images of any size are resized for them, see
 
 Which grid of positions belongs to which weights (`ViT.positions`):
 
-* 'offset': Meta's code of the plain networks, and what was built on it
+* 'offset': Meta's code for the plain networks, and what was built on it
   (VFM-UDA, VFM-UDA++, Depth Anything's own code): bicubic by the factor
-  (h + 0.1) / 37, an addition that once guarded a rounding and stayed;
+  (h + 0.1) / 37, whose addition once guarded against rounding and has stayed;
 * 'size': Hugging Face's `Dinov2Model`, and with it its Depth Anything: bicubic
   from 37 to h;
 * 'antialias': the networks with registers, Meta's and Hugging Face's: bicubic
