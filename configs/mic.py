@@ -4,7 +4,7 @@
   jaxuda train --config=mic:pair=gta2cityscapes \
       --config.initial=mit_b5.pth --workdir=DIR
 
-The student also learns the teacher's labels from target images with most blocks
+The student also learns the teacher's labels on target images with most blocks
 missing. Arguments: on=hrda (default) or daformer, what it is added to; and
 those of configs/daformer.py. On DACS and CorDA, whose networks are ResNets, it
 is a switch, `--config.masking.weight=1`; configs/depth_mic.py combines it there

@@ -126,7 +126,7 @@ def set_rare_classes(
 
   Args:
     config: its pair and its sizes.
-    crop: share of an image's smallest number of pixels that a crop should have.
+    crop: share of the pixels required of an image that a crop should have.
   """
   source = config.data.source
   source.rare_temperature = 0.01

@@ -4,8 +4,8 @@
   jaxuda reproduce --table=dada/3 --pair=streets --seeds=3 --workdir=DIR
 
 There is a file for each paper, and `own` for a comparison of all methods;
-`spec` defines what a table is. If its number in the paper is known, it is
-another name for the table: `dada/3`, `depdis/figure4`.
+`spec` defines what a table is. If a table's number in the paper is known, it is
+another name for it: `dada/3`, `depdis/figure4`.
 
 On the papers' pairs a network starts from the file of the official code, which
 is expected in `pretrained/`; on small pairs from what the pair starts from.

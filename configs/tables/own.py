@@ -4,8 +4,8 @@ On real targets they start from ImageNet weights and learn from a broad source;
 one more row is source-only from the narrow one. All have the same number of
 steps there: four fifths of Depth Distribution's are adversarial. On `streets`
 its self-training is added to `total_steps`. CorDA and Depth-MIC read depth of
-the target, which real targets lack: estimate it first, and give all rows `--
---config.data.target.depth_dir=FOLDER`.
+the target, which real targets lack: estimate it first, and give all rows
+`-- --config.data.target.depth_dir=FOLDER`.
 
 The other table varies the rendered source in one way at a time, alongside the
 source as it is and varied in every way.

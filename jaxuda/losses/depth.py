@@ -16,8 +16,8 @@ def berhu(
 ) -> jax.Array:
   """Returns the mean reverse Huber loss (DADA eqs. 2-3, Laina et al. 2016).
 
-  A pixel contributes |e| where |e| <= c and (e^2 + c^2) / (2 c) beyond, with c
-  = max |e| / 5 over the whole batch and without gradient, as in the official
+  A pixel contributes |e| where |e| <= c and (e^2 + c^2) / (2 c) beyond, with
+  c = max |e| / 5 over the whole batch and without gradient, as in the official
   code. The paper writes a sum over pixels. The loss is 0 if all residuals are
   zero (NaN in the references) or no pixel is valid (where they fail). It is
   always float32 or better: an inverse depth of 65536 overflows half precision.

@@ -39,8 +39,8 @@ def source_terms(
     Scalars 'loss_seg', 'loss_depth' and, for initial heads, '..._initial'.
 
   Example:
-    log 2 for two equal logits; for a depth error of 1, c = 1 / 5 and (1 + c^2)
-    / (2 c):
+    log 2 for two equal logits; for a depth error of 1, c = 1 / 5 and
+    (1 + c^2) / (2 c):
 
     >>> ones = jnp.ones((1, 1, 1))
     >>> outputs = {'logits': jnp.zeros((1, 1, 1, 2)), 'depth': 5 * ones}

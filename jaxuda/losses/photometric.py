@@ -52,7 +52,9 @@ def ssim_distance(x: jax.Array, y: jax.Array) -> jax.Array:
 def photometric_error(
   prediction: jax.Array, image: jax.Array, *, ssim_weight: float = 0.85
 ) -> jax.Array:
-  """Returns eq. 2's photometric error: 0.85 SSIM + 0.15 L1, channels' mean.
+  """Returns the photometric error of eq. 2, averaged over the channels.
+
+  It is 0.85 SSIM + 0.15 L1.
 
   Args:
     prediction: [B, H, W, 3], a neighbour warped to this view.

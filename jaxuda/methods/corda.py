@@ -10,8 +10,8 @@ The default follows the official code, which produced the published numbers:
 losses are means (paper: sums), the target's losses are computed on mixed
 images, the depth of pasted source pixels trains the source's decoder with the
 target's weight, and the difficulty comes from the student on the mixed image
-and is averaged over the batch (`difficulty`). Depth is compared as 655.36 / (m
-+ 0.01).
+and is averaged over the batch (`difficulty`). Depth is compared as
+655.36 / (m + 0.01).
 """
 
 import dataclasses

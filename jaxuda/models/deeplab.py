@@ -282,9 +282,9 @@ def run(
     train: whether batch statistics are used and the running ones updated.
     dropout_key: key of a training pass, for a network that draws random numbers
       (see `Options.draws`); None for a pass that drops nothing.
-    features: also return the last map of the network's 'backbone', [B, h, w,
-      F], as the output 'features'; that of the first call if it is called
-      several times.
+    features: also return the last map of the network's 'backbone',
+      [B, h, w, F], as the output 'features'; that of the first call if it is
+      called several times.
   """
   variables = {'params': params, 'batch_stats': batch_stats}
   outputs, moved = module.apply(
@@ -325,8 +325,8 @@ def predict(
     restore: the depth output's values -> metres.
 
   Returns:
-    'logits' float32 [B, h, w, C] and, with a depth output, 'depth' float32 [B,
-    h, w] in metres, interpolated before `restore`, as the loss sees it;
+    'logits' float32 [B, h, w, C] and, with a depth output, 'depth' float32
+    [B, h, w] in metres, interpolated before `restore`, as the loss sees it;
     'depth_source' likewise, for a network with a depth decoder for each domain;
     and, with a density output, 'density' float32 [B, h, w], which is regressed
     on 0..255, see `ops.density.map_density`.

@@ -61,9 +61,9 @@ class PatchDiscriminator(nn.Module):
   """The 70x70 PatchGAN of pix2pix and CycleGAN (Isola et al., CVPR 2017).
 
   4x4 convolutions with bias and padding 1, of stride 2, 2, 2, 1, 1; instance
-  norm after the second to the fourth, LeakyReLU(0.2) after the first four. [B,
-  H, W, C] -> logits [B, H // 8 - 2, W // 8 - 2, 1], each of which sees 70x70
-  pixels; sides must have at least 24. Kernels from N(0, 0.02).
+  norm after the second to the fourth, LeakyReLU(0.2) after the first four.
+  [B, H, W, C] -> logits [B, H // 8 - 2, W // 8 - 2, 1], each of which sees
+  70x70 pixels; sides must have at least 24. Kernels from N(0, 0.02).
 
   Attributes:
     width: channels of the first layer; then 2, 4 and 8 times that.

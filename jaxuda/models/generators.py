@@ -94,9 +94,10 @@ class Generator(nn.Module):
   """7x7, two strided 3x3, residual blocks, two transposed 3x3, 7x7, tanh.
 
   [B, H, W, K] -> [B, H, W, 3] in -1..1. Instance norm without scale and bias,
-  ReLU, mirrored padding, kernels from N(0, 0.02), as in CycleGAN (Johnson et
-  al.: batch norm and 5 blocks). Sides that are not multiples of 4 are padded by
-  mirroring, and the result is cropped: CycleGAN turns 375x1242 into 376x1244.
+  ReLU, mirrored padding, kernels from N(0, 0.02), as in CycleGAN
+  (Johnson et al.: batch norm and 5 blocks). Sides that are not multiples of 4
+  are padded by mirroring, and the result is cropped: CycleGAN turns 375x1242
+  into 376x1244.
 
   Attributes:
     width: channels of the first layer; the blocks have 4 times that. 64.

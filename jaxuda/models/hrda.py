@@ -151,8 +151,8 @@ class Hrda(nn.Module):
       The network's outputs for the context: depth, initial heads. Its 'logits'
       are replaced by those fused from both resolutions, at the network's
       resolution for the full-size image, or at that of the image if it was
-      predicted in windows. If a part was drawn, 'detail' holds its 'logits' [B,
-      h, w, C] and its 'box', int32 [2], (top, left) in pixels.
+      predicted in windows. If a part was drawn, 'detail' holds its 'logits'
+      [B, h, w, C] and its 'box', int32 [2], (top, left) in pixels.
 
     Raises:
       UserError: H or W is not a whole number of cells.

@@ -64,11 +64,11 @@ def kernel_init(name: str) -> Callable[..., jax.Array]:
 
   Args:
     name: 'reference' for N(0, 0.01), from which the official code starts every
-      convolution before it loads an ImageNet file over it; 'he' for N(0, 2 /
-      fan_in), for training from scratch; 'gan' for CycleGAN's N(0, 0.02); 'vfm'
-      for the N(0, 0.1) of VFM-UDA's last layer; 'torch' for PyTorch's default
-      uniform(+-1/sqrt(fan_in)), and 'mmcv' for the same, see `before_norm`;
-      'fan_out' for N(0, 2 / fan_out); 'zeros'.
+      convolution before it loads an ImageNet file over it; 'he' for
+      N(0, 2 / fan_in), for training from scratch; 'gan' for CycleGAN's
+      N(0, 0.02); 'vfm' for the N(0, 0.1) of VFM-UDA's last layer; 'torch' for
+      PyTorch's default uniform(+-1/sqrt(fan_in)), and 'mmcv' for the same, see
+      `before_norm`; 'fan_out' for N(0, 2 / fan_out); 'zeros'.
   """
   torch = nn.initializers.variance_scaling(1 / 3, 'fan_in', 'uniform')
   return {
@@ -378,8 +378,8 @@ def instance_norm(x: jax.Array, *, epsilon: float = 1e-5) -> jax.Array:
   """Normalises every channel of every image by its own mean and variance.
 
   It has no scale, bias or running statistics (Ulyanov et al., 2016, as CycleGAN
-  uses it); the variance is the biased one, to which `epsilon` is added. [B, H,
-  W, C] keeps its dtype; the arithmetic is in float32 or better.
+  uses it); the variance is the biased one, to which `epsilon` is added.
+  [B, H, W, C] keeps its dtype; the arithmetic is in float32 or better.
   """
   wide = widen(x)
   centred = wide - jnp.mean(wide, (1, 2), keepdims=True)

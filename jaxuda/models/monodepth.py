@@ -152,7 +152,7 @@ class DepthNet(nn.Module):
 
     Args:
       image: [B, H, W, 3] in 0..1, H and W multiples of 32.
-      train: use batch statistics and move the running ones.
+      train: use batch statistics and update the running ones.
 
     Returns:
       scale s -> [B, H / 2^s, W / 2^s].
@@ -194,7 +194,7 @@ class PoseNet(nn.Module):
     Args:
       first: [B, H, W, 3] in 0..1.
       second: [B, H, W, 3] in 0..1.
-      train: use batch statistics and move the running ones.
+      train: use batch statistics and update the running ones.
 
     Returns:
       (axis angle [B, 3] in radians, translation [B, 3]). The translation is a

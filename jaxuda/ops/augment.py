@@ -49,7 +49,7 @@ def apply_jitter(
   order: jax.Array,
   mode: str = 'kornia0.4',
 ) -> jax.Array:
-  """Applies brightness, contrast, saturation and hue one after the other.
+  """Applies brightness, contrast, saturation and hue one after another.
 
   Args:
     image: float [B, H, W, 3] RGB in 0..255.

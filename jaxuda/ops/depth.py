@@ -28,7 +28,7 @@ def invert_depth(metres: jax.Array) -> jax.Array:
 
 
 def restore_depth(inverse: jax.Array) -> jax.Array:
-  """Returns the metres of an inverse depth z, 655.36 / z - 0.01.
+  """Returns the depth in metres of an inverse depth z, 655.36 / z - 0.01.
 
   Predictions are linear and can have any value; they are clipped to the range
   of 16-bit centimetres, 1 <= z <= 65536.

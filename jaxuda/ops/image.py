@@ -77,8 +77,8 @@ def draw_box(
 ) -> jax.Array:
   """Draws the position of a crop, uniformly among multiples of a step.
 
-  As in HRDA, the offsets within a margin of m pixels are 0, step, ..., ((m + 1)
-  // step - 1) * step, which leaves out the last one.
+  As in HRDA, the offsets within a margin of m pixels are 0, step, ...,
+  ((m + 1) // step - 1) * step, which leaves out the last one.
 
   Args:
     key: typed key.

@@ -278,7 +278,7 @@ def paste(
 def augment_images(
   key: jax.Array, image: jax.Array, index: jax.Array, options: Options
 ) -> jax.Array:
-  """Jitters and blurs; whether at all is drawn per batch, the rest per image.
+  """Jitters and blurs images; gates are drawn per batch, the rest per image.
 
   Args:
     key: typed key of the step, the same on every device.

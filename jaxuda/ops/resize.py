@@ -19,9 +19,9 @@ def interpolation_matrix(
   Args:
     source: number of inputs, >= 1.
     target: number of outputs, >= 1.
-    align_corners: False for half-pixel centres: output i lies at position (i +
-      1/2) source / target - 1/2, and positions beyond the first or the last
-      input take its value (PyTorch's align_corners=False).
+    align_corners: False for half-pixel centres: output i lies at position
+      (i + 1/2) source / target - 1/2, and positions beyond the first or the
+      last input take its value (PyTorch's align_corners=False).
 
   Example:
     >>> print(interpolation_matrix(2, 3))

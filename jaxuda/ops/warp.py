@@ -1,9 +1,9 @@
 """Views of one scene from several cameras: motion, projection, sampling.
 
 Cameras are pinholes with pixel centres at whole numbers, (0, 0) at the top
-left, x to the right, y down, z along the optical axis. Intrinsics are float [B,
-4]: focal lengths fx and fy, cx, cy in pixels. A motion is float [B, 4, 4] and
-maps points of one camera's frame to another's.
+left, x to the right, y down, z along the optical axis. Intrinsics are float
+[B, 4]: focal lengths fx and fy, cx, cy in pixels. A motion is float [B, 4, 4]
+and maps points of one camera's frame to another's.
 """
 
 import jax

@@ -114,16 +114,16 @@ def poly_schedule(
 
   The warm-up multiplies that, so that the first rate after it is the decayed
   one, not `base`. DAFormer's schedule, with base 6e-5, power 1, 40,000 steps
-  and 1500 of warm-up from 1e-6, is 6e-5 * (1 - t / 40000) * (1 - (1 - t / 1500)
-  * (1 - 1e-6)) at step t < 1500. For a linear warm-up followed by the decay,
-  set `hold` = warmup_steps / total_steps.
+  and 1500 of warm-up from 1e-6, is 6e-5 * (1 - t / 40000) * (1 -
+  (1 - t / 1500) * (1 - 1e-6)) at step t < 1500. For a linear warm-up followed
+  by the decay, set `hold` = warmup_steps / total_steps.
 
   Args:
     base: the rate at step 0 when there is no warm-up.
     total_steps: step at which the rate reaches 0.
     power: exponent of the decay.
-    warmup_steps: number of initial steps whose rates are also multiplied by 1 -
-      (1 - step / warmup_steps) * (1 - warmup_ratio).
+    warmup_steps: number of initial steps whose rates are also multiplied by
+      1 - (1 - step / warmup_steps) * (1 - warmup_ratio).
     warmup_ratio: 0..1; with 0 they are multiplied by (step + 1) / warmup_steps.
     hold: share of the steps, 0..1, for which the rate stays `base`; the formula
       applies to the steps after them.

@@ -68,7 +68,7 @@ def everywhere(tree: Any) -> Any:
 
 
 def largest(value: int) -> jax.Array:
-  """Returns the largest value of all processes, which all must call this.
+  """Returns the largest value of all processes, all of which must call this.
 
   It is a scalar int32 that may still be being computed.
   """
@@ -205,9 +205,9 @@ def shard(batch: Any) -> Any:
 def prefetch(batches: Iterator[Any], *, size: int = 2) -> Iterator[Any]:
   """Shards batches and copies `size` of them to the devices ahead of use.
 
-  The batches hold this process's rows. The yielded ones are arrays [devices, B
-  / devices, ...] over all processes, of which each process holds its own
-  devices' shares.
+  The batches hold this process's rows. The yielded ones are arrays
+  [devices, B / devices, ...] over all processes, of which each process holds
+  its own devices' shares.
   """
   sharding = _split()
   queue = collections.deque()

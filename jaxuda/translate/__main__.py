@@ -11,7 +11,7 @@ trains on it with
     --config.data.source.dataset=folder --config.data.source.manual_dir=FOLDER
 
 Runs of --config=gio_ada (rows with a transform network) and of
---config=cyclegan have one. If it is killed, the same command continues.
+--config=cyclegan have one. If it is killed, the same command resumes.
 """
 
 from absl import flags

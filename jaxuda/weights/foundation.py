@@ -266,7 +266,7 @@ def _vfm_uda(network, classes):
 
 
 def _depth(fields, network, description, family):
-  """Depth Anything, as its config.json or else `family` says."""
+  """Depth Anything, as its config.json, or else `family`, says."""
   size = fields['size']
   if family in DEPTH_FAMILIES:
     version, far = DEPTH_FAMILIES[family]

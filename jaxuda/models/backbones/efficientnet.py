@@ -127,8 +127,8 @@ class EfficientNet(nn.Module):
   """Backbone: image [B, H, W, 3] -> features at 1 / `output_stride`.
 
   Returns four maps for 'efficientnet_lite0': the outputs of the second, third,
-  fifth and last of the seven stages, with 24, 40, 112 and 320 channels, and h =
-  ceil(H / s) for each of the strides s, see `strides`.
+  fifth and last of the seven stages, with 24, 40, 112 and 320 channels, and
+  h = ceil(H / s) for each of the strides s, see `strides`.
 
   Padding is XLA's 'SAME'. Where H - 1 is a multiple of s, features lie on every
   s-th pixel from the first to the last, as `resize_align_corners` assumes;

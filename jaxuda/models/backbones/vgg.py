@@ -64,8 +64,8 @@ class Vgg(nn.Module):
 
   Returns the maps after the pooling of the last four stages, with strides 4, 8,
   8 and 8. With DeepLab's pooling every one of stride 2 gives h = H // 2 + 1:
-  512x1024 -> 129x257 -> 65x129; with AdaptSegNet's the last map has exactly H
-  // 8 and is fc7's, with 1024 channels.
+  512x1024 -> 129x257 -> 65x129; with AdaptSegNet's the last map has exactly
+  H // 8 and is fc7's, with 1024 channels.
 
   Attributes:
     size: name of an entry of `SIZES`.

@@ -247,8 +247,8 @@ class ViT(nn.Module):
     mask_token: whether there is a token that stands for a masked patch; some
       files have none.
     remat: recompute each block in the backward pass instead of keeping it.
-    style: see `layers.Style`; kernels start as in DINOv2, from a truncated N(0,
-      0.02), whatever it says.
+    style: see `layers.Style`; kernels start as in DINOv2, from a truncated
+      N(0, 0.02), whatever it says.
   """
 
   size: str = 'dinov2_s'
