@@ -35,8 +35,9 @@ _MIXING = {
 }
 INITIAL = {
   **dict.fromkeys(('source_only', 'advent', 'dada', 'depdis'), _CAFFE),
-  **dict.fromkeys(('dacs', 'corda'), _MIXING), 'gio_ada': {'imagenet':
-  'vgg16-397923af.pth'}, 'self_training': {},  # It starts from a run.
+  **dict.fromkeys(('dacs', 'corda'), _MIXING),
+  'gio_ada': {'imagenet': 'vgg16-397923af.pth'},
+  'self_training': {},  # It starts from a run.
   'cyclegan': {},
 }
 
