@@ -26,7 +26,7 @@ def check_choices(options: Any, *, group: str = '') -> None:
 
   Args:
     options: an instance of a dataclass.
-    group: what stands before the field's name in a config; '' for nothing.
+    group: prefix of the field's name in a config; '' for none.
 
   Raises:
     UserError: a value is not one of its field's choices.
@@ -56,7 +56,7 @@ def check_ranges(
     options: an instance of a dataclass.
     ranges: field -> its lowest and its highest allowed value; None as the
       highest allows any finite value.
-    group: what stands before the field's name in a config; '' for nothing.
+    group: prefix of the field's name in a config; '' for none.
 
   Raises:
     UserError: a value is out of its range, such as "optim.hold=2; expected 0 to

@@ -128,5 +128,5 @@ def _levels(outputs):
 
 
 def _detail(outputs, prefix):
-  """The detail crop's output; of initial heads there is none."""
+  """The detail crop's output; initial heads have none."""
   return None if prefix else outputs.get('detail')

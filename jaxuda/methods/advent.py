@@ -99,7 +99,7 @@ class Method(base.Method):
     return jax.nn.softmax(logits, axis=-1)
 
   def source_loss(self, params, batch_stats, source):
-    """The supervised pass, see `learner.run_passes`."""
+    """Runs the supervised pass, see `learner.run_passes`."""
     full, stats = self.learner.run_on(params, batch_stats, source)
     weights = {'logits': self.lambda_seg, 'aux': self.lambda_seg_aux}
     losses, maps = {}, {}
@@ -114,7 +114,7 @@ class Method(base.Method):
     return losses, stats, maps
 
   def target_loss(self, params, batch_stats, disc_params, target):
-    """The adversarial or entropy pass, see `learner.run_passes`."""
+    """Runs the adversarial or entropy pass, see `learner.run_passes`."""
     full, stats = self.learner.run_on(params, batch_stats, target)
     adv = {'logits': self.lambda_adv, 'aux': self.lambda_adv_aux}
     ent = {'logits': self.lambda_ent, 'aux': self.lambda_ent_aux}

@@ -195,7 +195,7 @@ class Method(base.Method):
     return mixed, target, stats
 
   def source_loss(self, params, batch_stats, source):
-    """The supervised pass, see `learner.run_passes`."""
+    """Runs the supervised pass, see `learner.run_passes`."""
     full, stats = self.learner.run_on(
       params, batch_stats, source, features='anchor' in source
     )
@@ -222,7 +222,7 @@ class Method(base.Method):
     return {k: (weights[k.removesuffix('_initial')], terms[k]) for k in terms}
 
   def weigh(self, full, mixed):
-    """The weight of every pixel of mixed images (eq. 9)."""
+    """Returns the weight of every pixel of mixed images (eq. 9)."""
     agreement = mixed.get('agreement')
     if self.difficulty in ('batch_mean', 'per_image'):
       agreement = difficulty_ops.depth_agreement(
@@ -237,13 +237,13 @@ class Method(base.Method):
     )
 
   def mixed_loss(self, params, batch_stats, mixed):
-    """The pass on mixed images, see `learner.run_passes`."""
+    """Runs the pass on mixed images, see `learner.run_passes`."""
     full, stats = self.learner.run_on(params, batch_stats, mixed)
     weight = self.weigh(full, mixed)
     return self.add_weights(self.mixed_terms(full, mixed, weight)), stats, None
 
   def mixed_terms(self, full, mixed, weight):
-    """The losses on mixed or masked images."""
+    """Returns the losses on mixed or masked images."""
     return multitask.mixed_terms(
       full,
       mixed,
@@ -253,7 +253,7 @@ class Method(base.Method):
     )
 
   def masked_loss(self, params, batch_stats, masked):
-    """The pass on masked target images, see `learner.run_passes`.
+    """Runs the pass on masked target images, see `learner.run_passes`.
 
     The losses are those on mixed images, with the teacher's weights: where
     blocks are missing, the depth decoders cannot tell how hard a pixel is.

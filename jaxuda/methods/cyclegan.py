@@ -83,7 +83,7 @@ class Method(base.Method):
     return state_lib.create(nets)
 
   def generator_loss(self, params, batch_stats, discs, images):
-    """The pass of eq. 3 for both generators, and of the identity losses.
+    """Runs the pass of eq. 3 for both generators, and of the identity losses.
 
     See `learner.run_passes`. `images` of both domains are [B, H, W, 3] in
     -1..1. It hands on the generated images by domain.

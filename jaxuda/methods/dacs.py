@@ -156,7 +156,7 @@ class Method(base.Method):
     return mixed, target, stats
 
   def source_loss(self, params, batch_stats, source):
-    """The supervised pass, see `learner.run_passes`."""
+    """Runs the supervised pass, see `learner.run_passes`."""
     out, stats = self.learner.run_on(
       params, batch_stats, source, features='anchor' in source
     )
@@ -174,7 +174,7 @@ class Method(base.Method):
     return losses, stats, adversary_lib.align_maps(self, out)
 
   def mixed_loss(self, params, batch_stats, mixed):
-    """The pass on mixed images, see `learner.run_passes`."""
+    """Runs the pass on mixed images, see `learner.run_passes`."""
     out, stats = self.learner.run_on(params, batch_stats, mixed)
     loss = self.compare(
       segmentation.weighted_cross_entropy,

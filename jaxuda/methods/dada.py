@@ -174,7 +174,7 @@ class Method(base.Method):
     return depth
 
   def source_loss(self, params, batch_stats, source):
-    """The pass of eqs. 1 to 4, see `learner.run_passes`."""
+    """Runs the pass of eqs. 1 to 4, see `learner.run_passes`."""
     full, stats = self.learner.run_on(params, batch_stats, source)
     loss = segmentation.cross_entropy(
       full['logits'],
@@ -187,7 +187,7 @@ class Method(base.Method):
     return losses, stats, self.align_maps(full)
 
   def target_loss(self, params, batch_stats, discs, target):
-    """The pass of eq. 7, see `learner.run_passes`.
+    """Runs the pass of eq. 7, see `learner.run_passes`.
 
     `discs` has the parameters of the discriminators by name.
     """

@@ -212,7 +212,7 @@ class Method(base.Method):
     }
 
   def source_loss(self, params, batch_stats, source):
-    """The supervised pass, see `learner.run_passes`."""
+    """Runs the supervised pass, see `learner.run_passes`."""
     out, stats = self.learner.run_on(params, batch_stats, source, size='grid')
     full = self.learner.upsample(out, source['image'].shape[1:3])
     weights = None
@@ -241,7 +241,7 @@ class Method(base.Method):
     return losses, stats, self.align_maps(full)
 
   def target_loss(self, params, batch_stats, disc_params, target):
-    """The adversarial and balance pass, see `learner.run_passes`."""
+    """Runs the adversarial and balance pass, see `learner.run_passes`."""
     image = target['image']
     out, stats = self.learner.run_on(params, batch_stats, target, size='grid')
     losses, maps = {}, None

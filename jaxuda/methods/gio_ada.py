@@ -228,7 +228,7 @@ class Method(base.Method):
     return losses
 
   def source_loss(self, params, batch_stats, discs, source, key):
-    """The pass of the task and the transform network on the source.
+    """Runs the task and the transform network on the source.
 
     See `learner.run_passes`. `params` has 'task' and, with a transform network,
     'gen'; `discs` has the parameters of the discriminators. It hands on the
@@ -262,7 +262,7 @@ class Method(base.Method):
     return losses, stats, maps
 
   def target_loss(self, params, batch_stats, discs, target, key):
-    """The pass that makes target outputs look like the source's."""
+    """Runs the pass that makes target outputs look like the source's."""
     full, stats = self.learner.run(
       params['task'], batch_stats, target['image'], dropout_key=key
     )

@@ -102,7 +102,7 @@ class Method(base.Method):
     return state_lib.create({'task': self.learner.create(key, image)})
 
   def loss(self, params, batch_stats, source):
-    """The pass of a step, see `learner.run_passes`."""
+    """Runs the pass of a step, see `learner.run_passes`."""
     out, stats = self.learner.run_on(params, batch_stats, source)
     cross_entropy = functools.partial(
       segmentation.cross_entropy,

@@ -11,8 +11,7 @@ from jaxuda.weights import conversion
 from jaxuda.weights import families
 from jaxuda.weights import foundation
 
-# The entry in which the official code looks for a network; other files are
-# flat.
+# The entry in which the official code looks for a network; others are flat.
 _WRAPPERS = {
   'depdis': 'model',
   'corda': 'model',
@@ -22,7 +21,7 @@ _WRAPPERS = {
 
 
 def from_network(network: conversion.Network) -> dict[str, np.ndarray]:
-  """Returns a network under the names of its family, sorted by them.
+  """Returns a network under the names of its family, sorted by name.
 
   Adds `num_batches_tracked`, which newer PyTorch expects, and zeros for what
   the official code saves and does not use, so that it loads the file with
