@@ -182,7 +182,7 @@ class Method(base.Method):
     return state_lib.create(nets)
 
   def align_maps(self, full: dict[str, jax.Array]) -> jax.Array | None:
-    """The discriminator's input [B, H, W, C], or [B, H, W, 1] without 'seg'."""
+    """Returns the discriminator's input [B, H, W, C] (C = 1 without 'seg')."""
     maps = [
       entropy.self_information(full['logits'])
       if part == 'seg'

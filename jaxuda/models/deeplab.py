@@ -85,7 +85,7 @@ def run_backbone(
 
 
 class Backbone(nn.Module):
-  """The backbone of a network alone, with its parameters in the network.
+  """A network's backbone alone, with the parameters that it has there.
 
   Attributes:
     options: see `Options`.

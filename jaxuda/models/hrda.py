@@ -9,8 +9,8 @@ features, tells for every pixel and every class how far to trust the detail.
 A training pass with random numbers (the stream 'dropout') draws one part for
 all images of a device. Any other pass, that of a teacher or for a prediction,
 covers the whole image with windows of the part's size, which overlap unless
-`Options.detail_overlap` is False. To predict an image larger than
-`Options.window`, all this is done in windows of that size.
+`Options.detail_overlap` is False. For an image larger than `Options.window`, a
+prediction does all this in windows of that size.
 """
 
 from collections.abc import Sequence

@@ -29,7 +29,7 @@ _held = jax.jit(lax.optimization_barrier)
 
 
 def hold(x: Any) -> Any:
-  """Returns x, whose value is written once, and its cotangent, too.
+  """Returns x, with its value and its cotangent each written only once.
 
   On CPUs it is a function that XLA does not inline, because XLA drops
   optimisation barriers there before it decides what to compute twice (jax 0.10
@@ -50,7 +50,7 @@ def hold(x: Any) -> Any:
 
 @jax.custom_vjp
 def hold_cotangent(x: jax.Array) -> jax.Array:
-  """Returns x, whose cotangent is written once, before it is used."""
+  """Returns x, with its cotangent written once, before it is used."""
   return x
 
 

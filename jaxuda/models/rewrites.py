@@ -224,7 +224,7 @@ _conv_dot_wgrad.defvjp(lambda *args: (_conv(*args), args[:2]), _conv_bwd)
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
 def _conv_large(x, kernel, padding):
-  """For stride 1, 5x5 or larger, few outputs: forward in another order.
+  """Convolves 5x5 or larger, stride 1, few outputs: forward in another order.
 
   XLA on a CPU lays out all taps of all channels for every pixel. A 7x7 kernel
   from 64 to 3 channels is thirty times faster as one matrix product, from 23 to

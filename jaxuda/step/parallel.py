@@ -70,7 +70,7 @@ def everywhere(tree: Any) -> Any:
 def largest(value: int) -> jax.Array:
   """Returns the largest value of all processes, all of which must call this.
 
-  It is a scalar int32 that may still be being computed.
+  It is a scalar int32 whose computation may not have finished.
   """
   mine = np.full(jax.local_device_count(), value, np.int32)
   everyone = jax.make_array_from_process_local_data(_split(), mine)

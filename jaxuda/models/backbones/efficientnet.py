@@ -132,7 +132,7 @@ class EfficientNet(nn.Module):
 
   Padding is XLA's 'SAME'. Where H - 1 is a multiple of s, features lie on every
   s-th pixel from the first to the last, as `resize_align_corners` assumes;
-  where H is, they lie on the pixels s - 1, 2 s - 1, ..., H - 1.
+  where H itself is one, they lie on the pixels s - 1, 2 s - 1, ..., H - 1.
 
   Attributes:
     size: name of an entry of `SIZES`.

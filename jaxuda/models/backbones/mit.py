@@ -187,7 +187,7 @@ class Mit(nn.Module):
   """Backbone: image [B, H, W, 3] -> the four stages' maps.
 
   They have the strides `STRIDES` and the channels of the size; 512x1024 ->
-  128x256, 64x128, 32x64, 16x32. Any side of a map is ceil(H / stride). A
+  128x256, 64x128, 32x64, 16x32. Each side of a map is ceil(H / stride). A
   training pass draws random numbers from the stream 'dropout'; without it there
   is no stochastic depth.
 
