@@ -3,11 +3,10 @@
   jaxuda train --config=advent:pair=streets --workdir=DIR
 
 Arguments: pair; classes; backbone; ablation=advent (default), minent, output
-(AdaptSegNet aligns the softmax); multi_level=0 (as DADA compares) or 1 (as the
-GTA configs);
-init=imagenet or scratch, see `common.initial`. On GTA -> Cityscapes schedules
-are 250,000 steps long, of which 120,000 are taken, as in its own code; on
-SYNTHIA there are 90,000, as where DADA compares with it.
+(AdaptSegNet aligns the softmax); multi_level=0 (as in DADA's comparison) or 1
+(as in the GTA configs); init=imagenet or scratch, see `common.initial`. On GTA
+-> Cityscapes schedules are 250,000 steps long, of which 120,000 are taken, as
+in its own code; on SYNTHIA there are 90,000, as in DADA's comparison.
 
 Published on SYNTHIA -> Cityscapes, 16 classes: AdvEnt 40.8, source-only 32.2.
 """

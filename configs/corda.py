@@ -2,16 +2,16 @@
 
   jaxuda train --config=corda:pair=streets --workdir=DIR
 
-Arguments: pair; classes (with SYNTHIA cityscapes19, 19 outputs, scored over 16
+Arguments: pair; classes (with SYNTHIA: cityscapes19, 19 outputs, scored over 16
 of the classes, as published; or synthia16, ...); ablation, see below;
 network=synthia (default) or gta (the initial semantic head sits on the
 backbone, and the teacher labels with it for the first 25,001 steps);
 difficulty=batch_mean (default; what the official code computes), per_image or
-paper; adversarial=none (default), advent or dada, on top of it; depth=stereo or
-mono, of the target (default: stereo of Cityscapes, as published for either
-source, and elsewhere what the dataset has: exact in `streets`; of GTA5 there is
-only mono); init=coco (the default on the papers' pairs), imagenet or scratch,
-see `common.initial`. Depth that a dataset lacks is estimated first:
+paper; adversarial=none (default), advent or dada, in addition; depth=stereo or
+mono, for the target (default: stereo for Cityscapes, as published for either
+source, and elsewhere what the dataset has: exact depth in `streets`; for GTA5
+there is only mono); init=coco (the default on the papers' pairs), imagenet or
+scratch, see `common.initial`. Depth that a dataset lacks is estimated first:
 
   jaxuda depth stereo --dataset=streets/target_stereo --out=depth/streets_stereo
 
@@ -43,7 +43,7 @@ NETWORKS = {'synthia': 'bottleneck', 'gta': 'backbone'}
 
 
 def _set_depth(target, pair, depth):
-  """Names where the target's depth is: in the dataset or in a folder."""
+  """Sets where the target's depth is: in the dataset or in a folder."""
   if not depth:
     return
   if target.dataset.startswith('cityscapes'):
@@ -84,10 +84,10 @@ def get_config(arguments: str = ''):
     'adversarial': args['adversarial'],
   }
   common.self_training(config)
-  # 655.35 m and beyond is the depth of nothing: it is masked by its value.
+  # 655.35 m and beyond means that nothing is there: it is masked by its value.
   config.data.far_depth = 'mask'
-  # The official reader of the target resizes depth as labels, by Pillow; that
-  # of the source by OpenCV.
+  # The official reader of the target resizes depth like labels, with Pillow;
+  # that of the source uses OpenCV.
   config.data.target.depth_resize = 'consistent'
   if common.is_small(config):
     config.method.width = 128

@@ -2,7 +2,7 @@
 
   jaxuda train --config=cyclegan:pair=streets --workdir=DIR
 
-Arguments: pair; classes (for later trainings on the translated images);
+Arguments: pair; classes (for later training on the translated images);
 identity=0 (default) or 1, the identity loss that the official code has by
 default. There is no task network, so nothing is evaluated; the pictures show
 images of either domain, translated and translated back. The generators serve

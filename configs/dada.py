@@ -8,7 +8,7 @@ and 100 %: 32.6, 35.1, 40.9, 41.0, 42.6 on SYNTHIA -> Cityscapes);
 init=imagenet or scratch, see `common.initial`.
 
 Rows, with the paper's mIoU on SYNTHIA -> Cityscapes, 16 classes. The official
-repository has S2 and S7 only; the other rows are what section 4.3 says of them:
+repository has S2 and S7 only; the other rows follow section 4.3:
 
   row  discriminator sees                depth loss  feature fusion  published
   S1   - (source only)                   no          no              32.2
@@ -21,8 +21,8 @@ repository has S2 and S7 only; the other rows are what section 4.3 says of them:
 
 (S7 over 13 classes: 49.8.) S2 has the discriminator's terms at weight 1, unlike
 configs/advent.py. On small pairs all rows but S1 have running statistics of the
-target; S1 has them with --config.method.statistics=target. Not the paper's, of
-S7: --config.method.align_scale=mean and
+target; S1 has them with --config.method.statistics=target. Variants of S7 that
+are not the paper's: --config.method.align_scale=mean and
 --config.method.align_depth_gradient=False.
 """
 

@@ -7,21 +7,22 @@
 Self-training on mixed images (DACS) with SegFormer's encoder, context-aware
 fusion, rare class sampling, feature distance and a warm-up.
 
-Arguments: pair; classes, as configs/corda.py has them; depth=none (default),
-corda or dada, see below; backbone=mit_b5 on the papers' pairs (default; or any
-other, under DAFormer's decoder) and mit_b0 on small ones; init=scratch. The
+Arguments: pair; classes, as in configs/corda.py; depth=none (default), corda or
+dada, see below; backbone=mit_b5 (default on the papers' pairs), mit_b0 (default
+on small ones) or any other, under DAFormer's decoder; init=scratch. The
 encoder's ImageNet weights are SegFormer's file, which is not for commercial
 use, see `common.initial`; without any there is no feature distance.
 
-Depth on top is this project's own combination, of no paper. depth=corda has
+Adding depth is this project's own combination, from no paper. depth=corda adds
 CorDA's depth decoders, attention and difficulty, and needs depth of both
-domains. depth=dada has DADA's depth block on the fused map, which is multiplied
-by what the block decodes, the source's berHu loss, and DADA's discriminator of
-self-information times depth on plain target images, one more pass; it needs
-depth of the source alone. Its weights are those of configs/dada.py;
---config.method.adversarial=none or advent and --config.method.fuse=False leave
-parts of it out. On the papers' pairs the block's output is scaled by 100, as on
-small ones (`network.depth_scale`; 1 in DADA).
+domains. depth=dada adds DADA's depth block on the fused map, which is
+multiplied by what the block decodes, the source's berHu loss, and, in one more
+pass, DADA's discriminator of self-information times depth on unmixed target
+images; it needs depth of the source only. Its weights are those of
+configs/dada.py; --config.method.adversarial=none or advent and
+--config.method.fuse=False turn parts of it off. On the papers' pairs the
+block's output is scaled by 100, as on small ones (`network.depth_scale`; 1 in
+DADA).
 
 On the papers' pairs everything is set as published: 40,000 steps, crops of
 512x512, AdamW. On small pairs schedules and sizes are the pair's.

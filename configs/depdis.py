@@ -3,21 +3,21 @@
   jaxuda depdis run --config=depdis:pair=streets --workdir=DIR
 
 fits the source's mixtures, trains the adversarial stage, writes pseudo-labels
-and trains on them. The same command continues a run that was killed. One by one
-the stages are `jaxuda depdis fit`, `jaxuda train` with this config, `jaxuda
-depdis pseudo`, and `jaxuda train` with configs/self_training.py. Rows M3 and M4
-continue the same adversarial stage, M2, which can be trained once for both:
---config.self_training.adversarial=DIR.
+and trains on them. The same command continues a run that was killed. Run one by
+one, the stages are `jaxuda depdis fit`, `jaxuda train` with this config,
+`jaxuda depdis pseudo`, and `jaxuda train` with configs/self_training.py. Rows
+M3 and M4 continue the same adversarial stage, M2, which can be trained once for
+both: --config.self_training.adversarial=DIR.
 
 Arguments: pair; classes; backbone; ablation=M1..M4, S1..S5 (default M4,
 everything); rounds of self-training (default 2, as in the paper; 0 in rows
 without it); init=imagenet or scratch, see `common.initial`.
 
-Rows of the paper's tables 3 and 4, as its sections 4.4 and 4.5 say (the code
-has no switch for them), with its mIoU on SYNTHIA -> Cityscapes, 16 classes. The
-discriminator sees the parts of `align`, multiplied; the source's density branch
-is regressed on the density of that class at that depth, and the target's, where
-it is at all, on that of the predicted class at the predicted depth:
+Rows of the paper's tables 3 and 4, as its sections 4.4 and 4.5 describe them
+(the code has no switch for them), with its mIoU on SYNTHIA -> Cityscapes, 16
+classes. The discriminator sees the product of the parts of `align`; on the
+source the density branch regresses the density of that class at that depth, and
+on the target, if at all, that of the predicted class at the predicted depth:
 
   row  align              source's class, depth  target's  self-training  mIoU
   M1   seg                (no density branch)              no             41.7
@@ -89,8 +89,8 @@ SETTINGS = {
 # Other pairs have the weights of the first setting, and class weights from
 # their own source.
 _OTHER = {**SETTINGS['synthia2cityscapes', 'synthia16'], 'weights': ()}
-# On small ones the balance loss weighs less: at 1e-3 the network learns density
-# at the cost of the classes.
+# On small ones the balance loss has less weight: at 1e-3 the network learns
+# density at the cost of the classes.
 _SMALL = {
   **_OTHER,
   **dict(balance=1e-4, balance_target=1e-5, adv=1e-2),
@@ -138,7 +138,7 @@ def get_config(arguments: str = ''):
   if common.is_small(config):
     _shrink(config)
   else:
-    # Among these snapshots is the best, with which each later stage begins.
+    # Each later stage starts from the best of these snapshots.
     common.set_intervals(config, 1000)
     # Source and target have the same size, whatever their images' aspect.
     config.data.target.size = config.data.source.size
@@ -182,13 +182,14 @@ def _mixtures():
 def _shrink(config):
   """The settings of the small network."""
   common.adversarial(config)
-  # The official one is made for a grid of 96x161.
+  # The official one is meant for a grid of 96x161.
   config.method.sharpness = 0.0
   training = config.self_training
   training.total_steps = config.total_steps
   training.stop_step = config.total_steps // 3
-  # The rate is far below the best one from scratch, and the statistics are of
-  # more than two images: otherwise the network forgets more than it learns.
+  # The rate is far below the best one from scratch, and the statistics come
+  # from more than two images: otherwise the network forgets more than it
+  # learns.
   training.learning_rate = 3e-5
   training.norm = 'frozen'
   # Thresholds are for images of 1280x760.

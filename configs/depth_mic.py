@@ -2,17 +2,17 @@
 
   jaxuda train --config=depth_mic:pair=streets --workdir=DIR
 
-This project's own combination, of no paper: CorDA (Wang et al., ICCV 2021)
+This project's own combination, from no paper: CorDA (Wang et al., ICCV 2021)
 with rare class sampling and feature distance (DAFormer, Hoyer et al., CVPR
 2022), masked image consistency (MIC, Hoyer et al., CVPR 2023) and, on
-Cityscapes, margins without pseudo-labels. Each is a switch of DACS and CorDA,
-too; here they are on.
+Cityscapes, margins without pseudo-labels. Each is also a switch of DACS and
+CorDA; here they are all on.
 
 Arguments: those of configs/corda.py; without=rare, features, masked or margins,
-several with +: parts that are left out.
+or several joined by +: parts that are left out.
 
-Feature distance keeps what pretraining knew, so it is on only where training
-begins with pretrained weights.
+Feature distance keeps what pretraining has learned, so it is on only if
+training starts from pretrained weights.
 """
 
 from configs import common

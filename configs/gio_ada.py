@@ -3,17 +3,17 @@ r"""GIO-Ada (Chen et al., CVPR 2019).
   jaxuda train --config=gio_ada:pair=streets --workdir=DIR
 
 Arguments: pair; classes; backbone; ablation, see below (default full);
-depth=linear (default; the paper's [0, 1] to the letter) or inverse, how depth
-is normalised; output_gradient=target_only (default) or both; network=vgg
-(default; DeepLab-v2 with ASPP-L), adaptsegnet (its VGG-16 and heads) or resnet
-(DeepLab-v2 on ResNet-101); on small pairs it is the small ResNet, and a
-backbone takes the place of all of these, with DeepLab-v2's heads;
-output_disc=patch (default; the paper's PatchGAN with Gaussian weights), strided
-(AdaptSegNet's discriminator, default on small pairs) or local; init=imagenet
-(for the VGGs torchvision's weights, and its normalisation) or scratch, see
-`common.initial`. Depth as `linear` is metres over 655.35, so that all but the
-sky is below 0.15; CorDA says that it adopts inverse depth "following" this
-paper, which does not mention it.
+depth=linear (default on the papers' pairs; the paper's [0, 1] to the letter) or
+inverse (default on small pairs), how depth is normalised;
+output_gradient=target_only (default) or both; network=vgg (default; DeepLab-v2
+with ASPP-L), adaptsegnet (its VGG-16 and heads) or resnet (DeepLab-v2 on
+ResNet-101); on small pairs it is the small ResNet, and a backbone replaces all
+of these, with DeepLab-v2's heads; output_disc=patch (default; the paper's
+PatchGAN with Gaussian weights), strided (AdaptSegNet's discriminator, default
+on small pairs) or local; init=imagenet (for the VGGs, torchvision's weights and
+normalisation) or scratch, see `common.initial`. Depth as `linear` is metres
+over 655.35, so that all but the sky is below 0.15; CorDA says that it adopts
+inverse depth "following" this paper, which does not mention it.
 
 Row cg translates with a CycleGAN that was trained before on the same pair:
 
@@ -21,7 +21,7 @@ Row cg translates with a CycleGAN that was trained before on the same pair:
   jaxuda train --config=gio_ada:pair=streets,ablation=cg \
       --config.generator=runs/cyclegan --workdir=DIR
 
-The task network can begin with a run of source-only training (on the papers'
+The task network can start from a run of source-only training (on the papers'
 pairs with network=resnet), so that the transform network need not teach it:
 
   jaxuda train --config=source_only:pair=streets --workdir=runs/source_only
@@ -46,9 +46,9 @@ SYNTHIA -> Cityscapes (16 and 13 classes):
 
 (+d, +s, +sd, input and output are other names of d, s, sd, sd and joint.) All
 rows train the depth decoder, which the paper leaves open for na and gd:
---config.method.lambda_depth=0 leaves it out where nothing else needs it. On
-small pairs the rows that align outputs have running statistics of the target;
-the others have them with --config.method.statistics=target.
+--config.method.lambda_depth=0 leaves it out if nothing else needs it. On small
+pairs the rows that align outputs have running statistics of the target; the
+others have them with --config.method.statistics=target.
 
 The paper trains for 10 epochs of one source and one target image, flipped at
 random: 212,600 steps on Virtual KITTI, 94,000 on SYNTHIA.
@@ -73,7 +73,7 @@ ABLATIONS = {
   'full': ('guided', True, True, 'joint'),
 }
 _NAMES = {'+d': 'd', '+s': 's', '+sd': 'sd', 'input': 'sd', 'output': 'joint'}
-# Backbone, decoder, dilations that act.
+# Backbone, decoder, number of dilations used.
 NETWORKS = {
   'vgg': ('vgg16', 'aspp_l', 0),
   'adaptsegnet': ('vgg16_adaptsegnet', 'aspp', 2),
@@ -123,7 +123,7 @@ def get_config(arguments: str = ''):
     config.method.depth_encoding = 'inverse'
     config.method.depth_near = 2.0
   if row == 'cg':
-    # The CycleGAN's workdir, and the checkpoint of it.
+    # The CycleGAN's workdir, and its checkpoint.
     config.generator = config_dict.placeholder(str)
     config.generator_checkpoint = 'last'
   if small:
@@ -159,7 +159,7 @@ def _shrink(config):
   method.gen_width, method.gen_blocks = 16, 6
   # Not the paper's: a generator from scratch would paint labels, not images, so
   # its changes are bounded; and a discriminator with instance norms is blind to
-  # the light, which differs most. A frozen generator is that of
+  # lighting, which differs most. A frozen generator is that of
   # configs/cyclegan.py.
   method.gen_residual = 10.0 if method.transform == 'frozen' else 0.5
   method.input_disc = method.output_disc = 'strided'

@@ -4,21 +4,21 @@
   jaxuda train --config=hrda:pair=gta2cityscapes \
       --config.initial=mit_b5.pth --workdir=DIR
 
-The network sees all of a crop at half its size and a part of it at full size,
+The network sees the whole crop at half its size and a part of it at full size,
 see `jaxuda/models/hrda.py`. Arguments: those of configs/daformer.py.
 
-Depth (depth=corda or dada) is regressed from the small image alone, which sees
-all of the crop, as are the outputs of initial heads and the features of the
-feature distance; the logits are of both.
+Depth (depth=corda or dada) is regressed only from the small image, which shows
+the whole crop, as are the outputs of initial heads and the features for the
+feature distance; the logits come from both.
 
-On the papers' pairs everything is set as published: pictures of twice
-DAFormer's size, crops of 1024x1024, parts of 512x512, labels in windows.
-Elsewhere a part is half the height and width of the crop, or on small pairs of
-the picture, and their sides are cut to what both resolutions can share.
+On the papers' pairs everything is set as published: images of twice DAFormer's
+size, crops of 1024x1024, parts of 512x512, predictions in windows. A part has
+half the height and width of the crop, or on small pairs of the image, and sides
+are rounded down to what both resolutions can share.
 
-Of its ablations these are fields. What the paper reports for them is not known
-here. Two are missing: parts of a picture that was brought to half its size and
-back, and the small picture at full size, too.
+These of its ablations are fields. What the paper reports for them is not known
+here. Two are missing: parts of an image that was shrunk to half its size and
+enlarged again, and the small image at full size, too.
 
   --config.network.scale_attention=fixed       both count as 1/2 everywhere
   --config.network.scale_attention=single      one attention for all classes
@@ -32,8 +32,8 @@ Cityscapes 65.8 over 16 classes.
 from configs import common
 from configs.parts import recipe
 
-# Pixels of the picture between outputs of the half-sized one, of which the
-# sides of pictures, parts and windows are multiples.
+# Pixels of the image between outputs of the half-sized one; sides of images,
+# parts and windows are multiples of it.
 CELL = 8
 
 
@@ -58,5 +58,5 @@ def get_config(arguments: str = ''):
 
 
 def _cut(size, step):
-  """Sides of whole steps."""
+  """Rounds sides down to whole steps."""
   return tuple(side // step * step for side in size)

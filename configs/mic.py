@@ -4,14 +4,14 @@
   jaxuda train --config=mic:pair=gta2cityscapes \
       --config.initial=mit_b5.pth --workdir=DIR
 
-The student also learns the teacher's label of a target image of which most
-blocks are missing. Arguments: on=hrda (default) or daformer, what it is put on;
-and those of configs/daformer.py. On DACS and CorDA, whose networks are
-ResNets, it is a switch, `--config.masking.weight=1`; configs/depth_mic.py has
-it there with all the rest.
+The student also learns the teacher's labels on target images with most blocks
+missing. Arguments: on=hrda (default) or daformer, what it is added to; and
+those of configs/daformer.py. On DACS and CorDA, whose networks are ResNets, it
+is a switch, `--config.masking.weight=1`; configs/depth_mic.py combines it there
+with all the rest.
 
-Blocks are 64 pixels of HRDA's crops and 32 of DAFormer's, as published; on
-small pairs a sixteenth of the picture's height.
+Blocks are 64 pixels in HRDA's crops and 32 in DAFormer's, as published; on
+small pairs a sixteenth of the image's height.
 
 Published, on HRDA: GTA -> Cityscapes 75.9, SYNTHIA -> Cityscapes 67.3 over 16
 classes; on DAFormer: GTA -> Cityscapes 70.6.

@@ -7,7 +7,7 @@ motion=learned (default) or known (streets only). All but streets also need
 `--config.data.manual_dir=FOLDER`. On streets expect an absolute relative error
 below 0.25 after half an hour on two cores (0.229 was measured on 60 images with
 one seed after 1,200 steps); the others have the settings of the paper's KITTI
-runs, but begin from scratch.
+runs, but start from scratch.
 """
 
 from ml_collections import config_dict

@@ -35,7 +35,7 @@ def get_config(arguments: str = ''):
   # The schedule of the adversarial stage from its beginning, but cut short.
   config.stop_step = config.total_steps // 3
   if common.is_small(config):
-    # As configs/depdis.py has it.
+    # As in configs/depdis.py.
     config.optim.learning_rate = 3e-5
     config.network.norm = 'frozen'
   else:

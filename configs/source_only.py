@@ -4,9 +4,9 @@
 
 Arguments: pair; classes; backbone; train_on=source (the lower bound) or target
 (the oracle, the upper bound: it reads the target's training labels);
-statistics=source (default) or target: whose images the running statistics are
-of. Target images alone, without labels, is AdaBN (Li et al., 2016): what is to
-be compared with a method whose statistics are the target's, as those of all
+statistics=source (default) or target: whose images the running statistics come
+from. Target images alone, without labels, is AdaBN (Li et al., 2016): the row
+to compare with a method whose statistics are the target's, as those of all
 adversarial methods are on small pairs; init=imagenet or scratch, see
 `common.initial`.
 """

@@ -17,7 +17,7 @@ _VERBS = {x.removeprefix('data.').replace('.', ' '): x for x in _MODULES}
 
 
 def main() -> None:
-  """Runs a verb, or lists all of them or those of a group.
+  """Runs a verb, or lists all verbs or those of a group.
 
   Raises:
     SystemExit: 1 and a line on stderr if there is no such verb.
@@ -38,11 +38,11 @@ def main() -> None:
 
 
 def _list(group):
-  """Prints the verbs of a group, all of them for ''."""
+  """Prints the verbs of a group, or all of them for ''."""
   print('jaxuda VERB --flag=value ...; jaxuda VERB --help lists the flags.\n')
   for verb, module in _VERBS.items():
     if verb.startswith(group):
-      # The title of the command's docstring. Nothing is imported for it.
+      # The first line of the command's docstring, read without importing it.
       path = pathlib.Path(__file__).parent.joinpath(*module.split('.'))
       tree = ast.parse((path / '__main__.py').read_text())
       print(f'  {verb:<18}{ast.get_docstring(tree).splitlines()[0]}')

@@ -1,4 +1,4 @@
-"""The exception for mistakes that a user can mend, and checks of options."""
+"""The exception for mistakes that a user can fix, and checks of options."""
 
 from collections.abc import Mapping
 import dataclasses
@@ -13,7 +13,7 @@ class UserError(Exception):
 
   The message is one line that names the thing, says what was expected and,
   where there are few, lists the alternatives. Command-line tools print it and
-  exit with 1; nothing else is caught.
+  exit with status 1; they catch nothing else.
   """
 
 
@@ -26,10 +26,10 @@ def check_choices(options: Any, *, group: str = '') -> None:
 
   Args:
     options: an instance of a dataclass.
-    group: what stands before the field's name in a config; '' for nothing.
+    group: prefix of the field's name in a config; '' for none.
 
   Raises:
-    UserError: a value is none of its field's choices.
+    UserError: a value is not one of its field's choices.
   """
   hints = typing.get_type_hints(type(options))
   for field in dataclasses.fields(options):
@@ -50,13 +50,13 @@ def check_ranges(
   *,
   group: str = '',
 ) -> None:
-  """Checks numbers among the fields of a dataclass.
+  """Checks the ranges of numeric fields of a dataclass.
 
   Args:
     options: an instance of a dataclass.
-    ranges: field -> the lowest and the highest value that it may have; None for
-      any that is finite.
-    group: what stands before the field's name in a config; '' for nothing.
+    ranges: field -> its lowest and its highest allowed value; None as the
+      highest allows any finite value.
+    group: prefix of the field's name in a config; '' for none.
 
   Raises:
     UserError: a value is out of its range, such as "optim.hold=2; expected 0 to
@@ -78,12 +78,12 @@ def check_vectors(
 
   Args:
     options: an instance of a dataclass.
-    lengths: field -> how many numbers it has.
-    group: what stands before the field's name in a config.
+    lengths: field -> how many numbers it must hold.
+    group: prefix of the field's name in a config.
 
   Raises:
-    UserError: others, or one that is not finite, such as "optim.betas=(0.9,);
-      expected 2 numbers".
+    UserError: a field has another length or holds something other than finite
+      numbers, such as "optim.betas=(0.9,); expected 2 numbers".
   """
   for field, length in lengths.items():
     values = getattr(options, field)
@@ -95,13 +95,13 @@ def check_vectors(
 def construct(
   cls: type, fields: Mapping[str, Any], *, group: str, **given: Any
 ) -> Any:
-  """Makes a dataclass of a config's group.
+  """Builds a dataclass from a group of a config.
 
   Args:
     cls: the dataclass.
-    fields: the group: values by name.
+    fields: the group's values by field name.
     group: name of the group, for the message.
-    **given: fields that are none of the config's.
+    **given: fields that a config cannot set.
 
   Raises:
     UserError: the dataclass has no such field, or refuses a value.

@@ -1,4 +1,4 @@
-"""Trains a method: the command of `jaxuda.train` under its first name."""
+"""Trains a method: the command `jaxuda.train` under its original name."""
 
 import runpy
 

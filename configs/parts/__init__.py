@@ -1,1 +1,1 @@
-"""What configs have in common: pairs of domains, recipes, published files."""
+"""What the configs share: pairs of domains, recipes, published files."""

@@ -1,6 +1,6 @@
 """Pairs of domains, and their class sets; `common.base` reads them."""
 
-# Training counts the classes of a table of your own (see docs/data.md).
+# The classes of a table of your own are counted by training (see docs/data.md).
 NUM_CLASSES = {
   'cityscapes19': 19,
   'synthia16': 16,
@@ -14,28 +14,28 @@ NUM_CLASSES = {
 _SYNTHIA_CLASSES = ('synthia16', 'cityscapes19', 'synthia13', 'coarse7')
 _PADDED = {'fit': 'pad'}
 _KITTI = {'split': 'test', 'eval_split': 'train'}
-# What reads depth of the target, and of a source without any of its own.
+# Datasets with depth: of the target, and of a source that has none of its own.
 _STEREO = {'target': {'dataset': 'cityscapes/stereo'}}
 _MONO_SOURCE = {'source': {'dataset': 'gta5/mono'}}
-# DACS and CorDA have an output for every class of Cityscapes, though labels of
-# SYNTHIA have 16 of them, and are scored over those 16.
+# DACS and CorDA have an output for every class of Cityscapes, though SYNTHIA's
+# labels have only 16 of them, and are scored over those 16.
 _SYNTHIA_METHODS = {
   'dacs': {'classes': 'cityscapes19'},
   'corda': {'classes': 'cityscapes19', **_STEREO},
 }
 
 # source, target: dataset, training size (height, width), and other fields of
-# `_domain`. classes: the class sets that make sense, the first is the default.
-# methods: the default class set of a method, and what it reads otherwise.
-# backbone: a key of `common.BACKBONES`, which the pair has where its weights
-# are installed.
+# `_domain`. classes: the class sets that make sense; the first is the default.
+# methods: a method's own default class set, and what it reads instead.
+# backbone: a key of `common.BACKBONES`, which the pair has if its weights are
+# installed.
 #
 # Sizes and rules are those of ADVENT (GTA5), DADA (the others), CTRL (low) and
 # GIO-Ada (Virtual KITTI: its sizes are not given, these are the native ones);
 # `self_training` has those of DACS and CorDA, configs/depdis.py of DepDis.
 PAIRS = {
   'streets': {
-    # Drawn at 160x320 and scored there; trained at less, for CPUs.
+    # Rendered at 160x320 and scored there; trained at a smaller size, for CPUs.
     'source': ('streets/source', (96, 192)),
     'target': ('streets/target', (96, 192)),
     'classes': ('cityscapes19', 'synthia16', 'synthia13', 'coarse7'),
@@ -46,7 +46,7 @@ PAIRS = {
     'classes': ('camvid11',),
     'backbone': 'efficientnet_lite0',
   },
-  # IDD-Lite's 227x320, in steps of the network's stride.
+  # IDD-Lite's 227x320, reduced to whole steps of the network's stride.
   'streets2idd': {
     'source': ('streets/wide_176x248', (176, 248)),
     'target': ('idd_lite', (176, 248)),
@@ -78,7 +78,7 @@ PAIRS = {
     'classes': ('cityscapes19', 'synthia16', 'synthia13', 'coarse7'),
     'methods': {
       'corda': {
-        # Of raw disparity, not its nearest value.
+        # Interpolates raw disparity instead of taking its nearest value.
         'source': {'dataset': 'gta5/mono', 'depth_resize': 'linear'},
         **_STEREO,
       },
@@ -118,13 +118,13 @@ PAIRS = {
     'classes': tuple(NUM_CLASSES),
   },
 }
-# Small pictures: trained by the small network, from scratch, on a CPU.
+# Small images, on which the small network trains from scratch on a CPU.
 SMALL = (
   *('streets', 'streets2camvid', 'streets2idd', 'camvid2idd'),
   *('camvid_day2dusk', 'folder'),
 )
 
-# The schedule of small pairs that begin with their own backbone's weights, and
+# The schedule of small pairs that start from their own backbone's weights, and
 # its stride: the rate chosen for source-only, the length for adaptation, on
 # CamVid's validation images, see docs/scores.md.
 PRETRAINED = {

@@ -18,7 +18,7 @@ class Checkpoint:
   Attributes:
     file: name of the file.
     method: method that trained it, or the data that it was trained on.
-    config: value of `--config`; '' for weights that only begin a training.
+    config: value of `--config`; '' for weights that training only starts from.
     expected: figure of `jaxuda evaluate` -> value in percent; {} if none is
       known.
     protocol: the images that the figures were measured on, and their sizes.

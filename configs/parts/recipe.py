@@ -19,7 +19,7 @@ ARGUMENTS = {
   'backbone': '',
   'init': '',
 }
-# depth= -> the config that it begins with.
+# depth= -> the config that it starts from.
 METHODS = {'none': dacs, 'corda': corda, 'dada': dacs}
 # Numbers of the classes that are things: lights, signs, people, vehicles.
 THINGS = {
@@ -31,7 +31,7 @@ THINGS = {
   'camvid11': (6, 8, 9, 10),
   'idd7': (2, 3, 4),
 }
-# Height and width of the source, which keep its aspect, at 1280 and at 2560.
+# Height and width of the source, with its aspect ratio, at 1280 and at 2560.
 _SOURCES = {
   'gta2cityscapes': ((704, 1280), (1407, 2560)),
   'synthia2cityscapes': ((760, 1280), (1520, 2560)),
@@ -43,7 +43,7 @@ def build(args: dict[str, str], *, large: bool) -> config_dict.ConfigDict:
 
   Args:
     args: values of `ARGUMENTS`.
-    large: the published pairs at twice the size, as HRDA has them.
+    large: whether the published pairs have twice the size, as in HRDA.
   """
   args = dict(args)
   depth = common.choose('depth', args.pop('depth'), METHODS)
@@ -67,7 +67,7 @@ def build(args: dict[str, str], *, large: bool) -> config_dict.ConfigDict:
 
 
 def put(config: config_dict.ConfigDict, group: str, **fields) -> None:
-  """Sets fields of a group, which the config may have already, in place."""
+  """Sets fields of a group, which the config may already have, in place."""
   config[group] = {**config.get(group, {}), **fields}
 
 
@@ -92,14 +92,14 @@ def _set_dada(config):
   """DADA's depth block with fusion, and its alignment of the outputs."""
   own = common.pairs.PAIRS[config.pair].get('methods', {}).get('dada', {})
   config.data.source.update(own.get('source', {}))
-  # As configs/dada.py has it.
+  # As in configs/dada.py.
   weight = 1e-2 if common.is_small(config) else 1e-3
   fields = {'lambda_depth': common.depth_weight(config), 'fuse': True}
   put(config, 'method', adversarial='dada', lambda_adv=weight, **fields)
   if common.is_small(config):
     config.method.disc_width = 16
-  # Inverse depths reach the hundreds, to which AdamW, whose steps are of one
-  # size, would bring a block late.
+  # Inverse depths reach the hundreds, which a block would reach late with
+  # AdamW, whose steps are all of one size.
   config.network.depth_scale = 100.0
 
 
@@ -122,27 +122,27 @@ def _set_sizes(config, large):
 def set_rare_classes(
   config: config_dict.ConfigDict, *, crop: float = 0.5
 ) -> None:
-  """Switches rare class sampling on, in place.
+  """Switches on rare class sampling, in place.
 
   Args:
     config: its pair and its sizes.
-    crop: share of an image's least pixels that a crop should have.
+    crop: share of the pixels required of an image that a crop should have.
   """
   source = config.data.source
   source.rare_temperature = 0.01
   if common.is_small(config):
-    # As many of a picture's pixels as 3,000 of GTA's 1914x1052.
+    # The same share of an image's pixels as 3,000 of GTA's 1914x1052.
     source.rare_pixels = source.size[0] * source.size[1] * 3000 // 2013528
   else:
     source.rare_crop = crop
 
 
 def set_features(config: config_dict.ConfigDict, *, begun: bool) -> None:
-  """Switches the feature distance on where there are features to keep.
+  """Switches on the feature distance if there are features to keep.
 
   Args:
-    config: its classes, of which it is told which are things.
-    begun: whether training begins with pretrained weights.
+    config: its class set tells which classes are things.
+    begun: whether training starts from pretrained weights.
   """
   things = THINGS.get(config.classes)
   if things and begun:
@@ -150,9 +150,9 @@ def set_features(config: config_dict.ConfigDict, *, begun: bool) -> None:
 
 
 def set_masked(config: config_dict.ConfigDict, *, block: int = 32) -> None:
-  """Switches masked image consistency on, with blocks of so many pixels.
+  """Switches on masked image consistency, with blocks of so many pixels.
 
-  On small pairs a block is a sixteenth of the picture's height.
+  On small pairs a block is a sixteenth of the image's height.
   """
   if common.is_small(config):
     block = max(8, min(config.data.source.size) // 16)

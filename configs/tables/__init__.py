@@ -3,17 +3,17 @@
   jaxuda reproduce --list
   jaxuda reproduce --table=dada/3 --pair=streets --seeds=3 --workdir=DIR
 
-A file for each paper, and `own` for a comparison of all methods; `spec` says
-what a table is. Where its number in the paper is known, it is another name of
-the table: `dada/3`, `depdis/figure4`.
+There is a file for each paper, and `own` for a comparison of all methods;
+`spec` defines what a table is. If a table's number in the paper is known, it is
+another name for it: `dada/3`, `depdis/figure4`.
 
-On the papers' pairs a network begins with the file of the official code, which
-is expected in `pretrained/`; on small pairs with what the pair begins with.
+On the papers' pairs a network starts from the file of the official code, which
+is expected in `pretrained/`; on small pairs from what the pair starts from.
 There every table has two rows without adaptation in front: the source-only
 network with its own running statistics, and with those of target images
 (AdaBN).
 
-Rows of methods that are not here are quoted, and never run.
+Rows of methods that are not implemented here are quoted and never run.
 """
 
 from configs.tables import corda

@@ -1,7 +1,7 @@
-"""Tables of CorDA, of which 2 and 3 are known by their number, and pictures.
+"""Tables of CorDA, of which 2 and 3 are known by number, and pictures.
 
-The paper has means of five runs. The other methods' figures are those that its
-official README quotes.
+The paper reports means of five runs. The other methods' figures are those that
+its official README quotes.
 """
 
 import dataclasses

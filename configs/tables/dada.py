@@ -1,6 +1,6 @@
 """Tables 1 to 4 of DADA, and its pictures.
 
-Figures of methods that are not here are those that CTRL's README quotes.
+Figures of methods that are not implemented here are quoted from CTRL's README.
 """
 
 import dataclasses
@@ -56,8 +56,8 @@ def _quote7(label, *means, negative=None, without_depth=''):
   )
 
 
-# Trained for Vistas and looked at on Cityscapes: a step at rate 0 with the
-# running statistics as they are leaves a network what it was.
+# Trained for Vistas and shown on Cityscapes: a step at rate 0 with frozen
+# running statistics leaves a network as it was.
 _OF_VISTAS = spec.Row(
   label='DADA of Vistas',
   config='dada.py',

@@ -54,7 +54,7 @@ def _weights(label, density, depth):
   )
 
 
-# Rows M3 and M4 are self-training that begins with it.
+# Rows M3 and M4 are self-training that starts from it.
 _M2 = _row('M2', 44.8)
 _MODULES = (
   _row('M1', 41.7),

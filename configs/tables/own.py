@@ -1,13 +1,13 @@
-"""All methods side by side, and their source: tables of no paper.
+"""All methods side by side, and their source: tables from no paper.
 
-On real targets they begin with ImageNet's weights and from a broad source; one
-more row is source-only from the narrow one. All have equal steps there: four
-fifths of Depth Distribution's are adversarial. On `streets` its self-training
-comes on top of `total_steps`. CorDA and Depth-MIC read depth of the target,
-which real targets lack: make it first, and give all rows
+On real targets they start from ImageNet weights and learn from a broad source;
+one more row is source-only from the narrow one. All have the same number of
+steps there: four fifths of Depth Distribution's are adversarial. On `streets`
+its self-training is added to `total_steps`. CorDA and Depth-MIC read depth of
+the target, which real targets lack: estimate it first, and give all rows
 `-- --config.data.target.depth_dir=FOLDER`.
 
-The other table varies the rendered source in one way at a time, beside the
+The other table varies the rendered source in one way at a time, alongside the
 source as it is and varied in every way.
 """
 
@@ -16,7 +16,7 @@ import dataclasses
 from configs.tables import spec
 
 _REAL = ('streets2camvid', 'streets2idd')
-# Two rounds of self-training among the pairs' 800 steps.
+# Two rounds of self-training within the pairs' 800 steps.
 _DEPDIS_STEPS = (
   '--config.total_steps=640',
   '--config.stop_step=640',

@@ -21,7 +21,7 @@ S2M_LOW = 'synthia2mapillary_low'
 GTA = 'gta2cityscapes'
 KITTI = 'vkitti2kitti'
 
-# Of the sources of quoted figures.
+# A source of quoted figures.
 CTRL_README = "CTRL's README"
 
 
@@ -50,14 +50,14 @@ class Row:
     by_pair: pair -> further arguments.
     overrides: flags of the row, '--config.field=value'.
     pair_overrides: pair -> further flags.
-    fixed: flags that those which every run is given do not replace.
+    fixed: flags that are not replaced by those given to every run.
     module: module of the command that trains the row.
     before: the run that must come before, or None.
     paper: pair -> figure -> value.
     quoted: where the figures of a row without a config are quoted from.
     without_depth: label of the row that is the same method without depth: the
       difference to it is the gain from depth ("D-gain").
-    pairs: pairs on which there is this row; () for all.
+    pairs: pairs on which the row exists; () for all.
   """
 
   label: str
@@ -117,8 +117,8 @@ class Table:
     other_names: other names of the table, such as its number in the paper.
     baselines: pair -> rows that come in front of the others on it. All rows are
       compared with each of them.
-    against: label of the row in comparison with which negative transfer is
-      counted; '' for a table without.
+    against: label of the row against which negative transfer is counted; '' for
+      a table without.
     shows: what it shows besides mean IoUs: 'IoU' of each class, 'depth' errors.
     commands: commands that follow the training, `jaxuda VERB --flag=value`.
       '{LABEL}' is the folder of a row's run with the first seed, '{out}' that

@@ -1,1 +1,1 @@
-"""Weights of other frameworks in, and ours out."""
+"""Converts other frameworks' weights to ours, and ours to theirs."""

@@ -1,4 +1,4 @@
-r"""Weights of other frameworks in, and ours out. Needs no TF and no PyTorch.
+r"""Converts other frameworks' weights to ours and back, without TF or PyTorch.
 
     python -m jaxuda.convert FILE --to=DIR [--partial] \
         [--network=student|teacher|disc|NAME] [--family=...]
@@ -7,17 +7,17 @@ r"""Weights of other frameworks in, and ours out. Needs no TF and no PyTorch.
 FILE is a .pth (zip or legacy) or .safetensors of ImageNet or COCO weights
 (ResNet, VGG-16, EfficientNet-Lite0, MiT), of DADA, ADVENT, Depth Distribution,
 CTRL (its backbone), DACS, CorDA, DAFormer, HRDA, MIC, VFM-UDA, a discriminator
-or a CycleGAN generator, or DINOv2 or Depth Anything as the Hugging Face hub has
-them; its keys say which (Depth Anything's do not say whether it is V1 or V2,
-relative or metric: the config.json beside it does, or
+or a CycleGAN generator, or DINOv2 or Depth Anything as on the Hugging Face hub;
+its keys tell which (Depth Anything's do not tell whether it is V1 or V2,
+relative or metric: the config.json next to it does, or
 --family=depth_anything_v1, _v2, _v2_indoor or _v2_outdoor). RUN is the folder
 of a run, or one of an earlier conversion. FILE.pth or FILE.safetensors has the
-official names, in which all of these can be written but MiT, DAFormer, HRDA,
-MIC, VFM-UDA and runs on their backbones: these are read alone. DIR goes
-wherever a file of weights does: --config.initial=DIR, evaluate --weights=DIR.
---family is otherwise init, dacs or torchvision. Every key and every entry is
-accounted for; a key that does not fit is an error without --partial, and so are
-two networks without --network.
+official names, in which all of these can be written except MiT, DAFormer, HRDA,
+MIC, VFM-UDA and runs on their backbones: these can only be read. DIR can be
+given wherever a file of weights can: --config.initial=DIR, evaluate
+--weights=DIR. Otherwise --family is init, dacs or torchvision. Every key and
+every entry is accounted for; a key that does not fit is an error without
+--partial, and so are two networks without --network.
 """
 
 import pathlib

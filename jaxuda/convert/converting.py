@@ -1,4 +1,4 @@
-"""Reading of any source of weights, and writing of networks to any target."""
+"""Reads weights from any source, and writes networks to any target."""
 
 from collections.abc import Mapping
 import pathlib
@@ -25,9 +25,9 @@ def read(
     source: path of the file or folder.
     network: network of the source: 'student', 'teacher', 'disc' or an entry of
       the file; '' for the only one of a file, and for a run's student.
-    family: the kind of a file where its keys do not tell, see
+    family: the kind of a file if its keys do not tell, see
       `families.recognise`.
-    partial: take what fits of a file.
+    partial: take what fits from a file.
     checkpoint: checkpoint of a run: 'last', 'best' or a step.
 
   Raises:
@@ -46,7 +46,7 @@ def read(
 def write(
   networks: Mapping[str, conversion.Network], to: str
 ) -> list[conversion.Network]:
-  """Writes networks of one source; several only to a file.
+  """Writes networks of one source; several can only go to a file.
 
   Args:
     networks: 'student' (or another) first, and perhaps 'teacher'.

@@ -12,7 +12,7 @@ TARGET = 1.0
 
 
 def binary_cross_entropy(logits: jax.Array, value: float) -> jax.Array:
-  """Mean binary cross entropy of logits against one constant label.
+  """Returns the mean binary cross entropy of logits against a constant label.
 
   mean(log(1 + exp(logit)) - value * logit).
 
@@ -34,7 +34,7 @@ def binary_cross_entropy(logits: jax.Array, value: float) -> jax.Array:
 
 
 def entropy_loss(logits: jax.Array) -> jax.Array:
-  """Mean normalised entropy of a segmentation (ADVENT eq. 3, MinEnt).
+  """Returns the mean normalised entropy of predictions (ADVENT eq. 3, MinEnt).
 
   -sum p log2(p + 1e-30) / (B H W log2 C), in 0..1: 1 for a uniform prediction.
 
@@ -55,7 +55,7 @@ def entropy_loss(logits: jax.Array) -> jax.Array:
 def discriminator_loss(
   source_logits: jax.Array, target_logits: jax.Array, *, factor: float = 1.0
 ) -> tuple[jax.Array, dict[str, jax.Array]]:
-  """The loss of a domain discriminator: source against 0, target against 1.
+  """Returns a domain discriminator's loss: source against 0, target against 1.
 
   Args:
     source_logits: the discriminator's output on the source, any shape.

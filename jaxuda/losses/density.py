@@ -1,7 +1,8 @@
 """The branch-balance loss of Depth Distribution (Wu & Liu, NeurIPS 2022).
 
 It compares the output of the density branch with the density that segmentation
-and depth imply: berHu, mean over the pixels of the network's output grid.
+and depth imply, by the mean berHu loss over the pixels of the network's output
+grid.
 """
 
 from collections.abc import Mapping
@@ -26,27 +27,28 @@ def source_balance(
   axis: str | None = None,
   **options: Any,
 ) -> jax.Array:
-  """Branch balance on the source.
+  """Returns the branch-balance loss on the source.
 
   Args:
     out: 'logits' [B, h, w, C] and 'density' [B, h, w], outputs of the network.
     inverse: [B, H, W], true inverse depth.
     label: int [B, H, W], true class; 255 for none.
     mask: bool [B, H, W], where the true depth counts; None for everywhere, as
-      in the official code. A map without true depth counts everywhere.
+      in the official code. A map that does not use true depth counts
+      everywhere.
     transfer: pass the gradient through the density into the segmentation, as
       the paper's text implies; the official code does not.
     source_map: see `source_target`.
     axis: name of the mapped axis over which the batch extends, or None: see
       `ops.batch.count`.
-    **options: others of `source_target`.
+    **options: further arguments of `source_target`.
 
   Returns:
     A scalar.
 
   Example:
     The density at (0, 0, 5) is 1, and 3 is predicted; c is 2 / 5, and the loss
-    (2^2 + c^2) / (2 c):
+    is (2^2 + c^2) / (2 c):
 
     >>> import jax.numpy as jnp
     >>> variance = [[[0.5 / jnp.pi] * 3]]
@@ -79,7 +81,7 @@ def source_target(
   transfer: bool = False,
   **options: Any,
 ) -> jax.Array:
-  """The density that the source's density branch is compared with.
+  """Returns the density that the density branch is compared with on the source.
 
   Args:
     out: 'logits' [B, h, w, C], 'density' [B, h, w] and, for 'predicted_depth',
@@ -87,9 +89,9 @@ def source_target(
     inverse: [B, H, W], true inverse depth.
     label: int [B, H, W], true class; 255 for none.
     table: mixtures of C classes.
-    source_map: what the map is made of. 'true_depth': the predicted class at
-      the true depth, the method; 'truth': the true class at the true depth, a
-      map that is constructed before training (the paper's row S1);
+    source_map: what the map is computed from. 'true_depth': the predicted class
+      at the true depth, the method; 'truth': the true class at the true depth,
+      a map that is constructed before training (the paper's row S1);
       'predicted_depth': the predicted class at the predicted depth, as on the
       target (row S2).
     mask_wrong: with 'true_depth', see `ops.density.source_density`.
@@ -145,7 +147,7 @@ def target_balance(
   axis: str | None = None,
   **options: Any,
 ) -> jax.Array:
-  """Branch balance on the target: the predicted class at the predicted depth.
+  """Returns the target's branch balance: predicted class at predicted depth.
 
   Args:
     out: 'logits' [B, h, w, C], 'depth' (inverse) and 'density' [B, h, w].

@@ -1,4 +1,4 @@
-"""Losses of depth regression."""
+"""Losses for depth regression."""
 
 import jax
 from jax import lax
@@ -14,13 +14,13 @@ def berhu(
   mask: jax.Array | None = None,
   axis: str | None = None,
 ) -> jax.Array:
-  """Reverse Huber loss (DADA eqs. 2-3, Laina et al. 2016), mean over pixels.
+  """Returns the mean reverse Huber loss (DADA eqs. 2-3, Laina et al. 2016).
 
-  |e| where |e| <= c, (e^2 + c^2) / (2 c) beyond, with c = max |e| / 5 over the
-  whole batch and without gradient, as in the official code. The paper writes a
-  sum over pixels. All residuals zero, and no valid pixel, give 0 (the
-  references give NaN and fail). Always float32 or better: an inverse depth of
-  65536 overflows half precision.
+  A pixel contributes |e| where |e| <= c and (e^2 + c^2) / (2 c) beyond, with
+  c = max |e| / 5 over the whole batch and without gradient, as in the official
+  code. The paper writes a sum over pixels. The loss is 0 if all residuals are
+  zero (NaN in the references) or no pixel is valid (where they fail). It is
+  always float32 or better: an inverse depth of 65536 overflows half precision.
 
   Args:
     prediction: [B, H, W], inverse depth.
@@ -28,8 +28,8 @@ def berhu(
     mask: bool [B, H, W], the pixels that count, or None for all of them. The
       official DADA has none; CorDA's is `target != 1`.
     axis: name of the mapped axis over which the batch extends, or None: see
-      `ops.batch.count`. Without it
-      each device has a c of its own, as in the references on several.
+      `ops.batch.count`. Without it each device has a c of its own, as in the
+      references on several devices.
 
   Returns:
     A scalar, float32 or better.
@@ -62,7 +62,7 @@ def absolute(
   mask: jax.Array | None = None,
   axis: str | None = None,
 ) -> jax.Array:
-  """Mean absolute error over the pixels that count (GIO-Ada's L1).
+  """Returns the mean absolute error over the pixels that count (GIO-Ada's L1).
 
   Args:
     prediction: [B, H, W].
@@ -89,6 +89,6 @@ def absolute(
 
 
 def _count(mask, axis):
-  """The pixels that count; 1 if none does."""
+  """The number of pixels that count; 1 if none does."""
   count = batch.count(mask, axis=axis)
   return jnp.where(count > 0, count, 1)

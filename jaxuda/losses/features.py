@@ -1,8 +1,9 @@
-"""Feature distance: what pretraining knew about things stays known.
+"""Feature distance: keeps what pretraining has learned about things.
 
 Hoyer, Dai and Van Gool, CVPR 2022, "DAFormer"
-(https://arxiv.org/abs/2111.14887), section 3.3: on the source's pixels of
-things the student's features stay near those of the network that it began with.
+(https://arxiv.org/abs/2111.14887), section 3.3: on the source's pixels of thing
+classes, the student's features stay close to those of the network that it
+started from.
 """
 
 from collections.abc import Sequence
@@ -17,12 +18,12 @@ from jaxuda.ops import batch
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Options:
-  """Feature distance (`config.features`).
+  """Options of the feature distance (`config.features`).
 
   Attributes:
     weight: weight of the loss; 0, as in the papers of DACS and CorDA, leaves it
       out; 0.005 in DAFormer.
-    share: least share of a cell's pixels that its class must have, 0.5..1.
+    share: smallest share of a cell's pixels that its class must have, 0.5..1.
     classes: numbers of the classes that are things; in DAFormer those of
       traffic lights and signs, people and vehicles.
   """
@@ -51,19 +52,20 @@ def feature_distance(
   share: float = 0.75,
   axis: str | None = None,
 ) -> jax.Array:
-  """Mean Euclidean distance of features in the cells of things.
+  """Returns the mean Euclidean distance of features in the cells of things.
 
-  A cell is of the class, or of no class, that most of its pixels have, if these
-  are enough. Without a cell of a thing the loss and its gradient are 0, where
-  the official code has NaN.
+  A cell has the class, or no class, that most of its pixels have, if these are
+  enough. Without a cell of a thing the loss and its gradient are 0, where the
+  official code gives NaN.
 
   Args:
-    features: [B, h, w, C], of the student.
-    anchor: [B, h, w, C], of the network that it began with; has no gradient.
-    label: int [B, H, W]; cells average their H / h x W / w pixels, or, if these
-      are no whole numbers, all that they touch.
+    features: [B, h, w, C], the student's.
+    anchor: [B, h, w, C], those of the network that it started from; has no
+      gradient.
+    label: int [B, H, W]; cells average their H / h x W / w pixels or, if these
+      are not whole numbers, all pixels that they touch.
     classes: numbers of the classes that are things.
-    share: least share of a cell's pixels, 0.5..1.
+    share: smallest share of a cell's pixels, 0.5..1.
     axis: name of the mapped axis over which the batch extends, or None: see
       `ops.batch.count`.
 
@@ -95,7 +97,7 @@ def feature_distance(
     wide
   )
   square = jnp.sum(jnp.square(difference), -1)
-  # The root of 0 has no gradient; nor shall a cell that is left out have one.
+  # The root has no gradient at 0, and a cell that is left out must have none.
   counts = kept & (square > 0)
   distance = jnp.where(counts, jnp.sqrt(jnp.where(counts, square, 1)), 0)
   count = batch.count(kept, axis=axis)

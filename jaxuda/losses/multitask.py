@@ -21,11 +21,11 @@ def source_terms(
   detail_weight: float = 0.1,
   axis: str | None = None,
 ) -> dict[str, jax.Array]:
-  """Supervised losses: cross entropy (eq. 1), berHu of the source's decoder.
+  """Returns supervised losses: cross entropy (eq. 1), source decoder's berHu.
 
   Args:
     outputs: 'logits' [B, H, W, C], 'depth_source' [B, H, W] (inverse depth), or
-      'depth' where one decoder serves both domains, and the same of initial
+      'depth' where one decoder serves both domains, and the same for initial
       heads ('initial_...') if there are any.
     source: 'label' int [B, H, W]; 'depth' [B, H, W], inverse; 'depth_valid'
       bool [B, H, W].
@@ -36,10 +36,11 @@ def source_terms(
       `ops.batch.count`.
 
   Returns:
-    Scalars 'loss_seg', 'loss_depth' and, of initial heads, '..._initial'.
+    Scalars 'loss_seg', 'loss_depth' and, for initial heads, '..._initial'.
 
   Example:
-    log 2 of two equal logits, |5 - 4| in depth's c of 1 / 5: (1 + c^2) / (2 c).
+    log 2 for two equal logits; for a depth error of 1, c = 1 / 5 and
+    (1 + c^2) / (2 c):
 
     >>> ones = jnp.ones((1, 1, 1))
     >>> outputs = {'logits': jnp.zeros((1, 1, 1, 2)), 'depth': 5 * ones}
@@ -74,10 +75,10 @@ def mixed_terms(
   detail_weight: float = 0.1,
   axis: str | None = None,
 ) -> dict[str, jax.Array]:
-  """Losses on mixed images: weighted cross entropy, berHu of both decoders.
+  """Returns losses on mixed images: weighted cross entropy, decoders' berHu.
 
-  Pasted pixels train the source decoder, the others the target decoder, as in
-  the official code: its target decoder learns from nothing else.
+  Pasted pixels train the source decoder and the others the target decoder, as
+  in the official code, whose target decoder learns from nothing else.
 
   Args:
     outputs: see `source_terms`.
@@ -90,7 +91,7 @@ def mixed_terms(
       `ops.batch.count`.
 
   Returns:
-    Scalars 'loss_mixed', 'loss_mixed_depth' and, of initial heads,
+    Scalars 'loss_mixed', 'loss_mixed_depth' and, for initial heads,
     '..._initial'.
 
   Example:
@@ -127,5 +128,5 @@ def _levels(outputs):
 
 
 def _detail(outputs, prefix):
-  """The detail crop's output; of initial heads there is none."""
+  """The detail crop's output; initial heads have none."""
   return None if prefix else outputs.get('detail')

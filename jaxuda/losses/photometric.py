@@ -12,17 +12,18 @@ import jax.numpy as jnp
 
 
 def _mean_3x3(x):
-  """Means over 3x3 windows, borders mirrored."""
+  """Means over 3x3 windows, with mirrored borders."""
   x = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)), mode='reflect')
-  # On a CPU twice as fast as sums of shifted slices, which XLA recomputes.
+  # Twice as fast on a CPU as sums of shifted slices, which XLA recomputes.
   window, stride = (1, 3, 3, 1), (1, 1, 1, 1)
   return lax.reduce_window(x, 0.0, lax.add, window, stride, 'VALID') / 9
 
 
 def ssim_distance(x: jax.Array, y: jax.Array) -> jax.Array:
-  """Structural dissimilarity (1 - SSIM) / 2 over 3x3 windows, in 0..1.
+  """Returns the dissimilarity (1 - SSIM) / 2 over 3x3 windows, in 0..1.
 
-  Wang et al. 2004 with C1 = 0.01^2 and C2 = 0.03^2, plain means as windows.
+  SSIM is that of Wang et al. 2004 with C1 = 0.01^2 and C2 = 0.03^2, and with
+  plain means over the windows.
 
   Args:
     x: [B, H, W, C], H and W > 1.
@@ -51,7 +52,9 @@ def ssim_distance(x: jax.Array, y: jax.Array) -> jax.Array:
 def photometric_error(
   prediction: jax.Array, image: jax.Array, *, ssim_weight: float = 0.85
 ) -> jax.Array:
-  """The photometric error of eq. 2: 0.85 SSIM + 0.15 L1, mean over channels.
+  """Returns the photometric error of eq. 2, averaged over the channels.
+
+  It is 0.85 SSIM + 0.15 L1.
 
   Args:
     prediction: [B, H, W, 3], a neighbour warped to this view.
@@ -80,12 +83,12 @@ def minimum_reprojection(
   *,
   noise: jax.Array | None = None,
 ) -> tuple[jax.Array, jax.Array]:
-  """Mean over the pixels of each one's smallest error (eqs. 4 and 5).
+  """Returns the mean over pixels of each one's smallest error (eqs. 4 and 5).
 
-  A pixel that is occluded in one neighbour is mostly seen in the other. A pixel
-  that the unwarped neighbour predicts better than the warped one (an object
-  that moves along, or a car that stands) counts with that error, which has no
-  gradient: it is masked.
+  A pixel that is occluded in one neighbour is usually visible in the other. A
+  pixel that the unwarped neighbour predicts better than the warped one (an
+  object that moves with the camera, or a car that stands still) counts with
+  that error, which has no gradient: it is masked.
 
   Args:
     errors: errors of the warped neighbours, each [B, H, W].
@@ -98,7 +101,7 @@ def minimum_reprojection(
     (scalar, share of the pixels that count with a warped error).
 
   Example:
-    Smallest errors 1 and 3, of which the second stands still at 2:
+    The smallest errors are 1 and 3; unwarped, the second is 2:
 
     >>> warped = jnp.array([[[1.0, 5]]]), jnp.array([[[4.0, 3]]])
     >>> print(*minimum_reprojection(warped, [jnp.array([[[2.0, 2]]])]))
@@ -115,7 +118,7 @@ def minimum_reprojection(
 
 
 def _minimum(maps):
-  """Smallest of maps; the gradient goes to that one alone, as PyTorch's."""
+  """Smallest of maps; the gradient goes to that one alone, as in PyTorch."""
   best = maps[0]
   for other in maps[1:]:
     best = jnp.where(other < best, other, best)
@@ -123,10 +126,10 @@ def _minimum(maps):
 
 
 def edge_aware_smoothness(disparity: jax.Array, image: jax.Array) -> jax.Array:
-  """First-order smoothness, less where the image has an edge (eq. 3).
+  """Returns the first-order smoothness, less at edges of the image (eq. 3).
 
-  |dx d*| exp(-|dx I|) + |dy d*| exp(-|dy I|), means over the pixels, with d*
-  the disparity divided by its mean: shrinking all depths does not pay.
+  |dx d*| exp(-|dx I|) + |dy d*| exp(-|dy I|), averaged over the pixels, with d*
+  the disparity divided by its mean, so that shrinking all depths does not pay.
 
   Args:
     disparity: [B, h, w], > 0, h and w > 1.
@@ -136,7 +139,7 @@ def edge_aware_smoothness(disparity: jax.Array, image: jax.Array) -> jax.Array:
     A scalar.
 
   Example:
-    d* is 0.5 and 1.5, the image is flat:
+    d* is 0.5 and 1.5, and the image is flat:
 
     >>> disparity = jnp.array([[[1.0, 3], [1, 3]]])
     >>> print(edge_aware_smoothness(disparity, jnp.zeros((1, 2, 2, 3))))

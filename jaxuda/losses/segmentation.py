@@ -19,17 +19,17 @@ def cross_entropy(
   average_all: bool = False,
   axis: str | None = None,
 ) -> jax.Array:
-  """Mean negative log likelihood over the pixels that have a class.
+  """Returns the mean negative log likelihood over the pixels that have a class.
 
-  With weights the weighted mean: sum(w nll) / sum(w). No labelled pixel gives
-  0, where the references fail.
+  With class weights it is the weighted mean, sum(w nll) / sum(w). Without any
+  labelled pixel it is 0, where the references fail.
 
   Args:
     logits: [B, H, W, C].
     label: int [B, H, W]; every value outside 0..C-1 (255) is ignored.
     class_weights: C weights >= 0, or None for all 1.
     average_all: divide by the number of all pixels, as DAFormer does, and not
-      by that (or the weight) of those that have a class.
+      by the number (or weight) of those that have a class.
     axis: name of the mapped axis over which the batch extends, or None: see
       `ops.batch.count`.
 
@@ -37,7 +37,7 @@ def cross_entropy(
     A scalar, float32 or better.
 
   Example:
-    -log 1/4 of the first pixel alone:
+    -log 1/4, from the first pixel alone:
 
     >>> logits = jnp.log(jnp.array([[[[0.75, 0.25], [0.5, 0.5]]]]))
     >>> print(f'{cross_entropy(logits, jnp.array([[[1, 255]]])):.3f}')
@@ -57,7 +57,7 @@ def cross_entropy(
 def weighted_cross_entropy(
   logits: jax.Array, label: jax.Array, weight: jax.Array
 ) -> jax.Array:
-  """Negative log likelihood times a weight, mean over all pixels.
+  """Returns the mean of negative log likelihood times weight over all pixels.
 
   Ignored pixels and small weights make the loss smaller, as in the official
   DACS and CorDA.
@@ -90,18 +90,19 @@ def with_detail(
   detail: Mapping[str, jax.Array] | None = None,
   weight: float = 0.1,
 ) -> jax.Array:
-  """The loss of a network, and that of its detail crop if it has one.
+  """Returns the loss of a network, with that of its detail crop if it has one.
 
   HRDA (Hoyer et al., ECCV 2022, section 3.3): (1 - weight) * loss of the fused
-  logits + weight * loss of the crop's own, against the same part of the maps.
+  logits + weight * loss of the crop's own logits against the same part of the
+  maps.
 
   Args:
     loss: (logits, *maps) -> scalar.
     logits: [B, H, W, C], the fused ones.
     maps: each [B, H, W]: labels, weights.
     detail: 'logits' [B, h, w, C] of a crop and 'box' int [2], its (top, left);
-      None for a network of one resolution, of which it is the loss alone.
-    weight: of the crop's, 0..1.
+      None for a network with one resolution, whose loss alone is returned.
+    weight: weight of the crop's loss, 0..1.
 
   Returns:
     A scalar.
@@ -128,7 +129,7 @@ def _log_likelihood(logits, label):
   """Returns (-log p [B, H, W], one-hot labels, whether there is a label)."""
   logits = logits.astype(jnp.promote_types(logits.dtype, jnp.float32))
   classes = logits.shape[-1]
-  # A comparison with an iota, not a gather: its transpose is no scatter.
+  # A comparison with an iota, not a gather, whose transpose is a scatter.
   ids = jnp.arange(classes).reshape(1, 1, 1, -1)
   one_hot = label[..., None] == ids
   chosen = jnp.sum(jnp.where(one_hot, logits, 0), -1)

@@ -1,4 +1,4 @@
-"""Losses of image translation: adversarial and cycle consistency."""
+"""Losses for image translation: adversarial and cycle consistency."""
 
 import jax
 import jax.numpy as jnp
@@ -12,10 +12,10 @@ FAKE = 0.0
 def judge_as(
   logits: jax.Array, value: float, *, kind: str = 'cross_entropy'
 ) -> jax.Array:
-  """Mean distance of a discriminator's output from saying `value` everywhere.
+  """Returns a discriminator's mean distance from saying `value` everywhere.
 
-  A generator minimises it with `REAL` on its own images, the non-saturating
-  form of min log(1 - D).
+  A generator minimises it with `REAL` on its own images, which is the
+  non-saturating form of min log(1 - D).
 
   Args:
     logits: any shape.
@@ -39,7 +39,7 @@ def judge_as(
 def discriminator_loss(
   real: jax.Array, fake: jax.Array, *, kind: str = 'cross_entropy'
 ) -> jax.Array:
-  """The sum of a discriminator's losses on real and on generated images.
+  """Returns the sum of a discriminator's losses on real and generated images.
 
   Args:
     real: its logits on real images, any shape.
@@ -60,7 +60,7 @@ def discriminator_loss(
 
 
 def cycle_loss(image: jax.Array, returned: jax.Array) -> jax.Array:
-  """Mean absolute difference of an image and its way there and back.
+  """Returns the mean absolute difference of an image and its reconstruction.
 
   CycleGAN eq. 2.
 

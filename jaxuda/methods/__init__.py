@@ -1,4 +1,4 @@
-"""Methods, one file each. The module's name is the registry."""
+"""Methods, one file each, registered by the name of their module."""
 
 import dataclasses
 import importlib
@@ -7,7 +7,7 @@ from typing import Any
 
 from jaxuda import errors
 
-# Groups of options that methods share. A method has those that it uses.
+# Groups of options that methods share. A method has the groups that it uses.
 _GROUPS = ('network', 'optim', 'mixing', 'masking', 'features')
 
 
@@ -26,11 +26,11 @@ def defaults(name: str) -> dict[str, dict[str, Any]]:
   Returns:
     Group -> field -> value, where the groups are 'method' and those of
     'network', 'optim', 'mixing', 'masking' and 'features' that the method has,
-    with its own changes of their defaults. A field without a default is left
+    with its own overrides of their defaults. Fields without a default are left
     out.
 
   Raises:
-    UserError: no such method.
+    UserError: there is no such method.
   """
   found = {'method': {}}
   for field in dataclasses.fields(_find(name)):
@@ -47,14 +47,14 @@ def create(config: Any) -> Any:
   Args:
     config: `name`, `num_classes`, `total_steps`, and the fields of the method
       (`method`), of its networks (`network`), of its optimizers (`optim`) and
-      of self-training (`mixing`, `masking`, `features`); those that are left
-      out have their defaults.
+      of self-training (`mixing`, `masking`, `features`); omitted fields keep
+      their defaults.
 
   Returns:
     An instance of the module's `Method`; see `methods.base.Method`.
 
   Raises:
-    UserError: no such method, or a field that it does not have.
+    UserError: there is no such method, or it has no such field.
   """
   method = _find(config.name)
   given = {'num_classes': config.num_classes, 'total_steps': config.total_steps}

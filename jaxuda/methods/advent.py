@@ -1,11 +1,11 @@
 """ADVENT, and AdaptSegNet's output-space alignment.
 
 Vu, Jain, Bucher, Cord, Perez, CVPR 2019 (https://arxiv.org/abs/1811.12833):
-AdvEnt aligns self-information maps by a discriminator (eqs. 4-8), MinEnt
+AdvEnt aligns self-information maps with a discriminator (eqs. 4-8), MinEnt
 minimises the target's entropy (eq. 3). Tsai et al., CVPR 2018
 (https://arxiv.org/abs/1802.10349) align the softmax outputs themselves.
 
-The class-ratio prior of the ADVENT paper is not in its code, nor here.
+The class-ratio prior of the ADVENT paper is neither in its code nor here.
 """
 
 import dataclasses
@@ -33,16 +33,17 @@ class Method(base.Method):
 
   Attributes:
     align: 'advent': the discriminator sees self-information; 'output': it sees
-      the softmax (AdaptSegNet); 'minent': no discriminator, entropy instead.
-    multi_level: a second head on stage 3, aligned too. On in ADVENT's GTA
-      configs, off where DADA compares with it (SYNTHIA).
+      the softmax (AdaptSegNet); 'minent': no discriminator, the entropy is
+      minimised instead.
+    multi_level: adds a second head on stage 3, which is also aligned. On in
+      ADVENT's GTA configs, off where DADA compares with it (SYNTHIA).
     lambda_seg, lambda_seg_aux: weights of the cross entropies.
     lambda_adv, lambda_adv_aux: weights of the adversarial losses.
     lambda_ent, lambda_ent_aux: weights of MinEnt's entropies.
     disc_factor: weight of each discriminator term, 1/2 in the official code.
     disc_width: first width of the discriminators, 64 in the papers.
-    statistics: which passes move the running statistics, 'both' in the official
-      code, or 'target', see `learner.run_passes`.
+    statistics: which passes update the running statistics, 'both', as in the
+      official code, or 'target', see `learner.run_passes`.
   """
 
   align: Literal['advent', 'minent', 'output'] = 'advent'
@@ -62,7 +63,7 @@ class Method(base.Method):
 
   @property
   def needs(self) -> dict[str, tuple[str, ...]]:
-    """Labelled source, target images alone."""
+    """Labelled source images; target images without labels."""
     return {'source': ('image', 'label'), 'target': ('image',)}
 
   @property
@@ -98,7 +99,7 @@ class Method(base.Method):
     return jax.nn.softmax(logits, axis=-1)
 
   def source_loss(self, params, batch_stats, source):
-    """The supervised pass, see `learner.run_passes`."""
+    """Runs the supervised pass, see `learner.run_passes`."""
     full, stats = self.learner.run_on(params, batch_stats, source)
     weights = {'logits': self.lambda_seg, 'aux': self.lambda_seg_aux}
     losses, maps = {}, {}
@@ -113,7 +114,7 @@ class Method(base.Method):
     return losses, stats, maps
 
   def target_loss(self, params, batch_stats, disc_params, target):
-    """The adversarial or entropy pass, see `learner.run_passes`."""
+    """Runs the adversarial or entropy pass, see `learner.run_passes`."""
     full, stats = self.learner.run_on(params, batch_stats, target)
     adv = {'logits': self.lambda_adv, 'aux': self.lambda_adv_aux}
     ent = {'logits': self.lambda_ent, 'aux': self.lambda_ent_aux}
@@ -132,7 +133,7 @@ class Method(base.Method):
   def train_step(
     self, state: state_lib.TrainState, batch: base.Batch, key: jax.Array
   ) -> tuple[state_lib.TrainState, base.Metrics]:
-    """See `base.Method.train_step`; all gradients at the old parameters."""
+    """See `base.Method.train_step`; all gradients use the old parameters."""
     nets = dict(state.nets)
     discs = {name: nets[name].params for name in nets if name != 'task'}
     passes = (

@@ -29,46 +29,45 @@ class Method(abc.ABC):
 
   A subclass is final. Its fields are its hyper-parameters, with the paper's
   values as defaults; those annotated with `Literal` are checked. An ablation is
-  a field: branch on it in Python, so that what is off is absent from the
+  a field: branch on it in Python, so that a disabled part is absent from the
   compiled program. The optional parts below are None (or empty) unless a method
-  has them: ask `if method.predict is None`.
+  has them: test `if method.predict is None`.
 
   Attributes:
     num_classes: number of classes C.
     total_steps: length of the schedules.
-    sums: over what the normalisers of the losses and berHu's threshold are
-      taken: 'batch', so that a batch trains alike on one device and on many; or
-      'device', each device's share, as the references do on several.
+    sums: what the losses' normalisers and berHu's threshold are computed over:
+      'batch', so that a batch has the same effect on one device as on many; or
+      'device', each device's share, as the reference code does on several.
     network: how the networks are built and run, see `deeplab.Options`.
     optim: the optimizers of the networks, see `optim.Options`.
     evaluate: which network `predict` runs: 'student', or its average,
-      'teacher'. A field in a method that has a teacher.
-    class_weights: weights of the classes in the source's cross entropy, C
-      numbers of at least 0, or none for 1 each. A field in a method that has
-      them.
-    lambda_depth: weight of the source's loss of depth; 0 for none. A field in a
-      method that has one.
-    statistics: whose passes move the running statistics. 'target' gives the
-      target a pass even where no loss is of it. A field in a method in which
-      they can be the target's alone.
+      'teacher'. Methods with a teacher make it a field.
+    class_weights: class weights of the source's cross entropy, C numbers of at
+      least 0, or empty for 1 each. Methods that support them make it a field.
+    lambda_depth: weight of the source's depth loss; 0 for none. Methods that
+      have such a loss make it a field.
+    statistics: which domains' passes update the running statistics. 'target'
+      runs a pass on the target even if no loss uses it. Methods whose
+      statistics can be the target's alone make it a field.
     preparation: name of the module whose `prepare(method, config)` returns the
-      method with what it needs of the data as a whole; a name, so that methods
-      import none of it.
+      method with what it needs from the dataset as a whole; a name, so that
+      methods do not import that module.
     task: module of the task network, the one that is evaluated.
-    two_resolutions: whether its task network can be one of HRDA, see
-      `models.hrda`.
-    heads: module of `deeplab.DeepLab` -> module of the task network that begins
-      with it where training begins with a run of such a network; {}: with a run
-      of the same network alone.
-    moved: fields that are now of `network`, under the same name, and that
-      configs of older runs have in `method`.
+    two_resolutions: whether the task network can run at HRDA's two resolutions,
+      see `models.hrda`.
+    heads: module of `deeplab.DeepLab` -> module of the task network that is
+      initialised from it when training starts from a run of such a network; {}:
+      training can start only from a run of the same network.
+    moved: fields that have moved to `network` under the same name; configs of
+      older runs have them in `method`.
     predict: (state, image, *, size=None) -> outputs, see `deeplab.predict`. A
       method without it is not evaluated.
     translate: (state, source of a batch) -> float [B, H, W, 3] RGB in 0..255,
       the transformed source images.
-    pictures: (state, batch, key) as of `train_step` -> kind -> heading -> maps
-      of what the method makes of a training batch. The kind says how they are
-      painted: 'image' [B, H, W, 3] RGB in 0..255, 'label' int [B, H, W],
+    pictures: (state, batch, key) as in `train_step` -> kind -> heading -> maps
+      that show what the method makes of a training batch. The kind says how to
+      paint them: 'image' [B, H, W, 3] RGB in 0..255, 'label' int [B, H, W],
       'depth' [B, H, W] metres, 'share' [B, H, W] in 0..1.
   """
 
@@ -119,8 +118,8 @@ class Method(abc.ABC):
   def needs(self) -> dict[str, tuple[str, ...]]:
     """The contents of a training batch: {'source': ('image', 'label', ...)}.
 
-    The pipeline reads exactly this and nothing else from disk. 'depth' brings
-    'depth_valid' along.
+    The pipeline reads exactly this and nothing else from disk. 'depth' implies
+    'depth_valid'.
     """
 
   @abc.abstractmethod
@@ -152,20 +151,20 @@ class Method(abc.ABC):
 
   @property
   def trains_on_target(self) -> bool:
-    """Whether a loss of the task network is of target images.
+    """Whether any loss of the task network uses target images.
 
-    A method in which, as a whole or in an ablation, none is says so.
+    Methods without such a loss, always or in an ablation, override this.
     """
     return True
 
   @property
   def sees_target(self) -> bool:
-    """Whether the task network sees target images, if for statistics alone."""
+    """Whether the task network sees target images, if only for statistics."""
     return self.trains_on_target or self.statistics == 'target'
 
   @property
   def axis(self) -> str | None:
-    """The mapped axis that the losses' sums extend over, see `sums`."""
+    """The mapped axis over which the losses are summed, see `sums`."""
     return parallel.AXIS if self.sums == 'batch' else None
 
   @property
@@ -202,7 +201,7 @@ class Method(abc.ABC):
   ) -> dict[str, tuple[float, jax.Array]]:
     """Returns DADA's berHu loss of inverse depth (eqs. 2 and 3), weighted.
 
-    Nothing where `lambda_depth` is 0. The official loss has no mask;
+    Returns nothing if `lambda_depth` is 0. The official loss has no mask;
     `depth_valid` is all True unless the pipeline was asked to mask zero or
     saturated depth.
 
@@ -223,10 +222,10 @@ class Method(abc.ABC):
   def noise(
     self, state: state_lib.TrainState, key: jax.Array
   ) -> jax.Array | None:
-    """Returns the key of a step's passes; None for a network without draws.
+    """Returns the key of a step's passes; None if the network draws nothing.
 
     Args:
-      state: a training state; its step alone matters.
+      state: a training state; only its step matters.
       key: see `train_step`.
     """
     if not self.network.draws:
@@ -235,13 +234,13 @@ class Method(abc.ABC):
     return rng.for_step(key, state.step, parallel.device_index())
 
   def restore_depth(self, values: jax.Array) -> jax.Array:
-    """Returns metres of what the depth output says, both [...]."""
+    """Converts values of the depth output to metres, both [...]."""
     return depth_ops.restore_depth(values)
 
   def enlarge(
     self, outputs: Mapping[str, jax.Array], size: Sequence[int]
   ) -> dict[str, jax.Array]:
-    """Brings what `predict` gives with size='grid' to (h, w), as it does."""
+    """Resizes outputs of `predict` with size='grid' to (h, w), as it does."""
     return deeplab.enlarge(
       outputs,
       size,
@@ -259,7 +258,7 @@ def predict_task(
 ) -> dict[str, jax.Array]:
   """Runs the evaluated network with its running statistics.
 
-  A method with a task network says `predict = base.predict_task`.
+  A method with a task network sets `predict = base.predict_task`.
 
   Args:
     method: its `evaluate` chooses the student or the teacher.

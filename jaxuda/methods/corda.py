@@ -1,16 +1,17 @@
 """CorDA: adaptation with self-supervised depth in both domains.
 
 Wang, Dai, Hoyer, Van Gool and Fink, ICCV 2021
-(https://arxiv.org/abs/2104.13613). On top of DACS, and of the source's cross
-entropy (eq. 1): depth is regressed in both domains (eqs. 2-5), the tasks
-exchange features by attention (eqs. 6 and 7), and the disagreement of the two
-domains' depth decoders says how hard a pixel is to adapt (eq. 9).
+(https://arxiv.org/abs/2104.13613). On top of DACS and the source's cross
+entropy (eq. 1), depth is regressed in both domains (eqs. 2-5), the tasks
+exchange features by attention (eqs. 6 and 7), and the disagreement between the
+two domains' depth decoders tells how hard a pixel is to adapt (eq. 9).
 
-The default is the official code, which produced the published numbers: losses
-are means (paper: sums), the target's ones are on mixed images, pasted source
-pixels are supervised in depth by the source's decoder with the target's weight,
-the difficulty comes from the student on the mixed image and is averaged over
-the batch (`difficulty`). Depth is compared as 655.36 / (m + 0.01).
+The default follows the official code, which produced the published numbers:
+losses are means (paper: sums), the target's losses are computed on mixed
+images, the depth of pasted source pixels trains the source's decoder with the
+target's weight, and the difficulty comes from the student on the mixed image
+and is averaged over the batch (`difficulty`). Depth is compared as
+655.36 / (m + 0.01).
 """
 
 import dataclasses
@@ -42,9 +43,10 @@ class Method(base.Method):
 
   Attributes:
     mixing: self-training on mixed images, see `mixing.Options`.
-    masking: losses on masked target images (MIC), see `masking.Options`; off.
-    features: distance to the first network's features (DAFormer), see
-      `losses.features.Options`; off.
+    masking: losses on masked target images (MIC), see `masking.Options`; off by
+      default.
+    features: distance to the initial network's features (DAFormer), see
+      `losses.features.Options`; off by default.
     structure, initial_semantic, width: fields of the network, see
       `models.corda`.
     lambda_seg: weight of the source cross entropies.
@@ -52,20 +54,21 @@ class Method(base.Method):
     lambda_mixed: weight of the cross entropies on mixed images.
     lambda_mixed_depth: weight of the berHu losses on them (alpha_T).
     average_all: divide the source's cross entropy by the number of all pixels,
-      as DAFormer does, not by that of the labelled ones.
+      as DAFormer does, not of the labelled ones alone.
     difficulty: 'batch_mean', 'per_image', 'paper' or 'none', see
-      `ops.difficulty`. 'paper' compares the decoders on the target image, as
-      eq. 9 has it; they are the teacher's, which sees it anyway.
-    difficulty_floor: least agreement, 1e-3 in the official code (not 'paper').
-    initial_steps: number of first steps in which the teacher labels with its
-      initial head: 25,001 in the official GTA code, 0 for SYNTHIA.
+      `ops.difficulty`. 'paper' compares the decoders on the target image, as in
+      eq. 9; they are the teacher's, which sees that image anyway.
+    difficulty_floor: smallest agreement, 1e-3 in the official code; not used by
+      'paper'.
+    initial_steps: number of steps during which the teacher first labels with
+      its initial head: 25,001 in the official GTA code, 0 for SYNTHIA.
     initial_fraction: that number as a share of `total_steps` (0.1 in the
       paper); used if `initial_steps` is 0.
-    adversarial: also align the outputs on plain target images, which takes one
-      more pass: 'advent' (self-information), 'dada' (times depth) or 'none'.
-      Suggested by the paper, in no published number.
+    adversarial: also align the outputs on unmixed target images, which takes
+      one more pass: 'advent' (self-information), 'dada' (times depth) or
+      'none'. The paper suggests it; no published number uses it.
     lambda_adv, disc_factor, disc_width: see `methods.dada`.
-    evaluate: 'student', as all published numbers, or 'teacher'.
+    evaluate: 'student', as for all published numbers, or 'teacher'.
   """
 
   network: deeplab.Options = deeplab.Options(active_rates=2)
@@ -115,7 +118,7 @@ class Method(base.Method):
   def needs(self) -> dict[str, tuple[str, ...]]:
     """Labelled source with depth; target images with (pseudo) depth.
 
-    And the target's labels for an oracle's weights.
+    The target's labels are added for the oracle's weights.
     """
     target = ('image', 'depth', *self.mixing.target_fields)
     return {'source': ('image', 'label', 'depth'), 'target': target}
@@ -192,7 +195,7 @@ class Method(base.Method):
     return mixed, target, stats
 
   def source_loss(self, params, batch_stats, source):
-    """The supervised pass, see `learner.run_passes`."""
+    """Runs the supervised pass, see `learner.run_passes`."""
     full, stats = self.learner.run_on(
       params, batch_stats, source, features='anchor' in source
     )
@@ -209,7 +212,7 @@ class Method(base.Method):
     return losses, stats, maps
 
   def add_weights(self, terms):
-    """Pairs losses with weights; an initial head has the final head's."""
+    """Pairs losses with weights; initial heads share the final heads'."""
     weights = {
       'loss_seg': self.lambda_seg,
       'loss_depth': self.lambda_depth,
@@ -219,7 +222,7 @@ class Method(base.Method):
     return {k: (weights[k.removesuffix('_initial')], terms[k]) for k in terms}
 
   def weigh(self, full, mixed):
-    """The weight of every pixel of mixed images (eq. 9)."""
+    """Returns the weight of every pixel of mixed images (eq. 9)."""
     agreement = mixed.get('agreement')
     if self.difficulty in ('batch_mean', 'per_image'):
       agreement = difficulty_ops.depth_agreement(
@@ -234,13 +237,13 @@ class Method(base.Method):
     )
 
   def mixed_loss(self, params, batch_stats, mixed):
-    """The pass on mixed images, see `learner.run_passes`."""
+    """Runs the pass on mixed images, see `learner.run_passes`."""
     full, stats = self.learner.run_on(params, batch_stats, mixed)
     weight = self.weigh(full, mixed)
     return self.add_weights(self.mixed_terms(full, mixed, weight)), stats, None
 
   def mixed_terms(self, full, mixed, weight):
-    """The losses of mixed or of masked images."""
+    """Returns the losses on mixed or masked images."""
     return multitask.mixed_terms(
       full,
       mixed,
@@ -250,10 +253,10 @@ class Method(base.Method):
     )
 
   def masked_loss(self, params, batch_stats, masked):
-    """The pass on masked target images, see `learner.run_passes`.
+    """Runs the pass on masked target images, see `learner.run_passes`.
 
-    The losses of mixed images, with the teacher's weights: where blocks are
-    missing the depth decoders cannot say how hard a pixel is.
+    The losses are those on mixed images, with the teacher's weights: where
+    blocks are missing, the depth decoders cannot tell how hard a pixel is.
     """
     full, stats = self.learner.run_on(params, batch_stats, masked)
     terms = self.mixed_terms(full, masked, masked['weight'])

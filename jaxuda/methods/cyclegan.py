@@ -1,11 +1,11 @@
-"""CycleGAN: image translation between two domains without pairs.
+"""CycleGAN: unpaired image translation between two domains.
 
 Zhu, Park, Isola, Efros, ICCV 2017 (https://arxiv.org/abs/1703.10593). It has no
-task network and is not evaluated: GIO-Ada's row cg trains on the source images
+task network and is not evaluated. GIO-Ada's row cg trains on the source images
 that its generator transforms, and so can any method, see `jaxuda.translate`.
 
-Settings are those of the paper's text: least squares (section 4), lambda 10,
-halved discriminator losses, a pool of 50 images, Adam at 2e-4.
+The settings are those of the paper's text: least squares (section 4), lambda
+10, halved discriminator losses, a pool of 50 images, Adam at 2e-4.
 """
 
 import dataclasses
@@ -23,7 +23,7 @@ from jaxuda.step import parallel
 from jaxuda.step import rng
 from jaxuda.step import state as state_lib
 
-# Generator, the one in the other direction, its output's domain, its input's.
+# Generator, generator of the other direction, output domain, input domain.
 _DIRECTIONS = (
   ('gen', 'gen_back', 'target', 'source'),
   ('gen_back', 'gen', 'source', 'target'),
@@ -32,20 +32,21 @@ _DIRECTIONS = (
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Method(base.Method):
-  """Generators 'gen' (source to target) and 'gen_back', a discriminator each.
+  """Generators 'gen' (source to target) and 'gen_back', and two discriminators.
 
   Attributes:
     num_classes: not used.
     network: only its dtype and rewrites are used.
     optim: only its fields for discriminators are used, for all four networks.
     lambda_cycle: weight of the cycle losses, 10.
-    lambda_identity: weight of the identity losses (a target image stays as it
-      is): 5 for the paper's paintings, and its code's default; 0, for other
-      pairs, spares two passes.
+    lambda_identity: weight of the identity losses (a generator must leave an
+      image of its output's domain as it is): 5 for the paper's paintings and by
+      default in its code; 0, for other pairs, saves two passes.
     gan: 'least_squares', or 'cross_entropy'.
     gen_width, gen_blocks, gen_residual, disc_width: see `methods.gio_ada`.
     disc_factor: weight of a discriminator's loss, 1/2 in the paper.
-    pool_size: number of images that each discriminator is shown again.
+    pool_size: number of past generated images that each discriminator is shown
+      again.
   """
 
   optim: optim_lib.Options = translator_lib.ADAM
@@ -82,7 +83,7 @@ class Method(base.Method):
     return state_lib.create(nets)
 
   def generator_loss(self, params, batch_stats, discs, images):
-    """The pass of eq. 3 for both generators, and of the identity losses.
+    """Runs the pass of eq. 3 for both generators, and of the identity losses.
 
     See `learner.run_passes`. `images` of both domains are [B, H, W, 3] in
     -1..1. It hands on the generated images by domain.
@@ -105,7 +106,7 @@ class Method(base.Method):
   def train_step(
     self, state: state_lib.TrainState, batch: base.Batch, key: jax.Array
   ) -> tuple[state_lib.TrainState, base.Metrics]:
-    """See `base.Method.train_step`; all gradients at the old parameters."""
+    """See `base.Method.train_step`; all gradients use the old parameters."""
     nets = dict(state.nets)
     images = {k: image_ops.to_symmetric(v['image']) for k, v in batch.items()}
     params = {k: nets[k].params for k in ('gen', 'gen_back')}

@@ -1,19 +1,21 @@
 """DACS: Domain Adaptation via Cross-domain mixed Sampling.
 
 Tranheden, Olsson, Pinto and Svensson, WACV 2021
-(https://arxiv.org/abs/2007.08702). An averaged network, the teacher, labels
-target images; half the classes of a source image are pasted onto each; the
-student learns from the source and from these mixed images.
+(https://arxiv.org/abs/2007.08702). The teacher, a moving average of the
+student, labels target images; half the classes of a source image are pasted
+onto each of them; the student learns from the source and from these mixed
+images.
 
-The default is the official code, which produced the published numbers: the
-teacher averages parameters alone and normalises with the statistics of its own
-batch, pseudo-labels are not filtered but weighed by the batch's share of sure
-pixels, two of the ASPP's four rates act (`network.active_rates=2`).
+The default follows the official code, which produced the published numbers: the
+teacher averages only parameters and normalises with its own batch statistics,
+pseudo-labels are not filtered but weighted by the batch's share of confident
+pixels, and only two of the ASPP's four rates are active
+(`network.active_rates=2`).
 
-DADA's depth (Vu et al., ICCV 2019; see `methods.dada`) can be put on it: a
-depth block learns from the source, features are fused with what it decodes, and
-outputs on plain target images are aligned by a discriminator. This combination
-is this project's own, of no paper, and off.
+DADA's depth (Vu et al., ICCV 2019; see `methods.dada`) can be added: a depth
+block learns from the source, features are fused with what it decodes, and
+outputs on unmixed target images are aligned by a discriminator. This
+combination is this project's own, appears in no paper, and is off by default.
 """
 
 import dataclasses
@@ -39,25 +41,27 @@ from jaxuda.step import state as state_lib
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Method(base.Method):
-  """DACS, with DADA's depth if asked for.
+  """DACS, optionally with DADA's depth.
 
   Attributes:
     mixing: self-training on mixed images, see `mixing.Options`.
-    masking: loss on masked target images (MIC), see `masking.Options`; off.
-    features: distance to the first network's features (DAFormer), see
-      `losses.features.Options`; off.
+    masking: loss on masked target images (MIC), see `masking.Options`; off by
+      default.
+    features: distance to the initial network's features (DAFormer), see
+      `losses.features.Options`; off by default.
     lambda_seg: weight of the source cross entropy.
     lambda_mixed: weight of the cross entropy on mixed images.
     average_all: divide the source's cross entropy by the number of all pixels,
-      as DAFormer does, not by that of the labelled ones.
+      as DAFormer does, not of the labelled ones alone.
     lambda_depth: weight of the source's berHu loss (DADA's eqs. 2 and 3); 0
       builds no depth block.
     fuse: multiply the features by what the depth block decodes.
-    adversarial: also align the outputs on plain target images, which takes one
-      more pass: 'advent' (self-information), 'dada' (times depth) or 'none'.
+    adversarial: also align the outputs on unmixed target images, which takes
+      one more pass: 'advent' (self-information), 'dada' (times depth) or
+      'none'.
     lambda_adv, disc_factor, disc_width: see `methods.dada`.
-    evaluate: 'student', as all published numbers, or 'teacher', whose running
-      statistics are those of the target images alone.
+    evaluate: 'student', as for all published numbers, or 'teacher', whose
+      running statistics are those of the target images alone.
   """
 
   network: deeplab.Options = deeplab.Options(active_rates=2)
@@ -91,9 +95,9 @@ class Method(base.Method):
 
   @property
   def needs(self) -> dict[str, tuple[str, ...]]:
-    """Labelled source, with depth if it is regressed; target images alone.
+    """Labelled source, with depth if it is regressed; target images.
 
-    And the target's labels for an oracle's weights.
+    The target's labels are added for the oracle's weights.
     """
     depth = ('depth',) if self.lambda_depth else ()
     target = ('image', *self.mixing.target_fields)
@@ -152,7 +156,7 @@ class Method(base.Method):
     return mixed, target, stats
 
   def source_loss(self, params, batch_stats, source):
-    """The supervised pass, see `learner.run_passes`."""
+    """Runs the supervised pass, see `learner.run_passes`."""
     out, stats = self.learner.run_on(
       params, batch_stats, source, features='anchor' in source
     )
@@ -170,7 +174,7 @@ class Method(base.Method):
     return losses, stats, adversary_lib.align_maps(self, out)
 
   def mixed_loss(self, params, batch_stats, mixed):
-    """The pass on mixed images, see `learner.run_passes`."""
+    """Runs the pass on mixed images, see `learner.run_passes`."""
     out, stats = self.learner.run_on(params, batch_stats, mixed)
     loss = self.compare(
       segmentation.weighted_cross_entropy,
@@ -178,7 +182,7 @@ class Method(base.Method):
     )
     return {'loss_mixed': (self.lambda_mixed, loss)}, stats, None
 
-  # Of masked target images; they have the fields of mixed ones.
+  # Masked target images have the same fields as mixed images.
   masked_loss = mixed_loss
 
   def pictures(

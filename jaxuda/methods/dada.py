@@ -3,12 +3,13 @@
 Vu, Jain, Bucher, Cord, Perez, ICCV 2019 (https://arxiv.org/abs/1904.01886).
 Depth is regressed on the source as privileged information (eqs. 2 and 3),
 features are fused with what the depth block decodes (section 3.1), and a
-discriminator (eq. 6) that the target shall fool (eq. 7) sees self-information
-(eq. 5) times depth (section 3.2; the fusion has no number).
+discriminator (eq. 6), which the target must learn to fool (eq. 7), sees
+self-information (eq. 5) times depth (section 3.2; that equation has no number).
 
-Where paper and official code differ the default is the code, which produced the
-published numbers: losses are means over pixels (paper: sums), self-information
-is in base 2 and divided by log2 C, the discriminator's two terms have weight 1.
+Where the paper and the official code differ, the default follows the code,
+which produced the published numbers: losses are means over pixels (paper:
+sums), self-information is in base 2 and divided by log2 C, and the
+discriminator's two terms have weight 1.
 """
 
 from collections.abc import Sequence
@@ -38,27 +39,28 @@ class Method(base.Method):
     lambda_seg: weight of the source cross entropy (eq. 1).
     lambda_depth: weight of the source berHu loss (eqs. 2 and 3); 0: no depth
       block.
-    lambda_adv: weight of the adversarial loss on the target (eq. 7), of each
-      one where there are two discriminators.
+    lambda_adv: weight of the adversarial loss on the target (eq. 7), or of each
+      such loss if there are two discriminators.
     fuse: feature fusion, layer 4 times the decoded depth features.
     align: what the discriminator sees. 'dada': self-information times depth;
-      'seg': self-information alone, as AdvEnt; 'depth': the depth map alone;
+      'seg': self-information alone, as in AdvEnt; 'depth': the depth map alone;
       'separate': two discriminators, one for each; 'none': no adaptation, no
       discriminator.
-    align_scale: with 'dada', 'mean' divides the depth by the mean of its
-      magnitude over the batch (of one domain, on one device), so that the
-      product has the scale of the self-information; not the paper's.
-    align_depth_gradient: with 'dada', whether fooling the discriminator also
-      moves the depth. False: it is a constant weight; not the paper's.
-    class_weights: weights of the classes in the cross entropy, as Depth
-      Distribution has them (1 / (C f), f the class's share of the source's
-      pixels); none, as the official code, for 1 each.
+    align_scale: with 'dada', 'mean' divides the depth by its mean magnitude
+      over the batch (of one domain, on one device), so that the product has the
+      scale of the self-information; not in the paper.
+    align_depth_gradient: with 'dada', whether the adversarial loss also passes
+      a gradient into the depth. False makes depth a constant weight; not in the
+      paper.
+    class_weights: class weights of the cross entropy, as in Depth Distribution
+      (1 / (C f) with f the class's share of the source's pixels); empty for 1
+      each, as in the official code.
     disc_factor: weight of each discriminator term: 1 in the official code; 1/2
       in ADVENT's, with which the paper compares.
     disc_width: first width of the discriminators, 64 in all papers.
-    statistics: which passes move the running statistics, 'both' in the official
-      code, or 'target', see `learner.run_passes`. With align='none', 'target'
-      gives the target a pass without a loss, as in AdaBN.
+    statistics: which passes update the running statistics, 'both', as in the
+      official code, or 'target', see `learner.run_passes`. With align='none',
+      'target' runs a pass on the target without a loss, as in AdaBN.
   """
 
   lambda_seg: float = 1.0
@@ -96,7 +98,7 @@ class Method(base.Method):
 
   @property
   def needs(self) -> dict[str, tuple[str, ...]]:
-    """Labelled source with depth; target images alone."""
+    """Labelled source with depth; target images without labels."""
     depth = ('depth',) if self.lambda_depth else ()
     target = {'target': ('image',)} if self.sees_target else {}
     return {'source': ('image', 'label', *depth), **target}
@@ -118,7 +120,7 @@ class Method(base.Method):
 
   @property
   def disc_channels(self) -> dict[str, int]:
-    """Input channels of each discriminator there is."""
+    """The number of input channels of each discriminator."""
     return {
       'none': {},
       'seg': {'disc': self.num_classes},
@@ -139,14 +141,14 @@ class Method(base.Method):
     return state_lib.create(nets)
 
   def align_maps(self, full: dict[str, jax.Array]) -> dict[str, jax.Array]:
-    """What each discriminator sees of full-size outputs.
+    """Returns each discriminator's input for full-size outputs.
 
     Args:
       full: 'logits' [B, H, W, C] and, with a depth block, 'depth' [B, H, W] in
         inverse depth units.
 
     Returns:
-      Discriminator -> [B, H, W, C], or [B, H, W, 1] of the depth alone.
+      Discriminator -> [B, H, W, C], or [B, H, W, 1] for depth alone.
     """
     if self.align == 'none':
       return {}
@@ -166,13 +168,13 @@ class Method(base.Method):
       depth = lax.stop_gradient(depth)
     if self.align_scale == 'mean':
       # A constant, and at least the inverse depth of the sky: a network that
-      # has learned no depth yet says about 0.
+      # has not learned depth yet predicts about 0.
       mean = lax.stop_gradient(jnp.mean(jnp.abs(depth)))
       depth = depth / jnp.maximum(mean, 1.0)
     return depth
 
   def source_loss(self, params, batch_stats, source):
-    """The pass of eqs. 1 to 4, see `learner.run_passes`."""
+    """Runs the pass of eqs. 1 to 4, see `learner.run_passes`."""
     full, stats = self.learner.run_on(params, batch_stats, source)
     loss = segmentation.cross_entropy(
       full['logits'],
@@ -185,7 +187,7 @@ class Method(base.Method):
     return losses, stats, self.align_maps(full)
 
   def target_loss(self, params, batch_stats, discs, target):
-    """The pass of eq. 7, see `learner.run_passes`.
+    """Runs the pass of eq. 7, see `learner.run_passes`.
 
     `discs` has the parameters of the discriminators by name.
     """
@@ -201,9 +203,10 @@ class Method(base.Method):
   ) -> tuple[state_lib.TrainState, base.Metrics]:
     """See `base.Method.train_step`.
 
-    All gradients are taken at the old parameters, as the official loop's two
-    backward passes and two optimizer steps amount to; only the running
-    statistics pass from the source's forward to the target's.
+    All gradients are taken at the old parameters, which is what the official
+    loop's two backward passes and two optimizer steps amount to; only the
+    running statistics carry over from the source's forward pass to the
+    target's.
     """
     nets, passes = dict(state.nets), [(self.source_loss, batch['source'])]
     discs = {name: nets[name].params for name in self.disc_channels}

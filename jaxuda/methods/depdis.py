@@ -1,18 +1,19 @@
 """Depth Distribution: adaptation in the joint space of classes and densities.
 
 Wu and Liu, NeurIPS 2022, "Unsupervised Domain Adaptation for Semantic
-Segmentation using Depth Distribution". A class is seen in certain places of the
+Segmentation using Depth Distribution". A class appears in certain places of the
 image and at certain depths: a mixture per class, fitted to the source, gives
 the density of the predicted class at each pixel's depth. A third branch of the
-network regresses it on both domains (branch-balance loss), and a discriminator,
-trained and fooled by eqs. 10 and 11, sees self-information times that branch.
+network regresses this density on both domains (branch-balance loss), and a
+discriminator, trained and fooled with eqs. 10 and 11, sees self-information
+times that branch's output.
 
-This is the adversarial stage; `jaxuda.depdis.run` goes on with pseudo-labels
-and self-training. The default is the official code, which produced the
+This is the adversarial stage; `jaxuda.depdis.run` continues with pseudo-labels
+and self-training. The default follows the official code, which produced the
 published numbers. The paper mentions neither the map 255 (1 - exp(-1e6 p)) of
 the density, nor the class weights, nor that the source's depth counts as 0
 where the prediction is wrong; its text implies a gradient of the balance loss
-into segmentation and depth, which the code does not have in any row: there the
+into segmentation and depth, which the code has in none of its rows: there the
 maps are constants (`balance_transfer`).
 """
 
@@ -54,32 +55,32 @@ class Method(base.Method):
       density branch.
     lambda_balance_target: weight of that loss on the target.
     lambda_adv: weight of the adversarial loss on the target.
-    align: what the discriminator sees: the named parts, multiplied.
-    source_map: what the density that the source's branch is compared with is
-      made of: 'true_depth', the predicted class at the true depth, as in the
-      official code; 'truth', the true class at the true depth (row S1);
+    align: what the discriminator sees: the product of the named parts.
+    source_map: what the density that supervises the branch on the source is
+      computed from: 'true_depth', the predicted class at the true depth, as in
+      the official code; 'truth', the true class at the true depth (row S1);
       'predicted_depth', the predicted class at the predicted depth (row S2),
       see `losses.density.source_target`.
-    balance_transfer: let the balance loss reach the segmentation (through the
-      mean density over the classes instead of the best one's) and the depth,
-      where the map is made of them.
-    mask_wrong: the source's true depth is 0 where the prediction is wrong; of
-      'true_depth' alone.
-    mapping: kind of map of the density, see `ops.density.map_density`.
-    sharpness: that of the map, see there: 1e6 in the official code, whose grid
-      has 96x161 pixels; 0 derives it from the mixtures (see
-      `mixtures.Mixtures`), as a smaller grid has greater densities.
-    grid: 'index': places are pixel indices of the output grid, as in the
-      official code, where all images have one size; 'scaled': they are brought
+    balance_transfer: pass the gradient of the balance loss into the
+      segmentation (through the mean density over the classes, not that of the
+      predicted class) and the depth, where the map is computed from them.
+    mask_wrong: set the source's true depth to 0 where the prediction is wrong;
+      for 'true_depth' only.
+    mapping: how the density is mapped, see `ops.density.map_density`.
+    sharpness: sharpness of the mapping, see there: 1e6 in the official code,
+      whose grid has 96x161 pixels; 0 derives it from the mixtures (see
+      `mixtures.Mixtures`), since densities are greater on a smaller grid.
+    grid: 'index': positions are pixel indices of the output grid, as in the
+      official code, where all images have one size; 'scaled': they are rescaled
       to the grid of the mixtures.
-    balance_classes: weigh the source cross entropy by 1 / (C f), f a class's
-      share of the source's pixels.
+    balance_classes: weight classes in the source cross entropy by 1 / (C f),
+      with f a class's share of the source's pixels.
     class_weights: the weights themselves; empty takes f from the mixtures.
     disc_factor: weight of each discriminator term.
     disc_width: first width of the discriminator.
-    statistics: which passes move the running statistics, see
-      `learner.run_passes`. Where no loss is of the target, 'target' gives it a
-      pass without one, as in AdaBN.
+    statistics: which passes update the running statistics, see
+      `learner.run_passes`. If no loss uses the target, 'target' runs a pass on
+      it without one, as in AdaBN.
   """
 
   # The module that makes `mixtures`, see `base.Method`.
@@ -139,17 +140,17 @@ class Method(base.Method):
 
   @property
   def needs_mixtures(self) -> bool:
-    """True if training reads the mixtures."""
+    """Whether training reads the mixtures."""
     weights = self.balance_classes and not self.class_weights
     return bool(self.lambda_balance or weights)
 
   def read_mixtures(self) -> mixtures_lib.Mixtures:
-    """The mixtures; from memory, but for the first time."""
+    """Returns the mixtures, which are read once and then cached."""
     return mixtures_lib.read(self.mixtures, classes=self.num_classes)
 
   @property
   def needs(self) -> dict[str, tuple[str, ...]]:
-    """Labelled source with depth; target images alone."""
+    """Labelled source with depth; target images without labels."""
     with_depth = self.lambda_depth or self.lambda_balance
     depth = ('depth',) if with_depth else ()
     target = {'target': ('image',)} if self.sees_target else {}
@@ -162,7 +163,7 @@ class Method(base.Method):
 
   @property
   def task(self) -> deeplab.DeepLab:
-    """The network of three branches, none of which is fused into another."""
+    """The network with three branches, none of which is fused into another."""
     return deeplab.DeepLab(
       classes=self.num_classes,
       options=self.network,
@@ -181,7 +182,7 @@ class Method(base.Method):
     return state_lib.create(nets)
 
   def align_maps(self, full: dict[str, jax.Array]) -> jax.Array | None:
-    """The discriminator's input [B, H, W, C], or [B, H, W, 1] without 'seg'."""
+    """Returns the discriminator's input [B, H, W, C] (C = 1 without 'seg')."""
     maps = [
       entropy.self_information(full['logits'])
       if part == 'seg'
@@ -211,7 +212,7 @@ class Method(base.Method):
     }
 
   def source_loss(self, params, batch_stats, source):
-    """The supervised pass, see `learner.run_passes`."""
+    """Runs the supervised pass, see `learner.run_passes`."""
     out, stats = self.learner.run_on(params, batch_stats, source, size='grid')
     full = self.learner.upsample(out, source['image'].shape[1:3])
     weights = None
@@ -240,7 +241,7 @@ class Method(base.Method):
     return losses, stats, self.align_maps(full)
 
   def target_loss(self, params, batch_stats, disc_params, target):
-    """The adversarial and balance pass, see `learner.run_passes`."""
+    """Runs the adversarial and balance pass, see `learner.run_passes`."""
     image = target['image']
     out, stats = self.learner.run_on(params, batch_stats, target, size='grid')
     losses, maps = {}, None
@@ -258,7 +259,7 @@ class Method(base.Method):
   def train_step(
     self, state: state_lib.TrainState, batch: base.Batch, key: jax.Array
   ) -> tuple[state_lib.TrainState, base.Metrics]:
-    """See `base.Method.train_step`; all gradients at the old parameters."""
+    """See `base.Method.train_step`; all gradients use the old parameters."""
     nets, disc = {}, state.nets.get('disc')
     passes = [(self.source_loss, batch['source'])]
     if self.sees_target:
@@ -280,8 +281,8 @@ class Method(base.Method):
   ) -> dict[str, dict[str, jax.Array]]:
     """See `base.Method.pictures`.
 
-    Densities from the density branch, and those from segmentation and depth
-    that the balance loss compares them with.
+    Shows the densities that the density branch predicts, and those computed
+    from segmentation and depth with which the balance loss compares them.
     """
     del key
     task = state.nets['task']
@@ -301,7 +302,7 @@ class Method(base.Method):
     return shown
 
   def _densities(self, out, arrays):
-    """The density branch's output, and the one it should have, 0..1."""
+    """The density branch's output and the one expected of it, in 0..1."""
     if not self.lambda_balance:
       return {}
     density = out['density']

@@ -44,42 +44,44 @@ class Method(base.Method):
   """GIO-Ada and the rows of its ablation.
 
   Attributes:
-    optim: all networks: Adam, initial rate 2e-4. Open: betas and schedule,
-      CycleGAN's here: constant for one half, linear to 0 in the other. `hold=1`
-      is constant, `hold=0, power=0.9` DeepLab's.
+    optim: Adam for all networks, with an initial rate of 2e-4. Open: betas and
+      schedule, here CycleGAN's: constant for the first half, then linear to 0.
+      `hold=1` keeps the rate constant; `hold=0, power=0.9` is DeepLab's
+      schedule.
     transform: 'guided': the image transform network is trained with the task's
-      gradients; 'frozen': it is a CycleGAN's, trained before, and stays as it
-      is (row cg); 'none': the task network sees source images as they are.
-    input_label, input_depth: the transform network sees, beside the image,
-      one-hot labels (C channels, all 0 where there is no label), depth (1).
+      gradients; 'frozen': it is that of a CycleGAN trained before and is not
+      updated (row cg); 'none': the task network sees source images as they are.
+    input_label, input_depth: whether the transform network sees, in addition to
+      the image, one-hot labels (C channels, all 0 where there is no label) and
+      depth (1 channel).
     align: what the output discriminators see: 'joint': one sees softmax and
-      depth (C + 1 channels); 'separate': one each; 'semantic', 'depth': one of
-      the two alone; 'none'.
+      depth (C + 1 channels); 'separate': there is one for each; 'semantic',
+      'depth': one sees only that output; 'none': there is none.
     lambda_seg, lambda_depth: weights of the task's losses; lambda_depth=0: no
       depth decoder.
     lambda_input, lambda_output: weights of the adversarial losses; the latter
-      of each discriminator where there are two (open). Discriminators' own
-      losses have none (open).
-    output_gradient: open. 'target_only': target outputs are to look like the
+      applies to each output discriminator if there are two (open). The
+      discriminators' own losses are unweighted (open).
+    output_gradient: open. 'target_only': target outputs must look like the
       source's, as in AdaptSegNet; 'both': eq. 5 to the letter: also the other
-      way round, which reaches the transform network, too.
-    input_disc, output_disc: 'patch': the PatchGAN with Gaussian weights, the
-      paper's at both (section 3.5; open: that it sees 70x70 pixels); 'strided':
-      AdaptSegNet's, without norms; 'local': the same, seeing less, see
-      `translator.Architecture`.
-    depth_encoding: open. How depth is brought to [0, 1], for the loss and as an
+      way round, whose gradient reaches the transform network, too.
+    input_disc, output_disc: 'patch': the PatchGAN with Gaussian weights, as in
+      the paper for both (section 3.5; open: its receptive field, here 70x70
+      pixels); 'strided': AdaptSegNet's, without norms; 'local': the same with a
+      smaller receptive field, see `translator.Architecture`.
+    depth_encoding: open. How depth is mapped to [0, 1], for the loss and as an
       input: 'linear' or 'inverse', see `ops.depth.Scale`.
     depth_near, depth_far: range in metres that depth is clipped to.
     gen_width, gen_blocks, gen_residual: see `models.generators.Generator`; 6
       blocks for small images.
     disc_width: channels of the discriminators' first layer.
-    pool_size: number of images that the input discriminator is shown again.
-      Open: 0 here, 50 in CycleGAN.
-    statistics: which passes move the running statistics of a network with batch
-      norms, see `learner.run_passes`. With align='none' the task network has no
-      pass of the target: 'target' gives it one without a loss, as in AdaBN. The
-      paper's VGG-16 has none: what it gains does not come from statistics of
-      the target.
+    pool_size: number of past generated images that the input discriminator is
+      shown again. Open: 0 here, 50 in CycleGAN.
+    statistics: which passes update the running statistics of a network with
+      batch norms, see `learner.run_passes`. With align='none' the task network
+      has no pass on the target: 'target' runs one without a loss, as in AdaBN.
+      The paper's VGG-16 has no batch norms: its gains do not come from
+      statistics of the target.
   """
 
   network: deeplab.Options = deeplab.Options(
@@ -107,7 +109,7 @@ class Method(base.Method):
   pool_size: int = 0
   statistics: learner_lib.Statistics = 'both'
 
-  # Training may begin with a run of source-only training.
+  # Training may start from a run of source-only training.
   heads = types.MappingProxyType({'layer6': 'semantic'})
   moved = ('decoder', 'decoder_width', 'dropout')
 
@@ -127,7 +129,7 @@ class Method(base.Method):
 
   @property
   def needs(self) -> dict[str, tuple[str, ...]]:
-    """Labelled source, with depth where it is used; target images alone."""
+    """Labelled source, with depth if it is used; unlabelled target images."""
     depth = ('depth',) if self.lambda_depth or self.input_depth else ()
     adapts = self.transform == 'guided' or self.sees_target
     target = {'target': ('image',)} if adapts else {}
@@ -140,7 +142,7 @@ class Method(base.Method):
 
   @property
   def task(self) -> gio_ada.GioAda:
-    """The task network, all that is left at test time."""
+    """The task network, the only one that is needed at test time."""
     return gio_ada.GioAda(
       classes=self.num_classes,
       options=self.network,
@@ -156,14 +158,14 @@ class Method(base.Method):
     return learner
 
   def critic(self, name: str) -> translator_lib.Critic:
-    """The discriminator called 'disc_input', ..."""
+    """Returns the discriminator of a name, such as 'disc_input'."""
     at_input = name == 'disc_input'
     architecture = self.input_disc if at_input else self.output_disc
     return translator_lib.critic_of(self, architecture=architecture)
 
   @property
   def disc_channels(self) -> dict[str, int]:
-    """Input channels of each discriminator there is."""
+    """The number of input channels of each discriminator."""
     channels = {'disc_input': 3} if self.transform == 'guided' else {}
     return channels | gio_ada.count_channels(self.align, self.num_classes)
 
@@ -195,15 +197,15 @@ class Method(base.Method):
     """Returns the source as the task network sees it: [B, H, W, 3] in 0..255.
 
     Args:
-      params: parameters of the transform network; not used without one.
-      source: 'image' and, as they are used, 'label', 'depth', 'depth_valid'.
+      params: parameters of the transform network; not used if there is none.
+      source: 'image' and, where they are used, 'label', 'depth', 'depth_valid'.
     """
     if self.transform == 'none':
       return source['image']
     label = source['label'] if self.input_label else None
     depth = None
     if self.input_depth:
-      # Where nothing was measured it is as far as it gets.
+      # Pixels without a measurement are as far away as possible.
       depth = self.depth_scale.encode(
         jnp.where(source['depth_valid'], source['depth'], self.depth_far)
       )
@@ -215,9 +217,9 @@ class Method(base.Method):
     return image_ops.from_symmetric(self.generator.apply(params, maps))
 
   def fool(self, weight, discs, maps, value, suffix=''):
-    """The weighted losses that make each discriminator say `value`, by name.
+    """Returns the weighted losses for discriminators to say `value`, by name.
 
-    Real are target images, and the outputs for the source.
+    Target images count as real, and so do the outputs for the source.
     """
     losses = {}
     for name, x in maps.items():
@@ -226,11 +228,11 @@ class Method(base.Method):
     return losses
 
   def source_loss(self, params, batch_stats, discs, source, key):
-    """The pass of the task and the transform network on the source.
+    """Runs the task and the transform network on the source.
 
     See `learner.run_passes`. `params` has 'task' and, with a transform network,
-    'gen'; `discs` the parameters of the discriminators. It hands on the inputs
-    of the discriminators.
+    'gen'; `discs` has the parameters of the discriminators. It hands on the
+    inputs of the discriminators.
     """
     image = self.transform_image(params.get('gen'), source)
     full, stats = self.learner.run(
@@ -260,7 +262,7 @@ class Method(base.Method):
     return losses, stats, maps
 
   def target_loss(self, params, batch_stats, discs, target, key):
-    """The pass that makes target outputs look like the source's."""
+    """Runs the pass that makes target outputs look like the source's."""
     full, stats = self.learner.run(
       params['task'], batch_stats, target['image'], dropout_key=key
     )
@@ -271,7 +273,7 @@ class Method(base.Method):
   def train_step(
     self, state: state_lib.TrainState, batch: base.Batch, key: jax.Array
   ) -> tuple[state_lib.TrainState, base.Metrics]:
-    """See `base.Method.train_step`; all gradients at the old parameters."""
+    """See `base.Method.train_step`; all gradients use the old parameters."""
     source_key, target_key = jax.random.split(
       rng.for_step(key, state.step, parallel.device_index())
     )
@@ -303,7 +305,7 @@ class Method(base.Method):
   def pictures(
     self, state: state_lib.TrainState, batch: base.Batch, key: jax.Array
   ) -> dict[str, dict[str, jax.Array]]:
-    """See `base.Method.pictures`; the task network is that of test time."""
+    """See `base.Method.pictures`; the task network runs as at test time."""
     del key
     source = batch['source']
     seen = source['image']

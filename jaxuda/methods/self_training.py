@@ -1,9 +1,10 @@
 """Self-training: cross entropy on the target's pseudo-labels.
 
 The last stage of Depth Distribution (Wu & Liu, NeurIPS 2022): no source, no
-depth, no discriminator; a fresh optimizer, the network of an earlier run
-(`config.initial`), labels of `config.data.target.label_dir`. The branches are
-those of that network; they are kept and not trained further.
+depth and no discriminator, but a fresh optimizer, the network of an earlier run
+(`config.initial`) and the labels in `config.data.target.label_dir`. The
+branches are those of that network; unless they are fused, they are kept and not
+trained further.
 """
 
 import dataclasses
@@ -23,9 +24,9 @@ class Method(base.Method):
   """Cross entropy on the target.
 
   Attributes:
-    depth: the network has a depth branch.
-    density: it has a density branch.
-    fuse: features are multiplied by what the depth branch decodes, as in DADA.
+    depth: whether the network has a depth branch.
+    density: whether it has a density branch.
+    fuse: multiply the features by what the depth branch decodes, as in DADA.
   """
 
   optim: optim_lib.Options = optim_lib.Options(
@@ -59,7 +60,7 @@ class Method(base.Method):
     return state_lib.create({'task': self.learner.create(key, image)})
 
   def loss(self, params, batch_stats, target):
-    """The pass of a step, see `learner.run_passes`."""
+    """Runs the pass of a step, see `learner.run_passes`."""
     out, stats = self.learner.run_on(params, batch_stats, target)
     loss = segmentation.cross_entropy(
       out['logits'], target['label'], axis=self.axis
@@ -75,7 +76,7 @@ class Method(base.Method):
     new, losses, _ = self.learner.train(
       task, passes, noise=self.noise(state, key)
     )
-    # Without a gradient PyTorch leaves a parameter alone; weight decay here
+    # PyTorch leaves a parameter without a gradient alone; weight decay here
     # would not.
     kept = () if self.fuse else {'depth', 'density'} & set(new.params)
     params = {**new.params, **{k: task.params[k] for k in kept}}

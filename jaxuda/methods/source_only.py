@@ -4,8 +4,8 @@ On the source domain it is the lower bound that every paper reports; on the
 target's own labels it is the oracle, the upper bound.
 
 With running statistics of the target it is AdaBN (Li, Wang, Shi, Liu and Hou,
-2016, https://arxiv.org/abs/1603.04779), the bound that a method is to be
-compared with whose own statistics are the target's.
+2016, https://arxiv.org/abs/1603.04779), the bound to compare a method with if
+its own statistics are the target's.
 """
 
 from collections.abc import Sequence
@@ -27,19 +27,20 @@ from jaxuda.step import state as state_lib
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Method(base.Method):
-  """Cross entropy, with DADA's depth regression beside it if asked for.
+  """Cross entropy, optionally with DADA's depth regression.
 
   Attributes:
     lambda_seg: weight of the cross entropy.
     lambda_depth: weight of the berHu loss; 0 builds no depth block.
     fuse: multiply the features by what the depth block decodes.
-    class_weights: weights of the classes in the cross entropy, see
-      `methods.dada`; none for 1 each.
+    class_weights: class weights of the cross entropy, see `methods.dada`; empty
+      for 1 each.
     average_all: divide the cross entropy by the number of all pixels, as
-      DAFormer does, not by that of the labelled ones.
-    statistics: whose images move the running statistics, with which the network
-      is evaluated. 'source': those that are trained on. 'target': target images
-      alone, which are passed through the network without any loss (AdaBN).
+      DAFormer does, not of the labelled ones alone.
+    statistics: whose images update the running statistics, with which the
+      network is evaluated. 'source': those that it is trained on. 'target':
+      target images alone, which are passed through the network without any loss
+      (AdaBN).
   """
 
   lambda_seg: float = 1.0
@@ -74,7 +75,7 @@ class Method(base.Method):
 
   @property
   def needs(self) -> dict[str, tuple[str, ...]]:
-    """Labelled images, with depth if it is regressed; target images."""
+    """Labelled images, with depth if it is regressed; target images if used."""
     depth = ('depth',) if self.lambda_depth else ()
     target = {'target': ('image',)} if self.sees_target else {}
     return {'source': ('image', 'label', *depth), **target}
@@ -101,7 +102,7 @@ class Method(base.Method):
     return state_lib.create({'task': self.learner.create(key, image)})
 
   def loss(self, params, batch_stats, source):
-    """The pass of a step, see `learner.run_passes`."""
+    """Runs the pass of a step, see `learner.run_passes`."""
     out, stats = self.learner.run_on(params, batch_stats, source)
     cross_entropy = functools.partial(
       segmentation.cross_entropy,
@@ -123,8 +124,8 @@ class Method(base.Method):
       noise=self.noise(state, key),
     )
     if self.sees_target:
-      # At the old parameters, and from the old statistics, as the target's pass
-      # of an adapting method, see `learner.run_passes`.
+      # At the old parameters and from the old statistics, like the target's
+      # pass in an adapting method, see `learner.run_passes`.
       image = batch['target']['image']
       _, stats = self.learner.run(task.params, task.batch_stats, image)
     new = self.learner.update(task, grads, batch_stats=stats)

@@ -13,7 +13,7 @@ from jaxuda.models.backbones import resnet
 
 
 class Distillation(nn.Module):
-  """Features that one task takes from the other (eqs. 6 and 7).
+  """Features that one task takes over from the other (eqs. 6 and 7).
 
   conv(other) * sigmoid(attention(other)), both 3x3 without bias, norm or
   activation; to be added to the task's own features.
@@ -23,7 +23,7 @@ class Distillation(nn.Module):
 
   @nn.compact
   def __call__(self, other: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Returns (what is added, the attention in 0..1), both [B, h, w, K]."""
+    """Returns (features to add, attention in 0..1), both [B, h, w, K]."""
     conv = functools.partial(layers.Conv, other.shape[-1], 3, style=self.style)
     attention = nn.sigmoid(conv(name='attention')(other))
     return conv(name='conv')(other) * attention, attention
@@ -33,11 +33,11 @@ class CorDA(nn.Module):
   """A semantic and two depth decoders on one backbone.
 
   Each task has two bottlenecks of its own and an initial head (1x1) on them;
-  attention passes features between the tasks; final heads are ASPPs, or what
-  else `options.decoder` says. The target's and the source's depth decoder share
-  everything but their last convolution. Parameters (ResNet-101, 19 classes):
-  46,619,049, with the initial semantic head on the backbone 48,015,074, without
-  attention 44,245,136, simple auxiliary 43,974,800.
+  attention passes features between the tasks; final heads are ASPPs, or
+  whatever `options.decoder` says. The target's and the source's depth decoders
+  share everything but their last convolution. Parameters (ResNet-101, 19
+  classes): 46,619,049, with the initial semantic head on the backbone
+  48,015,074, without attention 44,245,136, simple auxiliary 43,974,800.
 
   Attributes:
     classes: number of classes C.
@@ -61,14 +61,14 @@ class CorDA(nn.Module):
   def __call__(
     self, image: jax.Array, *, train: bool = False, maps: bool = False
   ) -> dict[str, Any]:
-    """Returns the low-resolution outputs, all linear; called as `DeepLab` is.
+    """Returns the low-resolution outputs, all linear; called like `DeepLab`.
 
     Returns:
       'logits' [B, h, w, C]; 'depth' and 'depth_source' [B, h, w] in inverse
-      depth units, of the target's and the source's decoder; the same of the
+      depth units, from the target's and the source's decoder; the same from the
       initial heads as 'initial_...'; and 'attention' [B, h, w] in 0..1, the
-      mean over the channels of what the semantic branch sees of the depth
-      branch. Without distillation 'logits' and 'depth' alone.
+      mean over the channels of the semantic branch's attention to the depth
+      branch. Without distillation only 'logits' and 'depth'.
     """
     found = deeplab.run_backbone(self.options, image, train=train)
     features = deeplab.run_neck(self.options, found, train=train)

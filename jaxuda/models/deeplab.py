@@ -1,8 +1,8 @@
 """The networks of ADVENT, DADA and DepDis, and the parts that others share.
 
-A backbone makes maps from fine to coarse; a neck makes of them the features
-that blocks and heads see; heads make outputs of features. DeepLab-v2's networks
-have no neck.
+A backbone computes maps from fine to coarse; a neck turns them into the
+features that blocks and heads see; heads turn features into outputs.
+DeepLab-v2's networks have no neck.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -25,21 +25,21 @@ from jaxuda.ops import image as image_ops
 from jaxuda.ops import resize
 
 Options = options_lib.Options
-# Of outputs: (h, w), the image's if None, the network's own.
+# Size of outputs: (h, w), 'grid' for the network's own, None for the image's.
 Size = Sequence[int] | Literal['grid'] | None
 Restore = Callable[[jax.Array], jax.Array]
-# The outputs that `predict` gives, of those that a network has.
+# The outputs that `predict` returns if a network has them.
 _PREDICTED = ('logits', 'depth', 'depth_source', 'density')
 
 
 def mean_color(options: Options) -> tuple[float, ...]:
-  """The RGB colour, 0..255, that a network's normalisation makes 0."""
+  """Returns the RGB colour, 0..255, that a network normalises to 0."""
   mean = options.image_mean
   return mean[::-1] if options.image_order == 'bgr' else mean
 
 
 def normalize(options: Options, image: jax.Array) -> jax.Array:
-  """An image [B, H, W, 3] in 0..255 as a network's options want it."""
+  """Normalises an image [B, H, W, 3] in 0..255 as a network's options say."""
   return image_ops.normalize_image(
     image,
     order=options.image_order,
@@ -85,7 +85,7 @@ def run_backbone(
 
 
 class Backbone(nn.Module):
-  """The backbone of a network alone, with the network's parameters of it.
+  """A network's backbone alone, with the parameters that it has there.
 
   Attributes:
     options: see `Options`.
@@ -95,9 +95,9 @@ class Backbone(nn.Module):
 
   @nn.compact
   def __call__(self, image: jax.Array, *, train: bool = False) -> jax.Array:
-    """The last map [B, h, w, F] of an image [B, H, W, 3] RGB in 0..255.
+    """Returns the last map [B, h, w, F] of an image [B, H, W, 3] RGB in 0..255.
 
-    Of the small one if the network sees two resolutions.
+    The image is shrunk first if the network sees two resolutions.
     """
     if self.options.resolutions == 'hrda':
       image = shrink_context(self.options, image)
@@ -105,13 +105,13 @@ class Backbone(nn.Module):
 
 
 def shrink_context(options: Options, image: jax.Array) -> jax.Array:
-  """An image [B, H, W, 3] as HRDA's context: float, of `context_scale`."""
+  """Resizes [B, H, W, 3] to HRDA's context, by `context_scale` and to float."""
   size = [round(side * options.context_scale) for side in image.shape[1:3]]
   return resize.resize_half_pixel(layers.widen(image), size)
 
 
 def head_norm(options: Options) -> Callable[..., nn.Module]:
-  """Returns what builds a head's batch norm, which is always trained."""
+  """Returns a constructor of a head's batch norm, which is always trained."""
   o = options
   return functools.partial(
     layers.BatchNorm,
@@ -125,7 +125,7 @@ def head_norm(options: Options) -> Callable[..., nn.Module]:
 def run_aspp(
   options: Options, features: jax.Array, channels: int, name: str
 ) -> jax.Array:
-  """A module's ASPP head `name`, at least float32: [B, h, w, channels].
+  """Runs a module's ASPP head `name`, at least float32: [B, h, w, channels].
 
   To be called inside the module's `__call__`.
   """
@@ -142,10 +142,10 @@ def run_aspp(
 def run_neck(
   options: Options, maps: Sequence[jax.Array], *, train: bool
 ) -> jax.Array:
-  """The features [B, h, w, K] that a module's blocks and heads see.
+  """Returns the features [B, h, w, K] that a module's blocks and heads see.
 
-  To be called inside the module's `__call__`. The last map, or what DAFormer's
-  'neck' fuses of all, or VFM-UDA's makes of the last.
+  To be called inside the module's `__call__`. They are the last map, or all
+  maps fused by DAFormer's 'neck', or the last map as enlarged by VFM-UDA's.
 
   Args:
     options: see `Options`.
@@ -170,16 +170,16 @@ def run_head(
   train: bool,
   name: str,
 ) -> jax.Array:
-  """A module's head `name`, at least float32: [B, h, w, channels].
+  """Runs a module's head `name`, at least float32: [B, h, w, channels].
 
   To be called inside the module's `__call__`.
 
   Args:
-    options: see `Options`; `decoder` says which head it is.
+    options: see `Options`; `decoder` determines which head it is.
     features: see `run_neck`.
-    channels: of the output.
+    channels: number of output channels.
     train: see `DeepLab.__call__`.
-    name: of the module.
+    name: name of the head's module.
   """
   o = options
   if o.decoder == 'aspp':
@@ -201,8 +201,8 @@ class DeepLab(nn.Module):
   Attributes:
     classes: number of classes C.
     options: see `Options`.
-    multi_level: a second head, always an ASPP, on the backbone's last map but
-      one (`aux`), ResNet's stage 3 in AdaptSegNet and ADVENT.
+    multi_level: a second head, always an ASPP, on the backbone's second-to-last
+      map (`aux`), ResNet's stage 3 in AdaptSegNet and ADVENT.
     depth: DADA's auxiliary block on the features that the head sees, which are
       the last stage's in all papers.
     fuse: multiply these features by what the block decodes, before the head
@@ -227,14 +227,14 @@ class DeepLab(nn.Module):
 
     Args:
       image: [B, H, W, 3] uint8 or float RGB in 0..255; it is normalised here.
-      train: use batch statistics and move the running ones (`batch_stats`);
-        and leave parts out at random if there is a random stream 'dropout'.
-      maps: also give the backbone's maps, as 'maps'.
+      train: use batch statistics and update the running ones (`batch_stats`);
+        also drop parts at random if there is a random stream 'dropout'.
+      maps: also return the backbone's maps, as 'maps'.
 
     Returns:
-      'logits' [B, h, w, C]; with `multi_level` 'aux' of its own h and w; with
-      `depth` 'depth' [B, h, w] in inverse depth units; with `density` 'density'
-      [B, h, w].
+      'logits' [B, h, w, C]; with `multi_level`, 'aux' with its own h and w;
+      with `depth`, 'depth' [B, h, w] in inverse depth units; with `density`,
+      'density' [B, h, w].
     """
     o = self.options
     found = run_backbone(o, image, train=train)
@@ -279,11 +279,12 @@ def run(
     params: parameters of the network.
     batch_stats: running statistics before this pass; {} without norms.
     image: [B, H, W, 3] RGB in 0..255.
-    train: whether batch statistics are used and the running ones moved.
-    dropout_key: key of a training pass, for a network that draws (see
-      `Options.draws`); None for a pass that leaves nothing out.
-    features: also give the last map of the network's 'backbone', [B, h, w, F],
-      as the output 'features'; of the first look at an image if there are more.
+    train: whether batch statistics are used and the running ones updated.
+    dropout_key: key of a training pass, for a network that draws random numbers
+      (see `Options.draws`); None for a pass that drops nothing.
+    features: also return the last map of the network's 'backbone',
+      [B, h, w, F], as the output 'features'; that of the first call if it is
+      called several times.
   """
   variables = {'params': params, 'batch_stats': batch_stats}
   outputs, moved = module.apply(
@@ -312,23 +313,23 @@ def predict(
   size: Size = None,
   restore: Restore = depth_ops.restore_depth,
 ) -> dict[str, jax.Array]:
-  """Full-resolution outputs of a network with its running statistics.
+  """Returns full-resolution outputs of a network with its running statistics.
 
   Args:
     module: a network such as `DeepLab`.
     net: its `state.Net`, or anything with params and batch_stats.
     image: [B, H, W, 3] RGB in 0..255.
-    size: (h, w) of the outputs, to which they are upsampled once; that of the
-      image if None; 'grid': they stay at the network's resolution, and depth is
-      what the network says, not metres, as `enlarge` takes them.
+    size: (h, w) of the outputs, to which they are upsampled once; None for that
+      of the image; 'grid' keeps them at the network's resolution, and depth as
+      the network outputs it, not in metres, as `enlarge` takes them.
     restore: the depth output's values -> metres.
 
   Returns:
     'logits' float32 [B, h, w, C] and, with a depth output, 'depth' float32
     [B, h, w] in metres, interpolated before `restore`, as the loss sees it;
-    'depth_source' likewise, of a network with a depth decoder for each domain;
-    with a density output 'density' float32 [B, h, w], which is regressed on
-    0..255, see `ops.density.map_density`.
+    'depth_source' likewise, for a network with a depth decoder for each domain;
+    and, with a density output, 'density' float32 [B, h, w], which is regressed
+    on 0..255, see `ops.density.map_density`.
   """
   outputs, _ = run(module, net.params, net.batch_stats, image, train=False)
   if size == 'grid':
@@ -345,12 +346,12 @@ def enlarge(
   align_corners: bool,
   restore: Restore = depth_ops.restore_depth,
 ) -> dict[str, jax.Array]:
-  """The second half of `predict`: what it gives at a size, of its 'grid'.
+  """Resizes what `predict` returns for size='grid': its second half.
 
-  Apart, since a network is compiled once and this for each size.
+  It is separate because a network is compiled once, but this for each size.
 
   Args:
-    outputs: what `predict` gives with size='grid'.
+    outputs: what `predict` returns with size='grid'.
     size: (h, w) of the result.
     align_corners: see `Options`.
     restore: see `predict`.

@@ -3,27 +3,28 @@
 DINOv2 and the decoder of DPT (Ranftl et al., ICCV 2021): maps of four blocks
 are reassembled at 4, 2, 1 and 1/2 times the grid of patches and fused from the
 coarsest to the finest. V1 and V2 have the same layers; V1 takes the last four
-blocks, V2 blocks spread over the network, and no key of a file says which.
+blocks, V2 takes blocks spread over the network, and no key in a file tells
+which.
 
-What a network puts out:
+What a network outputs:
 
-* relative: inverse depth up to an unknown factor *and shift*, >= 0, 0 for the
-  far. It has no unit, and those of two images cannot be compared;
-* metric (V2): depth along the optical axis in metres, in 0..20 of the networks
-  for rooms (Hypersim) and 0..80 of those for streets (Virtual KITTI 2).
+* relative: inverse depth up to an unknown factor *and shift*, >= 0, 0 for far
+  away. It has no unit, and the values of two images cannot be compared;
+* metric (V2): depth along the optical axis in metres, in 0..20 for the indoor
+  networks (Hypersim) and 0..80 for the outdoor ones (Virtual KITTI 2).
 
-Licences of the weights, which is not that of this file:
+Licences of the weights, which are not that of this file:
 
 | file | licence |
 | --- | --- |
 | Depth-Anything-V2-Small (-hf) | Apache-2.0 |
 | Depth-Anything-V2-Base, -Large, -Giant (-hf) | CC-BY-NC-4.0 |
-| Depth-Anything-V2-Metric-* | the card of the file says it [1] |
+| Depth-Anything-V2-Metric-* | see the card of the file [1] |
 | depth-anything-small (V1, -hf) | Apache-2.0 |
-| depth-anything-base, -large (V1, -hf) | the card of the file says it [2] |
+| depth-anything-base, -large (V1, -hf) | see the card of the file [2] |
 
 [1] Those of Base and Large were fine-tuned from weights under CC-BY-NC-4.0.
-[2] Take them for no free weights until you have read it.
+[2] Do not take them for free weights until you have read it.
 """
 
 from collections.abc import Sequence
@@ -39,9 +40,9 @@ from jaxuda.models import layers
 from jaxuda.models.backbones import vit
 from jaxuda.ops import resize
 
-# Sides of the reassembled maps over that of the grid of patches.
+# Sides of the reassembled maps divided by that of the grid of patches.
 _FACTORS = (4, 2, 1, 0.5)
-# The shorter side that images are brought to, 37 patches.
+# The shorter side that images are resized to, 37 patches.
 SIDE = 518
 
 
@@ -50,7 +51,7 @@ class Size:
   """Widths of a decoder.
 
   Attributes:
-    reassembled: channels of the four maps, from the finest.
+    reassembled: channels of the four maps, finest first.
     fused: channels of the fusion; the head has half of them.
     head: channels before the last convolution.
     spread: the blocks that V2 takes, counted from 1; V1 takes the last four.
@@ -99,7 +100,7 @@ class Residual(nn.Module):
 
 
 class Decoder(nn.Module):
-  """Four maps [B, h, w, C] of the transformer -> [B, H, W], before the end.
+  """Four maps [B, h, w, C] of the transformer -> [B, H, W], not activated yet.
 
   Attributes:
     size: see `Size`.
@@ -133,7 +134,7 @@ class Decoder(nn.Module):
     return layers.widen(conv(1, 1, name='head3')(y)[..., 0])
 
   def _fuse(self, levels, conv):
-    """From the coarsest map to the finest, and to twice its sides."""
+    """Fuses maps from the coarsest to the finest, and doubles its sides."""
     x = None
     for i, level in enumerate(reversed(levels)):
       if x is None:
@@ -153,16 +154,16 @@ class DepthAnything(nn.Module):
   """Normalised image [B, H, W, 3] -> [B, H, W], at least float32.
 
   Relative inverse depth or metres, see the top of this file. Published weights
-  expect the shorter side at `SIDE` and both multiples of 14; other sides are
-  filled up, see `vit.ViT`, and what was filled is cut off.
+  expect a shorter side of `SIDE` and both sides to be multiples of 14; other
+  sides are padded, see `vit.ViT`, and the padding is cut off.
 
   Attributes:
     size: name of an entry of `SIZES`, and of `vit.SIZES`.
-    taps: the four blocks that maps are taken from, see `default_taps`; empty
-      for V2's.
+    taps: the four blocks whose maps are used, see `default_taps`; empty for
+      V2's.
     metric: whether the output is metres.
-    max_depth: the greatest depth that a metric network can say, metres; a
-      relative one does not read it.
+    max_depth: the greatest depth in metres that a metric network can predict; a
+      relative one does not use it.
     positions: see `vit.ViT`; 'offset' is Depth Anything's own code, 'size'
       Hugging Face's.
     mask_token: see `vit.ViT`.
@@ -184,7 +185,7 @@ class DepthAnything(nn.Module):
     """Returns the depth, see the class.
 
     Raises:
-      UserError: an unknown size, or not four blocks of it.
+      UserError: the size is unknown, or the blocks are not four of its own.
     """
     vit.size(self.size)
     taps = tuple(self.taps) or default_taps(self.size, 2)

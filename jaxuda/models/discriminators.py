@@ -1,4 +1,4 @@
-"""Discriminators that tell for every patch which domain it is from."""
+"""Discriminators that tell which domain every patch is from."""
 
 import dataclasses
 
@@ -39,7 +39,7 @@ class FcDiscriminator(nn.Module):
     width: channels of the first layer; then 2, 4 and 8 times that. 64 in the
       references (2,778,049 parameters at C = 16).
     depth: number of convolutions; 5 in the references, whose logits see 94x94
-      pixels each. Those of 3 see 22x22.
+      pixels each; with 3 they see 22x22.
     style: only its types are used.
   """
 
@@ -63,7 +63,7 @@ class PatchDiscriminator(nn.Module):
   4x4 convolutions with bias and padding 1, of stride 2, 2, 2, 1, 1; instance
   norm after the second to the fourth, LeakyReLU(0.2) after the first four.
   [B, H, W, C] -> logits [B, H // 8 - 2, W // 8 - 2, 1], each of which sees
-  70x70 pixels; a side has at least 24. Kernels from N(0, 0.02).
+  70x70 pixels; sides must have at least 24. Kernels from N(0, 0.02).
 
   Attributes:
     width: channels of the first layer; then 2, 4 and 8 times that.

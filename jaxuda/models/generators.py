@@ -50,7 +50,7 @@ class ConvTranspose(nn.Module):
 
 
 def _upsample_conv(x, kernel):
-  """Kernel [3, 3, K, N]; as a convolution of the image with zeros between."""
+  """Kernel [3, 3, K, N]; as a convolution of the zero-interleaved image."""
   return lax.conv_general_dilated(
     x,
     kernel[::-1, ::-1],
@@ -62,7 +62,7 @@ def _upsample_conv(x, kernel):
 
 
 def _upsample_dot(x, kernel):
-  """The same as one matrix product and additions; no zero is multiplied."""
+  """The same, as one matrix product and additions; no zero is multiplied."""
   batch, height, width, channels = x.shape
   features = kernel.shape[-1]
   stacked = kernel.transpose(2, 0, 1, 3).reshape(channels, 9 * features)
@@ -94,19 +94,20 @@ class Generator(nn.Module):
   """7x7, two strided 3x3, residual blocks, two transposed 3x3, 7x7, tanh.
 
   [B, H, W, K] -> [B, H, W, 3] in -1..1. Instance norm without scale and bias,
-  ReLU, mirrored padding, kernels from N(0, 0.02), as CycleGAN has it (Johnson
-  et al.: batch norm and 5 blocks). Sides that are no multiple of 4 are padded
-  by mirroring, and the result is cropped: CycleGAN makes 376x1244 of 375x1242.
+  ReLU, mirrored padding, kernels from N(0, 0.02), as in CycleGAN
+  (Johnson et al.: batch norm and 5 blocks). Sides that are not multiples of 4
+  are padded by mirroring, and the result is cropped: CycleGAN turns 375x1242
+  into 376x1244.
 
   Attributes:
     width: channels of the first layer; the blocks have 4 times that. 64.
     blocks: 9, or 6 for images of up to 128 pixels a side.
-    residual: for networks that have little time; in no paper; 0: off. Add the
-      image, the first three channels, before the tanh, with kernels that begin
-      with 0 in the last layer: it begins with the image. What is added to it
-      stays within +-residual, where black is at -2.6, white at 2.6. And double
-      the sides by repeating pixels before a 3x3 convolution, as transposed ones
-      begin with checkerboards (Odena et al., Distill 2016).
+    residual: for short training, in no paper; 0 for off. Adds the image, the
+      first three channels, before the tanh, with the last layer's kernel
+      starting from 0, so that the output starts as the image. What is added to
+      it stays within +-residual, where black is at -2.6 and white at 2.6. It
+      also doubles the sides by repeating pixels before a 3x3 convolution, since
+      transposed ones start with checkerboards (Odena et al., Distill 2016).
   """
 
   width: int = 64

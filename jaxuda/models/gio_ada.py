@@ -42,12 +42,12 @@ class GioAda(nn.Module):
     """Returns the low-resolution outputs, both linear.
 
     Args:
-      image: as of `deeplab.DeepLab`.
-      train: as there.
+      image: see `deeplab.DeepLab`.
+      train: see there.
 
     Returns:
-      'logits' [B, h, w, C]; with `depth` 'depth' [B, h, w], in the units that
-      the depth loss compares it in.
+      'logits' [B, h, w, C]; with `depth`, 'depth' [B, h, w], in the units that
+      the depth loss uses.
     """
     o = self.options
     maps = deeplab.run_backbone(o, image, train=train)
@@ -72,7 +72,7 @@ def align_maps(
     align: a key of `ALIGNMENTS`.
 
   Returns:
-    By discriminator, [B, H, W, channels]: softmax, depth, or both.
+    Discriminator -> [B, H, W, channels]: softmax, depth, or both.
   """
   parts = {
     'semantic': lambda: jax.nn.softmax(full['logits'], -1),
@@ -85,7 +85,7 @@ def align_maps(
 
 
 def count_channels(align: str, classes: int) -> dict[str, int]:
-  """Channels of each output discriminator's input, see `align_maps`."""
+  """Counts the channels of discriminators' inputs, see `align_maps`."""
   widths = {'semantic': classes, 'depth': 1}
   return {
     name: sum(widths[part] for part in seen)

@@ -23,8 +23,8 @@ class Aspp(nn.Module):
   Attributes:
     features: output channels.
     rates: dilations (= paddings), one convolution each.
-    active: how many of them, from the first, take part. The official CorDA
-      returns inside its loop, so that 2 of 4 act; the others exist in its
+    active: how many of them, from the first, are used. The official CorDA
+      returns inside its loop, so that 2 of 4 are used; the others exist in its
       checkpoints and are never trained.
   """
 
@@ -53,7 +53,7 @@ class Aspp(nn.Module):
 
 
 def _pyramid_conv(x, kernels, rates):
-  """The sum of dilated convolutions, one by one."""
+  """The sum of dilated convolutions, computed one by one."""
   options = {'stride': 1, 'rewrites': rewrites_lib.NONE}
   return sum(
     rewrites_lib.conv(x, kernel, dilation=rate, padding=rate, **options)
@@ -62,11 +62,11 @@ def _pyramid_conv(x, kernels, rates):
 
 
 def _pyramid_dot(x, kernels, rates):
-  """The same as one matrix product and one shifted addition per tap.
+  """The same, as one matrix product and one shifted addition per tap.
 
-  The wide input is read once; what is shifted are the few output channels. The
+  The wide input is read once, and only the few output channels are shifted. The
   centre taps of all rates see the same pixel, so their kernels are added first,
-  but in bfloat16, which would round the sum. Taps that fall outside the map
+  except in bfloat16, which would round the sum. Taps that fall outside the map
   everywhere are left out.
   """
   height, width = x.shape[1:3]
@@ -102,8 +102,8 @@ class AsppL(nn.Module):
     features: output channels.
     rates: dilations, one branch each.
     width: channels of fc6 and fc7.
-    dropout: probability that a channel's pixel is dropped in training, in a
-      pass with the random stream 'dropout'.
+    dropout: probability that one pixel of a channel is dropped in training, in
+      a pass with the random stream 'dropout'.
     style: see `layers.Style`; the last layers start from N(0, 0.01) whatever
       its initialiser.
   """
@@ -139,15 +139,15 @@ class AsppL(nn.Module):
 def embed(
   conv: Callable[..., nn.Module], maps: Sequence[jax.Array]
 ) -> jax.Array:
-  """A module's maps side by side, at the size of the first, the finest.
+  """Stacks a module's maps along the channels, at the first (finest) size.
 
   To be called inside the module's `__call__`. Each map [B, h_i, w_i, K_i] goes
-  through a 1x1 convolution with bias, 'embed0' and so on, and is resized by
+  through a 1x1 convolution with bias, 'embed0' and so on, and is resized with
   half-pixel centres: [B, h_0, w_0, all their channels].
 
   Args:
-    conv: makes a convolution of (kernel, use_bias, name).
-    maps: of a backbone.
+    conv: builds a convolution from (kernel, use_bias, name).
+    maps: the maps of a backbone.
   """
   embedded = []
   for i, x in enumerate(maps):
@@ -159,16 +159,17 @@ def embed(
 class DaformerFusion(nn.Module):
   """DAFormer's context-aware fusion of all maps (CVPR 2022, section 3.2).
 
-  Each map [B, h_i, w_i, K_i] is brought to `width` channels (1x1 with bias) and
-  to the size of the first, the finest, by half-pixel centres. Of all together,
-  four separable convolutions of growing reach (1x1; 3x3 depthwise of the rates
-  and 1x1) and a 3x3 convolution make [B, h_0, w_0, width]. No image pooling.
+  Each map [B, h_i, w_i, K_i] is projected to `width` channels (1x1 with bias)
+  and resized to the first, the finest, with half-pixel centres. From all of
+  them, four separable convolutions of growing reach (1x1; 3x3 depthwise of the
+  rates and 1x1) and a 3x3 convolution compute [B, h_0, w_0, width]. There is no
+  image pooling.
 
   Attributes:
     width: channels inside and out, 256 in DAFormer.
     rates: dilations of the depthwise convolutions.
     norm: the batch norms, all trained; one follows each convolution but the
-      first ones, and a ReLU each norm.
+      first ones, and a ReLU follows each norm.
     style: see `layers.Style`.
   """
 
@@ -197,7 +198,7 @@ class DaformerFusion(nn.Module):
 
 
 class VfmUpscale(nn.Module):
-  """VFM-UDA's light decoder of a transformer's last map, before the last layer.
+  """VFM-UDA's light decoder of a transformer's map, without the last layer.
 
   [B, h, w, K] -> [B, 4 h, 4 w, K / 4]: transposed 2x2 convolution to K / 2
   channels, norm, GELU; another to K / 4, norm; 3x3 convolution, norm. Norms are
@@ -205,7 +206,7 @@ class VfmUpscale(nn.Module):
   CVPR workshops 2024.)
 
   Attributes:
-    style: see `layers.Style`; kernels begin as PyTorch's whatever it says.
+    style: see `layers.Style`; kernels start like PyTorch's whatever it says.
   """
 
   style: layers.Style = layers.Style()
@@ -235,7 +236,7 @@ class Classifier(nn.Module):
     dropout: probability that an image's channel is dropped in training, in a
       pass with the random stream 'dropout'.
     use_bias: whether there is a bias, which starts from 0.
-    initializer: what the kernel starts from, see `layers.kernel_init`, whatever
+    initializer: the kernel's initialiser, see `layers.kernel_init`, whatever
       the style's is; N(0, 0.01) in DAFormer.
     style: see `layers.Style`.
   """
@@ -265,12 +266,12 @@ class DepthBlock(nn.Module):
 
   1x1 K -> K/4, ReLU; 3x3, ReLU; 1x1 -> K/16 (at least 1), no ReLU. The depth is
   the mean over these channels (linear, so it can be negative), at the features'
-  resolution. 1x1 back to K, ReLU gives what DADA multiplies the features with.
-  For K = 2048 the widths are 512, 512, 128, as in the official code; the paper
-  says that each layer has four times fewer channels.
+  resolution. 1x1 back to K and ReLU give the factor by which DADA multiplies
+  the features. For K = 2048 the widths are 512, 512, 128, as in the official
+  code; the paper says that each layer has four times fewer channels.
 
   Attributes:
-    decode: whether the way back is built.
+    decode: whether the way back to K is built.
     scale: factor of the mean; 1 in the official code. Inverse depths reach the
       hundreds, and the decoded features grow with them; a scale keeps the
       channels of a network that is trained from scratch of order one.

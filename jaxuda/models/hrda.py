@@ -2,15 +2,15 @@
 
 Hoyer, Dai and Van Gool, ECCV 2022, "HRDA: Context-Aware High-Resolution
 Domain-Adaptive Semantic Segmentation" (https://arxiv.org/abs/2204.13132). One
-network sees all of an image small, the context, and a part of it large, the
-detail. A scale attention, made of the context's features, says at every pixel
-and for every class how far the detail is to be believed.
+network sees the whole image at low resolution, the context, and a part of it at
+high resolution, the detail. A scale attention, computed from the context's
+features, tells for every pixel and every class how far to trust the detail.
 
 A training pass with random numbers (the stream 'dropout') draws one part for
-all images of a device. Any other pass, that of a teacher or of a prediction,
-looks at all of an image in windows of the part's size, which overlap unless
-`Options.detail_overlap` says no. A prediction of an image larger than
-`Options.window` does all this in windows of that size.
+all images of a device. Any other pass, that of a teacher or for a prediction,
+covers the whole image with windows of the part's size, which overlap unless
+`Options.detail_overlap` is False. For an image larger than `Options.window`, a
+prediction does all this in windows of that size.
 """
 
 from collections.abc import Sequence
@@ -30,7 +30,7 @@ from jaxuda.ops import resize
 
 
 def wrap(network: nn.Module) -> nn.Module:
-  """Returns a network, at two resolutions if its options say so."""
+  """Returns a network, wrapped in `Hrda` if its options ask for it."""
   two = network.options.resolutions == 'hrda'
   return Hrda(inner=network) if two else network
 
@@ -68,11 +68,11 @@ def fuse(
 
 
 class ScaleAttention(nn.Module):
-  """A light DAFormer head: how far detail is to be believed, in 0..1.
+  """A light DAFormer head: how far to trust the detail, in 0..1.
 
-  Each map [B, h_i, w_i, K_i] is brought to `width` channels (1x1 with bias) and
-  to the size of the first by half-pixel centres; of all together a 1x1
-  convolution, a norm, a ReLU, dropout, a 1x1 convolution and a sigmoid make
+  Each map [B, h_i, w_i, K_i] is projected to `width` channels (1x1 with bias)
+  and resized to the first with half-pixel centres; from all of them a 1x1
+  convolution, a norm, a ReLU, dropout, a 1x1 convolution and a sigmoid compute
   [B, h_0, w_0, features].
 
   Attributes:
@@ -104,13 +104,12 @@ class ScaleAttention(nn.Module):
 class Hrda(nn.Module):
   """A network at two resolutions; its parameters are the network's own.
 
-  Beside them are those of 'scale_attention'. Norms see two batches in a
-  training pass: the small images, then the parts.
+  In addition there are those of 'scale_attention'. Norms see two batches in a
+  training pass: the contexts, then the details.
 
   Attributes:
-    inner: a network that gives its backbone's maps when it is asked to, such as
-      `DeepLab` or `CorDA`; both resolutions share it. See `Options` for the
-      rest.
+    inner: a network that can return its backbone's maps, such as `DeepLab` or
+      `CorDA`; both resolutions share it. See `Options` for the rest.
   """
 
   inner: nn.Module
@@ -126,7 +125,7 @@ class Hrda(nn.Module):
     return self.inner.classes
 
   def setup(self) -> None:
-    """Builds the attention beside the network's own modules."""
+    """Builds the attention in addition to the network's own modules."""
     nn.share_scope(self, self.inner)
     o = self.options
     if o.scale_attention != 'fixed':
@@ -141,22 +140,22 @@ class Hrda(nn.Module):
   def __call__(
     self, image: jax.Array, *, train: bool = False
   ) -> dict[str, jax.Array]:
-    """Returns low-resolution outputs; called as `DeepLab` is.
+    """Returns low-resolution outputs; called like `DeepLab`.
 
     Args:
-      image: [B, H, W, 3] RGB in 0..255; H and W are whole cells, see
+      image: [B, H, W, 3] RGB in 0..255; H and W are whole numbers of cells, see
         `Options.cell`.
       train: see `DeepLab.__call__`.
 
     Returns:
-      What the network gives of the small image: depth, initial heads. Its
-      'logits' are replaced by those of both resolutions, at the resolution that
-      the network has of the image itself, or that of the image if it was
-      labelled in windows. Where a part was drawn 'detail', its 'logits' [B, h,
-      w, C] and its 'box', int32 [2], (top, left) in pixels.
+      The network's outputs for the context: depth, initial heads. Its 'logits'
+      are replaced by those fused from both resolutions, at the network's
+      resolution for the full-size image, or at that of the image if it was
+      predicted in windows. If a part was drawn, 'detail' holds its 'logits'
+      [B, h, w, C] and its 'box', int32 [2], (top, left) in pixels.
 
     Raises:
-      UserError: H or W is not of whole cells.
+      UserError: H or W is not a whole number of cells.
     """
     o, size = self.options, image.shape[1:3]
     o.check_sides(size, 'the size of an image')
@@ -171,7 +170,7 @@ class Hrda(nn.Module):
     }
 
   def _look(self, image, train):
-    """The outputs of images, which are no larger than those of training."""
+    """The outputs of images that are no larger than those of training."""
     o, size = self.options, image.shape[1:3]
     outputs = self.inner(
       deeplab.shrink_context(o, image), train=train, maps=True
@@ -197,7 +196,7 @@ class Hrda(nn.Module):
     return self._enlarge(attention, context.shape[1:3])
 
   def _draw(self, image, grid, train):
-    """Logits of a part, zeros around; where it is on the context's grid."""
+    """Logits of a part, zeros around it; its mask on the context's grid."""
     o, size = self.options, image.shape[1:3]
     crop, cell = self._crop(size), int(o.cell)
     key = self.make_rng('dropout')
@@ -213,7 +212,7 @@ class Hrda(nn.Module):
     return detail, inside, {'detail': {'logits': logits, 'box': box}}
 
   def _slide(self, image, train):
-    """Logits of all parts, of which the mean is taken where several meet."""
+    """Logits of all parts, averaged where they overlap."""
     o, size = self.options, image.shape[1:3]
     crop = self._crop(size)
     places = self._places(size, crop, overlap=o.detail_overlap)
@@ -227,7 +226,7 @@ class Hrda(nn.Module):
     return [min(x) for x in zip(size, self.options.detail_crop, strict=True)]
 
   def _places(self, size, window, *, overlap=True):
-    """Windows half of one apart, or side by side, in whole cells."""
+    """Places of windows, half of one apart or side by side, in whole cells."""
     cell, share = int(self.options.cell), 2 if overlap else 1
     starts = [
       image_ops.window_starts(side, part, max(part // share // cell, 1) * cell)

@@ -17,7 +17,7 @@ from jaxuda.step import parallel
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Style:
-  """Initialiser, types and rewrites of the layers of a network.
+  """Initialiser, types and rewrites of a network's layers.
 
   Attributes:
     initializer: name of the kernels' initialiser, see `kernel_init`.
@@ -50,7 +50,7 @@ def _end(y, style):
 
 
 def torch_default_init(fan_in: int) -> Callable[..., jax.Array]:
-  """PyTorch's default for convolutions: uniform in +-1/sqrt(fan_in)."""
+  """Returns PyTorch's default initialiser: uniform in +-1/sqrt(fan_in)."""
   bound = 1.0 / math.sqrt(fan_in)
 
   def init(key, shape, dtype=jnp.float32):
@@ -63,7 +63,7 @@ def kernel_init(name: str) -> Callable[..., jax.Array]:
   """Returns the initialiser of convolution kernels called `name`.
 
   Args:
-    name: 'reference' for N(0, 0.01), which the official code gives every
+    name: 'reference' for N(0, 0.01), from which the official code starts every
       convolution before it loads an ImageNet file over it; 'he' for
       N(0, 2 / fan_in), for training from scratch; 'gan' for CycleGAN's
       N(0, 0.02); 'vfm' for the N(0, 0.1) of VFM-UDA's last layer; 'torch' for
@@ -84,12 +84,12 @@ def kernel_init(name: str) -> Callable[..., jax.Array]:
 
 
 def before_norm(style: Style) -> Style:
-  """Returns the style of convolutions of a head that a norm follows.
+  """Returns the style of those convolutions of a head that a norm follows.
 
-  mmcv's `ConvModule`, of which DAFormer's and HRDA's decoders are built, begins
-  with N(0, 2 / fan_out), what else they have with PyTorch's default. The norm
-  takes the scale out again, but the smaller a kernel is, the more a step of
-  AdamW turns it.
+  mmcv's `ConvModule`, of which DAFormer's and HRDA's decoders are built, starts
+  from N(0, 2 / fan_out), their other layers from PyTorch's default. The norm
+  removes the scale again, but the smaller a kernel is, the more a step of AdamW
+  turns it.
   """
   if style.initializer != 'mmcv':
     return style
@@ -107,7 +107,7 @@ class Conv(nn.Module):
     padding: zeros on each side; None for `dilation * (kernel - 1) / 2`.
     use_bias: whether a bias is added. It starts uniform in
       +-1/sqrt(fan_in), PyTorch's default, which the references keep.
-    zero_bias: it starts as 0 instead.
+    zero_bias: whether the bias starts from 0 instead.
     style: see `Style`.
   """
 
@@ -150,10 +150,10 @@ class Conv(nn.Module):
 
 
 class Enlarge(nn.Module):
-  """PyTorch's transposed convolution with its kernel's side as stride.
+  """PyTorch's transposed convolution with a stride of its kernel's side.
 
-  [B, h, w, K] -> [B, s h, s w, features]; s of the result's rows come from each
-  row, so that nothing is added up. The kernel is [s, s, features, K].
+  [B, h, w, K] -> [B, s h, s w, features]; each row gives s rows of the result,
+  so that nothing is summed. The kernel is [s, s, features, K].
 
   Attributes:
     features: output channels.
@@ -188,10 +188,10 @@ class Enlarge(nn.Module):
 def same_padding(
   size: Sequence[int], kernel: int, *, stride: int, dilation: int = 1
 ) -> tuple[tuple[int, int], tuple[int, int]]:
-  """Zeros around a map of (H, W) so that it shrinks by the stride alone.
+  """Returns the zeros around a map with which it shrinks by the stride alone.
 
-  TensorFlow's and XLA's 'SAME': the result has ceil(H / stride) rows; where the
-  zeros are odd in number, one more is at the end.
+  As in TensorFlow's and XLA's 'SAME', the result has ceil(H / stride) rows; if
+  the number of zeros is odd, the extra one is at the end.
 
   Args:
     size: (H, W) of the map.
@@ -211,7 +211,7 @@ def same_padding(
 
 
 class DepthwiseConv(nn.Module):
-  """A kernel for each channel, padding 'SAME': kernel [k, k, 1, C].
+  """Depthwise convolution with padding 'SAME': kernel [k, k, 1, C].
 
   [B, H, W, C] -> [B, ceil(H / stride), ceil(W / stride), C], see
   `same_padding`.
@@ -220,7 +220,7 @@ class DepthwiseConv(nn.Module):
     kernel: side of the square kernels.
     stride: stride in both directions.
     dilation: dilation in both directions.
-    use_bias: whether a bias is added, which starts as that of `Conv`.
+    use_bias: whether a bias is added, which starts like that of `Conv`.
     style: see `Style`.
   """
 
@@ -257,12 +257,12 @@ class DepthwiseConv(nn.Module):
 
 
 def layer_norm(style: Style, epsilon: float, name: str) -> nn.LayerNorm:
-  """A norm over the channels of each pixel, with scale and bias.
+  """Returns a norm over the channels of each pixel, with scale and bias.
 
   Args:
     style: see `Style`; the statistics are in float32 or better.
     epsilon: added to the variance.
-    name: of the module.
+    name: name of the module.
   """
   return nn.LayerNorm(
     epsilon=epsilon,
@@ -274,7 +274,7 @@ def layer_norm(style: Style, epsilon: float, name: str) -> nn.LayerNorm:
 
 
 def attend(queries: jax.Array, keys: jax.Array, values: jax.Array) -> jax.Array:
-  """Scaled dot-product attention, without a mask.
+  """Computes scaled dot-product attention without a mask.
 
   Args:
     queries: [B, N, heads, K].
@@ -286,7 +286,7 @@ def attend(queries: jax.Array, keys: jax.Array, values: jax.Array) -> jax.Array:
   """
   if queries.dtype != jnp.float64:
     return jax.nn.dot_product_attention(queries, keys, values)
-  # JAX's own takes every softmax in float32.
+  # JAX's own attention computes every softmax in float32.
   logits = jnp.einsum('bnhk,bmhk->bhnm', queries, keys)
   share = jax.nn.softmax(logits / math.sqrt(queries.shape[-1]), axis=-1)
   return jnp.einsum('bhnm,bmhk->bnhk', share, values)
@@ -295,15 +295,15 @@ def attend(queries: jax.Array, keys: jax.Array, values: jax.Array) -> jax.Array:
 class BatchNorm(nn.Module):
   """Batch normalisation with PyTorch's running statistics.
 
-  The running variance takes the unbiased batch variance (factor n / (n - 1)),
-  Flax's own module takes the biased one; the normalisation itself uses the
+  The running variance uses the unbiased batch variance (factor n / (n - 1)),
+  where Flax's own module uses the biased one; the normalisation itself uses the
   biased variance in both.
 
   Attributes:
     mode: where the statistics of a training pass come from. 'batch': this
       device's batch, as the references run it; 'sync': the batch over all
       devices; 'frozen': the running ones, which then never change; 'none':
-      from nowhere, there are no statistics, only scale and bias.
+      there are no statistics, only scale and bias.
     train_affine: whether scale and bias get gradients. The references freeze
       them.
     epsilon: added to the variance.
@@ -345,7 +345,7 @@ class BatchNorm(nn.Module):
     return running['mean'].value, running['var'].value
 
   def _batch_statistics(self, x, running):
-    """Returns mean and biased variance, and moves the running ones."""
+    """Returns mean and biased variance, and updates the running ones."""
     x = widen(x)
     mean = jnp.mean(x, (0, 1, 2))
     square = jnp.mean(lax.square(x), (0, 1, 2))
@@ -364,11 +364,11 @@ class BatchNorm(nn.Module):
 
 
 def max_pool_ceil(x: jax.Array) -> jax.Array:
-  """Max pooling 3x3, stride 2, padding 1, with PyTorch's ceil_mode.
+  """Applies 3x3 max pooling, stride 2, padding 1, with PyTorch's ceil_mode.
 
-  [B, H, W, C] -> [B, H // 2 + 1, W // 2 + 1, C]. Neither 'SAME' nor 'VALID':
-  one row of -inf on the left, and on the right two on even sides and one on odd
-  ones.
+  [B, H, W, C] -> [B, H // 2 + 1, W // 2 + 1, C]. The padding is neither 'SAME'
+  nor 'VALID': one row of -inf on the left, and on the right two for even sides
+  and one for odd ones.
   """
   pads = [(1, 2 - side % 2) for side in x.shape[1:3]]
   return nn.max_pool(x, (3, 3), strides=(2, 2), padding=pads)
@@ -377,9 +377,9 @@ def max_pool_ceil(x: jax.Array) -> jax.Array:
 def instance_norm(x: jax.Array, *, epsilon: float = 1e-5) -> jax.Array:
   """Normalises every channel of every image by its own mean and variance.
 
-  Without scale and bias, and without running statistics (Ulyanov et al., 2016,
-  as CycleGAN uses it); the variance is the biased one, to which `epsilon` is
-  added. [B, H, W, C] keep their dtype; the arithmetic is in float32 or better.
+  It has no scale, bias or running statistics (Ulyanov et al., 2016, as CycleGAN
+  uses it); the variance is the biased one, to which `epsilon` is added.
+  [B, H, W, C] keeps its dtype; the arithmetic is in float32 or better.
   """
   wide = widen(x)
   centred = wide - jnp.mean(wide, (1, 2), keepdims=True)

@@ -1,8 +1,8 @@
-"""What a program is traced for, and values that it shall hold.
+"""The platform that a program is traced for, and values that it must hold.
 
-XLA computes an elementwise value again wherever it is used if it thinks that
+XLA recomputes an elementwise value wherever it is used if it considers that
 cheaper than reading it. In a chain of residual additions it is not: each block
-then adds up all before it. `hold` says where to stop.
+then repeats all additions before it. `hold` marks where to stop.
 """
 
 from typing import Any
@@ -15,12 +15,12 @@ _target = ''
 
 
 def platform() -> str:
-  """The platform that a program is traced for: 'cpu', 'gpu', 'tpu'."""
+  """Returns the platform that a program is traced for: 'cpu', 'gpu', 'tpu'."""
   return _target or jax.default_backend()
 
 
 def trace_for(name: str) -> None:
-  """Programs that JAX has not traced yet are for a platform, '' for its own."""
+  """Sets the platform that later tracing is for; '' for JAX's own."""
   global _target
   _target = name
 
@@ -29,11 +29,11 @@ _held = jax.jit(lax.optimization_barrier)
 
 
 def hold(x: Any) -> Any:
-  """Identity whose value is written once, and its cotangent, too.
+  """Returns x, with its value and its cotangent each written only once.
 
-  On CPUs it is a function that XLA does not put in the place of its call, as it
-  drops optimisation barriers there before it decides what to compute twice (jax
-  0.10 to 0.12). It copies nothing.
+  On CPUs it is a function that XLA does not inline, because XLA drops
+  optimisation barriers there before it decides what to compute twice (jax 0.10
+  to 0.12). It copies nothing.
 
   Args:
     x: an array, or a tree of them.
@@ -50,7 +50,7 @@ def hold(x: Any) -> Any:
 
 @jax.custom_vjp
 def hold_cotangent(x: jax.Array) -> jax.Array:
-  """Identity whose cotangent is written once, before it is used."""
+  """Returns x, with its cotangent written once, before it is used."""
   return x
 
 

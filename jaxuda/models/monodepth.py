@@ -1,7 +1,7 @@
-"""The depth and the pose network of Monodepth2 (Godard et al., ICCV 2019).
+"""The depth and pose networks of Monodepth2 (Godard et al., ICCV 2019).
 
 A ResNet of basic blocks with torchvision's layout (stride on the 3x3), output
-stride 32; a decoder with skip connections that gives a disparity at four
+stride 32; a decoder with skip connections that outputs a disparity at four
 scales; and a pose network, the same encoder on two images.
 """
 
@@ -125,7 +125,7 @@ class MirroredConv(nn.Module):
 
 
 def _double(x):
-  """Nearest neighbour upsampling by 2."""
+  """Nearest-neighbour upsampling by 2."""
   batch, height, width, channels = x.shape
   shape = (batch, height, 2, width, 2, channels)
   x = jnp.broadcast_to(x[:, :, None, :, None], shape)
@@ -138,7 +138,7 @@ class DepthNet(nn.Module):
   Attributes:
     size: name of an entry of `SIZES`.
     scales: scales of the disparities: 0 is the image's resolution, 1 a half of
-      it ... Levels finer than the smallest are not built.
+      it ... Levels finer than the smallest scale are not built.
   """
 
   size: str = 'resnet18'
@@ -152,7 +152,7 @@ class DepthNet(nn.Module):
 
     Args:
       image: [B, H, W, 3] in 0..1, H and W multiples of 32.
-      train: use batch statistics and move the running ones.
+      train: use batch statistics and update the running ones.
 
     Returns:
       scale s -> [B, H / 2^s, W / 2^s].
@@ -194,7 +194,7 @@ class PoseNet(nn.Module):
     Args:
       first: [B, H, W, 3] in 0..1.
       second: [B, H, W, 3] in 0..1.
-      train: use batch statistics and move the running ones.
+      train: use batch statistics and update the running ones.
 
     Returns:
       (axis angle [B, 3] in radians, translation [B, 3]). The translation is a
@@ -212,10 +212,10 @@ class PoseNet(nn.Module):
 def scaled_disparity(
   disparity: jax.Array, *, min_depth: float = 0.1, max_depth: float = 100.0
 ) -> jax.Array:
-  """The sigmoid's 0..1 as 1 / depth, linear between the two depths.
+  """Maps the sigmoid's 0..1 to 1 / depth, linear between the two depths'.
 
-  A disparity of 1 has `min_depth`, one of 0 `max_depth`, both in the unknown
-  unit of the motions.
+  A disparity of 1 has `min_depth` and one of 0 has `max_depth`, both in the
+  unknown unit of the motions.
   """
   low, high = 1 / max_depth, 1 / min_depth
   return low + (high - low) * disparity

@@ -31,67 +31,70 @@ class Options:
       (for CPUs, from scratch), 'efficientnet_lite0' (for CPUs, with ImageNet's
       weights: `config.initial=imagenet`), 'vgg16' (GIO-Ada's), and
       'vgg16_adaptsegnet' (with the pooling and the dilated fc6 and fc7 of
-      AdaptSegNet); 'mit_b0' to 'mit_b5' (SegFormer's encoder, of which DAFormer
-      has the last); 'dinov2_s', 'dinov2_b' and 'dinov2_l' (VFM-UDA's), and with
+      AdaptSegNet); 'mit_b0' to 'mit_b5' (SegFormer's encoders; DAFormer has the
+      last); 'dinov2_s', 'dinov2_b' and 'dinov2_l' (VFM-UDA's), and with
       registers 'dinov2_s_reg' and so on.
     decoder: what turns features into outputs. 'aspp': DeepLab's for ResNet, on
       the backbone's last map; 'aspp_l': DeepLab's for VGG, on the same map;
-      'daformer': all maps are fused to one, of the finest's size, which the
-      heads see, see `heads.DaformerFusion`; 'vfm_uda': VFM-UDA's for a
+      'daformer': all maps are fused into one of the finest one's size, which
+      the heads see, see `heads.DaformerFusion`; 'vfm_uda': VFM-UDA's for a
       transformer, the last map enlarged four times, see `heads.VfmUpscale`.
     decoder_width: channels inside 'aspp_l' (1024 in DeepLab) and of the fused
       map of 'daformer' (256 in DAFormer).
-    dropout: probability of dropout in 'aspp_l' and 'daformer': 1/2 in
-      DeepLab's, 0.1 in DAFormer's.
-    stochastic_depth: probability that a residual is left out in training: of a
-      MiT's last, from 0 at the first, 0.1 in SegFormer; of all of a DINOv2, 0
-      in VFM-UDA.
-    patch_resize: what a DINOv2, whose patches are squares of 14 pixels, sees of
-      an image of any size: 'grow': enlarged by nearly 1.1 (1024 to 1120), as in
-      VFM-UDA; 'round': brought to the nearest multiple of 14. Bilinear in both.
+    dropout: probability of dropout in 'aspp_l' and 'daformer': 1/2 in DeepLab,
+      0.1 in DAFormer.
+    stochastic_depth: probability that a residual branch is dropped in training:
+      in a MiT that of the last block, rising from 0 at the first (0.1 in
+      SegFormer); in a DINOv2 that of all blocks (0 in VFM-UDA).
+    patch_resize: how an image of any size is resized for a DINOv2, whose
+      patches are squares of 14 pixels: 'grow': enlarged by nearly 1.1 (1024 to
+      1120), as in VFM-UDA; 'round': to the nearest multiple of 14. Both are
+      bilinear.
     output_stride: pixels between the features of the backbone's last map; 8 in
-      all papers, with an EfficientNet also 16 and 32, which cost less. A MiT
-      has strides of its own, 4 to 32, a DINOv2 its patches.
+      all papers; with an EfficientNet also 16 and 32, which cost less. A MiT
+      has strides of its own, 4 to 32, and a DINOv2 that of its patches.
     stride_at: which convolution of a residual block has its stride: 'conv1'
       (Caffe, all papers) or 'conv2' (torchvision's weights).
     norm: statistics of the batch norms in training: 'batch' (per device, the
       references), 'sync' (over all devices), 'frozen' (the running ones); or
-      'none': scale and bias without statistics, of which the target's then
-      play no part (the small ResNet learns so, too, only slower).
+      'none': scale and bias without statistics, so that the target's play no
+      part (the small ResNet learns this way, too, only more slowly).
     norm_momentum: weight of new statistics in the norms' running ones, 0..1;
       0.1 in all references, 0.01 in EfficientNet's training.
     train_affine: train the norms' scale and bias; the references freeze them.
-      A network trained from scratch wants them trained.
-    resolutions: 'one'; or 'hrda': the network sees all of an image small and a
-      part of it large, see `models.hrda`, which the next fields are of.
-    detail_crop: (h, w) of the part in pixels; no more of it than the image has.
-    context_scale: factor of the size at which all of the image is seen, above
-      0, at most 1.
-    detail_overlap: whether the parts in which a teacher and a prediction see
-      all of an image large are half of one apart (HRDA), so that most pixels
-      are seen in several, or side by side.
-    detail_weight: share of the part's own cross entropy, 0..1.
-    scale_attention: who decides between the two, at every pixel: a learnt
-      attention for each class ('classes') or one for all ('single'), or nobody:
-      each counts as 1/2 ('fixed').
-    window: (h, w) in pixels of the windows in which a larger image is labelled,
-      each half of one apart; the crops of the training.
+      In a network trained from scratch they should be trained.
+    resolutions: 'one'; or 'hrda': the network sees the whole image at low
+      resolution and a part of it at high resolution, see `models.hrda`, to
+      which the next fields belong.
+    detail_crop: (h, w) of the part in pixels, limited to the image's.
+    context_scale: factor of the size at which the whole image is seen, above 0,
+      at most 1.
+    detail_overlap: whether the parts with which a teacher or a prediction
+      covers the whole image at high resolution are half of one apart (HRDA), so
+      that most pixels are seen in several, or side by side.
+    detail_weight: weight of the part's own cross entropy, 0..1.
+    scale_attention: what weights the two resolutions at every pixel: a learnt
+      attention for each class ('classes') or one for all ('single'), or
+      nothing: each counts as 1/2 ('fixed').
+    window: (h, w) in pixels of the windows in which a larger image is
+      predicted, each half of one apart; the size of the training crops.
     init: kernel initialiser: 'reference' N(0, 0.01), 'he', 'torch', or 'mmcv':
       that of DAFormer and HRDA, see `layers.before_norm`.
     rates: dilations of the ASPP heads.
-    active_rates: how many of them act, from the first; 0 for all.
+    active_rates: how many of them are used, from the first; 0 for all.
     depth_scale: factor of the outputs of the depth and the density block, 1 in
       the official code, see `heads.DepthBlock`.
     image_order: 'bgr' (Caffe weights, all papers) or 'rgb'.
-    image_mean: subtracted, per channel, in that order, range 0..255.
-    image_scale: multiplied after that.
+    image_mean: subtracted per channel, in that order, in the range 0..255.
+    image_scale: factor per channel, applied after that.
     dtype: type that the layers compute in; parameters, statistics and losses
       stay in float32 (float64 keeps everything in float64).
     remat: recompute each block in the backward pass: half the memory, a third
-      more operations, the same numbers.
+      more operations, the same results.
     dot_1x1, dot_wgrad, barriers, aspp_dot, shift_depthwise: exact rewrites,
-      'on', 'off', or 'auto' for what pays on the platform, see
-      `rewrites.Rewrites`; the same numbers up to the order of additions.
+      'on', 'off', or 'auto' for those that pay off on the platform, see
+      `rewrites.Rewrites`; the results are the same up to the order of
+      additions.
   """
 
   backbone: str = 'resnet101'
@@ -195,7 +198,7 @@ class Options:
   def strides(self) -> tuple[int, ...]:
     """Pixels between the features of the backbone's maps, from fine to coarse.
 
-    `deeplab.run_backbone` returns as many maps. Of a DINOv2 they are pixels of
+    `deeplab.run_backbone` returns as many maps. For a DINOv2 they are pixels of
     the resized image.
     """
     if self.backbone in efficientnet.SIZES:
@@ -206,12 +209,12 @@ class Options:
 
   @property
   def cell(self) -> float:
-    """Pixels of the image between outputs of the small look at it (HRDA)."""
+    """Pixels of the image between outputs for its context (HRDA)."""
     stride = self.strides[0 if self.decoder == 'daformer' else -1]
     return stride / self.context_scale
 
   def _check_grid(self):
-    """Checks that a part of an image has a part of its outputs."""
+    """Checks that the outputs of an image's part are a part of its outputs."""
     whole, part = (self.grid_size((n * int(self.cell),) * 2) for n in (8, 4))
     if whole[0] - part[0] != 4 / self.context_scale:
       other = 'network.patch_resize=round and network.decoder=daformer, or '
@@ -223,7 +226,7 @@ class Options:
       )
 
   def check_sides(self, size: Sequence[int], what: str) -> None:
-    """Checks that sides in pixels are of whole cells, where these matter.
+    """Checks that sides in pixels are whole numbers of cells, where required.
 
     Raises:
       UserError: they are not; `what` says whose they are.
@@ -237,7 +240,7 @@ class Options:
 
   @property
   def align_corners(self) -> bool:
-    """How outputs are resized: by their corners (DeepLab), or half pixels."""
+    """Whether outputs are resized by their corners (DeepLab) or half pixels."""
     return self.decoder in ('aspp', 'aspp_l')
 
   @property
@@ -249,7 +252,7 @@ class Options:
 
   @property
   def draws(self) -> bool:
-    """Whether a pass in training draws random numbers."""
+    """Whether a training pass draws random numbers."""
     drops = self.decoder in ('aspp_l', 'daformer') and self.dropout
     residuals = self.backbone in (*mit.SIZES, *vit.BACKBONES)
     drops = drops or (residuals and self.stochastic_depth)

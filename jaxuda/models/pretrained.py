@@ -1,7 +1,7 @@
-"""Names of parameters in PyTorch checkpoints of these networks, and back.
+"""Maps parameters' names to those in PyTorch checkpoints, and back.
 
 One map, from our path to their key, serves the golden numbers, the reading of
-published checkpoints and the writing of our own. Its reverse is found over a
+published checkpoints and the writing of our own. Its inverse is built over a
 network's own tree, so that every key on either side is accounted for.
 """
 
@@ -48,7 +48,7 @@ _CORDA = {
   'distill_depth': f'{_DISTILLATION}.D.S',
 }
 
-# Where VGG-16's convolutions stand in torchvision's list of layers, and in
+# Places of VGG-16's convolutions in torchvision's list of layers, and in
 # AdaptSegNet's, which has neither of the last two poolings.
 _VGG16 = (*(0, 2, 5, 7, 10, 12, 14, 17, 19, 21), 24, 26, 28)
 _VGG16_ADAPTSEGNET = (*_VGG16[:-3], 23, 25, 27)
@@ -56,10 +56,10 @@ _VGG16_STAGES = (2, 2, 3, 3, 3)
 
 
 def generator_key(path: Sequence[str], *, blocks: int) -> str:
-  """Returns CycleGAN's key of a parameter of `generators.Generator`.
+  """Returns CycleGAN's key for a parameter of `generators.Generator`.
 
-  ('block0_conv1', 'kernel') is 'model.10.conv_block.5.weight'. The places
-  behind the residual blocks depend on their number.
+  ('block0_conv1', 'kernel') is 'model.10.conv_block.5.weight'. The places after
+  the residual blocks depend on the number of blocks.
   """
   module, leaf = path
   block = re.fullmatch(r'block(\d+)_conv([01])', module)
@@ -72,7 +72,7 @@ def generator_key(path: Sequence[str], *, blocks: int) -> str:
 
 
 def patch_key(path: Sequence[str]) -> str:
-  """Returns CycleGAN's key of a parameter of `PatchDiscriminator`.
+  """Returns CycleGAN's key for a parameter of `PatchDiscriminator`.
 
   ('conv0', 'kernel') is 'model.0.weight'; a norm follows conv1 to conv3.
   """
@@ -81,7 +81,7 @@ def patch_key(path: Sequence[str]) -> str:
 
 
 def vgg_key(path: Sequence[str], *, adaptsegnet: bool = False) -> str:
-  """Returns torchvision's key of a parameter of VGG-16's backbone.
+  """Returns torchvision's key for a parameter of VGG-16's backbone.
 
   ('stage5', 'conv1', 'kernel') is 'features.24.weight', in AdaptSegNet's
   network 'features.23.weight'; fc6 and fc7 are 29 and 31 there.
@@ -95,7 +95,7 @@ def vgg_key(path: Sequence[str], *, adaptsegnet: bool = False) -> str:
 
 
 def adaptsegnet_key(path: Sequence[str]) -> str:
-  """Returns AdaptSegNet's key of a parameter of its VGG-16 and its head."""
+  """Returns AdaptSegNet's key for a parameter of its VGG-16 or its head."""
   if path[0] == 'semantic':
     key = torch_key(('layer6', *path[1:]))
     return key.replace('layer6.', 'classifier.')
@@ -147,9 +147,9 @@ def mit_key(path: Sequence[str]) -> str:
 def daformer_key(path: Sequence[str]) -> str:
   """Returns the key that DAFormer's files give a parameter of its network.
 
-  Of a backbone's that of `mit_key`. ('neck', 'aspp1_point_bn', 'scale') is
-  'decode_head.fuse_layer.aspp_modules.1.pointwise_conv.bn.weight', ('layer6',
-  'conv', 'kernel') 'decode_head.conv_seg.weight'.
+  A backbone's parameters have the key of `mit_key`. ('neck', 'aspp1_point_bn',
+  'scale') is 'decode_head.fuse_layer.aspp_modules.1.pointwise_conv.bn.weight',
+  and ('layer6', 'conv', 'kernel') is 'decode_head.conv_seg.weight'.
   """
   part, module = path[:2]
   if part == 'backbone':
@@ -164,7 +164,7 @@ def daformer_key(path: Sequence[str]) -> str:
   module = module.removesuffix('_bn')
   if module != 'bottleneck':
     number, kind = re.fullmatch(r'aspp(\d)_(depth|point)', module).groups()
-    # The first has no depthwise convolution, and its own is not wrapped.
+    # The first has no depthwise convolution, and its only one is not wrapped.
     wrapped = f'.{kind}wise_conv' if number != '0' else ''
     module = f'aspp_modules.{number}{wrapped}'
   return f'decode_head.fuse_layer.{module}.{last}.{leaf}'
@@ -173,8 +173,8 @@ def daformer_key(path: Sequence[str]) -> str:
 def hrda_key(path: Sequence[str]) -> str:
   """Returns the key that HRDA's and MIC's files give a parameter.
 
-  That of `daformer_key`, the head being 'decode_head.head'; that of the
-  attention's ('scale_attention', 'fuse', 'kernel') is
+  It is that of `daformer_key`, with 'decode_head.head' as the head; for the
+  attention's ('scale_attention', 'fuse', 'kernel') it is
   'decode_head.scale_attention.fuse_layer.conv.weight'.
   """
   if path[0] != 'scale_attention':
@@ -189,7 +189,7 @@ def hrda_key(path: Sequence[str]) -> str:
 
 
 def torch_key(path: Sequence[str]) -> str:
-  """Returns the PyTorch key of one of our parameters or statistics.
+  """Returns the PyTorch key for one of our parameters or statistics.
 
   A path holds the keys from the root of the network's parameters or statistics.
   ('backbone', 'layer1_0', 'downsample_bn', 'mean') is
@@ -229,7 +229,7 @@ class Match:
 
   Attributes:
     filled: path -> array in our layout and the network's dtype.
-    missing: path -> key of what the state dict lacks.
+    missing: path -> key that the state dict lacks.
     mismatched: path -> (key, shape there, shape here), both in our layout.
     unexpected: keys that the network has no place for.
     dropped: keys that are left out on purpose: `num_batches_tracked`, because
@@ -249,15 +249,15 @@ def match(
   *,
   naming: Callable[[Sequence[str]], str] = torch_key,
 ) -> Match:
-  """Looks for every entry of a network in a PyTorch state dict.
+  """Looks up every entry of a network in a PyTorch state dict.
 
-  Kernels go from OIHW to HWIO. A linear layer's, [out, in], may be that of a
-  1x1 convolution here.
+  Kernels are transposed from OIHW to HWIO. A linear layer's, [out, in], may be
+  that of a 1x1 convolution here.
 
   Args:
     state_dict: arrays by PyTorch key.
     variables: {'params': ..., 'batch_stats': ...} of arrays or
-      ShapeDtypeStructs, as `jax.eval_shape(module.init, ...)` gives.
+      ShapeDtypeStructs, as `jax.eval_shape(module.init, ...)` returns.
     naming: path -> PyTorch key.
   """
   dropped = {k for k in state_dict if k.endswith('num_batches_tracked')}

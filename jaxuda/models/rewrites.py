@@ -1,8 +1,8 @@
 """Exact rewrites of the operations that XLA compiles, each switchable.
 
 On a CPU they make the step about three times faster; the values are those of
-the plain program up to the order of additions. Which of them pay is a
-platform's, see `PAYING`. Operations with gradients of their own can be
+the plain program up to the order of additions. Which of them pay off depends on
+the platform, see `PAYING`. Operations with gradients of their own can be
 differentiated in reverse mode, any number of times.
 """
 
@@ -21,15 +21,17 @@ from jaxuda.models import lowering
 
 # Below this many input channels XLA's own weight gradient is as fast.
 _TAP_CHANNELS = 128
-# From this side on a kernel is large; so few outputs are made by one product,
-# so many by groups of input channels, and with more XLA's own is as fast.
+# From this side on, a kernel is large; up to so many outputs are computed by
+# one product, up to so many by groups of input channels, and with more XLA's
+# own is as fast.
 _LARGE = 5
 _PRODUCT_OUTPUTS, _GROUP_OUTPUTS, _GROUP = 4, 32, 16
-# Where less of a convolution's taps is inside the map, zeros are left out.
+# If a smaller share of a convolution's taps is inside the map, zeros are left
+# out.
 _INSIDE = 0.85
 
 # What 'auto' turns on, by platform: on CPUs and GPUs as measured (README.md,
-# docs/accelerator.md), on TPUs by the compiler's account (docs/clusters.md).
+# docs/accelerator.md), on TPUs as the compiler reports (docs/clusters.md).
 PAYING = {
   'cpu': ('dot_1x1', 'dot_wgrad', 'barriers', 'aspp_dot', 'shift_depthwise'),
   'gpu': ('dot_wgrad', 'aspp_dot'),
@@ -39,7 +41,7 @@ Switch = Literal['auto', 'on', 'off']
 
 
 def read_switch(value: Any) -> Any:
-  """Returns True and False, which configs of older runs have, as on and off.
+  """Turns True and False, which configs of older runs have, into on and off.
 
   Example:
     >>> [read_switch(x) for x in ('auto', True, 'False')]
@@ -61,8 +63,8 @@ class Rewrites:
       not recognise on GPUs, so that cuDNN computes it without matrix units: a
       whole step of DADA then takes 0.42 of the time (docs/accelerator.md).
     barriers: block outputs and the cotangents of convolutions are held, see
-      `lowering.hold`. Else XLA on a CPU recomputes the whole chain of residual
-      additions wherever a block's output is used.
+      `lowering.hold`. Otherwise XLA on a CPU recomputes the whole chain of
+      residual additions wherever a block's output is used.
     aspp_dot: the pyramid of dilated convolutions as one matrix product followed
       by shifted additions, and transposed convolutions likewise; on CPUs also
       large kernels with few outputs, see `_conv_large`.
@@ -82,7 +84,7 @@ class Rewrites:
       object.__setattr__(self, field.name, value)
 
   def is_on(self, name: str) -> bool:
-    """Says whether a rewrite is on, for the platform that is traced for."""
+    """Returns whether a rewrite is on for the platform that is traced for."""
     value, pays = getattr(self, name), PAYING.get(lowering.platform(), ())
     return value == 'on' or (value == 'auto' and name in pays)
 
@@ -99,7 +101,7 @@ def _contract(a, b, dim_a, dim_b, wide=False):
 
 
 def dense(x: jax.Array, kernel: jax.Array, *, wide: bool = False) -> jax.Array:
-  """[..., K] times [K, N], with gradients that transpose no activations.
+  """Multiplies [..., K] by [K, N]; the gradients transpose no activations.
 
   Differentiated by JAX, the kernel's gradient is the transpose of a product,
   for which XLA on a CPU first writes the cotangent out transposed, and that
@@ -108,8 +110,8 @@ def dense(x: jax.Array, kernel: jax.Array, *, wide: bool = False) -> jax.Array:
   Args:
     x: the map.
     kernel: in the same dtype.
-    wide: return float32 or better instead of that dtype, for what is added up
-      still: else bfloat16 rounds every term.
+    wide: return float32 or better instead of that dtype, for terms that are yet
+      to be summed: otherwise bfloat16 rounds each of them.
   """
   return _dense(x, kernel, wide)
 
@@ -146,8 +148,9 @@ def _taps(
   """Pairs that meet at each tap of the kernel: [B*h*w, C] and [B*h*w, N]."""
   batch, _, _, channels = x.shape
   h, w = ((n - 1) * stride + 1 for n in g.shape[1:3])
-  # A zero made of g: the copies cannot be taken, and held, before g is there.
-  # (An optimisation barrier would say so, but some versions drop it early.)
+  # A zero computed from g: the copies cannot be made, and held, before g is
+  # known. (An optimisation barrier would say so, but some versions drop it
+  # early.)
   zero = g[0, 0, 0, 0] * 0
   around = (padding, padding, 0)
   x = lax.pad(x, zero, ((0, 0, 0), around, around, (0, 0, 0)))
@@ -178,7 +181,7 @@ def _overlaps(x, g, side, stride, dilation, padding) -> list[list[range]]:
 def _inner_taps(
   x, g, side, stride, dilation, padding
 ) -> Iterator[tuple[jax.Array, jax.Array]]:
-  """`_taps` without the zeros around: for wide dilations, which see many."""
+  """`_taps` without the surrounding zeros, of which wide dilations see many."""
   x = x + g[0, 0, 0, 0] * 0
   down, across = _overlaps(x, g, side, stride, dilation, padding)
   for i, rows in enumerate(down):
@@ -221,11 +224,11 @@ _conv_dot_wgrad.defvjp(lambda *args: (_conv(*args), args[:2]), _conv_bwd)
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
 def _conv_large(x, kernel, padding):
-  """Stride 1, 5x5 or larger, few outputs: forward in another order.
+  """Convolves 5x5 or larger, stride 1, few outputs: forward in another order.
 
   XLA on a CPU lays out all taps of all channels for every pixel. A 7x7 kernel
   from 64 to 3 channels is thirty times faster as one matrix product, from 23 to
-  16 six times faster in two groups of channels. Its own gradients are fast.
+  16 six times faster in two groups of channels. XLA's own gradients are fast.
   """
   side, _, channels, outputs = kernel.shape
   if outputs > _PRODUCT_OUTPUTS:
@@ -239,7 +242,7 @@ def _conv_large(x, kernel, padding):
   kernel = kernel.transpose(2, 0, 1, 3).reshape(channels, -1)
   maps = dense(x, kernel, wide=True)
   maps = maps.reshape(*x.shape[:3], side, side, outputs)
-  # Held: else every product is computed again for each of its additions.
+  # Held: otherwise every product is recomputed for each of its additions.
   maps = lowering.hold(maps)
   rows = sum(maps[:, i : i + height, :, i] for i in range(side))
   rows = lowering.hold(rows)
@@ -265,7 +268,7 @@ def conv(
   padding: int,
   rewrites: Rewrites,
 ) -> jax.Array:
-  """Convolution [B, H, W, C] * [k, k, C, N], rewritten where it pays."""
+  """Convolves [B, H, W, C] with [k, k, C, N], rewritten where that pays off."""
   side, _, channels, outputs = kernel.shape
   if side == 1 and not padding and rewrites.is_on('dot_1x1'):
     return dense(x[:, ::stride, ::stride] if stride > 1 else x, kernel[0, 0])
@@ -281,7 +284,7 @@ def conv(
 
 
 def _pad(x, padding):
-  """Puts zeros around [B, H, W, C]: (before, after[, between]), twice."""
+  """Pads [B, H, W, C] with zeros: (before, after[, between]), twice."""
   none = (0, 0, 0)
   around = (none, *((*pair, 0)[:3] for pair in padding), none)
   return lax.pad(x, jnp.zeros((), x.dtype), around)
@@ -290,8 +293,8 @@ def _pad(x, padding):
 def _add_taps(x, kernel, stride, dilation, size):
   """The convolution of a padded map with [k, k, 1, C], outputs of `size`.
 
-  Both are held: else what the map is made of is computed again for each tap,
-  and the taps again wherever the sum is used, such as in every reduction.
+  Both are held: otherwise what the map is made of is recomputed for each tap,
+  and the taps wherever the sum is used, such as in every reduction.
   """
   x = lowering.hold(x)
   total, (h, w) = 0, ((n - 1) * stride + 1 for n in size)
@@ -307,8 +310,9 @@ def _shifted(x, kernel, stride, dilation, padding):
   """A depthwise convolution, tap by tap.
 
   XLA on a CPU runs one with `feature_group_count` as many small convolutions.
-  The taps are one loop over the output, and so are those of the gradient by x.
-  That by the kernel goes row by row: what a row needs stays in the cache.
+  The taps are one loop over the output, and so are those of the gradient with
+  respect to x. That with respect to the kernel goes row by row: what a row
+  needs stays in the cache.
   """
   size = (
     (n + sum(pair) - (len(kernel) - 1) * dilation - 1) // stride + 1
@@ -359,9 +363,9 @@ def depthwise(
   padding: Sequence[tuple[int, int]],
   rewrites: Rewrites,
 ) -> jax.Array:
-  """Depthwise convolution [B, H, W, C] * [k, k, 1, C], rewritten where it pays.
+  """Convolves [B, H, W, C] depthwise with [k, k, 1, C], rewritten if it pays.
 
-  `padding` are zeros ((above, below), (left, right)).
+  `padding` is the number of zeros, ((above, below), (left, right)).
   """
   if rewrites.is_on('shift_depthwise'):
     return _shifted(x, kernel, stride, dilation, tuple(padding))

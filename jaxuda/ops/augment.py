@@ -1,7 +1,7 @@
 """Photometric augmentation of mixed images: colour jitter and blur.
 
 Images are float [B, H, W, 3] RGB in 0..255. The official code works on BGR,
-which mirrors the hue's circle and changes no distribution here.
+which mirrors the hue circle and changes no distribution here.
 """
 
 from collections.abc import Sequence
@@ -49,7 +49,7 @@ def apply_jitter(
   order: jax.Array,
   mode: str = 'kornia0.4',
 ) -> jax.Array:
-  """Applies brightness, contrast, saturation and hue one after the other.
+  """Applies brightness, contrast, saturation and hue one after another.
 
   Args:
     image: float [B, H, W, 3] RGB in 0..255.
@@ -58,10 +58,10 @@ def apply_jitter(
       of 0 brightness, 1 contrast, 2 saturation and 3 hue.
     mode: 'kornia0.4', with which the published numbers were made: brightness
       adds f - 1 (in units of 255), contrast multiplies by f, saturation
-      multiplies the S of HSV. 'standard', as torchvision and later kornias:
-      brightness multiplies by f, contrast scales the distance from the image's
-      mean grey, saturation the distance from the pixel's grey. Both turn the H
-      of HSV.
+      multiplies the S of HSV. 'standard', as in torchvision and later versions
+      of kornia: brightness multiplies by f, contrast scales the distance from
+      the image's mean grey, saturation the distance from the pixel's grey. Both
+      rotate the H of HSV.
 
   Returns:
     float [B, H, W, 3] in 0..255; every operation clips.
@@ -83,8 +83,8 @@ def apply_jitter(
       x = lax.switch(places[place], operations, x)
     return x
 
-  # One image after the other: of several at once every operation would be
-  # computed in every place, which takes twice the time on a CPU.
+  # One image after another: for several at once every operation would be
+  # computed at every place in the order, which takes twice the time on a CPU.
   return 255 * lax.map(jitter, (image / 255, factors, order))
 
 
@@ -114,7 +114,7 @@ def _operations(f, mode):
 
 
 def scale_saturation(x: jax.Array, factor: jax.Array) -> jax.Array:
-  """Multiplies the saturation S of HSV, at most up to 1.
+  """Multiplies the saturation S of HSV by a factor, up to 1 at most.
 
   Args:
     x: [..., 3] RGB in 0..1.
@@ -135,7 +135,7 @@ def scale_saturation(x: jax.Array, factor: jax.Array) -> jax.Array:
 
 
 def rotate_hue(x: jax.Array, turns: jax.Array) -> jax.Array:
-  """Turns the hue H of HSV; saturation and value stay.
+  """Rotates the hue H of HSV; saturation and value stay as they are.
 
   Args:
     x: [..., 3] RGB in 0..1.
@@ -173,8 +173,8 @@ def rotate_hue(x: jax.Array, turns: jax.Array) -> jax.Array:
 def blur_radius(size: int) -> int:
   """Returns the radius in pixels of DACS's blur kernel for an image side.
 
-  The kernel is the largest odd number of pixels up to a tenth of the side,
-  which is rounded up.
+  The kernel has the largest odd number of pixels that is at most a tenth of the
+  side, rounded up.
 
   Args:
     size: the image's side in pixels.
@@ -203,7 +203,7 @@ def gaussian_blur(
     float [B, H, W, C].
 
   Example:
-    So wide a Gaussian is a plain mean, here of 3 0 3, 0 3 0 and 3 0 3:
+    A Gaussian this wide is a plain mean, here of 3 0 3, 0 3 0 and 3 0 3:
 
     >>> row = jnp.array([0.0, 3.0, 0.0]).reshape(1, 1, 3, 1)
     >>> print(gaussian_blur(row, jnp.array([1e4]), radii=(0, 1)).ravel())

@@ -1,4 +1,4 @@
-"""Numbers of a whole batch, of which each device has a share."""
+"""Quantities over a whole batch, of which each device has a share."""
 
 import jax
 from jax import lax
@@ -6,16 +6,16 @@ import jax.numpy as jnp
 
 
 def count(mask: jax.Array, *, axis: str | None = None) -> jax.Array:
-  """Counts the True entries of a device's share, or of the mean share.
+  """Counts the True entries of a device's share, or their mean over devices.
 
-  A sum over a device's entries, divided by the mean share's count, is what the
-  device contributes to the mean over the whole batch: the mean of the devices'
-  quotients, and of their gradients, is the batch's.
+  A sum over a device's entries, divided by the mean count, is what the device
+  contributes to the mean over the whole batch: averaged over the devices, these
+  quotients and their gradients are those of the batch.
 
   Args:
-    mask: bool of any shape, or weights >= 0, which are added.
-    axis: name of the mapped axis over which the batch extends, or None: the
-      share is taken for the batch.
+    mask: bool of any shape, or weights >= 0, which are summed.
+    axis: name of the mapped axis over which the batch extends, or None to take
+      the share for the batch.
 
   Returns:
     A scalar without gradient, of the mask's type or float32 for bool.
@@ -34,7 +34,7 @@ def count(mask: jax.Array, *, axis: str | None = None) -> jax.Array:
 
 
 def mean(share: jax.Array, *, axis: str | None = None) -> jax.Array:
-  """Means an array over the devices; the array itself if `axis` is None.
+  """Averages an array over the devices; returns it as is if `axis` is None.
 
   Example:
     >>> values = jnp.array([1.0, 2.0])

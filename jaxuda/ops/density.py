@@ -1,9 +1,9 @@
 """Depth distributions: a class's Gaussian mixture over (x, y, inverse depth).
 
-Depth Distribution (Wu & Liu, NeurIPS 2022) describes where in the image and at
-what depth a class is seen by a mixture per class, and regresses its density.
-x and y are pixel indices on the network's output grid, z is inverse depth (see
-`ops.depth`): nothing is normalised, as in the official code.
+Depth Distribution (Wu & Liu, NeurIPS 2022) describes with a mixture per class
+where in the image and at what depth the class appears, and regresses its
+density. x and y are pixel indices on the network's output grid, z is inverse
+depth (see `ops.depth`): nothing is normalised, as in the official code.
 """
 
 from collections.abc import Sequence
@@ -13,10 +13,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-# Of the official code's map, whose grids have 96x161 pixels.
+# That of the official code's mapping, whose grids have 96x161 pixels.
 SHARPNESS = 1e6
 
-# The log of a weight of 0: finite, so that gradients are 0 and not NaN.
+# The log of a weight of 0: finite, so that gradients are 0 rather than NaN.
 _NEVER = -1e30
 
 
@@ -44,7 +44,7 @@ def tabulate(
 ) -> Table:
   """Prepares mixtures on the host, in float64, for use in `dtype`.
 
-  A mean is kept as two numbers: next to 655.36 float32 has steps of 6e-5, and a
+  A mean is kept as two numbers: near 655.36 float32 has steps of 6e-5, and a
   component may be 1e-3 wide.
 
   Args:
@@ -82,7 +82,7 @@ def tabulate(
 def grid_points(
   inverse: jax.Array, *, scale: Sequence[float] = (1.0, 1.0)
 ) -> jax.Array:
-  """Puts inverse depth on its pixel grid.
+  """Combines inverse depth with the coordinates of its pixel grid.
 
   Args:
     inverse: [B, h, w], inverse depth.
@@ -104,9 +104,9 @@ def grid_points(
 
 
 def log_density(table: Table, points: jax.Array, label: jax.Array) -> jax.Array:
-  """Log density of each point under the mixture of its own class.
+  """Returns the log density of each point under the mixture of its own class.
 
-  log sum_k w_k N(v; mean_k, covariance_k).
+  It is log sum_k w_k N(v; mean_k, covariance_k).
 
   Args:
     table: mixtures of C classes.
@@ -130,7 +130,7 @@ def log_density(table: Table, points: jax.Array, label: jax.Array) -> jax.Array:
 
 
 def log_densities(table: Table, points: jax.Array) -> jax.Array:
-  """Log density under every class, see `log_density`.
+  """Returns the log density under every class, see `log_density`.
 
   Args:
     table: mixtures of C classes.
@@ -156,12 +156,12 @@ def log_densities(table: Table, points: jax.Array) -> jax.Array:
 
 
 def _log_density(table, points):
-  """Of points [..., 3] under mixtures [..., K, ...]."""
-  # Two subtractions of numbers near to each other, both exact there. Without
-  # the barrier XLA may fold the two means back into one.
+  """Log density of points [..., 3] under mixtures [..., K, ...]."""
+  # Two subtractions of nearby numbers, both of them exact. Without the barrier
+  # XLA may fold the two means back into one.
   offset = points[..., None, :] - table.high
   offset = jax.lax.optimization_barrier(offset) - table.low
-  # Not a matrix product: GPUs would take TF32 for it.
+  # Not a matrix product, for which GPUs would use TF32.
   white = jnp.sum(offset[..., :, None] * table.whiten, -2)
   square = jnp.sum(jax.lax.square(white), -1)
   return jax.nn.logsumexp(table.offset - square / 2, -1)
@@ -178,10 +178,10 @@ def map_density(
   Args:
     log_p: [...], log densities.
     mapping: 'exponential': 255 (1 - exp(-s p)) in 0..255, which the official
-      code has and the paper does not mention; 'plain': p itself, on the
-      official grid of the order of 1e-6.
-    sharpness: s, > 0; 1e6 in the official code, for grids of 96x161 pixels. A
-      density per pixel is the greater the fewer pixels there are.
+      code has and the paper does not mention; 'plain': p itself, which is of
+      the order of 1e-6 on the official grid.
+    sharpness: s, > 0; 1e6 in the official code, for grids of 96x161 pixels. The
+      fewer pixels there are, the greater the density per pixel.
 
   Returns:
     [...], >= 0.
@@ -199,8 +199,8 @@ def map_density(
 def greatest_density(mapping: str, *, sharpness: float = SHARPNESS) -> float:
   """Returns the mapped density that a picture shows as 1.
 
-  For 'exponential' its bound; for 'plain' the density at which the exponential
-  mapping has reached 1 - 1/e of its bound.
+  For 'exponential' it is the bound; for 'plain' it is the density at which the
+  exponential mapping has reached 1 - 1/e of its bound.
 
   Args:
     mapping: see `map_density`.
@@ -221,7 +221,7 @@ def true_density(
   scale: Sequence[float] = (1.0, 1.0),
   **mapped: Any,
 ) -> jax.Array:
-  """Density of the true class at the true depth: nothing is predicted.
+  """Returns the true class's density at the true depth: nothing is predicted.
 
   Args:
     table: mixtures of C classes.
@@ -256,7 +256,7 @@ def source_density(
   scale: Sequence[float] = (1.0, 1.0),
   **mapped: Any,
 ) -> jax.Array:
-  """Density of the predicted class at the true depth.
+  """Returns the density of the predicted class at the true depth.
 
   Args:
     table: mixtures of C classes.
@@ -267,8 +267,8 @@ def source_density(
       official code does (it stores each class's maps with the depth of that
       class's pixels only); False takes the true depth everywhere, as in the
       paper's text.
-    soft: instead of the predicted class, average over all classes weighted by
-      their probabilities, which passes a gradient into the logits.
+    soft: instead of taking the predicted class, average over all classes
+      weighted by their probabilities, which passes a gradient into the logits.
     scale: see `grid_points`.
     **mapped: see `map_density`.
 
@@ -312,7 +312,7 @@ def target_density(
   scale: Sequence[float] = (1.0, 1.0),
   **mapped: Any,
 ) -> jax.Array:
-  """Density of the predicted class at the predicted depth.
+  """Returns the density of the predicted class at the predicted depth.
 
   Args:
     table: mixtures of C classes.

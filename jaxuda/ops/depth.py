@@ -11,10 +11,11 @@ from jaxuda import errors
 def invert_depth(metres: jax.Array) -> jax.Array:
   """Returns inverse depth 655.36 / (m + 0.01).
 
-  The same number as DADA's 65536 / (cm + 1).
+  It is the same number as DADA's 65536 / (cm + 1).
 
   Args:
-    metres: [...], in 0..655.35, the largest 16-bit value, which means sky.
+    metres: [...], in 0..655.35; the upper end, the largest 16-bit value, means
+      sky.
 
   Returns:
     [...], in 65536..1.
@@ -27,10 +28,10 @@ def invert_depth(metres: jax.Array) -> jax.Array:
 
 
 def restore_depth(inverse: jax.Array) -> jax.Array:
-  """Returns metres of inverse depth, 655.36 / z - 0.01.
+  """Returns the depth in metres of an inverse depth z, 655.36 / z - 0.01.
 
-  Predictions are linear and can be anything; they are clipped to the range of a
-  16-bit centimetre, 1 <= z <= 65536.
+  Predictions are linear and can have any value; they are clipped to the range
+  of 16-bit centimetres, 1 <= z <= 65536.
 
   Args:
     inverse: [...], inverse depth.
@@ -47,7 +48,7 @@ def restore_depth(inverse: jax.Array) -> jax.Array:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Scale:
-  """Depth of a whole dataset brought to 0..1, as in GIO-Ada.
+  """Maps the depth of a whole dataset to 0..1, as in GIO-Ada.
 
   Attributes:
     encoding: 'linear': near is 0 and far is 1; 'inverse': far is 0 and near is
@@ -68,7 +69,7 @@ class Scale:
     """Checks the range.
 
     Raises:
-      UserError: it is empty or negative.
+      UserError: the range is empty or negative.
     """
     if not 0 <= self.near < self.far:
       raise errors.UserError(
@@ -85,7 +86,7 @@ class Scale:
     return (invert_depth(metres) - first) / (last - first)
 
   def decode(self, values: jax.Array) -> jax.Array:
-    """Returns metres in near..far for values in 0..1, else clipped, [...]."""
+    """Returns metres in near..far for values [...], clipped to 0..1."""
     values = jnp.clip(values, 0.0, 1.0)
     if self.encoding == 'linear':
       return self.near + values * (self.far - self.near)

@@ -1,7 +1,7 @@
 """Adaptation difficulty of pixels, from depth (CorDA, section 3.3, eq. 9).
 
-Where the depth decoders of both domains agree, the pixel looks the same to
-either, and its pseudo-label is believed.
+Where the depth decoders of the two domains agree, the pixel looks the same to
+both, and its pseudo-label is trusted.
 """
 
 import jax
@@ -19,7 +19,7 @@ def depth_agreement(
 ) -> jax.Array:
   """Returns relu(1 - |source - target| / depth) + floor, at most 1.
 
-  It is a weight: no gradient passes.
+  It is a weight and passes no gradient.
 
   Args:
     source: [B, H, W], output of the source's depth decoder, inverse depth.
@@ -49,7 +49,7 @@ def apply_difficulty(
   mode: str = 'batch_mean',
   axis: str | None = None,
 ) -> jax.Array:
-  """Weighs the pixels of mixed images by the agreement of the depth decoders.
+  """Weights the pixels of mixed images by the agreement of the depth decoders.
 
   Args:
     weight: [B, H, W], 1 where the source was pasted and the weight of the
@@ -57,11 +57,11 @@ def apply_difficulty(
     agreement: [B, H, W], see `depth_agreement`. For 'paper' that of the target
       image, 1 where the source was pasted.
     mode: 'batch_mean': weight times the agreement's mean over the batch, pixel
-      by pixel, divided by its mean over everything. The official code does
-      this, by broadcasting shapes (B, H, W) and (B, 1, H, W) against each
-      other, and the published numbers come from it. 'per_image': weight times
-      agreement divided by its mean, which the code seems to intend. 'paper':
-      weight times agreement. 'none': weight.
+      by pixel, divided by its overall mean. The official code does this, by
+      broadcasting shapes (B, H, W) and (B, 1, H, W) against each other, and the
+      published numbers come from it. 'per_image': weight times agreement
+      divided by its mean, which the code seems to intend. 'paper': weight times
+      agreement. 'none': weight.
     axis: name of the mapped axis over which the batch extends, or None.
 
   Returns:

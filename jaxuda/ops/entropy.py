@@ -1,6 +1,6 @@
 """Entropies of predictions: of each pixel, and of its neighbourhood.
 
-Self-information as in ADVENT eq. 4 and DADA eq. 5.
+Self-information is that of ADVENT eq. 4 and DADA eq. 5.
 """
 
 import jax
@@ -9,10 +9,10 @@ import numpy as np
 
 
 def self_information(logits: jax.Array) -> jax.Array:
-  """Weighted self-information maps, one per class (ADVENT eq. 4).
+  """Returns weighted self-information maps, one per class (ADVENT eq. 4).
 
-  -p log2(p + 1e-30) / log2(C). The papers have the natural logarithm and no
-  normalisation, and claim a range of [0, 1]; the official code has base 2 and
+  -p log2(p + 1e-30) / log2(C). The papers use the natural logarithm without
+  normalisation, and claim a range of [0, 1]; the official code uses base 2 and
   divides by log2 C, so that the largest value is 0.53 / log2(C): 0.133 for 16
   classes.
 
@@ -43,7 +43,7 @@ def information(probability: jax.Array) -> jax.Array:
     [[0.5 0.5]]
   """
   scale = 1 / np.log2(probability.shape[-1])
-  # log2 is taken as log / log 2 so that the constant joins the scale.
+  # log2 is computed as log / log 2 so that the constant joins the scale.
   logs = jnp.log(probability + 1e-30)
   return -probability * logs * (scale / np.log(2))
 
@@ -55,9 +55,9 @@ def soft_density(
 
   Saito et al., "Tune it the right way: unsupervised validation of domain
   adaptation via soft neighborhood density", ICCV 2021, section 3: the softmax
-  of the cosines to all others, over a temperature, says who are a prediction's
-  neighbours; its entropy is large where many are equally near. The density is
-  the mean of these entropies.
+  of a prediction's cosine similarities to all others, divided by a temperature,
+  tells which of them are its neighbours; its entropy is large where many are
+  equally near. The density is the mean of these entropies.
 
   Args:
     probability: [N, C] > 0, N > 1, in no special order.
@@ -67,7 +67,7 @@ def soft_density(
     A scalar in 0..log(N - 1), float32 or better.
 
   Example:
-    Of three predictions that are the same each has two equal neighbours, log 2:
+    Each of three equal predictions has two equal neighbours, log 2:
 
     >>> print(f'{soft_density(jnp.full((3, 4), 0.25)):.4f}')
     0.6931

@@ -47,7 +47,7 @@ def normalize_image(
 
 
 def to_symmetric(image: jax.Array) -> jax.Array:
-  """Brings an image from 0..255 to -1..1, the range of generators.
+  """Maps an image from 0..255 to -1..1, the range of generators.
 
   Args:
     image: [...] uint8 or float.
@@ -63,7 +63,7 @@ def to_symmetric(image: jax.Array) -> jax.Array:
 
 
 def from_symmetric(image: jax.Array) -> jax.Array:
-  """Brings an image [...] from -1..1 to 0..255, without rounding.
+  """Maps an image [...] from -1..1 to 0..255, without rounding.
 
   Example:
     >>> print(from_symmetric(jnp.array([-1.0, 0.0, 1.0])))
@@ -75,10 +75,10 @@ def from_symmetric(image: jax.Array) -> jax.Array:
 def draw_box(
   key: jax.Array, size: Sequence[int], crop: Sequence[int], *, step: int = 1
 ) -> jax.Array:
-  """Draws where a crop lies, uniformly among multiples of a step.
+  """Draws the position of a crop, uniformly among multiples of a step.
 
-  As HRDA draws it: of a margin of m pixels the offsets are 0, step, ...,
-  ((m + 1) // step - 1) * step, which leaves the last one out.
+  As in HRDA, the offsets within a margin of m pixels are 0, step, ...,
+  ((m + 1) // step - 1) * step, which leaves out the last one.
 
   Args:
     key: typed key.
@@ -90,7 +90,7 @@ def draw_box(
     int32 [2], the crop's (top, left) in pixels.
 
   Example:
-    Of 1024 - 512 pixels only 0, 256 are multiples that are drawn:
+    Within 1024 - 512 pixels the only multiples that are drawn are 0 and 256:
 
     >>> boxes = [
     ...   draw_box(jax.random.key(i), (1024, 512), (512, 512), step=256)
@@ -130,7 +130,7 @@ def cut_box(x: jax.Array, box: jax.Array, size: Sequence[int]) -> jax.Array:
 
 
 def insert_box(x: jax.Array, box: jax.Array, size: Sequence[int]) -> jax.Array:
-  """Puts a crop where it was cut, zeros around it; see `cut_box`.
+  """Puts a crop back where it was cut, with zeros around it; see `cut_box`.
 
   Args:
     x: [B, h, w, C].
@@ -153,7 +153,7 @@ def insert_box(x: jax.Array, box: jax.Array, size: Sequence[int]) -> jax.Array:
 
 
 def window_starts(side: int, window: int, stride: int) -> list[int]:
-  """Returns where windows begin that cover a side; the last ends with it.
+  """Returns where windows that cover a side begin; the last ends with it.
 
   Args:
     side: pixels to cover, at least `window`.
@@ -171,12 +171,12 @@ def window_starts(side: int, window: int, stride: int) -> list[int]:
 def cut_windows(
   x: jax.Array, places: Sequence[tuple[int, int]], size: Sequence[int]
 ) -> jax.Array:
-  """Cuts windows out of maps; all are images of one batch.
+  """Cuts windows out of maps and stacks them as images of one batch.
 
   Args:
     x: [B, H, W, ...].
     places: (top, left) of each of n windows.
-    size: (h, w) of all.
+    size: (h, w) of every window.
 
   Returns:
     [n * B, h, w, ...]; window i of all images, then window i + 1.
@@ -197,7 +197,7 @@ def cut_windows(
 def average_windows(
   x: jax.Array, places: Sequence[tuple[int, int]], size: Sequence[int]
 ) -> jax.Array:
-  """Puts windows where they were cut; where several meet is their mean.
+  """Puts windows back where they were cut, averaged where they overlap.
 
   Args:
     x: [n * B, h, w, ...], see `cut_windows`.

@@ -1,6 +1,6 @@
 """A pool of past generated images that discriminators are shown (CycleGAN).
 
-It keeps them from forgetting (Shrivastava et al., CVPR 2017).
+It keeps discriminators from forgetting (Shrivastava et al., CVPR 2017).
 """
 
 from typing import NamedTuple
@@ -8,15 +8,16 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-# What 1.0 is in a pool of integers.
+# The value of 1.0 in a pool of integers.
 _ONE = 32767
 
 
 class Pool(NamedTuple):
   """Images [N, H, W, C] and how many of them are filled, scalar int32.
 
-  Images of type int16 stand for values in [-1, 1], in steps of 1 / 32767: half
-  the memory of float32, and a 250th of a step of an 8-bit picture.
+  Images of type int16 stand for values in [-1, 1], in steps of 1 / 32767: they
+  take half the memory of float32, and a step is a 250th of that of an 8-bit
+  picture.
   """
 
   images: jax.Array
@@ -28,8 +29,8 @@ def empty(size: int, like: jax.Array) -> Pool:
 
   Args:
     size: the number of images N that it can hold.
-    like: [H, W, C], an image of the shape and type in which it is to hold them:
-      a type of floats, or int16 for values in [-1, 1].
+    like: [H, W, C], an image with the shape and the type of those to be held: a
+      floating-point type, or int16 for values in [-1, 1].
 
   Example:
     >>> pool = empty(2, jnp.zeros((1, 1, 3)))
@@ -46,9 +47,10 @@ def exchange(
 ) -> tuple[Pool, jax.Array]:
   """Puts images into a pool and takes as many out.
 
-  One after the other: as long as there is room, an image is stored and also
-  returned. In a full pool it is returned with probability 1/2; otherwise a
-  random stored image is, rounded to the pool's type, whose place it takes.
+  Images go in one after another: as long as there is room, an image is stored
+  and also returned. If the pool is full, it is returned with probability 1/2;
+  otherwise it replaces a random stored image, which is returned instead,
+  rounded to the pool's type.
 
   Args:
     key: typed key.
@@ -97,7 +99,7 @@ def _unpack(image, dtype):
 def exchange_over_devices(
   key: jax.Array, pool: Pool, images: jax.Array, *, axis: str
 ) -> tuple[Pool, jax.Array]:
-  """Exchanges under a mapped axis: one pool for all devices' images.
+  """Exchanges images under a mapped axis, with one pool for all devices.
 
   Args:
     key: typed key, the same on every device.

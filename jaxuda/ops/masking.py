@@ -1,9 +1,9 @@
-"""Masked images: MIC's blocks that a network has to see through.
+"""Masked images: missing blocks that a network must infer, as in MIC.
 
 Hoyer, Dai, Wang and Van Gool, CVPR 2023, "MIC: Masked Image Consistency for
 Context-Enhanced Domain Adaptation" (https://arxiv.org/abs/2212.01322). The
-student sees a target image of which most blocks are missing, and learns the
-label that the teacher gives to the whole image.
+student sees a target image with most blocks missing, and learns the label that
+the teacher gives the whole image.
 """
 
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ from jaxuda import errors
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Options:
-  """Masked image consistency (`config.masking`).
+  """Options of masked image consistency (`config.masking`).
 
   Attributes:
     weight: weight of the loss on masked images; 0, as in the papers of DACS and
@@ -25,8 +25,8 @@ class Options:
     block: side of a block in pixels, at least 1; 64 in MIC at 1024x1024, 32 at
       512x512.
     ratio: probability that a block is missing, 0..1.
-    augment: jitter and blur the image before, by a draw of its own, as MIC does
-      from synthetic to real images.
+    augment: jitter and blur the image first, with a draw of its own, as MIC
+      does for adaptation from synthetic to real images.
   """
 
   weight: float = 0.0
@@ -42,10 +42,10 @@ class Options:
 def draw_mask(
   key: jax.Array, size: Sequence[int], *, block: int, ratio: float
 ) -> jax.Array:
-  """Draws which pixels of one image stay.
+  """Draws which pixels of one image are kept.
 
-  A grid of round(H / block) x round(W / block) cells, but at least one, is
-  enlarged to the image by nearest neighbours.
+  A grid of round(H / block) x round(W / block) cells, at least one, is enlarged
+  to the image by nearest neighbours.
 
   Args:
     key: typed key.
@@ -79,14 +79,14 @@ def mask_images(
   fill: Sequence[float],
   options: Options,
 ) -> jax.Array:
-  """Takes blocks out of images, a draw for each.
+  """Masks blocks of images, with a separate draw for each.
 
   Args:
     key: typed key of the step, the same on every device.
     image: [B, H, W, 3] RGB in 0..255.
     index: int [B], the images' numbers in the batch over all devices.
     fill: RGB, 0..255, of missing pixels: the colour that the network's
-      normalisation makes 0.
+      normalisation maps to 0.
     options: see `Options`.
 
   Returns:

@@ -22,27 +22,30 @@ class Options:
   Attributes:
     alpha: largest decay of the teacher's average, 0..1; 0.99 in DACS, 0.999 in
       CorDA.
-    count_initial: whether the teacher, which is the plain mean of the students
-      so far until it reaches that decay, counts the one before the first step,
-      as in DAFormer's code. False in DACS and CorDA.
+    count_initial: whether the teacher, which is the plain mean of all students
+      so far until it reaches that decay, also counts the one before the first
+      step, as in DAFormer's code. False in DACS and CorDA.
     weight: weighting of pseudo-labels: 'batch', 'pixel' or 'none', see
       `pseudo_label.pseudo_weight`; or 'oracle': 1 where they are right, 0 where
-      they are wrong or the target has no label. That reads the target's labels:
-      it says how much any weighting could gain, and adapts to nothing.
-    threshold: probability from which a pseudo-label counts as sure, 0..1.
+      they are wrong or the target has no label. The oracle reads the target's
+      labels: it shows how much any weighting could gain and is not a method of
+      adaptation.
+    threshold: probability from which a pseudo-label counts as confident, 0..1.
     margins: (top, bottom, left, right) rows and columns in pixels whose
       pseudo-labels have no weight; (15, 120, 0, 0) in DAFormer at 512x512, for
-      the ends of the rectified image and the car's bonnet; none in DACS, CorDA.
-    margins_of: what they are the margins of: the 'crop' that is trained on, or
+      the edges of the rectified image and the car's bonnet; none in DACS and
+      CorDA.
+    margins_of: what the margins belong to: the 'crop' that is trained on, or
       the whole 'image' that it is cut from, as in HRDA, with (30, 240, 30, 30)
-      of 1024x2048.
+      at 1024x2048.
     start_step: first step at which pseudo-labels have a weight; 0 in the
-      papers, which start from ImageNet or COCO. A network from scratch has to
-      learn something first.
-    classes_of: half of whose classes are pasted of an image: its own ('image'),
-      or those of all source images together ('batch'), as DAFormer's code has
-      it, so that more or fewer than half of its own may be among them.
-    with_void: unlabelled pixels count as a class of ClassMix.
+      papers, which start from ImageNet or COCO. A network trained from scratch
+      has to learn something first.
+    classes_of: which classes the pasted half is drawn from: the image's own
+      ('image'), or those of all source images together ('batch'), as in
+      DAFormer's code, so that more or fewer than half of an image's own may be
+      pasted.
+    with_void: whether unlabelled pixels count as a class in ClassMix.
     jitter: 'kornia0.4', 'standard' or 'none', see `augment.apply_jitter`.
     jitter_strength: see `augment.draw_jitter`, 0..1.
     jitter_probability: probability that a batch is jittered, each image in an
@@ -89,7 +92,7 @@ class Options:
 
   @property
   def target_fields(self) -> tuple[str, ...]:
-    """What target examples need beside the image.
+    """What target examples need in addition to the image.
 
     'label' for the oracle, 'place' for margins of the image.
     """
@@ -115,7 +118,7 @@ def label_target(
     options: see `Options`.
     truth: int [B, H, W], true labels, 255 = none; read by the oracle alone.
     place: int [B, 5], where the images were cut from larger ones, see
-      `data.pipeline`; for margins of these.
+      `data.pipeline`; for margins of the larger ones.
     axis: name of the mapped axis over which the batch extends, or None.
 
   Returns:
@@ -145,7 +148,7 @@ def label_target(
 
 
 def _inner(size, margins, place):
-  """Returns bool [B, H, W], False in the margins of what was cut from."""
+  """Returns bool [B, H, W], False in the margins of the uncropped images."""
   top, bottom, left, right = margins
   first, start, mirrored, height, width = (place[:, i, None] for i in range(5))
   rows, columns = (jnp.arange(side)[None] for side in size)
@@ -165,15 +168,15 @@ def mix(
   options: Options,
   axis: str | None = None,
 ) -> dict[str, jax.Array]:
-  """Pastes half the classes of source image i onto target image i; augments.
+  """Pastes half of source image i's classes onto target image i, and augments.
 
   The draws for an image depend on its number in the batch over all devices, so
-  a batch is mixed alike on any number of them.
+  a batch is mixed in the same way on any number of devices.
 
   Args:
     key: typed key of the step, the same on every device.
-    source: 'image' [B, H, W, 3] RGB in 0..255, 'label' int [B, H, W], and
-      whatever else the target has.
+    source: 'image' [B, H, W, 3] RGB in 0..255, 'label' int [B, H, W], and all
+      other fields of the target.
     target: the same fields; its 'label' holds pseudo-labels.
     classes: the number of classes C.
     options: see `Options`.
@@ -245,7 +248,7 @@ def paste(
   source: Mapping[str, jax.Array],
   target: Mapping[str, jax.Array],
 ) -> dict[str, jax.Array]:
-  """Takes every field of the target, and the source's where the mask is set.
+  """Takes every field from the target, or the source where the mask is set.
 
   Args:
     mask: bool [B, H, W].
@@ -275,7 +278,7 @@ def paste(
 def augment_images(
   key: jax.Array, image: jax.Array, index: jax.Array, options: Options
 ) -> jax.Array:
-  """Jitters and blurs: gates for the batch, the rest for each image.
+  """Jitters and blurs images; gates are drawn per batch, the rest per image.
 
   Args:
     key: typed key of the step, the same on every device.

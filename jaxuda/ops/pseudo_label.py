@@ -31,14 +31,15 @@ def pseudo_weight(
   threshold: float = 0.968,
   axis: str | None = None,
 ) -> jax.Array:
-  """Weighs pseudo-labels by the probability of their class.
+  """Weights pseudo-labels by the probability of their class.
 
   Args:
     confidence: [B, H, W] in 0..1.
     mode: 'batch': every pixel gets the share of the batch's pixels that reach
       the threshold (DACS and CorDA); 'pixel': those pixels get 1, the others 0
       (an option in DACS's code); 'none': all get 1.
-    threshold: smallest probability of a sure pixel; 0.968 in DACS and CorDA.
+    threshold: smallest probability of a confident pixel; 0.968 in DACS and
+      CorDA.
     axis: name of the mapped axis over which the batch extends, or None.
 
   Returns:

@@ -1,4 +1,4 @@
-"""Resizing of maps: bilinear by corners or by half pixels, nearest, bicubic."""
+"""Resizing of maps: bilinear by corners or half pixels, nearest, bicubic."""
 
 from collections.abc import Sequence
 
@@ -20,8 +20,8 @@ def interpolation_matrix(
     source: number of inputs, >= 1.
     target: number of outputs, >= 1.
     align_corners: False for half-pixel centres: output i lies at position
-      (i + 1/2) source / target - 1/2, and what lies outside of the first and
-      the last input is equal to it (PyTorch's align_corners=False).
+      (i + 1/2) source / target - 1/2, and positions beyond the first or the
+      last input take its value (PyTorch's align_corners=False).
 
   Example:
     >>> print(interpolation_matrix(2, 3))
@@ -49,9 +49,9 @@ def resize_align_corners(x: jax.Array, size: Sequence[int]) -> jax.Array:
   """Resizes maps bilinearly with aligned corners, as every reference upsamples.
 
   `jax.image.resize` has half-pixel centres instead: a ramp from 4 to 7 pixels
-  becomes 0, 0.36, 0.93, ... there. Two small matrix products, the narrow one
-  first: on a CPU their transposes are far faster than the scatter of a gathered
-  interpolation.
+  becomes 0, 0.36, 0.93, ... there. It uses two small matrix products, the
+  narrow one first: on a CPU their transposes are far faster than the scatter of
+  a gathered interpolation.
 
   Args:
     x: float [B, h, w, C] or [B, h, w].
@@ -68,10 +68,10 @@ def resize_align_corners(x: jax.Array, size: Sequence[int]) -> jax.Array:
 
 
 def resize_half_pixel(x: jax.Array, size: Sequence[int]) -> jax.Array:
-  """Enlarges maps bilinearly by half-pixel centres, as DAFormer does.
+  """Enlarges maps bilinearly with half-pixel centres, as DAFormer does.
 
-  As `resize_align_corners`, which see, with the other rule of PyTorch's. A map
-  that shrinks is not smoothed.
+  Like `resize_align_corners`, but with PyTorch's other rule. A map that shrinks
+  is not smoothed.
 
   Example:
     >>> print(resize_half_pixel(jnp.array([[[0.0, 4]]]), (1, 4)))
@@ -83,7 +83,7 @@ def resize_half_pixel(x: jax.Array, size: Sequence[int]) -> jax.Array:
 def resize_maps(
   x: jax.Array, size: Sequence[int], *, align_corners: bool
 ) -> jax.Array:
-  """Resizes maps by the one rule or the other.
+  """Resizes maps bilinearly by one rule or the other.
 
   Args:
     x: see `resize_align_corners`.
@@ -121,15 +121,16 @@ def _resize(x, size, align_corners):
 def resize_nearest(x: jax.Array, size: Sequence[int]) -> jax.Array:
   """Takes the pixels under the new pixels' centres: Pillow's NEAREST.
 
-  The rule by which the data resize labels. OpenCV's INTER_NEAREST, by which
-  they resize depth, takes those under the corners.
+  This is the rule by which the data pipeline resizes labels. OpenCV's
+  INTER_NEAREST, by which it resizes depth, takes those under the corners.
 
   Args:
     x: [B, H, W, ...] of any type.
     size: (h, w) of the result.
 
   Returns:
-    [B, h, w, ...]; row i is row floor((i + 1/2) H / h), columns alike.
+    [B, h, w, ...]; row i is row floor((i + 1/2) H / h), and likewise for
+    columns.
 
   Example:
     The centres lie at 1.25 and 3.75 of 5:
@@ -140,7 +141,7 @@ def resize_nearest(x: jax.Array, size: Sequence[int]) -> jax.Array:
   for axis, new in zip((1, 2), size, strict=True):
     old = x.shape[axis]
     if new != old:
-      # In integers, so exact.
+      # In integers, hence exact.
       x = jnp.take(x, (2 * np.arange(new) + 1) * old // (2 * new), axis)
   return x
 
@@ -155,15 +156,15 @@ def cubic_matrix(
   """Returns the [target, source] matrix of a 1-D bicubic resize.
 
   Pixels have half-pixel centres: output i lies at (i + 1/2) / scale - 1/2. As
-  PyTorch has it: Keys' kernel with a = -0.75 and repeated borders; with
-  `antialias` a = -0.5, the kernel widened where the result is smaller, and the
-  weights inside of the input brought to the sum 1, as Pillow does.
+  in PyTorch, Keys' kernel has a = -0.75 and borders are repeated; with
+  `antialias` a = -0.5, the kernel is widened where the result is smaller, and
+  the weights inside the input are normalised to the sum 1, as in Pillow.
 
   Args:
     source: number of inputs, >= 1.
     target: number of outputs, >= 1.
-    scale: outputs per input; None for target / source. DINOv2 resizes by
-      another one than its sizes have.
+    scale: outputs per input; None for target / source. DINOv2 resizes by a
+      scale other than that of its sizes.
     antialias: see above.
 
   Example:

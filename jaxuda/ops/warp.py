@@ -3,7 +3,7 @@
 Cameras are pinholes with pixel centres at whole numbers, (0, 0) at the top
 left, x to the right, y down, z along the optical axis. Intrinsics are float
 [B, 4]: focal lengths fx and fy, cx, cy in pixels. A motion is float [B, 4, 4]
-and takes points of one camera's frame to another's.
+and maps points of one camera's frame to another's.
 """
 
 import jax
@@ -77,8 +77,8 @@ def project_depth(
 
   Returns:
     (pixels [B, H, W, 2], column and row in the second view; depth [B, H, W] in
-    the second view). Where that depth is not positive the point lies behind the
-    view and its pixel means nothing.
+    the second view). Where that depth is not positive, the point lies behind
+    the camera and its pixel is meaningless.
 
   Example:
     A point 4 away moves by fx * 1 / 4 pixels:
@@ -106,7 +106,7 @@ def project_depth(
 
 
 def sample_bilinear(image: jax.Array, pixels: jax.Array) -> jax.Array:
-  """Reads an image between its pixels; beyond the border, at the border.
+  """Samples an image bilinearly; beyond the border it takes the border's value.
 
   The same as PyTorch's grid_sample with padding_mode='border' and
   align_corners=True.

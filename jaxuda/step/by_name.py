@@ -1,4 +1,4 @@
-"""What an optimizer does to a parameter by where it stands in a network."""
+"""How an optimizer treats a parameter by its place in a network."""
 
 from collections.abc import Sequence
 import math
@@ -12,7 +12,7 @@ from jaxuda import errors
 
 
 def is_decayed(params: Any, *, no_decay: Sequence[str]) -> Any:
-  """Returns the tree of whether parameters decay, see `optim.Options`.
+  """Returns a tree that tells which parameters decay, see `optim.Options`.
 
   Example:
     >>> is_decayed({'norm': {'bias': 0}, 'fc': {'bias': 0}}, no_decay=('norm',))
@@ -20,7 +20,7 @@ def is_decayed(params: Any, *, no_decay: Sequence[str]) -> Any:
 
   Args:
     params: parameters by name.
-    no_decay: parts of the paths of those that do not.
+    no_decay: parts of the paths of parameters that do not decay.
   """
 
   def decided(path, _):
@@ -31,18 +31,19 @@ def is_decayed(params: Any, *, no_decay: Sequence[str]) -> Any:
 
 
 # The modules of a transformer's backbone: a stage's patches, its blocks, and
-# the norm behind them; those of one stage have no stage's number.
+# the norm after them; a backbone of one stage has no stage numbers.
 _BLOCKS = re.compile(r'(?:stage(\d+)_)?(embed|block(\d+)|norm)')
 
 
 def layers_after(params: Any) -> Any:
-  """Returns the tree of how many blocks of a transformer follow a parameter.
+  """Returns a tree of how many blocks of a transformer follow each parameter.
 
-  0 for the last block, the final norm, and what is not in the 'backbone'; as
-  many as there are blocks for what lies before the first: patches, positions,
-  tokens. The patches and the norm of a later stage count as the block before
-  them. The rate of a parameter is `layer_decay` to that power, times its
-  group's. (BEiT decays once more; a rate that is lower by that factor says it.)
+  It is 0 for the last block, the final norm, and everything outside the
+  'backbone', and the number of blocks for what precedes the first: patches,
+  positions, tokens. The patches and the norm of a later stage count as the
+  block before them. The rate of a parameter is `layer_decay` to that power,
+  times its group's. (BEiT decays once more; lowering the rate by that factor is
+  equivalent.)
 
   Args:
     params: parameters by name, the backbone's under 'backbone'.
@@ -80,7 +81,7 @@ def scale_layers(decay: float) -> optax.GradientTransformation:
   """Multiplies updates by `decay` to the power of `layers_after`.
 
   Args:
-    decay: factor of a block's rate to the next one's, 0..1.
+    decay: ratio of a block's rate to the next one's, 0..1.
   """
 
   def init(params):

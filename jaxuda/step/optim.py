@@ -20,15 +20,15 @@ class Options:
 
   Attributes:
     name: optimizer of the task network: 'sgd' in all references, or 'adamw'
-      (Loshchilov & Hutter, 2019), which finds each layer's rate by itself: a
+      (Loshchilov & Hutter, 2019), which adapts the rate to each layer: a
       network trained from scratch with DADA's fusion needs that.
     learning_rate: rate of the task network's backbone, 2.5e-4 in all
       references.
-    warmup_steps: number of first steps whose rates are also multiplied by a
-      number that rises linearly to 1, see `poly_schedule`; 0 in the references,
+    warmup_steps: number of initial steps whose rates are also multiplied by a
+      factor that rises linearly to 1, see `poly_schedule`; 0 in the references,
       1500 in DAFormer.
-    warmup_ratio: where that number begins, 0..1: 1e-6 in DAFormer, HRDA and
-      MIC. 0: it is 1 / warmup_steps in the first step.
+    warmup_ratio: the value from which that factor rises, 0..1: 1e-6 in
+      DAFormer, HRDA and MIC. With 0 it is 1 / warmup_steps in the first step.
     betas: decay rates of AdamW, unused by SGD.
     momentum: momentum of SGD, unused by AdamW.
     weight_decay: 5e-4 in the official code, 1e-4 in DADA's paper. AdamW's is
@@ -36,21 +36,21 @@ class Options:
       DAFormer, HRDA, MIC and VFM-UDA.
     no_decay: parts of names; a parameter whose path (as in
       'backbone/stage1_block0/norm1/scale') has one of them is not decayed.
-      DAFormer, HRDA and MIC: 'norm', which the norms of a MiT are called and
-      those of its decoder are not ('bn'); biases and positions are decayed. A
-      name that no parameter has changes nothing. AdamW alone.
-    layer_decay: rate of a transformer's block over that of the next one, see
-      `by_name.layers_after`; 1 for none, 0.9 in VFM-UDA++. AdamW alone.
+      DAFormer, HRDA and MIC have 'norm', which is in the names of a MiT's norms
+      and not of its decoder's ('bn'); biases and positions are decayed. A name
+      that no parameter has changes nothing. For AdamW only.
+    layer_decay: rate of a transformer's block divided by that of the next one,
+      see `by_name.layers_after`; 1 for none, 0.9 in VFM-UDA++. For AdamW only.
     head_multiplier: rate of everything but the backbone, relative to the
       backbone's: 10 in AdaptSegNet, ADVENT and DADA's code, 1 in DADA's paper.
     repeats: 'reference': every parameter is stepped as often as the official
       parameter list names it: stem 1, block convolutions 3, shortcut
       convolutions 4, heads 1, as a current PyTorch runs the official code.
-      'torch1.2': the same as the PyTorch of the papers' time ran it, see
-      `repeated_sgd`. 'plain': everything once, as the papers read. AdamW is
+      'torch1.2': the same, as the PyTorch of the papers' time ran it, see
+      `repeated_sgd`. 'plain': everything once, as the papers say. AdamW is
       always plain.
     power: exponent of the poly schedule base * (1 - step / total) ** power.
-    hold: share of all steps, 0..1, during which every rate stays as it is; the
+    hold: share of all steps, 0..1, during which every rate stays constant; the
       decay takes the rest. 0 in the references; 0.5, with power 1, in CycleGAN.
     disc_learning_rate: rate of the discriminators' Adam.
     disc_betas: decay rates of the discriminators' and generators' Adam.
@@ -113,32 +113,32 @@ def poly_schedule(
   """Returns step -> base * (1 - step / total_steps) ** power, 0 at the end.
 
   The warm-up multiplies that, so that the first rate after it is the decayed
-  one, not `base`. DAFormer's schedule, of base 6e-5, power 1, 40,000 steps,
-  1500 of warm-up from 1e-6, is 6e-5 * (1 - t / 40000) * (1 - (1 - t / 1500) *
-  (1 - 1e-6)) in the step t < 1500. A linear warm-up that the decay follows has
-  `hold` = warmup_steps / total_steps.
+  one, not `base`. DAFormer's schedule, with base 6e-5, power 1, 40,000 steps
+  and 1500 of warm-up from 1e-6, is 6e-5 * (1 - t / 40000) * (1 -
+  (1 - t / 1500) * (1 - 1e-6)) at step t < 1500. For a linear warm-up followed
+  by the decay, set `hold` = warmup_steps / total_steps.
 
   Args:
     base: the rate at step 0 when there is no warm-up.
     total_steps: step at which the rate reaches 0.
     power: exponent of the decay.
-    warmup_steps: number of first steps whose rates are also multiplied by 1 -
-      (1 - step / warmup_steps) * (1 - warmup_ratio).
+    warmup_steps: number of initial steps whose rates are also multiplied by
+      1 - (1 - step / warmup_steps) * (1 - warmup_ratio).
     warmup_ratio: 0..1; with 0 they are multiplied by (step + 1) / warmup_steps.
     hold: share of the steps, 0..1, for which the rate stays `base`; the formula
-      holds for the steps after them.
+      applies to the steps after them.
   """
   held = round(hold * total_steps)
 
   def schedule(step):
-    # The default float: float64 where that is switched on.
+    # The default float: float64 if that is switched on.
     step = jnp.asarray(step, jnp.result_type(float))
     decaying = max(total_steps - held, 1)
     left = jnp.clip(1 - (step - held) / decaying, 0, 1)
     rate = base * left**power
     if warmup_steps and warmup_ratio:
-      # Their 1 - (1 - t / T) * (1 - r), of which single precision would leave
-      # two digits of r.
+      # Their 1 - (1 - t / T) * (1 - r), in which single precision would keep
+      # only two digits of r.
       risen = jnp.minimum(step / warmup_steps, 1)
       rate = rate * (risen + (1 - risen) * warmup_ratio)
     elif warmup_steps:
@@ -163,14 +163,14 @@ def repeated_sgd(
   repeats: int = 1,
   legacy: bool = False,
 ) -> optax.GradientTransformation:
-  """PyTorch's SGD on a parameter that its list names several times.
+  """Returns PyTorch's SGD for parameters that its list names several times.
 
   Each mention takes one more step with the same gradient: the decay is added to
-  it, the momentum buffer moves, the parameter moves. For a constant gradient g
-  the parameter ends up moving 10 * repeats * lr * g per call at momentum 0.9.
-  `repeats=1` is plain PyTorch SGD. On the very first call each mention starts
-  its own momentum buffer, and the last one is kept: PyTorch looks all buffers
-  up before it loops.
+  it, and the momentum buffer and the parameter are updated. For a constant
+  gradient g the parameter ends up moving by 10 * repeats * lr * g per call at
+  momentum 0.9. `repeats=1` is plain PyTorch SGD. On the very first call each
+  mention starts its own momentum buffer, and the last one is kept: PyTorch
+  looks up all buffers before its loop.
 
   Args:
     learning_rate: step -> rate.
@@ -178,8 +178,8 @@ def repeated_sgd(
     weight_decay: factor of the parameter that is added to the gradient before
       the momentum.
     repeats: number of mentions of every parameter.
-    legacy: as PyTorch 1.2 and older: the decay stays in the gradient for the
-      next mention (6 and 10 times the decay for 3 and 4 mentions), and the
+    legacy: behave as PyTorch 1.2 and older: the decay stays in the gradient for
+      the next mention (6 and 10 times the decay for 3 and 4 mentions), and the
       buffer is shared from the first call on.
   """
 
@@ -202,8 +202,8 @@ def repeated_sgd(
 
   def update(grads, state, params=None):
     rate, first = learning_rate(state.count), state.count == 0
-    # By leaves: a group may have none, as that of the shortcuts in a backbone
-    # that has no convolution there.
+    # Over leaves: a group may have none, such as that of the shortcuts in a
+    # backbone that has no convolutions there.
     leaves = (jax.tree.leaves(x) for x in (grads, state.trace, params))
     moved = [
       step(g, t, p, rate.astype(p.dtype), first)
@@ -221,14 +221,14 @@ def repeated_sgd(
 def labels_of(params: Any, *, train_affine: bool, active_rates: int = 0) -> Any:
   """Returns the tree of groups: stem, block, shortcut, head, frozen.
 
-  A 'frozen' parameter is never touched. Of a backbone that is no ResNet
+  A 'frozen' parameter is never touched. In a backbone that is not a ResNet
   everything is 'stem', which the lists name once.
 
   Args:
     params: parameters of a task network.
     train_affine: whether scale and bias of the backbone's norms are trained;
       those of a head's norms always are.
-    active_rates: how many dilations of the ASPP heads act; 0 for all. The
+    active_rates: how many dilations of the ASPP heads are used; 0 for all. The
       others have no gradient, and PyTorch then leaves them alone, while a
       gradient of 0 would still let them decay.
   """
@@ -251,10 +251,10 @@ def labels_of(params: Any, *, train_affine: bool, active_rates: int = 0) -> Any:
 
 
 def _adamw(options, schedule, layered):
-  """AdamW of a group of parameters, whose rates differ by their block or not.
+  """AdamW for a group of parameters, with rates that may differ by block.
 
-  Without the options it is `optax.adamw` to the structure of its state, which
-  checkpoints have.
+  Without the options it equals `optax.adamw` down to the structure of its
+  state, which checkpoints have.
   """
   mask = None
   if options.no_decay:
@@ -270,13 +270,13 @@ def _adamw(options, schedule, layered):
 def task_optimizer(
   options: Options, network: Any, *, total_steps: int
 ) -> optax.GradientTransformation:
-  """SGD or AdamW in groups for a network with a 'backbone' and heads beside it.
+  """Returns SGD or AdamW in groups for a network with 'backbone' and heads.
 
   Args:
     options: see `Options`.
     network: its `models.deeplab.Options`, of which `train_affine` and
       `active_rates` are read, see `labels_of`. What is not trained is never
-      touched, not by weight decay either.
+      touched, not even by weight decay.
     total_steps: length of the poly schedule in steps.
   """
   listed = options.repeats != 'plain' and options.name == 'sgd'
@@ -293,7 +293,7 @@ def task_optimizer(
       hold=options.hold,
     )
     if options.name == 'adamw':
-      # Of a transformer everything is 'stem'.
+      # In a transformer everything is 'stem'.
       transforms[group] = _adamw(options, schedule, group == 'stem')
     else:
       transforms[group] = repeated_sgd(
@@ -314,7 +314,7 @@ def task_optimizer(
 def disc_optimizer(
   options: Options, *, total_steps: int
 ) -> optax.GradientTransformation:
-  """Adam with the poly schedule, for discriminators."""
+  """Returns Adam with the poly schedule, for discriminators."""
   schedule = poly_schedule(
     options.disc_learning_rate,
     total_steps=total_steps,
@@ -327,7 +327,7 @@ def disc_optimizer(
 def gen_optimizer(
   options: Options, *, total_steps: int
 ) -> optax.GradientTransformation:
-  """The discriminators' optimizer with the generators' rate."""
+  """Returns the discriminators' optimizer with the generators' rate."""
   rate = options.gen_learning_rate or options.disc_learning_rate
   return disc_optimizer(
     dataclasses.replace(options, disc_learning_rate=rate),

@@ -1,10 +1,10 @@
-"""Devices: how a step is spread over them, which no other file knows.
+"""Devices: how a step is spread over them, known to this file alone.
 
 The state is one ordinary tree, replicated by its sharding over the devices of
 all processes; batches carry a leading device axis. One process maps with
-`jax.pmap`. The arrays of pmap are its process's alone, of which no checkpoint
-of several processes can be written, so several map with `jax.shard_map`, of
-which pmap is made: the same program on every device.
+`jax.pmap`. The arrays of pmap belong to its process alone, so that several
+processes could not write a checkpoint of them; they map with `jax.shard_map`,
+on which pmap is built: the same program on every device.
 """
 
 import collections
@@ -25,7 +25,7 @@ def replicated(devices: Sequence[Any] | None = None) -> NamedSharding:
   """Returns the sharding that keeps a full copy on every device.
 
   Args:
-    devices: any, such as a topology's; None for those of all processes.
+    devices: any devices, such as a topology's; None for those of all processes.
   """
   return NamedSharding(_mesh(devices), PartitionSpec())
 
@@ -33,8 +33,8 @@ def replicated(devices: Sequence[Any] | None = None) -> NamedSharding:
 def local(tree: Any) -> Any:
   """Returns a replicated tree as arrays of this process's devices alone.
 
-  Nothing is copied or sent, and what is computed from it concerns no other
-  process. With one process, the tree itself.
+  Nothing is copied or sent, and what is computed from it involves no other
+  process. With one process it is the tree itself.
   """
   if jax.process_count() == 1:
     return tree
@@ -52,8 +52,8 @@ def local(tree: Any) -> Any:
 def everywhere(tree: Any) -> Any:
   """Returns a tree that lies whole on each of this process's devices.
 
-  What lies so already is not copied; the rest is once, and not with every batch
-  that `spread` laid over the devices.
+  What already does is not copied; the rest is copied once, and not with every
+  batch that `spread` laid over the devices.
   """
   devices = jax.local_devices()
   whole = NamedSharding(_mesh(devices), PartitionSpec())
@@ -68,9 +68,9 @@ def everywhere(tree: Any) -> Any:
 
 
 def largest(value: int) -> jax.Array:
-  """Returns the largest value of all processes, which all must ask for.
+  """Returns the largest value of all processes, all of which must call this.
 
-  It is a scalar int32 that is still being computed.
+  It is a scalar int32 whose computation may not have finished.
   """
   mine = np.full(jax.local_device_count(), value, np.int32)
   everyone = jax.make_array_from_process_local_data(_split(), mine)
@@ -80,8 +80,8 @@ def largest(value: int) -> jax.Array:
 def init(fn: Callable[..., Any], *args: Any) -> Any:
   """Runs `fn(*args)` under jit and leaves the result on every device.
 
-  Made this way, and not with `device_put`, the arrays belong to nobody else and
-  can be donated to the first step, which then compiles once.
+  Made this way rather than with `device_put`, the arrays have no other owner
+  and can be donated to the first step, which then compiles once.
   """
   return jax.jit(fn, out_shardings=replicated())(*args)
 
@@ -90,8 +90,8 @@ def pmap_step(fn: Callable[..., Any]) -> Callable[..., Any]:
   """Maps `fn(state, batch, key) -> (state, metrics)` over all devices.
 
   State and key are whole on every device, the batch has a leading device axis,
-  and what comes back must be equal on every device: device 0's copy is kept.
-  The state is donated.
+  and the results must be equal on every device: device 0's copy is kept. The
+  state is donated.
   """
   if jax.process_count() == 1:
     return jax.pmap(
@@ -108,12 +108,12 @@ def pmap_step(fn: Callable[..., Any]) -> Callable[..., Any]:
 def shard_step(
   fn: Callable[..., Any], devices: Sequence[Any] | None = None
 ) -> Callable[..., Any]:
-  """`pmap_step` by shard_map: for several processes, or to compile alone.
+  """Maps like `pmap_step`, for several processes or for compilation only.
 
   Args:
     fn: see `pmap_step`.
-    devices: see `replicated`. For those of a topology the step can be compiled
-      without having them.
+    devices: see `replicated`. For a topology's the step can be compiled without
+      having them.
   """
   whole, split = PartitionSpec(), PartitionSpec(AXIS)
 
@@ -125,8 +125,8 @@ def shard_step(
     mesh=_mesh(devices),
     in_specs=(whole, split, whole),
     out_specs=whole,
-    # Methods take gradients of their own device's loss and mean them; with the
-    # check, shard_map would sum them besides.
+    # Methods take gradients of their own device's loss and average them; with
+    # the check, shard_map would also sum them.
     check_vma=False,
   )
   copies = replicated(devices)
@@ -151,8 +151,8 @@ def run_alone(
 ) -> Any:
   """Runs fn(state, batch, key) as if there were one device.
 
-  The function may use the mapped axis. The state is whole, the batch one
-  device's share, arrays [B, ...], and the key the root key of the run.
+  The function may use the mapped axis. The state is whole, the batch is one
+  device's share, arrays [B, ...], and the key is the root key of the run.
   """
   batch = jax.tree.map(lambda x: x[None], batch)
   mapped = jax.vmap(fn, in_axes=(None, 0, None), axis_name=AXIS)
@@ -160,7 +160,7 @@ def run_alone(
 
 
 def mean(tree: Any) -> Any:
-  """Means every leaf over the devices. Inside a mapped step only."""
+  """Averages every leaf over the devices. Inside a mapped step only."""
   return jax.lax.pmean(tree, AXIS)
 
 
@@ -170,7 +170,7 @@ def device_index() -> jax.Array:
 
 
 def check_batch_size(batch_size: int) -> None:
-  """Checks that a global batch divides over all devices.
+  """Checks that a global batch divides evenly over all devices.
 
   Raises:
     UserError: it does not.
@@ -187,7 +187,7 @@ def shard(batch: Any) -> Any:
   """Splits arrays [B, ...] into [local devices, B / local devices, ...].
 
   Raises:
-    UserError: B does not divide.
+    UserError: B does not divide evenly.
   """
   count = jax.local_device_count()
 
@@ -205,7 +205,7 @@ def shard(batch: Any) -> Any:
 def prefetch(batches: Iterator[Any], *, size: int = 2) -> Iterator[Any]:
   """Shards batches and copies `size` of them to the devices ahead of use.
 
-  The batches hold this process's rows. Those that are yielded are arrays
+  The batches hold this process's rows. The yielded ones are arrays
   [devices, B / devices, ...] over all processes, of which each process holds
   its own devices' shares.
   """
@@ -227,8 +227,8 @@ def prefetch(batches: Iterator[Any], *, size: int = 2) -> Iterator[Any]:
 def spread(arrays: Any) -> Any:
   """Lays the rows of arrays [B, ...] over this process's devices.
 
-  Each device has its share of them; if B does not divide over the devices, the
-  tree is returned as it was.
+  Each device has its share of them; if B does not divide evenly over the
+  devices, the tree is returned as it was.
   """
   leaves = jax.tree.leaves(arrays)
   if not leaves or len(leaves[0]) % jax.local_device_count():
@@ -238,15 +238,15 @@ def spread(arrays: Any) -> Any:
 
 
 def pad_rows(rows: list[Any], *, count: int) -> list[Any]:
-  """Fills a list up with its last entry.
+  """Pads a list with its last entry.
 
   Args:
     rows: at least one entry.
     count: entries on each of this process's devices, at least 1.
 
   Returns:
-    The rows and more of the last, so many as the devices have at least; those
-    that were added count for nothing.
+    The rows, and the last one repeated until every device has `count` of them;
+    those that were added are to be ignored.
   """
   return rows + rows[-1:] * (count * jax.local_device_count() - len(rows))
 
@@ -254,7 +254,7 @@ def pad_rows(rows: list[Any], *, count: int) -> list[Any]:
 def split_rows(array: jax.Array) -> list[jax.Array]:
   """Returns the rows [1, ...] of an array, each on the device that has it.
 
-  What is computed of one then runs where it lies, beside the others.
+  What is computed from one then runs where it lies, in parallel to the others.
   """
   rows = {}
   for shard in spread(array).addressable_shards:
@@ -265,7 +265,7 @@ def split_rows(array: jax.Array) -> list[jax.Array]:
 
 
 def _mesh(devices=None):
-  # By process, so that the rows of a batch lie on the devices in their order
+  # Sorted by process, so that the rows of a batch lie on the devices in order,
   # however many processes share them.
   devices = devices or jax.devices()
   ordered = sorted(devices, key=lambda d: (d.process_index, d.id))

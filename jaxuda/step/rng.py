@@ -15,15 +15,15 @@ def root(seed: int) -> jax.Array:
 
 
 def stream(key: jax.Array, name: str) -> jax.Array:
-  """Returns the key of the stream called `name` below `key`."""
+  """Returns the key of the stream called `name`, derived from `key`."""
   return jax.random.fold_in(key, zlib.crc32(name.encode()))
 
 
 def for_step(key: jax.Array, step: jax.Array, index: jax.Array) -> jax.Array:
   """Returns the key of a step on a device, from the root key of the run.
 
-  `step` is the number of steps already taken, `index` that of the device on
-  the mapped axis; both scalar int32.
+  `step` is the number of steps already taken, `index` that of the device on the
+  mapped axis; both are scalar int32.
   """
   return jax.random.fold_in(jax.random.fold_in(key, step), index)
 
@@ -31,8 +31,8 @@ def for_step(key: jax.Array, step: jax.Array, index: jax.Array) -> jax.Array:
 def for_init(seed: int) -> jax.Array:
   """Returns the key that networks are initialised from.
 
-  Of the 'unsafe_rbg' kind: XLA compiles an initialisation from it several times
-  faster than from threefry keys (half a minute of a small run on a CPU). Its
-  numbers may differ between kinds of accelerators, not between runs on one.
+  It is of the 'unsafe_rbg' kind: XLA compiles an initialisation from it several
+  times faster than from threefry keys (half a minute of a small run on a CPU).
+  Its numbers may differ between kinds of accelerators, not between runs on one.
   """
   return jax.random.key(seed, impl='unsafe_rbg')

@@ -1,6 +1,6 @@
 """The training state: arrays only.
 
-Optimizers and modules live on the method. With them in the state two states
+Optimizers and modules live on the method. If they were in the state, two states
 built alike would retrace a step and could not be mapped over together.
 """
 
@@ -55,7 +55,7 @@ class TrainState(flax.struct.PyTreeNode):
 
 
 def create_net(variables: Any, tx: optax.GradientTransformation | None) -> Net:
-  """Returns what `module.init` gave as a network with a fresh optimizer state.
+  """Returns the result of `module.init` as a network with a new optimizer.
 
   `tx` is None for a network that is never updated.
   """
@@ -79,7 +79,7 @@ def update(
   *,
   batch_stats: Any = None,
 ) -> Net:
-  """Takes one optimizer step. The only place where gradients meet.
+  """Takes one optimizer step, the only place where gradients are averaged.
 
   Args:
     net: the network before the step.
@@ -101,9 +101,9 @@ def minimize(
   loss: Callable[[Any], tuple[jax.Array, Any]],
   tx: optax.GradientTransformation,
 ) -> tuple[Net, Any]:
-  """Takes one optimizer step down a loss, parameters -> (scalar, anything).
+  """Takes one optimizer step on a loss, parameters -> (scalar, auxiliary).
 
-  Returns the network after the step, and the anything.
+  Returns the network after the step, and the auxiliary output.
   """
   grads, aux = jax.grad(loss, has_aux=True)(net.params)
   return update(net, grads, tx), aux
@@ -112,11 +112,11 @@ def minimize(
 def ema_decay(step: jax.Array, *, limit: float, before: int = 0) -> jax.Array:
   """Returns min(1 - 1 / (step + before + 1), limit), the decay after a step.
 
-  The first step's is 0: the teacher becomes a copy of the student, and for the
-  next ones it is the plain mean of all students so far (Tarvainen and Valpola,
-  2017, as DACS runs it). `step`, a scalar int, counts the steps before this
-  one; `limit` is the decay in the long run; `before` says how often the first
-  teacher, a copy of the student before all steps, counts in the mean.
+  In the first step it is 0: the teacher becomes a copy of the student, and in
+  the next ones it is the plain mean of all students so far (Tarvainen and
+  Valpola, 2017, as DACS runs it). `step`, a scalar int, counts the steps before
+  this one; `limit` is the decay in the long run; `before` is how many times the
+  first teacher, a copy of the student before all steps, counts in the mean.
   """
   step = jnp.asarray(step, jnp.result_type(float)) + before
   return jnp.minimum(1 - 1 / (step + 1), limit)
@@ -128,8 +128,8 @@ def update_teacher(
   """Moves a teacher to decay * teacher + (1 - decay) * student.
 
   Args:
-    teacher: before the step. Its parameters alone are averaged.
-    student: after the step.
+    teacher: the teacher before the step. Only its parameters are averaged.
+    student: the student after the step.
     decay: see `ema_decay`.
     batch_stats: this device's running statistics after the teacher's own
       forward pass. Their mean over the devices is kept.

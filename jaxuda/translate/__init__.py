@@ -1,1 +1,1 @@
-"""The source's images as a transform network sees them."""
+"""Translates a source's images with an image transform network."""

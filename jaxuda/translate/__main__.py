@@ -1,9 +1,9 @@
-r"""Writes the source's training images as a run's transform network sees them.
+r"""Writes the source's training images, translated by a run's network.
 
     jaxuda translate --workdir=DIR --out=FOLDER \
         [--checkpoint=last|best|STEP]
 
-Writes FOLDER in the layout of one's own pictures (docs/data.md), at the size
+Writes FOLDER in the layout for your own pictures (docs/data.md), at the size
 that the run was trained at: images/train/NAME.png, labels/train/NAME.png,
 depth/train/NAME.png (where the source has depth) and classes.json. Any method
 trains on it with
@@ -11,7 +11,7 @@ trains on it with
     --config.data.source.dataset=folder --config.data.source.manual_dir=FOLDER
 
 Runs of --config=gio_ada (rows with a transform network) and of
---config=cyclegan have one. Killed, the same command goes on.
+--config=cyclegan have one. If it is killed, the same command resumes.
 """
 
 from absl import flags

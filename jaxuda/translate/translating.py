@@ -1,4 +1,4 @@
-"""Training sets made of the source's images by an image transform network."""
+"""Training sets made from the source's images by an image transform network."""
 
 from collections.abc import Iterator
 import contextlib
@@ -17,7 +17,7 @@ from jaxuda.ui import files
 from jaxuda.ui import panels
 
 _DESCRIPTION = 'translation.json'
-# The labels of most sources tell these classes apart, whichever the run has.
+# Most sources' labels tell these classes apart, whichever classes the run has.
 _FINEST = 'cityscapes19'
 _CENTIMETRES = {'code': 'metres', 'unit': 0.01, 'missing': [0]}
 
@@ -27,7 +27,7 @@ def write_set(run: workdir_lib.Run, out: str | os.PathLike[str]) -> int:
 
   Args:
     run: a run whose method has an image transform network.
-    out: a new folder, or one that was begun by the same run.
+    out: a new folder, or one that the same run has begun.
 
   Returns:
     The number of examples.
@@ -50,7 +50,7 @@ def write_set(run: workdir_lib.Run, out: str | os.PathLike[str]) -> int:
       path = out / 'images' / 'train' / f'{name}.png'
       if not path.is_file():
         _write(out, name, example)
-        # The image comes last: where it is, the others are.
+        # The image comes last: if it exists, the others do.
         panels.write_png(path, _translate(run, example, table))
       progress.update(done)
   return count
@@ -112,7 +112,8 @@ def _write(out, name, example):
   label = np.asarray(example['label']).astype(np.uint8)
   panels.write_png(out / 'labels' / 'train' / f'{name}.png', label)
   if 'depth' in example:
-    # What is beyond 655.34 m, such as the sky, is the farthest, not unknown.
+    # What is beyond 655.34 m, such as the sky, has the farthest depth, not an
+    # unknown one.
     raw = formats.encode_metres(example['depth'])
     raw[~example['depth_valid']] = 0
     formats.write_png16(out / 'depth' / 'train' / f'{name}.png', raw)

@@ -20,7 +20,7 @@ class Row(NamedTuple):
     status: 'matched', 'dropped', 'beside', 'guessed', 'unexpected', 'missing',
       'mismatched' or 'random'.
     keys: keys of the file; for 'missing' those that it lacks.
-    note: the reason, or what follows.
+    note: the reason, or the consequence.
   """
 
   status: str
@@ -30,12 +30,12 @@ class Row(NamedTuple):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Network:
-  """Weights in our layout, and where they are from.
+  """Weights in our layout, and where they come from.
 
   Attributes:
     arrays: 'params/backbone/conv1/kernel' -> array.
     record: JSON types: 'family', 'title', 'file', 'sha256', 'network' (options
-      that the weights ask for), 'structure', 'random' (what the file lacks).
+      that the weights require), 'structure', 'random' (what the file lacks).
     report: every key of the file, accounted for.
   """
 
@@ -52,7 +52,7 @@ def convert(
   whole: bool = False,
   partial: bool = False,
 ) -> Network:
-  """Recognises a file's network and brings it to our layout.
+  """Recognises a file's network and converts it to our layout.
 
   Args:
     file: the file, from `reading.read`.
@@ -63,7 +63,7 @@ def convert(
       another shape is an error.
 
   Raises:
-    UserError: the file has no such network, or several, or an unknown one, or
+    UserError: the file has no such network, several of them, an unknown one,
       one that does not fit, or a number that is not finite.
   """
   entry = file.entry(network)
@@ -165,7 +165,7 @@ def describe(row: Row, *, shown: int = 4) -> str:
 
   Args:
     row: the row.
-    shown: the most keys that are named; entries beside the network all are.
+    shown: at most how many keys are named; entries beside the network all are.
   """
   keys = [k for k in row.keys if k]
   shown = len(keys) if row.status == 'beside' else shown
@@ -177,11 +177,11 @@ def describe(row: Row, *, shown: int = 4) -> str:
 
 
 def left_out(weights: Network) -> str:
-  """Returns what of a file is not in its network as one line; '' for nothing.
+  """Returns one line on what of a file is not in its network; '' for nothing.
 
   Args:
-    weights: weights that were converted just now; of a stored conversion, the
-      report was shown when it was made.
+    weights: weights that have just been converted; the report of a stored
+      conversion was shown when it was made.
   """
   return '; '.join(
     ' '.join(describe(row, shown=1).split()) if row.keys else row.note
@@ -192,7 +192,7 @@ def left_out(weights: Network) -> str:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Fit:
-  """Weights laid into a network.
+  """Weights fitted into a network.
 
   Attributes:
     arrays: path of every leaf of the network -> array; None if it stays random.
@@ -208,10 +208,10 @@ class Fit:
 def fit(
   weights: Network, expected: Mapping[str, Any], *, whole: bool = False
 ) -> Fit:
-  """Lays weights into a network by path and shape.
+  """Fits weights into a network by path and shape.
 
-  The backbone must fit as it is, but for fc6 and fc7 of a VGG-16 where the
-  weights have none. The rest may stay random: a head of another number of
+  The backbone must fit as it is, except for fc6 and fc7 of a VGG-16 if the
+  weights have none. The rest may stay random: a head for another number of
   classes, or a branch that the weights do not have.
 
   Args:
@@ -220,7 +220,7 @@ def fit(
     whole: True if nothing may stay random.
 
   Raises:
-    UserError: the backbone does not fit, or with `whole` anything.
+    UserError: the backbone or, with `whole`, anything else does not fit.
   """
   file, guess = weights.record['file'], weights.record.get('guess', '')
   guess = guess and f'; {guess}'
@@ -244,7 +244,7 @@ def fit(
   )
 
 
-# What AdaptSegNet counts to the backbone of its VGG-16, and ImageNet's weights
+# What AdaptSegNet counts as part of its VGG-16 backbone, and ImageNet's weights
 # have only as layers of another shape.
 _FULLY = ('fc6', 'fc7')
 
@@ -254,7 +254,7 @@ def _must_fit(path, array):
   return module == 'backbone' and (layer not in _FULLY or array is not None)
 
 
-# What a DINOv2 file may have and a backbone not: it masks no patches.
+# What a DINOv2 file may have and a backbone may not: it masks no patches.
 _TOKENS = ('mask_token', 'register_tokens')
 
 # Options that a backbone's weights depend on.
@@ -264,7 +264,7 @@ INPUT = ('stride_at', 'image_order', 'image_mean', 'image_scale')
 def differing(
   weights: Network, options: Any, fields: Sequence[str] | None = None
 ) -> dict[str, Any]:
-  """Returns the options in which a network differs from what weights ask for.
+  """Returns the options in which a network differs from what weights require.
 
   Args:
     weights: see `Network`.
@@ -272,7 +272,7 @@ def differing(
     fields: the fields to compare; all if None.
 
   Returns:
-    field -> the value that the weights ask for.
+    field -> the value that the weights require.
   """
   result = {}
   for field, value in weights.record['network'].items():
@@ -287,7 +287,7 @@ def differing(
 def modules(paths: Iterable[str]) -> list[str]:
   """Returns the modules of paths: 'layer6' once for its eight leaves.
 
-  Of the backbone, fc6, fc7 and tokens have names of their own.
+  In the backbone, fc6, fc7 and tokens have names of their own.
   """
   parts = (path.split('/')[1:3] for path in paths)
   return sorted({b if b in (*_FULLY, *_TOKENS) else a for a, b in parts})

@@ -1,4 +1,4 @@
-"""The folder that a conversion leaves: one network in our layout.
+"""The folder that a conversion writes: one network in our layout.
 
 weights.json         its origin, what it asks for, what became of each key
 weights.safetensors  'params/backbone/conv1/kernel' -> array
@@ -21,7 +21,7 @@ _RECORD, _ARRAYS = 'weights.json', 'weights.safetensors'
 
 
 def is_stored(path: str | os.PathLike) -> bool:
-  """Whether a folder is one of a conversion."""
+  """Returns whether a folder is that of a conversion."""
   return (pathlib.Path(path) / _RECORD).is_file()
 
 
@@ -34,7 +34,7 @@ def write(folder: str | os.PathLike, network: conversion.Network) -> None:
   folder = files.check_folder(folder)
   rows = [conversion.describe(row, shown=1000) for row in network.report]
   record = {**network.record, 'report': rows}
-  # The record last: it makes the folder a conversion.
+  # The record comes last: it makes the folder a conversion.
   writing.write_arrays(folder / _ARRAYS, network.arrays)
   with files.atomic(folder / _RECORD) as part:
     part.write_text(json.dumps(record, indent=2) + '\n')
@@ -53,12 +53,12 @@ def read(
   Args:
     path: a folder from `write`, or a file for `reading.read`.
     network: network of a file, see `reading.File.entry`; a folder has one.
-    family: see `families.recognise`; of a file alone.
-    whole: see `families.recognise`; of a file alone.
-    partial: take what fits; of a file alone.
+    family: see `families.recognise`; for a file only.
+    whole: see `families.recognise`; for a file only.
+    partial: take what fits; for a file only.
 
   Raises:
-    UserError: neither of the two, or a damaged one, or another network.
+    UserError: it is neither of the two, is damaged, or has another network.
   """
   path = pathlib.Path(path)
   if not path.is_dir():

@@ -57,11 +57,11 @@ class Family:
     module: the network of ours that the state dict fills.
     example: shape of the module's input, channels last.
     whole: False if only the module's backbone is filled.
-    network: fields of `deeplab.Options` that the weights ask for.
-    structure: further fields that say which network it is, for the record.
+    network: fields of `deeplab.Options` that the weights require.
+    structure: further fields that tell which network it is, for the record.
     drops: pattern of keys -> why they are left out.
     guess: what else the keys may mean, and the flag that says so; '' if they
-      are of one network alone.
+      can only be of one network.
   """
 
   name: str
@@ -80,7 +80,7 @@ class Family:
     return key_of(self.name, self.structure)
 
   def variables(self) -> dict[str, Any]:
-    """Returns the shapes of all arrays that the state dict is to fill."""
+    """Returns the shapes of all arrays that the state dict must fill."""
     example = jax.ShapeDtypeStruct(tuple(self.example), jnp.float32)
     variables = jax.eval_shape(self.module.init, jax.random.key(0), example)
     if self.whole:
@@ -92,7 +92,7 @@ class Family:
   def match(
     self, state_dict: Mapping[str, Any], variables: Any
   ) -> pretrained.Match:
-    """Looks for every entry of `variables`, see `pretrained.match`."""
+    """Looks up every entry of `variables`, see `pretrained.match`."""
     return pretrained.match(state_dict, variables, naming=self.key)
 
   def reason(self, key: str) -> str | None:
@@ -110,7 +110,7 @@ def key_of(
 
   Args:
     family: see `Family.name`.
-    structure: see `Family.structure`; of a CycleGAN generator its 'blocks'.
+    structure: see `Family.structure`; for a CycleGAN generator its 'blocks'.
   """
   if family == 'cyclegan':
     return functools.partial(
@@ -141,10 +141,10 @@ def recognise(
 
   Args:
     shapes: PyTorch key, without prefix, -> shape.
-    wrapped: the state dict was one entry of a training's checkpoint.
-    family: the answer where keys do not tell: 'init', 'dacs', 'torchvision'.
-    whole: the network is to label as it is, so it is no initialisation if it
-      can be more.
+    wrapped: whether the state dict was one entry of a training checkpoint.
+    family: the answer if keys do not tell: 'init', 'dacs', 'torchvision'.
+    whole: whether the network must predict as it is, so that it is not taken
+      for an initialisation if it can be more.
 
   Raises:
     UserError: no known network, or none called `family`.
@@ -201,7 +201,7 @@ def _resnet(shapes, wrapped, whole, family):
     return _built('torchvision', title, network, {r'fc\.': _HEAD})
   single = 'layer5.conv2d_list.0.bias' in shapes
   classes = shapes['layer5.conv2d_list.0.bias'][0] if single else 21
-  # The published initialisations have a head of PASCAL VOC, and are older than
+  # The published initialisations have a head for PASCAL VOC, and are older than
   # counted batches.
   counted = 'bn1.num_batches_tracked' in shapes
   trained = wrapped or whole or classes != 21 or counted
@@ -220,7 +220,7 @@ def _resnet(shapes, wrapped, whole, family):
 
 
 def _caffe(backbone, **heads):
-  """What published weights ask for; smaller networks are ours, and vary."""
+  """What published weights require; smaller networks are ours, and vary."""
   if backbone not in ('resnet101', 'resnet50'):
     return {'backbone': backbone}
   return {'backbone': backbone, 'stride_at': 'conv1', **_CAFFE_INPUT, **heads}
@@ -316,7 +316,7 @@ def _built(
   guess='',
   **fields,
 ):
-  """A network of `module`; without `classes` its backbone alone is filled."""
+  """A network of `module`; without `classes` only its backbone is filled."""
   whole = 'classes' in fields
   if whole:
     title += f', {fields["classes"]} classes'
@@ -335,7 +335,7 @@ def _built(
 
 
 def _plain(name, title, module, kernel, drops=(), **fields):
-  """A network without a backbone; `kernel` is the shape of its first one."""
+  """A network without a backbone; `kernel` is the shape of its first kernel."""
   width, channels = kernel[:2]
   return Family(
     name=name,
@@ -348,7 +348,7 @@ def _plain(name, title, module, kernel, drops=(), **fields):
 
 
 def _backbone(shapes):
-  """Returns the name of the ResNet that the entries are of."""
+  """Returns the name of the ResNet that the entries belong to."""
   third = shapes.get('layer1.0.conv3.weight')
   if third is None:
     raise errors.UserError(

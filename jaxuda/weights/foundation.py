@@ -1,9 +1,9 @@
 """DINOv2, Depth Anything and VFM-UDA, in files of their own.
 
-Hugging Face's model.safetensors, or those of DINOv2's own code, whose names
-`renaming` brings to the former; for Depth Anything with the config.json beside
-it, which alone says whether the network is V1 or V2, and relative or metric.
-Where there is none, `family` is to say it.
+The files are Hugging Face's model.safetensors, or those of DINOv2's own code,
+whose names `renaming` turns into the former's; for Depth Anything with the
+config.json next to it, which alone tells whether the network is V1 or V2, and
+relative or metric. Without it, `family` must tell.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -75,12 +75,12 @@ _DROPS = {
 
 
 def torch_key(path: Sequence[str], *, family: str) -> str:
-  """Returns Hugging Face's key of a parameter.
+  """Returns Hugging Face's key for a parameter.
 
   ('backbone', 'block3', 'attention', 'query', 'kernel') of 'dinov2' is
-  'encoder.layer.3.attention.attention.query.weight', of 'depth_anything'
-  'backbone.encoder. ...'. Those of VFM-UDA's decoder are its own: ('neck',
-  'up0', 'kernel') is 'upscale.0.weight'.
+  'encoder.layer.3.attention.attention.query.weight', and of 'depth_anything' it
+  is 'backbone.encoder. ...'. The keys of VFM-UDA's decoder are its own:
+  ('neck', 'up0', 'kernel') is 'upscale.0.weight'.
   """
   if path[0] == 'decoder':
     _, module, *inner, leaf = path
@@ -110,7 +110,7 @@ def _backbone_key(path):
     }
     return f'{places[module]}.{leaf}'
   inner = [_INSIDE.get(x, x) for x in path[1:] if x not in _LEAVES]
-  # The module of the attention is in the names of what is in it.
+  # The attention's module is already in the names of what is in it.
   inner = [x for x in inner if x != 'attention']
   return '.'.join(
     [f'encoder.layer.{module.removeprefix("block")}', *inner, leaf]
@@ -119,7 +119,7 @@ def _backbone_key(path):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Foundation(families.Family):
-  """A family whose layers are matrices, too, see `families.Family`."""
+  """A family whose layers may also be matrices, see `families.Family`."""
 
   @property
   def key(self) -> Callable[[Sequence[str]], str]:
@@ -127,7 +127,7 @@ class Foundation(families.Family):
     return lambda path: torch_key(path, family=self.name)
 
   def variables(self) -> dict[str, Any]:
-    """Returns the shapes of all arrays that the state dict is to fill."""
+    """Returns the shapes of all arrays that the state dict must fill."""
     example = jax.ShapeDtypeStruct(tuple(self.example), jnp.float32)
     tree = jax.eval_shape(self.module.init, jax.random.key(0), example)
     if self.whole:
@@ -137,7 +137,7 @@ class Foundation(families.Family):
   def match(
     self, state_dict: Mapping[str, np.ndarray], variables: Any
   ) -> pretrained.Match:
-    """As `pretrained.match`, matrices taken for convolutions of side 1."""
+    """Does as `pretrained.match`, taking matrices for 1x1 convolutions."""
     flat = flax.traverse_util.flatten_dict(variables)
     matrices = {
       path
@@ -180,7 +180,7 @@ def to_torch(arrays: Mapping[str, np.ndarray], family: str) -> dict[str, Any]:
       x = x.T if x.ndim == 2 else x.transpose(3, 2, 0, 1)
     result[torch_key(parts, family=family)] = x
   if family == 'depth_anything':
-    # What is saved there, and read by nothing.
+    # It is saved there, but read by nothing.
     like = f'{_FUSION}.0.residual_layer2'
     for key in [x for x in result if x.startswith(like)]:
       unused = key.replace(like, _UNUSED)
@@ -189,10 +189,10 @@ def to_torch(arrays: Mapping[str, np.ndarray], family: str) -> dict[str, Any]:
 
 
 def read_description(path: pathlib.Path) -> dict[str, Any]:
-  """Returns the config.json beside a file; {} if it is not of these networks.
+  """Returns the config.json next to a file; {} if not of these networks.
 
   Raises:
-    UserError: it is no JSON.
+    UserError: it is not JSON.
   """
   file = path.parent / 'config.json'
   if not file.is_file():
@@ -216,10 +216,10 @@ def recognise(
   Args:
     shapes: PyTorch key -> shape.
     description: the config.json of Depth Anything, see `read_description`.
-    family: one of `DEPTH_FAMILIES`, where there is no description.
+    family: one of `DEPTH_FAMILIES`, if there is no description.
 
   Raises:
-    UserError: a size that is not known, or nothing says what a file of Depth
+    UserError: the size is unknown, or nothing tells what a file of Depth
       Anything is.
   """
   depth = 'neck.convs.0.weight' in shapes
@@ -266,7 +266,7 @@ def _vfm_uda(network, classes):
 
 
 def _depth(fields, network, description, family):
-  """Depth Anything, as its config.json or else `family` says."""
+  """Depth Anything, as its config.json, or else `family`, says."""
   size = fields['size']
   if family in DEPTH_FAMILIES:
     version, far = DEPTH_FAMILIES[family]
@@ -315,7 +315,7 @@ def _described_taps(description, size):
 
 
 def _size(shapes, head):
-  """Returns the name of the transformer that the entries are of."""
+  """Returns the name of the transformer that the entries belong to."""
   width = shapes[f'{head}encoder.layer.0.layer_scale1.lambda1'][0]
   pattern = re.compile(rf'{head}encoder\.layer\.(\d+)\.')
   blocks = len({m[1] for m in map(pattern.match, shapes) if m})

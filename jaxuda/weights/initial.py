@@ -1,4 +1,4 @@
-"""What a training begins with, as `config.initial` says it."""
+"""What training starts from, as `config.initial` says."""
 
 import pathlib
 from typing import Any
@@ -14,7 +14,7 @@ PRETRAINED = (
   *(f'mit_b{i}' for i in range(6)),
   *(f'dinov2_{size}{reg}' for size in 'sbl' for reg in ('', '_reg')),
 )
-# The files that the official codes begin with -> who publishes them.
+# The files that the official codes start from -> who publishes them.
 ORIGINS = {
   'DeepLab_resnet_pretrained_imagenet.pth': (
     'the releases of DADA and of ADVENT on GitHub have it'
@@ -33,22 +33,22 @@ ORIGINS = {
 
 
 def is_given(initial: str | None) -> bool:
-  """Says whether `config.initial` is some weights, not '' and not 'scratch'."""
+  """Returns whether `config.initial` names weights, not '' or 'scratch'."""
   return bool(initial) and initial != SCRATCH
 
 
 def check(initial: str | None, method: Any) -> None:
-  """Checks what a training is to begin with, before anything is read.
+  """Checks what training is to start from, before anything is read.
 
   Args:
     initial: a file of weights, the folder of a conversion or of a run,
       'imagenet' (see `packaged`), or 'scratch'; '' is 'scratch' with a small
-      backbone, and where there is no network that segments.
+      backbone, and if there is no network that segments.
     method: the method that is trained.
 
   Raises:
-    UserError: '' with a backbone that no paper trains from random weights, or a
-      place where there is nothing.
+    UserError: it is '' with a backbone that no paper trains from random
+      weights, or a path where there is nothing.
   """
   backbone = method.network.backbone if method.task is not None else ''
   if initial == '' and backbone in PRETRAINED:
@@ -64,10 +64,10 @@ def check(initial: str | None, method: Any) -> None:
 
 
 def check_exists(initial: str) -> None:
-  """Checks that there is something to begin with.
+  """Checks that there is something to start from.
 
   Raises:
-    UserError: there is not; the message says where the file is to be had.
+    UserError: there is nothing; the message says where to get the file.
   """
   path = pathlib.Path(initial)
   if path.exists():

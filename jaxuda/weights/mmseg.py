@@ -1,4 +1,4 @@
-"""Recognition of MiT and of what stands on it: DAFormer, HRDA, MIC."""
+"""Recognition of MiT and of what is built on it: DAFormer, HRDA, MIC."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -18,17 +18,17 @@ _UNUSED = 'saved by the official code, used by nothing'
 
 
 def describe(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Any]:
-  """Says which network a state dict holds, under the keys of `transformers`.
+  """Tells which network a state dict holds, under the keys of `transformers`.
 
   Args:
     shapes: key, see `renaming.rename`, -> shape.
 
   Returns:
     What `families` builds it from: 'name' ('mit', 'daformer' or 'hrda', which
-    is MIC's, too), 'title', 'network', 'drops' and of a whole one 'classes'.
+    is MIC's, too), 'title', 'network', 'drops' and, for a whole one, 'classes'.
 
   Raises:
-    UserError: it is of no MiT that is known.
+    UserError: it belongs to no known MiT.
   """
   name = _size(shapes)
   network = {'backbone': name, **TORCHVISION_INPUT}
@@ -73,7 +73,7 @@ def _read_attention(shapes):
 
 
 def _size(shapes):
-  """Returns the name of the MiT that the entries are of."""
+  """Returns the name of the MiT that the entries belong to."""
   stages = [f'stages.{i}.' for i in range(4)]
   blocks = tuple(
     len({k.split('.')[3] for k in shapes if k.startswith(f'{stage}blocks.')})

@@ -1,4 +1,4 @@
-"""Weights that come with a package of the registry: no download at run time."""
+"""Weights that come in a package from the registry: no download at run time."""
 
 import importlib.util
 import pathlib
@@ -6,7 +6,7 @@ import pathlib
 from jaxuda import errors
 from jaxuda.weights import reading
 
-# What `config.initial` says instead of a file.
+# The value of `config.initial` in place of a file.
 IMAGENET = 'imagenet'
 # Backbone -> (package, file in it, its SHA-256).
 _FILES = {
@@ -21,13 +21,13 @@ _FILES = {
 def find(backbone: str) -> pathlib.Path:
   """Returns the file of a backbone's ImageNet weights.
 
-  The package is looked for, not imported.
+  The package is located, but not imported.
 
   Args:
     backbone: `deeplab.Options.backbone`.
 
   Raises:
-    UserError: no package has weights of this backbone, or it is not installed,
+    UserError: no package has weights of this backbone, or it is not installed
       or has another file.
   """
   if backbone not in _FILES:

@@ -1,9 +1,9 @@
 """Files of weights as arrays by name: PyTorch's two formats and safetensors.
 
 PyTorch 1.6 and newer write a zip archive: `NAME/data.pkl` with the structure
-and `NAME/data/KEY` with the bytes of each storage. Older ones wrote a row of
+and `NAME/data/KEY` with the bytes of each storage. Older ones wrote a series of
 pickles (magic number, version, system, structure, storage keys) and then the
-storages one after the other, each behind its number of elements.
+storages one after another, each preceded by its number of elements.
 """
 
 from collections.abc import Callable, Mapping
@@ -58,7 +58,7 @@ class File:
 
   @property
   def wrapped(self) -> bool:
-    """Whether the networks are entries of a training's checkpoint."""
+    """Whether the networks are entries of a training checkpoint."""
     return '' not in self.networks
 
   def entry(self, network: str = '') -> str:
@@ -66,7 +66,7 @@ class File:
 
     Args:
       network: an entry, or a role ('student', 'teacher', 'disc'); '' for the
-        only one there is, discriminators not counted.
+        only one there is, not counting discriminators.
 
     Raises:
       UserError: there is none, or more than one.
@@ -112,7 +112,7 @@ class File:
       raise _damaged(self.path, e) from e
 
   def digest(self) -> str:
-    """Returns the SHA-256 of the file, whose start PyTorch's hub names by."""
+    """Returns the file's SHA-256, whose start is in PyTorch's hub names."""
     return digest(self.path)
 
 
@@ -128,14 +128,14 @@ def role(entry: str) -> str:
 
 
 def read(path: str | os.PathLike) -> File:
-  """Reads the structure of a file; arrays are made when they are asked for.
+  """Reads the structure of a file; arrays are read when they are asked for.
 
   Args:
     path: a .pth, .pt, .pkl or .safetensors file; the content decides.
 
   Raises:
-    UserError: no such file, not a checkpoint, a damaged one, or one whose
-      pickle asks for more than tensors and plain containers.
+    UserError: there is no such file, or it is not a checkpoint, is damaged, or
+      has a pickle that asks for more than tensors and plain containers.
   """
   path = pathlib.Path(path)
   if not path.is_file():
@@ -269,9 +269,9 @@ def _split(path, kind, readers) -> File:
 
 
 def _split_keys(readers):
-  """Returns the networks and other entries of 'model.conv1.weight' and alike.
+  """Returns the networks and other entries of keys like 'model.conv1.weight'.
 
-  None where the keys are of one network.
+  None if the keys are those of one network.
   """
   trees: dict[str, dict[str, Callable[[], np.ndarray]]] = {}
   for key, reader in readers.items():

@@ -1,4 +1,4 @@
-"""Keys of published files under one name each, before they are recognised."""
+"""Gives keys of published files one name each, before recognition."""
 
 from collections.abc import Mapping, Sequence
 import re
@@ -24,7 +24,7 @@ _OLDER = {
   r'\.layer_norm_1\.': '.layernorm_before.',
   r'\.layer_norm_2\.': '.layernorm_after.',
 }
-# The same of SegFormer's own files and of mmseg's, inside of a stage.
+# The same for SegFormer's own files and mmseg's, inside a stage.
 _MMSEG = {
   r'\.norm1\.': '.layernorm_before.',
   r'\.norm2\.': '.layernorm_after.',
@@ -33,8 +33,8 @@ _MMSEG = {
   r'\.attn\.sr\.': '.attention.sequence_reduction.sequence_reduction.',
   r'\.attn\.norm\.': '.attention.sequence_reduction.layer_norm.',
 }
-# What Meta's code calls the parts of a DINOv2, in whose files the name of the
-# network stands before them if there is more.
+# What Meta's code calls the parts of a DINOv2; in its files the name of the
+# network precedes them if there is more.
 _META = {
   r'^cls_token$': 'embeddings.cls_token',
   r'^mask_token$': 'embeddings.mask_token',
@@ -69,9 +69,9 @@ def rename(state_dict: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
   """Gives the arrays of a MiT or a DINOv2 the names of `transformers` 5.
 
   Files of older versions, of SegFormer and of mmseg hold the same arrays; the
-  latter two keys and values as one, which are parted here. DINOv2's own code,
-  and what is built on it (VFM-UDA), has queries, keys and values as one. The
-  names of any other network stay as they are.
+  latter two store keys and values as one, which are split here. DINOv2's own
+  code, and what is built on it (VFM-UDA), stores queries, keys and values as
+  one. The names of any other network stay as they are.
 
   Args:
     state_dict: arrays by key, see `strip_prefix`.

@@ -21,7 +21,7 @@ from jaxuda.step import state as state_lib
 from jaxuda.weights import conversion
 from jaxuda.weights import converted
 
-# Options that the weights of a network ask for.
+# Options that the weights of a network require.
 _OPTIONS = (
   *('backbone', 'output_stride', 'active_rates', 'rates', 'depth_scale'),
   *('decoder', 'decoder_width', 'patch_resize'),
@@ -41,7 +41,7 @@ def read(
     network: 'student', 'teacher', 'disc' or another name in the state.
 
   Raises:
-    UserError: no such run, checkpoint or network.
+    UserError: there is no such run, checkpoint or network.
   """
   run = workdir_lib.load(workdir, which=which)
   file = f'{pathlib.Path(workdir).name} (step {run.step})'
@@ -59,7 +59,8 @@ def of_run(
     file: the run's origin, for messages.
 
   Raises:
-    UserError: the run has no such network, or no other framework has.
+    UserError: the run has no such network, or no other framework has names for
+      it.
   """
   nets = {**run.state.nets, 'teacher': run.state.teacher}
   nets['student'] = nets.get('task')
@@ -126,17 +127,17 @@ def from_weights(
 ) -> workdir_lib.Run:
   """Puts weights into the network of a config, ready to be evaluated.
 
-  Options that the weights ask for (input normalisation, place of the strides,
+  Options that the weights require (input normalisation, place of the strides,
   heads) replace the config's.
 
   Args:
     weights: weights from `converted.read`.
     config: the config, a copy of which becomes the run's.
-    report: called with a line on what of the file is left out, and one that
-      says which options were replaced.
+    report: called with a line on what is left out of the file, and one on which
+      options were replaced.
 
   Raises:
-    UserError: the weights lack a part of the network, or have another one; or
+    UserError: the weights lack a part of the network or are for another one, or
       the method labels no pixels.
   """
   config = ml_collections.ConfigDict(config.to_dict())
@@ -169,7 +170,7 @@ def from_weights(
     jax.tree.structure(shapes), [jnp.asarray(fit.arrays[p]) for p in expected]
   )
   net = state_lib.create_net(tree, None)
-  # Whichever of the two a method evaluates.
+  # For whichever of the two a method evaluates.
   state = state_lib.create({'task': net}, teacher=net)
   return workdir_lib.Run(config=config, method=method, state=state, step=0)
 
@@ -183,7 +184,7 @@ def load(
   family: str = '',
   config: ml_collections.ConfigDict | None = None,
 ) -> workdir_lib.Run:
-  """Reads what predicts, from a run or from published weights.
+  """Reads a network for prediction, from a run or from published weights.
 
   Args:
     workdir: folder of a run.
@@ -194,8 +195,9 @@ def load(
     config: config of the method that the weights are for; a run has its own.
 
   Raises:
-    UserError: neither a run nor weights, or both; no config, or one of a run;
-      or nothing there that could be read.
+    UserError: neither a run nor weights are given, or both; weights come
+      without a config, or a run with one; or there is nothing that could be
+      read.
   """
   if bool(workdir) == bool(weights):
     raise errors.UserError('expected either --workdir or --weights')

@@ -11,7 +11,7 @@ from jaxuda.weights import conversion
 from jaxuda.weights import families
 from jaxuda.weights import foundation
 
-# The entry in which the official code looks for a network; else files are flat.
+# The entry in which the official code looks for a network; others are flat.
 _WRAPPERS = {
   'depdis': 'model',
   'corda': 'model',
@@ -21,15 +21,15 @@ _WRAPPERS = {
 
 
 def from_network(network: conversion.Network) -> dict[str, np.ndarray]:
-  """Returns a network under the names of its family, sorted by them.
+  """Returns a network under the names of its family, sorted by name.
 
-  Adds `num_batches_tracked`, which newer PyTorch asks for, and zeros for what
+  Adds `num_batches_tracked`, which newer PyTorch expects, and zeros for what
   the official code saves and does not use, so that it loads the file with
   `strict=True`.
 
   Raises:
     UserError: the network was never published, so its weights have no names; or
-      files of its family are read and not written.
+      files of its family can only be read.
   """
   record = network.record
   if reason := _refuse(record):
@@ -58,7 +58,7 @@ def from_network(network: conversion.Network) -> dict[str, np.ndarray]:
 
 
 def _refuse(record):
-  """Says why a network cannot be written under foreign names; '' if it can.
+  """Returns why a network cannot be written under foreign names; '' if it can.
 
   A run of ours has its method's family; an initialisation goes back under its
   own names.

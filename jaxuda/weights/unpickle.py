@@ -1,8 +1,8 @@
-"""Tensors and plain containers out of a pickle, with nothing executed.
+"""Reads tensors and plain containers from a pickle, executing nothing.
 
 A pickle is a program that calls what it names. Here it can name the few things
-below and no others: containers, numbers, tensors and inert stand-ins of what
-checkpoints are known to hold beside their weights.
+below and no others: containers, numbers, tensors and inert stand-ins for what
+else checkpoints are known to hold.
 """
 
 from collections.abc import Callable
@@ -32,7 +32,7 @@ DTYPES = {
 
 
 # A pickle can set the state of any object that it has in hand, so every class
-# below says what becomes of that.
+# below defines what happens then.
 
 
 def _refuse_state(self, state):
@@ -45,7 +45,7 @@ def _ignore_state(self, state):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Storage:
-  """The memory that tensors are views of, read when it is asked for.
+  """The memory that tensors are views of, read on demand.
 
   Attributes:
     dtype: type of the elements.
@@ -245,16 +245,16 @@ def load(
   """Reads one pickle, from the file's position on.
 
   Args:
-    file: binary file; it is left behind the pickle.
+    file: binary file; its position is left at the end of the pickle.
     find_storage: function of key, dtype, size and view (or None) that returns
-      the storage; None where no tensor may be named.
+      the storage; None if no tensor may be named.
 
   Returns:
     Containers, numbers, strings and `Tensor`s.
 
   Raises:
-    UserError: it names what it may not.
-    pickle.UnpicklingError: it is not a pickle, or a damaged one.
+    UserError: it names something that it may not.
+    pickle.UnpicklingError: it is not a pickle, or is a damaged one.
   """
   try:
     return _Unpickler(file, find_storage).load()
@@ -266,7 +266,7 @@ def load(
 
 
 def is_state_dict(tree: Any) -> bool:
-  """Whether a tree is a mapping of strings to tensors, and has some."""
+  """Returns whether a tree is a non-empty mapping of strings to tensors."""
   if not isinstance(tree, dict) or not tree:
     return False
   pairs = tree.items()

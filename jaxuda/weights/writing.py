@@ -28,7 +28,7 @@ def check_path(path: str | os.PathLike) -> pathlib.Path:
   """Returns a path that `write` can write to.
 
   Raises:
-    UserError: its suffix says no format that can be written.
+    UserError: its suffix is not that of a format that can be written.
   """
   path = pathlib.Path(path)
   if path.suffix not in SUFFIXES:
@@ -52,7 +52,7 @@ def write(
       one called '' is written flat.
 
   Raises:
-    UserError: an unknown suffix.
+    UserError: the suffix is unknown.
   """
   path = check_path(path)
   if path.suffix == '.safetensors':
@@ -88,15 +88,15 @@ def write_arrays(
   path: str | os.PathLike, arrays: Mapping[str, np.ndarray]
 ) -> None:
   """Writes arrays by name in the format of safetensors."""
-  # The library takes the memory as it is, and a transposed array for a row of
-  # numbers in the wrong order.
+  # The library takes the memory as it is, so that it would write the numbers of
+  # a transposed array in the wrong order.
   flat = {name: _contiguous(x) for name, x in arrays.items()}
   with files.atomic(path) as part:
     part.write_bytes(safetensors_numpy.save(flat))
 
 
 def _contiguous(array):
-  # NumPy's own makes a vector of a scalar.
+  # NumPy's own function makes a vector of a scalar.
   return np.ascontiguousarray(array).reshape(np.shape(array))
 
 

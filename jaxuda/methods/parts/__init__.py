@@ -1,1 +1,1 @@
-"""Building blocks of several methods."""
+"""Building blocks that several methods share."""

@@ -1,6 +1,6 @@
 """The domain discriminator of the adversarial methods.
 
-And the alignment of outputs that methods of self-training have on top of it.
+Also the alignment of outputs that self-training methods can add.
 """
 
 from collections.abc import Mapping, Sequence
@@ -31,11 +31,11 @@ class Adversary:
   factor: float
 
   def create(self, key: jax.Array, channels: int) -> state_lib.Net:
-    """Returns a new discriminator of maps [B, H, W, channels]."""
+    """Returns a new discriminator for maps [B, H, W, channels]."""
     return self.learner.create_for(key, channels)
 
   def fool(self, params: Any, maps: jax.Array) -> jax.Array:
-    """Returns the loss of target maps that shall pass for the source's."""
+    """Returns the loss for making target maps pass for the source's."""
     logits = self.learner.apply(params, maps)
     return adversarial.binary_cross_entropy(logits, adversarial.SOURCE)
 
@@ -59,17 +59,17 @@ class Adversary:
   def update_each(
     self, nets: dict[str, state_lib.Net], handed: Sequence[dict[str, jax.Array]]
   ) -> tuple[dict[str, state_lib.Net], learner_lib.Terms]:
-    """Takes one step of every discriminator that has seen something.
+    """Takes one step of every discriminator that has an input.
 
     Args:
       nets: networks by name, the discriminators among them.
-      handed: maps by the name of the discriminator that sees them, of the
-        source's pass and of the target's; the second may be missing if the
-        first is empty.
+      handed: the maps of the source's pass and of the target's, each by the
+        name of the discriminator that sees them; the second may be missing if
+        the first is empty.
 
     Returns:
-      (the networks after the step; the terms of each, those of 'disc_aux' with
-      '_aux' behind their names).
+      (the networks after the step; the loss terms of each discriminator, with
+      '_aux' appended to the names of those of 'disc_aux').
     """
     nets, losses = dict(nets), {}
     for name in handed[0]:
@@ -96,16 +96,16 @@ def of(method: Any) -> Adversary:
 def align_maps(
   method: Any, full: Mapping[str, jax.Array], depth: str = 'depth'
 ) -> dict[str, jax.Array]:
-  """Returns what the discriminator of self-training sees of full-size outputs.
+  """Returns the discriminator's input in self-training for full-size outputs.
 
   Args:
     method: a `base.Method` with the field `adversarial`: 'advent',
       self-information; 'dada', self-information times depth (DADA, section
       3.2); 'none'.
-    full: 'logits' [B, H, W, C] and for 'dada' 'depth' [B, H, W] in inverse
+    full: 'logits' [B, H, W, C] and, for 'dada', 'depth' [B, H, W] in inverse
       depth units.
-    depth: the output that is these images' depth, in the place of 'depth' if
-      there is such a one.
+    depth: name of the output that is these images' depth; 'depth' is used if
+      there is no such output.
 
   Returns:
     {'disc': [B, H, W, C]}, or {} with 'none'.
@@ -123,7 +123,7 @@ def align_passes(
   nets: Mapping[str, state_lib.Net],
   target: Mapping[str, jax.Array],
 ) -> list[tuple[Any, ...]]:
-  """Returns the pass of plain target images that fool it; none where it is off.
+  """Returns the pass that aligns unmixed target images; none if it is off.
 
   For `learner.run_passes`; it hands on what `align_maps` returns.
 
@@ -131,7 +131,7 @@ def align_passes(
     method: see `align_maps`; also with the field `lambda_adv`, the loss's
       weight.
     nets: networks by name, 'disc' among them if there is a pass.
-    target: 'image' [B, H, W, 3] RGB in 0..255, and whatever else.
+    target: 'image' [B, H, W, 3] RGB in 0..255; other entries are ignored.
   """
   if method.adversarial == 'none':
     return []

@@ -37,15 +37,15 @@ class Learner:
 
     Args:
       key: typed key.
-      example: an input; its shape and dtype alone matter.
+      example: an input; only its shape and dtype matter.
     """
     return state_lib.create_net(self.module.init(key, example), self.tx)
 
   def create_for(self, key: jax.Array, channels: int) -> state_lib.Net:
-    """Returns a new network of maps [B, H, W, channels].
+    """Returns a new network for maps [B, H, W, channels].
 
-    Weights do not depend on H and W. 32 pixels survive the five halvings of a
-    discriminator.
+    The weights do not depend on H and W, and 32 pixels survive the five
+    halvings of a discriminator.
     """
     dtype = self.module.style.dtype
     return self.create(key, jnp.zeros((1, 32, 32, channels), dtype))
@@ -71,14 +71,14 @@ class Learner:
       batch_stats: running statistics before this pass.
       image: [B, H, W, 3] RGB in 0..255.
       size: see `deeplab.predict`.
-      dropout_key: key of this pass, for a network that draws; None for a pass
-        that leaves nothing out.
-      features: also give the backbone's last map, as it is, as 'features'.
+      dropout_key: key of this pass, for a network that draws random numbers;
+        None for a pass that drops nothing.
+      features: also return the backbone's last map, unresized, as 'features'.
 
     Returns:
       (the outputs by name, running statistics after this pass). The 'detail' of
-      a network that saw a part of the images, see `models.hrda`, is brought to
-      the part's size.
+      a network that saw a crop of the images, see `models.hrda`, is resized to
+      that crop's size.
     """
     options = {'dropout_key': dropout_key, 'features': features}
     out, stats = deeplab.run(
@@ -108,7 +108,8 @@ class Learner:
   ) -> tuple[Terms, Any]:
     """Runs a task network on the 'image' of one domain of a batch, see `run`.
 
-    With the key 'noise' of the pass, if there is one, see `run_passes`.
+    The key of the pass is the batch's 'noise', if there is one, see
+    `run_passes`.
     """
     noise = batch.get('noise')
     return self.run(
@@ -116,7 +117,7 @@ class Learner:
     )
 
   def upsample(self, outputs: Terms, size: Sequence[int]) -> Terms:
-    """Brings a task network's outputs to (height, width), once, by its rule."""
+    """Resizes a task network's outputs to (height, width) by its own rule."""
     align_corners = self.module.options.align_corners
     return {
       k: resize.resize_maps(v, size, align_corners=align_corners)
@@ -131,7 +132,7 @@ class Learner:
     statistics: Statistics = 'both',
     noise: jax.Array | None = None,
   ) -> tuple[state_lib.Net, Terms, list[Any]]:
-    """Takes one step down the sum of the losses of passes, see `run_passes`.
+    """Takes one step on the sum of the losses of passes, see `run_passes`.
 
     Returns:
       (the network after the step, all losses by name, what each pass handed
@@ -161,25 +162,25 @@ def run_passes(
 ) -> tuple[Any, Any, Terms, list[Any]]:
   """Takes the gradients of several losses at the same parameters, in order.
 
-  The activations of a pass are gone before those of the next one are made, as
-  with the references' backward passes one after the other.
+  The activations of a pass are freed before those of the next one are computed,
+  as with the successive backward passes of the reference code.
 
   Args:
-    params: parameters that the gradients are taken of.
+    params: parameters with respect to which the gradients are taken.
     batch_stats: running statistics before the first pass.
     passes: (loss, *arguments) each. `loss(params, batch_stats, *arguments)`
       returns the losses by name, each with its weight: {'loss_seg': (1.0,
       value)}; the running statistics after the pass; and anything to hand on,
-      such as the input of a discriminator. A pass without losses only moves the
-      running statistics.
-    statistics: which passes move the running statistics, that is what the
-      evaluated network normalises with. 'both': each goes on from those that
-      the one before left, as in the official codes; the mean of two domains
-      suits neither when they look very different. 'target': each starts from
-      `batch_stats`, so that the last one, the target's, alone moves them, as in
-      AdaBN (Li et al., 2016).
-    noise: key of the passes of a network that draws. Each pass finds one of its
-      own in its last argument, a dict, as 'noise'.
+      such as the input of a discriminator. A pass without losses only updates
+      the running statistics.
+    statistics: which passes update the running statistics, with which the
+      evaluated network normalises. 'both': each pass continues from those that
+      the previous one left, as in the official code; the mean of two domains
+      suits neither when they look very different. 'target': each pass starts
+      from `batch_stats`, so that only the last one, the target's, updates them,
+      as in AdaBN (Li et al., 2016).
+    noise: key of the passes of a network that draws random numbers. Each pass
+      finds a key of its own in its last argument, a dict, as 'noise'.
 
   Returns:
     (the sum of the gradients, running statistics after the last pass, all
@@ -203,11 +204,11 @@ def run_passes(
 
 
 def _add_up(loss):
-  """A pass's loss as `jax.grad` wants it: the weighted sum, and the rest."""
+  """A pass's loss as `jax.grad` expects it: the weighted sum, and the rest."""
 
   def weighted(*args):
     losses, *rest = loss(*args)
-    # A float even of no losses, which alone has a gradient.
+    # A float even without losses, since only a float has a gradient.
     total = sum((weight * value for weight, value in losses.values()), 0.0)
     return total, ({k: value for k, (_, value) in losses.items()}, *rest)
 

@@ -1,8 +1,8 @@
 """Files of class-wise Gaussian mixtures over (x, y, inverse depth).
 
-An .npz without pickled objects: weights, means, covariances, the number of
-source pixels of each class, the grid, and a JSON text that says what they were
-fitted from. Needs no TF.
+A file is an .npz without pickled objects: weights, means, covariances, the
+number of source pixels of each class, the grid, and a JSON text that says what
+they were fitted from. Reading it does not need TensorFlow.
 """
 
 import dataclasses
@@ -18,7 +18,7 @@ import numpy as np
 from jaxuda import errors
 from jaxuda.ops import density
 
-# Points of each class that the typical density is taken from.
+# Number of points per class from which the typical density is taken.
 _DRAWN = 4096
 _BROKEN = (
   *(OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile),
@@ -48,10 +48,10 @@ class Mixtures:
 
   @property
   def class_weights(self) -> tuple[float, ...]:
-    """1 / (C f) with f the share of the pixels that a class has; 0 for f = 0.
+    """1 / (C f) with f the share of pixels that a class has; 0 for f = 0.
 
-    The official code's weights of the source cross entropy are these, of
-    SYNTHIA.
+    Computed on SYNTHIA, these are the official code's weights of the source
+    cross entropy.
     """
     share = self.counts / max(1, self.counts.sum())
     known = share > 0
@@ -60,15 +60,16 @@ class Mixtures:
 
   @functools.cached_property
   def sharpness(self) -> float:
-    """The s at which `ops.density.map_density` has its middle in the middle.
+    """The s with which `ops.density.map_density` maps the median to its middle.
 
-    ln 2 / p, which maps p to 255 / 2, for the median p over the source's pixels
-    of a pixel's density in its own class. The official s, 1e6, does about that
-    on its own grid, where it maps a road in the middle of the image to 136.
+    It is ln 2 / p, which maps p to 255 / 2, where p is the median over the
+    source's pixels of a pixel's density under its own class. The official s,
+    1e6, does about the same on its own grid, where it maps a road in the middle
+    of the image to 136.
 
-    Pixels are drawn from the mixtures, as many of every class, and weigh as
-    much as their class has pixels: the same number in every run. The official s
-    if no class has a mixture.
+    Pixels are drawn from the mixtures, equally many for each class, and
+    weighted by their class's number of pixels; the result is the same in every
+    run. It is the official s if no class has a mixture.
     """
     share = self.counts * self.weights.any(1)
     if not share.any():
@@ -81,15 +82,15 @@ class Mixtures:
     return float(np.log(2) / np.exp(median))
 
   def _draw_densities(self, label):
-    """Log density at points [_DRAWN] that the mixture itself makes."""
+    """Log density at points [_DRAWN] drawn from the mixture itself."""
     table = density.tabulate(
       self.weights, self.means, self.covariances, dtype=np.float64
     )
-    # The stream of this old class never changes, NumPy says.
+    # NumPy promises that the stream of this legacy class never changes.
     random = np.random.RandomState(label)
     share = self.weights[label] / self.weights[label].sum()
     part = random.choice(len(share), _DRAWN, p=share)
-    # Its unit covariance unwhitened; means need no two numbers in float64.
+    # Undoes the whitening; in float64 a mean does not need two numbers.
     unwhiten = np.linalg.inv(table.whiten[label])[part]
     noise = random.standard_normal((_DRAWN, 1, 3))
     points = table.high[label][part] + (noise @ unwhiten)[:, 0]
@@ -100,7 +101,7 @@ class Mixtures:
 
 
 def write(path: str | os.PathLike, mixtures: Mixtures) -> None:
-  """Writes a file that `read` reads, and its folder."""
+  """Writes a file that `read` reads, and creates its folder."""
   path = pathlib.Path(path)
   path.parent.mkdir(parents=True, exist_ok=True)
   arrays = {k: np.asarray(getattr(mixtures, k)) for k in _ARRAYS}
@@ -109,14 +110,15 @@ def write(path: str | os.PathLike, mixtures: Mixtures) -> None:
 
 
 def read(path: str | os.PathLike, *, classes: int | None = None) -> Mixtures:
-  """Reads a file; a second time from memory.
+  """Reads a file, or returns it from memory if it was read before.
 
   Args:
     path: the file.
-    classes: how many it must have; None for any number.
+    classes: how many classes it must have; None for any number.
 
   Raises:
-    UserError: it is missing, or not such a file.
+    UserError: it is missing, is not such a file or has another number of
+      classes.
   """
   if not path:
     raise errors.UserError(
@@ -143,7 +145,7 @@ def read(path: str | os.PathLike, *, classes: int | None = None) -> Mixtures:
 @functools.lru_cache(maxsize=8)
 def _read(path, *unused_stamp):
   try:
-    # Opened here: of a broken file NumPy leaves it open.
+    # Opened here, because NumPy leaves a broken file open.
     with path.open('rb') as f, np.load(f, allow_pickle=False) as data:
       arrays = {k: data[k] for k in _ARRAYS}
       info = json.loads(str(data['info']))

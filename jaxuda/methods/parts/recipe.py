@@ -1,9 +1,9 @@
-"""What later recipes add to self-training: feature distance, masked images.
+"""Later additions to self-training: feature distance and masked images.
 
 DAFormer (Hoyer et al., CVPR 2022) and MIC (Hoyer et al., CVPR 2023) add them to
 the self-training of DACS. Both are off unless a config gives them a weight, and
-what is off is absent from the compiled program. The step itself, which DACS and
-CorDA share, is here, too.
+are then absent from the compiled program. The step itself, which DACS and CorDA
+share, is here, too.
 """
 
 from typing import Any
@@ -20,27 +20,27 @@ from jaxuda.ops import mixing
 from jaxuda.step import parallel
 from jaxuda.step import state as state_lib
 
-# Folded into the key of the step, for draws of their own.
+# Folded into the key of the step, so that masks have draws of their own.
 _MASKING = 0x4D49
 
 
 def anchor_of(task: state_lib.Net) -> state_lib.Net:
   """Returns a copy of a task network's backbone that is never trained.
 
-  It is in the state as 'anchor'; `train.warm_start` gives it the weights that
-  training begins with.
+  The state holds it as 'anchor'; `train.warm_start` gives it the weights that
+  training starts from.
   """
   params, stats = (
     {'backbone': x['backbone']} if 'backbone' in x else {}
     for x in (task.params, task.batch_stats)
   )
-  # Copied: the step donates its memory, which no two leaves may share.
+  # Copied, because the step donates its memory, which no two leaves may share.
   params, stats = jax.tree.map(jnp.copy, (params, stats))
   return state_lib.Net(params=params, batch_stats=stats, opt_state=())
 
 
 def begin(task: state_lib.Net, method: Any) -> dict[str, state_lib.Net]:
-  """Returns the first networks of a state: 'task', and 'anchor' if needed."""
+  """Returns the initial networks of a state: 'task', and 'anchor' if needed."""
   anchor = {'anchor': anchor_of(task)} if method.features.weight else {}
   return {'task': task, **anchor}
 
@@ -48,7 +48,7 @@ def begin(task: state_lib.Net, method: Any) -> dict[str, state_lib.Net]:
 def add_anchor(
   method: Any, state: state_lib.TrainState, source: dict[str, jax.Array]
 ) -> dict[str, jax.Array]:
-  """Gives source images the features that the first network has of them.
+  """Adds the initial network's features of source images to them.
 
   Args:
     method: a `base.Method` with `network` and `features`.
@@ -69,7 +69,7 @@ def add_anchor(
 def feature_loss(
   method: Any, full: dict[str, jax.Array], source: dict[str, jax.Array]
 ) -> learner_lib.Losses:
-  """Returns the weighted feature distance by name; {} where it is off.
+  """Returns the weighted feature distance by name; {} if it is off.
 
   Args:
     method: a `base.Method` with `features`.
@@ -142,14 +142,14 @@ def masked_passes(
   target: dict[str, jax.Array],
   key: jax.Array,
 ) -> list[tuple[Any, ...]]:
-  """Returns MIC's pass for `learner.run_passes`; none where it is off.
+  """Returns MIC's pass for `learner.run_passes`; none if it is off.
 
   Its losses are those that the method's `masked_loss` returns, with the weights
-  of mixed images times `masking.weight`.
+  for mixed images times `masking.weight`.
 
   Args:
     method: a `base.Method` with `network`, `mixing` and `masking`.
-    state: a training state; its step alone matters.
+    state: a training state; only its step matters.
     target: target images with their pseudo-labels, see `mask_target`.
     key: the root key of the run.
   """
@@ -172,16 +172,16 @@ def masked_passes(
 def mask_target(
   method: Any, target: dict[str, jax.Array], key: jax.Array
 ) -> dict[str, jax.Array]:
-  """Takes blocks out of target images, as MIC does.
+  """Masks blocks of target images, as MIC does.
 
   Args:
     method: a `base.Method` with `network`, `mixing` and `masking`.
-    target: 'image' [B, H, W, 3] RGB in 0..255, and whatever else: it stays.
+    target: 'image' [B, H, W, 3] RGB in 0..255; other entries are kept.
     key: typed key of the step, the same on every device.
 
   Returns:
-    The target with its masked image, and 'mask' bool [B, H, W], all False: no
-    pixel is the source's.
+    The target with its masked image, and 'mask' bool [B, H, W], all False,
+    since no pixel is the source's.
   """
   image = target['image']
   image = image.astype(jnp.promote_types(image.dtype, jnp.float32))

@@ -29,8 +29,8 @@ ADAM = optim_lib.Options(
   disc_betas=(0.5, 0.999),
 )
 
-# The 70x70 PatchGAN; AdaptSegNet's, without norms; and of that the first two
-# convolutions and the last, which sees 22x22 pixels: for small images.
+# The 70x70 PatchGAN; AdaptSegNet's, without norms; and only the first two and
+# the last of its convolutions, which see 22x22 pixels: for small images.
 Architecture = Literal['patch', 'strided', 'local']
 Gan = Literal['cross_entropy', 'least_squares']
 
@@ -42,7 +42,8 @@ class Critic:
   Attributes:
     learner: network and optimizer; its logits are high for real maps.
     gan: kind of loss, see `losses.translation`.
-    pool_size: number of generated images that it is shown again; 0 for none.
+    pool_size: number of past generated images that it is shown again; 0 for
+      none.
   """
 
   learner: learner_lib.Learner
@@ -56,14 +57,14 @@ class Critic:
     *,
     pooled: tuple[int, int] | None = None,
   ) -> state_lib.Net:
-    """Returns a new discriminator of maps [B, H, W, channels].
+    """Returns a new discriminator for maps [B, H, W, channels].
 
     Args:
       key: typed key.
       channels: number of channels of its input.
       pooled: (height, width) of the images in its pool, which is kept where
-        other networks have running statistics; None for no pool. The images
-        are generated ones, so in -1..1. They are kept in 16 bits: one that the
+        other networks have running statistics; None for no pool. The images are
+        generated ones, hence in -1..1. They are stored in 16 bits: one that the
         discriminator is shown again is rounded by at most 1/65534.
     """
     net = self.learner.create_for(key, channels)
@@ -75,7 +76,7 @@ class Critic:
   def fool(
     self, params: Any, maps: jax.Array, *, value: float = translation.REAL
   ) -> jax.Array:
-    """Returns the loss of maps that shall be taken for `value`."""
+    """Returns the loss for making the discriminator say `value` of maps."""
     logits = self.learner.apply(params, maps)
     return translation.judge_as(logits, value, kind=self.gan)
 
@@ -92,7 +93,7 @@ class Critic:
     *,
     factor: float = 1.0,
   ) -> tuple[state_lib.Net, jax.Array]:
-    """Takes one step down factor * loss; returns the network and the loss."""
+    """Takes one step on factor * loss; returns the network and the loss."""
 
     def loss(params):
       value = self.loss(params, real, fake)
@@ -105,7 +106,7 @@ class Critic:
   ) -> tuple[state_lib.Net, jax.Array]:
     """Exchanges images with the discriminator's pool, if it has one.
 
-    Inside a mapped step only.
+    It may only be called inside a mapped step.
 
     Args:
       key: random key, the same on every device.
@@ -149,7 +150,7 @@ def critic_of(
 
 
 def generator_of(method: Any) -> learner_lib.Learner:
-  """Returns the generator of a method: maps to images [B, H, W, 3] in -1..1.
+  """Returns a method's generator, from maps to images [B, H, W, 3] in -1..1.
 
   Args:
     method: a `base.Method` with the fields `gen_width`, `gen_blocks` and

@@ -1,9 +1,9 @@
 """EfficientNet-Lite as a backbone, output stride 8, 16 or 32.
 
 Tan & Le, ICML 2019, in the variant for phones (TensorFlow, 2020): no
-squeeze-excitation, ReLU6 in the place of swish, and a stem that does not grow.
-Inverted bottlenecks (Sandler et al., CVPR 2018) of a 1x1 expansion, a depthwise
-convolution and a linear 1x1 projection.
+squeeze-excitation, ReLU6 instead of swish, and a stem that does not grow. The
+blocks are inverted bottlenecks (Sandler et al., CVPR 2018) of a 1x1 expansion,
+a depthwise convolution and a linear 1x1 projection.
 """
 
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ import jax.numpy as jnp
 from jaxuda.models import layers
 from jaxuda.models import lowering
 
-# Of all norms, as they were trained: some channels hardly vary, so that 1e-5
+# Epsilon of all norms, as in training: some channels hardly vary, so that 1e-5
 # changes the outputs.
 EPSILON = 1e-3
 
@@ -29,11 +29,11 @@ class Stage(NamedTuple):
   """Blocks of the same width.
 
   Attributes:
-    blocks: their number.
+    blocks: number of blocks.
     kernel: side of the depthwise kernels.
-    stride: of the first block.
-    expansion: width inside over the width that comes in.
-    channels: what comes out.
+    stride: stride of the first block.
+    expansion: width inside a block divided by its input's.
+    channels: output channels.
   """
 
   blocks: int
@@ -49,9 +49,9 @@ class Size:
 
   Attributes:
     stem: channels of the first convolution.
-    stages: one after the other, seven as published.
-    maps: the stages whose outputs are handed on, counted from 0: the last
-      before each stride from the third on, and the last of all.
+    stages: the stages in order, seven as published.
+    maps: the stages whose outputs are returned, counted from 0: the last before
+      each stride from the third on, and the last of all.
   """
 
   stem: int
@@ -72,7 +72,7 @@ SIZES = {
       Stage(1, 3, 1, 6, 320),
     ),
   ),
-  # For tests: compiles in seconds, learns nothing worth having.
+  # For tests: compiles in seconds, learns nothing useful.
   'efficientnet_tiny': Size(
     stem=4,
     stages=(
@@ -89,7 +89,7 @@ SIZES = {
 class Block(nn.Module):
   """1x1 (wider), depthwise, 1x1 (narrower, linear), and the skip.
 
-  The skip is there where neither size nor channels change.
+  The skip exists only where neither size nor channels change.
   """
 
   channels: int
@@ -126,21 +126,22 @@ class Block(nn.Module):
 class EfficientNet(nn.Module):
   """Backbone: image [B, H, W, 3] -> features at 1 / `output_stride`.
 
-  Returns four maps for 'efficientnet_lite0': what the second, third, fifth and
-  last of the seven stages put out, of 24, 40, 112 and 320 channels, with h =
-  ceil(H / s) for each of the strides s, see `strides`.
+  Returns four maps for 'efficientnet_lite0': the outputs of the second, third,
+  fifth and last of the seven stages, with 24, 40, 112 and 320 channels, and
+  h = ceil(H / s) for each of the strides s, see `strides`.
 
   Padding is XLA's 'SAME'. Where H - 1 is a multiple of s, features lie on every
-  s-th pixel from the first to the last, as `resize_align_corners` takes them
-  to; where H is, they lie on the pixels s - 1, 2 s - 1, ..., H - 1.
+  s-th pixel from the first to the last, as `resize_align_corners` assumes;
+  where H itself is one, they lie on the pixels s - 1, 2 s - 1, ..., H - 1.
 
   Attributes:
     size: name of an entry of `SIZES`.
     output_stride: 32, the network's own; at 16 and 8 the last one or two
-      strides are 1, and the depthwise kernels behind them dilated instead.
+      strides are 1, and the depthwise kernels after them are dilated instead.
     norm: mode of the batch norms, see `layers.BatchNorm`.
     train_affine: whether the norms' scale and bias are trained.
-    momentum: of the norms, see `layers.BatchNorm`; 0.01 in the original.
+    momentum: momentum of the norms, see `layers.BatchNorm`; 0.01 in the
+      original.
     remat: recompute each block in the backward pass instead of keeping it.
     style: see `layers.Style`.
   """
@@ -200,8 +201,8 @@ class EfficientNet(nn.Module):
       if reached * stride > self.output_stride:
         stride, wider = 1, stage.stride
       reached *= stride
-      # The first block stands where the stride was: it still sees what is
-      # before it.
+      # The first block is where the stride was: it still has the dilation of
+      # the blocks before it.
       first = (index, stride, dilation)
       dilation *= wider
       rest = range(index + 1, index + stage.blocks)
@@ -213,7 +214,7 @@ class EfficientNet(nn.Module):
 def strides(name: str, output_stride: int) -> tuple[int, ...]:
   """Returns the strides of the maps of the size `name`.
 
-  None is above `output_stride`: the network's own, up to 32, are cut off there.
+  The network's own strides, up to 32, are limited to `output_stride`.
   """
   size = SIZES[name]
   own = itertools.accumulate((x.stride for x in size.stages), operator.mul)

@@ -1,9 +1,9 @@
 """MiT, the encoder of SegFormer (Xie et al., NeurIPS 2021), as a backbone.
 
 A transformer in four stages without position embedding. Patches overlap
-(section 3.1), keys and values are of a coarser grid than queries ("efficient
+(section 3.1), keys and values come from a coarser grid than queries ("efficient
 self-attention", eqs. 1 and 2), and a depthwise convolution in the feed-forward
-network says where a pixel is ("Mix-FFN", eq. 3). Built from the paper; outputs
+network tells where a pixel is ("Mix-FFN", eq. 3). Built from the paper; outputs
 and gradients agree with those of `transformers.SegformerModel`.
 """
 
@@ -18,10 +18,11 @@ import jax.numpy as jnp
 from jaxuda.models import layers
 from jaxuda.models import lowering
 
-# Of blocks and stages; of what follows a strided convolution, PyTorch's.
+# Epsilon of the norms of blocks and stages; those after a strided convolution
+# have PyTorch's.
 _EPSILON = 1e-6
 _EMBED_EPSILON = 1e-5
-# Of the four maps.
+# Strides of the four maps.
 STRIDES = (4, 8, 16, 32)
 
 
@@ -34,7 +35,7 @@ class Size:
     channels: width of the stage, and of its map.
     heads: heads of attention, of 32 or 64 channels each as published.
     reductions: side of the square of pixels that is one key and value.
-    expansion: width inside a feed-forward network over the stage's.
+    expansion: width inside a feed-forward network divided by the stage's.
   """
 
   blocks: Sequence[int]
@@ -51,7 +52,7 @@ SIZES = {
   'mit_b3': Size(blocks=(3, 4, 18, 3)),
   'mit_b4': Size(blocks=(3, 8, 27, 3)),
   'mit_b5': Size(blocks=(3, 6, 40, 3)),
-  # For tests: compiles in seconds, learns nothing worth having.
+  # For tests: compiles in seconds, learns nothing useful.
   'mit_tiny': Size(
     blocks=(1, 1, 1, 1),
     channels=(4, 8, 8, 16),
@@ -90,9 +91,10 @@ class Embedding(nn.Module):
 class Attention(nn.Module):
   """Multi-head attention of all pixels to squares of pixels (eqs. 1 and 2).
 
-  [B, h, w, C] -> the same. Each `reduction` x `reduction` square is one key and
-  one value: a convolution of that stride, which leaves out what is over at the
-  ends, and a norm. A map smaller than one square is filled up with zeros.
+  [B, h, w, C] -> the same. Each `reduction` x `reduction` square gives one key
+  and one value, by a convolution of that stride, which ignores incomplete
+  squares at the ends, and a norm. A map smaller than one square is padded with
+  zeros.
   """
 
   heads: int
@@ -146,14 +148,14 @@ class MixFfn(nn.Module):
 
 
 class Block(nn.Module):
-  """Attention and Mix-FFN, each behind a norm, each added to what came in.
+  """Attention and Mix-FFN, each after a norm and each added to its input.
 
   Attributes:
-    heads: see `Attention`, as of `reduction`.
-    reduction: side of the squares.
+    heads: see `Attention`.
+    reduction: side of the squares, see `Attention`.
     expansion: see `MixFfn`.
-    drop: probability that an image's sum is left out in training (stochastic
-      depth; Huang et al., ECCV 2016); the others are divided by the rest.
+    drop: probability that an image skips a branch in training (stochastic
+      depth; Huang et al., ECCV 2016); kept branches are divided by 1 - drop.
     style: see `layers.Style`.
   """
 
@@ -176,7 +178,7 @@ class Block(nn.Module):
     return lowering.hold(x) if held else x
 
   def _drop(self, y, train):
-    # By images; a pass without random numbers leaves nothing out.
+    # Per image; a pass without random numbers drops nothing.
     off = not train or not self.has_rng('dropout')
     return nn.Dropout(self.drop, broadcast_dims=(1, 2, 3), deterministic=off)(y)
 
@@ -185,13 +187,14 @@ class Mit(nn.Module):
   """Backbone: image [B, H, W, 3] -> the four stages' maps.
 
   They have the strides `STRIDES` and the channels of the size; 512x1024 ->
-  128x256, 64x128, 32x64, 16x32. On any side a map shrinks to ceil(H / stride).
-  Random numbers of a training pass are of the stream 'dropout'; without it
-  there is no stochastic depth.
+  128x256, 64x128, 32x64, 16x32. Each side of a map is ceil(H / stride). A
+  training pass draws random numbers from the stream 'dropout'; without it there
+  is no stochastic depth.
 
   Attributes:
     size: a `Size`, or the name of an entry of `SIZES`.
-    stochastic_depth: of the last block, from 0 at the first, see `Block.drop`.
+    stochastic_depth: that of the last block, rising from 0 at the first, see
+      `Block.drop`.
     remat: recompute each block in the backward pass instead of keeping it.
     style: see `layers.Style`.
   """

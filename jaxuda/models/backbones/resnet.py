@@ -25,9 +25,9 @@ class Size:
 
   Attributes:
     blocks: bottlenecks per stage.
-    planes: inner width per stage; a stage puts out `expansion` times that.
+    planes: inner width per stage; a stage outputs `expansion` times that.
     stem: channels of the first convolution.
-    expansion: output width over inner width.
+    expansion: output width divided by inner width.
   """
 
   blocks: Sequence[int]
@@ -39,13 +39,13 @@ class Size:
 SIZES = {
   'resnet101': Size(blocks=(3, 4, 23, 3)),
   'resnet50': Size(blocks=(3, 4, 6, 3)),
-  # For tests: compiles in seconds, learns nothing worth having.
+  # For tests: compiles in seconds, learns nothing useful.
   'resnet_tiny': Size(blocks=(1, 1, 1, 1), planes=(4, 4, 4, 4), stem=8),
   # For CPUs: about 1/100 of resnet101's operations, trained from scratch.
   'resnet_small': Size(blocks=(1, 2, 2, 2), planes=(16, 32, 64, 64), stem=32),
 }
 
-# Of the stages' outputs.
+# Strides of the stages' outputs.
 STRIDES = (4, 8, 8, 8)
 
 
@@ -53,7 +53,7 @@ def size(name: str) -> Size:
   """Returns a backbone's size.
 
   Raises:
-    UserError: there is none of that name.
+    UserError: there is no backbone of that name.
   """
   if name not in SIZES:
     raise errors.UserError(
@@ -100,7 +100,7 @@ class ResNet(nn.Module):
   """Backbone: image [B, H, W, 3] -> features at 1/8.
 
   Returns the outputs of the four stages, [B, h, w, 256] to [B, h, w, 2048] for
-  the paper's sizes, of the strides `STRIDES`. h = (H - 1) // 2 + 1 after the
+  the paper's sizes, with the strides `STRIDES`. h = (H - 1) // 2 + 1 after the
   stem, then // 2 + 1, which is the first stage's, then (h - 1) // 2 + 1:
   512x1024 -> 129x257 -> 65x129.
 
@@ -108,7 +108,7 @@ class ResNet(nn.Module):
     size: name of an entry of `SIZES`.
     norm: mode of the batch norms, see `layers.BatchNorm`.
     train_affine: whether the norms' scale and bias are trained.
-    momentum: of the norms, see `layers.BatchNorm`.
+    momentum: momentum of the norms, see `layers.BatchNorm`.
     stride_at: which convolution of a block has its stride: 'conv1' (1x1, Caffe)
       or 'conv2' (3x3, torchvision); weights of one are of no use to the other.
     remat: recompute each block in the backward pass instead of keeping it.

@@ -23,7 +23,7 @@ class Size:
     blocks: 3x3 convolutions per stage; those of the last are dilated by 2.
     pooling: 'deeplab': 3x3, padding 1, in ceil mode, of stride 2 after the
       first three stages and 1 after the others; 'adaptsegnet': 2x2 after the
-      first three stages alone.
+      first three stages only.
     fully: channels of fc6 and fc7, 3x3 dilated by 4, which AdaptSegNet has in
       the backbone; 0 for none.
   """
@@ -62,10 +62,10 @@ class _Stage(nn.Module):
 class Vgg(nn.Module):
   """Backbone: image [B, H, W, 3] -> features, the last [B, h, w, 512] at 1/8.
 
-  Returns what follows the pooling of the last four stages, of the strides 4, 8,
-  8 and 8. h = H // 2 + 1 by every pooling of stride 2 with DeepLab's: 512x1024
-  -> 129x257 -> 65x129; exactly H // 8 at last with AdaptSegNet's, whose last
-  map is fc7's, of 1024 channels.
+  Returns the maps after the pooling of the last four stages, with strides 4, 8,
+  8 and 8. With DeepLab's pooling every one of stride 2 gives h = H // 2 + 1:
+  512x1024 -> 129x257 -> 65x129; with AdaptSegNet's the last map has exactly
+  H // 8 and is fc7's, with 1024 channels.
 
   Attributes:
     size: name of an entry of `SIZES`.

@@ -5,19 +5,20 @@ with four registers (Darcet et al., ICLR 2024). The weights of Meta, all sizes,
 are Apache-2.0. `weights.foundation` reads them in Hugging Face's format.
 
 As backbones they are called 'dinov2_s', 'dinov2_s_reg' (with registers) and so
-on, see `backbone_fields`, and see images of any size resized, see `input_size`.
+on, see `backbone_fields`, and images of any size are resized for them, see
+`input_size`.
 
 Which grid of positions belongs to which weights (`ViT.positions`):
 
-* 'offset': Meta's code of the plain networks, and what was built on it
+* 'offset': Meta's code for the plain networks, and what was built on it
   (VFM-UDA, VFM-UDA++, Depth Anything's own code): bicubic by the factor
-  (h + 0.1) / 37, an addition that once guarded a rounding and stayed;
+  (h + 0.1) / 37, whose addition once guarded against rounding and has stayed;
 * 'size': Hugging Face's `Dinov2Model`, and with it its Depth Anything: bicubic
   from 37 to h;
 * 'antialias': the networks with registers, Meta's and Hugging Face's: bicubic
   from 37 to h with a low-pass filter where h is smaller.
 
-A grid of 37 x 37, images of 518 pixels, takes the positions as they are.
+A grid of 37 x 37 (images of 518 pixels) takes the positions as they are.
 """
 
 from collections.abc import Sequence
@@ -33,9 +34,9 @@ from jaxuda.models import layers
 from jaxuda.ops import resize
 
 PATCH = 14
-# Of all norms.
+# Epsilon of all norms.
 _EPSILON = 1e-6
-# Of Meta's code, see the top of this file.
+# The addition in Meta's code, see the top of this file.
 _OFFSET = 0.1
 
 
@@ -47,7 +48,7 @@ class Size:
     width: channels C of the tokens.
     blocks: number of blocks.
     heads: heads of the attention, of 64 channels each as published.
-    grid: side of the square of positions that was trained, in patches.
+    grid: side of the square grid of trained positions, in patches.
   """
 
   width: int
@@ -60,7 +61,7 @@ SIZES = {
   'dinov2_s': Size(width=384, blocks=12, heads=6),
   'dinov2_b': Size(width=768, blocks=12, heads=12),
   'dinov2_l': Size(width=1024, blocks=24, heads=16),
-  # For tests: compiles in seconds, learns nothing worth having.
+  # For tests: compiles in seconds, learns nothing useful.
   'dinov2_tiny': Size(width=16, blocks=4, heads=2, grid=5),
 }
 REGISTERS = 4
@@ -68,7 +69,7 @@ REGISTERS = 4
 _REG = '_reg'
 # Names of backbones.
 BACKBONES = (*SIZES, *(f'{name}{_REG}' for name in SIZES))
-# Of the maps of a backbone, in pixels of the image that it sees.
+# Strides of a backbone's maps, in pixels of the image that it sees.
 STRIDES = (PATCH,) * 4
 
 
@@ -86,10 +87,10 @@ def size(name: str) -> Size:
 
 
 def backbone_fields(name: str) -> dict[str, Any]:
-  """Returns the fields of `ViT` of a backbone.
+  """Returns the fields of `ViT` for a backbone.
 
-  Four maps, of blocks at equal distances, the last of them the network's own;
-  positions by the rule of Meta's code.
+  They ask for four maps, of equally spaced blocks that end with the network's
+  last, and for positions by the rule of Meta's code.
 
   Args:
     name: one of `BACKBONES`.
@@ -112,7 +113,7 @@ def backbone_name(size: str, *, registers: int) -> str:
 
 
 def input_size(image: Sequence[int], *, how: str) -> tuple[int, int]:
-  """Returns (H, W), multiples of 14, of what a backbone sees of an image.
+  """Returns the (H, W), multiples of 14, at which a backbone sees an image.
 
   Example:
     >>> input_size((1024, 1024), how='grow')
@@ -172,7 +173,7 @@ def resize_positions(
 
 
 class Attention(nn.Module):
-  """Self-attention of tokens [B, N, C] with biases, no mask."""
+  """Self-attention of tokens [B, N, C], with biases and without a mask."""
 
   heads: int
   dense: Any
@@ -190,12 +191,12 @@ class Attention(nn.Module):
 
 
 class Block(nn.Module):
-  """Attention and a perceptron, each normed, scaled, and added.
+  """Attention and an MLP, each after a norm, scaled, and added.
 
   Attributes:
     heads: heads of the attention.
     drop: probability that a sample skips each of the two in training.
-    dense, norm: the layers, but for features and name.
+    dense, norm: constructors of the layers, see `_layers`.
     style: see `layers.Style`.
   """
 
@@ -227,26 +228,26 @@ class Block(nn.Module):
 class ViT(nn.Module):
   """Normalised image [B, H, W, 3] -> maps [B, h, w, C] of chosen blocks.
 
-  h = ceil(H / 14), w = ceil(W / 14). Sides that are no multiple of 14 are
-  filled up with zeros, the mean colour, below and to the right. Published
-  figures are of multiples of 14.
+  h = ceil(H / 14), w = ceil(W / 14). Sides that are not multiples of 14 are
+  padded with zeros, the mean colour, below and to the right. Published figures
+  are for multiples of 14.
 
   Attributes:
     size: name of an entry of `SIZES`.
-    registers: number of tokens that stand for no place; 0, or 4.
-    positions: how positions are brought to the image's grid: 'offset', 'size'
+    registers: number of register tokens, which have no position; 0 or 4.
+    positions: how positions are resized to the image's grid: 'offset', 'size'
       or 'antialias', see the top of this file.
-    taps: the blocks whose output is handed on, counted from 1, rising; empty
-      for the last one.
-    norm: the final LayerNorm on each map. DINOv2's features and Depth Anything
-      have it, VFM-UDA++ has not.
+    taps: the blocks whose output is returned, counted from 1, in rising order;
+      empty for the last one.
+    norm: whether the final LayerNorm is applied to each map. DINOv2's features
+      and Depth Anything have it, VFM-UDA++ does not.
     stochastic_depth: probability that a sample skips a branch of a block in
       training, the same for all blocks, as in DINOv2, in a pass with the random
       stream 'dropout'.
-    mask_token: whether there is the token that stands for a masked patch; some
+    mask_token: whether there is a token that stands for a masked patch; some
       files have none.
     remat: recompute each block in the backward pass instead of keeping it.
-    style: see `layers.Style`; kernels begin as in DINOv2, from a truncated
+    style: see `layers.Style`; kernels start as in DINOv2, from a truncated
       N(0, 0.02), whatever it says.
   """
 
@@ -271,13 +272,13 @@ class ViT(nn.Module):
     """Returns a map for each of the chosen blocks.
 
     Args:
-      image: [B, H, W, 3], normalised as the weights ask for.
+      image: [B, H, W, 3], normalised as the weights require.
       train: whether branches are dropped.
       mask: bool [B, h, w]; where it is True the patch is replaced by the mask
         token, before positions are added.
 
     Raises:
-      UserError: an unknown size, or a block that it does not have.
+      UserError: the size is unknown or does not have one of the blocks.
     """
     plan, style = size(self.size), self.style
     chosen = tuple(self.taps) or (plan.blocks,)
@@ -294,7 +295,7 @@ class ViT(nn.Module):
     block = nn.remat(Block, static_argnums=(2,)) if self.remat else Block
     final = norm(name='norm')
     first, maps = x.shape[1] - grid[0] * grid[1], []
-    # Those behind the last one that is wanted are there, and not run.
+    # Blocks after the last one that is wanted exist, but are not run.
     for index in range(plan.blocks):
       module = block(
         heads=plan.heads,
@@ -358,7 +359,7 @@ class ViT(nn.Module):
 
 
 def _layers(types):
-  """(dense, norm), which take features and name, and a name."""
+  """(dense, norm): constructors from features and name, and from a name."""
 
   def dense(features, *, name):
     init = nn.initializers.truncated_normal(0.02)
