@@ -30,8 +30,9 @@ _PRODUCT_OUTPUTS, _GROUP_OUTPUTS, _GROUP = 4, 32, 16
 # out.
 _INSIDE = 0.85
 
-# What 'auto' turns on, by platform: on CPUs and GPUs as measured (README.md,
-# docs/accelerator.md), on TPUs as the compiler reports (docs/clusters.md).
+# What 'auto' turns on, by platform: on CPUs and GPUs as measured
+# (docs/speed.md, docs/accelerator.md), on TPUs as the compiler reports
+# (docs/clusters.md).
 PAYING = {
   'cpu': ('dot_1x1', 'dot_wgrad', 'barriers', 'aspp_dot', 'shift_depthwise'),
   'gpu': ('dot_wgrad', 'aspp_dot'),
