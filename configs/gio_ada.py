@@ -22,7 +22,7 @@ Row cg translates with a CycleGAN that was trained before on the same pair:
       --config.generator=runs/cyclegan --workdir=DIR
 
 The task network can start from a run of source-only training (on the papers'
-pairs with network=resnet), so that the transform network need not teach it:
+pairs with network=resnet):
 
   jaxuda train --config=source_only:pair=streets --workdir=runs/source_only
   jaxuda train --config=gio_ada:pair=streets \
