@@ -45,8 +45,8 @@ def reestimate(
   is larger. Every layer normalises with the batch statistics, as in training.
   The mean is over all images; the variance is the mean of the (unbiased)
   variances within batches plus the variance of the batch means. With two
-  resolutions (`models.hrda`) the statistics are those of the detail crop, which
-  the layers see last.
+  resolutions (`models.hrda`) the statistics are those of the detail, which the
+  layers see last.
 
   Args:
     method: method whose `predict` is scored.
@@ -118,7 +118,7 @@ def _stack(images: Iterable[Any], size: int) -> Iterator[np.ndarray]:
 @functools.partial(jax.jit, static_argnames='module')
 def _measure(params, empty, image, *, module):
   """Returns the mean and unbiased variance of a batch, by layer."""
-  # Without a key there is no dropout.
+  # Without a key nothing is dropped.
   _, moved = deeplab.run(module, params, empty, image, train=True)
   return moved
 
