@@ -89,9 +89,10 @@ def read(workdirs: Sequence[str]) -> list[RunFiles]:
 
 
 def make_groups(runs: Sequence[RunFiles]) -> list[Group]:
-  """Groups runs by what must agree for their scores to stand side by side.
+  """Groups runs by the fields that must agree for their scores to compare.
 
-  A run without scores joins the first group of its classes, dataset and split.
+  A run without scores joins the first group with its classes, dataset and
+  split.
   """
   groups: list[tuple[Any, list[RunFiles]]] = []
   # Runs with scores first: only they know their whole protocol.
