@@ -16,7 +16,7 @@ def fill(shapes, *, seed=0):
     seed: seed of the numbers.
 
   Returns:
-    The same tree with NumPy arrays, which depend only on the seed.
+    The same tree with NumPy arrays, always the same for a seed.
   """
   generator = np.random.default_rng(seed)
 

@@ -166,7 +166,7 @@ def _name(path):
 
 @functools.cache
 def _imports(path):
-  """Yields the dotted name of every module (or name) that a file imports."""
+  """Returns the dotted names of all modules (or names) that a file imports."""
   found = []
   for node in ast.walk(ast.parse(path.read_text())):
     if isinstance(node, ast.Import):

@@ -149,7 +149,7 @@ def test_links_lead_somewhere():
 
 
 def find_anchors(text):
-  """Returns the anchors that GitHub gives to the headings of a page."""
+  """Yields the anchors that GitHub gives to the headings of a page."""
   text = re.sub(r'^```.*?^```$', '', text, flags=re.DOTALL | re.MULTILINE)
   for title in re.findall(r'^#+ (.+)$', text, re.MULTILINE):
     yield re.sub(r'[^\w\- ]', '', title.lower()).replace(' ', '-')

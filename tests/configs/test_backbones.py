@@ -62,7 +62,7 @@ def test_weights_are_the_backbones():
 
 @pytest.fixture
 def install(monkeypatch):
-  """Returns whether weights are installed."""
+  """Sets whether weights are installed."""
 
   def set_installed(value):
     monkeypatch.setattr(

@@ -14,7 +14,7 @@ ALL = ('image', 'previous', 'next', 'intrinsics')
 
 
 def make_frame(path, number, size=(6, 8)):
-  """Returns a picture whose columns count up from 10 times its number."""
+  """Writes a picture whose columns count up from 10 times its number."""
   path.parent.mkdir(parents=True, exist_ok=True)
   picture = np.zeros((*size, 3), np.uint8)
   picture[..., 0] = 10 * number + np.arange(size[1])

@@ -51,7 +51,7 @@ def say(method, state, image, size, **other):
 
 
 def images(config):
-  """Those that are scored, without what fills up the last batch."""
+  """Yields the images that are scored, without padding rows."""
   for batch in tiny.eval_stream(
     config.data, classes='', batch_size=2, optional=('label',)
   ):

@@ -104,7 +104,7 @@ def test_batch_size_changes_no_score(batch_size, monkeypatch):
 
 
 def _make_rows():
-  """Makes images whose labels have three sizes, with depth."""
+  """Yields images whose labels have three sizes, with depth."""
   rng, sizes = np.random.default_rng(0), ((16, 32), (12, 20), (24, 16))
   for i in range(tiny.IMAGES):
     image, _ = tiny.make_images(rng, 1, (8, 16))

@@ -195,7 +195,7 @@ class TestNegativeTransfer:
 
 class TestDepthErrors:
   def test_hand(self):
-    # 2 m for 1 m, 2 m for 4 m; the third pixel is unknown, the fourth is sky.
+    # 2 m for 1 m, 2 m for 4 m; the third has no true depth, the fourth is sky.
     prediction = jnp.array([2.0, 2.0, 9.0, 30.0])
     depth = jnp.array([1.0, 4.0, 5.0, 655.35])
     valid = jnp.array([True, True, False, True])

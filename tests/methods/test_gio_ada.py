@@ -237,7 +237,7 @@ def test_target_statistics_without_a_target_loss():
 
 
 def test_literal_output_loss_reaches_the_transform_network():
-  # With only lambda_output nothing else changes it.
+  # With only lambda_output, nothing else trains the network.
   fields = {'lambda_seg': 0.0, 'lambda_depth': 1e-30, 'lambda_input': 0.0}
   norms = {}
   for choice in ('target_only', 'both'):

@@ -50,7 +50,7 @@ def test_blocks_of_the_versions():
 
 
 def test_other_sides():
-  """Sides that are not multiples of 14 are neither cropped nor padded."""
+  """Outputs keep the sides of images that are not multiples of 14."""
   image = jax.random.normal(jax.random.key(0), (2, 30, 45, 3))
   module = depth_anything.DepthAnything(
     size='dinov2_tiny', metric=True, max_depth=20.0

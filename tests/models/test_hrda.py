@@ -52,7 +52,7 @@ def images(*shape):
 
 @functools.partial(jax.jit, static_argnames='train')
 def inner(state, image, train=False):
-  """Returns the inner network, which ignores the attention's parameters."""
+  """Applies the inner network, which ignores the attention's parameters."""
   return INNER.apply(
     state, image, train=train, maps=True, mutable=['batch_stats']
   )

@@ -139,7 +139,7 @@ def test_auto_is_what_pays_on_the_platform(monkeypatch, platform, pay):
     options = deeplab.Options(**switches)
     return {x for x in names if options.style.rewrites.is_on(x)}
 
-  # A compiler for an absent device decides.
+  # When compiling for an absent device, its platform decides.
   monkeypatch.setattr(lowering, '_target', '')
   lowering.trace_for(platform)
   monkeypatch.setattr(jax, 'default_backend', lambda: 'tpu')

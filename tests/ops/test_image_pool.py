@@ -42,7 +42,7 @@ def test_a_batch_is_exchanged_one_by_one():
 
 
 def test_a_pool_of_integers_gives_back_what_it_was_given():
-  """Within half a step of 1 / 32767; new images are not rounded."""
+  """To half a step of 1 / 32767; images passed through are not rounded."""
   images = jax.random.uniform(jax.random.key(3), (60, 1, 1, 1), minval=-1)
   images = images.at[:2, 0, 0, 0].set(jnp.array([-1, 1]))
   pools = [image_pool.empty(3, jnp.zeros((1, 1, 1), x)) for x in ('f4', 'i2')]

@@ -40,7 +40,7 @@ def _make_run(seed, **changes):
 
 
 def _everything(config):
-  """Returns (name, image, label) of every image of the split."""
+  """Yields (name, image, label) of every image of the split."""
   for batch in tiny.eval_stream(config.data, classes='', batch_size=2):
     for i, name in enumerate(batch['name']):
       yield name, batch['image'][i], batch['label'][i]

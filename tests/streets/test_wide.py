@@ -33,7 +33,7 @@ def scene(domain, index):
 
 
 def pairs(kind, number=4):
-  """Returns scenes of the source, and the same with a kind of variation."""
+  """Yields scenes of the source, and the same with one kind of variation."""
   for index in range(number):
     yield draw('source', index), draw(f'wide-{kind}', index)
 

@@ -28,7 +28,7 @@ def write(path, array, **options):
 
 
 def make(root, *, images='images/{}', splits=('train', 'val'), ids=IDS, **more):
-  """Writes three labelled pictures per split; `images` is their folder."""
+  """Writes three labelled pictures per split, in the folders `images`."""
   for s, split in enumerate(splits):
     for i in range(3):
       folder = images.format(split)

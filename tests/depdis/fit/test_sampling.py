@@ -8,7 +8,7 @@ CLASSES, GRID = 3, (4, 6)
 
 
 def make_batches(rows=1, count=6):
-  """Returns the same six images, in batches of `rows`."""
+  """Yields the same six images, in batches of `rows`."""
   rng = np.random.default_rng(0)
   shape = (count, 9, 14)
   arrays = {

@@ -56,7 +56,7 @@ def one_gaussian_each(variances, counts):
 
 
 def density_at_quantile(variance, below):
-  """Returns the density that a share `below` of a Gaussian's points exceeds."""
+  """Returns the density that a share `below` of the points does not reach."""
   square = stats.chi2.ppf(1 - below, 3)
   return (2 * np.pi * variance) ** -1.5 * np.exp(-square / 2)
 
