@@ -189,7 +189,7 @@ def read_figures(workdir: str, *, checkpoint: str) -> dict[str, Any]:
 
 
 def read_protocol(figures: Mapping[str, Any]) -> dict[str, Any]:
-  """Returns what must agree between runs, from the figures of one."""
+  """Returns the fields that must agree between runs, from one's figures."""
   # Without labels there is no IoU.
   figure = figures.get('IoU') or next(iter(figures.values()))
   return {field: figure[field] for field in PROTOCOL}

@@ -171,8 +171,8 @@ def read_picture(workdir: str | os.PathLike, name: str) -> np.ndarray:
 
   Args:
     workdir: the run's folder.
-    name: 'target' for predictions, 'training' for what the method makes of a
-      training batch.
+    name: 'target' for predictions, 'training' for the method's own
+      pictures of a training batch.
 
   Raises:
     UserError: the run has no such picture.

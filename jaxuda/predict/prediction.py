@@ -102,7 +102,7 @@ def label_images(
 
   Args:
     images: uint8 [H, W, 3] RGB each.
-    run: run whose network segments.
+    run: run whose network is used.
     views: views of each image; several views are computed one by one, on one
       device.
     batch_size: number of images that the network sees at once on a device.
@@ -212,7 +212,7 @@ def run_folder(
   """Segments every picture of a folder.
 
   Args:
-    run: run whose network segments.
+    run: run whose network is used.
     folder: folder of the pictures.
     out: folder in which `ids` and `colors` are created.
     confidence: whether to write `confidence`, too: 8-bit grey PNGs of 255 times
@@ -311,7 +311,7 @@ def run_video(
   """Writes a video with the label maps over its frames.
 
   Args:
-    run: run whose network segments.
+    run: run whose network is used.
     source: a video, or a folder of frames, which are sorted by name.
     out: video to write.
     **options: 'views' and 'batch_size' of `label_images`.

@@ -1,4 +1,4 @@
-r"""Runs a table of a paper: all rows, several seeds, and prints it.
+r"""Reproduces a table of a paper: trains all rows with several seeds.
 
     jaxuda reproduce --list
     jaxuda reproduce --table=dada/3 --pair=streets --seeds=3 \

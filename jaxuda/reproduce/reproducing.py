@@ -1,4 +1,4 @@
-"""Runs a table of a paper and prints it, or says what that would take."""
+"""Reproduces a table of a paper, or lists what that would take."""
 
 from collections.abc import Callable, Mapping, Sequence
 import pathlib

@@ -107,7 +107,7 @@ def _list(folder):
 def _importable(folder: pathlib.Path) -> Iterator[None]:
   """A context in which the package `configs` is this project's folder.
 
-  Modules that are not there are looked for in a second folder.
+  Modules that it lacks are looked for in a second folder.
   """
 
   def take():
