@@ -1,4 +1,4 @@
-"""Packages: jaxuda, and configs/ within it; pyproject.toml says the rest."""
+"""Packages: jaxuda, and configs/ inside it; the rest is in pyproject.toml."""
 
 import setuptools
 

@@ -2,13 +2,13 @@
 # Checks and times jaxuda on the accelerator at hand, in 9 minutes at most:
 #   bash scripts/accelerator_check.sh --out=DIR [--golden=FOLDER] [--stages=...]
 #   bash scripts/accelerator_check.sh --out=DIR --small     # on a CPU, tiny
-# writes DIR/accelerator.json and DIR/accelerator.md. $PYTHON names another
-# interpreter than python3.
+# Writes DIR/accelerator.json and DIR/accelerator.md. $PYTHON names an
+# interpreter other than python3.
 #
 # Python 3.12 with jax, flax, optax, orbax, safetensors, OpenCV and Pillow is
-# enough; jaxuda need not be installed. PyTorch is compared with if it is there.
-# On a machine without a network what is missing comes as wheels in a folder,
-# which is put on the path of this command alone:
+# enough; jaxuda need not be installed. PyTorch is compared with if installed.
+# On a machine without internet, provide missing packages as wheels in a folder;
+# they are put on the path of this command only:
 #   pip download --no-deps -d wheels ml_collections
 #   WHEELS=wheels bash scripts/accelerator_check.sh --out=DIR
 set -euo pipefail

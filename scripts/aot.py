@@ -1,20 +1,21 @@
-"""Compiles programs ahead of time, for accelerators that are not there.
+"""Compiles programs ahead of time, for accelerators that are not present.
 
-  pip install "jax[tpu]"   # its compiler is libtpu, a wheel like others
+  pip install "jax[tpu]"   # its compiler is libtpu, an ordinary wheel
   python scripts/aot.py --topology=v5e:4x4 --method=dada --dtype=bfloat16
   python scripts/aot.py --topology=v5e:1x1,v5p:1x1x1 --remat=no,yes --out=F.json
 
-Every combination of what is given by commas, one after another, at the papers'
-sizes unless told otherwise; needs no data and no TensorFlow. Of each the
-compiler's account, per chip: memory against the chip's own, operations, bytes,
-its estimate of the time, every collective, and what the step cannot do without
-(see `necessary`). With --out what is compiled is added to a file, what stands
-there already is not compiled again, and a table of the file is printed.
+Compiles every combination of the comma-separated values, one after another, at
+the papers' sizes unless told otherwise; needs no data and no TensorFlow. For
+each it reports the compiler's figures, per chip: memory and whether it fits the
+chip, operations, bytes, the estimated time, every collective, and the least
+that the step can do with (see `necessary`). With --out, results are added to a
+file, cases that are already in it are not compiled again, and a table of the
+file is printed.
 
-GPUs: h100:8 is a host of eight. It takes JAX's plugin for CUDA and no driver.
-Kernels are not tuned then, and operations and bytes not counted. `cuda` instead
-of a topology lowers for GPUs, without that plugin and without compiling, and
-counts what is in the program.
+GPUs: h100:8 is a host with eight of them. This needs JAX's CUDA plugin but no
+driver. Kernels are then not tuned, and operations and bytes are not counted.
+`cuda` instead of a topology lowers for GPUs, without that plugin and without
+compiling, and counts the operations in the program.
 """
 
 import argparse
@@ -29,7 +30,7 @@ import sys
 import time
 from typing import Any
 
-# Before JAX is imported: no device is looked for.
+# Set before JAX is imported, so that it looks for no device.
 os.environ['JAX_PLATFORMS'] = 'cpu'
 
 from accelerator import chips
@@ -46,7 +47,7 @@ from jaxuda.step import parallel
 from jaxuda.step import rng
 
 _GIB = 2**30
-# In bytes; the letters are XLA's.
+# Sizes in bytes, under XLA's names.
 _BYTES = {'pred': 1, 's8': 1, 'u8': 1, 'bf16': 2, 'f16': 2, 's64': 8, 'f64': 8}
 _COLLECTIVE = re.compile(
   r' = (\(?[^=]*?) (all-reduce|all-gather|reduce-scatter|all-to-all|'
@@ -57,7 +58,7 @@ _ARRAY = re.compile(r'\b([a-z]+[0-9]*)\[([0-9,]*)\]')
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Case:
-  """What is compiled; its fields are the flags of the same names."""
+  """A program to compile; the fields are the flags of the same names."""
 
   method: str
   topology: str
@@ -73,7 +74,7 @@ class Case:
   target: str
 
   def make(self) -> tuple[Any, Any, dict[str, tuple[int, int]]]:
-    """Returns the method, a random batch of a chip, and the sizes."""
+    """Returns the method, a random batch for one chip, and the sizes."""
     module = importlib.import_module(f'configs.{self.method}')
     arguments = self.arguments or settings.PAPERS[self.method]
     config = module.get_config(arguments)
@@ -100,11 +101,11 @@ class Case:
 
 
 class NoProgramError(Exception):
-  """The method has no such program."""
+  """Raised if a method does not have the program."""
 
 
 def _shapes(tree, lead=()):
-  """The shapes of arrays, with axes before their own."""
+  """Returns the shapes of arrays, with leading axes before their own."""
   return jax.tree.map(
     lambda x: jax.ShapeDtypeStruct((*lead, *x.shape), x.dtype), tree
   )
@@ -113,7 +114,7 @@ def _shapes(tree, lead=()):
 def make_program(
   case: Case, devices: list[Any]
 ) -> tuple[Any, tuple[Any, ...], dict[str, Any]]:
-  """Returns a jitted function, its arguments' shapes, and what a step needs."""
+  """Returns a jitted function, its arguments' shapes, and the step's needs."""
   method, batch, sizes = case.make()
   key = jax.eval_shape(lambda: rng.root(0))
   state = jax.eval_shape(method.init, key, batch)
@@ -124,7 +125,7 @@ def make_program(
   if case.program == 'evaluation' and method.predict is None:
     raise NoProgramError(f'{case.method} labels no pixels')
   if case.program == 'evaluation':
-    # Labels in the size of the images.
+    # Labels at the size of the images.
     rows = len(devices) * len(batch['source']['image'])
     size = sizes['target']
     image = jax.ShapeDtypeStruct((rows, *size, 3), 'uint8')
@@ -191,7 +192,7 @@ def _product(numbers):
 def estimate(cost: dict[str, float]) -> float | None:
   """Returns the compiler's estimate of a step, in seconds, if it has one.
 
-  Of large programs libtpu gives a negative number, which says nothing.
+  For large programs libtpu gives a negative number, which is meaningless.
 
   >>> estimate({'optimal_seconds': 0.25}), estimate({'optimal_seconds': -498.0})
   (0.25, None)
@@ -201,7 +202,7 @@ def estimate(cost: dict[str, float]) -> float | None:
 
 
 def compile_case(case: Case) -> dict[str, Any]:
-  """Compiles a case and returns the compiler's account of it."""
+  """Compiles a case and returns the compiler's figures for it."""
   devices = chips.find_devices(case.topology)
   chip = chips.CHIPS[case.topology.partition(':')[0]]
   lowering.trace_for(chip.platform)
@@ -220,7 +221,7 @@ def compile_case(case: Case) -> dict[str, Any]:
   found['compile_seconds'] = time.perf_counter() - wall
   found['compile_cpu_seconds'] = time.process_time() - cpu
   memory, cost = compiled.memory_analysis(), compiled.cost_analysis()
-  # Of a GPU that is not there it says nothing.
+  # For a GPU that is not present there is no cost analysis.
   cost = (cost[0] if isinstance(cost, list) else cost) or {}
   used = (
     memory.temp_size_in_bytes
@@ -239,7 +240,7 @@ def compile_case(case: Case) -> dict[str, Any]:
     found |= {
       'flops': cost['flops'],
       'bytes': cost['bytes accessed'],
-      # The compiler's own estimate, and what the data sheet allows.
+      # The compiler's own estimate, and the bounds from the data sheet.
       'estimated_seconds': estimate(cost),
       'matrix_seconds': cost['flops'] / chip.tflops / 1e12,
       'memory_seconds': cost['bytes accessed'] / chip.gbps / 1e9,
@@ -251,14 +252,14 @@ def compile_case(case: Case) -> dict[str, Any]:
   return found
 
 
-# What jax.export and the StableHLO it writes call the collectives.
+# The names of the collectives in the StableHLO that jax.export writes.
 _STABLEHLO = re.compile(
   r'stablehlo\.(all_reduce|all_gather|collective_permute)'
 )
 
 
 def lower_for_cuda(case: Case) -> dict[str, Any]:
-  """Lowers a case for one NVIDIA GPU; says what is in the program."""
+  """Lowers a case for one NVIDIA GPU; returns what the program contains."""
   lowering.trace_for('gpu')
   program, arguments, found = make_program(case, jax.devices()[:1])
   text = jax.export.export(program, platforms=['cuda'])(
@@ -279,7 +280,7 @@ _TIMES = ('matrix', 'memory', 'estimated')
 
 
 def _row(entry):
-  """An entry as cells of a table."""
+  """Returns an entry as cells of a table."""
 
   def show(value, unit=1.0, digits=3):
     return '-' if value is None else f'{value / unit:.{digits}g}'
@@ -318,13 +319,13 @@ _HEAD = (
 
 
 def make_table(entries: list[dict[str, Any]]) -> str:
-  """Returns the entries as a table in Markdown; all figures are a chip's."""
+  """Returns the entries as a Markdown table; all figures are per chip."""
   rows = [_HEAD, ['---'] * len(_HEAD), *map(_row, entries)]
   return '\n'.join('| ' + ' | '.join(row) + ' |' for row in rows)
 
 
 def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
-  """Reads the command line."""
+  """Parses the command line."""
   parser = argparse.ArgumentParser(
     description=__doc__.split('\n')[0],
     formatter_class=argparse.ArgumentDefaultsHelpFormatter,
@@ -351,7 +352,7 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
 def make_cases(args: argparse.Namespace) -> list[Case]:
   """Returns all combinations of the flags' values."""
   values = {k: v for k, v in vars(args).items() if k != 'out'}
-  # A config's arguments have commas of their own.
+  # The arguments of a config contain commas themselves.
   whole = ('arguments',)
   lists = {k: [v] if k in whole else v.split(',') for k, v in values.items()}
   if args.method == 'all':

@@ -1,4 +1,4 @@
-"""Time, memory and operations of a training step, as JSON.
+"""Measures time, memory and operations of a training step, as JSON.
 
   python scripts/benchmark.py --method=dada --source=256x512 --target=256x512
   python scripts/benchmark.py --rewrites=all --rewrites=none --rounds=5
@@ -7,10 +7,10 @@
 
 Needs no TensorFlow and no data. Every variant (one per `--rewrites`) runs in
 interleaved rounds in one process, next to a matrix product that measures the
-machine's peak, so that the shares and ratios mean something on a noisy machine.
+machine's peak, so that shares and ratios are meaningful on a noisy machine.
 
-What a step cannot do without, `necessary_flops` and `necessary_bytes`, is said
-in `necessary`.
+`necessary_flops` and `necessary_bytes` are the least that a step can do with,
+see `necessary`.
 """
 
 import argparse
@@ -52,13 +52,13 @@ class _Config:
 
 
 def parse_size(text: str) -> tuple[int, int]:
-  """Reads '256x512' as (height, width)."""
+  """Parses '256x512' into (height, width)."""
   height, _, width = text.partition('x')
   return int(height), int(width)
 
 
 def parse_rewrites(text: str) -> dict[str, str]:
-  """Reads 'auto', 'all', 'none' or names joined by '+' into switches."""
+  """Parses 'auto', 'all', 'none' or names joined by '+' into switches."""
   if text == 'auto':
     return dict.fromkeys(_REWRITES, text)
   names = {'all': _REWRITES, 'none': ()}.get(text, text.split('+'))
@@ -72,7 +72,7 @@ def parse_rewrites(text: str) -> dict[str, str]:
 
 
 def parse_fields(pairs: list[str]) -> dict[str, Any]:
-  """Reads 'name=value' with values in JSON, or plain strings."""
+  """Parses 'name=value' with values in JSON, or plain strings."""
   fields = {}
   for pair in pairs:
     name, _, value = pair.partition('=')
@@ -84,7 +84,7 @@ def parse_fields(pairs: list[str]) -> dict[str, Any]:
 
 
 def make_batch(needs, sizes, *, batch_size: int, classes: int):
-  """A random batch with the arrays that a method needs."""
+  """Returns a random batch with the arrays that a method needs."""
   generator, batch = np.random.default_rng(0), {}
   for domain, fields in needs.items():
     shape = (batch_size, *sizes[domain])
@@ -101,12 +101,12 @@ def make_batch(needs, sizes, *, batch_size: int, classes: int):
 
 
 def named(needs: necessary.Needs) -> dict[str, float]:
-  """What a step needs, by the report's names."""
+  """Returns the needs of a step under the names of the report."""
   return {f'necessary_{k}': v for k, v in needs._asdict().items()}
 
 
 def matmul_peak(dtype: str, *, side: int) -> float:
-  """Best rate of a square matrix product, in operations per second."""
+  """Returns the best rate of a square matrix product, in operations/s."""
   a = jnp.ones((side, side), dtype) * 0.5
   product = jax.jit(lambda x: x @ x)
   product(a).block_until_ready()
@@ -119,7 +119,7 @@ def matmul_peak(dtype: str, *, side: int) -> float:
 
 
 def peak_memory() -> dict[str, float]:
-  """Peak memory in GiB: of the process, and of the first device if known."""
+  """Returns peak memory in GiB: of the process, and of a device if known."""
   rss = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
   result = {'peak_rss_gib': rss / 2**20}
   stats = jax.local_devices()[0].memory_stats()
@@ -129,7 +129,7 @@ def peak_memory() -> dict[str, float]:
 
 
 def create(args: argparse.Namespace, names: str) -> tuple[Any, Any, Any]:
-  """Returns the method with the rewrites of that name, a batch, the sizes."""
+  """Returns the method with the named rewrites, a batch, and the sizes."""
   network = {
     'backbone': args.backbone,
     'norm': args.norm,
@@ -147,7 +147,7 @@ def create(args: argparse.Namespace, names: str) -> tuple[Any, Any, Any]:
 
 
 def create_from(config: Any) -> tuple[Any, Any, Any]:
-  """Returns what `create` does, of a config for one device."""
+  """Returns the same as `create`, from a config and for one device."""
   method, sizes = methods.create(config), sizes_of(config)
   batch = make_batch(
     *(method.needs, sizes),
@@ -158,7 +158,7 @@ def create_from(config: Any) -> tuple[Any, Any, Any]:
 
 
 def sizes_of(config: Any) -> dict[str, tuple[int, int]]:
-  """Returns (height, width) of what a step sees, by domain."""
+  """Returns (height, width) of a step's images, by domain."""
   found = {}
   for name in ('source', 'target'):
     domain = config.data[name]
@@ -200,7 +200,7 @@ class Variant:
     self.seconds = []
 
   def run(self, count: int) -> None:
-    """Takes `count` steps and keeps the time of each."""
+    """Takes `count` steps and records the time of each."""
     for _ in range(count):
       start = time.perf_counter()
       self.state, losses = self.step(self.state, self.batch, self.key)
@@ -208,7 +208,7 @@ class Variant:
       self.seconds.append(time.perf_counter() - start)
 
   def report(self, peak: float) -> dict[str, Any]:
-    """The measured figures."""
+    """Returns the measured figures."""
     cost = self.step.cost_analysis()
     cost = cost[0] if isinstance(cost, list) else cost
     memory = self.step.memory_analysis()
@@ -232,7 +232,7 @@ class Variant:
 
 
 def parse_args() -> argparse.Namespace:
-  """Reads the command line."""
+  """Parses the command line."""
   parser = argparse.ArgumentParser(
     description=__doc__.split('\n')[0],
     formatter_class=argparse.ArgumentDefaultsHelpFormatter,
@@ -267,7 +267,7 @@ def main() -> int:
     raise SystemExit('--config is only counted; expected --count with it')
   jax.config.update('jax_num_cpu_devices', args.devices)
   if args.count:
-    # A config has sizes of its own.
+    # A config has its own sizes.
     said = {'config': args.config} if args.config else vars(args)
     print(json.dumps({**said, **count(args)}, indent=2))
     return 0

@@ -1,20 +1,20 @@
-r"""Images per second of the input pipeline against the originals' reader, JSON.
+r"""Times the input pipeline against the originals' reader, as JSON.
 
   python scripts/benchmark_input.py [--fields=image,label,depth] [--workers=2]
 
 Makes pictures of 2048x1024 with labels and 16-bit depth, in Cityscapes' layout,
 and reads them at 512x1024 in four ways:
 
-* reader: as the originals do, each image anew: Pillow decodes and resizes
-  (BICUBIC, NEAREST), OpenCV reads depth, all becomes float32, BGR, minus the
-  mean; in worker processes, whose results land in shared memory;
-* raw: `pipeline.train_stream` on the dataset prepared as its files are;
-* png: prepared at the training size, without loss (`store=png`);
+* reader: like the originals, from the files each time: Pillow decodes and
+  resizes (BICUBIC, NEAREST), OpenCV reads depth, everything becomes float32,
+  BGR, minus the mean; in worker processes that write to shared memory;
+* raw: `pipeline.train_stream` on the dataset prepared from unchanged files;
+* png: prepared at the training size, losslessly (`store=png`);
 * jpeg: the same with images as JPEG of quality 95 (`store=jpeg`).
 
-The pipeline's images are uint8 and normalised in the jitted step. An image is
-an image with its label and depth. A core second is one of CPU time, so that
-other programs on the machine do not count.
+The pipeline's images are uint8 and are normalised in the jitted step. An image
+counts together with its label and depth. A core second is a second of CPU time,
+so that other programs on the machine do not count.
 """
 
 import argparse
@@ -41,7 +41,7 @@ _CITY = 'train/aachen'
 # Label ids of the 19 classes.
 _RAW = (7, 8, 11, 12, 13, 17, *range(19, 29), 31, 32, 33)
 _MEAN = np.array((104.00698793, 116.66876762, 122.67891434), np.float32)
-# What a worker hands over of each image: floats of image, label and depth.
+# Floats that a worker returns for each image: image, label and depth.
 _FLOATS = NETWORK[0] * NETWORK[1] * 5
 
 
@@ -71,7 +71,7 @@ def make_files(
 
 
 def _scene(rng, size):
-  """Depth as a renderer makes it: a ground, walls at a slant, the sky."""
+  """Returns depth like a renderer's: ground, slanted walls, sky."""
   y, x = np.mgrid[: size[0], : size[1]].astype(np.float32)
   below = y > 0.45 * size[0]
   ground = 150 * size[1] / np.maximum(y - 0.45 * size[0], 1)
@@ -88,7 +88,7 @@ def _scene(rng, size):
 
 
 def _clouds(rng, size, channels, *, finest):
-  """Noise at every scale down to `finest` pixels, in 0..255."""
+  """Returns noise at every scale down to `finest` pixels, in 0..255."""
   total, scale = np.zeros((*size, channels), np.float32), size[0] // 2
   while scale >= finest:
     shape = (-(-size[0] // scale), -(-size[1] // scale), channels)
@@ -103,11 +103,11 @@ def _clouds(rng, size, channels, *, finest):
 def read_example(
   root: pathlib.Path, number: int, fields: Sequence[str] = FIELDS
 ) -> list[np.ndarray]:
-  """Reads one image, label and depth as the originals' loaders do.
+  """Reads one image, label and depth like the originals' loaders.
 
   Returns:
-    Of the fields: image float32 [3, H, W] BGR minus the mean, label float32
-    [H, W], inverse depth float32 [H, W].
+    The requested fields: image float32 [3, H, W] BGR minus the mean, label
+    float32 [H, W], inverse depth float32 [H, W].
   """
   stem = f'{_CITY}/aachen_{number:06d}_000019'
   size = NETWORK[::-1]
@@ -133,7 +133,7 @@ def read_example(
 
 
 def _work(root, numbers, fields, memory, ready, start, spent):
-  """One worker: reads its images and copies them into shared memory."""
+  """Runs one worker: reads its images and copies them to shared memory."""
   cv2.setNumThreads(0)
   shared = shared_memory.SharedMemory(name=memory)
   slot = np.ndarray((_FLOATS,), np.float32, buffer=shared.buf)
@@ -159,14 +159,14 @@ def time_reader(
 ) -> tuple[float, float]:
   """Returns (seconds, CPU seconds) for `count` images in worker processes.
 
-  Their start is not counted.
+  Starting the processes is not counted.
 
   Args:
-    root: where the files are.
-    count: images to read.
-    available: how many there are.
-    workers: processes.
-    fields: what is read of each.
+    root: folder of the files.
+    count: number of images to read.
+    available: number of images in the folder.
+    workers: number of processes.
+    fields: fields to read of each image.
   """
   # A fork would not survive TensorFlow's threads.
   context = multiprocessing.get_context('spawn')
@@ -195,7 +195,7 @@ def time_reader(
 
 
 def make_config(root: pathlib.Path, store: str) -> Any:
-  """The data config of one way of storing."""
+  """Returns the data config of one way of storing."""
   from ml_collections import config_dict
 
   return config_dict.create(
@@ -220,7 +220,7 @@ def make_config(root: pathlib.Path, store: str) -> Any:
 def open_stream(
   root: pathlib.Path, store: str, fields: Sequence[str]
 ) -> Iterator[Any]:
-  """Prepares the dataset if need be and opens the training stream."""
+  """Prepares the dataset if necessary and opens the training stream."""
   from jaxuda.data import pipeline
 
   return pipeline.train_stream(
@@ -245,7 +245,7 @@ def time_stream(
 
 
 def summarize(times: dict[str, list[tuple[float, float]]], count: int):
-  """Medians of the rates over the rounds, and ratios to the reader."""
+  """Returns the median rates over the rounds, and ratios to the reader."""
   rates = {
     name: {
       'images_per_second': statistics.median(count / wall for wall, _ in runs),
@@ -277,11 +277,11 @@ def run(
 
   Args:
     root: an empty folder.
-    images: how many are made.
-    rounds: how often each way is timed.
-    count: images read each time.
-    workers: processes of the reader.
-    fields: what is read of each image.
+    images: number of images to make.
+    rounds: number of times that each way is timed.
+    count: number of images to read each time.
+    workers: number of processes of the reader.
+    fields: fields to read of each image.
   """
   make_files(root / 'raw', images)
   ways = {x: open_stream(root, x, fields) for x in ('raw', 'png', 'jpeg')}
@@ -308,12 +308,12 @@ def run(
 
 
 def count_bytes(folder: pathlib.Path) -> int:
-  """Returns the size of all files below a folder."""
+  """Returns the size in bytes of all files below a folder."""
   return sum(x.stat().st_size for x in folder.rglob('*') if x.is_file())
 
 
 def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
-  """Reads the command line."""
+  """Parses the command line."""
   parser = argparse.ArgumentParser(
     description=__doc__.split('\n')[0],
     formatter_class=argparse.ArgumentDefaultsHelpFormatter,
@@ -337,7 +337,7 @@ def check_counts(
   args: argparse.Namespace,
   names: Sequence[str],
 ) -> None:
-  """Ends with an error if one of these numbers is less than 1."""
+  """Exits with an error if one of these numbers is less than 1."""
   for name in names:
     if getattr(args, name) < 1:
       parser.error(f'--{name}={getattr(args, name)}; expected at least 1')
@@ -346,11 +346,11 @@ def check_counts(
 def report(
   measure: Callable[..., dict[str, Any]], args: argparse.Namespace
 ) -> dict[str, Any]:
-  """Prints what is measured in a folder that is gone afterwards; returns it.
+  """Prints and returns the measurements made in a temporary folder.
 
   Args:
     measure: function of the folder, and of all other arguments by name.
-    args: the command line, with the `folder` in which it lies.
+    args: the command line; its `folder` is where the temporary one is created.
   """
   os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
   options = {**vars(args)}

@@ -1,13 +1,13 @@
-r"""Images a second of a network with random weights, as a table.
+r"""Measures images per second of a network with random weights, as a table.
 
   python scripts/benchmark_predict.py \
       --config=configs/dada.py:pair=synthia2cityscapes [--batch_size=1] \
       [--ways=float32,bfloat16,stablehlo,savedmodel] [--image=1024x2048]
 
-Every way takes the same pictures: `float32` and `bfloat16` as `jaxuda.predict`
-does, reading and writing of files left out; `stablehlo` and `savedmodel` as the
-scripts that an export takes along. They take turns, so that the ratios mean
-something on a noisy machine; compilation is not counted.
+Every way labels the same pictures: `float32` and `bfloat16` like
+`jaxuda.predict`, without reading and writing files; `stablehlo` and
+`savedmodel` like the scripts that come with an export. They take turns, so that
+the ratios are meaningful on a noisy machine; compilation is not counted.
 """
 
 from collections.abc import Callable, Iterator
@@ -36,7 +36,7 @@ WAYS = ('float32', 'bfloat16', 'stablehlo', 'savedmodel')
 
 
 def make_run(config) -> workdir_lib.Run:
-  """Returns a run of a config that has not begun: random weights."""
+  """Returns a run of a config with random weights, before its first step."""
   method = methods.create(config)
   state = jax.jit(method.init)(*workdir_lib.init_args(config, method))
   return workdir_lib.Run(config=config, method=method, state=state, step=0)
@@ -45,7 +45,7 @@ def make_run(config) -> workdir_lib.Run:
 def as_predict(
   run: workdir_lib.Run, *, dtype: str, batch_size: int
 ) -> Callable[[list[np.ndarray]], list[np.ndarray]]:
-  """Returns what labels pictures as `jaxuda.predict` does."""
+  """Returns a function that labels pictures like `jaxuda.predict`."""
   run = prediction.computing_in(run, dtype)
   return lambda images: [
     label
@@ -58,12 +58,12 @@ def as_predict(
 def as_exported(
   run: workdir_lib.Run, folder: pathlib.Path, *, name: str, batch_size: int
 ) -> Callable[[list[np.ndarray]], list[np.ndarray]]:
-  """Returns what labels pictures as an export's own script does."""
+  """Returns a function that labels pictures like an export's own script."""
   exporting.export(run, folder, formats=[name])
   path = folder / f'run_{name}.py'
   spec = importlib.util.spec_from_file_location(f'run_{name}', path)
   module = importlib.util.module_from_spec(spec)
-  sys.path.insert(0, str(folder))  # For what the script imports from there.
+  sys.path.insert(0, str(folder))  # The script imports from there.
   spec.loader.exec_module(module)
   call, size = module.load(folder), tuple(run.config.data.target.size)
 
@@ -103,19 +103,19 @@ def measure(
   """Times every way, taking turns.
 
   Args:
-    run: whose network is asked.
-    names: of `WAYS`.
+    run: run whose network is used.
+    names: some of `WAYS`.
     image: (height, width) of the pictures.
-    batch_size: pictures at once.
-    count: pictures of a round.
-    rounds: how often each way has its turn.
+    batch_size: number of pictures at once.
+    count: number of pictures per round.
+    rounds: number of turns of each way.
 
   Returns:
-    By name: images a second, the median of the rounds; and the share of pixels
-    that are labelled as the first way does.
+    name -> (images per second, the median of the rounds; share of the pixels
+    that get the same label as from the first way).
 
   Raises:
-    UserError: an unknown way.
+    UserError: a way is unknown.
   """
   for name in names:
     if name not in WAYS:
@@ -138,7 +138,7 @@ def measure(
         labels[name] = way(images if turn else images[:batch_size])
         seconds[name].append(time.perf_counter() - begin)
         progress.update(progress.done + 1)
-  # Exports label at the network's size.
+  # Exports return labels at the network's size.
   size = run.config.data.target.size
   rows = np.linspace(0, image[0] - 1, size[0]).round().astype(int)
   columns = np.linspace(0, image[1] - 1, size[1]).round().astype(int)

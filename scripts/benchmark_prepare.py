@@ -1,15 +1,15 @@
-r"""Hours and GB that preparing the papers' images takes, from 200 of them.
+r"""Estimates hours and GB of preparing the papers' images, from 200 of them.
 
   python scripts/benchmark_prepare.py [--images=200] [--stores=raw,png,jpeg]
 
-Makes pictures of 2048x1024 with labels and depth, as `benchmark_input.py`, in
-Cityscapes' layout; prepares them in each form as `jaxuda.data.prepare` does;
-and extrapolates to whole datasets. Time goes by the pixels of the files, as
-nearly all of it is their decoding; so does the size of `raw`, and that of the
-others by the number of images.
+Makes pictures of 2048x1024 with labels and depth, like `benchmark_input.py`, in
+Cityscapes' layout; prepares them in each form like `jaxuda.data.prepare`; and
+extrapolates to whole datasets. Time scales with the pixels of the files, as
+nearly all of it is decoding; so does the size of `raw`, while that of the
+others scales with the number of images.
 
-Prints JSON: measured seconds (by the clock and of CPU time) and bytes for each
-form, and a Markdown table of the datasets.
+Prints JSON with the measured seconds (wall-clock and CPU time) and bytes for
+each form, and a Markdown table of the datasets.
 """
 
 import argparse
@@ -22,18 +22,18 @@ from typing import Any
 
 import benchmark_input
 
-# Dataset -> images of the training split, pixels of one.
+# Dataset -> (images in the training split, pixels per image).
 DATASETS = {
   'gta5': (24966, 1914 * 1052),
   'cityscapes': (2975, 2048 * 1024),
-  # Of many sizes.
+  # Of various sizes.
   'mapillary': (18000, 9_000_000),
 }
 STORES = ('raw', 'png', 'jpeg')
 
 
 def make_files(root: pathlib.Path, count: int, *, distinct: int, **options):
-  """Makes files of which some are links to others: made once, read as often."""
+  """Makes files, beyond `distinct` of them as links to the earlier ones."""
   benchmark_input.make_files(root, min(count, distinct), **options)
   files = sorted(x for x in root.rglob('*.png'))
   for number in range(distinct, count):
@@ -52,7 +52,7 @@ def _cpu_seconds():
 
 
 def prepare(root: pathlib.Path, store: str) -> dict[str, float]:
-  """Prepares the files in a form; returns what it took."""
+  """Prepares the files in a form; returns the seconds and bytes it took."""
   from jaxuda.data.datasets import registry
   from jaxuda.data.store import examples
 
@@ -82,7 +82,7 @@ def extrapolate(
   Args:
     measured: form -> what `prepare` returned.
     images: number of images that were prepared.
-    pixels: pixels of one.
+    pixels: pixels per image.
   """
   result: dict[str, Any] = {}
   for dataset, (count, size) in DATASETS.items():
@@ -115,7 +115,7 @@ def make_table(extrapolated: dict[str, dict[str, dict[str, float]]]) -> str:
 def run(
   root: pathlib.Path, *, images: int, distinct: int, stores: list[str]
 ) -> dict[str, Any]:
-  """Makes files in an empty folder, prepares and extrapolates."""
+  """Makes files in an empty folder, prepares them and extrapolates."""
   size = benchmark_input.SIZE
   make_files(root / 'raw', images, distinct=distinct, size=size)
   measured = {store: prepare(root, store) for store in stores}
@@ -131,7 +131,7 @@ def run(
 
 
 def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
-  """Reads the command line."""
+  """Parses the command line."""
   parser = argparse.ArgumentParser(
     description=__doc__.split('\n')[0],
     formatter_class=argparse.ArgumentDefaultsHelpFormatter,

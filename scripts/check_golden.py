@@ -4,8 +4,8 @@
 
 Prints the largest relative error of every entry and exits with 1 if one is
 above 1e-6 (or an entry is missing). In float32, outputs and losses agree to
-about 1e-4; gradients through batch statistics cannot be compared there, in any
-framework.
+about 1e-4; gradients through batch statistics cannot be compared in float32, in
+any framework.
 """
 
 import argparse
@@ -21,10 +21,10 @@ import jax
 import numpy as np
 
 TOLERANCE = 1e-6
-# A number so much smaller than the largest beside it is the round-off of a 0,
-# as the gradient of a bias in front of an instance norm is.
+# A number smaller than the largest of its dict by this factor is the round-off
+# of a 0, such as the gradient of a bias in front of an instance norm.
 _ROUND_OFF = 1e-13
-# Entries that describe the run and are no result.
+# Entries that describe the run and are not results.
 _DESCRIPTION = (
   *('sizes', 'shapes', 'chosen', 'image'),
   *('gmm_weights', 'gmm_means', 'gmm_variances'),
@@ -32,13 +32,14 @@ _DESCRIPTION = (
 
 
 def relative_error(ours: Any, golden: Any) -> float:
-  """Largest relative error: of arrays by their norm, of dicts by entry.
+  """Returns the relative error: of arrays in norm, of dicts the largest.
 
   Args:
     ours: an array, or a dict of arrays or scalars.
-    golden: the same; every key must be in `ours`, and what is only in `ours`
-      must be 0. A golden 0 must be met exactly, as must a list of names; what
-      is round-off beside the largest number of its dict, by as little.
+    golden: the same; every key must be in `ours`, and entries that are only in
+      `ours` must be 0. A golden 0 must be matched exactly, as must a list of
+      names. A number that is round-off next to the largest of its dict need
+      only be as small.
   """
   if isinstance(golden, dict):
     # A parameter that the reference does not train must not move here either.
@@ -69,7 +70,7 @@ def relative_error(ours: Any, golden: Any) -> float:
 def compare(
   golden: Mapping[str, np.ndarray], ours: Mapping[str, Any]
 ) -> dict[str, float]:
-  """Returns the relative error of every entry; inf where we have none."""
+  """Returns the relative error of every entry; inf for those we lack."""
   errors = {}
   for name, value in golden.items():
     if name in _DESCRIPTION:
@@ -87,11 +88,11 @@ def _modules():
   # Imported after the switches: they build arrays.
   folder = pathlib.Path(__file__).parent / 'golden'
   for found in pkgutil.iter_modules([str(folder)]):
-    # Those that make a file need the reference implementation.
+    # The modules that make a file need the reference implementation.
     if found.name.startswith('make_'):
       continue
     module = importlib.import_module(f'golden.{found.name}')
-    # Others hold the inputs, of which tests check the numbers.
+    # Others hold the inputs, whose numbers are checked by tests.
     if hasattr(module, 'recognises'):
       yield module
 

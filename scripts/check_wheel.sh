@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Installs the wheel, with all that it needs, into a new environment of a Python,
-# by the first cell of a notebook; from another folder trains two steps on the
-# embedded pair, scores them and labels the pictures that it drew:
+# Installs the wheel and its dependencies into a new environment of a given
+# Python, with the first cell of a notebook; then, from another folder, trains
+# two steps on the embedded pair, scores them and labels the pictures drawn:
 #   bash scripts/check_wheel.sh python3.13
-# Minutes, most of them for the download; everything is in a temporary folder.
+# Takes minutes, mostly for downloads; everything is in a temporary folder.
 set -euo pipefail
 
 if [ $# != 1 ]; then
@@ -15,7 +15,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 
-# Of a copy, as setuptools leaves a build folder beside the code.
+# From a copy, because setuptools leaves a build folder next to the code.
 mkdir "$folder/source" "$folder/elsewhere"
 cp -r pyproject.toml setup.py README.md LICENSE jaxuda configs "$folder/source"
 "$base" -m venv "$folder/environment"

@@ -2,9 +2,9 @@ r"""Prints the scores of runs side by side, from their scores.json.
 
     python scripts/compare.py --workdirs=RUN,OTHER[,...] [--checkpoint=best]
 
-One row per class and mean, one column per run, and for each run but the first
-the difference to the first. Nothing is evaluated; `python -m jaxuda.evaluate`
-does that.
+One row per class and mean, one column per run, and for each run except the
+first the difference from the first. Nothing is evaluated; `python -m
+jaxuda.evaluate` does that.
 """
 
 from absl import flags

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Trains source-only and DADA on the embedded pair `streets`, scores both on the
-# target, prints one table and leaves pictures. On two cores: at most 12 minutes
-# after the set-up. Interrupted, it goes on where it was; finished, it only
-# prints the table again. Another folder: DEMO_DIR=elsewhere bash scripts/demo.sh
+# target, prints one table and writes pictures. Takes at most 12 minutes on two
+# cores after the set-up. If interrupted, it resumes when run again; once done,
+# it only prints the table. Other folder: DEMO_DIR=elsewhere bash scripts/demo.sh
 set -euo pipefail
 
 steps=600

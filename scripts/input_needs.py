@@ -1,16 +1,16 @@
-r"""Images a second that accelerators ask for, and the cores that read them.
+r"""Counts images per second that accelerators need, and cores to read them.
 
   python scripts/input_needs.py [--config=dada:pair=synthia2cityscapes ...] \
       [--devices=8] [--peak=989] [--share=0.4] [--rates=input.json]
 
-Of each config: the operations of a step, counted by tracing as `benchmark.py
---count` does; the images that a step reads; and the images that `--devices` of
-`--peak` TFLOP/s read in a second if they compute at a `--share` of that, each
-with the config's batch. 989 is an H100's in bfloat16.
+For each config: the operations of a step, counted by tracing as in
+`benchmark.py --count`; the images that a step reads; and the images per second
+that `--devices` of `--peak` TFLOP/s need if they compute at a `--share` of
+that, each with the config's batch. 989 is the peak of an H100 in bfloat16.
 
-With --rates, what `benchmark_input.py` printed on a host: the cores of that
-host that read as many. There every image has a label and depth, a target's in
-training has not: the cores are an upper bound.
+With --rates, the output of `benchmark_input.py` on a host: the cores of that
+host that read as many images. There every image has a label and depth, which a
+target's images in training do not have: the cores are an upper bound.
 
 Prints a Markdown table. Needs no data.
 """
@@ -56,13 +56,13 @@ def count(config: Any) -> tuple[float, int]:
 def needed(
   flops: float, images: int, *, devices: int, peak: float, share: float
 ) -> float:
-  """Returns the images that all devices read in a second.
+  """Returns the images per second that all devices need.
 
   Args:
     flops: operations of a step on one device.
-    images: images that it reads.
+    images: images that a step reads.
     devices: number of devices.
-    peak: operations a second of one.
+    peak: peak operations per second of a device.
     share: share of the peak at which they compute.
   """
   return devices * images * share * peak / flops
@@ -76,13 +76,13 @@ def make_row(
   rates: Mapping[str, float],
   **machine: Any,
 ) -> list[str]:
-  """Returns the cells of a config.
+  """Returns the table cells of a config.
 
   Args:
     name: the config.
     flops: see `needed`.
     images: see `needed`.
-    rates: way of reading -> images a second of a core.
+    rates: way of reading -> images per second and core.
     **machine: 'devices', 'peak' and 'share' of `needed`.
   """
   rate = needed(flops, images, **machine)
@@ -97,7 +97,7 @@ def make_row(
 
 
 def read_rates(path: str | None) -> dict[str, float]:
-  """Returns images a second of a core, by way, of `benchmark_input.py`."""
+  """Reads images per second and core, by way, from `benchmark_input.py`."""
   if not path:
     return {}
   ways = json.loads(pathlib.Path(path).read_text())['ways']
@@ -105,7 +105,7 @@ def read_rates(path: str | None) -> dict[str, float]:
 
 
 def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
-  """Reads the command line."""
+  """Parses the command line."""
   parser = argparse.ArgumentParser(
     description=__doc__.split('\n')[0],
     formatter_class=argparse.ArgumentDefaultsHelpFormatter,

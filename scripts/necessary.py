@@ -1,31 +1,31 @@
-"""What a training step cannot do without: operations, and bytes of memory.
+"""Counts the least operations and bytes of memory that a training step needs.
 
-Operations are 2 per multiply-add of the convolutions, taps on the zero padding
-left out, and of the matrix products of attention and dense layers: forward,
-weight gradient and input gradient of every pass (no gradient of the image), two
-passes of each discriminator, one input gradient and two weight gradients of it,
-and the forward alone of a teacher and of a frozen copy. A product of two maps
-has two gradients, too. Where a network looks at a part of an image, too, the
-part's own gradient is counted, a thousandth of all.
+Operations are 2 per multiply-add of the convolutions, without kernel taps on
+the zero padding, and of the matrix products of attention and dense layers: the
+forward pass, weight gradient and input gradient of every pass (no gradient of
+the image), two forward passes, one input gradient and two weight gradients of
+each discriminator, and only the forward pass of a teacher and of a frozen copy.
+A product of two maps also has two gradients. If a network also sees part of an
+image, that part's own gradient is counted, a thousandth of the total.
 
 Bytes are those that must pass through an accelerator's memory if everything
-elementwise (and a softmax) is part of what is before or behind it, and no map
-fits on the chip. The output of a convolution or product is passed over, in the
-type it is computed in,
+elementwise (and a softmax) is fused with what precedes or follows it, and no
+map fits on the chip. The output of a convolution or product is passed over, in
+the dtype in which it is computed,
 
-  forward         twice: written, read by the next layer; three times more with
-                  statistics of the batch: read for them, read and written to be
-                  normalised
+  forward         twice: written, and read by the next layer; three more times
+                  with batch statistics: read for them, then read and written
+                  for the normalisation
   by the weights  twice: the layer's input and its output's gradient are read
-  by the maps     twice: gradients read and written; five times more with
-                  statistics: the gradient and the map are read for their sums,
-                  both read and the gradient written to be normalised
+  by the maps     twice: gradients are read and written; five more times with
+                  batch statistics: the gradient and the map are read for their
+                  sums, then both are read and the gradient is written
 
-so 5 times forward and 9 times back with such norms, 2 and 4 without. Kernels
-are read once for each of the first and the third. Of what is trained the
-gradients are written and read, parameters and the optimizer's state read and
-written; a teacher's average is read and written and its student read. Inputs,
-losses and what brings maps to another size count nothing.
+so 5 times forward and 9 times backward with batch statistics, 2 and 4 without.
+Kernels are read once for each of the first and the third. For trained networks,
+gradients, parameters and the optimizer's state are each read and written; a
+teacher's average is read and written and its student read. Inputs, losses and
+the resizing of maps count nothing.
 """
 
 import dataclasses
@@ -43,7 +43,7 @@ from jaxuda.models import deeplab
 from jaxuda.models import rewrites
 from jaxuda.step import parallel
 
-# What a map may go through on its way to a norm's sums.
+# Operations that a map may go through on its way to a norm's sums.
 _SAME = ('convert_element_type', 'square', 'integer_pow', 'add', 'sub')
 
 
@@ -56,13 +56,13 @@ class Needs(NamedTuple):
 
 @dataclasses.dataclass(kw_only=True)
 class Conv:
-  """One convolution, or matrix product, on given shapes.
+  """One convolution or matrix product, on given shapes.
 
   Attributes:
-    flops: operations, taps on the zero padding left out.
+    flops: operations, without kernel taps on the zero padding.
     output: bytes of its output.
     kernel: bytes of its kernel; 0 for a product of two maps.
-    normed: whether statistics of the output are taken over its pixels.
+    normed: whether statistics of the output are computed over its pixels.
   """
 
   flops: float
@@ -73,14 +73,14 @@ class Conv:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Pass:
-  """How often a network's convolutions are passed through on one input.
+  """The number of passes through a network's convolutions on one input.
 
   Attributes:
-    convs: in order.
-    forward: times forward.
-    weights: gradients by the weights.
-    inner: gradients by the maps, without the network's own input.
-    whole: such gradients with it.
+    convs: the convolutions in order.
+    forward: number of forward passes.
+    weights: number of gradients by the weights.
+    inner: number of gradients by the maps, without the network's own input.
+    whole: number of such gradients including the input.
   """
 
   convs: list[Conv]
@@ -90,7 +90,7 @@ class Pass:
   whole: int = 0
 
   def count(self) -> Needs:
-    """What the passes need."""
+    """Returns the needs of the passes."""
     back = self.inner + self.whole
     times = self.forward + self.weights + back
     flops = times * sum(c.flops for c in self.convs)
@@ -104,7 +104,7 @@ class Pass:
 
 
 def count_taps(eqn: Any, dim: int) -> int:
-  """Kernel taps that fall inside the image, summed over one output side."""
+  """Counts the kernel taps inside the image, summed over one output side."""
   size = eqn.invars[0].aval.shape[1 + dim]
   taps = eqn.invars[1].aval.shape[dim]
   params = eqn.params
@@ -121,7 +121,7 @@ def count_taps(eqn: Any, dim: int) -> int:
 
 
 def make_product(eqn: Any) -> Conv:
-  """Returns a matrix product, one of maps if it is over a batch."""
+  """Returns a matrix product; with a batch axis it is one of two maps."""
   (contracted, _), (batched, _) = eqn.params['dimension_numbers']
   left, right = (v.aval for v in eqn.invars[:2])
   out = eqn.outvars[0].aval
@@ -137,8 +137,8 @@ def make_product(eqn: Any) -> Conv:
 def find_convs(fn: Any, *args: Any) -> list[Conv]:
   """Returns every NHWC convolution whose output `fn` uses, in order.
 
-  And every matrix product of what is made of the arguments: one by a constant
-  brings a map to another size.
+  Matrix products are included if both factors depend on the arguments: a
+  product with a constant is the resizing of a map.
   """
   found = []
 
@@ -157,7 +157,7 @@ def find_convs(fn: Any, *args: Any) -> list[Conv]:
 
   def walk(jaxpr, made, given):
     # `made`: id of a variable -> the convolution whose output it still is.
-    # `given`: ids of the variables that are made of the arguments.
+    # `given`: ids of the variables that depend on the arguments.
     for eqn in jaxpr.eqns:
       name, out = eqn.primitive.name, eqn.outvars[0]
       sources = [made.get(id(v)) for v in eqn.invars]
@@ -188,7 +188,7 @@ def find_convs(fn: Any, *args: Any) -> list[Conv]:
               made[id(outer)] = own[id(v)]
     return made
 
-  # Statistics over all devices are, here, over one.
+  # Statistics over all devices are over a single one here.
   closed = jax.make_jaxpr(fn, axis_env=[(parallel.AXIS, 1)])(*args)
   used = [True] * len(closed.out_avals)
   jaxpr = partial_eval.dce_jaxpr(closed.jaxpr, used)[0]
@@ -197,17 +197,17 @@ def find_convs(fn: Any, *args: Any) -> list[Conv]:
 
 
 def conv_flops(fn: Any, *args: Any) -> list[float]:
-  """Operations of every NHWC convolution whose output `fn` uses, in order."""
+  """Returns the operations of every NHWC convolution that `fn` uses."""
   return [conv.flops for conv in find_convs(fn, *args)]
 
 
 def count(method: Any, state: Any, batch: Any, sizes: Any) -> Needs:
-  """Returns the floor of a step; see the module's docstring.
+  """Returns the least that a step needs; see the module's docstring.
 
   Args:
-    method: the method; its rewrites and `remat` play no part.
+    method: the method; its rewrites and `remat` are ignored.
     state: a training state, or its shapes.
-    batch: a training batch; its shapes alone matter.
+    batch: a training batch; only its shapes matter.
     sizes: domain -> (H, W) of the maps that a discriminator sees.
   """
   off = dataclasses.asdict(rewrites.NONE)
@@ -223,7 +223,7 @@ def count(method: Any, state: Any, batch: Any, sizes: Any) -> Needs:
 
 
 def _update_bytes(state):
-  """What the optimizers and the teacher's average read and write."""
+  """Returns the bytes of the optimizers and of the teacher's average."""
 
   def size(tree):
     return sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(tree))
@@ -236,11 +236,11 @@ def _update_bytes(state):
 
 
 def _task_passes(method, state, batch, sizes):
-  """The passes of a method that labels pixels and transforms no images."""
+  """Returns the passes of a method that labels pixels without translation."""
   task, found = state.nets['task'], []
 
   def outputs(params, stats, image, *, learns=False):
-    # A network at two resolutions sees all of the detail without a key.
+    # Without a key, a network at two resolutions sees all of the detail.
     key = jax.random.key(0) if learns and method.network.draws else None
     return deeplab.run(
       method.task, params, stats, image, train=True, dropout_key=key
@@ -257,9 +257,9 @@ def _task_passes(method, state, batch, sizes):
 
   domains = list(method.needs)
   if state.teacher is not None:
-    # The student's second pass is on mixed images; a third one on masked ones;
-    # a discriminator sees the target's own in another. The teacher's logits are
-    # all that is used.
+    # The student's second pass is on mixed images, a third one on masked ones,
+    # and another one on the target's own, for a discriminator. Only the logits
+    # of the teacher are used.
     domains += ['target'] * bool(method.masking.weight)
     domains += ['target'] * ('disc' in state.nets)
     given = state.teacher.params, state.teacher.batch_stats
@@ -281,13 +281,13 @@ def _task_passes(method, state, batch, sizes):
       rows = batch[domain]['image'].shape[0]
       maps = jax.ShapeDtypeStruct((rows, *size, channels), jnp.float32)
       convs = find_convs(method.adversary.learner.apply, net.params, maps)
-      # Of the target, the gradient that reaches the task network besides.
+      # For the target, also the gradient that reaches the task network.
       found.append(Pass(convs=convs, whole=int(domain == 'target')))
   return found
 
 
 def _statistics_pass(method, task, image):
-  """A pass of which nothing is used but the running statistics after it."""
+  """Returns a pass that is only used for the running statistics after it."""
 
   def move(params, stats, image):
     return deeplab.run(method.task, params, stats, image, train=True)[1]
@@ -297,12 +297,13 @@ def _statistics_pass(method, task, image):
 
 
 def _translation_passes(method, state, batch):
-  """The passes of GIO-Ada or CycleGAN."""
+  """Returns the passes of GIO-Ada or CycleGAN."""
   nets, found = state.nets, []
 
   def disc_pass(name, critic, maps, *, fools):
     convs = find_convs(critic.learner.apply, nets[name].params, maps)
-    # The gradient that reaches who is to fool it; a pool shows it other images.
+    # The gradient reaches the network that must fool it; with a pool the
+    # discriminator sees other images.
     pooled = fools and bool(nets[name].batch_stats)
     return Pass(convs=convs, forward=1 + pooled, whole=int(fools))
 
@@ -326,7 +327,8 @@ def _translation_passes(method, state, batch):
     return found
 
   def outputs(net, image):
-    # With running statistics: VGG has none; of a ResNet the bytes are too few.
+    # With running statistics: VGG has none; for a ResNet it counts too few
+    # bytes.
     return deeplab.predict(method.task, net, image)
 
   source = batch['source']

@@ -1,4 +1,4 @@
-"""Time and memory of DADA's training step in PyTorch, as JSON.
+"""Measures time and memory of DADA's training step in PyTorch, as JSON.
 
   python scripts/peer_step.py --device=cuda --way=float32 --way=bfloat16
   python scripts/peer_step.py --golden=dada.npz      # is it the official step?
@@ -6,9 +6,9 @@
 
 The official networks and passes (`peer/`) at the paper's sizes, written from
 their description. Ways: `float32`; `tf32` (the matrix units' mode for float32);
-`bfloat16` (autocast); each with `_last` for channels-last layout. What favours
-PyTorch is done: images lie on the device, normalised; nothing waits for the
-device within a step; every parameter is stepped once.
+`bfloat16` (autocast); each with `_last` for channels-last layout. PyTorch is
+given every advantage: images are on the device and normalised; nothing waits
+for the device within a step; every parameter is stepped once.
 """
 
 import argparse
@@ -36,7 +36,7 @@ def _size(text):
 
 
 def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
-  """Reads the command line."""
+  """Parses the command line."""
   parser = argparse.ArgumentParser(
     description=__doc__.split('\n')[0],
     formatter_class=argparse.ArgumentDefaultsHelpFormatter,
@@ -60,7 +60,7 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
 
 
 def make_batch(args: argparse.Namespace) -> dict[str, np.ndarray]:
-  """A random batch of one source and one target image."""
+  """Returns a random batch of one source and one target image."""
   generator = np.random.default_rng(0)
 
   def image(size):
@@ -77,7 +77,7 @@ def make_batch(args: argparse.Namespace) -> dict[str, np.ndarray]:
 
 
 def count(args: argparse.Namespace) -> dict[str, float]:
-  """Operations of a step, with and without products with padding."""
+  """Returns the operations of a step, with and without those on padding."""
   names = {'flops': True, 'flops_inside': False}
   return {
     name: shapes.step_flops(
@@ -92,7 +92,7 @@ def count(args: argparse.Namespace) -> dict[str, float]:
 
 
 def _kernels(torch, trainer, batch):
-  """Seconds a step by kernel, the longest first."""
+  """Returns the seconds per step of each kernel, the longest first."""
   activities = [torch.profiler.ProfilerActivity.CUDA]
   with torch.profiler.profile(activities=activities) as profile:
     trainer.step(batch)
@@ -107,7 +107,7 @@ def _kernels(torch, trainer, batch):
 
 
 def measure(args: argparse.Namespace, way: str) -> Iterator[dict[str, Any]]:
-  """Times steps of one way; yields it before it is looked at by kernel."""
+  """Times steps of one way; yields a report before and after the kernels."""
   from peer import training
   import torch
 
@@ -115,7 +115,7 @@ def measure(args: argparse.Namespace, way: str) -> Iterator[dict[str, Any]]:
   torch.manual_seed(0)
   torch.backends.cuda.matmul.allow_tf32 = name == 'tf32'
   torch.backends.cudnn.allow_tf32 = name == 'tf32'
-  # As the official code does: the fastest kernels for sizes that never change.
+  # As in the official code: the fastest kernels for sizes that never change.
   torch.backends.cudnn.benchmark = True
   cuda = args.device == 'cuda'
   wait = torch.cuda.synchronize if cuda else lambda: None
@@ -163,7 +163,7 @@ def measure(args: argparse.Namespace, way: str) -> Iterator[dict[str, Any]]:
 
 
 def agreement(args: argparse.Namespace) -> dict[str, float]:
-  """Relative errors of losses and gradients against the official numbers."""
+  """Returns relative errors of losses and gradients to the official numbers."""
   import check_golden
   from golden import recipe
   from peer import training

@@ -1,13 +1,13 @@
-# Sourced by test.sh and demo.sh: an environment with jaxuda in it.
+# Sourced by test.sh and demo.sh: provides an environment with jaxuda installed.
 #
 # Uses the active environment ($VIRTUAL_ENV or $CONDA_PREFIX), else .venv, which
-# it makes. Installs the project there the first time and whenever
-# pyproject.toml or setup.py changed. Leaves the interpreter's path in $python and the
-# repository as the working directory.
+# it creates. Installs the project there the first time and whenever
+# pyproject.toml or setup.py has changed. Leaves the interpreter's path in
+# $python and the repository as the working directory.
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
 
-# Runs the candidate: a pyenv shim can be on the PATH and still not run.
+# Runs the candidate: a pyenv shim may be on the PATH and still not run.
 is_python() {
   "$1" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null
 }
@@ -46,7 +46,7 @@ find_environment() {
     return 0
   fi
   python="$PWD/.venv/bin/python"
-  # A .venv that was moved, or whose Python is gone, is made anew.
+  # A .venv that was moved, or whose Python is gone, is created again.
   if ! is_python "$python"; then
     local base
     base=$(find_python) || return 1

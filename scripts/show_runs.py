@@ -1,14 +1,14 @@
-r"""Draws what runs make of some images side by side, as the README shows it.
+r"""Draws the predictions of runs for some images side by side, as in README.
 
     python scripts/show_runs.py --output=FILE.png \
         --workdirs=runs/source_only,runs/dada [--names=source-only,DADA] \
         [--dataset=NAME] [--split=val] [--numbers=0,1,2] [--checkpoint=best] \
         [--nodepth] [--legend]
 
-One row per image: image, truth where it is known, the prediction of every run,
-and the depth that the last of those runs sees which say any. The images are
-those of the target of the first run, by their places in its evaluation split,
-unless another dataset or split with the same classes is named.
+One row per image: image, ground truth if it is known, the prediction of every
+run, and the depth from the last run that predicts any. The images are those of
+the first run's target, by their indices in its evaluation split, unless another
+dataset or split with the same classes is named.
 """
 
 from collections.abc import Sequence
@@ -42,21 +42,21 @@ def draw(
 
   Args:
     workdirs: folders of the runs.
-    names: what they are called; None for names from the folders.
-    numbers: places of the images in the split, from 0, as text.
-    dataset: another dataset than the target of the first run, or None.
-    split: another split than its evaluation split, or None.
+    names: names of the runs in the picture; None for names from the folders.
+    numbers: indices of the images in the split, from 0, as text.
+    dataset: a dataset other than the target of the first run, or None.
+    split: a split other than its evaluation split, or None.
     checkpoint: 'last', 'best' or a step.
-    data_dir: see `evaluation.set_folders`, and so for `manual_dir`.
+    data_dir: see `evaluation.set_folders`, also for `manual_dir`.
     manual_dir: folder of the files of the dataset.
     depth: whether to show depth.
-    legend: whether the classes stand below.
+    legend: whether to draw a legend of the classes below.
 
   Raises:
-    UserError: a folder is no run's, the classes differ, or there is no image of
-      such a number.
+    UserError: a folder is not that of a run, the classes differ, or an image
+      does not exist.
   """
-  # Before networks are loaded.
+  # Checked before networks are loaded.
   names = names or tables.unique_names(workdirs)
   if not len({*names}) == len(names) == len(workdirs):
     raise errors.UserError(
@@ -75,7 +75,7 @@ def draw(
     name: workdir_lib.load(folder, **options)
     for name, folder in zip(names, workdirs, strict=True)
   }
-  # Of the other runs the networks alone count.
+  # Only the networks of the other runs are used.
   config = runs[names[0]].config
   other_data.replace(config, {'dataset': dataset})
   evaluation.set_folders(config, data_dir=data_dir, manual_dir=manual_dir)

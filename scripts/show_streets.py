@@ -1,4 +1,4 @@
-r"""Draws a contact sheet of the streets of some domains.
+r"""Draws a contact sheet of the street scenes of some domains.
 
     python scripts/show_streets.py --output=streets.png [--rows=6] [--seed=0] \
         [--domains=source,target]
@@ -20,19 +20,19 @@ from jaxuda.ui import command
 from jaxuda.ui import display
 from jaxuda.ui import panels
 
-# Between the domains, pixels.
+# Pixels between the domains.
 _GAP = 12
 
 
 def draw_row(
   domain: str, *, seed: int, index: int, height: int, width: int
 ) -> np.ndarray:
-  """Image, labels, depth and right view side by side.
+  """Draws image, labels, depth and right view side by side.
 
   Args:
-    domain: such as 'source'.
+    domain: name of a domain, such as 'source'.
     seed: seed of the scenes.
-    index: which scene, from 0.
+    index: index of the scene, from 0.
     height: rows of each picture.
     width: columns of each picture.
 
@@ -63,7 +63,7 @@ def draw_sheet(
   height: int,
   width: int,
 ) -> np.ndarray:
-  """Rows of the domains over a legend, uint8 [h, w, 3] RGB."""
+  """Draws rows of all domains above a legend, uint8 [h, w, 3] RGB."""
   gap = np.full((height, _GAP, 3), 255, np.uint8)
   size = {'seed': seed, 'height': height, 'width': width}
   sheet = []

@@ -1,4 +1,4 @@
-"""Strict modes for every test: mistakes that JAX lets pass are errors here."""
+"""Strict modes for every test: mistakes that JAX tolerates are errors here."""
 
 import importlib.util
 import mmap
@@ -12,10 +12,10 @@ os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
 
 
 def _xla_knows(flag):
-  """Whether jaxlib's library has the flag's name, as a C string of its own.
+  """Returns whether jaxlib's library contains a flag's name as a C string.
 
   Releases drop flags (0.11 one of those below), and a flag that XLA does not
-  know ends the process without a word from pytest.
+  know ends the process without a message from pytest.
   """
   folder = pathlib.Path(importlib.util.find_spec('jaxlib').origin).parent
   for path in folder.glob('libjax_common.*'):
@@ -28,11 +28,11 @@ def _xla_knows(flag):
   return False
 
 
-# The tests compile much and compute little: LLVM's optimisations would take
+# The tests compile a lot and compute little: LLVM's optimisations would take
 # most of their time (the first state of the small network: 34 s of CPU with
-# them, 6 s without), and the emitters that go through MLIR half of the rest
-# (a forward and backward pass: 2.2 s with them, 0.9 s without). A program in 32
-# parts, for as many cores as there may be, takes a fifth more than in one (a
+# them, 6 s without), and the emitters that use MLIR half of the rest (a forward
+# and backward pass: 2.2 s with them, 0.9 s without). A program split into 32
+# parts, for machines with many cores, takes a fifth longer than in one part (a
 # state and a step of DADA: 6.0 s and 4.8 s).
 _XLA_FLAGS = {
   'xla_backend_optimization_level': '0',
@@ -60,8 +60,8 @@ jax.config.update('jax_num_cpu_devices', 2)
 jax.config.update('jax_numpy_rank_promotion', 'raise')
 jax.config.update('jax_debug_key_reuse', True)
 
-# They wait for several processes. One that began last would leave the other
-# worker without work.
+# They wait for several processes. If one started last, the other worker would
+# be idle.
 _LONG = ('test_colabs', 'test_distributed', 'test_killed', 'test_resume')
 
 

@@ -7,16 +7,16 @@ import numpy as np
 def fill(shapes, *, seed=0):
   """Fills a state, or the variables of a network, with numbers.
 
-  To draw them as `init` does compiles about as long as a training step. Where
-  it does not matter which numbers a network begins with, these do: kernels of
-  He's scale, norms near the identity, moments of 0. Nothing is compiled.
+  Drawing them with `init` takes about as long to compile as a training step. If
+  the initial numbers of a network do not matter, these will do: kernels of He's
+  scale, norms near the identity, moments of 0. Nothing is compiled.
 
   Args:
-    shapes: what `jax.eval_shape` says of an `init`.
-    seed: of the numbers.
+    shapes: the result of `jax.eval_shape` for an `init`.
+    seed: seed of the numbers.
 
   Returns:
-    The same tree of NumPy arrays; the same in every call with the seed.
+    The same tree with NumPy arrays, always the same for a seed.
   """
   generator = np.random.default_rng(seed)
 
@@ -34,5 +34,5 @@ def fill(shapes, *, seed=0):
 
 
 def fill_state(method, batch):
-  """A state of a method, as `fill` has it."""
+  """Returns a state of a method, filled by `fill`."""
   return fill(jax.eval_shape(method.init, jax.random.key(0), batch))

@@ -1,4 +1,4 @@
-"""The wheel of this project, and an environment that it is installed in."""
+"""The wheel of this project, and an environment with it installed."""
 
 import atexit
 import dataclasses
@@ -22,8 +22,8 @@ class Environment:
   Attributes:
     wheel: the file that was installed.
     folder: the environment, with programs in bin/.
-    site: where its packages are.
-    variables: variables with which a program sees no clone.
+    site: the folder of its packages.
+    variables: environment variables with which a program sees no clone.
   """
 
   wheel: pathlib.Path
@@ -34,10 +34,10 @@ class Environment:
 
 @functools.cache
 def make() -> Environment:
-  """Builds the wheel and installs it, once in a process.
+  """Builds the wheel and installs it, once per process.
 
-  The environment has this one's packages, but not what a .pth file there says:
-  an editable install of the repository is not seen.
+  The environment has the packages of this one, without its .pth files: an
+  editable install of the repository is not seen.
   """
   place = pathlib.Path(tempfile.mkdtemp(prefix='jaxuda-installed-'))
   atexit.register(shutil.rmtree, place, ignore_errors=True)
@@ -57,7 +57,7 @@ def make() -> Environment:
 
 
 def _build_wheel(folder):
-  """The wheel of a copy: setuptools leaves a build folder beside the code."""
+  """Builds from a copy: setuptools leaves a build folder next to the code."""
   source, out = folder / 'source', folder / 'out'
   source.mkdir()
   for name in ('pyproject.toml', 'setup.py', 'README.md', 'LICENSE'):

@@ -1,4 +1,4 @@
-"""Threads that take themselves for the processes of one run, for tests."""
+"""Threads that act as the processes of one run, for tests."""
 
 from concurrent import futures
 import json
@@ -41,7 +41,7 @@ def run(function, monkeypatch, *, count=2):
     with futures.ThreadPoolExecutor(count) as pool:
       calls = [pool.submit(work, i) for i in range(count)]
       failed = [x.exception() for x in calls if x.exception()]
-      for e in failed:  # What one raised before what it did to the others.
+      for e in failed:  # The cause before its consequences in others.
         if not isinstance(e, threading.BrokenBarrierError):
           raise e
       return [x.result() for x in calls]

@@ -1,4 +1,4 @@
-"""The rules that keep the house in order, checked on its source text."""
+"""The rules of the architecture, checked on the source text."""
 
 import ast
 import functools
@@ -14,8 +14,8 @@ import pytest
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / 'jaxuda'
 
-# room: (rooms of jaxuda, packages of others) that it imports: exactly these. A
-# room is a folder, or a module directly under jaxuda.
+# room: (rooms of jaxuda, other packages) that it imports, exactly these. A room
+# is a folder, or a module directly under jaxuda.
 ROOMS = {
   '__main__': ('', ''),
   'convert': ('errors run ui weights', 'absl'),
@@ -154,19 +154,19 @@ WITHOUT_TENSORFLOW = (
 
 
 def _files(*folders):
-  """Python files of the project, without what git ignores."""
+  """Returns the Python files of the project, without those git ignores."""
   return sorted(p for f in folders for p in (ROOT / f).rglob('*.py'))
 
 
 def _name(path):
-  """'jaxuda.ops.depth' of jaxuda/ops/depth.py, 'jaxuda.ops' of its package."""
+  """Returns 'jaxuda.ops.depth' for jaxuda/ops/depth.py."""
   parts = path.relative_to(ROOT).with_suffix('').parts
   return '.'.join(parts[:-1] if parts[-1] == '__init__' else parts)
 
 
 @functools.cache
 def _imports(path):
-  """The dotted name of every module (or name) that a file imports."""
+  """Returns the dotted names of all modules (or names) that a file imports."""
   found = []
   for node in ast.walk(ast.parse(path.read_text())):
     if isinstance(node, ast.Import):
@@ -178,13 +178,13 @@ def _imports(path):
 
 
 def _room(path):
-  """'data.files' of jaxuda/data/files/tree.py, 'errors' of jaxuda/errors.py."""
+  """Returns 'data.files' for jaxuda/data/files/tree.py."""
   parts = path.relative_to(PACKAGE).with_suffix('').parts
   return '.'.join(parts[:-1]) or parts[0]
 
 
 def _target_room(target):
-  """The room of an imported module; of a room, the room itself."""
+  """Returns the room of an imported module, or of a room itself."""
   parts = target.split('.')
   if ROOT.joinpath(*parts).is_dir():
     return '.'.join(parts[1:])
@@ -221,7 +221,7 @@ def test_imports_are_those_of_the_table(room):
 
 
 def test_rooms_stand_on_floors():
-  """No circle among the rooms directly under jaxuda."""
+  """There is no cycle among the rooms directly under jaxuda."""
   below = {}
   for room, (rooms, _) in REAL.items():
     top = room.partition('.')[0]

@@ -1,7 +1,7 @@
 """Every notebook runs from top to bottom and shows what it promises.
 
-They run with the smallest budget, in a folder and a kernel of their own, whose
-jaxuda is the installed wheel and not the repository.
+They run with the smallest budget, in a folder and a kernel of their own, which
+use the installed wheel of jaxuda and not the repository.
 """
 
 import base64
@@ -48,7 +48,7 @@ def test_is_stored_without_outputs(path):
 
 
 def find_set_up(path):
-  """The cell that installs."""
+  """Returns the cell that installs."""
   cells = nbformat.read(path, as_version=4).cells
   (text,) = (x.source for x in cells if "\nPACKAGE = ''\n" in x.source)
   return text
@@ -73,7 +73,7 @@ def test_set_up_where_jaxuda_is_missing(monkeypatch, package, fetched):
   exec(text.replace("PACKAGE = ''", f'PACKAGE = {package!r}'), {})
   pip = [sys.executable, '-m', 'pip', 'install', '--quiet', '--no-deps']
   assert calls == [[*pip, fetched], 'complete', 'describe']
-  # Who has installed it keeps what he has.
+  # An existing installation is kept.
   calls.clear()
   found = True
   exec(text, {})
@@ -81,7 +81,7 @@ def test_set_up_where_jaxuda_is_missing(monkeypatch, package, fetched):
 
 
 def execute(name, folder, monkeypatch):
-  """Returns the code cells of a notebook that ran in a folder."""
+  """Runs a notebook in a folder; returns its code cells."""
   made = installed.make()
   kernel = folder / 'jupyter' / 'kernels' / 'installed' / 'kernel.json'
   command = [str(made.folder / 'bin' / 'python'), '-m', 'ipykernel_launcher']
@@ -107,14 +107,14 @@ def execute(name, folder, monkeypatch):
   client.execute(env={**made.variables, **changes})
   *cells, asks = (x for x in notebook.cells if x.cell_type == 'code')
   assert str(made.site) in asks.outputs[0].data['text/plain']
-  # It says what it runs on, and installs nothing.
+  # It reports what it runs on, and installs nothing.
   said = cells[0].outputs[0].text
   assert re.fullmatch(r'Python \S+, jax \S+ on the CPU, \d+ cores\n', said)
   return cells
 
 
 def find_pictures(cells):
-  """Every picture that was shown, uint8 [H, W, 3]."""
+  """Returns every picture that was shown, uint8 [H, W, 3]."""
   encoded = [
     output.data['image/png']
     for cell in cells
@@ -126,7 +126,7 @@ def find_pictures(cells):
 
 
 def find_tables(cells):
-  """Every table that was shown: first cell of a row -> the others."""
+  """Returns every table shown: first cell of a row -> the others."""
   tables = []
   for cell in cells:
     for output in cell.outputs:
@@ -139,7 +139,7 @@ def find_tables(cells):
 
 
 def read_text(cells):
-  """What was printed."""
+  """Returns the printed text."""
   return ''.join(o.get('text', '') for cell in cells for o in cell.outputs)
 
 
@@ -149,7 +149,7 @@ def read_figures(folder):
 
 
 def check_scores(table, column, figures, classes):
-  """A row for each class; the mean is that of the rows, and of the file."""
+  """Checks for a row per class, and a mean equal to the rows' and file's."""
   names = labels.get_class_set(classes).names
   mean = f'mIoU{len(names)}'
   assert [*table][: len(names) + 2] == ['class', *names, mean]
@@ -165,7 +165,7 @@ def check_scores(table, column, figures, classes):
 
 
 def cut_panel(picture, rows, columns):
-  """Cells [rows, columns, H, W, 3] of a panel, and what is below it."""
+  """Returns a panel's cells [rows, columns, H, W, 3], and the rest below."""
   down, across = HEIGHT + MARGIN, WIDTH + MARGIN
   assert picture.shape[0] >= HEADING + rows * down
   assert picture.shape[1] == columns * across - MARGIN
@@ -183,7 +183,7 @@ def cut_panel(picture, rows, columns):
 
 
 def check_legend(strip, classes):
-  """Every class has its patch of colour, with something written beside it."""
+  """Checks that every class has its patch of colour, with text next to it."""
   colors = labels.get_class_set(classes).colors
   across = strip.shape[1] // LEGEND_CELL
   rows = -(-len(colors) // across)
@@ -196,7 +196,7 @@ def check_legend(strip, classes):
 
 
 def check_labels(cells, classes):
-  """Nothing but colours of classes, and black."""
+  """Checks that there are only colours of classes, and black."""
   colors = {(0, 0, 0), *map(tuple, labels.get_class_set(classes).colors)}
   found = {tuple(x) for x in np.unique(cells.reshape(-1, 3), axis=0)}
   assert found <= colors
@@ -219,7 +219,7 @@ def test_getting_started(tmp_path, monkeypatch):
   panel, legend = cut_panel(predictions, 3, 6)
   assert check_labels(panel[:, 1], 'cityscapes19') > 5
   check_labels(panel[:, 2], 'cityscapes19')
-  # After two steps what is predicted may be the same everywhere.
+  # After two steps predictions may be the same everywhere.
   assert set(find_flat(panel)) <= {2, 3, 5}
   check_legend(legend, 'cityscapes19')
   # What is shown is what the run wrote.
@@ -227,21 +227,21 @@ def test_getting_started(tmp_path, monkeypatch):
     np.testing.assert_array_equal(file, predictions)
 
 
-# What each method shows of a training batch: how many maps side by side, and
-# which of them two steps leave without anything to see.
+# For each method: how many maps of a training batch it shows side by side, and
+# which of them are blank after two steps.
 TRAINING = {
   'corda': (8, ()),
   'dacs': (3, ()),
-  # One class is predicted, of no density, and the branch begins at 0.
+  # Only one class is predicted, without density; the branch starts at 0.
   'depdis': (9, (3, 4, 5, 6, 7, 8)),
   'gio_ada': (7, ()),
 }
-# Methods whose networks say no depth.
+# Methods whose networks predict no depth.
 WITHOUT_DEPTH = ('source_only', 'advent', 'dacs')
 
 
 def find_flat(cells):
-  """Columns of cells [rows, columns, H, W, 3] that are of one colour."""
+  """Returns columns of cells [rows, columns, H, W, 3] of a single colour."""
   spread = cells.std(axis=(2, 3)).max(axis=(0, 2))
   return tuple(np.flatnonzero(spread == 0).tolist())
 
@@ -251,7 +251,7 @@ def test_compare_methods(tmp_path, monkeypatch):
   (table,) = find_tables(cells)
   methods = table['class']
   assert {x.name for x in (tmp_path / 'runs').iterdir()} == set(methods)
-  # All that segment, but self-training, which is a stage of Depth Distribution.
+  # All that segment, except self-training, a stage of Depth Distribution.
   assert set(methods) == set(methods_lib.names()) - {
     'cyclegan',
     'self_training',
@@ -267,12 +267,12 @@ def test_compare_methods(tmp_path, monkeypatch):
     # The training drew the same pictures of the state that it saved.
     with Image.open(pictures / 'target_0000002.png') as file:
       drawn = np.asarray(file)
-    # With depth there is one more, with density another.
+    # With depth there is one more column, with density another.
     columns = 7 if name == 'depdis' else 5 if name in WITHOUT_DEPTH else 6
     drawn, _ = cut_panel(drawn, 3, columns)
     np.testing.assert_array_equal(panel[:, :2], drawn[:, :2])
     same = (panel[:, column] == drawn[:, 2]).all(-1)
-    assert same.mean() > 0.999, name  # But for ties in another program.
+    assert same.mean() > 0.999, name  # Except ties in another program.
   maps = {}
   for (name, (columns, flat)), picture in zip(
     TRAINING.items(), training, strict=True
@@ -292,7 +292,7 @@ def test_your_own_data(tmp_path, monkeypatch):
   files, counted, own_ids, depth, table = find_tables(cells)
   assert files['train'][:4] == ['4', '-', '4', '4']
   assert depth['train'][0] == '4'
-  # The doctor's shares are those of the files.
+  # The doctor's shares match the files.
   own = tmp_path / 'own'
   paths = sorted((own / 'source' / 'labels' / 'train').glob('*.png'))
   ids = np.stack([np.asarray(Image.open(path)) for path in paths])
@@ -309,7 +309,7 @@ def test_your_own_data(tmp_path, monkeypatch):
   check_legend(cut_panel(predictions, 3, 5)[1], classes)
   panel, legend = cut_panel(last, 3, 3)
   check_legend(legend, classes)
-  # A prediction for every image, of its size; the panel shows the same.
+  # There is a prediction for every image, at its size, as in the panel.
   colors = labels.get_class_set(classes).colors
   names = sorted(
     x.name for x in (own / 'target' / 'images' / 'val').glob('*.png')

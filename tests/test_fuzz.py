@@ -1,9 +1,9 @@
-"""Broken pictures, tables, archives, weights and flags: one line, or the truth.
+"""Broken pictures, tables, archives, weights, flags: one line, or right data.
 
-Each input is a whole one with some bytes changed, cut off or added. What reads
-it may raise a UserError of one line, and nothing else; where the format has
-checksums, what is read without an error must be what was written. The
-environment variable JAXUDA_FUZZ is the number of inputs of each kind.
+Each input is a valid one with some bytes changed, cut off or added. Reading it
+may only raise a UserError of one line; if the format has checksums, data that
+are read without an error must be those that were written. The environment
+variable JAXUDA_FUZZ is the number of inputs of each kind.
 """
 
 import io
@@ -31,7 +31,7 @@ from jaxuda.weights import reading
 from tests import tiny
 from tests.data import releases
 
-# As the program has it; pytest makes warnings errors.
+# As in the program; pytest turns warnings into errors.
 pytestmark = pytest.mark.filterwarnings('ignore:.*:UserWarning:PIL')
 COUNT = int(os.environ.get('JAXUDA_FUZZ', '40'))
 HERE = os.path.dirname(__file__)
@@ -58,7 +58,7 @@ def spoil(generator, data):
 
 
 def attempt(read, *arguments, **options):
-  """Returns (what was read, None), or (None, the line of the error)."""
+  """Returns (the data read, None), or (None, the line of the error)."""
   try:
     return read(*arguments, **options), None
   except errors.UserError as e:

@@ -1,7 +1,7 @@
 """Training with broken data, weights, checkpoints and values.
 
-What is trained learns nothing and tells what it was fed, so that little has to
-be compiled. Files that have checksums are spoiled: training either ends with a
+The method learns nothing and reports its inputs, so that little has to be
+compiled. Files that have checksums are corrupted: training ends either with a
 UserError of one line, or with the same numbers as before. JAXUDA_FUZZ is as in
 `test_fuzz`.
 """
@@ -32,7 +32,7 @@ TABLE = 'classes: {a: 1, b: 2}\nignore: [0]\ndepth: {unit: 0.001}\n'
 
 
 class Watcher(source_only.Method):
-  """Says what it was fed: numbers of arrays, in which all places count."""
+  """Reports its inputs, as numbers that depend on every array element."""
 
   @property
   def needs(self):
@@ -60,7 +60,7 @@ class Watcher(source_only.Method):
 
 
 def zeros(fn, *args):
-  """Stands in for `parallel.init`: nothing is compiled."""
+  """Replaces `parallel.init`: nothing is compiled."""
   make = functools.partial(jnp.zeros, device=parallel.replicated())
   shapes = jax.eval_shape(fn, *args)
   return jax.tree.map(lambda x: make(x.shape, x.dtype), shapes)
@@ -69,7 +69,7 @@ def zeros(fn, *args):
 @pytest.fixture(scope='module', autouse=True)
 def _compile_once():
   real = parallel.pmap_step
-  # Equal methods share what is compiled.
+  # Equal methods share compiled programs.
   step = functools.cache(lambda method: real(method.train_step))
   # The check takes every array to its device in Python.
   with pytest.MonkeyPatch.context() as patch, jax.debug_key_reuse(False):
@@ -84,7 +84,7 @@ def train(run, places, *overrides, steps=1):
 
   Args:
     run: the run's folder.
-    places: 'data', 'depth', 'tfds' and 'weights.pth' -> where they are.
+    places: 'data', 'depth', 'tfds' and 'weights.pth' -> their paths.
     *overrides: flags.
     steps: number of steps.
   """
@@ -118,7 +118,7 @@ def train(run, places, *overrides, steps=1):
 
 @pytest.fixture(scope='module', name='whole')
 def _whole(tmp_path_factory):
-  """Where whole files are, with a run of a step; what two steps log."""
+  """Returns places of valid files with a one-step run; log of two steps."""
   root = tmp_path_factory.mktemp('whole')
   generator = np.random.default_rng(0)
   ids = generator.integers(0, 3, (12, 20), np.uint8)
@@ -141,7 +141,7 @@ def _whole(tmp_path_factory):
   return places, train(root / 'longer', places, steps=2)
 
 
-# What is spoiled, and its files.
+# What is corrupted, and its files.
 PLACES = (
   ('data', '*.png'),
   ('depth', '*.png'),
@@ -168,7 +168,7 @@ def test_files(whole, tmp_path, place, pattern):
     found = found or [mine[place]]
     victim = found[generator.integers(len(found))]
     if not number:
-      # Which has what is read; others of a checkpoint may be read by nobody.
+      # This file is read; other files of a checkpoint may not be.
       victim = max(found, key=lambda x: x.stat().st_size)
     victim.write_bytes(test_fuzz.spoil(generator, victim.read_bytes()))
     steps = 2 if place == 'run' else 1
@@ -207,15 +207,15 @@ def test_nonsense(whole, tmp_path):
     assert read is None, text
 
 
-# Values that some field takes and most do not.
+# Values that some fields accept and most do not.
 VALUES = ('-1', '0', '3', 'nan', 'inf', '1e30', 'x', '', 'None', '()', '(0, 0)')
 
 
 def test_values(whole, tmp_path):
-  """Nonsense ends with one line, or nothing that was fed depends on it."""
+  """Nonsense ends with one line, or does not affect the inputs."""
   places, _ = whole
   config = command.read_config('source_only:pair=folder').to_dict()
-  # What is prepared would lie anywhere.
+  # Prepared data would be written anywhere.
   fields = sorted(set(config_fields.flatten(config)) - {'data.data_dir'})
   generator = np.random.default_rng(0)
   refused = 0

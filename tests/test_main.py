@@ -1,4 +1,4 @@
-"""The command line: what a user mistypes is one line, and exit code 1."""
+"""The command line: a typo gives one line, and exit code 1."""
 
 import pathlib
 import re
@@ -129,7 +129,7 @@ def _verb(*words):
 def test_verbs_are_listed_at_once(words):
   done = _verb(*words)
   assert done.returncode == 0
-  # One line for each, and no library is loaded for it.
+  # One line per verb, and no library is loaded for it.
   lines = {x[:20].strip(): x[20:] for x in done.stdout.splitlines() if x[:1]}
   assert len(lines) > 1
   for verb in ('train', 'doctor', 'depth stereo', 'depdis run'):

@@ -15,7 +15,7 @@ from jaxuda.ui import command
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 PAGE = (ROOT / 'docs' / 'papers.md').read_text()
 PLACES = sorted(set(re.findall(r'`([\w/]+\.py(?:::[\w.]+)?)`', PAGE)))
-# Heading of a table of fields -> the config that it speaks of.
+# Heading of a table of fields -> the config that it describes.
 PAIR = 'pair=synthia2cityscapes'
 CONFIGS = {
   'All methods': ('dada', PAIR),
@@ -29,7 +29,7 @@ CONFIGS = {
 
 
 def find(tree, name):
-  """The definition of a name of a module or class, None without one."""
+  """Returns the definition of a name in a module or class, or None."""
   for node in tree.body:
     if isinstance(node, ast.ClassDef | ast.FunctionDef) and node.name == name:
       return node
@@ -87,7 +87,7 @@ FIELDS = list(read_fields())
 
 
 def convert(text, like):
-  """A value of the page in the type of the config's."""
+  """Converts a value of the page to the type of the config's."""
   if isinstance(like, bool):
     return {'True': True, 'False': False}[text]
   return type(like)(float(text)) if isinstance(like, int | float) else text
@@ -112,11 +112,11 @@ def test_fields_have_these_values(heading, field, default, others):
     place[last] = convert(other, value)
     assert place[last] != value
     if group in ('method', 'network', 'optim', 'mixing'):
-      methods.create(config)  # Refuses what it does not know.
+      methods.create(config)  # Rejects unknown fields.
 
 
 def test_every_table_has_its_command():
-  """And every command a table, by the number that the page says."""
+  """Every command also has a table, under the number on the page."""
   tables = arguments.read_tables(ROOT / 'configs' / 'tables' / '__init__.py')
   (section,) = (
     x for x in PAGE.split('\n## ') if x.startswith('Tables and fig')

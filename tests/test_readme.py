@@ -74,7 +74,7 @@ def test_configs_exist(config):
   path = config.partition(':')[0]
   if path == 'configs/pseudo_label.py':
     return
-  # The method, but for combinations of CorDA or DACS with others' parts.
+  # The method, except combinations of CorDA or DACS with parts of others.
   recipes = dict.fromkeys(('daformer', 'hrda', 'mic'), 'dacs')
   stem = pathlib.Path(path).stem
   name = {'depth_mic': 'corda', **recipes}.get(stem, stem)
@@ -98,7 +98,7 @@ def test_modules_of_the_commands_exist():
   for block in blocks:
     words = shlex.split(block.replace('\\\n', ' '), comments=True)
     modules.update(b for a, b in itertools.pairwise(words) if a == '-m')
-  # These stood in the README before there was one command, and still work.
+  # These were in the README before the single command, and still work.
   modules |= {
     *('jaxuda.main', 'jaxuda.evaluate', 'jaxuda.predict', 'jaxuda.report'),
     *('jaxuda.reproduce', 'jaxuda.convert', 'jaxuda.export'),
@@ -149,7 +149,7 @@ def test_links_lead_somewhere():
 
 
 def find_anchors(text):
-  """The anchors that GitHub gives the headings of a page."""
+  """Yields the anchors that GitHub gives to the headings of a page."""
   text = re.sub(r'^```.*?^```$', '', text, flags=re.DOTALL | re.MULTILINE)
   for title in re.findall(r'^#+ (.+)$', text, re.MULTILINE):
     yield re.sub(r'[^\w\- ]', '', title.lower()).replace(' ', '-')

@@ -1,4 +1,4 @@
-"""What pip installs works from any folder, without the repository."""
+"""The installed package works from any folder, without the repository."""
 
 import pathlib
 import subprocess
@@ -27,7 +27,7 @@ def _run(tmp_path_factory):
   """Runs a command of a new environment, in a folder of its own."""
   made = installed.make()
   elsewhere = tmp_path_factory.mktemp('elsewhere')
-  # Another project's, which has nothing to do with this one.
+  # A folder of another, unrelated project.
   (elsewhere / 'configs').mkdir()
   (elsewhere / 'configs' / '__init__.py').write_text('raise AssertionError')
   environment = made.variables | {'TFDS_DATA_DIR': str(elsewhere / 'data')}

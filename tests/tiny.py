@@ -1,6 +1,6 @@
-"""A method and a pipeline that need no time, for tests of the loop around them.
+"""A method and a pipeline that take no time, for tests of the loop around them.
 
-The method is one 1x1 convolution; the images say their class by their colour.
+The method is a 1x1 convolution; the colour of a pixel is its class.
 """
 
 import contextlib
@@ -27,14 +27,14 @@ CLASSES = 7
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Method(base.Method):
-  """Fits a linear map of the colours, and depth 20 m where it is asked to.
+  """Fits a linear map of the colours, and optionally predicts a depth of 20 m.
 
   Attributes:
-    learning_rate: of SGD.
+    learning_rate: learning rate of SGD.
     poison: step whose loss is NaN; -1 for none.
     poison_spare: step after which a parameter is NaN; -1 for none.
-    width: of a second, unused parameter.
-    depth: also predict depth.
+    width: size of a second, unused parameter.
+    depth: whether to predict depth, too.
   """
 
   num_classes: int = CLASSES
@@ -54,7 +54,7 @@ class Method(base.Method):
     return optax.sgd(self.learning_rate, momentum=0.9)
 
   def init(self, key, example):
-    # Drawing them would take most of the time of a test to compile.
+    # Compiling a program that draws them would take most of a test's time.
     kernel = jnp.sin(jnp.arange(3.0 * self.num_classes)).reshape(3, -1)
     del key
     assert example['source']['depth'].ndim == 3
@@ -147,7 +147,7 @@ def make_config(**changes):
 
 
 def make_images(rng, count, size):
-  """Returns images whose colour says the class, and their labels."""
+  """Returns images whose colour is the class, and their labels."""
   height, width = size
   label = rng.integers(0, CLASSES, (count, height // 4, width // 4))
   label = label.repeat(4, 1).repeat(4, 2).astype(np.int32)
@@ -166,7 +166,7 @@ def train_stream(
   process_index=0,
   process_count=1,
 ):
-  """Stands in for `pipeline.train_stream`."""
+  """Replaces `pipeline.train_stream`."""
   del classes, process_index, process_count
   step = start_step
   while True:
@@ -198,9 +198,9 @@ def eval_stream(
   many_sizes=False,
   optional=(),
 ):
-  """Stands in for `pipeline.eval_stream`: labels of twice the size.
+  """Replaces `pipeline.eval_stream`; labels have twice the size.
 
-  The split 'bare' has none.
+  The split 'bare' has no labels.
   """
   del classes, many_sizes
   bare = (split or data_config[domain].get('eval_split')) == 'bare'
@@ -228,7 +228,7 @@ def eval_stream(
 
 
 def eval_size(data_config, *, split=None, domain='target', optional=()):
-  """Stands in for `pipeline.eval_size`."""
+  """Replaces `pipeline.eval_size`."""
   del data_config, split, domain, optional
   return IMAGES
 
@@ -244,14 +244,14 @@ def one_device():
 
 
 def create(config):
-  """Stands in for `methods.create`."""
+  """Replaces `methods.create`."""
   if config.name != 'tiny':
     raise errors.UserError(f'unknown method {config.name!r}')
   return Method(num_classes=config.num_classes, **config.method)
 
 
 def install(monkeypatch):
-  """Puts the method and the pipeline in the place of the real ones."""
+  """Puts the method and the pipeline in place of the real ones."""
   monkeypatch.setattr(methods, 'create', create)
   for name in ('train_stream', 'eval_stream', 'eval_size'):
     monkeypatch.setattr(pipeline, name, globals()[name])

@@ -1,1 +1,1 @@
-"""Scores of checkpoints, with the protocol they were measured by."""
+"""Scores of checkpoints, with the protocol by which they were measured."""

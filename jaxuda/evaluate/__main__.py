@@ -1,4 +1,4 @@
-r"""Scores of a checkpoint, at label resolution, every pixel once.
+r"""Scores a checkpoint at label resolution, counting every pixel once.
 
     jaxuda evaluate --workdir=DIR [--checkpoint=last|best|STEP] \
         [--against=OTHER_DIR] [--split=val] [--classes=coarse7] [--out=FILE] \
@@ -8,22 +8,23 @@ r"""Scores of a checkpoint, at label resolution, every pixel once.
         [--network=student|teacher|NAME] [--family=dacs] \
         [--config.field=value ...]
 
-The second scores a published checkpoint (or the folder of a conversion) as the
-config of its method prepares images and labels; see configs/parts/published.py.
+The second form scores a published checkpoint (or the folder of a conversion),
+with images and labels prepared as the config of its method says; see
+configs/parts/published.py.
 
-The scores are written beside the run's, as evaluation.json. --split and
---data.target.FIELD score other data with the classes of the run, such as a test
-set that was kept back; their scores get a file of their own,
+The scores are written to the run's folder as evaluation.json. --split and
+--data.target.FIELD score other data with the classes of the run, such as a
+held-out test set; these scores go to a file of their own,
 evaluation_<dataset>_<split>_<folder>.json, and name the data.
 
---statistics=target takes the running statistics of the network's norms anew
-from the target's training images before it is scored (AdaBN, see
-`norm_statistics`). Every figure says whose statistics it is with, and those
-with the target's are in evaluation_target_statistics.json.
+--statistics=target re-estimates the running statistics of the network's
+normalisation layers on the target's training images before scoring (AdaBN, see
+`norm_statistics`). Every figure says which statistics it was measured with;
+those with the target's are in evaluation_target_statistics.json.
 
---flip, --scales and --window average what several views of a picture give, see
-`views`; the papers' figures are without. With --distributed several processes
-share the images: docs/clusters.md.
+--flip, --scales and --window average the predictions for several views of an
+image, see `views`; the papers' figures do without them. With --distributed,
+several processes share the images: docs/clusters.md.
 """
 
 import pathlib
@@ -98,7 +99,7 @@ def _main(given):
 
 
 def _name_file(given):
-  """Where the scores on a run's own data are written unless --out says."""
+  """Returns where scores on a run's own data are written without --out."""
   out = pathlib.Path(given.workdir or '', 'evaluation.json')
   if given.weights:
     out = pathlib.Path(f'{given.weights.rstrip("/")}.evaluation.json')
@@ -108,7 +109,7 @@ def _name_file(given):
 
 
 def _evaluate(run, given, views):
-  """Returns the scores, and whether they are of other data than the run's."""
+  """Returns the scores, and whether the data are other than the run's own."""
   evaluation.set_folders(
     run.config, data_dir=given.data_dir, manual_dir=given.manual_dir
   )

@@ -1,34 +1,34 @@
-"""What says, without labels of the target, how good a network is on it.
+"""Criteria of how good a network is on the target, without labels of it.
 
-The criteria are measured on the images of the target's evaluation split, beside
-the scores if it has labels and in their place if not:
+They are measured on the images of the target's evaluation split, alongside the
+scores if it has labels and in their place if not:
 
 * 'blind_entropy': mean entropy of the prediction, by which Morerio, Cavazza and
   Murino choose a hyper-parameter ("Minimal-entropy correlation alignment for
   unsupervised deep domain adaptation", ICLR 2018). 0..1, low is good; a network
-  that sees one class everywhere has 0.
+  that predicts one class everywhere has 0.
 * 'blind_information': entropy of the mean prediction minus that mean entropy,
-  the mutual information of pixel and class, which such a network fails (Shi and
-  Sha, "Information-theoretical learning of discriminative clusters for
+  i.e. the mutual information of pixel and class; it unmasks such a network (Shi
+  and Sha, "Information-theoretical learning of discriminative clusters for
   unsupervised domain adaptation", ICML 2012). 0..1, high is good.
 * 'blind_density': soft neighbourhood density of the class probabilities of a
   few pixels of each image (Saito et al., "Tune it the right way: unsupervised
   validation of domain adaptation via soft neighborhood density", ICCV 2021),
   see `ops.entropy.soft_density`. High is good.
 * 'blind_teacher': share of the pixels to which student and teacher (Tarvainen
-  and Valpola, "Mean teachers are better role models", NeurIPS 2017) give one
-  class; of methods with a teacher. High is good.
-* 'blind_flip': the same of an image and its mirror image; of other methods.
+  and Valpola, "Mean teachers are better role models", NeurIPS 2017) give the
+  same class; for methods with a teacher. High is good.
+* 'blind_flip': the same for an image and its mirror image; for other methods.
 * 'blind_choice': information times the square of whichever agreement there is,
   by which the best checkpoint is chosen. Information alone is fooled by a
-  network that grows sure of wrong labels, agreement alone by one that says
-  little; docs/scores.md has what each loses. 0..1, high is good.
-* 'blind_depth': mean agreement of a source's and a target's depth decoder, with
-  which CorDA weighs pixels (Wang et al., ICCV 2021, eq. 9; the target's decoder
-  stands for the depth that is not known here). 0..1, high is good.
+  network that grows confident of wrong labels, agreement alone by one that says
+  little; docs/scores.md shows what each loses. 0..1, high is good.
+* 'blind_depth': mean agreement of the source's and the target's depth decoders,
+  with which CorDA weights pixels (Wang et al., ICCV 2021, eq. 9; the target's
+  decoder stands in for the depth, which is unknown here). 0..1, high is good.
 
-The last four are nobody's criterion for checkpoints as far as we know: what
-the papers train with is read as one, and 'blind_choice' is this project's.
+As far as we know, nobody else uses the last four to choose checkpoints: they
+are quantities that the papers train with, and 'blind_choice' is this project's.
 
 Padding counts as image. Needs no TF.
 """
@@ -46,7 +46,7 @@ from jaxuda.ops import depth as depth_ops
 from jaxuda.ops import difficulty
 from jaxuda.ops import entropy
 
-# Name of a criterion -> what it is, and 1 if high is good, -1 if low is.
+# Name of a criterion -> its description, and 1 if high is good, -1 if low is.
 CRITERIA: Mapping[str, tuple[str, int]] = {
   'blind_entropy': ('entropy', -1),
   'blind_information': ('information (diversity minus entropy)', 1),
@@ -56,11 +56,11 @@ CRITERIA: Mapping[str, tuple[str, int]] = {
   'blind_depth': ('agreement of the depth decoders', 1),
   'blind_choice': ('information times squared agreement', 1),
 }
-# What chooses the best checkpoint of a run whose target has no labels.
+# The criterion that chooses the best checkpoint if the target has no labels.
 CHOICE = 'blind_choice'
 
 # Rows and columns of the pixels of an image whose neighbours are looked for,
-# and how many of all images at most.
+# and the maximum number of pixels over all images.
 _GRID = (4, 8)
 _MOST = 4096
 
@@ -76,9 +76,9 @@ def look_again(
     image: uint8 [B, H, W, 3] RGB.
 
   Returns:
-    Logits [B, h, w, C] at the network's resolution: 'teacher', those of the
-    other network of a method with a teacher; or 'flip', those of the mirrored
-    images.
+    Logits [B, h, w, C] at the network's resolution: for a method with a
+    teacher, 'teacher', those of its other network; otherwise 'flip', those of
+    the mirrored images.
   """
   fields = {field.name for field in dataclasses.fields(method)}
   if 'evaluate' in fields and state.teacher is not None:
@@ -95,13 +95,13 @@ def measure(
   """Returns what `finish` needs of the B images of a batch. Runs under jit.
 
   Args:
-    out: what `predict` gave for them, with logits [B, h, w, C].
-    again: what `look_again` gave for them, brought to h and w.
+    out: outputs of `predict` for them, with logits [B, h, w, C].
+    again: outputs of `look_again` for them, resized to h and w.
 
   Returns:
-    'entropy' [B], 'probability' [B, C] (its mean over the pixels), 'vectors'
-    [B, K, C] (those of some pixels), and each [B] one of 'teacher' and 'flip',
-    and 'depth' if there are two decoders.
+    'entropy' [B], 'probability' [B, C] (mean over the pixels), 'vectors'
+    [B, K, C] (probabilities of K pixels), either 'teacher' or 'flip' [B], and,
+    if there are two depth decoders, 'depth' [B].
   """
   logits = out['logits'].astype(jnp.float32)
   probability = jax.nn.softmax(logits, axis=-1)
@@ -135,10 +135,10 @@ def finish(measured: Mapping[str, Sequence[Any]]) -> dict[str, float]:
   """Returns the criteria of a split.
 
   Args:
-    measured: name -> what `measure` gave of each image.
+    measured: name -> what `measure` returned for each image.
 
   Returns:
-    Those of `CRITERIA` that there are, by name.
+    Those of `CRITERIA` that could be measured, by name.
   """
   mean = {
     name: np.mean(np.asarray(values, np.float64), 0)
@@ -163,15 +163,15 @@ def finish(measured: Mapping[str, Sequence[Any]]) -> dict[str, float]:
 def choose(
   evaluations: Sequence[Mapping[str, Any]], name: str
 ) -> Mapping[str, Any] | None:
-  """Returns the evaluation that a criterion, or a score, likes best.
+  """Returns the evaluation that is best by a criterion or a score.
 
   Args:
-    evaluations: figures by name and 'step', in the order of the steps; of
-      equals the later one is taken.
-    name: one of `CRITERIA`, or a figure of which high is good.
+    evaluations: figures by name and 'step', in the order of the steps; ties go
+      to the latest.
+    name: one of `CRITERIA`, or a figure for which high is good.
 
   Returns:
-    None if none has the figure.
+    The evaluation; None if none has the figure.
   """
   sign = CRITERIA.get(name, ('', 1))[1]
   known = [x for x in evaluations if x.get(name) is not None]
@@ -183,11 +183,11 @@ def correlate(
 ) -> tuple[float | None, int]:
   """Returns Spearman's rank correlation of a criterion with a true score.
 
-  The sign is such that 1 is good: a criterion of which low is good is turned
-  round. Equal values have their mean rank.
+  The sign is such that 1 is good: it is reversed for a criterion for which low
+  is good. Equal values share their mean rank.
 
   Args:
-    evaluations: figures by name, of one run or of several.
+    evaluations: figures by name, from one run or several.
     name: one of `CRITERIA`.
     score: name of the score, such as 'mIoU7'.
 

@@ -15,10 +15,10 @@ from jaxuda.step import parallel
 
 
 def merge_table(source: str, target: str) -> tuple[int, ...]:
-  """Returns the class of the set `target` for each class of `source`.
+  """Returns the class in the set `target` of each class of `source`.
 
-  A class without a counterpart becomes one class more, which no label has: its
-  predictions are errors, not ignored pixels.
+  Classes without a counterpart get an extra class that no label has, so that
+  predictions of them are errors and not ignored pixels.
   """
   table = np.asarray(labels.merge_map(source, target))
   return tuple(
@@ -38,8 +38,8 @@ def look(
 ) -> dict[str, Any]:
   """Runs the network on a batch, for `count_batch`.
 
-  Compiled once, whatever sizes the labels have: a large network takes tens of
-  seconds.
+  Compiled once, whatever the sizes of the labels: compiling a large network
+  takes tens of seconds.
 
   Args:
     state: training state.
@@ -49,8 +49,8 @@ def look(
     judge: whether the criteria of `blind` will be measured.
 
   Returns:
-    'out', outputs of `predict` at the network's resolution; with `judge`
-    'again', see `blind.look_again`.
+    'out', the outputs of `predict` at the network's resolution; with `judge`
+    also 'again', see `blind.look_again`.
   """
   out = method.predict(state, image, size='grid')
   if not (depth or judge):
@@ -73,18 +73,18 @@ def count_batch(
   """Scores one batch on the device.
 
   Args:
-    seen: what `look` gave for B images.
+    seen: what `look` returned for B images.
     label: int32 [B, h, w], 255 = ignore; None if there are no labels.
-    depth: true metres [B, h, w] and where they are valid, or None.
-    method: method whose outputs they are; hashable.
-    size: (h, w), of the images if there are no labels.
+    depth: true depth [B, h, w] in metres and its bool mask [B, h, w], or None.
+    method: method that the outputs are from; hashable.
+    size: (h, w) of the labels, or of the images if there are no labels.
     table: scored class of each class of the network; None if they are the same.
     count: number of scored classes.
 
   Returns:
-    With a label 'confusion' int32 [B, count, count + 1], rows are the truth;
-    'depth', the sums of `metrics.depth_error_sums`, where depth was given;
-    'blind', what `blind.measure` gives, where `look` was asked to judge.
+    With labels, 'confusion', int32 [B, count, count + 1], rows are the ground
+    truth; with depth, 'depth', the sums of `metrics.depth_error_sums`; and, if
+    `look` was asked to judge, 'blind', what `blind.measure` returns.
   """
   out, result = method.enlarge(seen['out'], size), {}
   if label is not None:
@@ -110,7 +110,7 @@ def count_once(
   judge: bool,
   **options: Any,
 ) -> dict[str, Any]:
-  """Scores a batch whose pictures are looked at once, on all devices.
+  """Scores a batch with one view of each image, on all devices.
 
   Args:
     state: training state, on all devices of the process.
@@ -142,7 +142,7 @@ def count_once(
 
 def _count_rows(seen, label, depth, **options):
   """Scores a batch whose labels differ in size, image by image."""
-  # Rows that lie on several devices would be gathered one by one.
+  # Rows that are spread over several devices would be gathered one by one.
   seen, counted = jax.device_get(seen), []
   for i, one in enumerate(label):
     row = jax.tree.map(lambda x, i=i: x[i : i + 1], seen)
@@ -161,7 +161,7 @@ def _count_rows(seen, label, depth, **options):
 
 
 def predicts_depth(method: Any, state: Any, size: Sequence[int]) -> bool:
-  """Says whether `method.predict` gives depth; nothing is computed."""
+  """Returns whether `method.predict` gives depth; nothing is computed."""
   image = jax.ShapeDtypeStruct((1, *size, 3), jnp.uint8)
   return 'depth' in jax.eval_shape(method.predict, state, image)
 
@@ -175,11 +175,11 @@ def count_views(
   count: int,
   **looking: Any,
 ) -> dict[str, Any]:
-  """Scores a batch whose pictures are looked at in several ways.
+  """Scores a batch with several views of each image.
 
   Args:
     state: training state.
-    batch: 'image' uint8 [B, H, W, 3] in its own size, 'label' int32 [B, h, w],
+    batch: 'image' uint8 [B, H, W, 3] at its own size, 'label' int32 [B, h, w],
       255 = ignore.
     method: method whose `predict` is scored; hashable.
     table: as in `count_batch`.
@@ -200,7 +200,7 @@ def count_views(
 
 
 def _confusion(label, prediction, table, count):
-  """[B, count, count + 1]; the last column counts what merges to no class."""
+  """Returns [B, count, count + 1]; the last column is for merging to none."""
   if table is not None:
     prediction = jnp.asarray(table, jnp.int32)[prediction]
   confusion = metrics.image_confusion_matrices(

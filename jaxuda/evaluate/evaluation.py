@@ -1,9 +1,9 @@
 """Scores a network on the target: every pixel once, at label resolution.
 
 Every figure carries its protocol: classes, subset, resolution of the labels and
-of the network's input, checkpoint, network, statistics of its norms, split and
-dataset. Beside the scores, or without labels in their place, are the criteria
-of `blind`. With several processes, each scores its share of the images.
+of the network's input, checkpoint, network, normalisation statistics, split and
+dataset. The criteria of `blind` accompany the scores, or replace them if there
+are no labels. With several processes, each scores its share of the images.
 """
 
 import collections
@@ -54,14 +54,15 @@ def run(
     split: split of the target dataset; its `eval_split` if None.
     classes: class set that the network's classes are merged to; its own if
       None.
-    views: how the pictures are looked at. If more than once, each is read at
-      its own resolution, and no depth is scored.
+    views: the views of each image. If there are several, images are read at
+      their own resolution, and no depth is scored.
     judge: whether the criteria of `blind` are measured, too. Labels may then be
-      absent.
-    statistics: what `norm_statistics.reestimate` said of the state; '' for one
-      as it was trained.
+      missing.
+    statistics: the description that `norm_statistics.reestimate` returned with
+      the state; '' for a state as it was trained.
     progress: progress line of the loop that this interrupts.
-    stop: asked after every batch; True gives up.
+    stop: called after every batch; the evaluation is abandoned if it returns
+      True.
 
   Returns:
     What `scores.make_scores` returns; None if stopped.
@@ -115,7 +116,7 @@ def run(
   if not once:
     protocol['views'] = dataclasses.asdict(views)
   if 'label' in method.needs.get('target', ()) and not target.get('label_dir'):
-    # True labels, not a teacher's: a bound, which is no adaptation.
+    # Ground truth, not pseudo-labels: an upper bound, not adaptation.
     protocol['bound'] = 'trained with labels of the target'
   return scores.make_scores(
     classes=classes,
@@ -132,7 +133,7 @@ def _read_batches(
   processes, devices = jax.process_count(), jax.local_device_count()
   share = 1
   if not whole_images:
-    # As many images on each device: one at least, and none is idle.
+    # The same number of images, at least one, on each device: none is idle.
     share = -(-config.eval_batch_size // (processes * devices)) * devices
   with cluster.first_process_first():
     total = pipeline.eval_size(config.data, split=split, optional=optional)
@@ -167,12 +168,12 @@ def _count_behind(batches, count_batch):
 
 
 def _count(counted_batches, count, stop):
-  """Sums what this process scored, in JSON types; None if stopped."""
+  """Sums the scores of this process, in JSON types; None if stopped."""
   confusion = np.zeros((count, count + 1), np.int64)
   batches, sizes, depth = [], set(), collections.Counter()
   judged, labelled = collections.defaultdict(list), False
   for batch, result in counted_batches:
-    # A batch that was filled up has fewer names than rows.
+    # A padded batch has fewer names than rows.
     names = batch['name']
     iou = [None] * len(names)
     if 'confusion' in result:
@@ -181,7 +182,7 @@ def _count(counted_batches, count, stop):
       confusion += per_image.sum(0)
       iou = map(scores.percent, metrics.image_mean_iou(per_image))
     batches.append(list(zip(names, iou, strict=False)))
-    # Images of one size, too, are rows.
+    # An array of images of one size iterates over its rows, too.
     scored = batch['label' if 'label' in batch else 'image'][: len(names)]
     sizes |= {tuple(map(int, x.shape[:2])) for x in scored}
     for name, values in result.get('blind', {}).items():
@@ -199,12 +200,12 @@ def _count(counted_batches, count, stop):
 
 
 def _merge(parts):
-  """Adds up what the processes have counted; returns also the label size."""
+  """Adds up the counts of all processes; also returns the label size."""
   counts = [x['confusion'] for x in parts if x['confusion'] is not None]
   confusion = np.sum(counts, axis=0, dtype=np.int64) if counts else None
   images, depth = {}, collections.Counter()
   judged = collections.defaultdict(list)
-  # The first process has the first rows of every batch.
+  # The first process holds the first rows of every batch.
   for shares in zip(*(x['batches'] for x in parts), strict=True):
     for name, iou in itertools.chain(*shares):
       images[name if name not in images else f'{name}#{len(images)}'] = iou
@@ -230,10 +231,10 @@ def set_folders(
   data_dir: str | None = None,
   manual_dir: str | None = None,
 ) -> None:
-  """Sets where a run's config looks for data: other folders on this machine.
+  """Points a run's config to other data folders, such as on this machine.
 
-  `data_dir` is TFDS's folder, `manual_dir` that of the target's download; the
-  config's own is kept where None is given.
+  `data_dir` is the folder of TFDS, `manual_dir` that of the target's download;
+  None keeps the folder of the config.
   """
   if data_dir:
     config.data.data_dir = data_dir

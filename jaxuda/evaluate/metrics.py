@@ -1,13 +1,13 @@
 """Confusion matrices, IoU, depth errors, negative transfer.
 
-What touches pixels is pure JAX and runs under jit, one batch at a time: int32
-confusion matrices and float32 error sums. Add them up on the host in int64 and
-float64 (float32 stops counting at 16.7 million pixels), then finish there: the
-functions that finish are plain NumPy.
+The functions over pixels are pure JAX and run under jit, one batch at a time;
+they return int32 confusion matrices and float32 error sums. Add these up on the
+host in int64 and float64 (float32 stops counting at 16.7 million pixels) and
+pass the totals to the other functions, which are plain NumPy.
 
-A confusion matrix has the truth in its rows and the prediction in its columns.
-It may have more columns than rows: predictions that no true pixel can have,
-each of them an error (see `merge_confusion`).
+A confusion matrix has the ground truth in its rows and the prediction in its
+columns. Additional columns hold predictions that no true pixel can match, all
+of them errors (see `merge_confusion`).
 """
 
 from collections.abc import Mapping, Sequence
@@ -26,13 +26,13 @@ def confusion_matrix(
   """Counts the pixels of each (true class, predicted class).
 
   Args:
-    label: [...] integers; pixels outside 0..C-1 (255) are not counted.
-    prediction: [...] integers of the same shape, 0..C-1; a pixel outside is not
+    label: [...] integers; pixels outside 0..C-1 (such as 255) are not counted.
+    prediction: [...] integers of the same shape, 0..C-1; pixels outside are not
       counted either.
     num_classes: number of classes, C.
 
   Returns:
-    int32 [C, C], rows are the truth.
+    int32 [C, C], rows are the ground truth.
   """
   if label.shape != prediction.shape:
     raise ValueError(
@@ -42,7 +42,7 @@ def confusion_matrix(
   prediction = prediction.astype(jnp.int32).ravel()
   counted = (label >= 0) & (label < num_classes)
   counted &= (prediction >= 0) & (prediction < num_classes)
-  # One bin more, for what is not counted.
+  # One extra bin for the pixels that are not counted.
   cell = jnp.where(counted, num_classes * label + prediction, num_classes**2)
   counts = jnp.bincount(cell, length=num_classes**2 + 1)[:-1]
   return counts.reshape(num_classes, num_classes).astype(jnp.int32)
@@ -51,7 +51,7 @@ def confusion_matrix(
 def image_confusion_matrices(
   label: jax.Array, prediction: jax.Array, *, num_classes: int
 ) -> jax.Array:
-  """`confusion_matrix` of each image: [B, ...] twice -> int32 [B, C, C]."""
+  """Applies `confusion_matrix` to each of B images: int32 [B, C, C]."""
   return jax.vmap(
     lambda one, other: confusion_matrix(one, other, num_classes=num_classes)
   )(label, prediction)
@@ -62,20 +62,21 @@ def merge_confusion(
 ) -> np.ndarray:
   """Rewrites a confusion matrix over a coarser class table.
 
-  Scores a network of 19 classes on 11 or 7 without running it again.
+  This scores a network of 19 classes on 11 or 7 without running it again.
 
   Args:
-    matrix: integers [..., C, C], rows are the truth.
-    mapping: new class of each of the C old ones; 255 where it has none.
+    matrix: integers [..., C, C], rows are the ground truth.
+    mapping: new class of each of the C old ones; 255 for none.
     num_classes: number of new classes, N.
 
   Returns:
-    int64 [..., N, N + 1]. True pixels of a class that has no new one are
-    ignored. Predictions of such a class are errors, not ignored pixels: the
-    last column counts them.
+    int64 [..., N, N + 1]. True pixels of a class without a new one are ignored.
+    Predictions of such a class are not ignored but errors, counted in the last
+    column.
 
   Raises:
-    ValueError: `mapping` has another length than C or names another class.
+    ValueError: `mapping` does not have C entries or names a class outside
+      0..N-1.
   """
   mapping = np.asarray(mapping)
   old = matrix.shape[-2]
@@ -86,7 +87,7 @@ def merge_confusion(
     raise ValueError(f'mapping {mapping} leaves 0..{num_classes - 1}')
   to_row = (mapping[:, None] == np.arange(num_classes)).astype(np.int64)
   to_column = np.concatenate([to_row, ~kept[:, None]], axis=1, dtype=np.int64)
-  # Predictions that had no class before have none now.
+  # Predictions that had no class before have none afterwards.
   extra = matrix.shape[-1] - old
   rest = np.zeros((extra, num_classes + 1), np.int64)
   rest[:, -1] = 1
@@ -95,16 +96,16 @@ def merge_confusion(
 
 
 def iou_per_class(matrix: np.ndarray) -> np.ndarray:
-  """Intersection over union of each class, TP / (TP + FP + FN).
+  """Returns the intersection over union of each class, TP / (TP + FP + FN).
 
-  The measure of PASCAL VOC and of Cityscapes (Cordts et al. 2016).
+  The metric of PASCAL VOC and of Cityscapes (Cordts et al. 2016).
 
   Args:
-    matrix: integers [..., C, C] or with more columns.
+    matrix: integers [..., C, C], or with additional columns.
 
   Returns:
-    float64 [..., C] in 0..1; NaN for a class that neither the truth nor the
-    prediction has.
+    float64 [..., C] in 0..1; NaN for a class that occurs neither in the ground
+    truth nor in the prediction.
   """
   matrix = np.asarray(matrix).astype(np.int64)
   classes = matrix.shape[-2]
@@ -115,10 +116,10 @@ def iou_per_class(matrix: np.ndarray) -> np.ndarray:
 
 
 def mean_iou(iou: np.ndarray, subset: Sequence[int] | None) -> np.ndarray:
-  """Mean IoU over a subset of the classes, those that are NaN left out.
+  """Returns the mean IoU over a subset of the classes, skipping NaN.
 
   Args:
-    iou: float64 [..., C] of `iou_per_class`.
+    iou: float64 [..., C] from `iou_per_class`.
     subset: class ids, or None for all.
 
   Returns:
@@ -133,11 +134,11 @@ def mean_iou(iou: np.ndarray, subset: Sequence[int] | None) -> np.ndarray:
 
 
 def image_mean_iou(matrices: np.ndarray) -> np.ndarray:
-  """Mean IoU of each image, over the classes that it has.
+  """Returns the mean IoU of each image, over the classes that occur in it.
 
   Args:
-    matrices: integers [N, C, C] of `image_confusion_matrices`, or with more
-      columns.
+    matrices: integers [N, C, C] from `image_confusion_matrices`, or with
+      additional columns.
 
   Returns:
     float64 [N] in 0..1; NaN for an image without a labelled pixel.
@@ -146,19 +147,19 @@ def image_mean_iou(matrices: np.ndarray) -> np.ndarray:
 
 
 def negative_transfer_rate(image_iou: np.ndarray, other: np.ndarray) -> float:
-  """Share of the images that one run segments worse than another.
+  """Returns the share of the images that one run segments worse than another.
 
-  DADA (Vu et al. 2019) speaks of negative transfer where adaptation
-  leaves an image with a lower mIoU than the network trained on source only.
+  DADA (Vu et al. 2019) speaks of negative transfer when an image has a lower
+  mIoU after adaptation than with the network trained on the source only.
 
   Args:
     image_iou: float [N], `image_mean_iou` of the adapted network.
-    other: float [N], the same of the network that it is compared with: the same
-      images in the same order.
+    other: float [N], the same for the network that it is compared with, for the
+      same images in the same order.
 
   Returns:
     The share, 0..1, of the images with image_iou < other. Images without a
-    labelled pixel (NaN) do not count; NaN where no image counts.
+    labelled pixel (NaN) do not count; NaN if no image counts.
   """
   image_iou, other = np.asarray(image_iou), np.asarray(other)
   if image_iou.shape != other.shape:
@@ -177,28 +178,28 @@ def depth_error_sums(
   min_depth: float = 1e-3,
   max_depth: float = 80.0,
 ) -> dict[str, jax.Array]:
-  """Sums of the depth errors of one batch; `depth_errors` finishes them.
+  """Sums the depth errors of one batch, for `depth_errors`.
 
-  As the KITTI benchmark's tools do, true depths count strictly between
+  As in the KITTI benchmark's tools, true depths count strictly between
   `min_depth` and `max_depth`, and predictions are clipped to that range.
 
   Args:
     prediction: [...] float, predicted depth in metres.
     depth: [...] float, true depth in metres.
-    valid: [...] bool, where there is a true depth.
+    valid: [...] bool, True where the true depth is known.
     min_depth: lower end of the range in metres, above 0.
     max_depth: upper end in metres; the default leaves out the sky, which is at
       655.35 m.
 
   Returns:
-    Scalars: float32 sums of |p - d| / d, (p - d)^2 / d, (p - d)^2,
+    Scalars: float32 sums of |p - d| / d, (p - d)^2 / d, (p - d)^2 and
     (log p - log d)^2, and int32 counts of the pixels and of those with
     max(p / d, d / p) < 1.25^k.
   """
   counted = valid & (depth > min_depth) & (depth < max_depth)
   depth = jnp.where(counted, depth, 1).astype(jnp.float32)
   prediction = jnp.clip(prediction.astype(jnp.float32), min_depth, max_depth)
-  # Where nothing counts both are 1, so that no sum sees an infinity.
+  # Pixels that do not count have 1 for both, so that no sum is infinite.
   prediction = jnp.where(counted, prediction, 1)
   error = prediction - depth
   ratio = jnp.maximum(prediction / depth, depth / prediction)
@@ -216,9 +217,9 @@ def depth_error_sums(
 
 
 def depth_errors(sums: Mapping[str, float]) -> dict[str, float]:
-  """The depth errors of Eigen et al. (2014) from their sums.
+  """Returns the depth errors of Eigen et al. (2014), given their sums.
 
-  The mean runs over all pixels T of the split, not over images:
+  The mean is over all pixels of the split, not over images:
   |Rel| = mean |p - d| / d, Rel^2 = mean (p - d)^2 / d,
   RMS = sqrt(mean (p - d)^2), LRMS = sqrt(mean (log p - log d)^2), and
   delta_k = share of pixels with max(p / d, d / p) < 1.25^k.
@@ -228,11 +229,11 @@ def depth_errors(sums: Mapping[str, float]) -> dict[str, float]:
 
   Returns:
     `abs_rel`, `sq_rel` (metres), `rms` (metres), `log_rms`, `delta1..3` (0..1)
-    and `pixels`; all but the last are NaN where no pixel counted.
+    and `pixels`; all but the last are NaN if no pixel counted.
   """
   pixels = int(sums['pixels'])
   result: dict[str, float] = {}
-  # Named in the papers' order: a dict that comes out of jit is sorted.
+  # Named in the papers' order: a dict that jit returns is sorted.
   for name in ('abs_rel', 'sq_rel', 'rms', 'log_rms', *_DELTAS):
     mean = float(sums[name]) / pixels if pixels else float('nan')
     result[name] = float(np.sqrt(mean)) if name.endswith('rms') else mean

@@ -1,10 +1,10 @@
-"""Running statistics of a network's norms, taken anew from the target (AdaBN).
+"""Re-estimates a network's running statistics on the target (AdaBN).
 
 Li, Wang, Shi, Liu and Hou, "Revisiting Batch Normalization for Practical Domain
-Adaptation", 2016. No weight is trained: the mean and the variance with which
-every norm normalises become those of the target's training images. A network
-that was trained on the source alone and one whose running statistics moved with
-target images are then compared at equal statistics.
+Adaptation", 2016. No weight is trained: the mean and variance with which each
+layer normalises become those of the target's training images. A network trained
+on the source alone and one whose running statistics were updated with target
+images are then compared on equal terms.
 """
 
 from collections.abc import Iterable, Iterator
@@ -25,7 +25,7 @@ from jaxuda.run import cluster
 from jaxuda.step import parallel
 from jaxuda.ui import display
 
-# Whose statistics: the checkpoint's, or the target's.
+# The origin of the statistics: the checkpoint, or the target.
 CHOICES = ('own', 'target')
 
 
@@ -40,12 +40,13 @@ def reestimate(
 ) -> tuple[Any, str]:
   """Gives the evaluated network the statistics of the target.
 
-  The training images of the target come once each, whole and at the network's
+  The target's training images are seen once each, whole and at the network's
   size, in batches of `config.batch_size` or `config.eval_batch_size`, whichever
-  is more. In a batch every norm normalises with the batch's statistics, as in
-  training. The mean is that over all images, the variance the mean variance in
-  a batch (unbiased) plus the variance of the batches' means. At two resolutions
-  (`models.hrda`) they are those of the detail, which norms see last.
+  is larger. Every layer normalises with the batch statistics, as in training.
+  The mean is over all images; the variance is the mean of the (unbiased)
+  variances within batches plus the variance of the batch means. With two
+  resolutions (`models.hrda`) the statistics are those of the detail, which the
+  layers see last.
 
   Args:
     method: method whose `predict` is scored.
@@ -53,10 +54,11 @@ def reestimate(
     config: config of the run; labels and depth are not read.
 
   Returns:
-    (the state with the new statistics, what they are of, for the protocol).
+    (the state with the new statistics, a description of them for the protocol).
 
   Raises:
-    UserError: the network has no running statistics, or the target no images.
+    UserError: the network has no running statistics, or the target has no
+      images.
   """
   own = state.find(method.evaluate)
   if not jax.tree.leaves(own.batch_stats):
@@ -66,8 +68,8 @@ def reestimate(
       f' statistics (network.backbone={network.backbone},'
       f' network.norm={network.norm}); expected --statistics=own'
     )
-  # Running statistics that a training pass replaces by its batch's, even those
-  # of norms that keep theirs in training.
+  # With this momentum a training pass replaces the running statistics by those
+  # of its batch, even in layers that keep theirs fixed in training.
   network = dataclasses.replace(method.network, norm='batch', norm_momentum=1.0)
   module = dataclasses.replace(method, network=network).task
   target = config.data.target
@@ -102,7 +104,7 @@ def _replace(method, state, net):
 
 
 def _stack(images: Iterable[Any], size: int) -> Iterator[np.ndarray]:
-  """Yields uint8 [size, H, W, 3], the last one perhaps smaller."""
+  """Yields batches, uint8 [size, H, W, 3]; the last one may be smaller."""
   rows = []
   for example in images:
     rows.append(example['image'])
@@ -115,14 +117,14 @@ def _stack(images: Iterable[Any], size: int) -> Iterator[np.ndarray]:
 
 @functools.partial(jax.jit, static_argnames='module')
 def _measure(params, empty, image, *, module):
-  """Returns mean and unbiased variance of a batch, by norm."""
-  # Without a key nothing is left out.
+  """Returns the mean and unbiased variance of a batch, by layer."""
+  # Without a key nothing is dropped.
   _, moved = deeplab.run(module, params, empty, image, train=True)
   return moved
 
 
 class _Pool:
-  """Sums the moments of batches, in float64.
+  """Sums the moments of batches in float64.
 
   Attributes:
     count: number of images so far.
@@ -133,7 +135,7 @@ class _Pool:
     self._means, self._squares = {}, {}
 
   def add(self, batch, count):
-    """Adds the statistics of `count` images, path -> 'mean' and 'var'."""
+    """Adds the statistics of `count` images: path of 'mean' or 'var' -> it."""
     self.count += count
     for path, mean in batch.items():
       norm, _, name = path.rpartition('/')
@@ -144,7 +146,7 @@ class _Pool:
         self._squares[norm] = self._squares.get(norm, 0) + count * square
 
   def finish(self, path):
-    """Returns the statistic of a path over all images."""
+    """Returns the statistic at a path, over all images."""
     norm, _, name = path.rpartition('/')
     mean = self._means[norm] / self.count
     return (

@@ -1,4 +1,4 @@
-"""Scores of a run on other data than its own: a kept-back split or folder."""
+"""Scores a run on data other than its own: a held-out split or folder."""
 
 from collections.abc import Mapping
 import itertools
@@ -12,7 +12,7 @@ import ml_collections
 
 from jaxuda.run import workdir as workdir_lib
 
-# Fields of config.data.target that an evaluation may replace, with their help.
+# Fields of config.data.target that an evaluation may replace -> their help.
 FIELDS = {
   'dataset': 'Another dataset with the classes of the run.',
   'manual_dir': "Another folder of the dataset's files.",
@@ -26,10 +26,11 @@ def replace(
 ) -> None:
   """Points a run's config to other data, in place.
 
+  Another dataset does not keep the folder of the run's own.
+
   Args:
     config: config of the run.
-    given: field of `FIELDS` -> its new value, or None to keep the config's; the
-      folder of another dataset is not that of the run's.
+    given: field of `FIELDS` -> its new value, or None to keep the config's.
   """
   target = config.data.target
   if (given.get('dataset') or target.dataset) != target.dataset:
@@ -44,7 +45,7 @@ def describe(
 ) -> dict[str, Any]:
   """Returns which data a config scores: 'dataset', 'split', 'manual_dir'.
 
-  The folder is absolute, and None if what was prepared before is taken.
+  The folder is an absolute path, or None if data prepared earlier are used.
   """
   target = config.data.target
   place = target.manual_dir
@@ -58,15 +59,16 @@ def describe(
 def choose_file(
   file: str | os.PathLike[str], scores: Mapping[str, Any]
 ) -> pathlib.Path:
-  """Returns where scores on other data than a run's own are kept.
+  """Returns the file for scores on data other than a run's own.
 
   Args:
-    file: where those on its own are, such as RUN/evaluation.json.
+    file: file of the scores on its own data, such as RUN/evaluation.json.
     scores: what `scores.make_scores` returned, with `describe` as 'data'.
 
   Returns:
-    RUN/evaluation_<dataset>_<split>_<folder>.json, with a number if another
-    evaluation has that name: other data, checkpoint, classes or views.
+    RUN/evaluation_<dataset>_<split>_<folder>.json, with a number if that name
+    is taken by an evaluation of other data, or with another checkpoint, other
+    classes or views.
   """
   file, data = pathlib.Path(file), scores['data']
   folder = pathlib.PurePath(data['manual_dir'] or '').name
@@ -88,7 +90,7 @@ def _read(path):
 
 
 def _identify(scores):
-  """Returns all of an evaluation but its outcome, in JSON types."""
+  """Returns all of an evaluation except its outcome, in JSON types."""
   try:
     figure = scores['figures'][scores['main']]
     kept = {k: v for k, v in figure.items() if k != 'value'}

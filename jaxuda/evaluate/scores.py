@@ -26,11 +26,11 @@ def make_scores(
   absent: Collection[str] = (),
   judged: Mapping[str, float] = types.MappingProxyType({}),
 ) -> dict[str, Any]:
-  """Puts every figure beside its protocol.
+  """Records every figure together with its protocol.
 
   Args:
-    confusion: int64 [C, C] or [C, C + 1] over a split, rows are the truth; None
-      without labels.
+    confusion: int64 [C, C] or [C, C + 1] over a split, rows are the ground
+      truth; None if there are no labels.
     classes: set of the C classes, a name or a file.
     images: name -> mean IoU of the image in percent.
     depth: sums of `metrics.depth_error_sums` over the split, or None.
@@ -42,9 +42,9 @@ def make_scores(
 
   Returns:
     'checkpoint_step', 'main' (name of the mean IoU over the most classes, none
-    of them absent if possible, or of `blind.CHOICE` without labels), 'figures'
-    ({name: {'value', 'unit', protocol ...}}, the main one first; a mean IoU is
-    in percent and None without any class) and 'images'.
+    of them absent if possible, or `blind.CHOICE` if there are no labels),
+    'figures' ({name: {'value', 'unit', protocol ...}}, the main one first; a
+    mean IoU is in percent, or None if no class occurs) and 'images'.
   """
   class_set = labels.get_class_set(classes)
   figures = {}
@@ -101,12 +101,12 @@ def rank(scores: Mapping[str, Any], newest: Mapping[str, Any]) -> float | None:
 
   Args:
     scores: what `make_scores` returned.
-    newest: the same of the run's last evaluation, whose main figure it is.
+    newest: the same for the run's last evaluation, whose main figure is used.
 
   Returns:
-    The main mean IoU in percent, -1 if no class has one; without labels
-    `blind.CHOICE`. None if it was not measured then: labels have come since, or
-    an older version chose by another criterion.
+    The main mean IoU in percent, -1 if no class has one; without labels the
+    value of `blind.CHOICE`. None if the figure was not measured: labels were
+    added since, or an older version chose by another criterion.
   """
   figure = scores['figures'].get(newest['main'])
   if figure is None:
@@ -150,9 +150,9 @@ def negative_transfer(
 
 
 def print_scores(title: str, runs: Mapping[str, Mapping[str, Any]]) -> None:
-  """Prints a table: a row for each class and mean, a column for each run.
+  """Prints a table with a row for each class and mean, a column for each run.
 
-  The runs are name -> what `make_scores` returned.
+  `runs` maps a name to what `make_scores` returned.
   """
   columns = {name: {0: run['figures']} for name, run in runs.items()}
   rows = tables.make_table(columns, counts=True)
@@ -165,7 +165,7 @@ def percent(x: float) -> float | None:
 
 
 def _coarser(classes):
-  """Yields the class sets that merge classes of a set, and the maps to them."""
+  """Yields the sets that merge classes of a set, with the mappings to them."""
   count = len(labels.get_class_set(classes).names)
   for name in labels.CLASS_SETS:
     try:

@@ -1,7 +1,7 @@
-"""The table of scores: a row for each figure, a column for what has it.
+"""Tables of scores, with a row for each figure.
 
-A column is a run, or the runs of one config that differ in their seed. What is
-read is scores.json; nothing is evaluated. Needs no TF.
+A column is a run, or several runs of one config that differ in their seeds.
+Scores are read from scores.json; nothing is evaluated. Needs no TF.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,7 +14,7 @@ from typing import Any
 from jaxuda import errors
 from jaxuda.run import workdir as workdir_lib
 
-# What must agree for two figures to stand side by side.
+# Fields that must agree for two figures to be comparable.
 PROTOCOL = ('classes', 'dataset', 'split', 'images', 'label_resolution')
 # In the order in which they are shown. 'IoU' is that of a single class.
 KINDS = ('IoU', 'mIoU', 'depth', 'negative')
@@ -22,11 +22,11 @@ KINDS = ('IoU', 'mIoU', 'depth', 'negative')
 
 @dataclasses.dataclass(frozen=True)
 class Mean:
-  """A mean over seeds; of a single run, its value.
+  """A mean over seeds; for a single run, its value.
 
   Attributes:
-    value: NaN over no seed.
-    deviation: standard deviation with n - 1, NaN over fewer than two seeds.
+    value: the mean; NaN without any seed.
+    deviation: sample standard deviation (n - 1); NaN with fewer than two seeds.
     count: number of seeds.
   """
 
@@ -35,7 +35,7 @@ class Mean:
   count: int
 
   def show(self, *, sign: str = '') -> str:
-    """Returns '26.00 +- 3.00', '26.00' of a single seed, '-' of none.
+    """Returns '26.00 +- 3.00', '26.00' for a single seed, '-' for none.
 
     With sign='+' positive values show their sign, too.
     """
@@ -53,10 +53,10 @@ class Row:
   Attributes:
     kind: one of `KINDS`.
     name: name of a class, a mean or an error.
-    subset: names of the classes that it is taken over.
+    subset: names of the classes that the figure covers.
     means: column -> mean over its seeds.
-    differences: column -> mean of the differences to the first column, over the
-      seeds that both have; the first column has none.
+    differences: column -> mean of the differences from the first column, over
+      the seeds that both have; the first column has none.
   """
 
   kind: str
@@ -91,7 +91,7 @@ def make_table(
 
   Args:
     columns: column -> seed -> the figures of a run; see `read_figures`.
-    counts: whether counts of pixels, which are no score, are rows, too.
+    counts: whether pixel counts, which are not scores, get rows, too.
   """
   values, subsets = {}, {}
   for column, runs in columns.items():
@@ -127,7 +127,7 @@ def make_table(
 
 
 def _list_figures(figures, counts):
-  """Yields ((kind, name), value or None, classes) of the figures of a run."""
+  """Yields ((kind, name), value or None, classes) for each figure of a run."""
   for name, value in figures['IoU']['value'].items():
     yield ('IoU', name), value, (name,)
   for name, figure in figures.items():
@@ -139,8 +139,8 @@ def _list_figures(figures, counts):
 def show_rows(rows: Sequence[Row], *, differences: bool = False) -> list:
   """Returns the cells of `make_table`'s rows for `display.print_table`.
 
-  A line is drawn between two kinds. The differences to the first column come
-  behind if asked for.
+  Kinds are separated by a line. The differences from the first column follow
+  the means if asked for.
   """
   cells = []
   for i, row in enumerate(rows):
@@ -151,7 +151,7 @@ def show_rows(rows: Sequence[Row], *, differences: bool = False) -> list:
 
 
 def unique_names(workdirs: Sequence[str]) -> list[str]:
-  """Returns the shortest ends of the paths that tell them apart.
+  """Returns the shortest suffixes that tell the paths apart.
 
   Raises:
     UserError: a folder is given twice.
@@ -189,7 +189,7 @@ def read_figures(workdir: str, *, checkpoint: str) -> dict[str, Any]:
 
 
 def read_protocol(figures: Mapping[str, Any]) -> dict[str, Any]:
-  """Returns what must agree between runs, from the figures of one."""
+  """Returns the fields that must agree between runs, from one's figures."""
   # Without labels there is no IoU.
   figure = figures.get('IoU') or next(iter(figures.values()))
   return {field: figure[field] for field in PROTOCOL}
@@ -199,7 +199,7 @@ def check_protocols(runs: Mapping[str, Mapping[str, Any]]) -> None:
   """Checks that all runs, name -> figures, were scored in the same way.
 
   Raises:
-    UserError: they were not; the first field that differs is named.
+    UserError: they were not; names the first field that differs.
   """
   protocols = {name: read_protocol(figures) for name, figures in runs.items()}
   for name, protocol in protocols.items():
@@ -213,9 +213,9 @@ def check_protocols(runs: Mapping[str, Mapping[str, Any]]) -> None:
 
 
 def describe_protocol(protocol: Mapping[str, Any], *, times: str = 'x') -> str:
-  """Returns 'streets/target val, 150 images at 160x320' of a protocol.
+  """Returns a protocol as 'streets/target val, 150 images at 160x320'.
 
-  Its fields are those of `PROTOCOL`; `times` is what stands between the sides.
+  Its fields are those of `PROTOCOL`; `times` separates height and width.
   """
   size = format_size(protocol['label_resolution'], times=times)
   return (
@@ -225,10 +225,10 @@ def describe_protocol(protocol: Mapping[str, Any], *, times: str = 'x') -> str:
 
 
 def format_size(size: Sequence[Any], *, times: str = 'x') -> str:
-  """Returns '160x320' of [height, width] in pixels.
+  """Returns [height, width] in pixels as '160x320'.
 
-  Of a list of sizes it is the first one, and how many others there are.
-  `times` is what stands between the two sides.
+  For a list of sizes it returns the first one and the number of the others.
+  `times` separates height and width.
   """
   if isinstance(size[0], int):
     return times.join(map(str, size))

@@ -1,7 +1,7 @@
-"""One picture seen several times: scales, mirrored, in overlapping windows.
+"""Test-time augmentation: several scales, mirroring, sliding windows.
 
-Chen et al. (DeepLab), TPAMI 2018, section 4.1: the class probabilities of all
-views are averaged. Needs no TF.
+The class probabilities of all views of a picture are averaged, as in Chen et
+al. (DeepLab), TPAMI 2018, section 4.1. Needs no TF.
 """
 
 from collections.abc import Sequence
@@ -21,19 +21,19 @@ from jaxuda.ops import resize
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Views:
-  """The ways in which a picture is looked at.
+  """The views that the network gets of a picture.
 
   Attributes:
-    scales: factors above 0 of the size of the network's input; each takes a
-      compilation of its own.
-    flip: whether each view is taken of the mirrored picture, too.
-    window: whether the network sees pieces of the picture, of its own size, at
-      the picture's resolution times the scale, and not all of the picture
-      brought to the network's size.
-    overlap: share of a piece that the next one sees, too, in [0, 1).
+    scales: factors above 0 by which the size of the network's input is
+      multiplied; each needs a compilation of its own.
+    flip: whether the mirrored picture is seen at every scale, too.
+    window: whether the network sees overlapping windows of its input size, cut
+      from the picture at its own resolution times the scale, instead of the
+      whole picture resized to the input size.
+    overlap: share of a window that the next one covers, too, in [0, 1).
 
   Raises:
-    UserError: a value out of its range, or a scale that is no number.
+    UserError: a value is out of its range, or a scale is not a number.
   """
 
   scales: Sequence[float | str] = (1.0,)
@@ -52,7 +52,7 @@ class Views:
       raise errors.UserError(f'overlap={self.overlap}; expected [0, 1)')
 
 
-# A single look at all of a picture.
+# A single view of the whole picture.
 ONCE = Views()
 
 
@@ -71,11 +71,11 @@ def mean_probabilities(
   Args:
     image: uint8 [H, W, 3] RGB.
     state: training state.
-    method: method whose `predict` is asked.
+    method: method whose `predict` is called.
     size: (height, width) of the network's input.
-    views: how the picture is looked at.
+    views: the views to average.
     image_resize: filter, see `resizing.resize_image`.
-    out: (h, w) of what is returned; the picture's size if None.
+    out: (h, w) of the result; the picture's size if None.
 
   Returns:
     float32 [h, w, C], a distribution over the classes at each pixel.
@@ -103,12 +103,12 @@ def mean_probabilities(
 
 
 def starts(side: int, window: int, overlap: float) -> list[int]:
-  """Returns where pieces begin, evenly spread from one edge to the other.
+  """Returns where windows start, evenly spaced from one edge to the other.
 
   Args:
-    side: pixels to cover, at least `window`.
-    window: pixels of a piece.
-    overlap: least share of a piece that the next one sees, too, in [0, 1).
+    side: length to cover in pixels, at least `window`.
+    window: length of a window in pixels.
+    overlap: minimum share of a window that the next one covers, too, in [0, 1).
   """
   stride = max(1, int(window * (1 - overlap)))
   count = -(-(side - window) // stride) + 1
@@ -118,7 +118,7 @@ def starts(side: int, window: int, overlap: float) -> list[int]:
 
 
 def _slide(image, state, method, size, overlap):
-  """Probabilities [H, W, C]; a smaller picture is mirrored at its edges."""
+  """Returns probabilities [H, W, C]; small pictures are padded by mirroring."""
   height, width = image.shape[:2]
   more = [
     (0, max(0, s - n)) for s, n in zip(size, (height, width), strict=True)
@@ -145,10 +145,11 @@ def _slide(image, state, method, size, overlap):
 
 @jax.jit(static_argnames='method')
 def grid_logits(state: Any, image: jax.Array, *, method: Any) -> jax.Array:
-  """Returns logits [B, h, w, C] of the low resolution that the network has.
+  """Returns the logits [B, h, w, C] at the network's own low resolution.
 
-  They are upsampled once, to where they are needed, as in an evaluation. Images
-  are uint8 [B, H, W, 3] RGB; the method, whose `predict` is asked, is hashable.
+  They are upsampled once, to the resolution at which they are needed, as in an
+  evaluation. Images are uint8 [B, H, W, 3] RGB; the method, whose `predict` is
+  called, is hashable.
   """
   return method.predict(state, image, size='grid')['logits']
 

@@ -1,1 +1,1 @@
-"""Trained networks for use without this package."""
+"""Exports trained networks for use without this package."""

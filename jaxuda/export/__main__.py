@@ -1,12 +1,13 @@
-r"""A trained network for use without this package.
+r"""Exports a trained network for use without this package.
 
     python -m jaxuda.export RUN --to=DIR [--formats=stablehlo,savedmodel] \
         [--size=512x1024] [--checkpoint=last|best|STEP]
     python -m jaxuda.export FILE --to=DIR --config=dada:... \
         [--network=student|teacher|NAME] [--family=dacs]
 
-FILE is a published checkpoint or the folder of a conversion. DIR gets, with
-normalisation and upsampling inside, for any number of images:
+FILE is a published checkpoint or the folder of a conversion. The exported
+network includes normalisation and upsampling, and takes any number of images.
+DIR receives:
 
   network.stablehlo, weights.npz, run_stablehlo.py   for jax, on CPU, GPU or TPU
   savedmodel/, run_savedmodel.py                     for TensorFlow alone
@@ -14,7 +15,7 @@ normalisation and upsampling inside, for any number of images:
 
 An earlier export in DIR is removed. The size is fixed: the dilated heads are
 compiled for it. jax promises to read network.stablehlo for six months;
-export.json has the command that makes it again.
+export.json holds the command that repeats the export.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""Writing of a trained network and of the scripts that run it."""
+"""Writes a trained network and the scripts that run it."""
 
 from collections.abc import Mapping, Sequence
 import contextlib
@@ -32,8 +32,8 @@ def _serving_function(run):
 
   The function takes the arrays as a list and images uint8 [B, H, W, 3]; it
   returns 'logits' float32 [B, H, W, C], 'label' uint8 [B, H, W], 'grid' float32
-  [B, h, w, C], the logits before they were upsampled, and, where there is a
-  depth output, 'depth' float32 [B, H, W] in metres.
+  [B, h, w, C] (the logits before upsampling) and, if the network predicts
+  depth, 'depth' float32 [B, H, W] in metres.
   """
   method, state = run.method, run.state
   net = state.find(method.evaluate)
@@ -45,7 +45,7 @@ def _serving_function(run):
     net = state_lib.create_net(tree, None)
     served = state_lib.create({'task': net}, teacher=net)
     out = method.predict(served, image)
-    # XLA computes what the two have in common once.
+    # XLA computes the common part of both only once.
     out['grid'] = method.predict(served, image, size='grid')['logits']
     label = jnp.argmax(out['logits'], axis=-1).astype(jnp.uint8)
     kept = {k: out[k] for k in ('logits', 'grid', 'depth') if k in out}
@@ -69,14 +69,14 @@ def export(
     run: a method and its state.
     folder: the folder to write to.
     formats: one or more of `FORMATS`.
-    size: (height, width) of the images in pixels; if None the config's for the
-      target.
+    size: (height, width) of the images in pixels; if None, the config's size
+      of the target.
     source: 'checkpoint', the path of the file or folder that the network is
       from, and 'command', the line that exports it again, for export.json.
 
   Raises:
-    UserError: an unknown format, a file of the folder's name, or a file that
-      cannot be written; nothing of the export is left then.
+    UserError: a format is unknown, the folder's name is that of a file, or a
+      file cannot be written; nothing of the export is left behind.
   """
   unknown = set(formats) - set(FORMATS)
   if unknown or not formats:
@@ -91,7 +91,7 @@ def export(
     def writing(name):
       path = folder / name
       if (path / 'saved_model.pb').is_file():
-        _remove(path)  # A folder is not replaced, as a file is.
+        _remove(path)  # Unlike a file, a folder would not be replaced.
       with files.atomic(path) as part:
         yield part
       undo.callback(_remove, path)
@@ -127,7 +127,7 @@ def _write(run, writing, formats, *, size, source):
     **(source or {}),
     'date': datetime.datetime.now(datetime.UTC).isoformat(timespec='seconds'),
     'jax': jax.__version__,
-    # Of the program itself, and those that this jax reads and writes.
+    # The program's own version, and those that this jax reads and writes.
     'calling_convention': version,
     'calling_conventions': [
       jax.export.minimum_supported_calling_convention_version,
@@ -145,8 +145,8 @@ def _write(run, writing, formats, *, size, source):
 
 
 def _remove_earlier(folder: pathlib.Path) -> None:
-  """Removes an earlier export, of which a part could be taken for this one."""
-  # Its scripts run nothing without the description, which goes first.
+  """Removes an earlier export, parts of which could be taken for this one."""
+  # Its scripts do not run without the description, which is removed first.
   if (folder / _DESCRIPTION).is_file():
     for name in (_DESCRIPTION, 'weights.npz', 'network.stablehlo'):
       _remove(folder / name)
@@ -170,7 +170,7 @@ def _to_stablehlo(serve, weights, size):
 
 
 def _write_savedmodel(serve, weights, size, folder):
-  """The same program, called by TensorFlow."""
+  """Writes the same program for TensorFlow."""
   from jax.experimental import jax2tf
   import tensorflow as tf
 
@@ -191,8 +191,8 @@ def _write_savedmodel(serve, weights, size, folder):
     input_signature=[tf.TensorSpec((None, *size, 3), tf.uint8, name='image')],
   )
   def serving(image):
-    # One by one: what checks a symbolic number of images comes in a version of
-    # StableHLO (jax 0.12) that TensorFlow 2.21 does not read.
+    # One by one: the check of a symbolic number of images is written in a
+    # version of StableHLO (jax 0.12) that TensorFlow 2.21 does not read.
     outputs = tf.map_fn(
       lambda one: call(list(model.arrays), one[None]),
       image,
@@ -205,15 +205,15 @@ def _write_savedmodel(serve, weights, size, folder):
     tf.saved_model.save(
       model, str(folder), signatures={'serving_default': serving}
     )
-  except tf.errors.OpError as e:  # What it has for an OSError.
+  except tf.errors.OpError as e:  # TensorFlow's counterpart of an OSError.
     raise OSError(e.message) from e
 
 
 def read_size(text: str | None) -> tuple[int, int] | None:
-  """Reads '512x1024', height first.
+  """Parses '512x1024' into (height, width).
 
   Raises:
-    UserError: it is something else.
+    UserError: the text has another form.
   """
   if text is None:
     return None

@@ -1,1 +1,1 @@
-"""Pictures and computing budgets of the notebooks."""
+"""Figures and compute budgets for the notebooks."""

@@ -1,4 +1,4 @@
-"""Computing budgets of the notebooks: the environment variable JAXUDA_BUDGET.
+"""Compute budgets of the notebooks: the environment variable JAXUDA_BUDGET.
 
 `full`, the default, takes minutes and gives results worth looking at. `test`
 takes seconds and only shows that everything runs: two steps of a tiny network
@@ -16,7 +16,7 @@ BUDGETS = ('full', 'test')
 
 _SIZE = (32, 64)
 _STEPS = 2
-# Width and depth of the methods' other networks.
+# Widths and depths of the methods' auxiliary networks.
 _WIDTHS = {'disc_width': 4, 'gen_width': 4, 'gen_blocks': 1, 'width': 8}
 
 
@@ -40,12 +40,12 @@ def choose(*, full: int, test: int) -> int:
 
 
 def limit(config: ml_collections.ConfigDict, *, steps: int) -> None:
-  """Fits a training of a small pair into the budget.
+  """Makes a training run on a small pair fit the budget.
 
   Args:
     config: a run's config, changed in place.
     steps: number of steps of the full budget. Scores and pictures are made
-      after the last.
+      after the last one.
   """
   steps = choose(full=steps, test=_STEPS)
   config.total_steps = config.stop_step = steps

@@ -1,4 +1,4 @@
-"""Pictures of data and of runs, side by side."""
+"""Draws data and the predictions of runs side by side."""
 
 from collections.abc import Mapping, Sequence
 import itertools
@@ -26,20 +26,21 @@ def read_samples(
   count: int = 3,
   numbers: Sequence[int] | None = None,
 ) -> dict[str, Any]:
-  """Returns images of the evaluation split, with the true maps.
+  """Returns images of the evaluation split, with their ground truth.
 
   Args:
     config: a run's config.
-    count: number of images B, the first of the split.
-    numbers: the places in the split of others, from 0, in any order.
+    count: number of images B, taken from the start of the split.
+    numbers: instead of these, indices into the split, from 0, in any order.
 
   Returns:
-    'image' uint8 [B, H, W, 3] RGB at the network's size; of a split with labels
-    lists of B maps of their own sizes: 'label' int32 [H0, W0] and, where there
-    is depth, 'depth' float32 [H0, W0] metres and 'depth_valid' bool [H0, W0].
+    'image' uint8 [B, H, W, 3] RGB at the network's size. If the split has
+    labels, also lists of B maps at their own sizes: 'label' int32 [H0, W0] and,
+    where depth is known, 'depth' float32 [H0, W0] in metres and 'depth_valid'
+    bool [H0, W0].
 
   Raises:
-    UserError: there is no image of such a number.
+    UserError: a number is beyond the end of the split.
   """
   # One by one, since labels and depths may differ in size.
   stream = pipeline.eval_stream(
@@ -68,15 +69,16 @@ def read_samples(
 def draw_domains(
   config: ml_collections.ConfigDict, *, count: int = 3
 ) -> np.ndarray:
-  """Draws a training batch: each domain's maps, and the legend of the classes.
+  """Draws a training batch: the maps of each domain, and a legend.
 
   Args:
     config: a run's config.
     count: number of images of each domain.
 
   Returns:
-    uint8 [height, width, 3] RGB: image and, where the method reads them, labels
-    and depth of the source, below those of the target, and the legend.
+    uint8 [height, width, 3] RGB: the source's images and, if the method reads
+    them, labels and depth, then the same for the target, then the legend of the
+    classes.
   """
   config = own_classes.count(config)
   stream = pipeline.train_stream(
@@ -109,17 +111,18 @@ def draw_predictions(
 
   Args:
     runs: name -> what `workdir.load` returned; at least one.
-    depth: whether to show the depth that the last run of those that say any
-      sees, too.
-    legend: whether the legend of the classes stands below.
+    depth: whether to show depth, too, as predicted by the last run that
+      predicts any.
+    legend: whether the legend of the classes is drawn below.
     **which: images of the first run's evaluation split, see `read_samples`.
 
   Returns:
-    uint8 [height, width, 3] RGB: a row per image with the image, the truth if
-    it is known, every run's prediction and the depth, and the legend below.
+    uint8 [height, width, 3] RGB: a row per image with the image, the ground
+    truth if it is known, every run's prediction and the depth, and the legend
+    below.
 
   Raises:
-    UserError: the runs have different classes, or no image has such a number.
+    UserError: the runs have different classes, or an image does not exist.
   """
   first, *_ = runs.values()
   class_set = labels.get_class_set(first.config.classes)
@@ -147,7 +150,7 @@ def draw_predictions(
 
 
 def _see_depths(runs, images):
-  """Returns the heading and the depths of the last run that sees any."""
+  """Returns the heading and depths of the last run that predicts depth."""
   for name, run in reversed(runs.items()):
     seen = [
       scenes.look(
@@ -164,15 +167,15 @@ def _see_depths(runs, images):
 
 
 def read_picture(workdir: str | os.PathLike, name: str) -> np.ndarray:
-  """Reads the newest picture of a kind from a run, uint8 [H, W, 3] RGB.
+  """Reads a run's newest picture of a kind, uint8 [H, W, 3] RGB.
 
   Args:
     workdir: the run's folder.
-    name: 'target' for predictions, 'training' for what the method makes of a
-      training batch.
+    name: 'target' for predictions, 'training' for the method's own
+      pictures of a training batch.
 
   Raises:
-    UserError: there is none.
+    UserError: the run has no such picture.
   """
   folder = pathlib.Path(workdir) / 'pictures'
   found = sorted(folder.glob(f'{name}_*.png'))

@@ -1,8 +1,8 @@
-"""The machine that a notebook runs on, and what it still lacks for jaxuda.
+"""Checks a notebook's runtime, and installs what jaxuda still needs there.
 
 A hosted runtime has its own builds of JAX and TensorFlow, for its accelerator.
-They stay where they are new enough. The first cell of a notebook runs this when
-none of the other packages need be there.
+They are kept if they are recent enough. The first cell of a notebook runs this
+module, at a time when none of the other packages may be installed.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,18 +15,18 @@ import sys
 
 try:
   from packaging import requirements as requirements_lib
-except ImportError:  # Of a bare Python, which has it within pip.
+except ImportError:  # A bare Python has it only within pip.
   from pip._vendor.packaging import requirements as requirements_lib
 
-# One imports as the other: a runtime with any of them has TensorFlow.
+# All import as tensorflow: a runtime with any of them has TensorFlow.
 _TENSORFLOW = ('tensorflow', 'tensorflow-cpu', 'tf-nightly')
 _CUDA = ('cuda13', 'cuda12')
-# Variables of TPU machines.
+# Environment variables of TPU machines.
 _TPU = ('TPU_ACCELERATOR_TYPE', 'TPU_NAME', 'COLAB_TPU_ADDR')
 
 
 def find_accelerator() -> str:
-  """Returns 'gpu' (of NVIDIA), 'tpu' or '', whatever JAX sees of it."""
+  """Returns 'gpu' (NVIDIA only), 'tpu' or '', whether JAX sees it or not."""
   if os.path.exists('/dev/accel0') or any(map(os.environ.get, _TPU)):
     return 'tpu'
   try:
@@ -44,15 +44,15 @@ def find_missing(
 ) -> list[str]:
   """Returns the requirements of jaxuda that this environment does not meet.
 
-  JAX is asked for with the plugin of the accelerator, of the kind that is
-  there, and in the version that is there if that is new enough.
+  JAX is required together with the plugin for the accelerator. The installed
+  version of JAX is kept if it is recent enough, and so is the kind of plugin.
 
   Args:
-    needed: requirements as pip knows them; None for those of the installed
+    needed: requirements in pip's format; None for those of the installed
       jaxuda.
     accelerator: see `find_accelerator`.
-    version: name of a package -> its version here, or a PackageNotFoundError;
-      another one is for tests.
+    version: function that returns the installed version of a package by name or
+      raises PackageNotFoundError; replaced in tests.
   """
   if needed is None:
     needed = _read_needed()
@@ -68,7 +68,7 @@ def find_missing(
       continue
     name = required.name
     if name in _TENSORFLOW:
-      # Two of them would lie in the same folder.
+      # Two of them would be installed into the same folder.
       name = next(filter(find, _TENSORFLOW), name)
     found = find(name)
     met = found and required.specifier.contains(found, prereleases=True)
@@ -84,7 +84,7 @@ def find_missing(
 
 
 def _read_needed():
-  """The requirements of the installed jaxuda; none of a clone on the path."""
+  """Returns the requirements of the installed jaxuda; none for a clone."""
   try:
     return importlib.metadata.requires('jaxuda') or []
   except importlib.metadata.PackageNotFoundError:
@@ -95,7 +95,7 @@ def complete() -> None:
   """Installs what is missing, if anything is.
 
   Raises:
-    CalledProcessError: pip failed, and has said why.
+    CalledProcessError: pip failed, and has printed why.
   """
   missing = find_missing(accelerator=find_accelerator())
   if not missing:
@@ -111,9 +111,9 @@ def complete() -> None:
 
 
 def describe() -> str:
-  """Returns 'Python 3.12.3, jax 0.10.2 on 1 Tesla T4', and if that is not all.
+  """Returns a description such as 'Python 3.12.3, jax 0.10.2 on 1 Tesla T4'.
 
-  A device that is there and that JAX does not see is named.
+  It also names an accelerator that the machine has but JAX does not see.
   """
   import jax
 

@@ -1,1 +1,1 @@
-"""Label maps of pictures that have no labels."""
+"""Segments pictures that have no labels."""

@@ -1,4 +1,4 @@
-r"""Label maps of a folder of images. Needs no TF.
+r"""Segments a folder of images or a video. Needs no TF.
 
     jaxuda predict --workdir=DIR --images=FOLDER --out=FOLDER \
         [--checkpoint=last|best|STEP] [--flip] [--scales=0.75,1,1.25] [--window]
@@ -6,25 +6,25 @@ r"""Label maps of a folder of images. Needs no TF.
     jaxuda predict --weights=FILE --config=dada:... \
         --images=VIDEO_OR_FOLDER --out=OVERLAY.mp4
 
---flip, --scales and --window average what several views of a picture give, see
-`views`; --batch_size and --dtype are for speed on accelerators, all of which
-work. FILE is a published checkpoint or the folder of a conversion. With a video
-to write, the colours lie over the frames.
+--flip, --scales and --window average the predictions for several views of a
+picture, see `views`; --batch_size and --dtype are for speed on accelerators,
+all of which are used. FILE is a published checkpoint or the folder of a
+conversion. If OUT is a video, the colours are laid over the frames.
 
-Writes OUT/ids/NAME.png (class ids, one byte per pixel: places in the class set,
-from 0 on) and OUT/colors/NAME.png (indexed colours), each of its image's own
-size; with --confidence also OUT/confidence/NAME.png, 8-bit grey: 255 times the
+Writes OUT/ids/NAME.png (class ids, one byte per pixel: indices into the class
+set, from 0) and OUT/colors/NAME.png (indexed colours), each at the size of its
+image; with --confidence also OUT/confidence/NAME.png, 8-bit grey: 255 times the
 largest class probability of each pixel, rounded (of the mean over all views);
-with --panels OUT/panels/NAME.png, the image, its labels, and the depth and the
-density (Depth Distribution's) of a network that says them, side by side. Images
-of one name keep their suffix: NAME.jpg.png.
+with --panels also OUT/panels/NAME.png: the image, its labels, and the depth and
+the density (of Depth Distribution) if the network predicts them, side by side.
+Images of the same name keep their suffix: NAME.jpg.png.
 
-Folders are read with the folders and links in them, hidden files left out, and
-pictures turned as their camera says. Pictures that cannot be read (HEIC, cut
-files, more than 179 megapixels) are skipped and named, and the exit status is
-then 1, as for a video that ends before it should; what is no picture by its
-suffix is noted. Of several pictures in one file (GIF, TIFF) the first is
-labelled.
+Folders are read with their subfolders and links, without hidden files, and
+pictures are rotated according to their EXIF data. Pictures that cannot be read
+(HEIC, truncated files, more than 179 megapixels) are skipped and named, and the
+exit status is then 1, as it is for a video that ends too early. Files whose
+suffix is not that of a picture are noted. If a file holds several pictures
+(GIF, TIFF), the first one is labelled.
 """
 
 from absl import flags

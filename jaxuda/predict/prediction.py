@@ -1,7 +1,7 @@
 """Segments pictures that have no labels. Needs no TF.
 
-A picture is brought to the network's size as in training, and the logits are
-brought back to the picture's.
+A picture is resized to the network's input size as in training, and the logits
+are resized to that of the picture.
 """
 
 import collections
@@ -36,11 +36,11 @@ from jaxuda.ui import image_files
 from jaxuda.ui import panels
 from jaxuda.ui import video
 
-# Threads that read and write pictures beside the network.
+# Threads that read and write pictures while the network runs.
 _THREADS = 4
-# Numbers of the logits at a picture's size that are there at once: 1 GiB.
+# Most logits at a picture's size that are held at once: 1 GiB.
 _LOGITS = 1 << 28
-# Pixels of a picture, once it is padded: as many as Pillow decodes.
+# Most pixels of a picture after padding: as many as Pillow decodes.
 _PIXELS = 2 * Image.MAX_IMAGE_PIXELS
 
 
@@ -52,8 +52,8 @@ def check_paths(source: str | os.PathLike, out: str | os.PathLike) -> None:
     out: folder to write to, or a video.
 
   Raises:
-    UserError: nothing to read; or no right, no folder or no video to write to,
-      or one that would be read.
+    UserError: there is nothing to read, the output cannot be written, or it is
+      the input.
   """
   if video.is_video(out):
     video.check_out(out)
@@ -80,7 +80,7 @@ def predict_labels(
   """Segments one image, uint8 [H, W, 3] RGB; see `label_images`.
 
   Returns:
-    uint8 [H, W], places in the class set.
+    uint8 [H, W], indices into the class set.
   """
   ((_, label),) = label_images([image], run, **options)
   return label
@@ -96,22 +96,23 @@ def label_images(
 ) -> Iterator[tuple[np.ndarray, ...]]:
   """Segments images of any sizes, `batch_size` at a time on each device.
 
-  The network runs at its own size and is compiled once. Only the upsampling of
-  the logits is compiled for every new size of image. All devices work, each on
-  images of its own; the labels do not depend on their number.
+  The network runs at its own input size and is compiled once. Only the
+  upsampling of the logits is compiled for every new size of image. All devices
+  are used, each for its own images; the labels do not depend on their number.
 
   Args:
     images: uint8 [H, W, 3] RGB each.
-    run: run whose network segments.
-    views: how a picture is looked at; several views are taken one by one, on
-      one device.
+    run: run whose network is used.
+    views: views of each image; several views are computed one by one, on one
+      device.
     batch_size: number of images that the network sees at once on a device.
-    confidence: whether to give the largest probability, too; that of the mean
-      over the views.
+    confidence: whether to yield the largest probability, too, of the mean over
+      the views.
 
   Yields:
-    In order, each image with its label map, uint8 [H, W], places in the class
-    set; and with `confidence` the probability of that class, float32 [H, W].
+    In order, each image with its label map, uint8 [H, W], indices into the
+    class set; with `confidence` also the probability of that class, float32
+    [H, W].
   """
   target = run.config.data.target
   size, method = tuple(target.size), target.get('image_resize', 'bicubic')
@@ -140,7 +141,7 @@ def label_images(
 
   def label_batch(batch):
     whole, small = zip(*batch, strict=True)
-    # The last batch is filled up, so that nothing is compiled for it.
+    # The last batch is padded, so that nothing is compiled for it.
     seen = np.stack(parallel.pad_rows([*small], count=batch_size))
     logits = views_lib.grid_logits(
       state, parallel.spread(seen), method=run.method
@@ -166,14 +167,14 @@ def _fit(target):
 def shape_around(
   image: np.ndarray, *, target: ml_collections.ConfigDict
 ) -> tuple[int, int]:
-  """Returns the shape that an image has when it is padded to the aspect.
+  """Returns the shape of an image after padding to the network's aspect ratio.
 
   Args:
     image: [H, W, 3].
     target: `config.data.target` of the run that labels it.
 
   Raises:
-    UserError: it is too narrow for the network.
+    UserError: the image is too narrow for the network.
   """
   shape = image.shape[:2]
   if _fit(target) == 'stretch':
@@ -190,7 +191,7 @@ def shape_around(
 
 
 def _read(path, run, note):
-  """Reads a picture that can be labelled; returns why not as a line."""
+  """Reads a picture that can be labelled, else returns why not as a line."""
   try:
     image = panels.read_image(path, note=note)
     shape_around(image, target=run.config.data.target)
@@ -211,9 +212,9 @@ def run_folder(
   """Segments every picture of a folder.
 
   Args:
-    run: run whose network segments.
+    run: run whose network is used.
     folder: folder of the pictures.
-    out: folder in which `ids` and `colors` are made.
+    out: folder in which `ids` and `colors` are created.
     confidence: whether to write `confidence`, too: 8-bit grey PNGs of 255 times
       the largest probability, rounded.
     drawn: whether to write `panels`, too, see `scenes.draw`.
@@ -223,7 +224,7 @@ def run_folder(
     One line for every picture that could not be read.
 
   Raises:
-    UserError: as `check_paths`, or `out` cannot be written to.
+    UserError: as for `check_paths`, or `out` cannot be written to.
   """
   check_paths(folder, out)
   bad, names = [], collections.deque()
@@ -259,7 +260,7 @@ def run_folder(
 
 
 def _make_maps(found, run, drawn):
-  """Returns what is written of a picture that was labelled: kind -> map."""
+  """Returns the maps to write for a labelled picture, kind -> map."""
   image, label, *shares = found
   made = {'ids': label, 'colors': label}
   for share in shares:
@@ -271,7 +272,7 @@ def _make_maps(found, run, drawn):
 
 
 def _write(found, out, colors):
-  """Writes the files of a picture: its name, and a map for each kind."""
+  """Writes the files of a picture, given its name and a map of each kind."""
   name, made = found
   for kind, x in made.items():
     palette = colors if kind == 'colors' else None
@@ -280,7 +281,7 @@ def _write(found, out, colors):
 
 @jax.jit(static_argnames=('size', 'confidence', 'align_corners'))
 def _label(one, *, size, confidence, align_corners):
-  """Labels an image by its logits [1, ...]; a large one in bands of rows."""
+  """Labels an image from its logits [1, ...]; a large one in bands of rows."""
   (height, width), (_, low, _, classes) = size, one.shape
 
   def finish(full):
@@ -310,17 +311,17 @@ def run_video(
   """Writes a video with the label maps over its frames.
 
   Args:
-    run: run whose network segments.
+    run: run whose network is used.
     source: a video, or a folder of frames, which are sorted by name.
     out: video to write.
     **options: 'views' and 'batch_size' of `label_images`.
 
   Returns:
-    The number of frames, and a line for each that could not be read, or for a
-    video that ends before it should.
+    (number of frames written, a line for each frame that could not be read, or
+    for a video that ends too early).
 
   Raises:
-    UserError: as `check_paths`; or no frame can be read.
+    UserError: as for `check_paths`, or no frame can be read.
   """
   check_paths(source, out)
   bad, rate = [], 25.0
@@ -336,7 +337,7 @@ def run_video(
           bad.append(frame)
         else:
           yield frame
-    except errors.UserError as e:  # Its frames until then are good.
+    except errors.UserError as e:  # The frames up to here are good.
       bad.append(str(e))
 
   count = video.write_video(
@@ -351,14 +352,14 @@ def run_video(
 
 
 def computing_in(run: workdir_lib.Run, dtype: str) -> workdir_lib.Run:
-  """Returns a run whose network computes in another type of number.
+  """Returns a run whose network computes in another dtype.
 
   Args:
     run: run to take the network from; its parameters stay as they are.
     dtype: 'float32' or 'bfloat16'.
 
   Raises:
-    UserError: another type.
+    UserError: the dtype is another one.
   """
   config = ml_collections.ConfigDict(run.config.to_dict())
   config.network.dtype = dtype

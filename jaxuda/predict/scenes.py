@@ -1,4 +1,4 @@
-"""All that a network says of a picture, side by side. Needs no TF."""
+"""Draws everything that a network predicts side by side. Needs no TF."""
 
 from collections.abc import Sequence
 import functools
@@ -11,7 +11,7 @@ from jaxuda.data.pixels import resizing
 from jaxuda.run import workdir as workdir_lib
 from jaxuda.ui import panels
 
-# Pixels; wider pictures are made smaller: they are looked at, not measured.
+# Pixels; wider pictures are shrunk: they are for viewing, not for measuring.
 _WIDEST = 640
 
 
@@ -24,12 +24,12 @@ def draw(
 ) -> np.ndarray:
   """Draws a picture, its labels, and depth and density where there are any.
 
-  Figures 2 and 3 of Depth Distribution (Wu and Liu, NeurIPS 2022) are such.
+  As in figures 2 and 3 of Depth Distribution (Wu and Liu, NeurIPS 2022).
 
   Args:
     image: uint8 [H, W, 3] RGB.
-    label: uint8 [H, W], what was predicted, places in the class set.
-    run: run whose network is asked for depth and density, by a single look.
+    label: uint8 [H, W], the predicted indices into the class set.
+    run: run whose network predicts depth and density, from a single view.
     around: (height, width) of the picture with the padding that the network
       sees.
 
@@ -60,16 +60,16 @@ def look(
   size: Sequence[int],
   around: Sequence[int],
 ) -> dict[str, np.ndarray]:
-  """Returns the depth and the density that a network sees in a picture.
+  """Returns the depth and the density that a network predicts for a picture.
 
   Args:
     image: uint8 [H, W, 3] RGB.
-    run: run whose network looks, once.
+    run: run whose network predicts, from a single view.
     size: (height, width) of the maps.
-    around: that of the maps with the padding that the network sees.
+    around: (height, width) of the maps with the padding that the network sees.
 
   Returns:
-    What the network has of 'depth', float [height, width] metres, and
+    Those that the network has of 'depth', float [height, width] in metres, and
     'density', float [height, width] in 0..255.
   """
   target = run.config.data.target
@@ -79,7 +79,7 @@ def look(
     method=target.get('image_resize', 'bicubic'),
     fit=target.get('fit', 'stretch'),
   )
-  # Compiled once; only what makes it larger depends on the picture's size.
+  # Compiled once; only the upsampling depends on the picture's size.
   low = _predict(run.state, framed[None], method=run.method)
   maps = _enlarge(low, method=run.method, size=tuple(around))
   height, width = size

@@ -1,1 +1,1 @@
-"""A page over runs, as one HTML file."""
+"""A report on runs, as a single HTML file."""

@@ -1,17 +1,18 @@
-r"""One page over runs: scores, curves, pictures, what they confuse.
+r"""Reports on runs in one page: scores, curves, pictures, confusions.
 
     jaxuda report RUN [RUN ...] [--out=report.html] \
         [--checkpoint=last|best] [--images=6] [--limit=N] [--nopredict] \
         [--notsne] [--data_dir=DIR] [--manual_dir=DIR]
 
-The page is one file that needs no network. The first run is what the others are
-held against. Scores are those of scores.json; the named checkpoint of every run
-is restored and predicts the target's evaluation split once (--limit: its first
-N images), which gives pictures, confusion matrices and negative transfer. A run
-whose checkpoint is gone gets what its files give, and the page says so. Runs
-that were scored in different ways come in different tables. What the criteria
-without labels would choose stands beside the best checkpoint, and how they rank
-all evaluations of all runs (Spearman's correlation) is printed, too.
+The page is one file that needs no internet connection. All runs are compared
+with the first one. Scores are read from scores.json; the chosen checkpoint of
+every run is restored and predicts the target's evaluation split once (--limit:
+its first N images), for pictures, confusion matrices and negative transfer. If
+a checkpoint is missing, the page shows what the run's other files hold, and
+says so. Runs that were scored in different ways are in separate tables. The
+checkpoints that the criteria without labels would choose are shown next to the
+best one. How the criteria rank all evaluations of all runs (Spearman's
+correlation) is printed, too.
 """
 
 from absl import flags

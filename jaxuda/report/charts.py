@@ -1,4 +1,4 @@
-"""Line charts and histograms for light and dark pages alike."""
+"""Line charts and histograms for both light and dark pages."""
 
 from collections.abc import Sequence
 import io
@@ -10,7 +10,7 @@ import numpy as np
 
 from jaxuda.report import images
 
-# Colours of the runs in their order; readable on white and on near-black.
+# Colours of the runs in order; readable on white and on near-black.
 COLORS = (
   '#7d8590',
   '#3b82c4',
@@ -21,7 +21,7 @@ COLORS = (
   '#4aa8d8',
   '#8f6fd6',
 )
-# A colour that no chart uses: it is replaced by that of the page's text.
+# A colour that no chart uses: it is replaced by the colour of the page's text.
 _INK = '#010203'
 _STYLE = (
   '<style>svg{color:#4a525c}'
@@ -30,7 +30,7 @@ _STYLE = (
 )
 _OPTIONS = {
   'svg.fonttype': 'none',
-  # The same page for the same runs.
+  # The same runs give the same page.
   'svg.hashsalt': 'jaxuda',
   'axes.edgecolor': _INK,
   'axes.labelcolor': _INK,
@@ -45,7 +45,7 @@ _OPTIONS = {
 
 
 def pick_color(number: int) -> str:
-  """Returns the colour of the run with that number, from 0."""
+  """Returns the colour of a run, given its number from 0."""
   return COLORS[number % len(COLORS)]
 
 
@@ -54,14 +54,14 @@ def draw_curves(
 ) -> str:
   """Draws one quantity over the steps: (number, steps, values) of each run.
 
-  Returns the URI of an SVG. The scale is logarithmic where the values are
-  positive and span more than a factor of 20.
+  Returns the URI of an SVG. The scale is logarithmic if the values are positive
+  and span more than a factor of 20.
   """
   with rc_context(_OPTIONS):
     axes = _create_axes(width=4.4, height=2.4)
     for number, steps, values in curves:
       color, few = pick_color(number), len(steps) < 15
-      # The first runs on top: the others are held against them.
+      # The first runs are on top: the others are compared with them.
       order = {'zorder': 3 - number / 100, 'color': color, 'linewidth': 1.3}
       axes.plot(steps, values, marker='o' if few else '', ms=3.5, **order)
     finite = [y for *_, values in curves for y in values if np.isfinite(y)]
@@ -75,14 +75,14 @@ def draw_curves(
 
 
 def draw_histogram(differences: Sequence[float], *, number: int) -> str:
-  """Draws how many images gain and lose how many points of mean IoU.
+  """Draws a histogram of the images' gains and losses in points of mean IoU.
 
-  Returns the URI of an SVG in the colour of the run with that number; the
-  images that got worse are hatched.
+  Returns the URI of an SVG in the colour of the run with that number; the bars
+  of images that got worse are hatched.
   """
   values = np.asarray(differences, float)
   reach = max(1.0, float(np.abs(values).max(initial=0)))
-  # An edge at 0, so that no bar holds both what gained and what lost.
+  # An edge at 0, so that no bar mixes gains and losses.
   edges = np.linspace(-reach, reach, 31)
   edges[15] = 0
   counts, _ = np.histogram(values, edges)
@@ -110,7 +110,7 @@ def _encode(axes):
   options = dict(transparent=True, metadata={'Date': None})
   axes.figure.savefig(file, format='svg', **options)
   text = file.getvalue().replace(_INK, 'currentColor')
-  # Matplotlib writes the DOCTYPE of SVG 1.1, whose address is no use here.
+  # Matplotlib writes the DOCTYPE of SVG 1.1, whose URL is of no use here.
   text = text[text.index('<svg') :]
   head, _, rest = text.partition('>')
   return images.encode_bytes(f'{head}>{_STYLE}{rest}'.encode(), 'image/svg+xml')

@@ -7,7 +7,7 @@ from typing import Any
 from jaxuda.evaluate import blind
 from jaxuda.report import runs as runs_lib
 
-# Evaluations of a run below which their ranks say nothing.
+# Ranks of fewer evaluations than these say nothing about a run.
 _FEW = 3
 
 
@@ -15,16 +15,16 @@ def describe_choices(group: runs_lib.Group) -> dict[str, Any] | None:
   """Returns what each criterion of `blind` chooses, and how it ranks.
 
   Args:
-    group: runs that were scored alike; what was logged at their evaluations
-      counts, whatever checkpoints are left.
+    group: runs that were scored in the same way; whatever was logged at their
+      evaluations counts, whether or not the checkpoints still exist.
 
   Returns:
-    None if no run has such a criterion. Else 'score', the name of the mean IoU,
-    None without labels; 'names' of the runs; 'rows', each with 'title' and a
-    cell for each run, None if it does not have the criterion, or 'step',
-    'value', 'score' and 'loss' (the score less that of the best step, at most
-    0), and as text 'mean', that of the losses with the number of runs; 'ranks',
-    see `rank`, empty without labels, and as text 'shown'.
+    None if no run has such a criterion. Otherwise 'score', the name of the mean
+    IoU, or None without labels; 'names' of the runs; 'rows', each with 'title',
+    'cells', one for each run (None without the criterion, else 'step', 'value',
+    'score' and 'loss': the score minus that of the best step, at most 0), and
+    'mean', a text with the mean loss and the number of runs; 'ranks', see
+    `rank`, empty without labels; and 'shown', the ranks as text.
   """
   evaluations = {run.name: run.evaluations for run in group.runs}
   known = [
@@ -69,18 +69,18 @@ def _choose(evaluations, name, score):
 def rank(
   runs: Sequence[Sequence[dict[str, Any]]], score: str
 ) -> list[dict[str, Any]]:
-  """Returns how the criteria rank evaluations beside their true scores.
+  """Returns how well the criteria rank evaluations, by their true scores.
 
   Args:
     runs: the evaluations of each run, figures by name.
     score: name of the true score, such as 'mIoU7'.
 
   Returns:
-    For each criterion of which there are two evaluations 'name', 'title', and
-    Spearman's correlations, 1 being good and None where there is none: 'all'
-    over all evaluations of all runs, 'all_count' of them; 'within', the mean
-    over 'within_count' runs of three or more; 'last' over the last one of each
-    run, 'last_count' of them.
+    For each criterion with at least two evaluations: 'name', 'title', and
+    Spearman's correlations, where 1 is good and None is undefined: 'all' over
+    all 'all_count' evaluations of all runs; 'within', the mean over the
+    'within_count' runs with three or more evaluations; 'last' over the last
+    evaluations of 'last_count' runs.
   """
   rows = []
   for name, (title, _) in blind.CRITERIA.items():
@@ -103,7 +103,7 @@ def rank(
 
 
 def show_ranks(ranks: Sequence[dict[str, Any]]) -> list[list[str]]:
-  """Returns the cells of `rank`'s rows as text, the counts in brackets."""
+  """Returns the cells of `rank`'s rows as text, with counts in brackets."""
   return [
     [
       row['title'],
@@ -117,5 +117,5 @@ def show_ranks(ranks: Sequence[dict[str, Any]]) -> list[list[str]]:
 
 
 def show(value: float | None) -> str:
-  """Returns '+0.85', or a dash where there is none."""
+  """Returns a value as '+0.85', or a dash for None."""
   return '–' if value is None else f'{value:+.2f}'.replace('-', '−')

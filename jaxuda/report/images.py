@@ -1,4 +1,4 @@
-"""Pictures as URIs, so that a page needs no other file."""
+"""Encodes pictures as URIs, so that a page needs no other file."""
 
 import base64
 from collections.abc import Sequence
@@ -10,10 +10,10 @@ from PIL import Image
 from jaxuda.data.pixels import resizing
 from jaxuda.ui import panels
 
-# Pixels; wider pictures are made smaller: they are looked at, not measured.
+# Pixels; wider pictures are shrunk: they are for viewing, not for measuring.
 WIDEST = 480
-# Colours of what is right, wrong and without a truth, for light and dark pages
-# and for the colour-blind.
+# Colours of right, wrong and unlabelled pixels, for light and dark pages and
+# for colour-blind readers.
 _ERRORS = np.array([[214, 220, 226], [200, 30, 60], [128, 134, 142]], np.uint8)
 
 
@@ -28,16 +28,16 @@ def encode_photo(image: np.ndarray) -> str:
 def encode_labels(label: np.ndarray, colors: np.ndarray) -> str:
   """Returns ids [h, w] as the URI of a PNG in `colors`, uint8 [C, 3].
 
-  Ids of no class become black.
+  Ids that are not a class become black.
   """
   ids = np.where((label >= 0) & (label < len(colors)), label, len(colors))
   return _encode_indexed(ids, [*colors, panels.IGNORED])
 
 
 def encode_errors(prediction: np.ndarray, label: np.ndarray) -> str:
-  """Returns what is right (grey) and what is wrong (red) as the URI of a PNG.
+  """Returns right pixels (grey) and wrong ones (red) as the URI of a PNG.
 
-  Both are ids [h, w]; where the label is 255, ignored, it is dark grey.
+  Both arguments are ids [h, w]; ignored pixels (label 255) are dark grey.
   """
   kind = np.where(label == 255, 2, prediction != label)
   return _encode_indexed(kind, _ERRORS)
@@ -55,7 +55,7 @@ def encode_depth(depth: np.ndarray) -> str:
 
 
 def encode_density(density: np.ndarray) -> str:
-  """Returns what a density branch says, [h, w] in 0..255, as a JPEG's URI."""
+  """Returns a predicted density [h, w] in 0..255 as the URI of a JPEG."""
   small = resizing.resize_label(
     np.asarray(density, np.float32), _shrunk(density.shape)
   )
@@ -63,7 +63,7 @@ def encode_density(density: np.ndarray) -> str:
 
 
 def encode_drawing(picture: np.ndarray) -> str:
-  """Returns uint8 [H, W, 3] RGB as the URI of a PNG, in its own size."""
+  """Returns uint8 [H, W, 3] RGB as the URI of a PNG, at its own size."""
   image = Image.fromarray(picture)
   return _encode(image.quantize(64), 'PNG', optimize=True)
 
@@ -74,7 +74,7 @@ def encode_bytes(data: bytes, kind: str) -> str:
 
 
 def _encode_indexed(ids: np.ndarray, colors: Sequence[Sequence[int]]) -> str:
-  # Labels have no mean.
+  # Labels cannot be averaged.
   small = resizing.resize_label(ids.astype(np.uint8), _shrunk(ids.shape))
   image = Image.fromarray(small)
   image.putpalette(np.asarray(colors, np.uint8).ravel().tolist())
@@ -88,7 +88,7 @@ def _encode(image, kind, **options):
 
 
 def _shrunk(size):
-  """(height, width), no wider than WIDEST."""
+  """Returns (height, width), no wider than WIDEST."""
   height, width = size
   scale = min(1, WIDEST / width)
   return max(1, round(height * scale)), max(1, round(width * scale))

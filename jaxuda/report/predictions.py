@@ -1,7 +1,7 @@
 """Predictions of all runs on the evaluation split.
 
-All runs see an image at the same time, so that it is known where they disagree
-without keeping every prediction.
+All runs predict an image at the same time, so that their disagreement is known
+without storing every prediction.
 """
 
 from collections.abc import Iterator, Mapping
@@ -26,17 +26,17 @@ from jaxuda.ui import display
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Sample:
-  """An image, and the predictions of each run.
+  """An image with the predictions of each run.
 
   Attributes:
     name: name of the image.
     disagreement: share of its labelled pixels, see `disagreements`.
     image: uint8 [H, W, 3] RGB, at the first run's input size.
     label: int32 [h, w], 255 = ignore.
-    depth: true depth [h, w] in metres, 0 where it is not known; or None.
+    depth: true depth [h, w] in metres, 0 where it is unknown; or None.
     predictions: run -> classes, uint8 [h, w].
-    depths: run -> depth [h, w] in metres, of the runs that predict it.
-    densities: run -> density [h, w] in 0..255, of the runs that predict it.
+    depths: run -> depth [h, w] in metres, for the runs that predict it.
+    densities: run -> density [h, w] in 0..255, for the runs that predict it.
     iou: run -> mean IoU of the image in percent, None without labelled pixels.
   """
 
@@ -53,13 +53,13 @@ class Sample:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Look:
-  """What the runs predict.
+  """The predictions of all runs.
 
   Attributes:
-    confusions: run -> int64 [C, C], rows are the truth.
+    confusions: run -> int64 [C, C], rows are the ground truth.
     scores: run -> what `scores.make_scores` returns, without depth errors.
-    samples: images on which the runs disagree most, the most first.
-    images: number of images seen.
+    samples: images on which the runs disagree most, in descending order.
+    images: number of images predicted.
     total: number of images in the split.
   """
 
@@ -71,11 +71,11 @@ class Look:
 
 
 def disagreements(predictions: np.ndarray, label: np.ndarray) -> np.ndarray:
-  """Returns the share of the labelled pixels that not all runs see alike.
+  """Returns the share of the labelled pixels on which the runs disagree.
 
   Args:
     predictions: classes [R, B, h, w] of R runs; a single run is compared with
-      the truth.
+      the ground truth.
     label: [B, h, w], 255 = ignore.
 
   Returns:
@@ -98,8 +98,8 @@ def look(
 
   Args:
     runs: name -> run; all have the same classes, dataset and split.
-    count: number of samples that are kept.
-    limit: number of images that are seen, from the first; None for all.
+    count: number of samples to keep.
+    limit: number of images to predict, from the first; None for all.
 
   Raises:
     UserError: the data cannot be read, or are not the same for all runs.
@@ -117,13 +117,13 @@ def look(
     for batches in _read_batches(runs):
       number, outs = min(len(batches[0]['name']), seen - progress.done), {}
       for (name, run), batch in zip(runs.items(), batches, strict=True):
-        # Without the rows that fill up the last batch.
+        # Without the padding rows of the last batch.
         out = {k: x[:number] for k, x in predict_batch(run, batch).items()}
         confusions[name] += out['confusion'].astype(np.int64).sum(0)
         iou = metrics.image_mean_iou(out['confusion'])
         outs[name] = {**out, 'iou': [*map(scores.percent, iou)]}
         ious[name] += outs[name]['iou']
-      # Of equals the earlier one stays.
+      # Of ties, the earlier one stays.
       kept = heapq.nlargest(
         count,
         [*kept, *_make_samples(batches[0], outs)],
@@ -138,7 +138,7 @@ def look(
       name: scores.make_scores(
         confusions[name],
         run.config.classes,
-        # By number: two images may have the same name.
+        # Keyed by number: two images may have the same name.
         images={str(i): iou for i, iou in enumerate(ious[name])},
         depth=None,
         protocol={'checkpoint_step': run.step, 'images': progress.done},
@@ -158,9 +158,9 @@ def predict_batch(
   """Predicts an evaluation batch of `pipeline.eval_stream`.
 
   Returns:
-    'prediction' uint8 [B, h, w], 'confusion' int32 [B, C, C] and, where the
-    network has it, 'depth' [B, h, w] metres and 'density' [B, h, w] in 0..255;
-    on the host.
+    Arrays on the host: 'prediction' uint8 [B, h, w], 'confusion' int32
+    [B, C, C] and, if the network predicts them, 'depth' [B, h, w] in metres and
+    'density' [B, h, w] in 0..255.
   """
   return jax.device_get(
     _predict(run.state, batch['image'], batch['label'], method=run.method)
@@ -181,9 +181,9 @@ def _predict(state, image, label, *, method):
 
 
 def _read_batches(runs) -> Iterator[list[dict[str, Any]]]:
-  """Yields a batch for each run, the same one to runs with the same input."""
+  """Yields a batch for each run, the same one for runs with the same input."""
   configs = [run.config for run in runs.values()]
-  # Depth is shown if any run predicts it; the first stream brings the truth.
+  # Depth is shown if any run predicts it; the first stream reads the true one.
   with_depth = any(
     counting.predicts_depth(r.method, r.state, r.config.data.target.size)
     for r in runs.values()

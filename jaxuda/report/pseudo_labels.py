@@ -1,4 +1,4 @@
-"""How right the pseudo-labels are that runs were trained on."""
+"""The precision and recall of the pseudo-labels that runs were trained on."""
 
 from collections.abc import Sequence
 import json
@@ -14,16 +14,17 @@ _SHARES = ('labelled', 'precision', 'recall')
 def describe(runs: Sequence[runs_lib.RunFiles]) -> list[dict[str, Any]]:
   """Returns a table for every class set, of the runs with pseudo-labels.
 
-  `jaxuda.depdis.pseudo` counted them where the target has true labels; runs
-  whose folder of labels is gone, or does not say, are left out.
+  The figures were counted by `jaxuda.depdis.pseudo` if the target has ground
+  truth; runs whose folder of pseudo-labels is missing or has no such figures
+  are left out.
 
   Args:
     runs: the runs, in the order of the page.
 
   Returns:
-    Tables of 'names' of runs and 'rows', each with 'name' of the class and
-    'cells', the texts of labelled, precision and recall in percent of each run;
-    the last row is of all classes.
+    Tables with the 'names' of runs and 'rows', each with the 'name' of a class
+    and 'cells', the texts of labelled, precision and recall in percent for each
+    run; the last row is over all classes.
   """
   groups = {}
   for run in runs:
@@ -43,7 +44,7 @@ def describe(runs: Sequence[runs_lib.RunFiles]) -> list[dict[str, Any]]:
 
 
 def _read(run):
-  """Returns what the folder of a run's labels says; {} if nothing."""
+  """Returns the summary in the folder of a run's labels; {} if none."""
   folder = run.config.get('data.target.label_dir')
   if not folder:
     return {}

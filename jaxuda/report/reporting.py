@@ -1,4 +1,4 @@
-"""The page over runs: scores, curves, pictures, what they confuse."""
+"""The report on runs: scores, curves, pictures, confusions."""
 
 from collections.abc import Mapping, Sequence
 import datetime
@@ -23,7 +23,7 @@ from jaxuda.run import provenance
 from jaxuda.run import workdir as workdir_lib
 from jaxuda.ui import files
 
-# Images and pixels of each class, as many as `jaxuda.depdis.tsne` takes.
+# Numbers of images and of pixels of each class, as in `jaxuda.depdis.tsne`.
 _TSNE_IMAGES, _TSNE_PIXELS = 30, 100
 
 
@@ -37,20 +37,20 @@ def collect(
   tsne: bool = True,
   **folders: str | None,
 ) -> dict[str, Any]:
-  """Returns what the page shows.
+  """Returns the content of the page.
 
   Args:
-    workdirs: folders of the runs; the others are held against the first.
+    workdirs: folders of the runs; the others are compared with the first.
     checkpoint: checkpoint that predicts, 'last' or 'best'.
-    images: number of pictures shown of each group of runs.
+    images: number of pictures shown for each group of runs.
     limit: number of images that are predicted; None for all.
-    predict: whether checkpoints are restored to predict; files alone are read
-      otherwise.
+    predict: whether checkpoints are restored to predict; otherwise only files
+      are read.
     tsne: whether the features are drawn, too.
     **folders: see `evaluation.set_folders`.
 
   Raises:
-    UserError: a folder is no run's, or the data cannot be read.
+    UserError: a folder is not that of a run, or the data cannot be read.
   """
   runs = runs_lib.read(workdirs)
   shown = [sections.describe_run(i, run) for i, run in enumerate(runs)]
@@ -113,11 +113,10 @@ def load(
   which: str,
   **folders: str | None,
 ) -> tuple[dict[str, workdir_lib.Run], list[str]]:
-  """Restores networks; a run whose checkpoint is gone is no error.
+  """Restores networks; a missing checkpoint is not an error.
 
-  `which` is 'last' or 'best', the folders are those of
-  `evaluation.set_folders`. Returns (name -> run, one sentence for every run
-  that is missing).
+  `which` is 'last' or 'best', `folders` are those of `evaluation.set_folders`.
+  Returns (name -> run, one sentence for every run that is missing).
   """
   loaded, notes = {}, []
   for run in runs:
@@ -134,7 +133,7 @@ def load(
 
 
 def _draw_features(runs, limit):
-  """(the t-SNE of each run, a sentence for every run without)."""
+  """Returns (the t-SNE of each run, a sentence for every run without one)."""
   entries, notes = [], []
   count = min(_TSNE_IMAGES, limit or _TSNE_IMAGES)
   for name, run in runs.items():
@@ -164,13 +163,13 @@ def _draw_features(runs, limit):
 
 
 def render(content: Mapping[str, Any]) -> str:
-  """Returns the page as HTML that needs no other file and no network.
+  """Returns the page as HTML that needs no other file and no connection.
 
   `content` is what `collect` returned. Every text in it is escaped.
   """
   environment = jinja2.Environment(
     loader=jinja2.PackageLoader('jaxuda.report'),
-    # Whatever the file is called: names of runs come from paths and configs.
+    # Whatever the template's name: names of runs come from paths and configs.
     autoescape=True,
     undefined=jinja2.StrictUndefined,
     trim_blocks=True,
@@ -180,7 +179,7 @@ def render(content: Mapping[str, Any]) -> str:
 
 
 def write(path: str | os.PathLike, text: str) -> int:
-  """Writes the page, whole or not at all; returns its size in bytes."""
+  """Writes the page atomically; returns its size in bytes."""
   with files.atomic(path) as part:
     part.write_text(text, encoding='utf-8')
   return pathlib.Path(path).stat().st_size

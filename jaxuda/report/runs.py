@@ -1,4 +1,4 @@
-"""The files of runs: what they say, and which runs can be compared."""
+"""Reads the files of runs, and groups the runs that can be compared."""
 
 from collections.abc import Mapping, Sequence
 import dataclasses
@@ -42,34 +42,34 @@ class RunFiles:
 
   @property
   def rate(self) -> float | None:
-    """Steps per second, the median over the log; None without one."""
+    """Steps per second, the median over the log; None if there is none."""
     rates = [x.get('steps_per_second') for x in self.lines]
     return statistics.median([x for x in rates if x] or [None])
 
   @property
   def evaluations(self) -> list[Mapping[str, Any]]:
-    """What was logged at each evaluation: 'step' and figures by name."""
+    """The log of each evaluation: 'step' and figures by name."""
     return [x for x in self.lines if x.get('kind') == 'eval']
 
   @property
   def score(self) -> str | None:
-    """Name of the main mean IoU; None without labels, or never evaluated."""
+    """Name of the main mean IoU; None without labels or evaluations."""
     if 'IoU' in self.scores.get('last', {}).get('figures', {}):
       return self.scores['last']['main']
     return None
 
   @property
   def step(self) -> int:
-    """The last step in the log, 0 without one."""
+    """The last step in the log; 0 if there is none."""
     return max((x['step'] for x in self.lines), default=0)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Group:
-  """Runs that were scored alike, or are to be.
+  """Runs that were scored, or would be scored, in the same way.
 
   Attributes:
-    runs: the runs in the order given.
+    runs: the runs in the given order.
     protocol: 'classes', 'dataset', 'split' and, if scored, 'images' and
       'label_resolution'.
   """
@@ -89,9 +89,10 @@ def read(workdirs: Sequence[str]) -> list[RunFiles]:
 
 
 def make_groups(runs: Sequence[RunFiles]) -> list[Group]:
-  """Groups runs by what must agree for their scores to stand side by side.
+  """Groups runs by the fields that must agree for their scores to compare.
 
-  A run without scores joins the first group of its classes, dataset and split.
+  A run without scores joins the first group with its classes, dataset and
+  split.
   """
   groups: list[tuple[Any, list[RunFiles]]] = []
   # Runs with scores first: only they know their whole protocol.
@@ -113,7 +114,7 @@ def make_groups(runs: Sequence[RunFiles]) -> list[Group]:
 
 
 def _protocols(run):
-  """The protocols of the last and of the best checkpoint."""
+  """Returns the protocols of the last and of the best checkpoint."""
   if run.scores:
     return [
       tables.read_protocol(run.scores[kind]['figures'])
@@ -152,7 +153,7 @@ def _read(workdir, name):
       for x in workdir_lib.read_lines(folder / 'metrics.jsonl')
       if isinstance(x.get('step'), int)
     ],
-    # Of all networks.
+    # The total over all networks.
     parameters=sum(int(x.replace(',', '')) for x in totals) or None,
     code=provenance.read(workdir),
   )
@@ -161,9 +162,9 @@ def _read(workdir, name):
 def differing_fields(
   configs: Sequence[Mapping[str, Any]],
 ) -> list[tuple[str, list[str]]]:
-  """Returns (field, its value in every config) of the fields that differ.
+  """Returns (field, its value in every config) for the fields that differ.
 
-  Of a single config these are all fields. Configs are flat: dotted name ->
+  For a single config it returns all fields. Configs are flat: dotted name ->
   value.
   """
   rows = []
@@ -175,7 +176,7 @@ def differing_fields(
 
 
 def describe_cost(run: RunFiles) -> dict[str, str]:
-  """Returns what the training of a run took, and what it ran with."""
+  """Returns the cost of a run's training, and the code that it ran with."""
   rate, steps = run.rate, run.step
   known = {
     'steps': f'{steps:,}' if steps else '',
@@ -191,10 +192,10 @@ def describe_cost(run: RunFiles) -> dict[str, str]:
 def list_curves(
   runs: Sequence[RunFiles],
 ) -> dict[str, list[tuple[int, list[float], list[float]]]]:
-  """Returns name of a quantity -> (number of the run, steps, values) of runs.
+  """Returns name of a quantity -> [(number of the run, steps, values), ...].
 
   Scores come first, then the learning rate, then losses, then the rest. Values
-  that are missing or not finite are left out, and so are runs without any.
+  that are missing or not finite are left out, as are runs without any.
   """
   skipped = ('kind', 'step', 'steps_per_second', 'depth_pixels')
   curves = {}
@@ -213,9 +214,9 @@ def list_curves(
 
 
 def rank_quantity(name: str) -> tuple[int, int, str]:
-  """Returns the place of a quantity among others, by which they are sorted.
+  """Returns the key by which quantities are sorted.
 
-  Of means, that over the most classes is first.
+  Of the means, the one over the most classes is first.
   """
   if name.startswith('mIoU'):
     count = name.removeprefix('mIoU')

@@ -1,4 +1,4 @@
-"""The sections of the page, as plain lists and names for the template."""
+"""The sections of the page, as plain lists and dicts for the template."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -55,8 +55,8 @@ def describe_protocol(protocol: Mapping[str, Any]) -> str:
 def describe_scores(group: runs_lib.Group) -> list[dict[str, Any]]:
   """Returns the score tables of the last and of the best checkpoints.
 
-  Runs that were never evaluated, or have no labels, are left out. Where every
-  best checkpoint is the last one, the figures come once.
+  Runs that were never evaluated or have no labels are left out. If every best
+  checkpoint is the last one, the tables are not repeated.
   """
   result = []
   for kind in ('last', 'best'):
@@ -91,10 +91,10 @@ def describe_look(
   classes: str,
   numbers: Mapping[str, int],
 ) -> dict[str, Any]:
-  """Returns what the predictions give: samples, matrices, negative transfer.
+  """Returns the samples, confusion matrices and negative transfer of a group.
 
-  `look` may miss some of the group's runs. `classes` is their class set;
-  `numbers` has the number of each run by name, for its colour.
+  Some of the group's runs may be missing from `look`. `classes` is their class
+  set; `numbers` maps the name of a run to its number, for its colour.
   """
   class_set = labels.get_class_set(classes)
   names = list(look.scores)
@@ -120,7 +120,7 @@ def describe_look(
 
 
 def _describe_confusion(matrix, names):
-  """Rows in percent of the true pixels, None for a class without any."""
+  """Returns rows in percent of the true pixels, None for classes without."""
   rows = []
   for name, row in zip(names, matrix, strict=True):
     pixels = int(row.sum())
@@ -130,7 +130,7 @@ def _describe_confusion(matrix, names):
 
 
 def describe_curves(runs: Sequence[runs_lib.RunFiles]) -> list[dict[str, Any]]:
-  """Returns a chart for every quantity that metrics.jsonl has."""
+  """Returns a chart for every quantity in metrics.jsonl."""
   charted = []
   for name, curves in runs_lib.list_curves(runs).items():
     ends = [
@@ -151,22 +151,22 @@ def describe_curves(runs: Sequence[runs_lib.RunFiles]) -> list[dict[str, Any]]:
 def make_tables(runs: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
   """Returns the tables of classes, of means and of depth errors.
 
-  The table of depth errors has the runs that predict depth, no others.
+  The table of depth errors has only the runs that predict depth.
 
   Args:
     runs: name of a run -> its figures, see `tables.read_figures`.
 
   Returns:
     Tables of at least one row: 'kind', 'heading', 'names' of the runs, and
-    'rows', each with 'name', 'note' (what it is taken over) and 'cells', one
-    for each run: 'value' (None where the run does not have it), 'text',
-    'difference' to the first run (None for that one, or if either is missing),
-    'change' (the difference as text), 'better' (whether the difference is for
-    the better, None if there is none) and 'best' (no run has a better value,
-    and some run has a worse one).
+    'rows', each with 'name', 'note' (the classes of a mean, or which direction
+    is better) and 'cells', one for each run: 'value' (None if the run does not
+    have it), 'text', 'difference' from the first run (None for that one, or if
+    either is missing), 'change' (the difference as text), 'better' (whether the
+    difference is for the better, None if there is none) and 'best' (no run has
+    a better value, and some run has a worse one).
 
   Raises:
-    UserError: the figures may not stand side by side.
+    UserError: the figures are not comparable.
   """
   tables.check_protocols(runs)
   deep = {
@@ -215,7 +215,7 @@ def _make_row(row):
 
 
 def _sign(x, digits):
-  """'+1.20', with a minus as wide as the plus; no sign before a 0."""
+  """Returns '+1.20', with a minus as wide as the plus; 0 has no sign."""
   text = f'{abs(x):.{digits}f}'
   if not float(text):
     return text
@@ -223,7 +223,7 @@ def _sign(x, digits):
 
 
 def _describe_protocols(run):
-  """The network, its input and the step of each checkpoint that was scored."""
+  """Returns network, input size and step of each checkpoint that was scored."""
   rows = []
   for kind, scored in run.scores.items():
     figure = scored['figures'][scored['main']]
@@ -240,14 +240,14 @@ def _describe_protocols(run):
 
 
 def _check(run, look):
-  """The mean IoU of these predictions beside that in scores.json."""
+  """Compares the mean IoU of these predictions with that in scores.json."""
   seen = look.scores[run.name]
   main, step = seen['main'], seen['checkpoint_step']
   here, there = seen['figures'][main]['value'], None
   for scored in run.scores.values():
     if scored['checkpoint_step'] == step and main in scored['figures']:
       there = scored['figures'][main]['value']
-  # Only over all images: a part of them may well score otherwise.
+  # Only over all images: the score over some of them may well differ.
   comparable = None not in (here, there) and look.images == look.total
   return {
     'name': run.name,

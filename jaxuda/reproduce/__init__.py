@@ -1,12 +1,13 @@
 """From a paper's table to runs, and from runs to a table.
 
-arguments    the table and the seeds that are asked for
+arguments    parses the requested table and seeds
 plan         the runs that a table needs, and how its rows are compared
-runs         a row's run: its command, its config, its folders
-folder       the folder that they lie in, and who works there
-progress     how far a run is
+runs         the run of a row: its command, its config, its folders
+folder       the folder that holds the runs, and its lock
+progress     how far a run has got
 running      the processes of the runs
-overview     what is shown meanwhile
-results      means, deviations and differences, as text, Markdown and CSV
-reproducing  all of it in order
+overview     the display while they run
+results      means, deviations and differences
+presenting   the table as text, Markdown and CSV
+reproducing  all of these in order
 """

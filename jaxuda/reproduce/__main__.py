@@ -1,23 +1,23 @@
-r"""Runs a table of a paper: all rows, several seeds, and prints it.
+r"""Reproduces a table of a paper: trains all rows with several seeds.
 
     jaxuda reproduce --list
     jaxuda reproduce --table=dada/3 --pair=streets --seeds=3 \
         --workdir=DIR [--rows=S1,S7] [--jobs=2] [--checkpoint=best] \
         [--nobaselines] [--dry_run] [-- --config.field=value ...]
 
-What follows `--` is passed on to every run. Killed at any moment, the same
-command goes on where it was: runs that are done are not repeated, others
-continue. More seeds or rows can be asked for later. A run that fails leaves a
-gap in the table; the others go on, and the exit status is 1.
+Everything after `--` is passed on to every run. If killed at any moment, the
+same command resumes: finished runs are not repeated, others continue. More
+seeds or rows can be added later. A run that fails leaves a gap in the table;
+the others go on, and the exit status is 1.
 
-On small pairs every table has two rows in front: the network without
-adaptation, with running statistics of the source and with those of target
-images (AdaBN). All other rows are compared with both. What a paper quotes of
-others is shown and not run; figures are drawn into WORKDIR/drawn when their
-runs are done.
+On small pairs every table starts with two additional rows: the network without
+adaptation, with the running statistics of the source and with those of target
+images (AdaBN). All other rows are compared with both. Results that a paper
+quotes from others are shown but not run; figures are drawn into WORKDIR/drawn
+once their runs are done.
 
 The tables, with the papers' figures, are in configs/tables/; --tables=FILE.py
-are others, whose configs lie beside that file.
+reads others, whose configs are next to that file.
 """
 
 import shlex
@@ -34,7 +34,7 @@ from jaxuda.ui import config_files
 
 
 def main(*overrides: str) -> int:
-  """Runs the command line; 1 if a run is missing in the table."""
+  """Runs the command line; returns 1 if a run is missing from the table."""
   given = flags.FLAGS
   path = config_files.find(given.tables)
   tables, folder = arguments.read_tables(path), arguments.find_configs(path)

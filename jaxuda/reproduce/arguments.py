@@ -1,4 +1,4 @@
-"""The arguments of the command: a table, and seeds."""
+"""Parses the arguments of the command: a table, and seeds."""
 
 import os
 import pathlib
@@ -12,7 +12,7 @@ def read_tables(path: str | os.PathLike) -> dict[str, Any]:
   """Returns the `TABLES` of a file such as configs/tables/__init__.py.
 
   Raises:
-    UserError: there is no such file, or no `TABLES` in it.
+    UserError: the file does not exist, or has no `TABLES`.
   """
   path = pathlib.Path(path)
   if not path.is_file():
@@ -26,13 +26,13 @@ def read_tables(path: str | os.PathLike) -> dict[str, Any]:
 def find_configs(path: pathlib.Path) -> pathlib.Path:
   """Returns the folder of the configs that the tables of a file name.
 
-  They lie beside the file, or beside the folder whose __init__.py it is.
+  They are next to the file, or next to its folder if it is an __init__.py.
   """
   return path.parent.parent if path.name == '__init__.py' else path.parent
 
 
 def find_table(tables: dict[str, Any], name: str) -> str:
-  """Returns the name of a table, given that or another name of it.
+  """Returns the name of a table, given that or an alias.
 
   Raises:
     UserError: no table has that name.
@@ -48,10 +48,10 @@ def find_table(tables: dict[str, Any], name: str) -> str:
 
 
 def parse_seeds(text: str) -> tuple[int, ...]:
-  """Reads '3' as 1, 2, 3, and '1,5,7' (or '5,') as these.
+  """Parses '3' as (1, 2, 3), and '1,5,7' or '5,' as a list of seeds.
 
   Raises:
-    UserError: it is neither, or a seed comes twice.
+    UserError: the text is neither, or a seed is repeated.
   """
   pieces = text.strip().removesuffix(',').split(',')
   if all(piece.strip().isdecimal() for piece in pieces):

@@ -1,8 +1,8 @@
-"""The folder of a reproduction: which table's it is, and who works in it.
+"""The folder of a reproduction: its table, and the lock on it.
 
 reproduction.json     table and pair
 lock                  held while runs are trained
-logs/ROW-seedK.log    what a run printed
+logs/ROW-seedK.log    the output of a run
 ROW/seedK/            a run
 table.txt, .md, .csv  the table
 """
@@ -23,7 +23,7 @@ _RECORD = 'reproduction.json'
 
 
 class Folder:
-  """A context that holds the folder; processes started in it can hold it, too.
+  """A context that locks the folder; processes started in it can share it.
 
   Attributes:
     path: the folder.
@@ -35,7 +35,7 @@ class Folder:
     self._record = {'table': plan.table, 'pair': plan.pair}
 
   def check(self) -> None:
-    """Checks that the folder is this table's, and that its runs are the plan's.
+    """Checks that the folder belongs to this table, and its runs to the plan.
 
     Raises:
       UserError: it is something else, or holds runs with another config.
@@ -57,7 +57,7 @@ class Folder:
       _check_run(run, self.path / run.name)
 
   def __enter__(self) -> 'Folder':
-    """Raises UserError if another call, or a run of it, still works there."""
+    """Locks it; raises UserError if another call, or a run of it, holds it."""
     self.check()
     self.path.mkdir(parents=True, exist_ok=True)
     if not self._read():
@@ -78,11 +78,11 @@ class Folder:
 
   @property
   def lock(self) -> int:
-    """A file descriptor: whoever inherits it holds the folder, too."""
+    """A file descriptor: a process that inherits it holds the lock, too."""
     return self._lock.fileno()
 
   def log(self, run: str) -> pathlib.Path:
-    """Returns where a run's output goes."""
+    """Returns the path of a run's log."""
     return self.path / 'logs' / f'{run.replace("/", "-")}.log'
 
   def _read(self) -> Mapping[str, Any]:
@@ -90,7 +90,7 @@ class Folder:
 
 
 def _check_run(run, workdir):
-  """Before anything is trained, not when its turn has come."""
+  """Checks a run before anything is trained, not just when its turn comes."""
   if (workdir / 'config.json').is_file():
     old = workdir_lib.config_to_dict(workdir_lib.read_config(workdir))
     new = workdir_lib.config_to_dict(run.config)

@@ -1,6 +1,7 @@
-"""All runs at a glance while they are trained.
+"""Shows all runs at a glance while they are trained.
 
-On a terminal a table that is redrawn; elsewhere a plain line now and then.
+On a terminal this is a table that is redrawn; elsewhere, a plain line now and
+then.
 """
 
 import collections
@@ -16,7 +17,7 @@ import rich.table
 from jaxuda.reproduce import progress as progress_lib
 from jaxuda.ui import display
 
-# Which states are shown first when there are more runs than lines.
+# Which states take precedence when there are more runs than lines.
 _ORDER = (
   *(progress_lib.RUNNING, progress_lib.FAILED, progress_lib.STOPPED),
   *(progress_lib.WAITING, progress_lib.DONE),
@@ -39,7 +40,7 @@ class Overview:
       stream: where to write; stderr if None.
       interval: seconds between lines; None for 1 on a terminal and 60
         elsewhere.
-      clock: returns seconds; another one in tests.
+      clock: returns seconds; replaced in tests.
     """
     self._stream = stream or sys.stderr
     self._clock = clock
@@ -62,11 +63,11 @@ class Overview:
   def update(
     self, states: Mapping[str, progress_lib.State], left: float | None
   ) -> None:
-    """Shows all states, if it is time.
+    """Shows all states if the interval has passed or nothing is running.
 
     Args:
       states: name of a run -> its state.
-      left: seconds until all are done, None if that is not known.
+      left: seconds until all are done, None if unknown.
     """
     ended = not any(x.status == progress_lib.RUNNING for x in states.values())
     if not ended and self._clock() - self._shown < self._interval:
@@ -82,14 +83,14 @@ class Overview:
     print('; '.join(parts), file=self._stream, flush=True)
 
   def message(self, text: str) -> None:
-    """Prints lines that stay."""
+    """Prints lines that are not overwritten."""
     if self._live:
       self._live.console.print(text, highlight=False, markup=False)
     else:
       print(text, file=self._stream, flush=True)
 
   def _draw(self, states, left):
-    # A line for each, as far as they fit below the summary.
+    # A line for each run, as many as fit below the summary.
     room = max(1, self._console.height - 3)
     kept = sorted(states, key=lambda x: _ORDER.index(states[x].status))[:room]
     grid = rich.table.Table.grid(padding=(0, 2))
@@ -100,7 +101,7 @@ class Overview:
 
 
 def describe(state: progress_lib.State) -> str:
-  """Returns '600/1500 steps, 2.66 steps/s', and why it failed."""
+  """Returns '600/1500 steps, 2.66 steps/s', and the reason of a failure."""
   parts = [f'{state.step}/{state.run.steps} steps']
   if state.status == progress_lib.RUNNING and state.rate:
     parts.append(display.format_rate(state.rate, 'steps'))

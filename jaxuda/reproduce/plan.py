@@ -12,7 +12,7 @@ from typing import Any
 from jaxuda import errors
 from jaxuda.reproduce import runs as runs_lib
 
-# Where the plan's commands write, in the folder of a reproduction.
+# Subfolder of a reproduction into which the plan's commands write.
 DRAWN = 'drawn'
 
 
@@ -24,11 +24,12 @@ class Row:
     label: the row's name.
     paper: figure -> what the paper reports on `Plan.paper_pair`: means in
       percent, and 'IoU', a mapping class -> percent.
-    runs: seed -> name of a run; none of a row that is quoted.
+    runs: seed -> name of a run; empty for a quoted row.
     same_as: label of an earlier row with the same runs, or ''.
-    quoted: where the figures of a row that is not run are quoted from, or ''.
-    without_depth: label of the row that is the same method without depth, or ''
-      if it is not in the plan.
+    quoted: source from which the figures of a row that is not run are quoted,
+      or ''.
+    without_depth: label of the row with the same method without depth, or '' if
+      it is not in the plan.
   """
 
   label: str
@@ -51,13 +52,13 @@ class Plan:
     seeds: seeds of every row.
     rows: the baselines, and the rows in the paper's order.
     runs: name -> run, in the order in which they are started: seed by seed, so
-      that what is done at any time is a table.
+      that the finished runs always make up a table.
     references: labels of the rows with which all others are compared.
     against: label of the row with which images are compared for the rate of
       negative transfer, or ''.
-    shows: what is shown besides mean IoUs: 'IoU' of each class, 'depth' errors.
-    commands: what follows `jaxuda` on the command lines that draw something of
-      the runs once all are done.
+    shows: figures shown besides mean IoUs: 'IoU' of each class, 'depth' errors.
+    commands: arguments of the `jaxuda` commands that draw figures from the runs
+      once all are done.
   """
 
   table: str
@@ -74,7 +75,7 @@ class Plan:
 
   @property
   def steps(self) -> int:
-    """Steps of all runs."""
+    """Number of steps of all runs."""
     return sum(run.steps for run in self.runs.values())
 
 
@@ -100,16 +101,17 @@ def expand(
     workdir: folder of the reproduction.
     pair: domain pair; '' for the paper's own.
     classes: class set; '' for the table's.
-    seeds: seeds for each of which every row has a run.
-    rows: labels of the rows; none for all.
-    overrides: flags for every run, each '--config.field=value' but the seed. A
-      baseline, and a run before a row, take those that their config has; what
-      the row takes from that run they do not replace.
-    baselines: whether the pair's baselines come in front of the rows.
+    seeds: the seeds; every row has a run for each.
+    rows: labels of the rows; empty for all.
+    overrides: flags for every run, of the form '--config.field=value', without
+      the seed. Baselines, and runs that a row needs before its own, ignore
+      fields that their config lacks; the field that a row sets from such an
+      earlier run cannot be overridden.
+    baselines: whether the pair's baselines precede the rows.
 
   Raises:
-    UserError: an unknown row or pair, a wrong flag, an impossible config, or
-      rows that would not be scored in the same way.
+    UserError: a row or the pair is unknown, a flag is wrong, a config is
+      impossible, or the rows would not be scored in the same way.
   """
   pair = pair or table.pairs[0]
   paper_pair = pair if pair in table.pairs else table.pairs[0]
@@ -118,7 +120,7 @@ def expand(
     row
     for row in table.rows
     if (not row.pairs or pair in row.pairs)
-    # What is quoted is nothing but figures.
+    # A quoted row consists of figures alone.
     and (not row.quoted or paper_pair in row.paper)
   ]
   if not own:
@@ -163,7 +165,7 @@ def expand(
 
 
 def _plan_rows(rows, names, paper_pair):
-  """Returns the plan's rows; names are label -> seed -> run."""
+  """Returns the plan's rows; `names` is label -> seed -> run."""
   planned, owners = [], {}
   for row in rows:
     runs = names[row.label]
@@ -182,7 +184,7 @@ def _plan_rows(rows, names, paper_pair):
 
 
 def _list_commands(table, workdir, runs, seed):
-  """Commands of the table whose runs are in the plan, as lists of words."""
+  """Returns the table's commands whose runs are in the plan, split in words."""
   end = f'/seed{seed}'
   places = {
     name.removesuffix(end): str(run.parts[-1].workdir)
@@ -199,7 +201,7 @@ def _list_commands(table, workdir, runs, seed):
 
 
 def _choose_rows(name, rows, labels, *, front):
-  """Returns the baselines, and the other rows that are asked for."""
+  """Returns the baselines, and the other requested rows."""
   own = {row.label: row for row in rows}
   # With the paper's figures, if it is a row of the table.
   front = [own.pop(row.label, row) for row in front]
@@ -222,9 +224,9 @@ def _choose_rows(name, rows, labels, *, front):
 
 
 def _check_alike(name, pair, rows, runs, *, baselines):
-  """Rows that could not stand side by side are not worth the training.
+  """Checks before training that the rows will be comparable.
 
-  The first of the rows are so many baselines.
+  The first `baselines` rows are the baselines.
   """
   own = rows[baselines:]
   if len(own) > 1 and len({tuple(row.runs.values()) for row in own}) == 1:
@@ -246,7 +248,7 @@ def _check_alike(name, pair, rows, runs, *, baselines):
 
 
 def _scoring(config):
-  """What in a config decides how its run is scored."""
+  """Returns the fields of a config that decide how its run is scored."""
   target = config.data.target
   labels = target.get('eval_labels', 'native')
   return {

@@ -1,4 +1,4 @@
-"""The table of a reproduction as text, Markdown and CSV, with its protocol."""
+"""Presents the results as text, Markdown and CSV, with their protocol."""
 
 import csv
 import io
@@ -11,7 +11,7 @@ from jaxuda.reproduce import results as results_lib
 from jaxuda.ui import display
 from jaxuda.ui import files
 
-# Width of table.txt in characters: a dozen columns.
+# Width of table.txt in characters: enough for a dozen columns.
 _WIDTH = 180
 _CHECKPOINTS = {
   'last': 'the last checkpoint',
@@ -66,7 +66,7 @@ def make_lines(results: results_lib.Results) -> list[list[str]]:
 
 
 def make_class_lines(results: results_lib.Results) -> list[list[str]]:
-  """Returns the header and a line for each class; none if they are not shown.
+  """Returns the header and a line for each class; [] if classes are not shown.
 
   The columns are the rows of the table.
   """
@@ -108,7 +108,7 @@ def _gain(results, label, figure):
 
 
 def _paper_gain(results, row, figure):
-  """What depth gains in the paper; None where that is not known."""
+  """Returns the gain from depth in the paper; None if unknown."""
   papers = {x.label: x.paper for x in results.plan.rows}
   without = papers.get(row.without_depth, {})
   if figure not in row.paper or figure not in without:
@@ -117,7 +117,7 @@ def _paper_gain(results, row, figure):
 
 
 def _show_gain(results, row):
-  """Of the first mean that the paper has."""
+  """Returns the paper's gain from depth, for the first mean that it reports."""
   if not row.without_depth:
     return ''
   gains = (_paper_gain(results, row, x) for x in results.paper_names)
@@ -126,7 +126,7 @@ def _show_gain(results, row):
 
 
 def make_notes(results: results_lib.Results) -> list[str]:
-  """Returns a title, and lines that say what the figures are."""
+  """Returns a title, and notes that explain the figures."""
   plan = results.plan
   seeds = ', '.join(map(str, plan.seeds))
   notes = [
@@ -231,7 +231,7 @@ def _markdown_table(lines):
 
 
 def _csv(results):
-  """A line for each row and figure, with everything that belongs to it."""
+  """Returns a line for each row and figure, with its complete protocol."""
   lines = [
     line for row in results.plan.rows for line in _csv_lines(results, row)
   ]

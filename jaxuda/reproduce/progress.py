@@ -1,4 +1,4 @@
-"""How far runs are, read from their folders while other processes write."""
+"""Reads the progress of runs from their folders while they are written."""
 
 import dataclasses
 import os
@@ -23,13 +23,13 @@ class State:
     run: the run.
     status: one of the words above.
     step: steps taken, over all parts.
-    rate: steps per second, None where not known.
+    rate: steps per second, None if unknown.
     reason: why it failed.
-    began: clock in seconds at which it was started here, None if it was not.
-    first: steps that were taken before that.
-    seconds: how long it ran here.
-    process: its process, if it was started here.
-    log_start: size of its log in bytes before that.
+    began: clock in seconds when this process started it, None if it did not.
+    first: steps that had been taken by then.
+    seconds: how long it has run since.
+    process: its process, if this process started it.
+    log_start: size of its log in bytes before the start.
   """
 
   run: runs_lib.Run
@@ -45,7 +45,7 @@ class State:
 
 
 def is_done(run: runs_lib.Run) -> bool:
-  """Says whether a run was trained to its end and scored there."""
+  """Returns whether a run was trained to its end and scored there."""
   part = run.parts[-1]
   if part.scored:
     last = workdir_lib.read_scores(part.workdir).get('last', {})
@@ -54,9 +54,9 @@ def is_done(run: runs_lib.Run) -> bool:
 
 
 def read(run: runs_lib.Run) -> tuple[int, float | None]:
-  """Returns (steps over all parts, steps per second) of what was last logged.
+  """Returns the last logged (steps over all parts, steps per second).
 
-  The rate is None where it is not known.
+  The rate is None if unknown.
   """
   step, rate = 0, None
   for part in run.parts:
@@ -68,9 +68,9 @@ def read(run: runs_lib.Run) -> tuple[int, float | None]:
 
 
 def read_tail(path: pathlib.Path, *, start: int) -> list[str]:
-  """Returns the last lines of a log from a byte on, at most eight.
+  """Returns at most eight last lines of a log, from the byte `start` on.
 
-  Empty ones are left out; there are none of a log that cannot be read.
+  Empty lines are left out; the list is empty if the log cannot be read.
   """
   try:
     with path.open('rb') as f:

@@ -1,4 +1,4 @@
-"""Runs a table of a paper and prints it, or says what that would take."""
+"""Reproduces a table of a paper, or lists what that would take."""
 
 from collections.abc import Callable, Mapping, Sequence
 import pathlib
@@ -29,7 +29,7 @@ def reproduce(
   launch: Callable[..., Any] = running.launch,
   call: Callable[[Sequence[str]], int] = subprocess.call,
 ) -> int:
-  """Runs what is not done yet, prints and writes the table, and draws.
+  """Runs whatever is not done yet, prints and writes the table, and draws.
 
   Args:
     plan: the runs.
@@ -40,10 +40,10 @@ def reproduce(
     call: runs one of the plan's commands and returns its exit status.
 
   Returns:
-    1 if a run is missing in the table or a command failed, else 0.
+    1 if a run is missing from the table or a command failed, else 0.
 
   Raises:
-    UserError: weights are missing, or the folder is another's.
+    UserError: weights are missing, or the folder belongs to something else.
   """
   _check_weights(plan)
   with folder_lib.Folder(workdir, plan) as folder:
@@ -77,7 +77,7 @@ def reproduce(
 
 
 def _draw(plan, folder, call):
-  """Runs the plan's commands; returns 1 if one failed, and goes on."""
+  """Runs all of the plan's commands; returns 1 if any of them failed."""
   failed = 0
   for words in plan.commands:
     (folder / plan_lib.DRAWN).mkdir(exist_ok=True)
@@ -96,8 +96,8 @@ def print_list(
 ) -> None:
   """Prints the tables, name -> table, and what each needs.
 
-  The folder is that of the configs, the pair '' for each paper's own; runs and
-  steps are counted for these seeds, and with the pair's baselines or without.
+  `folder` is that of the configs; `pair` is '' for each paper's own. Runs and
+  steps are counted for these seeds, with or without the pair's baselines.
   """
   options = {'folder': folder, 'pair': pair, 'baselines': baselines}
   for name, table in tables.items():
@@ -130,7 +130,7 @@ def print_list(
 
 
 def _list_preparations(plan):
-  """What is trained or made before the rows' own trainings -> these rows."""
+  """Returns what must be trained or made first -> the rows that need it."""
   needs = {}
   for run in plan.runs.values():
     found = []
@@ -147,7 +147,7 @@ def _list_preparations(plan):
 
 
 def _check_weights(plan):
-  """Checks before anything is trained; else each run would find out itself."""
+  """Checks initial weights before training, so that runs do not fail later."""
   for run in plan.runs.values():
     try:
       if _own(run):
@@ -157,6 +157,6 @@ def _check_weights(plan):
 
 
 def _own(run):
-  """Says whether what a run begins with is not made by the run before it."""
+  """Returns whether a run's initial weights are not made by an earlier run."""
   path = run.config.get('initial') or ''
   return not (run.before and path.endswith(run.before))

@@ -1,8 +1,8 @@
 """The figures of a reproduction: means over seeds, and differences of rows.
 
-Differences are taken seed by seed: to the first row and to every baseline, to
-the same method without depth (the gain from depth), and image by image to the
-network without adaptation (negative transfer).
+Differences are taken seed by seed: from the baselines, or the first row without
+them, and from the same method without depth (the gain from depth). Images are
+compared one by one with the network without adaptation (negative transfer).
 """
 
 from collections.abc import Mapping
@@ -28,16 +28,17 @@ class Results:
   Attributes:
     plan: the runs that were scored.
     checkpoint: 'last' or 'best'.
-    figures: rows of `tables.make_table` for what the plan shows, mean IoUs
-      first, the main one before the others; their columns are the plan's rows.
+    figures: rows of `tables.make_table` for the figures that the plan shows,
+      mean IoUs first, the main one before the others; their columns are the
+      plan's rows.
     classes: the same for the IoU of each class, if the plan shows it.
     differences: label of a reference -> figure -> label of a row -> mean of the
-      differences to the reference.
-    gains: label of a row -> figure -> mean of the differences to the same
+      differences from the reference.
+    gains: label of a row -> figure -> mean of the differences from the same
       method without depth.
     missing: label of a row -> seed -> why it is not in the means.
     protocols: label of a row -> how its runs were trained and, if any is done,
-      scored; {} of a row that is quoted.
+      scored; {} for a quoted row.
     codes: versions of the code that the runs were trained with.
   """
 
@@ -53,7 +54,7 @@ class Results:
 
   @property
   def paper_names(self) -> list[str]:
-    """Names of the figures that the paper has, but for IoU of each class."""
+    """Names of the paper's figures, except the IoU of each class."""
     names = dict.fromkeys(n for row in self.plan.rows for n in row.paper)
     return [name for name in names if name != 'IoU']
 
@@ -128,15 +129,15 @@ def _read(run, checkpoint):
 
 
 def _compare(done, reference):
-  """Figure -> label of each other row -> mean of its differences."""
+  """Returns figure -> label of each other row -> mean of its differences."""
   columns = {reference: done[reference], **done}
   return {row.name: row.differences for row in tables.make_table(columns)}
 
 
 def _add_negative_transfer(plan, done, checkpoint):
-  """Adds the rate to the figures of all runs but those it is relative to.
+  """Adds the rate to the figures of all runs except those compared against.
 
-  Runs of earlier versions, whose scores are not image by image, have none.
+  Runs of earlier versions, without scores of single images, get none.
   """
   rows = {row.label: row for row in plan.rows}
 
@@ -156,9 +157,9 @@ def _add_negative_transfer(plan, done, checkpoint):
 
 
 def _read_protocol(plan, row, done):
-  """How the runs of a row were trained and scored.
+  """Returns how the runs of a row were trained and scored.
 
-  Raises UserError if its seeds were not scored by the same rules.
+  Raises UserError if its seeds were not scored in the same way.
   """
   if row.quoted:
     return {}

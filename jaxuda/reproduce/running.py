@@ -1,4 +1,4 @@
-"""The processes of a plan's runs, a few at a time, until all have ended."""
+"""Runs the processes of a plan, a few at a time, until all have ended."""
 
 import collections
 from collections.abc import Callable
@@ -15,16 +15,17 @@ from jaxuda.reproduce import plan as plan_lib
 from jaxuda.reproduce import progress as progress_lib
 from jaxuda.reproduce import runs as runs_lib
 
-# Seconds between two looks at the processes.
+# Seconds between two checks of the processes.
 _PAUSE = 1.0
 
 
 def launch(run: runs_lib.Run, folder: folder_lib.Folder) -> subprocess.Popen:
-  """Starts the process of a run; what it prints goes to its log.
+  """Starts the process of a run; its output goes to its log.
 
-  It leads a session of its own, so that Ctrl-C reaches it once, through the
-  runner: a second signal would not let it save. It holds the folder's lock, so
-  that nobody starts it a second time should the runner alone be killed.
+  The process leads a session of its own, so that Ctrl-C reaches it only once,
+  through the runner: a second signal would keep it from saving. It holds the
+  folder's lock, so that it cannot be started twice if only the runner is
+  killed.
   """
   path = folder.log(run.name)
   path.parent.mkdir(parents=True, exist_ok=True)
@@ -41,7 +42,7 @@ def launch(run: runs_lib.Run, folder: folder_lib.Folder) -> subprocess.Popen:
 
 
 class Runner:
-  """Runs what is left of a plan.
+  """Runs the unfinished runs of a plan.
 
   Attributes:
     states: name of a run -> its state.
@@ -58,16 +59,16 @@ class Runner:
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
   ):
-    """Finds what is done already.
+    """Finds the runs that are already done.
 
     Args:
       plan: the runs.
-      folder: their folder, which is held.
-      overview: what shows their states and messages.
+      folder: their folder, which is locked.
+      overview: shows their states and messages.
       jobs: number of runs at a time, at least 1.
       launch: (run, folder) -> a process with poll, send_signal, kill and wait.
-      clock: returns seconds; another one in tests.
-      sleep: waits some seconds; does not in tests.
+      clock: returns seconds; replaced in tests.
+      sleep: waits for some seconds; replaced in tests.
     """
     self.states = {
       name: progress_lib.State(run=run) for name, run in plan.runs.items()
@@ -80,11 +81,11 @@ class Runner:
         state.status, state.step = progress_lib.DONE, state.run.steps
 
   def run(self, stop: Callable[[], bool] = lambda: False) -> None:
-    """Returns when all have ended or were stopped.
+    """Runs until all runs have ended or were stopped.
 
     Args:
-      stop: asked now and then; True has the processes save and end. A
-        KeyboardInterrupt kills them.
+      stop: called now and then; if it returns True, the processes save and end.
+        A KeyboardInterrupt kills them.
     """
     told = False
     try:
@@ -101,7 +102,7 @@ class Runner:
           break
         self._sleep(_PAUSE)
     finally:
-      # No process is left unless something went wrong here.
+      # No process is left unless something went wrong above.
       for state in self._running():
         state.process.kill()
         state.process.wait()
@@ -151,7 +152,7 @@ class Runner:
     elif code < 0:
       self._fail(state, f'killed by {signal.Signals(-code).name}')
     else:
-      # So it ends after a signal that somebody else sent.
+      # This is how it ends after a signal sent by somebody else.
       self._fail(state, f'ended at step {state.step} of {state.run.steps}')
 
   def _fail(self, state, reason):
@@ -165,7 +166,7 @@ class Runner:
     self._overview.message(text)
 
   def _tell_all(self):
-    """Tells the processes to save after their step and to end."""
+    """Tells the processes to finish their step, save and end."""
     running = self._running()
     if running:
       runs = f'{len(running)} run{"s" if len(running) > 1 else ""}'
@@ -174,7 +175,7 @@ class Runner:
       state.process.send_signal(signal.SIGTERM)
 
   def _time_left(self):
-    """Seconds until all are done, by the time that a step of each row took."""
+    """Returns the seconds until all are done, from each row's time per step."""
     seconds, steps = collections.Counter(), collections.Counter()
     for state in self.states.values():
       taken = state.step - state.first

@@ -1,4 +1,4 @@
-"""The runs of rows: commands, configs, folders."""
+"""The runs of a table's rows: commands, configs, folders."""
 
 from collections.abc import Sequence
 import dataclasses
@@ -22,7 +22,7 @@ _PIPELINE = 'jaxuda.depdis.run'
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Part:
-  """A training; most runs are one, a pipeline is several, one after another.
+  """A training; most runs have one, a pipeline has several in sequence.
 
   Attributes:
     workdir: folder of the training.
@@ -40,11 +40,11 @@ class Run:
   """A run: one process.
 
   Attributes:
-    name: its folder in that of the reproduction, e.g. 'S1/seed1'.
-    command: what follows `python` on the command line.
-    config: the config that it is called with.
+    name: its folder within that of the reproduction, e.g. 'S1/seed1'.
+    command: the arguments of `python` on the command line.
+    config: the config that it is run with.
     parts: its trainings in order; the last one is scored.
-    before: name of the run that must be done before, or ''.
+    before: name of the run that must be done first, or ''.
   """
 
   name: str
@@ -55,7 +55,7 @@ class Run:
 
   @property
   def steps(self) -> int:
-    """Steps of all parts."""
+    """Number of steps of all parts."""
     return sum(part.steps for part in self.parts)
 
   def __str__(self) -> str:
@@ -63,12 +63,12 @@ class Run:
 
 
 def slug(label: str) -> str:
-  """Returns a label as a folder's name: 'Depth_Distribution', '10'."""
+  """Converts a label to a folder name: 'Depth_Distribution', '10'."""
   return re.sub(r'[^\w.+-]+', '_', label).strip('_')
 
 
 def check_overrides(overrides: Sequence[str]) -> None:
-  """Checks flags for every run.
+  """Checks the flags that are passed to every run.
 
   Raises:
     UserError: one is not '--config.field=value', or sets the seed.
@@ -88,12 +88,12 @@ def _read_field(override):
 
 
 def _merge(overrides):
-  """Keeps the last override of each field: tuples given twice would grow."""
+  """Keeps the last override of each field: repeated tuples would add up."""
   return list({_read_field(x): x for x in overrides}.values())
 
 
 class Expander:
-  """Collects runs, each once.
+  """Collects runs without repeating any.
 
   Attributes:
     runs: name -> run, in the order in which they were added.
@@ -115,25 +115,25 @@ class Expander:
     self._names: dict[str, str] = {}
 
   def add(self, row: Any, seed: int, *, lenient: bool = False) -> str:
-    """Adds a row's run, and the one before it.
+    """Adds a row's run, and the run that it needs before.
 
     Args:
       row: the table's row.
       seed: seed of the run.
-      lenient: the run takes those of the overrides that its config has; else it
-        must have all.
+      lenient: whether to ignore overrides of fields that the config does not
+        have; otherwise they are errors.
 
     Returns:
       The run's name.
 
     Raises:
-      UserError: a flag is wrong, or the config impossible.
+      UserError: a flag is wrong, or the config is impossible.
     """
     path, before = self._path(row), ''
     own = [*row.overrides, *row.pair_overrides.get(self._pair, ())]
     fixed = [*row.fixed]
     if row.before:
-      # It may be of another method.
+      # It may use another method.
       before = self.add(row.before.row, seed, lenient=True)
       fixed.append(f'--config.{row.before.field}={self._workdir / before}')
     given = self._known(path) if lenient else self._overrides
@@ -167,7 +167,7 @@ class Expander:
     return self._names[identity]
 
   def _known(self, path):
-    """The overrides for all whose field a config has."""
+    """Returns the overrides of fields that a config has."""
     fields = config_fields.flatten(command.read_config(path).to_dict())
     return [x for x in self._overrides if _read_field(x) in fields]
 
@@ -179,12 +179,12 @@ class Expander:
 
 
 def _is_scored(config):
-  """Says whether the method segments; a CycleGAN does not."""
+  """Returns whether the method segments; a CycleGAN does not."""
   return methods.create(own_classes.count(config)).predict is not None
 
 
 def _list_trainings(module, config):
-  """Folder -> steps of the trainings of a run."""
+  """Returns folder -> steps for the trainings of a run."""
   if module != _PIPELINE:
     return {'': config.stop_step}
   training = config.self_training

@@ -1,15 +1,15 @@
-"""Checkpoints of a run: the only file that knows orbax.
+"""Checkpoints of a run: the only file that uses orbax.
 
-A checkpoint appears under its final name by one rename, after everything in it
-has been written. So a process killed at any moment leaves the checkpoints that
-it had finished, and a temporary folder that the next start sweeps away.
+A checkpoint gets its final name by a single rename, after everything in it has
+been written. A process killed at any moment therefore leaves only finished
+checkpoints, and a temporary folder that the next start removes.
 
-orbax can rank checkpoints by metrics only if these are there at the save. Here
-the state is saved first and scored afterwards, so that nothing is lost when an
-evaluation is cut short, and the loop names the best (`Checkpoints.best`).
+orbax can rank checkpoints by metrics only if these are known when it saves.
+Here the state is saved first and scored afterwards, so that nothing is lost if
+an evaluation is cut short, and the loop names the best (`Checkpoints.best`).
 
-orbax keeps no checksums of values either: a bit that a disk has lost would be
-another parameter. They lie beside the state.
+orbax keeps no checksums of values either: a bit flipped on disk would go
+unnoticed as a different parameter. The checksums are stored next to the state.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -53,10 +53,10 @@ def flatten(state: Any) -> dict[str, Any]:
 
 @functools.cache  # One hook is enough.
 def _ignore_late_reads() -> None:
-  """Silences reads that end after another one has failed.
+  """Silences reads that finish after another one has failed.
 
-  They report to an event loop that orbax has closed, as a traceback on stderr
-  behind the line that names the damage. Nothing else is silenced.
+  They report to an event loop that orbax has closed, which prints a traceback
+  after the line that names the damage. Nothing else is silenced.
   """
   before = sys.unraisablehook
   sys.unraisablehook = lambda x: (
@@ -65,14 +65,14 @@ def _ignore_late_reads() -> None:
 
 
 def differing(here: Any, there: Any) -> Iterator[tuple[str, str, str]]:
-  """Yields the leaves of two trees that differ in type or shape.
+  """Yields the leaves of two trees that differ in dtype or shape.
 
   Args:
     here: a tree of arrays, or of their shapes.
     there: another one.
 
   Yields:
-    (path, leaf here, leaf there), such as 'float32[3]'; '' where it is missing.
+    (path, leaf here, leaf there); leaves such as 'float32[3]', '' if missing.
   """
   trees = flatten(here), flatten(there)
   for path in sorted({*trees[0], *trees[1]}):
@@ -102,9 +102,9 @@ class Checkpoints:
 
     Args:
       workdir: the run's folder; it may be relative.
-      keep_last: number of the newest checkpoints that stay, at least 1.
-      write: whether to make the folder and sweep away what a killed process
-        left half written. False to read a run that may still be training.
+      keep_last: number of the newest checkpoints to keep, at least 1.
+      write: whether to create the folder and remove unfinished checkpoints of a
+        killed process. False to read a run that may still be training.
 
     Raises:
       UserError: keep_last < 1.
@@ -113,7 +113,7 @@ class Checkpoints:
       raise errors.UserError(f'keep_last={keep_last}; expected at least 1')
     self.best: int | None = None
     self._keep_last = keep_last
-    # orbax reports a relative path from a background thread, and badly.
+    # orbax reports a relative path late, from a background thread.
     self.folder = pathlib.Path(os.path.abspath(workdir)) / FOLDER
     keep_best = types.SimpleNamespace(
       should_preserve=lambda found, *, context: [
@@ -144,25 +144,25 @@ class Checkpoints:
     return self
 
   def __exit__(self, *unused: Any) -> None:
-    # Waits for the saves that are under way.
+    # Waits for the saves in progress.
     if self._manager:
       self._manager.close()
 
   def steps(self) -> list[int]:
-    """Returns the steps of all finished checkpoints, the oldest first."""
+    """Returns the steps of all finished checkpoints in ascending order."""
     return sorted(self._manager.all_steps()) if self._manager else []
 
   def latest(self) -> int | None:
-    """Returns the step of the newest finished checkpoint, if there is one."""
+    """Returns the step of the newest finished checkpoint, or None."""
     return max(self.steps(), default=None)
 
   def save(self, step: int, state: Any, *, config: Mapping[str, Any]) -> None:
-    """Saves in the background; the state may be donated right after.
+    """Saves in the background; the state may be donated right after the call.
 
     Args:
-      step: steps taken so far. Nothing happens if it is saved already.
+      step: steps taken so far. If it is already saved, nothing happens.
       state: the training state.
-      config: the run's config in JSON types, kept inside the checkpoint.
+      config: the run's config in JSON types, stored in the checkpoint.
     """
     if step in self._manager.all_steps():
       return
@@ -175,17 +175,17 @@ class Checkpoints:
     self._manager.save(step, args=ocp.args.Composite(**items), force=True)
 
   def prune(self) -> None:
-    """Removes an earlier best, once `best` is another one.
+    """Removes the previous best checkpoint once `best` has changed.
 
-    A save removes what is superfluous by then, but the last save of a run comes
-    before its last evaluation.
+    Every save removes checkpoints that are no longer needed, but the last save
+    of a run precedes its last evaluation.
     """
     for step in self.steps()[: -self._keep_last]:
       if step != self.best:
         self._manager.delete(step)
 
   def wait(self) -> None:
-    """Blocks until every save has finished, and raises what went wrong."""
+    """Blocks until every save has finished; raises if one has failed."""
     if self._manager:
       self._manager.wait_until_finished()
 
@@ -210,7 +210,7 @@ class Checkpoints:
     name: str,
     only: Callable[[str], bool] | None = None,
   ) -> Any:
-    """Reads a state back, replicated over all devices.
+    """Restores a state, replicated over all devices.
 
     Args:
       step: one of `steps()`.
@@ -219,12 +219,12 @@ class Checkpoints:
       only: path of a leaf (see `flatten`) -> whether to read it; None for all.
 
     Returns:
-      A tree like `like` of fresh arrays, which may be donated; None for the
-      leaves that were not read.
+      A tree with the structure of `like` and new arrays, which may be donated;
+      None for the leaves that were not read.
 
     Raises:
-      UserError: there is no such checkpoint, it cannot be read, or it is of
-        another model.
+      UserError: the checkpoint does not exist, cannot be read, or is of another
+        model.
     """
     if step not in self.steps():
       there = ', '.join(map(str, self.steps())) or 'none: the folder is empty'
@@ -252,7 +252,7 @@ class Checkpoints:
 
   @contextlib.contextmanager
   def _explained(self, step):
-    """A context in which whatever a damaged checkpoint raises is one line."""
+    """A context that turns any error of a damaged checkpoint into one line."""
     try:
       yield
     except errors.UserError:
@@ -266,7 +266,7 @@ class Checkpoints:
       ) from e
 
   def _read_some(self, step, target):
-    """Reads some leaves of a state, which the manager cannot."""
+    """Reads some leaves of a state, which the manager cannot do."""
     args = ocp.args.PyTreeRestore(
       item=target,
       restore_args=ocp.checkpoint_utils.construct_restore_args(target),
@@ -277,7 +277,7 @@ class Checkpoints:
 
   def _check_sums(self, step, read):
     """Raises ValueError unless all values are those that were saved."""
-    # Earlier versions had none.
+    # Earlier versions stored no checksums.
     if (self.folder / str(step) / _SUMS).is_dir():
       sums = self._read_json(step, _SUMS)
       for path, value in _sum_up(parallel.local(read)).items():

@@ -1,7 +1,7 @@
 """Several processes that train one run: how they meet, agree and end.
 
-Each process runs the same command on its own devices. What one calls here all
-must call, in the same order. With one process, nothing here costs anything.
+Each process runs the same command on its own devices. All processes must make
+the same calls here, in the same order. With a single process they cost nothing.
 """
 
 import collections
@@ -26,25 +26,25 @@ from jaxuda.step import parallel
 from jaxuda.ui import command
 from jaxuda.ui import display
 
-# The flags that say who the others are: all of them are given, or none.
+# The flags that identify the processes: either all or none must be given.
 _WHO = ('coordinator_address', 'num_processes', 'process_id')
-# Answers that may be under way: as many as steps, see `window`.
+# Answers that may be in flight: as many as steps, see `window`.
 _IN_FLIGHT = 2
-# Seconds in which the others may report before process 0 ends and takes them
-# along.
+# Seconds in which the others may report before process 0 exits, which ends them
+# as well.
 _LAST_WORDS = 2.0
 
 
 @contextlib.contextmanager
 def joined(asked: bool, *, switch: str) -> Iterator[None]:
-  """Joins the other processes of the same command for the time of a context.
+  """Joins the other processes of the same command for the length of a context.
 
-  To be entered before JAX is used, where `command.define_cluster` defined the
-  flags. A process that fails inside reports why and ends at once: the usual end
-  would wait for the others, which wait for this one.
+  It must be entered before JAX is used; `command.define_cluster` must have
+  defined the flags. A process that fails inside reports why and exits at once:
+  a normal exit would wait for the others, which wait for this one.
 
   Args:
-    asked: whether there are others; False does nothing.
+    asked: whether there are other processes; False does nothing.
     switch: the flag that asks for them, for messages.
 
   Raises:
@@ -54,7 +54,7 @@ def joined(asked: bool, *, switch: str) -> Iterator[None]:
   if not asked:
     yield
     return
-  # It would catch SIGTERM itself and does not know Ctrl-C; see `Agreement`.
+  # It would catch SIGTERM itself but not Ctrl-C; see `Agreement`.
   jax.config.update('jax_enable_preemption_service', False)
   _meet(who, switch)
   try:
@@ -77,7 +77,7 @@ def joined(asked: bool, *, switch: str) -> Iterator[None]:
 
 
 def _read_flags(asked, switch):
-  """Returns what the flags say of the cluster; {} if it is to be discovered."""
+  """Returns the flags that describe the cluster; {} to discover it."""
   who = {name: flags.FLAGS[name].value for name in _WHO}
   given = [f'--{name}' for name, value in who.items() if value is not None]
   missing = [f'--{name}' for name, value in who.items() if value is None]
@@ -104,7 +104,7 @@ def _read_flags(asked, switch):
 
 
 def _meet(who, switch):
-  """Waits for the others; if they do not come, ends with one line."""
+  """Waits for the other processes; exits with one line if some are missing."""
   patience = flags.FLAGS.connect_timeout
   where = who.get('coordinator_address', 'process 0')
 
@@ -138,17 +138,17 @@ def _meet(who, switch):
 
 
 def is_first() -> bool:
-  """Says whether this is the process that writes and reports."""
+  """Returns whether this is the process that writes and reports."""
   return jax.process_index() == 0
 
 
 @contextlib.contextmanager
 def progress(name: str, **options: Any) -> Iterator[display.Progress]:
-  """Shows how far a loop is, in the first process alone.
+  """Shows the progress of a loop, in the first process only.
 
   Args:
     name: what is being done.
-    **options: of `display.Progress`, but for the stream.
+    **options: those of `display.Progress`, except the stream.
   """
   with open(os.devnull, 'w') as nowhere:
     stream = None if is_first() else nowhere
@@ -157,7 +157,7 @@ def progress(name: str, **options: Any) -> Iterator[display.Progress]:
 
 
 def gather(value: Any) -> list[Any]:
-  """Returns the values of all processes, that of process 0 first.
+  """Returns the values of all processes, starting with process 0.
 
   Args:
     value: this process's value in JSON types; integers and float64 arrive
@@ -167,7 +167,7 @@ def gather(value: Any) -> list[Any]:
     return [value]
   text = np.frombuffer(json.dumps(value).encode(), np.uint8)
   sizes = multihost_utils.process_allgather(np.array(text.size, np.int32))
-  # A power of two, for few different lengths: each is compiled.
+  # Rounded up to a power of two: every different length is compiled.
   width = 1 << int(sizes.max()).bit_length()
   rows = multihost_utils.process_allgather(np.pad(text, (0, width - text.size)))
   pairs = zip(rows, sizes, strict=True)
@@ -178,7 +178,7 @@ def gather(value: Any) -> list[Any]:
 def first_process_first() -> Iterator[None]:
   """Lets the first process go through a context before all others.
 
-  The others find what it makes there on a file system that all share.
+  The others find whatever it creates there on a shared file system.
   """
   if not is_first():
     _wait()
@@ -193,10 +193,11 @@ def _wait():
 
 
 class Agreement:
-  """Makes a number known to all processes without making any of them wait.
+  """Shares a number among all processes without making any of them wait.
 
-  All call it equally often, as at every step. The answer is that to the call
-  before the last, which has arrived by then. So all learn it at the same call.
+  All must call it equally often, such as once per step. The answer is the one
+  to the call before the last, which has arrived by then, so that all processes
+  learn of a number at the same call.
   """
 
   def __init__(self):
@@ -204,7 +205,7 @@ class Agreement:
     self._settled = 0
 
   def __call__(self, value: int) -> int:
-    """Returns the first number that was not 0, the largest of that call.
+    """Returns the first number that was not 0: the largest of that call.
 
     Args:
       value: this process's number; 0 for nothing.

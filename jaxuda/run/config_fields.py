@@ -1,4 +1,4 @@
-"""Fields of configs: flat, shown, and which may differ within one run."""
+"""Fields of configs: flattens, shows and compares them."""
 
 from collections.abc import Mapping
 import json
@@ -10,23 +10,23 @@ import jax
 from jaxuda import errors
 from jaxuda.data.classes import class_tables
 
-# Where things lie. This may differ between the processes of one run.
+# Locations of data. They may differ between the processes of one run.
 _PLACES = (
   *('data.data_dir', 'data.manual_dir', 'data.workers'),
   *('data.source.manual_dir', 'data.source.depth_dir'),
   *('data.target.manual_dir', 'data.target.depth_dir', 'data.target.label_dir'),
   *('initial', 'generator'),
 )
-# What may change between two starts of one run: no parameter after any given
-# step depends on it.
+# Fields that may change between two starts of one run: the parameters after any
+# given step do not depend on them.
 _FREE = (
   *_PLACES,
   *('log_every', 'eval_every', 'checkpoint_every', 'picture_every'),
   *('data.eval_split', 'data.target.eval_split', 'eval_batch_size'),
   *('stop_step', 'keep_last', 'initial_checkpoint', 'distributed'),
 )
-# Rewrites of the compiled program. Runs from before they had 'auto' say true
-# for it, which on a CPU, where all of them pay, is the same program.
+# Rewrites of the compiled program. Runs from before 'auto' existed have true
+# instead, which on a CPU, where all of them pay off, is the same program.
 _SWITCHES = tuple(
   f'network.{x}'
   for x in ('dot_1x1', 'dot_wgrad', 'barriers', 'aspp_dot', 'shift_depthwise')
@@ -34,7 +34,7 @@ _SWITCHES = tuple(
 
 
 def flatten(tree: Mapping[str, Any]) -> dict[str, Any]:
-  """Returns {'data.source.size': value, ...} of a nested config."""
+  """Flattens a nested config to {'data.source.size': value, ...}."""
   return traverse_util.flatten_dict(tree, sep='.')
 
 
@@ -54,19 +54,19 @@ def show(flat: Mapping[str, Any], field: str) -> str:
 def check_config(
   old: Mapping[str, Any], new: Mapping[str, Any], *, workdir: str
 ) -> None:
-  """Checks that a run can go on under a config.
+  """Checks that a run can be resumed with a config.
 
   Args:
     old: the config that the run was started with, in JSON types.
-    new: the config that it is to go on with, in JSON types.
+    new: the config to resume it with, in JSON types.
     workdir: the run's folder, for the message.
 
   Raises:
-    UserError: a field differs that changes the numbers; all are named.
+    UserError: fields that affect the results differ; names all of them.
   """
   old, new = flatten(old), flatten(new)
   if all(class_tables.is_table(x.get('classes')) for x in (old, new)):
-    # Where the file lies says nothing: see `own_classes`.
+    # The location of the file does not matter: see `own_classes`.
     new['classes'] = old['classes']
   for field in _SWITCHES:
     if old.get(field) is True and new.get(field) == 'auto':
@@ -80,14 +80,14 @@ def check_config(
 
 
 def check_command(first: Mapping[str, Any], mine: Mapping[str, Any]) -> None:
-  """Checks that this process was started as process 0 was.
+  """Checks that this process was started with the command of process 0.
 
   Args:
     first: the config of process 0, in JSON types.
     mine: the config of this process, in JSON types.
 
   Raises:
-    UserError: a field differs that is not a place; all are named.
+    UserError: fields other than locations differ; names all of them.
   """
   differ = _differing(flatten(first), flatten(mine), _PLACES)
   if differ:
@@ -98,7 +98,7 @@ def check_command(first: Mapping[str, Any], mine: Mapping[str, Any]) -> None:
 
 
 def _differing(old, new, free):
-  """Lists the fields that differ and are not free to; '' if none does."""
+  """Lists the fields that differ although they must not; '' if none does."""
   return ', '.join(
     f'{field} ({show(old, field)} there, {show(new, field)} here)'
     for field in sorted({*old, *new})

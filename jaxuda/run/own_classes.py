@@ -1,7 +1,7 @@
 """A run's class set: its size, and a copy of the user's own in the workdir.
 
-With the copy, a checkpoint can be evaluated wherever its workdir lies, and a
-table that was changed meanwhile does not rename the network's outputs.
+With the copy, a checkpoint can be evaluated wherever its workdir is moved, and
+later changes of the table do not rename the network's outputs.
 """
 
 import pathlib
@@ -16,10 +16,10 @@ from jaxuda.run import workdir as workdir_lib
 
 
 def count(config: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
-  """Returns a copy of a config whose `num_classes` is that of its `classes`.
+  """Returns a copy of a config with the `num_classes` of its `classes`.
 
   Raises:
-    UserError: there is no such class set or file, or a mistake in the file.
+    UserError: the class set or file does not exist, or the file has a mistake.
   """
   names = labels.get_class_set(config.classes).names
   config = config.copy_and_resolve_references()
@@ -35,14 +35,14 @@ def keep(
   Args:
     config: the run's config.
     workdir: the run's folder.
-    begun: whether there is a checkpoint, whose classes must be the same.
+    begun: whether there is a checkpoint, which must have the same classes.
 
   Returns:
-    A config whose `classes` is the copy; with a built-in class set the config
-    itself.
+    A config whose `classes` is the path of the copy (in the first process); the
+    config itself with a built-in class set.
 
   Raises:
-    UserError: the run was begun with other classes.
+    UserError: the run was started with other classes.
   """
   if not class_tables.is_table(config.classes):
     return config
@@ -60,7 +60,7 @@ def keep(
     tree = class_tables.to_json(class_set.names, class_set.colors)
     if workdir_lib.read_json(path) != tree:
       workdir_lib.write_json(path, tree)
-    # Others may not see it yet.
+    # Other processes may not see the file yet.
     config = config.copy_and_resolve_references()
     config.classes = str(path)
   return config

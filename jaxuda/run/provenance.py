@@ -1,6 +1,6 @@
-"""The code that trained a run: versions and commit, in code.json of its folder.
+"""The code that trained a run: versions and commit, in its folder's code.json.
 
-A run that was continued with other code has a line for each.
+A run that was continued with different code has an entry for each version.
 """
 
 import contextlib
@@ -18,7 +18,7 @@ _ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
 def describe_code() -> str:
-  """Returns versions, and the commit where the code lies in a repository."""
+  """Returns versions, and the commit if the code is in a repository."""
   version = importlib.metadata.version('jaxuda')
   parts = [f'jaxuda {version}', f'jax {jax.__version__}']
   top = _git('rev-parse', '--show-toplevel')
@@ -32,7 +32,7 @@ def describe_code() -> str:
 
 
 def note(workdir: str | os.PathLike, code: str = '') -> None:
-  """Notes the code that a run is started with.
+  """Records the code that a run is started with.
 
   Args:
     workdir: the run's folder.
@@ -44,7 +44,7 @@ def note(workdir: str | os.PathLike, code: str = '') -> None:
 
 
 def read(workdir: str | os.PathLike) -> list[str]:
-  """Returns the codes that a run was started with, in order; [] if unknown."""
+  """Returns the code versions of a run, in order; [] if unknown."""
   return workdir_lib.read_json(pathlib.Path(workdir) / _FILE, kind=list)
 
 

@@ -17,8 +17,9 @@ class StopSignals:
     """Catches nothing before the context is entered.
 
     Args:
-      agree: number of the signal that this process got, or 0 -> that of the
-        signal that all processes know of, or 0; see `cluster.Agreement`.
+      agree: function from the number of the signal that this process received
+        to that of the signal that all processes know of, 0 for none; see
+        `cluster.Agreement`.
     """
     self.requested = ''
     self._agree = agree
@@ -26,7 +27,7 @@ class StopSignals:
     self._before = {}
 
   def __enter__(self) -> 'StopSignals':
-    # Python delivers signals to the main thread and lets only it ask for them.
+    # Python delivers signals to the main thread, which alone can set handlers.
     if threading.current_thread() is threading.main_thread():
       for number in (signal.SIGTERM, signal.SIGINT):
         self._before[number] = signal.signal(number, self._handle)
@@ -36,7 +37,7 @@ class StopSignals:
     self._restore()
 
   def poll(self) -> bool:
-    """Says whether to stop. All processes must ask equally often."""
+    """Returns whether to stop. All processes must call it equally often."""
     if not self.requested:
       number = self._agree(self._received)
       self.requested = signal.Signals(number).name if number else ''

@@ -1,8 +1,8 @@
-"""The folder of a run, and how it is read back. Needs no TensorFlow.
+"""The folder of a run, and how to read it. Needs no TensorFlow.
 
 config.json     the config of the run
 code.json       the code that trained it, see `provenance`
-classes.json    its class set, if that is the user's own
+classes.json    its class set, if it is the user's own
 checkpoints/    see `checkpoint`
 metrics.jsonl   a JSON object per logged step or evaluation
 scores.json     the scores of the last and of the best checkpoint
@@ -33,7 +33,7 @@ from jaxuda.ui import files
 
 # A copy of the user's own class table.
 CLASSES = 'classes.json'
-# Arrays of a batch: (channels, dtype) of a pixel; 'place' is of an image.
+# Arrays of a batch: (channels, dtype) per pixel; 'place' is per image.
 _PIXELS = {
   'image': ((3,), np.uint8),
   'label': ((), np.int32),
@@ -43,7 +43,7 @@ _PIXELS = {
 
 
 def write_json(path: str | os.PathLike, tree: Any) -> None:
-  """Writes a JSON file that is at any moment either the old or the new one."""
+  """Writes a JSON file that is always either the old or the new one."""
   with files.atomic(path) as part, part.open('w') as f:
     json.dump(jsonable(tree), f, indent=2, allow_nan=False)
     f.write('\n')
@@ -59,10 +59,10 @@ def read_json(path: str | os.PathLike, *, kind: type = dict) -> Any:
     kind: type of its content, dict or list.
 
   Returns:
-    Its content; an empty one where there is no file.
+    Its content; an empty `kind` if there is no file.
 
   Raises:
-    UserError: it cannot be read, or holds something else.
+    UserError: the file cannot be read, or holds something else.
   """
   path = pathlib.Path(path)
   if not path.is_file():
@@ -80,9 +80,9 @@ def read_json(path: str | os.PathLike, *, kind: type = dict) -> Any:
 
 
 def read_lines(path: str | os.PathLike) -> list[dict[str, Any]]:
-  """Reads a file of JSON objects, one a line, but for those that are damaged.
+  """Reads a file of JSON objects, one per line, skipping damaged lines.
 
-  A killed process, or a crash of the machine, leaves such lines.
+  A killed process or a crash of the machine may leave such lines.
   """
   path, entries = pathlib.Path(path), []
   text = path.read_text(errors='replace') if path.is_file() else ''
@@ -93,13 +93,13 @@ def read_lines(path: str | os.PathLike) -> list[dict[str, Any]]:
 
 
 def write_lines(path: str | os.PathLike, entries: Iterable[Any]) -> None:
-  """Writes a file of JSON lines, whole or not at all."""
+  """Writes a file of JSON lines atomically."""
   with files.atomic(path) as part:
     part.write_text(''.join(json.dumps(x) + '\n' for x in entries))
 
 
 def jsonable(tree: Any) -> Any:
-  """Returns the tree in JSON types: NumPy numbers as numbers, NaN as null."""
+  """Converts a tree to JSON types: NumPy numbers to numbers, NaN to None."""
   if isinstance(tree, Mapping):
     return {str(k): jsonable(v) for k, v in tree.items()}
   if isinstance(tree, list | tuple):
@@ -112,7 +112,7 @@ def jsonable(tree: Any) -> Any:
 
 
 def digest(tree: Any) -> str:
-  """Returns 16 hexadecimal digits that tell trees of JSON types apart."""
+  """Returns a hash of a tree of JSON types: 16 hexadecimal digits."""
   text = json.dumps(tree, sort_keys=True)
   return hashlib.sha256(text.encode()).hexdigest()[:16]
 
@@ -123,7 +123,7 @@ def config_to_dict(config: ml_collections.ConfigDict) -> dict[str, Any]:
 
 
 def config_from_dict(tree: Mapping[str, Any]) -> ml_collections.ConfigDict:
-  """Inverts `config_to_dict`; lists come back as tuples."""
+  """Inverts `config_to_dict`; lists become tuples."""
 
   def convert(x):
     if isinstance(x, Mapping):
@@ -137,7 +137,7 @@ def read_config(workdir: str | os.PathLike) -> ml_collections.ConfigDict:
   """Reads the config of a run.
 
   Raises:
-    UserError: the folder or the file is missing, or is none.
+    UserError: the folder or the file is missing, or is not that of a run.
   """
   path = pathlib.Path(workdir) / 'config.json'
   if not path.is_file():
@@ -151,22 +151,22 @@ def read_config(workdir: str | os.PathLike) -> ml_collections.ConfigDict:
 
 
 def read_scores(workdir: str | os.PathLike) -> dict[str, Any]:
-  """Returns the content of scores.json; {} where there is none."""
+  """Returns the content of scores.json; {} if there is none."""
   return read_json(pathlib.Path(workdir) / 'scores.json')
 
 
 def init_args(
   config: ml_collections.ConfigDict, method: Any
 ) -> tuple[jax.Array, dict[str, dict[str, np.ndarray]]]:
-  """Returns what `method.init` is called with in this run.
+  """Returns the arguments of `method.init` in this run.
 
   Args:
     config: the whole config.
-    method: the method, whose `needs` are the arrays of a batch.
+    method: the method; its `needs` name the arrays of a batch.
 
   Returns:
-    A key, and the training batch that the pipeline would give, but of zeros and
-    with one example per domain.
+    A PRNG key, and a training batch like those of the pipeline, but of zeros
+    and with one example per domain.
   """
   batch = {}
   for domain, names in method.needs.items():
@@ -187,7 +187,7 @@ def init_args(
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Run:
-  """A trained run, read back.
+  """A trained run, restored from its folder.
 
   Attributes:
     config: the run's config.
@@ -203,9 +203,10 @@ class Run:
 
 
 def predicts(path: str) -> bool:
-  """Says whether a leaf of a state is one that a prediction may need.
+  """Returns whether predictions may need a leaf of a state.
 
-  Task network and teacher, without optimizers; no generator, no discriminator.
+  They need the task network and the teacher without their optimizers, but no
+  generator or discriminator.
 
   Args:
     path: the leaf's path, see `checkpoint.flatten`.
@@ -226,12 +227,12 @@ def load(
   Args:
     workdir: the run's folder.
     which: 'last', 'best' (by the main mIoU) or a step.
-    only: path of a leaf of the state -> whether it is read, e.g. `predicts`;
-      None for all. Other leaves are None.
+    only: path of a leaf of the state -> whether to read it, e.g. `predicts`;
+      None for all. Leaves that are not read are None.
 
   Raises:
-    UserError: no run, no checkpoint, none of that step, or one that does not
-      fit the config.
+    UserError: the run or the checkpoint does not exist, or the checkpoint does
+      not fit the config.
   """
   config = read_config(workdir)
   own = pathlib.Path(workdir) / CLASSES
@@ -253,10 +254,11 @@ def load(
 def choose_step(
   checkpoints: checkpoint.Checkpoints, scores: Mapping[str, Any], which: str
 ) -> int:
-  """Returns the step that 'last', 'best' or a number means.
+  """Returns the step that 'last', 'best' or a number refers to.
 
   Raises:
-    UserError: there is no such checkpoint, or none is the best yet.
+    UserError: there is no checkpoint, none is the best yet, or `which` is none
+      of these.
   """
   steps = checkpoints.steps()
   if not steps:

@@ -1,1 +1,1 @@
-"""Training: the loop, and the trainings of segmentation methods."""
+"""Training: the loop, and its use for segmentation methods."""

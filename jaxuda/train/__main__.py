@@ -1,9 +1,9 @@
-"""Trains a method on a domain pair; the same call again goes on with it.
+"""Trains a method on a domain pair; the same command again resumes it.
 
 jaxuda train --config=dada:pair=streets --workdir=DIR [--config.field=value ...]
 
-With --config.distributed=True it is one of several processes that run the same
-command, on one machine or many: docs/clusters.md.
+With --config.distributed=True this is one of several processes that run the
+same command, on one machine or many: docs/clusters.md.
 """
 
 from absl import flags
@@ -22,7 +22,7 @@ def main() -> None:
   with cluster.joined(
     bool(config.get('distributed')), switch='--config.distributed=True'
   ):
-    # TensorFlow takes seconds to load: a misspelt flag is reported before.
+    # TensorFlow takes seconds to load: a misspelt flag is reported first.
     from jaxuda.train import segmentation
 
     command.hide_accelerators()

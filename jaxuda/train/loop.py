@@ -1,7 +1,7 @@
-"""The loop of every training.
+"""The training loop that all trainings share.
 
-What differs between trainings, where batches come from and how a state is
-scored and drawn, is a `Task`.
+Whatever differs between them (the source of batches, how a state is scored and
+drawn) is described by a `Task`.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -30,7 +30,7 @@ from jaxuda.train import window
 from jaxuda.ui import display
 from jaxuda.ui import files
 
-# Seconds that a shared file system may take to show a new folder to all.
+# Seconds that a shared file system may take to show a new folder everywhere.
 _PATIENCE = 60.0
 
 
@@ -39,7 +39,7 @@ class Evaluation:
   """The outcome of an evaluation.
 
   Attributes:
-    result: JSON types with 'checkpoint_step', for scores.json.
+    result: a dict of JSON types with 'checkpoint_step', for scores.json.
     scalars: the numbers to log, by name.
     shown: the numbers to print, by name.
   """
@@ -51,25 +51,25 @@ class Evaluation:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Task:
-  """What is trained, ready to go on from some step.
+  """A training that is ready to start or resume from some step.
 
   Attributes:
     config: the run's config.
     method: an object with `init` and `train_step`, see `methods.base.Method`.
     init_args: the arguments of `method.init`.
-    batches: the batches of the steps ahead.
-    begin: (the method's first state, a function that prints a line) -> the
-      state that a new run begins with.
+    batches: the batches of the remaining steps.
+    begin: (the method's initial state, a function that prints a line) -> the
+      state that a new run starts from.
     evaluate: (step, state, progress, stop) -> the scores of a state, or None if
-      `stop()` said so first. All processes call it, each with the state on its
-      own devices; all call `stop` equally often and return the same. None if
-      there is nothing to score.
+      `stop()` returned True first. All processes call it, each with the state
+      on its own devices; all call `stop` equally often and return the same. The
+      attribute is None if there is nothing to score.
     value: (an `Evaluation.result`, the newest one) -> the number that decides
-      which checkpoint is the best: the highest. None if the result, an earlier
-      one, lacks the figure that decides now.
-    draw: (step, state, batch or None, recorder) -> None, draws a state, and
-      what it makes of the batch. The first process calls it alone: nothing in
-      it may need the others.
+      which checkpoint is the best (the highest). None if the result is an
+      earlier one that lacks the deciding figure.
+    draw: (step, state, batch or None, recorder) -> None; draws a state, and its
+      output for the batch. Only the first process calls it: nothing in it may
+      need the others.
   """
 
   config: ml_collections.ConfigDict
@@ -87,23 +87,24 @@ def run(
   workdir: str | os.PathLike,
   open_task: Callable[[pathlib.Path, int], Task],
 ) -> Any:
-  """Trains until `config.stop_step`, going on from the last checkpoint.
+  """Trains until `config.stop_step`, resuming from the last checkpoint.
 
-  Killed at any moment and called again, it ends with the same parameters, bit
-  for bit, as without the interruption. SIGTERM and SIGINT save and return; with
-  several processes all do so after the same step, whichever got the signal.
+  If killed at any moment and called again, it ends with the same parameters,
+  bit for bit, as without the interruption. On SIGTERM and SIGINT it saves and
+  returns; with several processes, all do so after the same step, whichever of
+  them received the signal.
 
   Args:
     config: the run's config.
     workdir: the run's folder.
-    open_task: (workdir, steps taken so far) -> the task, whose data are there;
-      called before anything is shown.
+    open_task: (workdir, steps taken so far) -> the task; it checks that the
+      data exist, and is called before anything is shown.
 
   Returns:
     The state after the last step taken.
 
   Raises:
-    UserError: a mistake in the config or the data, or a folder that holds
+    UserError: there is a mistake in the config or the data, or the folder holds
       another run.
     window.NonFiniteError: a loss or a parameter became NaN or infinite.
   """
@@ -116,7 +117,7 @@ def run(
     )
     stack.enter_context(_explained(checkpoints))
     step, scores = _claim(workdir, config, checkpoints)
-    # The first process makes what the data need, once.
+    # The first process prepares the data, once for all.
     with cluster.first_process_first():
       task = open_task(workdir, step)
       batches = parallel.prefetch(task.batches)
@@ -130,7 +131,7 @@ def run(
     key, numbers, batch = rng.root(config.seed), window.Window(), None
 
     while True:
-      # Due after the last step, or left undone by a process that was killed.
+      # Due after the last step, or left undone by a killed process.
       if _evaluation_due(task, step, scores):
         done = task.evaluate(step, parallel.local(state), progress, stop.poll)
         if done:
@@ -181,12 +182,12 @@ def _check_numbers(config):
 
 
 def is_due(step: int, every: int) -> bool:
-  """Says whether something done `every` steps is due; never if every < 1."""
+  """Returns whether something done `every` steps is due; never if every < 1."""
   return every > 0 and step % every == 0
 
 
 def _evaluation_due(task, step, scores):
-  """Says whether a state is to be scored that no earlier process scored."""
+  """Returns whether a state is due to be scored and has not been yet."""
   done = scores['last']['checkpoint_step'] if scores else 0
   config = task.config
   due = is_due(step, config.eval_every) or step == config.stop_step
@@ -194,7 +195,7 @@ def _evaluation_due(task, step, scores):
 
 
 def _save(checkpoints, step, state, numbers, config):
-  """Saves a state in which, and on the way to which, everything is finite."""
+  """Saves a state after checking that it and the losses so far are finite."""
   numbers.check()
   bad = window.find_non_finite(parallel.local(state))
   if bad:
@@ -212,7 +213,7 @@ def _draw(task, step, state, batch, record, progress):
 
 
 def _rank(scores, result, value, report):
-  """Returns the scores with a new result, which wins over an equal best."""
+  """Returns the scores with a new result, which wins a tie for the best."""
   known = [scores['best']] if scores else []
   if known and value(known[0], result) is None:
     report(
@@ -226,14 +227,14 @@ def _rank(scores, result, value, report):
 
 
 def _tell(done, scores):
-  """Says what an evaluation found, and which one was the best so far."""
+  """Describes the result of an evaluation, and which one is the best so far."""
   step, best = (scores[x]['checkpoint_step'] for x in ('last', 'best'))
   known = 'the best so far' if best == step else f'the best was step {best}'
   return f'step {step}: {display.format_values(done.shown)}; {known}'
 
 
 def _note_unlabelled(means, step, config, progress):
-  """Says that not one labelled pixel was seen since the last line."""
+  """Reports that no labelled pixel has been seen since the last log line."""
   if means.get('loss_seg') == 0:
     progress.message(
       f'note: loss_seg is 0 up to step {step}: no pixel had a label of'
@@ -242,8 +243,8 @@ def _note_unlabelled(means, step, config, progress):
 
 
 def _keep_scores(workdir, scores, checkpoints):
-  """Writes the scores, and keeps the best checkpoint and no earlier best."""
-  # scores.json must never name a checkpoint that a kill could still undo.
+  """Writes the scores; keeps the best checkpoint but no earlier best."""
+  # scores.json must never name a checkpoint that is not finished yet.
   checkpoints.wait()
   checkpoints.best = scores['best']['checkpoint_step']
   if cluster.is_first():
@@ -253,7 +254,7 @@ def _keep_scores(workdir, scores, checkpoints):
 
 @contextlib.contextmanager
 def _explained(checkpoints):
-  """Adds to a NonFiniteError where the last good checkpoint is."""
+  """Adds the location of the last good checkpoint to a NonFiniteError."""
   try:
     yield
   except window.NonFiniteError as e:
@@ -267,7 +268,7 @@ def _explained(checkpoints):
 
 
 def _make_folder(workdir):
-  """Makes the run's folder, checks that all processes see it, returns it."""
+  """Creates and returns the run's folder, once all processes see it."""
   workdir = files.check_folder(os.path.abspath(workdir))
   with cluster.first_process_first():
     if cluster.is_first():
@@ -284,11 +285,11 @@ def _make_folder(workdir):
 
 
 def _claim(workdir, config, checkpoints):
-  """Checks that the folder is this run's, and clears what will come again.
+  """Checks that the folder is this run's, and clears what will be redone.
 
   Returns:
-    The step that it is at, and the scores so far, for all processes as the
-    first one found them.
+    (the step of the last checkpoint, the scores so far), as the first process
+    found them, in all processes.
   """
   new = workdir_lib.config_to_dict(config)
   step, scores, first = cluster.gather(
@@ -299,14 +300,14 @@ def _claim(workdir, config, checkpoints):
     old = checkpoints.config(step)
     config_fields.check_config(old, new, workdir=str(workdir))
   if scores and not step:
-    # The scores would be lost, and what was logged.
+    # The scores and the log would be lost.
     raise errors.UserError(
       f'{workdir} has the scores of a run and no checkpoint of it; expected'
       ' another --workdir, or this one without scores.json'
     )
   best = scores.get('best', {}).get('checkpoint_step')
   if best not in checkpoints.steps():
-    scores = {}  # Its checkpoint was removed by hand.
+    scores = {}  # The best checkpoint was removed by hand.
   if scores:
     checkpoints.best = best
   if cluster.is_first():
@@ -324,7 +325,7 @@ def _progress(total, start):
 
 
 def _create_or_restore(task, checkpoints, step, progress):
-  """Returns the state before the first step that is taken."""
+  """Returns the state before the first step to take."""
   method, config = task.method, task.config
   if not step:
     state = parallel.init(method.init, *task.init_args)
@@ -337,7 +338,7 @@ def _create_or_restore(task, checkpoints, step, progress):
 
 
 def _describe(state, workdir, progress, *, trains):
-  """Says how large each network is, and why nothing is seen for a while.
+  """Reports the size of each network, and that the first step is compiling.
 
   The full table of parameters goes to a file.
   """

@@ -1,4 +1,4 @@
-"""Records of a run: JSON lines, TensorBoard, pictures.
+"""Records a run: JSON lines, TensorBoard, pictures.
 
 Importing this loads TensorFlow, through clu's metric writers.
 """
@@ -18,7 +18,7 @@ from jaxuda.ui import panels
 
 
 class Recorder:
-  """Writes the numbers and pictures of one run; a context manager."""
+  """A context manager that writes the numbers and pictures of one run."""
 
   def __init__(self, workdir: str | os.PathLike, *, write: bool = True):
     """Opens no file before the context is entered, and none without `write`.
@@ -44,9 +44,9 @@ class Recorder:
   def write_scalars(
     self, step: int, kind: str, values: Mapping[str, float]
   ) -> None:
-    """Writes one line and the same numbers to TensorBoard.
+    """Writes numbers as one line of JSON, and to TensorBoard.
 
-    The kind is 'train' or 'eval'.
+    `kind` is 'train' or 'eval'.
     """
     if not self._write:
       return
@@ -71,12 +71,12 @@ class Recorder:
 
 
 def cut_lines(workdir: str | os.PathLike, *, step: int, evaluated: int) -> None:
-  """Removes from metrics.jsonl the lines that a resumed run writes again.
+  """Removes from metrics.jsonl the lines that a resumed run will write again.
 
   Args:
     workdir: the run's folder.
-    step: the step that the run goes on from. Later lines are removed, and so is
-      a last line that a killed process wrote in part.
+    step: the step that the run resumes from. Later lines are removed, as is a
+      last line that a killed process left incomplete.
     evaluated: the step of the last finished evaluation. Lines of later ones are
       removed.
   """
@@ -85,7 +85,7 @@ def cut_lines(workdir: str | os.PathLike, *, step: int, evaluated: int) -> None:
     return
   latest = {'train': step, 'eval': min(step, evaluated)}
   lines = workdir_lib.read_lines(path)
-  # What has no step, or another kind, was not written by a run.
+  # Lines without a step, or of another kind, were not written by a run.
   workdir_lib.write_lines(
     path,
     (

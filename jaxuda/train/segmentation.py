@@ -1,4 +1,4 @@
-"""Training of a segmentation method, the same for every method."""
+"""Trains a segmentation method, in the same way for every method."""
 
 import functools
 import importlib
@@ -30,7 +30,7 @@ _PICTURES = 3
 
 
 def train(config: ml_collections.ConfigDict, workdir: str | os.PathLike) -> Any:
-  """Trains a method: returns and raises what `loop.run` does.
+  """Trains a method; returns and raises the same as `loop.run`.
 
   Args:
     config: see `configs/common.py`.
@@ -42,7 +42,7 @@ def train(config: ml_collections.ConfigDict, workdir: str | os.PathLike) -> Any:
 
 
 def prepare(method: Any, config: ml_collections.ConfigDict) -> Any:
-  """Returns a method with what it needs of the data as a whole; most need none.
+  """Returns a method with what it needs from the whole dataset, if anything.
 
   Raises:
     UserError: what it needs is missing or does not fit.
@@ -53,7 +53,7 @@ def prepare(method: Any, config: ml_collections.ConfigDict) -> Any:
 
 
 def _open(config, method, workdir, step):
-  """Finishes config and method, and opens the data or finds them missing."""
+  """Completes config and method, and opens the data."""
   config = own_classes.keep(config, workdir, begun=bool(step))
   if not step:
     initial.check(config.get('initial'), method)
@@ -70,7 +70,7 @@ def _open(config, method, workdir, step):
   )
   evaluate = samples = None
   if method.predict is not None:
-    # Missing images are found now, not after hours.
+    # Missing images are reported now, not after hours.
     pipeline.eval_stream(
       config.data,
       classes=config.classes,
@@ -95,7 +95,7 @@ def _open(config, method, workdir, step):
 
 
 def _begin(config, method, state, report):
-  """Takes over the weights that the config names."""
+  """Loads the initial weights that the config names."""
   if 'generator' in config:
     state = warm_start.load_generator(
       state, config.generator, which=config.generator_checkpoint
@@ -120,7 +120,7 @@ def _begin(config, method, state, report):
 
 
 def _evaluate(config, method, step, state, progress, stop):
-  """Scores the target's evaluation split, or judges it without labels."""
+  """Evaluates on the target's evaluation split, with or without labels."""
   result = evaluation.run(
     method, state, config, step=step, judge=True, progress=progress, stop=stop
   )

@@ -1,4 +1,4 @@
-"""Networks that a training begins with: of another run, or foreign weights."""
+"""Initial weights of a training, from another run or a file of weights."""
 
 from collections.abc import Callable, Mapping
 import dataclasses
@@ -34,17 +34,17 @@ def load(
   classes: str = '',
   report: Callable[[str], Any] = print,
 ) -> Any:
-  """Puts the network of a run, or foreign weights, into a fresh state.
+  """Loads the network of a run, or foreign weights, into a fresh state.
 
   Args:
     state: a training state before the first step.
     initial: folder of a run or of a conversion, a file of weights, or
-      'imagenet' for those of a package, see `packaged`.
+      'imagenet' for the weights of an installed package, see `packaged`.
     which: checkpoint of the run, see `load_network`.
     options: `deeplab.Options` of the state's network, if it has any.
     heads: see `load_network`.
     classes: class set of the state's network, if it is known.
-    report: takes a line that says what was taken and what stays random.
+    report: called with a line about what was loaded and what stays random.
 
   Raises:
     UserError: `initial` is none of these, or does not fit.
@@ -71,7 +71,7 @@ def load(
 
 
 def _load_weights(state, weights, options, report):
-  """Takes the weights that fit; those of the backbone must."""
+  """Loads the weights that fit; those of the backbone must fit."""
   title = f'{weights.record["file"]} ({weights.record["title"]})'
   if options is not None:
     asked = conversion.differing(weights, options, conversion.INPUT)
@@ -110,9 +110,9 @@ def load_network(
   classes: str = '',
   report: Callable[[str], Any] = print,
 ) -> Any:
-  """Puts the task network of another run into a state before its first step.
+  """Loads the task network of another run into a state before its first step.
 
-  Parameters and running statistics are taken, and copied to a teacher; step,
+  Parameters and running statistics are loaded, and copied to a teacher; step,
   optimizers and everything else stay as they are.
 
   Args:
@@ -120,13 +120,13 @@ def load_network(
     workdir: the other run's folder.
     which: its checkpoint: 'last', 'best' or a step.
     options: see `load`.
-    heads: modules of another network -> modules of the state's network that
-      begin with them. Of a run with such a network, and of a run of source-only
-      training, the backbone is taken, and heads as they fit; what stays random
-      and what is not used is said.
-    classes: class set of the state's network; that the run has another one of
-      as many classes is said.
-    report: takes a line that says so.
+    heads: modules of another network -> modules of the state's network that are
+      initialised with them. From a run with such a network, or a source-only
+      run, the backbone and any fitting heads are loaded; what stays random and
+      what is not used is reported.
+    classes: class set of the state's network. If the run has another class set
+      of the same size, this is reported.
+    report: called with such a line.
 
   Raises:
     UserError: there is no such run or checkpoint, or it has another network.
@@ -148,7 +148,7 @@ def load_network(
     for there, here in heads.items()
     if there in theirs.params and there not in mine.params
   }
-  # What a method adds to the network of source-only training starts afresh.
+  # Modules that a method adds to the source-only network start at random.
   grows = bool(mine.params.keys() - theirs.params.keys())
   if taken or (grows and isinstance(run.method, source_only.Method)):
     file = f'{pathlib.Path(workdir).name}, step {run.step}'
@@ -161,7 +161,7 @@ def load_network(
 
 
 def _rename(weights, taken):
-  """Gives modules of a network the names that they have in another."""
+  """Renames modules of a network to those that they initialise."""
   arrays = {}
   for path, array in weights.arrays.items():
     kind, module, *leaf = path.split('/')
@@ -175,9 +175,9 @@ def _rename(weights, taken):
 def load_generator(
   state: Any, workdir: str | None, *, which: str = 'last'
 ) -> Any:
-  """Puts the generator of a CycleGAN run into a state before its first step.
+  """Loads the generator of a CycleGAN run into a state before its first step.
 
-  The state has a frozen generator. `which` is the CycleGAN run's checkpoint:
+  The state's generator is frozen. `which` is the CycleGAN run's checkpoint:
   'last' or a step.
 
   Raises:
@@ -203,7 +203,7 @@ def load_generator(
 
 
 def _check_equal(mine, theirs, *, where, hint):
-  """Checks that two trees have the same paths, types and shapes."""
+  """Checks that two trees have the same paths, dtypes and shapes."""
   for path, here, there in checkpoint.differing(mine, theirs):
     raise errors.UserError(
       f'{where} has {there or "nothing"} for {path}; expected'
@@ -212,7 +212,7 @@ def _check_equal(mine, theirs, *, where, hint):
 
 
 def _replace(state, params, stats):
-  """Gives these parameters to the task network, an anchor and a teacher."""
+  """Sets the parameters of the task network, its anchor and its teacher."""
   task = state.nets['task'].replace(params=params, batch_stats=stats)
   nets = {**state.nets, 'task': task}
   if 'anchor' in nets:
@@ -220,7 +220,7 @@ def _replace(state, params, stats):
   state = state.replace(nets=nets)
   if state.teacher is None:
     return state
-  # Copied: the step donates its memory, which no two leaves may share.
+  # Copied: the step donates its buffers, which no two leaves may share.
   params, stats = jax.tree.map(jnp.copy, (params, stats))
   return state.replace(
     teacher=state.teacher.replace(params=params, batch_stats=stats)

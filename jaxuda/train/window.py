@@ -1,4 +1,4 @@
-"""The numbers of the last steps, and the watch for NaN and infinity."""
+"""The metrics of the last steps, and the checks for NaN and infinity."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,17 +10,17 @@ import numpy as np
 from jaxuda import errors
 from jaxuda.run import checkpoint
 
-# Steps that may be under way on the devices. More would only pile up batches,
+# Steps that may be in flight on the devices. More would only pile up batches,
 # and with fewer the devices would wait for the host.
 _IN_FLIGHT = 2
 
 
 class NonFiniteError(errors.UserError):
-  """Training met a NaN or an infinity; the last good checkpoint stands."""
+  """Raised for a NaN or an infinity in training; checkpoints stay good."""
 
 
 class Window:
-  """The metrics since the last log line; on the devices until asked for."""
+  """The metrics since the last log line, kept on the devices until needed."""
 
   def __init__(self):
     self._waiting = []
@@ -28,7 +28,7 @@ class Window:
     self._last = {}
 
   def add(self, step: int, metrics: Mapping[str, jax.Array]) -> None:
-    """Takes the metrics of one step; waits for those of two steps ago."""
+    """Adds the metrics of one step; waits for those of two steps ago."""
     self._waiting.append((step, metrics))
     if len(self._waiting) > _IN_FLIGHT:
       jax.block_until_ready(self._waiting[-1 - _IN_FLIGHT][1])
@@ -41,11 +41,11 @@ class Window:
     return dict(self._last)
 
   def check(self) -> None:
-    """Fetches what is waiting and checks the losses.
+    """Fetches the metrics that are still on the devices and checks the losses.
 
     Raises:
       NonFiniteError: a loss is not finite; names the first such step, and all
-        such losses of it.
+        of its losses that are not finite.
     """
     for step, metrics in jax.device_get(self._waiting):
       values = _floats(metrics)
@@ -72,8 +72,8 @@ class Window:
 
 def find_non_finite(state: Any) -> list[str]:
   """Returns the paths of the leaves that hold a NaN or an infinity."""
-  # On the host, where a checkpoint takes the state next: a program of so many
-  # sums takes seconds to compile.
+  # On the host, which needs the state next for the checkpoint: a program with
+  # so many reductions takes seconds to compile.
   return [
     path
     for path, x in jax.device_get(checkpoint.flatten(state)).items()

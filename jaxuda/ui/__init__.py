@@ -1,1 +1,1 @@
-"""The command line, the terminal, and pictures to look at."""
+"""The command line, the terminal, and pictures for people."""

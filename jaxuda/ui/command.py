@@ -1,4 +1,4 @@
-"""The start of every command: its flags, its config, and its errors."""
+"""What all commands share: their flags, their config, and their errors."""
 
 from collections.abc import Callable, Sequence
 import difflib
@@ -18,7 +18,7 @@ from ml_collections.config_flags import config_flags
 from jaxuda import errors
 from jaxuda.ui import config_files
 
-# In --help, flags that are defined here are those of the command.
+# In --help, flags that are defined here are listed as those of the command.
 flags.disclaim_key_flags()
 _OVERRIDE = re.compile(r'--?(no)?config\.([^=]+)(=.*)?', re.DOTALL)
 
@@ -26,20 +26,21 @@ _OVERRIDE = re.compile(r'--?(no)?config\.([^=]+)(=.*)?', re.DOTALL)
 def run(
   main: Callable[..., Any], *, argument: str = '', pass_on: bool = False
 ) -> None:
-  """Parses the flags and calls `main()`; a user's mistake is one line.
+  """Parses the flags and calls `main()`; reports user errors in one line.
 
   Args:
     main: the function to call.
-    argument: name of the one argument beside the flags, which `main` gets; ''
+    argument: name of the one positional argument, which is passed to `main`; ''
       if there is none, 'RUN...' for one or more.
-    pass_on: whether `main` also gets the arguments after `--`.
+    pass_on: whether the arguments after `--` are also passed to `main`.
 
   Raises:
-    SystemExit: 1 and a line on stderr for a UserError or a mistake in a flag.
+    SystemExit: with status 1 and a line on stderr for a UserError or a mistake
+      in a flag; with the return value of `main` otherwise.
   """
 
   def guarded(argv):
-    # app.run lowers it to INFO, where orbax tells of its every step.
+    # app.run lowers it to INFO, at which orbax logs its every step.
     logging.set_verbosity(logging.WARNING)
     try:
       code = main(*argv[1:], *after)
@@ -60,11 +61,11 @@ def run(
 
 
 def _stop_if_unread():
-  """Exits without a word if who reads stdout has had enough, as `head` has."""
+  """Exits silently if the reader of stdout has closed it, as `head` does."""
   pipe = select.poll()
   pipe.register(sys.stdout.fileno(), 0)
   if pipe.poll(0):
-    # What is left in the buffer would be written at the exit.
+    # The rest of the buffer would be written on exit.
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     sys.exit(1)
 
@@ -81,7 +82,7 @@ def hide_accelerators() -> None:
 
 
 def define_cluster() -> None:
-  """Defines the flags that say which of several processes this is.
+  """Defines the flags that identify this process among several.
 
   See `run.cluster`.
   """
@@ -108,7 +109,7 @@ def fail(message: str) -> None:
 
 
 def report(message: str) -> None:
-  """Prints a mistake as one line on stderr."""
+  """Prints an error as one line on stderr."""
   print('error: ' + ' '.join(message.split()), file=sys.stderr, flush=True)
 
 
@@ -119,14 +120,14 @@ def define_config(
 ) -> flags.FlagHolder:
   """Defines --config, and with it --config.field=value for every field.
 
-  Once `run` has parsed the flags, the value is the config, locked. `text` is
-  what --help says, `default` the name of a config if none is given.
+  Once `run` has parsed the flags, the value of --config is the locked config.
+  `text` is the flag's help, `default` the name of a config if none is given.
   """
   return flags.DEFINE_string('config', default, text)
 
 
 def parse_flags(argv: Sequence[str], *, argument: str = '') -> list[str]:
-  """Parses flags; whatever is wrong with them is one line."""
+  """Parses flags; exits with one line if anything is wrong with them."""
   try:
     if 'config' in flags.FLAGS:
       argv = _read_config_flag(argv)
@@ -144,13 +145,14 @@ def parse_flags(argv: Sequence[str], *, argument: str = '') -> list[str]:
 def read_config(
   name: str, overrides: Sequence[str] = ()
 ) -> ml_collections.ConfigDict:
-  """Returns the config that a command would have: complete, and locked.
+  """Returns the complete, locked config that a command would use.
 
-  `name` is what --config takes; overrides are '--config.field=value', of which
-  the last one of a field counts.
+  `name` is a value of --config; overrides are '--config.field=value', and the
+  last one for a field counts.
 
   Raises:
-    UserError: an unknown file, argument or field, or a value of another type.
+    UserError: a file, argument or field is unknown, or a value has the wrong
+      type.
   """
   config, rest = _override(config_files.read(name), overrides)
   if rest:
@@ -159,7 +161,7 @@ def read_config(
 
 
 def _read_config_flag(argv):
-  """Sets the flag to the config, and returns the arguments that are left."""
+  """Sets the flag to the config, and returns the remaining arguments."""
   values = flags.FlagValues()
   default = flags.FLAGS['config'].default
   flags.DEFINE_string('config', default, '', flag_values=values)
@@ -172,7 +174,7 @@ def _read_config_flag(argv):
 
 
 def _override(config, argv):
-  """Sets fields of a config; returns it, and the arguments that are left."""
+  """Sets fields of a config; returns it, and the remaining arguments."""
   config.lock()
   fields = _flatten(config.to_dict())
   rest, overrides, words = [], {}, iter(argv)
@@ -189,7 +191,7 @@ def _override(config, argv):
       )
     if value is None and not isinstance(fields[field], bool):
       word = f'{word}={next(words, "")}'
-    # The order matters where one is a group of others.
+    # The order matters if one field is a group of others.
     overrides.pop(field, None)
     overrides[field] = word
   given, values = ['', *overrides.values()], flags.FlagValues()
@@ -204,7 +206,7 @@ def _override(config, argv):
 
 
 def _alternatives(field, fields):
-  """Returns the fields most like a misspelt one, else all in its group."""
+  """Returns the fields most similar to a misspelt one, or all in its group."""
   group, _, last = field.rpartition('.')
   while group and group not in fields:
     group, _, last = group.rpartition('.')
@@ -221,7 +223,7 @@ def _alternatives(field, fields):
 
 
 def _flatten(tree, prefix=''):
-  """Returns the dotted names of all groups and fields, with their values."""
+  """Returns dotted name -> value for all groups and fields."""
   found = {}
   for name, value in tree.items():
     found[prefix + name] = value
@@ -231,14 +233,14 @@ def _flatten(tree, prefix=''):
 
 
 def define_views() -> None:
-  """Defines the flags that say how pictures are looked at."""
+  """Defines the flags that choose the views of each picture."""
   flags.DEFINE_bool('flip', False, 'Also look at the mirrored picture.')
   flags.DEFINE_list('scales', ['1'], "Of the network's input.")
   flags.DEFINE_bool('window', False, 'Overlapping pieces at full resolution.')
 
 
 def define_data(side: str = 'target') -> None:
-  """Defines the flags that say where the data of a run lie."""
+  """Defines the flags that locate the data of a run."""
   flags.DEFINE_string('data_dir', None, 'Where TFDS keeps its data.')
   flags.DEFINE_string(
     'manual_dir', None, f'Where the {side} dataset was downloaded to.'
@@ -246,7 +248,7 @@ def define_data(side: str = 'target') -> None:
 
 
 def define_network() -> None:
-  """Defines the flags that say what a file of weights holds."""
+  """Defines the flags that describe the content of a file of weights."""
   flags.DEFINE_string(
     'network', '', 'Of a file: student, teacher, disc or the name of an entry.'
   )

@@ -1,4 +1,4 @@
-"""Config files: finds them, runs them, and adds the defaults."""
+"""Finds config files, runs them, and adds the defaults."""
 
 from collections.abc import Iterator
 import contextlib
@@ -11,7 +11,7 @@ import ml_collections
 
 from jaxuda import errors
 
-# A wheel has the configs in the package, the repository beside it.
+# In a wheel the configs are in the package, in the repository next to it.
 _PACKAGE = pathlib.Path(__file__).resolve().parents[1]
 _INSIDE = (_PACKAGE / 'configs').is_dir()
 _SHIPPED = (_PACKAGE if _INSIDE else _PACKAGE.parent) / 'configs'
@@ -25,7 +25,7 @@ def find(name: str) -> pathlib.Path:
       a file of this project. 'tables.py' also stands for tables/__init__.py.
 
   Raises:
-    UserError: there is no such file; the message lists the files there are.
+    UserError: the file does not exist; the message lists those that do.
   """
   path = pathlib.Path(name)
   places = []
@@ -49,14 +49,14 @@ def find(name: str) -> pathlib.Path:
 def load(path: pathlib.Path) -> types.ModuleType:
   """Runs a config file and returns its module.
 
-  From `configs` it imports this project's files and those beside it, wherever
-  it lies and whatever other package has that name.
+  In it, the package `configs` consists of this project's files and those next
+  to it, wherever it is located and even if another package has that name.
   """
   with _importable(path.parent):
     # Not under its own name: it may import the project's file of that name.
     spec = importlib.util.spec_from_file_location('configs.__main__', path)
     module = importlib.util.module_from_spec(spec)
-    # Dataclasses look for their module there.
+    # Dataclasses look up their module here.
     sys.modules[spec.name] = module
     spec.loader.exec_module(module)
   return module
@@ -70,8 +70,8 @@ def read(name: str) -> ml_collections.ConfigDict:
       follow after a colon.
 
   Raises:
-    UserError: no such file, or an argument that its `get_config` refuses with
-      a ValueError.
+    UserError: the file does not exist or has no `get_config`, or `get_config`
+      rejects an argument with a ValueError.
   """
   name, *arguments = name.split(':', 1)
   path = find(name)
@@ -82,7 +82,7 @@ def read(name: str) -> ml_collections.ConfigDict:
     config = module.get_config(*arguments)
   except ValueError as e:
     raise errors.UserError(str(e)) from e
-  # It loads JAX, which some commands never need.
+  # This loads JAX, which some commands never need.
   from jaxuda import methods
 
   if config.get('name') in methods.names():
@@ -90,7 +90,7 @@ def read(name: str) -> ml_collections.ConfigDict:
       whole = ml_collections.ConfigDict(fields)
       own = dict(config.get(group, {}))
       for name, value in own.items():
-        # What may be 'auto' may be said as True or False, too.
+        # Fields that may be 'auto' may also be given as True or False.
         if isinstance(value, bool) and fields.get(name) == 'auto':
           own[name] = 'on' if value else 'off'
       whole.update(own)
@@ -107,7 +107,7 @@ def _list(folder):
 def _importable(folder: pathlib.Path) -> Iterator[None]:
   """A context in which the package `configs` is this project's folder.
 
-  A second folder is searched for what is not in there.
+  Modules that it lacks are looked for in a second folder.
   """
 
   def take():

@@ -1,7 +1,7 @@
 """Progress with rate and time left, and tables, on terminals and in logs.
 
-On a terminal one live line; elsewhere (a log file, a pipe, a notebook's
-subprocess) a plain line now and then, so that a log stays readable.
+On a terminal there is one live line; elsewhere (in a log file, a pipe, a
+notebook's subprocess) a plain line now and then, so that logs stay readable.
 """
 
 import collections
@@ -15,7 +15,7 @@ import rich.console
 import rich.progress
 import rich.table
 
-# How far back the rate looks, in seconds.
+# The period over which the rate is measured, in seconds.
 _MEMORY = 60.0
 
 
@@ -32,7 +32,7 @@ def format_time(seconds: float) -> str:
 
 
 def format_rate(rate: float, unit: str) -> str:
-  """Returns '2.66 steps/s', or '20.0 s per step' of slow 'steps'."""
+  """Returns '2.66 steps/s', or '20.0 s per step' if the rate is low."""
   if rate >= 0.1:
     return f'{rate:.2f} {unit}/s'
   return f'{1 / rate:.1f} s per {unit[:-1]}'
@@ -47,11 +47,11 @@ def format_values(values: Mapping[str, float | None]) -> str:
 
 
 class Progress:
-  """A context that shows how far a loop is.
+  """A context that shows the progress of a loop.
 
   Attributes:
-    done: units done so far.
-    total: units in all.
+    done: number of units done so far.
+    total: number of units in all.
   """
 
   def __init__(
@@ -69,13 +69,13 @@ class Progress:
 
     Args:
       name: what is being done.
-      total: units in all.
-      start: units that an earlier process did; they do not count for the rate.
+      total: number of units in all.
+      start: units done by an earlier process, which do not count for the rate.
       unit: what is counted, in the plural.
-      stream: where to write, stderr if None.
-      parent: the loop inside which this one runs, now and then; its rate does
-        not count the time spent here.
-      clock: returns seconds; another one is for tests.
+      stream: where to write; stderr if None.
+      parent: the loop that this one interrupts now and then; its rate does not
+        include the time spent here.
+      clock: returns seconds; replaced in tests.
     """
     self.done, self.total = start, total
     self._name, self._unit, self._clock = name, unit, clock
@@ -105,7 +105,7 @@ class Progress:
     return self
 
   def _open_bar(self) -> rich.progress.Progress:
-    # Many losses take a second line.
+    # Many losses wrap to a second line.
     wide = rich.table.Column(ratio=1)
     bar = rich.progress.Progress(
       rich.progress.TextColumn('{task.description}'),
@@ -123,7 +123,7 @@ class Progress:
 
   @contextlib.contextmanager
   def pause(self) -> Iterator[None]:
-    """Takes the time inside this context out of the rate."""
+    """Excludes the time spent in this context from the rate."""
     start = self._clock()
     try:
       yield
@@ -132,19 +132,19 @@ class Progress:
       self._marks = collections.deque((t + spent, n) for t, n in self._marks)
 
   def due(self) -> bool:
-    """Says whether the next `update` will be shown.
+    """Returns whether the next `update` will be shown.
 
-    Values that cost something to fetch are fetched only then.
+    Values that are expensive to fetch need to be fetched only then.
     """
     return self._clock() - self._shown >= self._interval
 
   def update(
     self, done: int, values: Mapping[str, float] | None = None
   ) -> None:
-    """Sets how much is done, and what to show beside it until told otherwise.
+    """Sets how much is done, and the values to show until the next ones.
 
-    `done` counts from 0 and not from `start`; the values are current numbers by
-    name.
+    `done` counts from 0 and not from `start`; `values` are the current numbers
+    by name.
     """
     now = self._clock()
     if not self._started:
@@ -162,7 +162,7 @@ class Progress:
       self._show()
 
   def rate(self) -> float | None:
-    """Returns units per second over the last minute, None after only one."""
+    """Returns units per second over the last minute; None if unknown yet."""
     (t0, first), (t1, last) = self._marks[0], self._marks[-1]
     return (last - first) / (t1 - t0) if last > first and t1 > t0 else None
 
@@ -178,11 +178,11 @@ class Progress:
     return ', '.join(parts)
 
   def message(self, text: str) -> None:
-    """Prints a line that stays, above the live line."""
+    """Prints a permanent line above the live line."""
     if self._bar:
       self._bar.console.print(text, highlight=False, markup=False)
     else:
-      # In one piece: threads report, too.
+      # In a single write: threads report, too.
       print(f'{text}\n', end='', file=self._stream, flush=True)
 
   def _show(self) -> None:
@@ -222,10 +222,10 @@ def print_table(
 
   Args:
     title: line above the table.
-    header: a name for each column; the first is text, the others numbers.
+    header: a name for each column; the first is text, the others are numbers.
     rows: cells; an empty row draws a line.
-    stream: file to print on instead of stdout.
-    width: width in characters where it is not a terminal, which has its own.
+    stream: file to print to instead of stdout.
+    width: width in characters if the output is not a terminal.
   """
   table = rich.table.Table()
   for i, name in enumerate(header):
@@ -235,7 +235,7 @@ def print_table(
       table.add_row(*row)
     else:
       table.add_section()
-  # Piped output has no width of its own; 80 would cut a comparison short.
+  # Piped output has no width of its own; 80 would truncate a comparison.
   stream = stream or sys.stdout
   columns = None if stream.isatty() else width
   console = rich.console.Console(file=stream, width=columns)

@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, and folders to write them to."""
+"""Writes files atomically, and checks the folders to write them to."""
 
 from collections.abc import Iterator
 import contextlib
@@ -12,24 +12,24 @@ from jaxuda import errors
 
 @contextlib.contextmanager
 def atomic(path: str | os.PathLike) -> Iterator[pathlib.Path]:
-  """Gives a temporary path that becomes `path` when the block succeeds.
+  """Yields a temporary path that becomes `path` when the block succeeds.
 
-  The temporary file lies in the folder of `path`, which is made, and keeps its
+  The temporary file is in the folder of `path`, which is created, and keeps its
   suffix, by which many writers choose their format. A process that is killed
   inside the block leaves `path` as it was.
 
   Args:
-    path: the file to write; or a folder, which must not be there.
+    path: the file to write; or a folder, which must not exist.
 
   Yields:
-    The path to write to. An exception in the block removes it and passes on.
+    The path to write to. It is removed if the block raises an exception.
 
   Raises:
-    UserError: it cannot be written: the disk is full, there is a file where a
-      folder should be, or a right is missing.
+    UserError: the file cannot be written: the disk is full, there is a file
+      where a folder should be, or a permission is missing.
   """
   path = pathlib.Path(path)
-  # Not longer than the name itself may be.
+  # Of fixed length, so that it fits wherever the name itself does.
   name = f'.{zlib.crc32(os.fsencode(path.name)):08x}.{os.getpid()}.part'
   part = path.with_name(name + path.suffix)
   try:
@@ -39,7 +39,7 @@ def atomic(path: str | os.PathLike) -> Iterator[pathlib.Path]:
   except OSError as e:
     raise errors.UserError(f'{path} cannot be written: {e}') from e
   finally:
-    shutil.rmtree(part, ignore_errors=True)  # Of a file it does nothing.
+    shutil.rmtree(part, ignore_errors=True)  # Does nothing to a file.
     with contextlib.suppress(OSError):
       part.unlink()
 
@@ -47,17 +47,18 @@ def atomic(path: str | os.PathLike) -> Iterator[pathlib.Path]:
 def walk(
   folder: str | os.PathLike, *, above: frozenset[tuple[int, int]] = frozenset()
 ) -> Iterator[tuple[pathlib.Path, list[pathlib.Path]]]:
-  """Goes through a folder and the folders in it, as `os.walk` does.
+  """Walks through a folder and its subfolders, like `os.walk`.
 
-  Links are followed, but never to a folder that they lie in. What is hidden is
-  left out.
+  Links are followed, except to a folder that contains them. Hidden files and
+  folders are left out.
 
   Args:
     folder: where to begin.
-    above: devices and inodes of the folders that it lies in.
+    above: devices and inodes of the folders that contain it.
 
   Yields:
-    Each folder with its files; with itself if it cannot be read.
+    (folder, its files) for each folder; (folder, [folder]) if it cannot be
+    read.
   """
   folder = pathlib.Path(folder)
   try:
@@ -75,25 +76,25 @@ def walk(
 
 
 def is_hidden(name: str) -> bool:
-  """Whether a name has a dot in front, or is macOS's `__MACOSX`."""
+  """Returns whether a name starts with a dot, or is macOS's `__MACOSX`."""
   return name.startswith('.') or name == '__MACOSX'
 
 
 def identify(path: str | os.PathLike) -> tuple[int, int]:
-  """Returns device and inode: one file has one pair, whatever it is called."""
+  """Returns device and inode, which identify a file whatever its name."""
   info = os.stat(path)
   return info.st_dev, info.st_ino
 
 
 def check_apart(out: str | os.PathLike, folder: str | os.PathLike) -> None:
-  """Checks that what is written is not read again.
+  """Checks that the output would not be read as input.
 
   Args:
-    out: folder to write to, which may not exist yet.
-    folder: folder that is read, with the folders in it and links from it.
+    out: folder to write to, which need not exist yet.
+    folder: folder that is read, with its subfolders and links from it.
 
   Raises:
-    UserError: `out` is the folder, or lies in it.
+    UserError: `out` is the folder, or is inside it.
   """
   inside = walk(os.path.expanduser(folder))
   read = {identify(x) for x, _ in inside if os.path.exists(x)}
@@ -107,10 +108,10 @@ def check_apart(out: str | os.PathLike, folder: str | os.PathLike) -> None:
 
 
 def check_file(path: str | os.PathLike) -> pathlib.Path:
-  """Returns the path of a file to write, which may be there.
+  """Returns the path of a file to write, which may already exist.
 
   Raises:
-    UserError: there is a folder of that name, or nothing can be written there.
+    UserError: a folder has that name, or nothing can be written there.
   """
   path = pathlib.Path(path)
   if path.is_dir():
@@ -120,10 +121,10 @@ def check_file(path: str | os.PathLike) -> pathlib.Path:
 
 
 def check_folder(path: str | os.PathLike) -> pathlib.Path:
-  """Returns the path of a folder to write to, which may not exist yet.
+  """Returns the path of a folder to write to, which need not exist yet.
 
   Raises:
-    UserError: there is a file of that name, or nothing can be written there.
+    UserError: a file has that name, or nothing can be written there.
   """
   path = pathlib.Path(path)
   above = (path, *path.absolute().parents)

@@ -1,4 +1,4 @@
-"""Folders of pictures: their files, and the names of results."""
+"""Lists folders of pictures, and names the results."""
 
 import collections
 from collections.abc import Callable, Sequence
@@ -9,19 +9,19 @@ import unicodedata
 from jaxuda import errors
 from jaxuda.ui import files
 
-# What a camera, a phone or a data set brings; anything else in the folder (a
-# README, a list of files) is not an image that failed.
+# The formats of cameras, phones and datasets; anything else in the folder (a
+# README, a list of files) does not count as an image that failed.
 SUFFIXES = (
   *('.png', '.apng', '.jpg', '.jpeg', '.jpe', '.jfif', '.mpo', '.jp2', '.j2k'),
   *('.bmp', '.dib', '.gif', '.webp', '.avif', '.tif', '.tiff', '.ppm', '.pgm'),
   *('.pbm', '.pnm', '.tga', '.exr', '.hdr'),
 )
-# A phone's, too, but nothing here reads them: these are images that fail.
+# Formats of phones, too, but nothing here reads them: these images fail.
 _FOREIGN = ('.heic', '.heif', '.hif', '.jxl')
 
 
 def name_some(names: Sequence[object], *, most: int = 5) -> str:
-  """Returns 'a; b; c', or 'a; b and 7 more' of more than `most` names."""
+  """Returns 'a; b; c', or 'a; b and 7 more' for more than `most` names."""
   more = f' and {len(names) - most} more' if len(names) > most else ''
   return '; '.join(map(str, names[:most])) + more
 
@@ -29,18 +29,19 @@ def name_some(names: Sequence[object], *, most: int = 5) -> str:
 def list_images(
   folder: str | os.PathLike, *, note: Callable[[str], None] | None = None
 ) -> list[pathlib.Path]:
-  """Returns the pictures in a folder, sorted, those in subfolders included.
+  """Returns the pictures in a folder and its subfolders, sorted.
 
-  Links are followed and hidden files left out, see `files.walk`. What is named
-  as a picture and is none that can be read (a link to nowhere, a pipe, HEIC),
-  and a folder that cannot be read, are in the list: reading them says so.
+  Links are followed and hidden files left out, see `files.walk`. Files that
+  have the name of a picture but cannot be read (broken links, pipes, HEIC) and
+  folders that cannot be read are in the list: reading them will report it.
 
   Args:
     folder: folder of the pictures.
-    note: is called with a line about the files that are no pictures.
+    note: called with a line about the files that are not pictures.
 
   Raises:
-    UserError: no folder, or no picture in it that can be read by its suffix.
+    UserError: the folder does not exist, or has no picture with a suffix that
+      can be read.
   """
   folder = pathlib.Path(folder)
   if not folder.is_dir():
@@ -71,32 +72,32 @@ def name_outputs(
 ) -> list[pathlib.Path]:
   """Returns the name of each result, relative to the output folder.
 
-  a/b.jpg becomes a/b.png. Results that would have one name, on a file system
-  that knows no capitals and one form of Unicode, too, keep the suffix of the
-  image: b.jpg.png, b.png.png; and a number where that is not enough: B.jpg.png,
+  a/b.jpg becomes a/b.png. Results whose names would clash, even only on a file
+  system that ignores case or normalises Unicode, keep the suffix of the image:
+  b.jpg.png, b.png.png; and get a number if that is not enough: B.jpg.png,
   b.jpg~2.png.
 
   Args:
     paths: the images.
-    folder: folder in which they lie.
-    note: is called with a line about the results that are not called NAME.png.
+    folder: folder that contains them.
+    note: called with a line about the results that are not named NAME.png.
   """
   names = [path.relative_to(folder) for path in paths]
   whole = [name.with_name(name.name + '.png') for name in names]
-  # What cannot be read takes no name from what can.
+  # Files that cannot be read take no names from those that can.
   short = [
     longer if name.suffix.lower() in _FOREIGN else name.with_suffix('.png')
     for name, longer in zip(names, whole, strict=True)
   ]
   outputs, before = short, None
-  # A whole name can be the short one of another image.
+  # The whole name of one image can be the short name of another.
   while outputs != before:
     count, before = collections.Counter(map(_fold, outputs)), outputs
     outputs = [
       longer if count[_fold(output)] > 1 else output
       for output, longer in zip(outputs, whole, strict=True)
     ]
-  # Where a folder will be, no file can.
+  # A file cannot have the name of a folder.
   taken = {_fold(x) for output in outputs for x in output.parents}
   for i, output in enumerate(outputs):
     number = 1
@@ -119,15 +120,15 @@ def _fold(path):
 
 
 def check_read(bad: Sequence[str], *, total: int, unit: str) -> None:
-  """Reports at the end what was left out of a folder.
+  """Reports at the end which files of a folder were left out.
 
   Args:
     bad: a line for each image, or pair, that could not be read.
-    total: number of all of them.
+    total: number of all images or pairs.
     unit: what they are, in the plural.
 
   Raises:
-    UserError: there is one.
+    UserError: something could not be read.
   """
   if bad:
     raise errors.UserError(

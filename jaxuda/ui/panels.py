@@ -1,4 +1,4 @@
-"""Panels of what a network sees and says, and picture files. Needs no TF."""
+"""Panels of a network's inputs and outputs, and picture files. Needs no TF."""
 
 from collections.abc import Callable, Mapping, Sequence
 import contextlib
@@ -15,27 +15,27 @@ from PIL import UnidentifiedImageError
 from jaxuda import errors
 from jaxuda.ui import files
 
-# Pixels between cells, of a heading's height, and of the widest cell.
+# In pixels: the gap between cells, a heading's height, the widest cell.
 _MARGIN = 4
 _HEADING = 18
 _WIDEST = 640
-# Colour of what is none of the classes.
+# Colour of pixels that have none of the classes.
 IGNORED = (0, 0, 0)
-# Pixels along a side of a picture; more take gigabytes to label.
+# Most pixels along a side of a picture; more take gigabytes to label.
 _LONGEST = 1 << 17
-# What Pillow does not know, and OpenCV does. Of no other file is it asked: of a
-# broken one it returns the part that is there.
+# Formats that OpenCV reads and Pillow does not. OpenCV is used for no others:
+# from a damaged file it returns whatever part is intact.
 _UNKNOWN = ('.exr', '.hdr', '.avif')
-# What is wrong with a file is said in one line of our own.
+# Problems with a file are reported in one line of our own.
 warnings.filterwarnings('ignore', module='PIL')
 cv2.utils.logging.setLogLevel(0)
 
 
 def color_labels(label: np.ndarray, colors: np.ndarray) -> np.ndarray:
-  """Paints train ids.
+  """Paints labels in the colours of their classes.
 
   Args:
-    label: int [...], ids 0..C-1; anything else is painted black.
+    label: int [...], train ids 0..C-1; anything else is painted black.
     colors: uint8 [C, 3].
 
   Returns:
@@ -47,7 +47,7 @@ def color_labels(label: np.ndarray, colors: np.ndarray) -> np.ndarray:
 
 
 def apply_colormap(share: np.ndarray, colormap: int) -> np.ndarray:
-  """Paints numbers in 0..1 [H, W], NaN as 0, by a colormap of OpenCV.
+  """Paints numbers [H, W] in 0..1, NaN as 0, with a colormap of OpenCV.
 
   Returns:
     uint8 [H, W, 3] RGB.
@@ -60,15 +60,16 @@ def apply_colormap(share: np.ndarray, colormap: int) -> np.ndarray:
 def color_depth(
   depth: np.ndarray, *, valid: np.ndarray | None = None
 ) -> np.ndarray:
-  """Paints depth, near is bright; the scale is that of disparity.
+  """Paints depth on the scale of disparity: near is bright.
 
   Args:
-    depth: [H, W] metres, > 0.
-    valid: bool [H, W]; what is not valid is painted black. None where all is
-      that is not NaN.
+    depth: [H, W] in metres, > 0.
+    valid: bool [H, W]; pixels that are not valid are painted black. If None,
+      all pixels are valid that are not NaN.
 
   Returns:
-    uint8 [H, W, 3] RGB. 4 m and nearer is the bright end, infinity the dark.
+    uint8 [H, W, 3] RGB. 4 m and nearer is the bright end, infinity the dark
+    end.
   """
   depth = np.asarray(depth, np.float32)
   picture = apply_colormap(4.0 / np.maximum(depth, 4.0), cv2.COLORMAP_INFERNO)
@@ -77,15 +78,15 @@ def color_depth(
 
 
 def color_density(density: np.ndarray) -> np.ndarray:
-  """Paints what a density branch says [H, W]: 0 is dark, 255 bright."""
+  """Paints a predicted density [H, W]: 0 is dark, 255 is bright."""
   return apply_colormap(np.asarray(density) / 255, cv2.COLORMAP_VIRIDIS)
 
 
 def self_information(logits: np.ndarray) -> np.ndarray:
   """Returns -sum_c p log2(p) / log2(C) of logits [..., C], in [0, 1].
 
-  The sum over classes of ADVENT's weighted self-information maps: 0 where the
-  network is sure, 1 where all classes are equal.
+  This is the sum over the classes of ADVENT's weighted self-information maps: 0
+  where the network is certain, 1 where all classes are equally likely.
   """
   logits = np.asarray(logits, np.float32)
   p = np.exp(logits - logits.max(-1, keepdims=True))
@@ -94,7 +95,7 @@ def self_information(logits: np.ndarray) -> np.ndarray:
 
 
 def color_information(information: np.ndarray) -> np.ndarray:
-  """Paints self-information [H, W] in 0..1: dark is sure, bright is not."""
+  """Paints self-information [H, W] in 0..1: dark is certain, bright is not."""
   return apply_colormap(information, cv2.COLORMAP_VIRIDIS)
 
 
@@ -104,13 +105,13 @@ def make_panel(
   *,
   colors: np.ndarray,
 ) -> np.ndarray:
-  """Lays out one row per image: what was seen, what is true, what was said.
+  """Lays out one row per image: image, ground truth and predictions.
 
   Args:
-    batch: 'image' uint8 [B, H, W, 3]; where they are known, 'label' B times int
-      [h, w], and 'depth' B times [h, w] metres with 'depth_valid'.
-    prediction: 'logits' [B, H, W, C] and, where the network has it, 'depth'
-      [B, H, W] metres and 'density' [B, H, W] in 0..255.
+    batch: 'image' uint8 [B, H, W, 3]; if known, 'label', B maps of int [h, w],
+      and 'depth', B maps [h, w] in metres, with 'depth_valid'.
+    prediction: 'logits' [B, H, W, C] and, if the network predicts them, 'depth'
+      [B, H, W] in metres and 'density' [B, H, W] in 0..255.
     colors: uint8 [C, 3].
 
   Returns:
@@ -141,18 +142,18 @@ def make_panel(
 def make_training_panel(
   shown: Mapping[str, Mapping[str, np.ndarray]], *, colors: np.ndarray
 ) -> np.ndarray:
-  """Lays out what a method shows of a training batch, one row per image.
+  """Lays out a method's maps of a training batch, one row per image.
 
   Args:
-    shown: kind -> heading -> maps of the batch. The kind says how they are
-      painted: 'image' [B, H, W, 3] RGB in 0..255; 'label' int [B, H, W];
-      'depth' [B, H, W] metres, NaN = none; 'density' [B, H, W] in 0..255;
+    shown: kind -> heading -> maps of the batch. The kind determines how they
+      are painted: 'image' [B, H, W, 3] RGB in 0..255; 'label' int [B, H, W];
+      'depth' [B, H, W] in metres, NaN = none; 'density' [B, H, W] in 0..255;
       'share' [B, H, W] in 0..1.
     colors: uint8 [C, 3].
 
   Returns:
-    uint8 [height, width, 3] RGB with a heading over every column. Images more
-    than 640 wide are shown at a half, a third, ... of their size.
+    uint8 [height, width, 3] RGB with a heading over every column. Images wider
+    than 640 pixels are shown at a half, a third, ... of their size.
   """
   paint = {
     'image': lambda x: np.clip(np.round(x), 0, 255).astype(np.uint8),
@@ -166,7 +167,7 @@ def make_training_panel(
     for kind in paint  # A jitted function returns its keys sorted.
     for heading, maps in shown.get(kind, {}).items()
   }
-  # A panel is looked at, not measured.
+  # A panel is for viewing, not for measuring.
   every = -(-next(iter(columns.values()))[0].shape[1] // _WIDEST)
   thin = {k: [x[::every, ::every] for x in v] for k, v in columns.items()}
   return lay_out(thin)
@@ -180,14 +181,14 @@ def make_comparison(
   colors: np.ndarray,
   depths: Mapping[str, Sequence[np.ndarray]] | None = None,
 ) -> np.ndarray:
-  """Lays out one row per image: image, truth, what each network says.
+  """Lays out one row per image: image, ground truth, each network's labels.
 
   Args:
     images: uint8 [B, H, W, 3].
-    truth: B times int [h, w], of any size; None if it is not known.
-    predictions: name -> B times int [H, W].
+    truth: B maps of int [h, w], of any size; None if unknown.
+    predictions: name -> B maps of int [H, W].
     colors: uint8 [C, 3].
-    depths: heading -> B times [H, W] metres.
+    depths: heading -> B maps [H, W] in metres.
 
   Returns:
     What `make_training_panel` returns.
@@ -203,7 +204,7 @@ def make_comparison(
 def draw_legend(
   names: Sequence[str], colors: np.ndarray, *, width: int
 ) -> np.ndarray:
-  """Returns a strip uint8 [h, width, 3] that says which color is which."""
+  """Returns a legend of the classes' colours, uint8 [h, width, 3]."""
   cell, line = 118, 16
   per_row = max(1, width // cell)
   rows = -(-len(names) // per_row)
@@ -229,7 +230,7 @@ def stack(pictures: Sequence[np.ndarray]) -> np.ndarray:
 def stack_with_legend(
   pictures: Sequence[np.ndarray], names: Sequence[str], colors: np.ndarray
 ) -> np.ndarray:
-  """Puts RGB pictures below one another, and the classes' colours below them.
+  """Puts RGB pictures below one another, with a legend of the classes below.
 
   Args:
     pictures: each uint8 [H, W, 3] RGB.
@@ -249,13 +250,13 @@ def write_png(
   *,
   colors: np.ndarray | None = None,
 ) -> None:
-  """Writes a PNG, whole or not at all.
+  """Writes a PNG atomically.
 
   Args:
-    path: its folder is made if missing.
+    path: the file; its folder is created if missing.
     picture: uint8 [H, W, 3] RGB, or [H, W] ids.
-    colors: uint8 [C, 3]; ids are then written as an indexed colour picture
-      whose index 255 (ignored) is black.
+    colors: uint8 [C, 3]; with them, ids are written as an indexed-colour
+      picture in which index 255 (ignored) is black.
   """
   image = Image.fromarray(np.ascontiguousarray(picture))
   if colors is not None:
@@ -273,22 +274,23 @@ def read_image(
   """Reads a picture of any common format as uint8 [H, W, 3] RGB.
 
   Grey becomes RGB, transparency is dropped, 16-bit channels keep their upper
-  byte, and the orientation tag of a camera is obeyed.
+  byte, and the EXIF orientation is applied.
 
   Args:
     path: file of the picture.
-    note: is called with a line if it has more pictures than the first.
+    note: called with a line if the file has several pictures; the first one is
+      read.
 
   Raises:
-    UserError: it cannot be decoded, has 32 bits a channel, or is larger than
-      179 megapixels or 131072 pixels a side.
+    UserError: it cannot be decoded, has 32 bits per channel, or is larger than
+      179 megapixels or 131072 pixels per side.
   """
   if not os.path.isfile(path):
     raise errors.UserError(f'{path} is no file that can be read')
   try:
     with Image.open(path) as opened:
       if opened.format == 'PNG':
-        opened.verify()  # Loading does not look at the checksums.
+        opened.verify()  # Loading does not verify the checksums.
     with Image.open(path) as opened:
       image = _decode(opened)
       if note and opened.format != 'MPO' and _has_more(opened):
@@ -302,7 +304,7 @@ def read_image(
           return np.ascontiguousarray(image[..., ::-1])
     why = '' if os.path.getsize(path) else ': it is empty'
     raise errors.UserError(f'{path} is not a readable picture{why}') from None
-  except Exception as e:  # Of a corrupt file Pillow raises almost anything.
+  except Exception as e:  # Pillow may raise anything for a corrupt file.
     why = ' '.join(str(e).split()) or type(e).__name__
     raise errors.UserError(f'{path} is not a readable picture: {why}') from e
 
@@ -318,7 +320,7 @@ def _decode(opened):
   if opened.mode in ('I', 'F'):
     raise ValueError('32-bit pixels, of no known range; expected 8 or 16 bits')
   if opened.mode == 'P':
-    opened.info.pop('transparency', None)  # It would be converted, and warn.
+    opened.info.pop('transparency', None)  # Its conversion would warn.
   return np.asarray(opened.convert('RGB'))
 
 
@@ -330,7 +332,7 @@ def _has_more(opened):
 
 
 def _fit(x: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-  """Returns a map [h, w] at the size (H, W), of nearest pixels."""
+  """Resizes a map [h, w] to (H, W) by nearest neighbour."""
   height, width = size
   rows = ((np.arange(height) + 0.5) * x.shape[0] / height).astype(int)
   columns = ((np.arange(width) + 0.5) * x.shape[1] / width).astype(int)
@@ -338,10 +340,10 @@ def _fit(x: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 
 def lay_out(columns: Mapping[str, Sequence[np.ndarray]]) -> np.ndarray:
-  """Puts columns of equally large cells side by side.
+  """Puts columns of cells of equal size side by side.
 
   Args:
-    columns: heading -> cells uint8 [H, W, 3] RGB, as many in each.
+    columns: heading -> cells, uint8 [H, W, 3] RGB, the same number in each.
 
   Returns:
     uint8 [height, width, 3] RGB.
@@ -363,7 +365,7 @@ def lay_out(columns: Mapping[str, Sequence[np.ndarray]]) -> np.ndarray:
 def write_text(
   picture: np.ndarray, text: str, position: tuple[int, int]
 ) -> None:
-  """Writes black text whose base line starts at (x, y), in place."""
+  """Draws black text in place, with its baseline starting at (x, y)."""
   # OpenCV draws only into contiguous arrays; a slice is drawn on a copy.
   canvas, font = np.ascontiguousarray(picture), cv2.FONT_HERSHEY_SIMPLEX
   cv2.putText(canvas, text, position, font, 0.4, (0, 0, 0), 1, cv2.LINE_AA)

@@ -1,4 +1,4 @@
-"""Label maps over the pictures that they are of, as a video. Needs no TF."""
+"""Videos of label maps laid over their frames. Needs no TF."""
 
 from collections.abc import Iterable, Iterator
 import itertools
@@ -15,12 +15,12 @@ from jaxuda.ui import panels
 _CODECS = {'.mp4': 'mp4v', '.avi': 'MJPG'}
 VIDEOS = tuple(_CODECS)
 _OTHERS = ('.mov', '.m4v', '.mkv', '.webm', '.mpg', '.mpeg', '.wmv', '.gif')
-# What is wrong with a file is said in one line of our own.
+# Problems with a file are reported in one line of our own.
 os.environ.setdefault('OPENCV_FFMPEG_LOGLEVEL', '-8')
 
 
 def is_video(path: str | os.PathLike) -> bool:
-  """Returns whether a name is that of a video, of a writable kind or not."""
+  """Returns whether a name is that of a video, in a writable format or not."""
   return pathlib.Path(path).suffix.lower() in (*VIDEOS, *_OTHERS)
 
 
@@ -28,7 +28,7 @@ def check_out(path: str | os.PathLike) -> None:
   """Checks the name of a video to write.
 
   Raises:
-    UserError: it has the suffix of no video that can be written.
+    UserError: its suffix is not that of a video that can be written.
   """
   if pathlib.Path(path).suffix.lower() not in VIDEOS:
     raise errors.UserError(
@@ -40,8 +40,8 @@ def read_video(path: str | os.PathLike) -> Iterator[np.ndarray]:
   """Yields the frames of a video, uint8 [H, W, 3] RGB.
 
   Raises:
-    UserError: no such file, or none that OpenCV reads. After the last frame:
-      the file ends, or is broken, before the frames that it promises.
+    UserError: the file does not exist, or OpenCV cannot read it. After the last
+      frame: the file has fewer readable frames than it declares.
   """
   if not pathlib.Path(path).is_file():
     raise errors.UserError(f'no file {path}; expected a video')
@@ -63,18 +63,18 @@ def read_video(path: str | os.PathLike) -> Iterator[np.ndarray]:
 
 
 def frame_rate(path: str | os.PathLike) -> float:
-  """Returns the frames a second of a video; 25 where it does not say."""
+  """Returns the frames per second of a video; 25 if the file does not say."""
   return cv2.VideoCapture(str(path)).get(cv2.CAP_PROP_FPS) or 25.0
 
 
 def blend(
   image: np.ndarray, label: np.ndarray, colors: np.ndarray
 ) -> np.ndarray:
-  """Returns picture and colours in equal parts, uint8 [H, W, 3] RGB.
+  """Blends picture and colours in equal parts, uint8 [H, W, 3] RGB.
 
   Args:
     image: uint8 [H, W, 3] RGB.
-    label: [H, W], places in the class set; others are black.
+    label: [H, W], indices into the class set; others are black.
     colors: uint8 [C, 3].
   """
   painted = panels.color_labels(label, colors)
@@ -91,17 +91,18 @@ def write_video(
   """Writes each frame with its label map over it.
 
   Args:
-    path: .mp4 or .avi; whole or absent.
+    path: .mp4 or .avi file; written atomically.
     labelled: frames, uint8 [H, W, 3] RGB, with their label maps [H, W]; later
-      ones are brought to the first's size.
+      frames are resized to the first one's size.
     colors: uint8 [C, 3].
-    rate: frames a second.
+    rate: frames per second.
 
   Returns:
     The number of frames.
 
   Raises:
-    UserError: another suffix, or OpenCV cannot write there, or not all.
+    UserError: the suffix is another one, or OpenCV cannot write the file, or
+      not all of it.
   """
   path = pathlib.Path(path)
   check_out(path)
@@ -124,7 +125,7 @@ def write_video(
         count += 1
     finally:
       writer.release()
-    # OpenCV is silent about what it could not write.
+    # OpenCV does not report frames that it could not write.
     written = cv2.VideoCapture(str(part)).get(cv2.CAP_PROP_FRAME_COUNT)
     if written != count:
       raise errors.UserError(

@@ -1,1 +1,1 @@
-"""A page over runs that are being trained, which refreshes by itself."""
+"""A web page that shows runs during training and refreshes itself."""

@@ -1,13 +1,14 @@
-r"""A page over runs while they train, which refreshes by itself.
+r"""Shows runs on a web page while they train; it refreshes itself.
 
     jaxuda watch RUN [RUN ...] [--port=PORT]
 
-It prints an address of this machine alone (127.0.0.1): how far each run is, its
-rate and the time left, losses, the last and the best scores, the criteria that
-need no labels, curves, and the newest pictures. It only reads files, and never
-touches an accelerator, so that it can stand beside the training. A run that has
-not begun yet appears when it begins; a folder of runs, such as that of
-`jaxuda reproduce`, stands for all runs in it, two folders deep. Ctrl-C ends it.
+It prints an address that only this machine can reach (127.0.0.1). The page
+shows the progress of each run, its rate and the time left, losses, the last and
+the best scores, the criteria that need no labels, curves, and the newest
+pictures. The command only reads files and never touches an accelerator, so that
+it can run alongside the training. A run that has not started yet appears once
+it does; a folder of runs, such as that of `jaxuda reproduce`, stands for all
+runs in it, up to two levels deep. Ctrl-C ends it.
 
 From another machine: `ssh -L 7007:127.0.0.1:7007 HOST` with --port=7007.
 """

@@ -1,4 +1,4 @@
-"""The page, its state and its pictures, over HTTP on this machine alone."""
+"""Serves the page, its state and its pictures, to this machine alone."""
 
 from collections.abc import Callable
 import http.server
@@ -19,16 +19,16 @@ _TYPES = {
   '.css': 'text/css; charset=utf-8',
   '.js': 'text/javascript; charset=utf-8',
 }
-# Address -> file. Nothing else is read, but for the pictures.
+# Address -> file. Apart from the pictures, nothing else is read.
 _FILES = {
   '/': _HERE / 'watch.html',
   '/watch.css': _HERE / 'watch.css',
   '/watch.js': _HERE / 'watch.js',
   '/chart.js': _HERE / 'chart.js',
-  # Colours and tables are those of the report.
+  # Colours and tables are shared with the report.
   '/report.css': _REPORT / 'report.css',
 }
-# A name of one path part; not decoded, so that none can be hidden in %2f.
+# File names have no folder; they are not decoded, which could reveal a %2f.
 _PICTURE = re.compile(r'/pictures/([0-9a-f]{12})/([a-z_]+_[0-9]+\.png)')
 _HEADERS = {
   'Content-Security-Policy': "default-src 'none'; base-uri 'none';"
@@ -41,31 +41,31 @@ _HEADERS = {
 
 
 class Server(http.server.ThreadingHTTPServer):
-  """A server of one `Watch`; a browser that goes away is no error."""
+  """A server of one `Watch`; a browser that disconnects is not an error."""
 
   daemon_threads = True
 
   def __init__(self, port: int, watch: watching.Watch):
-    """Listens on 127.0.0.1. Port 0 is any that is free: `server_port`."""
+    """Listens on 127.0.0.1. Port 0 takes any free one, see `server_port`."""
     self.watch = watch
     super().__init__(('127.0.0.1', port), _Handler)
 
   def handle_error(self, request: Any, client_address: Any) -> None:
-    """Says what went wrong, in one line."""
+    """Prints an error in one line."""
     error = sys.exception()
     if not isinstance(error, ConnectionError):
       print(f'{type(error).__name__}: {error}', file=sys.stderr, flush=True)
 
 
 def listen(watch: watching.Watch, *, port: int) -> Server:
-  """Returns a server that listens; `serve_forever` answers.
+  """Returns a server that listens; its `serve_forever` answers requests.
 
   Args:
-    watch: what it shows.
-    port: port on 127.0.0.1; 0 for any that is free.
+    watch: the runs that it shows.
+    port: port on 127.0.0.1; 0 for any free one.
 
   Raises:
-    UserError: the port is taken, or may not be used.
+    UserError: the port is taken or not permitted.
   """
   try:
     return Server(port, watch)
@@ -82,7 +82,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
   def do_GET(self) -> None:
     """Answers with a file of the page, its state or a picture."""
-    # Another site whose name was made to lead here is none of ours.
+    # Against DNS rebinding: another site's name may resolve to this machine.
     name = self.headers.get('Host', '').partition(':')[0]
     if name not in ('127.0.0.1', 'localhost'):
       return self._answer(403, b'expected 127.0.0.1 or localhost', 'text/plain')
@@ -112,4 +112,4 @@ class _Handler(http.server.BaseHTTPRequestHandler):
       self.wfile.write(data)
 
   def log_message(self, *unused: Any) -> None:
-    """Says nothing: a line for each refresh would bury the address."""
+    """Prints nothing: a line for each refresh would bury the address."""

@@ -1,4 +1,4 @@
-"""What runs that are being written say about themselves."""
+"""Reads the state of runs from their files while they are being written."""
 
 from collections.abc import Sequence
 import hashlib
@@ -18,13 +18,13 @@ from jaxuda.report import charts
 from jaxuda.report import runs as runs_lib
 from jaxuda.ui import display
 
-# Points of a curve that are sent; of more, neighbours are averaged.
+# Most points of a curve that are sent; neighbours are averaged beyond that.
 POINTS = 400
-# Seconds without a line after which a run is called silent, at least.
+# A run is called silent after at least so many seconds without a log line.
 _PATIENCE = 120.0
 _FILES = ('config.json', 'metrics.jsonl', 'scores.json', 'pictures')
 _PICTURE = re.compile(r'([a-z_]+)_([0-9]+)\.png')
-# Heading of a group of curves -> what their names begin with.
+# Heading of a group of curves -> prefixes of their names.
 _GROUPS = {
   'Scores': ('mIoU', 'abs_rel'),
   'Without labels': ('blind_',),
@@ -34,7 +34,7 @@ _GROUPS = {
 
 
 class Watch:
-  """Runs, some of which may not be there yet; safe for several threads."""
+  """Runs, some of which may not exist yet; thread-safe."""
 
   def __init__(self, workdirs: Sequence[str]):
     """Reads nothing yet.
@@ -57,15 +57,15 @@ class Watch:
     self._runs: dict[str, _Run] = {}
 
   def read(self) -> dict[str, Any]:
-    """Returns what the page shows, in JSON types.
+    """Returns the content of the page, in JSON types.
 
     Returns:
       'runs', each with 'key', 'name', 'color', 'about', 'state' ('waiting',
       'training', 'silent' or 'done'), 'said' (the state in words), 'share'
-      (0..1 of all steps), 'progress', 'losses', 'scores' and 'blind' (lists of
-      (name, figure, step or '')) and 'pictures' (name -> steps, rising);
-      'curves', each with 'name', 'title', 'group' and 'runs', lists of (number
-      of the run, steps, values).
+      (0..1 of all steps), 'progress' (texts), 'losses', 'scores' and 'blind'
+      (lists of (name, figure, step or '')) and 'pictures' (name -> steps in
+      ascending order); 'curves', each with 'name', 'title', 'group' and 'runs',
+      a list of (number of the run, steps, values).
     """
     with self._lock:
       for workdir in self._workdirs:
@@ -81,10 +81,10 @@ class Watch:
       return {'runs': shown, 'curves': _make_curves(runs)}
 
   def find_picture(self, key: str, name: str) -> pathlib.Path | None:
-    """Returns the file of a picture, None if there is none of that name.
+    """Returns the file of a picture, None if it does not exist.
 
     Args:
-      key: that of the run.
+      key: key of the run.
       name: name of a file in its folder of pictures; not a path.
     """
     with self._lock:
@@ -95,7 +95,7 @@ class Watch:
     return path if path.is_file() and not path.is_symlink() else None
 
   def _find(self, folder):
-    """Notes the run of a folder, or the runs in it, or that it is awaited."""
+    """Adds the run of a folder, the runs in it, or a run that is awaited."""
     found = [folder]
     if not (folder / 'config.json').is_file():
       inside = [*folder.glob('*/config.json'), *folder.glob('*/*/config.json')]
@@ -107,7 +107,7 @@ class Watch:
 
 
 class _Run:
-  """A run as its files were when last looked at."""
+  """A run as its files were when they were last read."""
 
   def __init__(self, folder: pathlib.Path):
     self.folder, self.files = folder, None
@@ -116,7 +116,7 @@ class _Run:
     self._stamp, self._note, self._pictures = None, '', {}
 
   def refresh(self) -> None:
-    """Reads the files anew if any has changed."""
+    """Reads the files again if any has changed."""
     stamp = tuple(_stamp(self.folder / name) for name in _FILES)
     if stamp == self._stamp:
       return
@@ -132,11 +132,11 @@ class _Run:
         for name, [(_, *curve)] in runs_lib.list_curves([self.files]).items()
       }
     except (errors.UserError, OSError, ValueError) as e:
-      # What was read before stays.
+      # The content that was read before stays.
       self._note = str(e)
 
   def describe(self) -> dict[str, Any]:
-    """Returns what `Watch.read` says of a run, without name and colour."""
+    """Returns the entry of `Watch.read` for a run, without name and colour."""
     files = self.files
     state, said = self._judge()
     shown = {
@@ -161,7 +161,7 @@ class _Run:
     }
 
   def _judge(self):
-    """(state, the same in words)."""
+    """Returns (state, the same in words)."""
     if self._note:
       return 'silent', self._note
     if self.files is None:
@@ -171,7 +171,7 @@ class _Run:
       return 'waiting', 'has begun, no figures yet'
     if files.step >= (files.config.get('stop_step') or float('inf')):
       return 'done', 'all steps taken'
-    # Lines come every so many steps.
+    # Lines are logged only every so many steps.
     pause = (files.config.get('log_every') or 0) / (files.rate or float('inf'))
     silence = time.time() - written[0] / 1e9
     if silence > max(_PATIENCE, 5 * pause):
@@ -180,13 +180,13 @@ class _Run:
 
 
 def _make_key(folder):
-  """Twelve hexadecimal digits that stand for a folder in addresses."""
+  """Returns twelve hexadecimal digits that identify a folder in addresses."""
   path = os.fsencode(folder.absolute())
   return hashlib.sha256(path).hexdigest()[:12]
 
 
 def _stamp(path):
-  """(time of the last change in ns, bytes), None where there is nothing."""
+  """Returns (time of the last change in ns, bytes), None if it is missing."""
   try:
     info = path.stat()
   except OSError:
@@ -195,7 +195,7 @@ def _stamp(path):
 
 
 def _list_pictures(folder):
-  """Name of a kind of picture -> its steps, rising."""
+  """Returns kind of picture -> its steps in ascending order."""
   found = {}
   for name in sorted(os.listdir(folder)) if folder.is_dir() else ():
     if match := _PICTURE.fullmatch(name):
@@ -204,7 +204,7 @@ def _list_pictures(folder):
 
 
 def _describe_progress(files, total, *, running):
-  """What is done, how fast, and when it ends."""
+  """Returns texts about the steps done, the rate and the time left."""
   parts = [f'{files.step:,} of {total:,} steps']
   rates = [
     x['steps_per_second'] for x in files.lines if 'steps_per_second' in x
@@ -217,7 +217,7 @@ def _describe_progress(files, total, *, running):
 
 
 def _describe_losses(files):
-  """The losses in the last line of the training: (name, text, '')."""
+  """Returns the losses in the last training line: (name, text, '')."""
   last = [x for x in files.lines if x.get('kind') == 'train'][-1:]
   return [
     (name, display.format_values({'': value}).strip(), '')
@@ -228,7 +228,7 @@ def _describe_losses(files):
 
 
 def _describe_scores(files):
-  """The last mean IoU, and the best if that is another: (name, text, step)."""
+  """Returns the last and, if different, the best mean IoU."""
   found = files.evaluations
   main = files.score or _main(found)
   if main is None:
@@ -242,7 +242,7 @@ def _describe_scores(files):
 
 
 def _main(evaluations):
-  """The mean IoU over the most classes that was logged; None without."""
+  """Returns the name of the logged mean IoU over the most classes, or None."""
   names = {
     name
     for x in evaluations
@@ -253,7 +253,7 @@ def _main(evaluations):
 
 
 def _describe_blind(files):
-  """Each criterion: (title, last value, the step that it likes best)."""
+  """Returns (title, last value, best step) for each criterion."""
   rows = []
   for name, (title, _) in blind.CRITERIA.items():
     values = [x[name] for x in files.evaluations if x.get(name) is not None]
@@ -264,7 +264,7 @@ def _describe_blind(files):
 
 
 def _make_curves(runs):
-  """The curves of all runs, those of a group together."""
+  """Returns the curves of all runs, sorted by group."""
   groups, curves = list(_GROUPS), []
   for name in {name for run in runs for name in run.curves}:
     starts = (name.startswith(_GROUPS[group]) for group in groups)
@@ -292,14 +292,14 @@ def _make_curves(runs):
 def thin_out(
   steps: Sequence[float], values: Sequence[float], *, most: int = POINTS
 ) -> tuple[list[float], list[float]]:
-  """Returns a curve of at most so many points: means of neighbours.
+  """Thins a curve out to at most `most` points by averaging neighbours.
 
   The last point stays as it is.
 
   Args:
-    steps: N of them, rising.
-    values: N of them.
-    most: at least 2.
+    steps: N steps in ascending order.
+    values: N values.
+    most: maximum number of points, at least 2.
   """
   if len(steps) <= most:
     return list(steps), list(values)

@@ -1,1 +1,1 @@
-"""What `accelerator_check.sh` runs, a process a stage; see `plan`."""
+"""The stages that `accelerator_check.sh` runs, one process each; see `plan`."""

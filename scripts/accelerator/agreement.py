@@ -1,8 +1,9 @@
 """Compares networks, losses and gradients on the device with golden numbers.
 
-`float64` is the check: 1e-6, for the same programs. `float32` and `tf32` say
-what these arithmetics leave of it: of outputs and losses, since gradients
-through the statistics of one tiny batch cannot be compared in either.
+`float64` is the check: errors up to 1e-6, for the same programs. `float32` and
+`tf32` show how much agreement is left in these precisions, for outputs and
+losses: gradients through the statistics of one tiny batch cannot be compared in
+either.
 """
 
 import argparse
@@ -21,7 +22,7 @@ def measure(path: pathlib.Path, kind: str) -> dict[str, float]:
   """Returns the relative error of every entry of a file.
 
   Args:
-    path: of a file of golden numbers.
+    path: a file of golden numbers.
     kind: 'float64', 'float32' or 'tf32'.
   """
   jax.config.update('jax_enable_x64', kind == 'float64')

@@ -1,4 +1,4 @@
-"""Kinds of accelerators, and topologies of them that need not be there."""
+"""Kinds of accelerators, and topologies of them that need not be present."""
 
 import dataclasses
 import os
@@ -8,7 +8,7 @@ from typing import Any
 
 from jax.experimental import topologies
 
-# With them libtpu asks no machine for its kind, and keeps no log.
+# With these, libtpu does not query the machine for its type and keeps no log.
 _LIBTPU = {
   'TPU_SKIP_MDS_QUERY': '1',
   'TPU_WORKER_HOSTNAMES': 'localhost',
@@ -20,16 +20,16 @@ _LIBTPU = {
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Chip:
-  """A kind of accelerator, by its maker's data sheet.
+  """A kind of accelerator, according to its maker's data sheet.
 
   Attributes:
-    gib: its memory.
-    tflops: operations a second in bfloat16, 1e12.
-    gbps: bytes of memory a second, 1e9.
-    dims: directions of a topology.
+    gib: memory in GiB.
+    tflops: peak rate in bfloat16, in TFLOP/s.
+    gbps: memory bandwidth in GB/s.
+    dims: number of dimensions of a topology.
     platform: 'tpu' or 'gpu'.
-    option: name of the option that tells the compiler which chip it is, and its
-      value; of a TPU, how its cores are one device.
+    option: name and value of the option that tells the compiler which chip it
+      is; for a TPU, how its cores form one device.
   """
 
   gib: float
@@ -92,7 +92,7 @@ def find_devices(topology: str) -> list[Any]:
   """Returns the devices of a topology such as 'v5e:4x4'; one for each chip.
 
   Raises:
-    SystemExit: no such topology, or no compiler for it.
+    SystemExit: the topology is unknown, or there is no compiler for it.
   """
   kind, _, layout = topology.partition(':')
   sides = [int(x) for x in layout.split('x') if x.isdecimal()]
@@ -109,11 +109,11 @@ def find_devices(topology: str) -> list[Any]:
     # One host.
     options['topology'] = f'1x1x{sides[0]}'
   elif any(side % 2 for side in sides[:2]):
-    # A host has 2x2 chips, but where that does not divide the topology.
+    # A host has 2x2 chips, unless that does not divide the topology.
     options['chips_per_host_bounds'] = [*sides, 1][:3]
   for name, value in _LIBTPU.items():
     os.environ.setdefault(name, value)
-  # Left by a process that was killed, it keeps all others from compiling.
+  # If a killed process leaves it behind, no other process can compile.
   pathlib.Path(tempfile.gettempdir(), 'libtpu_lockfile').unlink(missing_ok=True)
   platform, extra = {'tpu': ('tpu', 'tpu'), 'gpu': ('cuda', 'cuda12')}[
     chip.platform

@@ -1,4 +1,4 @@
-"""Images a second of `jaxuda.predict`, and of its network alone."""
+"""Measures images per second of `jaxuda.predict`, and of its network alone."""
 
 import argparse
 import statistics
@@ -28,7 +28,7 @@ def make_run(*, small: bool) -> workdir.Run:
 
 
 def network_alone(run: Any, *, batch_size: int, count: int = 20) -> float:
-  """Images a second of labels at the network's size, pictures on the device."""
+  """Returns images per second at the network's size, with images on device."""
   size = tuple(run.config.data.target.size)
   generator = np.random.default_rng(0)
   shape = (batch_size, *size, 3)

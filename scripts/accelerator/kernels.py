@@ -1,8 +1,8 @@
-"""Where a step's time goes, by what the program says each kernel is for.
+"""Attributes a step's time to parts of the network, kernel by kernel.
 
 Every kernel is looked up in the compiled program, whose instructions name the
-part of the network that they come from. A fusion is named after its root, so
-that the normalisation that XLA fused into a neighbour counts as the neighbour.
+part of the network that they come from. A fusion is named after its root: a
+normalisation that XLA fused into a neighbour counts as the neighbour.
 """
 
 import collections
@@ -20,7 +20,7 @@ _PRODUCT = re.compile(
   r'(?i)cudnn|gemm|cublas|xmma|cutlass|nvjet|conv(?!ert)|_dot'
 )
 _NAME = re.compile(r'op_name="([^"]*)"')
-# The first that is found in an instruction's name says what it is for.
+# The first pattern found in an instruction's name determines its part.
 _PARTS = (
   ('norm', r'\bbn\d|downsample_bn'),
   ('convolution', r'conv_general_dilated|dot_general'),
@@ -30,10 +30,10 @@ _PARTS = (
 
 
 def instructions(text: str) -> dict[str, str]:
-  """Returns what a compiled program's instructions are for, by name.
+  """Returns the purpose of a compiled program's instructions, by name.
 
   Args:
-    text: the program. In its names a dot is an underscore here, as in kernels'.
+    text: the program. Dots in names become underscores, as in kernels' names.
   """
   found = {}
   for line in text.splitlines():
@@ -48,9 +48,9 @@ def part_of(instruction: str, kernel: str, purpose: str) -> str:
   """Returns the part of a step that a kernel belongs to.
 
   Args:
-    instruction: its name in the compiled program; '' if that is not known.
+    instruction: its name in the compiled program; '' if unknown.
     kernel: its own name.
-    purpose: what the program says that the instruction is for.
+    purpose: the purpose of the instruction according to the program.
   """
   if re.match(r'(?i)nchwToNhwc|nhwcToNchw|convertTensor', kernel):
     return 'layout'
@@ -80,7 +80,7 @@ def _device_events(data):
 
 
 def events(folder: pathlib.Path) -> dict[tuple[str, str], list[float]]:
-  """Returns (calls, seconds) by (instruction, kernel) of a trace."""
+  """Returns (instruction, kernel) -> [calls, seconds] of a trace."""
   found = collections.defaultdict(lambda: [0, 0.0])
   for path in folder.rglob('*.xplane.pb'):
     data = jax.profiler.ProfileData.from_file(str(path))
@@ -92,7 +92,7 @@ def events(folder: pathlib.Path) -> dict[tuple[str, str], list[float]]:
 
 
 def measure(case: Any) -> dict[str, Any]:
-  """Traces steps of a `steps.Case`; their seconds by part and instruction."""
+  """Traces a `steps.Case`; returns seconds per part and per instruction."""
   purposes = instructions(case.step.as_text())
   case.run(2)
   with tempfile.TemporaryDirectory() as folder:
@@ -102,7 +102,7 @@ def measure(case: Any) -> dict[str, Any]:
   parts, kinds = collections.Counter(), collections.Counter()
   rows = []
   for (instruction, kernel), (calls, seconds) in found.items():
-    # Within a graph the instruction is the graph.
+    # In a graph the instruction is the name of the graph.
     name = kernel if instruction.startswith('command_buffer') else instruction
     purpose = purposes.get((name or kernel).replace('.', '_'), '')
     part = part_of(name, kernel, purpose)

@@ -1,8 +1,8 @@
 """Runs the stages of `plan` and writes `accelerator.json` and `accelerator.md`.
 
-Every stage is a process with a limit of its own, so that one that hangs or
-fails costs its share of the time and no more; the report is written anew while
-they run. What no time is left for is said.
+Every stage is a process with its own time limit, so that one that hangs or
+fails costs no more than its share of the time; the report is rewritten after
+each group of stages. Stages for which no time is left are listed.
 """
 
 import argparse
@@ -24,12 +24,12 @@ from accelerator import report
 from accelerator import table
 
 _SCRIPTS = pathlib.Path(__file__).resolve().parents[1]
-# Less than this is not worth beginning a stage with.
+# Seconds that must be left for a stage to be worth starting.
 _LEAST = 15
 
 
 def parse_args() -> argparse.Namespace:
-  """Reads the command line."""
+  """Parses the command line."""
   parser = argparse.ArgumentParser(
     description=__doc__.split('\n')[0],
     formatter_class=argparse.ArgumentDefaultsHelpFormatter,
@@ -46,11 +46,11 @@ def parse_args() -> argparse.Namespace:
 
 
 def _environment(stage):
-  """The variables that a stage's process gets."""
+  """Returns the environment variables of a stage's process."""
   found = dict(os.environ)
   paths = [str(_SCRIPTS), str(_SCRIPTS.parent), found.get('PYTHONPATH', '')]
   found['PYTHONPATH'] = os.pathsep.join(filter(None, paths))
-  # Compile times would mean nothing.
+  # With a cache, compile times would be meaningless.
   found['JAX_ENABLE_COMPILATION_CACHE'] = 'false'
   found['TF_CPP_MIN_LOG_LEVEL'] = '3'
   found['PYTHONWARNINGS'] = 'ignore'
@@ -61,7 +61,7 @@ def _environment(stage):
   else:
     found.setdefault('XLA_PYTHON_CLIENT_MEM_FRACTION', '0.92')
   if stage.name != 'two_devices':
-    # One of the accelerators, if there are several.
+    # Use one of the accelerators if there are several.
     found.setdefault('CUDA_VISIBLE_DEVICES', '0')
   return found
 
@@ -70,11 +70,11 @@ class Running:
   """A stage's process."""
 
   def __init__(self, stage: plan.Stage, folder: pathlib.Path, left: float):
-    """Starts it.
+    """Starts the process.
 
     Args:
-      stage: what to run.
-      folder: of its part of the report and of its log.
+      stage: the stage to run.
+      folder: folder for its part of the report and for its log.
       left: seconds until everything has to end.
     """
     self.name = stage.name
@@ -90,7 +90,7 @@ class Running:
         env=_environment(stage),
         stdout=log,
         stderr=subprocess.STDOUT,
-        # With its children, so that all of them can be ended.
+        # So that it can be ended together with its children.
         start_new_session=True,
       )
     self._begin = time.monotonic()
@@ -100,7 +100,7 @@ class Running:
     self._seconds = 0.0
 
   def end(self, status: str) -> None:
-    """Ends it and its children, where it still runs."""
+    """Ends the process and its children if it is still running."""
     if not self._status:
       self._status = status
       with contextlib.suppress(ProcessLookupError):
@@ -109,7 +109,7 @@ class Running:
       self._seconds = time.monotonic() - self._begin
 
   def ended(self) -> bool:
-    """Whether it has ended; ends it where its time is up."""
+    """Returns whether it has ended; ends it if its time is up."""
     code = self._process.poll()
     if code is not None:
       self.end('failed' if code else 'done')
@@ -118,7 +118,7 @@ class Running:
     return bool(self._status)
 
   def found(self) -> dict[str, Any]:
-    """What it has written, and how it fares."""
+    """Returns what it has written, with its status."""
     found = json.loads(self._part.read_text()) if self._part.exists() else {}
     found['status'] = self._status or 'running'
     found['wall_seconds'] = self._seconds or time.monotonic() - self._begin
@@ -129,7 +129,7 @@ class Running:
 
 
 def _run_group(processes: list[Running], stages: dict[str, Any]) -> None:
-  """Waits for processes side by side and enters what they found."""
+  """Waits for concurrent processes and records their results."""
   waiting = list(processes)
   try:
     while waiting:
@@ -150,11 +150,11 @@ def _run_group(processes: list[Running], stages: dict[str, Any]) -> None:
 
 
 def run(args: argparse.Namespace, stages: list[plan.Stage]) -> dict[str, Any]:
-  """Runs the stages and returns the report, which is written after each.
+  """Runs the stages and returns the report, which is written after each group.
 
   Args:
-    args: of the command line.
-    stages: in their order.
+    args: the command line.
+    stages: the stages in order.
   """
   args.out.mkdir(parents=True, exist_ok=True)
   end = time.monotonic() + 60 * args.minutes

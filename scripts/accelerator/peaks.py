@@ -1,4 +1,4 @@
-"""What the device can do at best: matrix products and copies of random data."""
+"""Measures a device's peaks: matrix products and copies of random data."""
 
 import argparse
 from collections.abc import Callable
@@ -16,11 +16,11 @@ _ROUNDS, _CALLS = 7, 10
 
 
 def _seconds(fn: Callable, *args) -> float:
-  """Median seconds of a call among some that follow one another unwaited."""
+  """Returns the median seconds of a call, in series without waiting."""
   found = []
   for _ in range(2 + _ROUNDS):
     begin = time.perf_counter()
-    # The last alone is kept, so that results do not pile up.
+    # Only the last result is kept, so that they do not pile up.
     for _ in range(_CALLS):
       last = fn(*args)
     jax.block_until_ready(last)
@@ -29,7 +29,7 @@ def _seconds(fn: Callable, *args) -> float:
 
 
 def matmul(precision: str, *, side: int) -> float:
-  """Operations a second of a square matrix product of normal numbers."""
+  """Returns operations per second of a square matrix product."""
   keys = jax.random.split(jax.random.key(0))
   dtype = precisions.dtype(precision)
   a, b = (jax.random.normal(key, (side, side), dtype) for key in keys)
@@ -39,13 +39,13 @@ def matmul(precision: str, *, side: int) -> float:
 
 
 def copy(*, gib: float) -> float:
-  """Bytes a second, read and written, of adding 1 to an array."""
+  """Returns bytes per second, read and written, of adding 1 to an array."""
   x = jax.random.normal(jax.random.key(0), (int(gib * 2**28),))
   return 2 * x.nbytes / _seconds(jax.jit(lambda x: x + 1), x)
 
 
 def describe() -> dict[str, Any]:
-  """The device and the versions."""
+  """Describes the device and the versions."""
   device = jax.local_devices()[0]
   stats = device.memory_stats() or {}
   return {

@@ -1,11 +1,11 @@
-"""The stages, in the order of what they are worth."""
+"""The stages, in order of importance."""
 
 from collections.abc import Sequence
 import dataclasses
 import pathlib
 
 GOLDEN = ('dada', 'depdis', 'corda', 'gioada')
-# The steps to compare: with all rewrites, with none, and without each.
+# The steps to compare: with all rewrites, with none, and without each one.
 _NAMES = ('dot_1x1', 'dot_wgrad', 'barriers', 'aspp_dot')
 REWRITES = (
   'all',
@@ -16,7 +16,7 @@ _OTHERS = (
   *('corda', 'depdis', 'gio_ada', 'advent', 'dacs'),
   *('source_only', 'self_training', 'cyclegan'),
 )
-# Autotuning is left out where only numbers are asked for.
+# No autotuning for stages that only compare numbers.
 _QUICK = '--xla_gpu_autotune_level=0'
 
 
@@ -25,12 +25,12 @@ class Stage:
   """One process.
 
   Attributes:
-    name: of its part of the report.
-    command: what follows the interpreter.
-    seconds: after which it is ended.
-    group: stages with one group, which follow one another, run side by side:
-      of them only numbers are asked for, no times.
-    flags: for XLA.
+    name: name of its part of the report.
+    command: the arguments of the interpreter.
+    seconds: time limit after which it is ended.
+    group: consecutive stages of the same group run concurrently: they only
+      compare numbers and measure no times.
+    flags: flags for XLA.
   """
 
   name: str
@@ -45,7 +45,7 @@ def _module(name, *arguments):
 
 
 def _steps(name, seconds, *arguments, rewrites=('auto',)):
-  """A stage of `steps`, with time to end what it has begun."""
+  """Returns a stage of `steps`, with time to finish what it has started."""
   chosen = [f'--rewrites={r}' for r in rewrites]
   limit = f'--seconds={seconds - 25:.0f}'
   command = _module('steps', *arguments, *chosen, limit)
@@ -69,11 +69,11 @@ def _golden(folder, kinds):
 
 
 def large(golden: pathlib.Path | None, best: str) -> list[Stage]:
-  """Everything, at the papers' sizes: an hour. Nine minutes reach `predict`.
+  """Returns all stages at the papers' sizes: an hour, 9 min up to `predict`.
 
   Args:
     golden: folder of golden numbers, if there is one.
-    best: the rewrites with which methods but DADA are run.
+    best: the rewrites with which methods other than DADA are run.
   """
   peers = {
     way: Stage(
@@ -86,7 +86,7 @@ def large(golden: pathlib.Path | None, best: str) -> list[Stage]:
   dada = {
     p: _steps(
       f'dada_{p}',
-      # To choose kernels takes longest where they are slowest.
+      # Autotuning takes longest where kernels are slowest.
       600 if p == 'float32' else 300,
       *('--method=dada', f'--precision={p}', '--kernels=2'),
       rewrites=('auto', *REWRITES),
@@ -125,7 +125,7 @@ def large(golden: pathlib.Path | None, best: str) -> list[Stage]:
 
 
 def small(golden: pathlib.Path | None) -> list[Stage]:
-  """The same at sizes at which it says nothing of speed, for a CPU."""
+  """Returns stages for a CPU, at sizes too small to say anything of speed."""
   quick = ('--rounds=1', '--steps=1', '--small')
   rewrites = ('all', 'none')
   tiny = ('--blocks=1,1,1,1', '--source=65x97', '--target=49x81', '--steps=2')
@@ -168,7 +168,7 @@ def choose(stages: Sequence[Stage], names: Sequence[str]) -> list[Stage]:
   """Returns the stages whose name begins with one of `names`, in that order.
 
   Raises:
-    SystemExit: a name of no stage.
+    SystemExit: no stage has such a name.
   """
   found = []
   for name in names:

@@ -1,9 +1,9 @@
-"""In which arithmetic a step is computed.
+"""The precisions in which a step is computed.
 
-`float32` is all of its bits; `tf32` what JAX does with float32 unless it is
-told otherwise, which on NVIDIA's matrix units is 10 bits of fraction (on a CPU
-it is float32); `bfloat16` are layers that compute in it, with parameters,
-statistics and losses in float32.
+`float32` uses full precision; `tf32` is JAX's default for float32, which means
+10 bits of fraction on NVIDIA's matrix units (and float32 on a CPU); with
+`bfloat16` the layers compute in it, while parameters, statistics and losses are
+float32.
 """
 
 import contextlib
@@ -19,7 +19,7 @@ def dtype(precision: str) -> str:
 
 
 def use(precision: str) -> contextlib.AbstractContextManager:
-  """Returns the context in which a program is to be traced."""
+  """Returns the context in which a program must be traced."""
   return jax.default_matmul_precision(
     'highest' if precision == 'float32' else 'default'
   )

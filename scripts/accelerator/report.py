@@ -1,4 +1,4 @@
-"""The part of the report that a stage writes: whole at any moment."""
+"""Writes a stage's part of the report atomically."""
 
 import argparse
 import json
@@ -9,7 +9,7 @@ from typing import Any
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
-  """Adds what every stage is told."""
+  """Adds the flags that all stages have."""
   parser.add_argument('--part', type=pathlib.Path, required=True)
   parser.add_argument('--small', action='store_true', help='for CPUs')
   parser.add_argument(
@@ -28,7 +28,7 @@ def _plain(tree):
 
 
 def write(path: str | os.PathLike, tree: Any) -> None:
-  """Writes a JSON file by one rename, so that no reader sees half of it."""
+  """Writes a JSON file with a rename, so that no reader sees half of it."""
   path = pathlib.Path(path)
   part = path.with_name(path.name + '.part')
   part.write_text(json.dumps(_plain(tree), indent=1, allow_nan=False))

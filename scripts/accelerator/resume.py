@@ -1,8 +1,8 @@
-"""Is a run that was stopped and went on the run that was not, bit for bit?
+"""Checks that a resumed run equals an uninterrupted one, bit for bit.
 
-Six steps of the tiny network; a checkpoint after the third; another process
-reads it and takes the other three. Twice: as XLA comes, and with its flag for
-deterministic operations.
+Takes six steps of the tiny network with a checkpoint after the third; another
+process restores it and takes the other three. This is done with XLA's default
+flags, and on a GPU also with its flag for deterministic operations.
 """
 
 import argparse
@@ -46,9 +46,9 @@ def take(name: str, folder: pathlib.Path, *, resumed: bool) -> str:
   """Takes the steps, from the start or from the checkpoint.
 
   Args:
-    name: of the method.
-    folder: of the checkpoint, which is written unless it is there.
-    resumed: begin with the checkpoint.
+    name: name of the method.
+    folder: folder of the checkpoint, which is written unless it exists.
+    resumed: whether to start from the checkpoint.
 
   Returns:
     The digest of the state after the last step.
@@ -72,7 +72,7 @@ def take(name: str, folder: pathlib.Path, *, resumed: bool) -> str:
 
 def _run(name, folder, mode, flags):
   """Takes the steps in another process and returns their digest."""
-  # Blanks alone would be the name of a file.
+  # XLA would take mere blanks for the name of a file.
   flags = f'{os.environ.get("XLA_FLAGS", "")} {flags}'.strip()
   environment = {**os.environ, 'XLA_FLAGS': flags}
   command = [sys.executable, '-m', 'accelerator.resume']

@@ -1,7 +1,7 @@
-"""The methods at the sizes of their papers, with states that cost nothing.
+"""The methods at the sizes of their papers, with states that are cheap to make.
 
-A state's parameters are drawn by NumPy from its shapes: to compile `init` on an
-accelerator takes as long as to compile a step.
+A state's parameters are drawn by NumPy from its shapes: compiling `init` on an
+accelerator takes as long as compiling a step.
 """
 
 import functools
@@ -48,7 +48,7 @@ def make_config(name: str, *, small: bool) -> Any:
 
 @functools.cache
 def _mixtures(classes: int, grid: tuple[int, int]) -> str:
-  """A file of random mixtures over a grid."""
+  """Writes random mixtures over a grid; returns the path of the file."""
   generator = np.random.default_rng(0)
   shape = (classes, 5, 3)
   path = pathlib.Path(tempfile.mkdtemp()) / 'mixtures.npz'
@@ -67,7 +67,7 @@ def _mixtures(classes: int, grid: tuple[int, int]) -> str:
 
 
 def make_method(config: Any) -> Any:
-  """Builds the method that a config names, with what it reads from files."""
+  """Builds the method that a config names, with the files that it reads."""
   method = methods.create(config)
   if config.name == 'depdis' and method.needs_mixtures:
     # Output stride 8: 760x1280 -> 96x161.
@@ -91,7 +91,7 @@ def make_batch(config: Any, method: Any, *, seed: int = 0) -> Any:
 
 
 def make_state(method: Any, batch: Any) -> Any:
-  """Returns a state on all devices, drawn from its shapes, always the same."""
+  """Returns a state on all devices, always the same, drawn from its shapes."""
   shapes = jax.eval_shape(method.init, rng.for_init(0), batch)
   generator = np.random.default_rng(0)
 

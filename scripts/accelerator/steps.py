@@ -1,7 +1,7 @@
-"""Times a method's training step, with the rewrites that are named.
+"""Times a method's training step with the given rewrites.
 
-Compiled one after another, timed in turns, so that what the device does beside
-is shared by all.
+Steps are compiled one after another and timed in turns, so that any other load
+on the device affects all of them alike.
 """
 
 import argparse
@@ -35,13 +35,13 @@ class Case(benchmark.Variant):
     small: bool = False,
     network: dict[str, Any] | None = None,
   ):
-    """Compiles; nothing is run.
+    """Compiles the step without running it.
 
     Args:
-      name: of the method.
+      name: name of the method.
       precision: see `precisions`.
-      rewrites: as `benchmark.py --rewrites` takes them.
-      small: for CPUs.
+      rewrites: rewrites in the format of `benchmark.py --rewrites`.
+      small: whether to use small sizes, for CPUs.
       network: further fields of `config.network`.
     """
     config = settings.make_config(name, small=small)
@@ -71,7 +71,7 @@ class Case(benchmark.Variant):
     return {k: float(v) for k, v in losses.items()}
 
   def run_unwaited(self, count: int) -> None:
-    """Takes `count` steps as training does: the host does not wait."""
+    """Takes `count` steps as in training: the host does not wait."""
     begin = time.perf_counter()
     for _ in range(count):
       self.state, _ = self.step(self.state, self.batch, self.key)
@@ -79,7 +79,7 @@ class Case(benchmark.Variant):
     self.unwaited.append((time.perf_counter() - begin) / count)
 
   def costs(self) -> dict[str, Any]:
-    """What the compiled step costs by its own account."""
+    """Returns the costs of the compiled step according to the compiler."""
     cost = self.step.cost_analysis()
     cost = cost[0] if isinstance(cost, list) else cost
     memory = self.step.memory_analysis()
@@ -99,7 +99,7 @@ class Case(benchmark.Variant):
     }
 
   def times(self) -> dict[str, float]:
-    """What was measured."""
+    """Returns the measured times."""
     return {
       'seconds_median': statistics.median(self.seconds),
       'seconds_best': min(self.seconds),
@@ -109,7 +109,7 @@ class Case(benchmark.Variant):
 
 
 def _time(cases, *, rounds, steps):
-  """Times cases in turns and enters what they took."""
+  """Times cases in turns and records the results."""
   for case, _ in cases:
     case.run(2)
     case.seconds.clear()
@@ -129,8 +129,8 @@ def measure(args: argparse.Namespace) -> None:
   found['device_count'] = jax.device_count()
   network = {'norm': args.norm} if args.norm else {}
   for name in args.method:
-    # As long as the last one, the next one will take at most: kernels that were
-    # chosen for one are known to the next.
+    # The next case takes at most as long as the last one: kernels that were
+    # tuned for one are known to the next.
     last, cases = 0.0, []
     for rewrites in args.rewrites or ['auto']:
       entry = {'method': name, 'rewrites': rewrites, **network}

@@ -1,4 +1,4 @@
-"""The report as tables in Markdown."""
+"""Formats the report as Markdown tables."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -16,7 +16,7 @@ def _rows(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
 
 
 def _digits(value: float | None, digits: int = 3) -> str:
-  """A number with so many digits, not in powers of ten."""
+  """Formats a number with so many digits, without an exponent."""
   if value is None:
     return '-'
   text = f'{value:.{digits}g}'
@@ -24,12 +24,12 @@ def _digits(value: float | None, digits: int = 3) -> str:
 
 
 def _ways(stages):
-  """What was measured of PyTorch."""
+  """Returns the measurements of PyTorch."""
   return [way for stage in stages.values() for way in stage.get('ways', [])]
 
 
 def peers(stages: dict[str, Any]) -> dict[str, float]:
-  """Returns PyTorch's fastest seconds a step, by arithmetic."""
+  """Returns PyTorch's fastest seconds per step, by precision."""
   found: dict[str, float] = {}
   for way in _ways(stages):
     name = way['way'].partition('_')[0]
@@ -122,7 +122,7 @@ def make(result: dict[str, Any]) -> str:
   """Returns the report's tables.
 
   Args:
-    result: what `accelerator.json` holds.
+    result: the content of `accelerator.json`.
   """
   stages = result['stages']
   peaks = stages.get('peaks', {})

@@ -1,1 +1,1 @@
-"""The site of the documentation; `scripts/site.sh` makes it."""
+"""The documentation site, which `scripts/site.sh` builds."""

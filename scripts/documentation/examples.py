@@ -1,13 +1,13 @@
-"""Docstrings as the site's generator reads them."""
+"""Adapts docstrings for the site generator."""
 
 import griffe
 
 
 class Examples(griffe.Extension):
-  """Reads the heading `Example:` as Google's other one, `Examples:`.
+  """Treats the heading `Example:` as `Examples:`, both of Google's style.
 
-  Under it lines with `>>>` are code; the first is a note of any title to
-  griffe, in which they would be quotations.
+  Under `Examples:` lines with `>>>` are code; griffe takes `Example:` for a
+  note with a free title, in which they would be quotations.
   """
 
   def on_object(self, *, obj: griffe.Object, **kwargs) -> None:

@@ -1,8 +1,8 @@
-"""Puts together what the site is made of: `python pages.py FOLDER`.
+"""Assembles the sources of the site: `python pages.py FOLDER`.
 
-FOLDER gets mkdocs.yml and pages/: the README as the first page, the pages of
-docs/, and, for each folder of jaxuda/, a page that names the modules whose
-docstrings stand there. Needs no package but PyYAML.
+FOLDER receives mkdocs.yml and pages/: the README as the first page, the pages
+of docs/, and, for each folder of jaxuda/, a page that names the modules whose
+docstrings it shows. Needs no package except PyYAML.
 """
 
 import pathlib
@@ -13,7 +13,7 @@ import sys
 import yaml
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-# The order of the pages, and their names; a page that is not here comes last.
+# The order of the pages, and their titles; pages not listed here come last.
 TITLES = {
   'training.md': 'Training',
   'methods.md': 'Methods',
@@ -27,12 +27,12 @@ TITLES = {
   'exports.md': 'Exports',
   'extend.md': 'Extending it',
 }
-# Files beside the README that pages link to.
+# Files next to the README that pages link to.
 _BESIDE = ('CITATION.cff', 'LICENSE')
 
 
 def write(folder: pathlib.Path) -> None:
-  """Writes the settings and all pages, in the place of what stands there."""
+  """Writes the settings and all pages, replacing earlier ones."""
   for name in ('pages', 'html'):
     shutil.rmtree(folder / name, ignore_errors=True)
   (folder / 'source').unlink(missing_ok=True)
@@ -59,12 +59,12 @@ def write(folder: pathlib.Path) -> None:
 
 
 def _move(link):
-  """Returns the start of a link to what is one folder up in the repository."""
+  """Returns the start of a link to the parent folder in the repository."""
   return '](index.md' if link[1] else ']('
 
 
 def _write_modules(pages):
-  """Writes a page for each folder with code; returns their list."""
+  """Writes a page for each folder with code; returns the list of pages."""
   (pages / 'modules').mkdir()
   entries = []
   for folder in sorted({x.parent for x in (ROOT / 'jaxuda').rglob('*.py')}):

@@ -42,7 +42,7 @@ def recognises(golden: Mapping[str, Any]) -> bool:
 
 
 def _method(classes: int, dtype: str) -> corda.Method:
-  """The official settings; images come normalised already."""
+  """Returns the official settings; images are already normalised."""
   network = deeplab.Options(
     dtype=dtype,
     image_order='rgb',
@@ -54,12 +54,12 @@ def _method(classes: int, dtype: str) -> corda.Method:
     total_steps=250000,
     network=network,
     difficulty='per_image',
-    sums='device',  # There is no other.
+    sums='device',  # There is only one.
   )
 
 
 def _batch(sizes, dtype):
-  """Source and target; invalid depth is 1 and masked."""
+  """Returns source and target; invalid depth is 1 and masked."""
   count, height, width, classes, salt = (int(n) for n in sizes)
   shape = (count, height, width)
 
@@ -81,9 +81,9 @@ def _batch(sizes, dtype):
 
 
 def _chosen(golden, classes):
-  """The pasted classes as `classmix.draw_classes` gives them: bool [B, C + 1].
+  """Returns the pasted classes like `classmix.draw_classes`: bool [B, C + 1].
 
-  Void is 250 there and the last class here.
+  Void is 250 in the file and the last class here.
   """
   chosen = json.loads(str(golden['chosen']))
   rows = [[c if c < classes else classes for c in row] for row in chosen]
@@ -99,7 +99,7 @@ def _net(method, shapes, salt):
 
 
 def _mixed_losses(method, full, mixed, confidence):
-  """The cross entropies under every weighting and threshold."""
+  """Returns the cross-entropies under every weighting and threshold."""
   ours = {}
   for name, threshold in _THRESHOLDS.items():
     weight = _weigh(mixed['mask'], confidence, threshold)
@@ -130,7 +130,7 @@ def _weigh(mask, confidence, threshold):
 
 
 def _step(method, task, teacher, batch, chosen):
-  """One step without jitter, blur and update; returns our entries."""
+  """Takes a step without jitter, blur and update; returns our entries."""
   source, target = batch['source'], dict(batch['target'])
   run = method.learner.run
   full, _ = run(teacher.params, teacher.batch_stats, target['image'])
@@ -143,7 +143,7 @@ def _step(method, task, teacher, batch, chosen):
   mixed = mixing.paste(mask, source, target)
   mixed['weight'] = _weigh(mask, confidence, 0.10)
   ours['mixed_labels'] = mixed['label']
-  # The methods read metres.
+  # Methods expect depth in metres.
   metres = {**source, 'depth': 655.36 / source['depth'] - 0.01}
   passes = (method.source_loss, metres), (method.mixed_loss, mixed)
   grads, stats, terms, _ = learner.run_passes(
@@ -192,7 +192,7 @@ def measure(
       values = np.asarray(out[name])
       values = values[..., None] if values.ndim == 3 else values
       ours[f'{mode}_{theirs}'] = np.moveaxis(values, -1, 1)
-  # One device, under the name that a step's axis has.
+  # One device, under the axis name of a step.
   step = jax.jit(
     jax.vmap(
       lambda *args: _step(method, *args),
@@ -217,7 +217,7 @@ def measure(
 
 
 def _describe(method, grads, stats):
-  """Gradient norms, what has none, and the running statistics."""
+  """Returns gradient norms, names without one, and running statistics."""
   norms = {
     k: np.linalg.norm(v)
     for k, v in pretrained.to_torch({'params': grads}).items()
@@ -232,7 +232,7 @@ def _describe(method, grads, stats):
     for path, group in flax.traverse_util.flatten_dict(labels).items()
     if group == 'frozen'
   ]
-  # What the optimizer leaves alone has no gradient either.
+  # Parameters that the optimizer does not update have no gradient either.
   moving = [key for _, key in still if norms[key]]
   if moving:
     raise ValueError(f'{moving[0]} is not trained and has a gradient')

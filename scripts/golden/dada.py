@@ -25,7 +25,7 @@ def recognises(golden: Mapping[str, Any]) -> bool:
 
 
 def _method(classes: int, dtype: str) -> dada.Method:
-  """The official settings; images come normalised already."""
+  """Returns the official settings; images are already normalised."""
   network = deeplab.Options(
     dtype=dtype, image_order='rgb', image_mean=(0.0, 0.0, 0.0)
   )
@@ -33,7 +33,7 @@ def _method(classes: int, dtype: str) -> dada.Method:
     num_classes=classes,
     total_steps=90000,
     network=network,
-    sums='device',  # There is no other.
+    sums='device',  # There is only one.
   )
 
 
@@ -58,13 +58,13 @@ def _batch(sizes, dtype):
 
 
 def _state(method, batch, shapes, salt):
-  """The state with the recipe's weights in it."""
+  """Returns the state with the recipe's weights."""
   weights = {k: recipe.tensor(k, s, salt=salt) for k, s in shapes.items()}
   return states.fill(method, batch, weights)
 
 
 def _gradients(method, state, batch):
-  """The gradients of a whole step, of the task network and discriminator."""
+  """Returns gradients of a whole step, of task network and discriminator."""
   task, disc = state.nets['task'], state.nets['disc']
   passes = (
     (method.source_loss, batch[_SOURCE]),

@@ -26,7 +26,7 @@ _CLASS_WEIGHTS = (
   *(0.327, 0.313, 0.206, 22.427, 22.558, 5.811, 155.643, 59.528),
   *(0.586, 0.882, 1.423, 12.871, 1.488, 3.955, 29.164, 27.563),
 )
-# Saved in the official checkpoints, used by nothing.
+# Saved in the official checkpoints but not used.
 _UNUSED = ('enc4_4.', 'dec4.')
 
 
@@ -36,7 +36,7 @@ def recognises(golden: Mapping[str, Any]) -> bool:
 
 
 def _method(classes: int, dtype: str, path: pathlib.Path) -> depdis.Method:
-  """The official settings; images come normalised already."""
+  """Returns the official settings; images are already normalised."""
   network = deeplab.Options(
     dtype=dtype, image_order='rgb', image_mean=(0.0, 0.0, 0.0)
   )
@@ -46,12 +46,12 @@ def _method(classes: int, dtype: str, path: pathlib.Path) -> depdis.Method:
     network=network,
     mixtures=str(path),
     class_weights=_CLASS_WEIGHTS,
-    sums='device',  # There is no other.
+    sums='device',  # There is only one.
   )
 
 
 def _write_mixtures(golden, path):
-  """Brings the file's mixtures to where the method reads them."""
+  """Writes the file's mixtures to where the method reads them."""
   weights = golden['gmm_weights']
   mixtures.write(
     path,
@@ -87,7 +87,7 @@ def _batch(sizes, dtype):
 
 
 def _state(method, batch, shapes, salt):
-  """The state with the recipe's weights in it."""
+  """Returns the state with the recipe's weights."""
   weights = {
     k: recipe.tensor(k, s, salt=salt)
     for k, s in shapes.items()
@@ -97,7 +97,7 @@ def _state(method, batch, shapes, salt):
 
 
 def _step(method, state, batch):
-  """Everything that a step computes, but for the optimizers.
+  """Computes everything in a step except the optimizers.
 
   Returns:
     (outputs of both passes with batch statistics, losses, gradients of both
@@ -123,7 +123,7 @@ def _step(method, state, batch):
 
 
 def _maps(method, outs, source):
-  """The density targets of both domains, and the classes that they are of."""
+  """Returns the density targets of both domains, and their classes."""
   table = method.balance_options((1, 1, 1))['table']
   low = outs['source']['density'].shape[1:3]
   inverse = resize.resize_nearest(depth_ops.invert_depth(source['depth']), low)

@@ -1,4 +1,4 @@
-"""EfficientNet-Lite0's features with the weights that were published."""
+"""EfficientNet-Lite0's features with the published weights."""
 
 from collections.abc import Mapping
 import re
@@ -25,7 +25,7 @@ def recognises(golden: Mapping[str, Any]) -> bool:
 def measure(
   golden: Mapping[str, np.ndarray], *, dtype: str
 ) -> dict[str, np.ndarray]:
-  """Returns our value of every entry of the file, but for the image.
+  """Returns our value of every entry of the file except the image.
 
   Args:
     golden: the file's entries.
@@ -56,7 +56,7 @@ def measure(
 
 
 def _features(module, variables, image):
-  """What the stem and every block put out, HWC."""
+  """Returns the outputs of the stem and of every block, HWC."""
 
   def run(variables):
     _, more = module.apply(

@@ -37,7 +37,7 @@ def recognises(golden: Mapping[str, Any]) -> bool:
 
 
 def _method(classes: int, dtype: str) -> gio_ada.Method:
-  """The file's settings; what the task network sees is in -1..1."""
+  """Returns the file's settings; the task network's input is in -1..1."""
   network = deeplab.Options(
     backbone='vgg16',
     decoder='aspp_l',
@@ -55,7 +55,7 @@ def _method(classes: int, dtype: str) -> gio_ada.Method:
     output_disc='patch',
     depth_far=1.0,
     gen_blocks=_BLOCKS,
-    sums='device',  # There is no other.
+    sums='device',  # There is only one.
   )
 
 
@@ -82,7 +82,7 @@ def _batch(sizes, dtype):
 
 
 def _task_key(path):
-  """T.features.24.weight, T.segmentation.branches.2.fc6.bias."""
+  """Returns T.features.24.weight, T.segmentation.branches.2.fc6.bias."""
   if path[0] == 'backbone':
     return pretrained.vgg_key(path[1:])
   head = {'semantic': 'segmentation', 'depth': 'depth'}[path[0]]
@@ -100,7 +100,7 @@ _KEYS = {
 
 
 def _params(method, batch, shapes, salt):
-  """The recipe's weights, by network."""
+  """Returns the recipe's weights, by network."""
   empty = jax.eval_shape(method.init, jax.random.key(0), batch)
   params = {}
   for name, prefix in _PREFIXES.items():

@@ -2,12 +2,13 @@
 
   python scripts/golden/make_mit.py tests/models/golden/mit.npz
 
-Needs torch, transformers and numpy, and nothing of jaxuda. The weights and the
-image are those of `recipe`; everything is in float64. Two networks: 'b0', which
-is MiT-B0, and 'b5', which has the widths and heads of B5 and one block a stage.
+Needs torch, transformers and numpy, but not jaxuda. The weights and the image
+are those of `recipe`; everything is in float64. There are two networks: 'b0',
+which is MiT-B0, and 'b5', which has the widths and heads of B5 but only one
+block per stage.
 
-`transformers` gives every layer norm PyTorch's epsilon, 1e-5. As published,
-those of blocks and stages have 1e-6, and are given it here.
+`transformers` gives every layer norm PyTorch's epsilon, 1e-5. In the published
+networks those of blocks and stages have 1e-6, which is set here.
 """
 
 import json
@@ -33,7 +34,7 @@ def build(blocks, channels) -> torch.nn.Module:
     hidden_sizes=list(channels),
     num_attention_heads=[1, 2, 5, 8],
     sr_ratios=[8, 4, 2, 1],
-    # The plain one ('eager') takes every softmax in float32.
+    # The plain one ('eager') computes every softmax in float32.
     attn_implementation='sdpa',
   )
   model = transformers.SegformerModel(config).double().eval()
@@ -69,7 +70,7 @@ def measure(name: str) -> tuple[dict[str, np.ndarray], dict[str, list[int]]]:
   entries[f'{name}_grad_image'] = image.grad.numpy()
   grads = {}
   for key, x in model.named_parameters():
-    # Its sum would not do: in front of a norm it is 0.
+    # The sum would not do: in front of a norm it is 0.
     probe = recipe.tensor(f'probe.{key}', x.shape, salt=SALT)
     along = (x.grad * torch.from_numpy(probe)).sum()
     grads[key] = [along.item(), x.grad.norm().item()]

@@ -5,8 +5,8 @@
 Builds Dinov2Model, Dinov2WithRegistersModel and DepthAnythingForDepthEstimation
 of Hugging Face's transformers in miniature (no download), fills them with
 `fill`, and stores outputs and gradients in float64: OUT_DIR/vit.npz. Run it
-with torch (2.13), transformers (5.24) and NumPy; the package needs none of the
-first two.
+with torch (2.13), transformers (5.24) and NumPy; the package needs neither of
+the first two.
 """
 
 import contextlib
@@ -22,7 +22,8 @@ import transformers
 
 from scripts.golden import vit as golden
 
-# Those of 'dinov2_tiny' of `models.backbones.vit` and `models.depth_anything`.
+# The sizes of 'dinov2_tiny' in `models.backbones.vit` and of
+# `models.depth_anything`.
 _TINY = {
   'hidden_size': 16,
   'num_hidden_layers': 4,
@@ -36,7 +37,7 @@ _TINY = {
 
 @contextlib.contextmanager
 def all_float64():
-  """Lets transformers interpolate positions in float64, too."""
+  """Makes transformers interpolate positions in float64, too."""
   single = torch.float32
   torch.float32 = torch.float64
   try:
@@ -61,7 +62,7 @@ def saved_names(model):
 
 
 def prepare(model):
-  """Fills a model by the recipe; returns parameters by their saved names."""
+  """Fills a model with the recipe; returns parameters by their saved names."""
   names = saved_names(model)
   model.double().eval()
   parameters = {}
@@ -75,7 +76,7 @@ def prepare(model):
 
 
 def to_torch(image):
-  """Returns float64 [B, 3, H, W] of an NHWC array."""
+  """Converts an NHWC array to float64 [B, 3, H, W]."""
   return torch.tensor(image.transpose(0, 3, 1, 2).copy())
 
 
@@ -104,13 +105,13 @@ def store_keys(out, name, parameters):
 
 
 def run_dinov2(out, name, model):
-  """Tokens of the second block, and of the end, at three sizes."""
+  """Stores the tokens of the second and the last block, at three sizes."""
   parameters = prepare(model)
   store_keys(out, name, parameters)
   for size, image in golden.images().items():
     with all_float64():
       result = model(to_torch(image), output_hidden_states=True)
-    # Of the places alone.
+    # Only the patch tokens.
     count = image.shape[1] * image.shape[2] // 14**2
     last, second = (
       x[:, -count:] for x in (result.last_hidden_state, result.hidden_states[2])
@@ -120,7 +121,7 @@ def run_dinov2(out, name, model):
 
 
 def run_masked(out, model):
-  """The mask token in the place of some patches."""
+  """Stores outputs with the mask token in place of some patches."""
   parameters = prepare(model)
   image, mask = golden.images()['wide'], golden.mask()
   flat = torch.tensor(mask.reshape(len(mask), -1))
@@ -130,7 +131,7 @@ def run_masked(out, model):
 
 
 def run_depth(out, kind):
-  """Depth Anything, relative or metric."""
+  """Stores outputs of Depth Anything, relative or metric."""
   backbone = transformers.Dinov2Config(
     **_TINY, out_indices=[1, 2, 3, 4], reshape_hidden_states=False
   )
@@ -152,7 +153,7 @@ def run_depth(out, kind):
 
 
 def run_positions(out):
-  """Positions by a factor with DINOv2's offset, to be compared alone."""
+  """Stores positions resized with DINOv2's offset, for a separate check."""
   places = to_torch(golden.positions()[None])
   for h, w in golden.GRIDS:
     factor = ((h + 0.1) / places.shape[2], (w + 0.1) / places.shape[3])

@@ -53,7 +53,7 @@ def measure(
 
 
 def _run(size, weights, image, probes, dtype):
-  """The maps, the loss, and the gradients; arrays are NCHW, as in PyTorch."""
+  """Returns maps, loss and gradients; arrays are NCHW, as in PyTorch."""
   style = layers.Style(dtype=jnp.dtype(dtype), param_dtype=jnp.dtype(dtype))
   module = mit.Mit(size=size, style=style)
   image, *probes = (

@@ -17,8 +17,9 @@ def _generator(name: str, salt: int) -> np.random.RandomState:
 def tensor(name: str, shape: Sequence[int], *, salt: int = 0) -> np.ndarray:
   """Returns the entry `name` of a state dict.
 
-  Convolutions and linear layers N(0, 1 / fan_in), norm scales 1 + N(0, 0.1),
-  biases and running means N(0, 0.1), running variances 1 + |N(0, 0.2)|.
+  Convolutions and linear layers are N(0, 1 / fan_in), norm scales
+  1 + N(0, 0.1), biases and running means N(0, 0.1), running variances
+  1 + |N(0, 0.2)|.
   """
   x = _generator(name, salt).standard_normal(tuple(shape))
   leaf = name.rsplit('.', 1)[-1]
@@ -34,7 +35,7 @@ def tensor(name: str, shape: Sequence[int], *, salt: int = 0) -> np.ndarray:
 
 
 def image(name: str, shape: Sequence[int], *, salt: int = 0) -> np.ndarray:
-  """Returns a blocky image [N, 3, H, W], about -120..120, mean removed."""
+  """Returns a blocky image [N, 3, H, W], about -120..120, minus the mean."""
   generator = _generator(name, salt)
   n, channels, height, width = shape
   blocks = (n, channels, -(-height // 8), -(-width // 8))
@@ -47,7 +48,7 @@ def image(name: str, shape: Sequence[int], *, salt: int = 0) -> np.ndarray:
 def labels(
   name: str, shape: Sequence[int], *, classes: int, salt: int = 0
 ) -> np.ndarray:
-  """Returns a blocky label map [N, H, W] with a twentieth of it 255."""
+  """Returns a blocky label map [N, H, W], a twentieth of which is 255."""
   generator = _generator(name, salt)
   n, height, width = shape
   blocks = (n, -(-height // 16), -(-width // 16))

@@ -1,4 +1,4 @@
-"""States with the weights of a reference in them, for the golden checks."""
+"""Training states with the weights of a reference, for the golden checks."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -18,9 +18,9 @@ def fill(
 
   Args:
     method: a `base.Method`.
-    batch: a training batch; its shapes alone matter.
-    weights: both networks' entries, as PyTorch names them; those of the
-      discriminator begin with 'D.'.
+    batch: a training batch; only its shapes matter.
+    weights: both networks' entries under their PyTorch names; those of the
+      discriminator start with 'D.'.
   """
   empty = jax.eval_shape(method.init, jax.random.key(0), batch)
   learners = {'task': method.learner, 'disc': method.adversary.learner}

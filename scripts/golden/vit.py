@@ -6,7 +6,7 @@ import numpy as np
 
 from scripts.golden import recipe
 
-# Of these parameters the gradients are stored, of all others their norms.
+# Parameters whose gradients are stored; for all others their norms are.
 GRADIENTS = (
   *('embeddings.position_embeddings', 'embeddings.cls_token'),
   *('embeddings.mask_token', 'embeddings.register_tokens'),
@@ -17,14 +17,14 @@ GRADIENTS = (
   'neck.fusion_stage.layers.1.residual_layer1.convolution2.bias',
   'head.conv3.weight',
 )
-# Grids that positions are brought to.
+# Grids that positions are resized to.
 GRIDS = ((40, 20), (37, 36), (80, 80))
 
 
 def tensor(name: str, shape: Sequence[int]) -> np.ndarray:
   """Returns the entry `name` of a state dict, see `recipe.tensor`.
 
-  LayerScale is 1 + N(0, 0.1), so that every block counts; tokens and positions
+  LayerScale is 1 + N(0, 0.1), so that every block matters; tokens and positions
   are N(0, 0.5).
   """
   leaf = name.rsplit('.', 1)[-1]
@@ -33,16 +33,16 @@ def tensor(name: str, shape: Sequence[int]) -> np.ndarray:
   if len(shape) == 2 and leaf == 'weight':
     return recipe.tensor(f'{name}.noise', shape)
   if 'embeddings' in leaf or leaf.endswith(('token', 'tokens')):
-    # As a bias has them, whatever the shape.
+    # Distributed like a bias, whatever the shape.
     return 5 * recipe.tensor(name, (np.prod(shape),)).reshape(shape)
   return recipe.tensor(name, shape)
 
 
 def images() -> dict[str, np.ndarray]:
-  """Returns images by a name of their size, NHWC, about +-2.
+  """Returns images by the name of their size, NHWC, about +-2.
 
-  'square' has the grid of the positions, 5 x 5; 'wide' 3 x 8, smaller in one
-  direction and larger in the other; 'large' 9 x 7.
+  'square' has the grid of the positions, 5 x 5; 'wide' has 3 x 8, smaller in
+  one direction and larger in the other; 'large' has 9 x 7.
   """
   sizes = {'square': (70, 70), 'wide': (42, 112), 'large': (126, 98)}
   return {
@@ -57,5 +57,5 @@ def mask() -> np.ndarray:
 
 
 def positions() -> np.ndarray:
-  """Returns positions as DINOv2 has them, [37, 37, C], of two channels."""
+  """Returns positions like those of DINOv2, [37, 37, C], with two channels."""
   return recipe.tensor('positions', (37, 37, 2))

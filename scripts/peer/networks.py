@@ -22,7 +22,7 @@ def _conv(spec: shapes.Conv) -> nn.Conv2d:
 
 
 def _norm(channels: int) -> nn.BatchNorm2d:
-  """Statistics of the batch; scale and bias that are not trained."""
+  """Returns a norm with batch statistics, and fixed scale and bias."""
   norm = nn.BatchNorm2d(channels)
   for parameter in norm.parameters():
     parameter.requires_grad = False
@@ -30,7 +30,7 @@ def _norm(channels: int) -> nn.BatchNorm2d:
 
 
 class Bottleneck(nn.Module):
-  """1x1, 3x3, 1x1, and the shortcut."""
+  """A bottleneck: 1x1, 3x3 and 1x1 convolutions, and the shortcut."""
 
   def __init__(self, convs: dict[str, shapes.Conv]):
     super().__init__()
@@ -89,7 +89,7 @@ class DeepLab(nn.Module):
         nn.init.normal_(module.weight, 0, 0.01)
 
   def head_names(self) -> tuple[str, ...]:
-    """The parts that learn ten times as fast."""
+    """Returns the parts with ten times the learning rate."""
     return ('enc4_1', 'enc4_2', 'enc4_3', 'dec4', 'layer6')
 
   def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -104,7 +104,7 @@ class DeepLab(nn.Module):
 
 
 def discriminator(channels: int) -> nn.Sequential:
-  """Five strided convolutions, LeakyReLU between them."""
+  """Returns five strided convolutions with LeakyReLU between them."""
   layers = []
   for spec in shapes.disc_convs(channels):
     layers += [_conv(spec), nn.LeakyReLU(0.2, inplace=True)]
@@ -112,7 +112,7 @@ def discriminator(channels: int) -> nn.Sequential:
 
 
 def upsample(x: torch.Tensor, size: Sequence[int]) -> torch.Tensor:
-  """Bilinear, with aligned corners."""
+  """Upsamples bilinearly, with aligned corners."""
   return functional.interpolate(
     x, size=tuple(size), mode='bilinear', align_corners=True
   )

@@ -1,4 +1,4 @@
-"""The convolutions of the official DADA networks, and what a step costs.
+"""The convolutions of the official DADA networks, and the cost of a step.
 
 Needs no PyTorch: `networks` builds its modules from the same descriptions.
 """
@@ -13,7 +13,7 @@ EXPANSION = 4
 STRIDES = (1, 2, 1, 1)
 DILATIONS = (1, 1, 2, 4)
 RATES = (6, 12, 18, 24)
-# Of the discriminator; the last is its output.
+# Channels of the discriminator; the last is its output.
 WIDTHS = (64, 128, 256, 512, 1)
 
 
@@ -22,8 +22,8 @@ class Conv:
   """A convolution with a square kernel.
 
   Attributes:
-    inputs, outputs: channels.
-    kernel: side.
+    inputs, outputs: numbers of channels.
+    kernel: side of the kernel.
     stride, padding, dilation: the same in both directions.
     bias: whether it has one.
   """
@@ -37,16 +37,16 @@ class Conv:
   bias: bool = False
 
   def out(self, size: int) -> int:
-    """Side of the output for a side of the input."""
+    """Returns the side of the output for a side of the input."""
     reach = self.dilation * (self.kernel - 1) + 1
     return (size + 2 * self.padding - reach) // self.stride + 1
 
   def taps(self, size: int, *, padding: bool) -> int:
-    """Kernel taps of one side, summed over its outputs.
+    """Returns the kernel taps along one side, summed over its outputs.
 
     Args:
       size: side of the input.
-      padding: also count those that meet the zeros around it.
+      padding: whether to count those on the zero padding, too.
     """
     if padding:
       return self.kernel * self.out(size)
@@ -61,9 +61,9 @@ STEM = Conv(inputs=3, outputs=PLANES[0], kernel=7, stride=2, padding=3)
 
 
 def block_convs(inputs: int, stage: int, *, first: bool) -> dict[str, Conv]:
-  """Convolutions of a bottleneck, with `downsample` in a stage's first one.
+  """Returns a bottleneck's convolutions, with `downsample` if it is the first.
 
-  The stride is on the first 1x1, as in Caffe.
+  The stride is in the first 1x1 convolution, as in Caffe.
   """
   planes, dilation = PLANES[stage], DILATIONS[stage]
   stride, outputs = STRIDES[stage] if first else 1, EXPANSION * PLANES[stage]
@@ -86,7 +86,7 @@ def block_convs(inputs: int, stage: int, *, first: bool) -> dict[str, Conv]:
 
 
 def blocks(counts: Sequence[int]) -> Iterator[tuple[str, dict[str, Conv]]]:
-  """Yields name and convolutions of all bottlenecks, in order."""
+  """Yields the name and the convolutions of each bottleneck, in order."""
   inputs = STEM.outputs
   for stage, count in enumerate(counts):
     for index in range(count):
@@ -96,7 +96,7 @@ def blocks(counts: Sequence[int]) -> Iterator[tuple[str, dict[str, Conv]]]:
 
 
 def head_convs(classes: int) -> dict[str, Conv]:
-  """Convolutions of the depth block and of the pyramid, all with bias."""
+  """Returns the convolutions of depth block and pyramid, all with bias."""
   wide = EXPANSION * PLANES[-1]
   convs = {
     'enc4_1': Conv(inputs=wide, outputs=512, kernel=1, bias=True),
@@ -117,7 +117,7 @@ def head_convs(classes: int) -> dict[str, Conv]:
 
 
 def disc_convs(channels: int) -> list[Conv]:
-  """Convolutions of the discriminator."""
+  """Returns the convolutions of the discriminator."""
   return [
     Conv(inputs=i, outputs=o, kernel=4, stride=2, padding=1, bias=True)
     for i, o in zip((channels, *WIDTHS), WIDTHS, strict=False)
@@ -140,16 +140,16 @@ def task_flops(
   counts: Sequence[int] = BLOCKS,
   padding: bool = True,
 ) -> list[float]:
-  """Operations of every convolution of a forward pass, in order.
+  """Returns the operations of a forward pass's convolutions, in order.
 
   Args:
     size: (height, width) of the image.
-    classes: C.
-    counts: bottlenecks per stage.
-    padding: count products with the zeros around the maps, too.
+    classes: number of classes.
+    counts: number of bottlenecks per stage.
+    padding: whether to count products with the zero padding, too.
   """
   found = [_flops(STEM, size, padding)]
-  # 3x3 pooling of stride 2 in ceil mode.
+  # 3x3 pooling with stride 2 in ceil mode.
   size = tuple(side // 2 + 1 for side in _after(STEM, size))
   for _, convs in blocks(counts):
     inner = _after(convs['conv1'], size)
@@ -164,7 +164,7 @@ def task_flops(
 def disc_flops(
   size: Sequence[int], *, channels: int, padding: bool = True
 ) -> list[float]:
-  """Operations of every convolution of a discriminator's pass, in order."""
+  """Returns the operations of a discriminator's convolutions, in order."""
   found = []
   for conv in disc_convs(channels):
     found.append(_flops(conv, size, padding))
@@ -180,11 +180,12 @@ def step_flops(
   counts: Sequence[int] = BLOCKS,
   padding: bool = True,
 ) -> float:
-  """Operations of the official step's convolutions.
+  """Returns the operations of the official step's convolutions.
 
-  A pass forward and its two gradients are three times the forward, without the
-  gradient of the image. The discriminator sees the target's maps twice: once
-  to be fooled, with the gradient of the maps alone, and once to learn.
+  A forward pass with its two gradients costs three times the forward pass,
+  minus the gradient of the image. The discriminator sees the target's maps
+  twice: once to be fooled, with only the gradient of the maps, and once to
+  learn.
   """
   total = 0.0
   for size in (source, target):

@@ -17,7 +17,7 @@ _SOURCE, _TARGET = 0.0, 1.0
 
 
 def berhu(prediction: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
-  """Reverse Huber loss; its bend is a fifth of the largest error."""
+  """Returns the reverse Huber loss; its bend is 1/5 of the largest error."""
   error = (prediction - truth).abs()
   bend = error.max().detach() / 5
   beyond = (error**2 + bend**2) / (2 * bend)
@@ -25,7 +25,7 @@ def berhu(prediction: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
 
 
 def information(logits: torch.Tensor) -> torch.Tensor:
-  """Self-information of a segmentation, by class."""
+  """Returns the self-information of a segmentation, by class."""
   p = functional.softmax(logits, dim=1)
   return -p * torch.log2(p + 1e-30) / math.log2(logits.shape[1])
 
@@ -37,7 +37,7 @@ def _against(logits, value):
 
 
 class Trainer:
-  """Both networks, both optimizers, and a step of them.
+  """Both networks with their optimizers, and a training step.
 
   Attributes:
     task, disc: the networks.
@@ -56,12 +56,12 @@ class Trainer:
     """Builds the networks with random weights.
 
     Args:
-      classes: C.
-      counts: bottlenecks per stage; ResNet-101's.
+      classes: number of classes.
+      counts: number of bottlenecks per stage; the default is ResNet-101.
       device: 'cuda' or 'cpu'.
-      dtype: of the parameters.
-      autocast: compute the networks in bfloat16.
-      channels_last: lay images and kernels out with the channels last.
+      dtype: dtype of the parameters.
+      autocast: whether to compute the networks in bfloat16.
+      channels_last: whether to lay out images and kernels channels-last.
     """
     self._device, self._autocast = device, autocast
     self.task = networks.DeepLab(classes, counts).to(device, dtype).train()
@@ -81,7 +81,7 @@ class Trainer:
       if p.requires_grad and id(p) not in known
     ]
     # Each parameter once. The official list names most of them three or four
-    # times, which costs further steps of the optimizer: ours takes them.
+    # times, which costs more steps of the optimizer: jaxuda takes them.
     self._sgd = torch.optim.SGD(
       [{'params': backbone}, {'params': heads}],
       lr=2.5e-4,
@@ -123,9 +123,8 @@ class Trainer:
     """Leaves the step's gradients in the parameters and returns the losses.
 
     Args:
-      batch: 'source_image' [B, 3, H, W], normalised; 'label' [B, H, W], int64
-        with 255 for what does not count; 'inverse_depth' [B, H, W];
-        'target_image' [B, 3, h, w].
+      batch: 'source_image' [B, 3, H, W], normalised; 'label' [B, H, W], int64,
+        255 = ignore; 'inverse_depth' [B, H, W]; 'target_image' [B, 3, h, w].
     """
     self._sgd.zero_grad(set_to_none=True)
     self._adam.zero_grad(set_to_none=True)
@@ -152,7 +151,7 @@ class Trainer:
     return {k: v.detach() for k, v in losses.items()}
 
   def step(self, batch: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Takes a step and returns the losses, which nothing has waited for."""
+    """Takes a step and returns the losses without waiting for them."""
     losses = self.gradients(batch)
     self._set_rates()
     self._sgd.step()

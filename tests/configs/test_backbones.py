@@ -26,17 +26,17 @@ def test_every_method_takes_it(name, pair):
   config = command.read_config(
     f'{name}:pair={pair},backbone=efficientnet_lite0'
   )
-  # The last stage of Depth Distribution begins with a run.
+  # The last stage of Depth Distribution starts from a run.
   begins = '' if name == 'self_training' else 'imagenet'
   assert config.initial == begins
   network = methods.create(config).network
   assert network.backbone == 'efficientnet_lite0'
-  # What the weights ask for, as the keys of their file say.
+  # What the weights require, according to the keys of their file.
   asked = families.recognise(official.efficientnet()).network
   for field in ('image_order', 'image_mean', 'image_scale'):
     assert getattr(network, field) == asked[field]
   assert network.norm_momentum == 0.01
-  # Everything else is the pair's.
+  # Everything else is that of the pair.
   changed = {'backbone', *common.BACKBONES[network.backbone]}
   trees = [x.network.to_dict() for x in (own, config)]
   differ = {field for field in trees[1] if trees[0][field] != trees[1][field]}
@@ -62,7 +62,7 @@ def test_weights_are_the_backbones():
 
 @pytest.fixture
 def install(monkeypatch):
-  """Says whether weights are installed."""
+  """Sets whether weights are installed."""
 
   def set_installed(value):
     monkeypatch.setattr(

@@ -1,4 +1,4 @@
-"""What a training begins with, in the configs of all methods."""
+"""The initial weights of trainings, in the configs of all methods."""
 
 import pytest
 
@@ -100,10 +100,10 @@ def test_a_method_of_ones_own_begins_as_dada():
   ],
 )
 def test_the_input_is_that_of_the_file(arguments, shapes):
-  """Order, mean and scale of the channels, which a training would refuse."""
+  """Order, mean and scale of the channels, which training would reject."""
   asked = dict(families.recognise(shapes).network)
   if 'vgg16' not in asked['backbone']:
-    # In miniature it says nothing; the file itself asks for this.
+    # A miniature is not informative; the file itself requires this.
     asked = dict(families._CAFFE_INPUT)
   weights = conversion.Network(arrays={}, record={'network': asked})
   method = methods.create(command.read_config(arguments))

@@ -62,7 +62,7 @@ def test_synthia_has_nineteen_outputs(name):
     assert (config.classes, config.num_classes) == ('synthia16', 16)
   config = command.read_config(f'{name}:pair=synthia2mapillary')
   assert config.classes == 'coarse7'
-  # The others, as their papers have it.
+  # The others, as in their papers.
   for other in ('advent', 'dada', 'depdis', 'gio_ada', 'source_only'):
     config = command.read_config(f'{other}:{REAL}')
     assert (config.classes, config.num_classes) == ('synthia16', 16)
@@ -72,7 +72,7 @@ def test_depth_of_the_target():
   config = command.read_config(f'corda:{REAL},depth=mono')
   assert config.data.target.dataset == 'cityscapes/mono'
   assert config.data.target.depth_dir is None
-  # 56.6 was measured with mono of GTA5 and stereo of Cityscapes.
+  # 56.6 was measured with mono depth on GTA5 and stereo on Cityscapes.
   data = command.read_config('corda:pair=gta2cityscapes,network=gta').data
   assert data.source.dataset == 'gta5/mono'
   assert data.target.dataset == 'cityscapes/stereo'
@@ -110,7 +110,7 @@ def test_unknown_arguments_are_named(name, arguments, message):
 
 
 def test_oracle_weights():
-  """A bound, of DACS and of CorDA without and with difficulty."""
+  """An upper bound, for DACS and for CorDA without and with difficulty."""
   assert methods.create(
     command.read_config('dacs:pair=streets,weight=oracle')
   ).needs['target'] == ('image', 'label')

@@ -1,4 +1,4 @@
-"""Every row of DADA's ablation trains what its paper says."""
+"""Every row of DADA's ablation trains the parts that the paper says."""
 
 import dataclasses
 import functools
@@ -20,8 +20,8 @@ from tests import filling
 CLASSES = 19
 DEPTH = {'enc4_1', 'enc4_2', 'enc4_3'}
 SEG, BOTH = {'layer6'}, {'layer6', 'dec4'}
-# Of section 4.3: the discriminators with the channels that each sees, whether
-# depth is supervised, whether features are fused. Of what follows from it: the
+# From section 4.3: the discriminators with the channels that each sees, whether
+# depth is supervised, whether features are fused. What follows from that: the
 # parts of the network, other than the backbone, that the adversarial losses
 # train.
 ROWS = {
@@ -88,7 +88,7 @@ def test_losses_and_networks_of_a_row(row):
 
 
 def test_statistics_of_the_row_without_adaptation():
-  # As its published figures: the source's, unless they are asked for.
+  # As for the published figures: the source's, unless requested otherwise.
   for row, own in (('S1', 'both'), ('S4', 'target')):
     for asked in ('', 'both', 'target'):
       flags = [f'--config.method.statistics={asked}'] * bool(asked)
@@ -98,7 +98,7 @@ def test_statistics_of_the_row_without_adaptation():
 
 
 def find_trained(method, loss, *args, state):
-  """The parts of the network with a gradient of a pass."""
+  """Returns the parts of the network with a gradient in a pass."""
   task = state.nets['task']
   grads = jax.jit(
     lambda params: learner.run_passes(
@@ -116,9 +116,9 @@ def find_trained(method, loss, *args, state):
 @pytest.mark.parametrize('row', ROWS)
 def test_what_the_losses_of_a_row_train(row):
   discs, depth, fuse, adversarial = ROWS[row]
-  # Depths of order one: far larger ones leave no gradient of a discriminator.
+  # Depths of order one: far larger ones leave a discriminator no gradient.
   tiny = deeplab.Options(backbone='resnet_tiny', init='he')
-  # Passes are looked at outside of a mapped step.
+  # Passes are tested outside of a mapped step.
   method = dataclasses.replace(read(row), network=tiny, sums='device')
   batch = make_batch(method)
   state = filling.fill_state(method, batch)

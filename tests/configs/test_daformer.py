@@ -115,7 +115,7 @@ def test_small_pairs_keep_their_schedule(pair):
 
 @pytest.mark.parametrize('name', ['daformer', 'hrda', 'mic'])
 def test_depth_of_dada_is_put_on_the_recipe(name):
-  """Its block and its alignment, with the weights of configs/dada.py."""
+  """DADA's block and its alignment, with the weights of configs/dada.py."""
   for pair in (*PAPERS, 'streets'):
     plain, config = read(name, pair=pair), read(name, pair=pair, depth='dada')
     method = methods.create(config)
@@ -131,7 +131,7 @@ def test_depth_of_dada_is_put_on_the_recipe(name):
     # GTA5 has only estimated depth.
     dataset = {'gta2cityscapes': 'gta5/mono', 'streets': 'streets/source'}
     assert config.data.source.dataset == dataset.get(pair, 'synthia')
-    # All else is the recipe's.
+    # Everything else is that of the recipe.
     plain.data.source.dataset = config.data.source.dataset
     for field in (*fields, 'adversarial'):
       plain.method[field] = config.method[field]

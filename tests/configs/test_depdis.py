@@ -14,7 +14,7 @@ from jaxuda.depdis.pseudo import labelling
 from jaxuda.depdis.pseudo import prior
 from jaxuda.ui import command
 
-# Of the facts: what the discriminator sees; what the source's density is
+# From the facts: what the discriminator sees; what the source's density is
 # regressed on (class, depth); whether the target's density is regressed.
 ROWS = {
   'M1': ({'seg'}, None, False),
@@ -68,7 +68,7 @@ def test_stages_of_rows(row):
   assert method.needs_mixtures == (row != 'M1')
 
 
-# Of the facts: weights of depth, balance (source, target), adversarial loss;
+# From the facts: weights of depth, balance (source, target), adversarial loss;
 # rate of the discriminator, steps of self-training, images, thresholds.
 OFFICIAL = {
   'synthia2cityscapes': (0.005, 0.01, 0.05, 0.05, 1e-3, 30000, 0, 50, 5000),
@@ -104,7 +104,7 @@ def test_settings_of_the_official_code(pair):
   )
   size = (320, 640) if 'low' in pair else (760, 1280)
   assert config.data.source.size == config.data.target.size == size
-  # One group of parameters, all stepped once and at one rate.
+  # One group of parameters, each stepped once and at the same rate.
   assert (method.optim.head_multiplier, method.optim.repeats) == (1, 'plain')
   mapillary = 'mapillary' in pair
   assert method.balance_classes == (not mapillary)
@@ -112,20 +112,20 @@ def test_settings_of_the_official_code(pair):
   assert config.data.target.eval_labels == ('input' if mapillary else 'native')
   assert not options.scale_area
   assert options.share == 1
-  # Snapshots, of which the best is taken, in both stages.
+  # Snapshots, the best of which is used, in both stages.
   for one in (config, command.read_config(f'self_training:pair={pair}')):
     assert one.eval_every == one.checkpoint_every == 1000
 
 
 @pytest.mark.parametrize('weight', [0.1, 0.001])
 def test_the_sensitivity_study_is_two_fields(weight):
-  """The paper's weights of density and depth, and both at others."""
+  """The paper's weights of density and depth, and other values of both."""
   config = command.read_config('depdis:pair=synthia2cityscapes,ablation=M2')
   method = methods.create(config)
   assert (method.lambda_balance, method.lambda_depth) == (0.01, 0.005)
   config.method.update(lambda_balance=weight, lambda_depth=weight)
   other = methods.create(config)
-  # Nothing else moves with them.
+  # Nothing else changes with them.
   changes = {'lambda_balance': weight, 'lambda_depth': weight}
   assert other == dataclasses.replace(method, **changes)
 
@@ -135,8 +135,8 @@ def test_the_small_setting_takes_its_weights_from_its_own_source():
   method = methods.create(config)
   assert method.balance_classes
   assert method.class_weights == ()
-  # And the sharpness of the density's map, which the official code has as a
-  # number for its own grid.
+  # The sharpness of the density map, too, which the official code gives as
+  # a number for its own grid.
   assert method.sharpness == 0
   official = command.read_config('depdis:pair=synthia2cityscapes_low')
   assert methods.create(official).sharpness == 1e6

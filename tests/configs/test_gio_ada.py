@@ -37,7 +37,7 @@ def test_published_settings():
   assert (method.depth_encoding, method.depth_near) == ('linear', 0)
   assert (method.network.decoder, method.gen_blocks) == ('aspp_l', 9)
   assert (method.input_disc, method.output_disc) == ('patch', 'patch')
-  # What the config says is what the method's defaults are.
+  # The config agrees with the method's defaults.
   assert method == type(method)(
     num_classes=10,
     total_steps=212600,
@@ -60,7 +60,7 @@ def test_discriminators():
 
 
 def test_rows_without_norms():
-  """No running statistics, so no row gains by those of the target."""
+  """No running statistics, so that no row gains from those of the target."""
   for row in ('na', 'joint'):
     config = command.read_config(
       f'gio_ada:pair=streets,ablation={row}', ['--config.network.norm=none']

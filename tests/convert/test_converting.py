@@ -37,7 +37,7 @@ def test_file_to_file(source, tmp_path, name):
 
 
 def test_a_run_with_a_teacher(tmp_path, monkeypatch):
-  """As the official files have them: 'model' and 'ema_model'."""
+  """Under the names of the official files: 'model' and 'ema_model'."""
   method = dacs.Method(
     num_classes=19,
     total_steps=3,

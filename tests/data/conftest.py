@@ -10,13 +10,13 @@ from tests.data import miniature
 
 @pytest.fixture(scope='module')
 def data_dir(tmp_path_factory):
-  """Shared by all tests: a name always stands for the same examples."""
+  """Returns a folder for all tests: a name always has the same examples."""
   return str(tmp_path_factory.mktemp('tfds'))
 
 
 @pytest.fixture
 def add_dataset(monkeypatch):
-  """A function that registers a miniature dataset."""
+  """Returns a function that registers a miniature dataset."""
 
   def add(
     name,

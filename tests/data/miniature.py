@@ -18,7 +18,7 @@ def encode(array):
 
 
 def create_example(i, *, size=SIZE, poison=()):
-  """Example i: grey 10 i, raw id i of streets, depth 100 i + column."""
+  """Creates example i: grey 10 i, raw id i of streets, depth 100 i + column."""
   depth = np.tile(np.arange(size[1], dtype=np.uint16), (size[0], 1)) + 100 * i
   depth[0, :2] = 0, 65535
   example = {
@@ -98,5 +98,5 @@ def assert_equal(first, second):
 
 
 def numbers(batches, side='source'):
-  """Which examples came, from their grey."""
+  """Returns the numbers of examples, from their grey."""
   return [int(x) // 10 for b in batches for x in b[side]['image'][:, 3, 3, 0]]

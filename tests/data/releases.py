@@ -25,7 +25,7 @@ SPECIAL = (0, 1, 1000, 65534, 65535)
 
 
 def ids_of(dataset):
-  """A label uint8 SIZE with every raw id of a dataset."""
+  """Returns a label uint8 SIZE with every raw id of a dataset."""
   known = [x for x in label_tables.RAW_IDS[dataset] if x != 255]
   return np.resize(np.array(known, np.uint8), SIZE)
 
@@ -130,7 +130,7 @@ def cityscapes(root, *, above='', kind='', splits=('train', 'val', 'test')):
 
 def metres_of(i=0):
   metres = np.full(SIZE, 12.344 + i)
-  # Nothing, too near, the least, the last that counts, too far, not a number.
+  # None, too near, the nearest, the last that counts, too far, NaN.
   metres[0, :6] = 0, 0.09, 0.1, 655.34, 700, np.nan
   return metres
 
@@ -163,7 +163,7 @@ def kitti(root):
 def idd_lite(root):
   ids = np.resize(np.array([*range(7), 255], np.uint8), SIZE)
   for split in ('train', 'val', 'test'):
-    # Stems come back in other scenes.
+    # File stems recur in other scenes.
     for i, scene in enumerate(('0', '472')):
       place = f'{split}/{scene}'
       write(root / f'leftImg8bit/{place}/0992_image.jpg', image_of(i))
@@ -179,7 +179,7 @@ def vkitti(root, *, version='1.3.1'):
     [virtual_kitti.COLORS[x] for x in label_tables.VKITTI], np.uint8
   )
   if version == '1.3.1':
-    # Colours of its own, and none that is not in the text file.
+    # Its own colours, all of which are in the text file.
     ids = np.resize(
       np.arange(1, len(label_tables.VKITTI), dtype=np.uint8), SIZE
     )
@@ -237,7 +237,7 @@ def pack(root, path, *, compression=zipfile.ZIP_DEFLATED):
 
 
 def decode(encoded):
-  """A stored picture as OpenCV and Pillow have it: ids or depth as they are."""
+  """Decodes a stored picture like OpenCV and Pillow: raw ids or depth."""
   array = np.frombuffer(encoded, np.uint8)
   if cv2.imdecode(array, cv2.IMREAD_UNCHANGED).dtype == np.uint16:
     return cv2.imdecode(array, cv2.IMREAD_UNCHANGED)

@@ -95,7 +95,7 @@ def test_late_start_reads_only_what_it_gives(config, monkeypatch):
   miniature.take(
     miniature.stream(config, needs={'source': ('image',)}, start_step=10**6), 1
   )
-  assert len(read) < 200  # What is decoded ahead, not two million.
+  assert len(read) < 200  # Only those decoded ahead, not two million.
 
 
 def test_processes_share_a_batch(config):
@@ -237,7 +237,7 @@ def test_permutation():
   assert sorted(first) == list(range(100))
   assert not np.array_equal(first, order.permute(3, 5, 100))
   assert not np.array_equal(first, order.permute(4, 4, 100))
-  # Pinned: a run that is resumed under another NumPy goes on as it was.
+  # Pinned: a run that is resumed with another NumPy must continue the same.
   assert order.permute(1234, 0, 6).tolist() == PINNED
 
 

@@ -14,7 +14,7 @@ ALL = ('image', 'previous', 'next', 'intrinsics')
 
 
 def make_frame(path, number, size=(6, 8)):
-  """A picture whose columns count up from 10 times its number."""
+  """Writes a picture whose columns count up from 10 times its number."""
   path.parent.mkdir(parents=True, exist_ok=True)
   picture = np.zeros((*size, 3), np.uint8)
   picture[..., 0] = 10 * number + np.arange(size[1])
@@ -23,7 +23,7 @@ def make_frame(path, number, size=(6, 8)):
 
 @pytest.fixture(name='clip')
 def _clip(tmp_path):
-  """Frames 1, 2, 3, 5, 6, 7: without 4 there are two middle frames."""
+  """Writes frames 1, 2, 3, 5, 6, 7: without 4 there are two middle frames."""
   for number in (1, 2, 3, 5, 6, 7):
     make_frame(tmp_path / 'clip' / f'a{number:04d}.png', number)
   return tmp_path / 'clip'
@@ -94,7 +94,7 @@ def test_kitti_with_its_calibration(tmp_path):
   (tmp_path / '2011_09_26/calib_cam_to_cam.txt').write_text(
     f'P_rect_00: {row.replace("6.1", "6.0")}\nP_rect_02: {row}\n'
   )
-  (found,) = frames.find_triplets(tmp_path)  # The grey camera is left out.
+  (found,) = frames.find_triplets(tmp_path)  # The grey camera is skipped.
   assert found.intrinsics == (720, 610, 170)
 
 

@@ -26,7 +26,7 @@ miniature = _load(ROOT / 'tests' / 'data' / 'miniature.py')
 
 
 def create_example(i):
-  """Road below, sky above, a car at a place of its own; raw ids of streets."""
+  """Creates road below, sky above and a car somewhere; raw ids of streets."""
   height = SIZE[0]
   label = np.full(SIZE, 10, np.uint8)
   label[height // 2 :] = 0
@@ -34,7 +34,7 @@ def create_example(i):
   rows = np.arange(height)[:, None]
   depth = np.where(rows > height // 2, 60000 // (rows + 1), 65535)
   depth = np.where(label == 13, 800 + 10 * i, depth).astype(np.uint16)
-  # OpenCV writes blue first.
+  # OpenCV expects blue first.
   image = np.stack([depth // 256, 255 - label * 19, label * 19], -1)
   example = {'image': image.astype(np.uint8), 'label': label, 'depth': depth}
   encoded = {k: miniature.encode(v) for k, v in example.items()}
@@ -48,7 +48,7 @@ def data_dir(tmp_path_factory):
 
 @pytest.fixture
 def config(data_dir, monkeypatch):
-  """configs/depdis.py on two tiny datasets, with a network of no use."""
+  """Returns configs/depdis.py on two tiny datasets, with a toy network."""
 
   def add(name):
     def build(dataset, *, data_dir):

@@ -22,7 +22,7 @@ def decode(example, field):
 
 
 def look(method, state):
-  """(predicted, true) depth in metres of every pixel that counts."""
+  """Returns (predicted, true) depth in metres of every pixel that counts."""
   pairs = []
   for i in range(EVALUATED):
     example = conftest.create_example(i)
@@ -64,7 +64,7 @@ def test_rows_have_depth_errors(config, row, capsys):
   ]
   for name, value in expected.items():
     assert figures[f'depth_{name}'] == pytest.approx(value, rel=1e-4), name
-  # And so in the table that `jaxuda evaluate` prints.
+  # The same in the table that `jaxuda evaluate` prints.
   scores.print_scores('scores', {row: result})
   lines = capsys.readouterr().out.splitlines()
   (line,) = (x for x in lines if 'depth_rms' in x)

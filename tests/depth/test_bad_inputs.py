@@ -44,7 +44,7 @@ def kitti(root, count=2):
 
 
 def camera(root, *, baseline=0.2, text=''):
-  """A pair of Cityscapes with its camera."""
+  """Writes a pair of Cityscapes with its camera."""
   for side in ('left', 'right'):
     write(root / f'{side}Img8bit/train/a/a_0_{root.name}_{side}Img8bit.png')
   file = root / f'camera/train/a/a_0_{root.name}_camera.json'

@@ -1,7 +1,7 @@
-"""Every command of the README and of docs/ is one; none is run.
+"""Every command in the README and docs/ is valid; none of them is run.
 
 Verbs, scripts, flags and their values, configs with their arguments and fields,
-and tables must be there.
+and tables must exist.
 """
 
 import contextlib
@@ -40,13 +40,13 @@ def _read_lines(block):
     try:
       words = shlex.split(line, comments=True)
     except ValueError:
-      continue  # A quotation goes on in the next line.
+      continue  # A quotation continues on the next line.
     line = ''
     yield from _split(words)
 
 
 def _split(words):
-  """Yields the commands that one line or the quotations in it hold."""
+  """Yields the commands in a line, or in the quotations in it."""
   for word in words:
     if ' python ' in word:
       yield from _read_lines(word.removeprefix('--command='))
@@ -64,7 +64,7 @@ def _split(words):
 
 @functools.cache
 def _find_flags(module):
-  """Returns a command's flags, and what else `command.run` was told.
+  """Returns a command's flags, and the other arguments of `command.run`.
 
   The start of the command is executed, up to where it would parse its flags.
   """
@@ -84,7 +84,7 @@ def _find_flags(module):
 
 
 def _check_flags(module, words, *, complete):
-  """Checks arguments of a command; in a text some may be left out."""
+  """Checks arguments of a command; prose may leave some out."""
   known, options = _find_flags(module)
   end = words.index('--') if '--' in words else len(words)
   words, after = words[:end], words[end + 1 :]
@@ -145,10 +145,10 @@ def _check_fields(overrides):
 
 
 def _check_script(path, words):
-  """Checks the arguments of a script by its own parser."""
+  """Checks the arguments of a script with its own parser."""
   module = 'scripts/accelerator/main.py' if path.endswith('.sh') else path
   with pytest.MonkeyPatch.context() as patch:
-    # '--method=...' stands for any.
+    # '--method=...' stands for any value.
     patch.setattr(sys, 'argv', [path, *(x for x in words if '...' not in x)])
     patch.syspath_prepend(ROOT / 'scripts')
     spec = importlib.util.spec_from_file_location('script', ROOT / module)
@@ -159,11 +159,11 @@ def _check_script(path, words):
 
 
 def check(words, *, complete=True):
-  """Raises an error of any kind if words are no command of this project.
+  """Raises an error of any kind if words are not a command of this project.
 
   Args:
-    words: the words of a line, and nothing but one command.
-    complete: whether all is there that the command needs.
+    words: the words of a line that is a single command.
+    complete: whether everything that the command needs must be present.
   """
   first, rest = words[0], words[1:]
   if first == 'python' and rest[0] == '-m':
@@ -200,7 +200,7 @@ def check(words, *, complete=True):
 
 
 def _check_named(word):
-  """Checks a flag or field that a text names; any command may have it."""
+  """Checks a flag or field named in prose; any command may have it."""
   if re.match('(--(no)?)?config[.]', word):
     _check_fields(['--' + word.removeprefix('--')])
     return

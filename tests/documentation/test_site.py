@@ -1,4 +1,4 @@
-"""The site of docs/ and the docstrings is whole, and made without a warning."""
+"""The site of docs/ and docstrings is complete, and builds without warnings."""
 
 import importlib.util
 import os
@@ -14,7 +14,7 @@ GENERATORS = ('mkdocstrings_handlers.python', 'zensical')
 
 
 def is_installed(name):
-  """Whether there is a package, or a module of one."""
+  """Returns whether a package, or a module of one, is installed."""
   try:
     return importlib.util.find_spec(name) is not None
   except ModuleNotFoundError:
@@ -23,7 +23,7 @@ def is_installed(name):
 
 @pytest.fixture(scope='module', name='html')
 def _html(tmp_path_factory):
-  """Folder of a site that `scripts/site.sh` has made."""
+  """Returns the folder of a site built by `scripts/site.sh`."""
   if not all(map(is_installed, GENERATORS)):
     pytest.skip("the extra 'site' is not installed")
   folder = tmp_path_factory.mktemp('site')

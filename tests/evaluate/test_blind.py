@@ -1,4 +1,4 @@
-"""Criteria that need no labels, held against NumPy and against sums by hand."""
+"""Criteria without labels, compared with NumPy and with results by hand."""
 
 import dataclasses
 
@@ -20,7 +20,7 @@ def _install(monkeypatch):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SelfTraining(tiny.Method):
-  """Its teacher says the mirrored order of classes."""
+  """The teacher predicts the classes in reverse order."""
 
   evaluate: str = 'student'
 
@@ -44,14 +44,14 @@ def make(method):
 
 
 def say(method, state, image, size, **other):
-  """Logits of one image, float64 [*size, C]."""
+  """Returns logits of one image, float64 [*size, C]."""
   method = dataclasses.replace(method, **other)
   out = method.predict(state, image[None], size=size)
   return np.asarray(out['logits'][0], np.float64)
 
 
 def images(config):
-  """Those that are scored, without what fills up the last batch."""
+  """Yields the images that are scored, without padding rows."""
   for batch in tiny.eval_stream(
     config.data, classes='', batch_size=2, optional=('label',)
   ):
@@ -64,7 +64,7 @@ def soften(logits):
 
 
 def neighbours(vectors, temperature):
-  """The density, row by row, each without the row itself."""
+  """Returns the density, row by row, each without the row itself."""
   vectors = vectors / np.sqrt((vectors**2).sum(-1, keepdims=True))
   entropies = []
   for i, vector in enumerate(vectors):
@@ -81,10 +81,10 @@ def test_density_is_that_of_rows_one_by_one(temperature):
 
 
 def test_density_of_clusters_by_hand():
-  # Ten of each of two classes: nine neighbours, all equally near.
+  # Ten of each of two classes: nine neighbours at equal distance.
   p = jnp.repeat(jnp.array([[0.999, 0.001], [0.001, 0.999]]), 10, 0)
   assert float(entropy.soft_density(p)) == pytest.approx(np.log(9), abs=1e-4)
-  # In the middle between both all 19 are.
+  # In the middle between both classes there are 19.
   middle = jnp.full((20, 2), 0.5)
   assert float(entropy.soft_density(middle)) == pytest.approx(np.log(19))
 
@@ -186,7 +186,7 @@ def test_depth_decoders_by_hand():
 @pytest.mark.parametrize(
   ('classes', 'expected'),
   [
-    # Sure of two classes, of one, and of nothing.
+    # Certain of two classes, of one, and of nothing.
     ([[1.0, 0.0], [0.0, 1.0]], (0, 1)),
     ([[1.0, 0.0], [1.0, 0.0]], (0, 0)),
     ([[0.5, 0.5], [0.5, 0.5]], (1, 0)),

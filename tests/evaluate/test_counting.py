@@ -38,7 +38,7 @@ def test_result_is_the_same_under_jit_and_on_one_device():
 
 @pytest.mark.parametrize('table', [None, (0, 0, 1, 7, 3, 4, 5)])
 def test_one_view_counts_as_without_views(table):
-  """Two ways to the same numbers; the labels are larger than the images."""
+  """Two ways to the same numbers, with labels larger than the images."""
   method, config = tiny.Method(), tiny.make_config()
   state = _state(method, config)
   batch = next(tiny.eval_stream(config.data, classes='', batch_size=2))

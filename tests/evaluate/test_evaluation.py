@@ -35,7 +35,7 @@ def _run(**options):
 
 
 def _expected_confusion():
-  """Counts in NumPy, pixel by pixel, without a batch."""
+  """Counts in NumPy, pixel by pixel, without batches."""
   config, method = tiny.make_config(), tiny.Method()
   state = _state(method, config)
   confusion = np.zeros((tiny.CLASSES, tiny.CLASSES), np.int64)
@@ -104,7 +104,7 @@ def test_batch_size_changes_no_score(batch_size, monkeypatch):
 
 
 def _make_rows():
-  """Images whose labels have three sizes, with depth."""
+  """Yields images whose labels have three sizes, with depth."""
   rng, sizes = np.random.default_rng(0), ((16, 32), (12, 20), (24, 16))
   for i in range(tiny.IMAGES):
     image, _ = tiny.make_images(rng, 1, (8, 16))
@@ -119,7 +119,7 @@ def _make_rows():
 
 
 def _stream_rows(rows, batch_size):
-  """Batches as of `pipeline.eval_stream` with many sizes."""
+  """Yields batches like `pipeline.eval_stream` with many sizes."""
   for start in range(0, tiny.IMAGES, batch_size):
     real = rows[start : start + batch_size]
     blank = {**real[-1], 'label': np.full_like(real[-1]['label'], 255)}
@@ -169,7 +169,7 @@ def test_labels_of_many_sizes_compile_the_network_once(monkeypatch):
   assert found['figures']['IoU']['label_resolution'] == [
     *([12, 20], [16, 32], [24, 16])
   ]
-  # All together, one by one, and on one device.
+  # All at once, one by one, and on one device.
   judged = []
   for count in (tiny.IMAGES, 1):
     config.eval_batch_size = count
@@ -252,7 +252,7 @@ def test_bounds_say_so():
 
 
 def test_merged_predictions_by_hand():
-  """A network that says the first of 19 classes, merged to 7: flat."""
+  """The network predicts the first of 19 classes, merged to 7: flat."""
   config = tiny.make_config(classes='cityscapes19', num_classes=19)
   method = tiny.Method(num_classes=19)
   state = _state(method, config)

@@ -20,7 +20,7 @@ def _labels(shape, *, num_classes, seed=0):
 
 
 def _count(label, prediction, num_classes):
-  """The definition, pixel by pixel."""
+  """Counts by the definition, pixel by pixel."""
   matrix = np.zeros((num_classes, num_classes), np.int64)
   for t, p in zip(label.ravel(), prediction.ravel(), strict=True):
     if 0 <= t < num_classes and 0 <= p < num_classes:
@@ -102,7 +102,7 @@ class TestMergeConfusion:
     np.testing.assert_array_equal(merged[:, 3], lost)
 
   def test_lost_prediction_is_an_error(self):
-    # Two pixels of class 0, one of them called class 1, which has no new class.
+    # Two pixels of class 0, one predicted as class 1, which has no new class.
     matrix = np.array([[1, 1], [0, 5]])
     merged = metrics.merge_confusion(matrix, [0, 255], num_classes=1)
     np.testing.assert_array_equal(merged, [[1, 1]])
@@ -159,7 +159,7 @@ class TestIou:
     )
 
   def test_more_columns_are_errors(self):
-    # One of the pixels of class 0 was called something that no label is.
+    # One pixel of class 0 was predicted as a class that no label has.
     matrix = np.array([[3, 0, 1], [0, 2, 0]])
     np.testing.assert_array_equal(metrics.iou_per_class(matrix), [0.75, 1.0])
 
@@ -195,7 +195,7 @@ class TestNegativeTransfer:
 
 class TestDepthErrors:
   def test_hand(self):
-    # 2 m for 1 m, 2 m for 4 m; the third pixel has no truth, the fourth is sky.
+    # 2 m for 1 m, 2 m for 4 m; the third has no true depth, the fourth is sky.
     prediction = jnp.array([2.0, 2.0, 9.0, 30.0])
     depth = jnp.array([1.0, 4.0, 5.0, 655.35])
     valid = jnp.array([True, True, False, True])

@@ -1,4 +1,4 @@
-"""Statistics of norms, taken anew from the target."""
+"""Statistics of norms, re-estimated on the target."""
 
 import dataclasses
 import functools
@@ -32,7 +32,7 @@ COMMON = {'num_classes': 7, 'total_steps': 10, 'network': NETWORK}
 
 @pytest.fixture(autouse=True)
 def images(monkeypatch):
-  """The target's five training images, which differ in their light."""
+  """Returns the target's five training images, of different brightness."""
   rng = np.random.default_rng(0)
   made = [
     (rng.integers(0, 256, (*SIZE, 3)) * share).astype(np.uint8)
@@ -50,7 +50,7 @@ def images(monkeypatch):
 
 @functools.cache
 def begin():
-  """A method and its first state, compiled once."""
+  """Returns a method and its initial state, compiled once."""
   method = source_only.Method(**COMMON)
   batch = {
     'source': {
@@ -68,7 +68,7 @@ def make():
 
 
 def convolve(kernel, images):
-  """What the first norm sees, without any of our layers."""
+  """Returns the input of the first norm, without any of our layers."""
   normalized = images[..., ::-1] - np.array(NETWORK.image_mean, np.float32)
   return jax.lax.conv_general_dilated(
     jnp.asarray(normalized),
@@ -97,7 +97,7 @@ def test_the_first_norm_by_hand(images):
   np.testing.assert_allclose(stats['mean'], mean, rtol=1e-4)
   np.testing.assert_allclose(stats['var'], variance, rtol=1e-4)
   np.testing.assert_allclose(stats['var'], seen.var((0, 1, 2)), rtol=5e-3)
-  # Of all norms; no weight moves.
+  # For all norms; no weight changes.
   assert new.params is old.params
   for x, y in zip(
     *(jax.tree.leaves(net.batch_stats) for net in (old, new)), strict=True
@@ -148,7 +148,7 @@ def test_scores_say_whose_statistics_they_are_with():
 
 
 class Flags(dict):
-  """The values of the command's flags; what is not given is None."""
+  """The values of the command's flags; those not given are None."""
 
   __getattr__ = dict.get
 

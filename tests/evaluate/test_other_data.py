@@ -31,7 +31,7 @@ class Flags(types.SimpleNamespace):
 
 
 def write(root, splits, *, seed, depth=False):
-  """Random pictures: (image, label) of every example of a split."""
+  """Writes random pictures; returns (image, label) of each example."""
   rng, made = np.random.default_rng(seed), {}
   for split in splits:
     for i in range(3):
@@ -58,7 +58,7 @@ def _install(monkeypatch):
 
 @pytest.fixture(scope='module')
 def trained(tmp_path_factory):
-  """The workdir of a finished run, and the examples of its target."""
+  """Returns the workdir of a finished run, and the examples of its target."""
   tmp_path = tmp_path_factory.mktemp('trained')
   write(tmp_path / 'source', ['train'], seed=0, depth=True)
   made = write(tmp_path / 'target', ['train', 'val', 'test'], seed=1)
@@ -81,7 +81,7 @@ def run(trained, tmp_path):
 
 
 def score(workdir, **given):
-  """Runs the command; returns the files it has written anew."""
+  """Runs the command; returns the new files."""
   unset = (
     *('weights', 'against', 'network', 'family', 'config', 'split'),
     *('classes', 'out', 'data_dir', 'manual_dir', 'eval_batch_size'),
@@ -108,7 +108,7 @@ def score(workdir, **given):
 
 
 def expected_iou(workdir, examples):
-  """IoU of road, sky and car in percent, pixel by pixel."""
+  """Computes the IoU of road, sky and car in percent, pixel by pixel."""
   state = workdir_lib.load(workdir).state
   kernel = np.asarray(state.nets['task'].params['kernel'])
   confusion = np.zeros((19, 19), np.int64)

@@ -24,7 +24,7 @@ def _make(confusion, *, classes='coarse7', absent=()):
 
 def test_figures_by_hand():
   confusion = np.zeros((7, 8), np.int64)
-  # flat: 6 right, 2 said to be sky; sky: 4 right, 1 said to be no class.
+  # flat: 6 right, 2 predicted as sky; sky: 4 right, 1 as no class.
   confusion[0, 0], confusion[0, 4] = 6, 2
   confusion[4, 4], confusion[4, 7] = 4, 1
   result = _make(confusion)
@@ -50,7 +50,7 @@ def test_figures_by_hand():
 
 def test_coarser_means_by_hand():
   confusion = np.zeros((19, 19), np.int64)
-  # Road and sidewalk are mixed up, which is all the same to 'flat'.
+  # Road and sidewalk are confused, which does not matter to 'flat'.
   confusion[0, 1] = confusion[1, 0] = 5
   confusion[10, 10] = 5
   figures = _make(confusion, classes='cityscapes19')['figures']
@@ -93,7 +93,7 @@ def test_sixteen_of_nineteen_classes_by_hand():
   assert values['mIoU16'] == round(100 * (12 + four) / 16, 2) == 88.32
   assert values['mIoU13'] == round(100 * (9 + four) / 13, 2) == 85.62
   assert values['mIoU19'] * 19 / 16 == pytest.approx(88.32, abs=0.01)
-  # Means of what could be learned come first.
+  # Means over classes that could be learned come first.
   assert result['main'] == 'mIoU16'
   assert [*result['figures']][:3] == ['mIoU16', 'mIoU13', 'mIoU19']
   assert _make(confusion, classes='cityscapes19')['main'] == 'mIoU19'
@@ -115,14 +115,14 @@ def test_earlier_scores_are_ranked_by_the_newest_main_figure():
   confusion = np.diag([3, 2, 0, 0, 0, 0, 0])
   labelled = _make(confusion)
   bare = {'main': 'blind_choice', 'figures': {'blind_choice': {'value': 0.25}}}
-  # What an earlier version chose by is greater, and something else.
+  # The figure that an earlier version chose by is greater, but different.
   old = {'main': 'blind_information', 'figures': {}}
   old['figures']['blind_information'] = {'value': 0.9}
   assert scores.rank(old, old) == 0.9
   assert scores.rank(old, bare) is None
   assert scores.rank(bare, labelled) is None
   assert scores.rank(labelled, labelled) == 100
-  # Labels have gone since, and the criterion was there beside them.
+  # The labels are gone now; the criterion was measured along with them.
   labelled['figures'] |= bare['figures']
   assert scores.rank(labelled, bare) == 0.25
 

@@ -1,4 +1,4 @@
-"""The network is a 1x1 convolution: what a view sees can be worked out."""
+"""The network is a 1x1 convolution, so its output for a view is known."""
 
 import jax
 import numpy as np
@@ -31,7 +31,7 @@ def picture(height, width):
 
 
 def expected(image, net):
-  """Of a network without any context."""
+  """Returns the probabilities of a network without context."""
   return jax.nn.softmax(net[1].predict(net[0], image[None])['logits'][0])
 
 
@@ -54,7 +54,7 @@ def test_flip_and_windows_change_nothing_without_context(net):
     maps = look(image, net, **options)
     assert maps.shape == (21, 40, tiny.CLASSES)
     np.testing.assert_allclose(maps, direct, atol=1e-6)
-  # Smaller than a window.
+  # Smaller than the window.
   image = picture(5, 11)
   maps = look(image, net, window=True)
   np.testing.assert_allclose(maps, expected(image, net), atol=1e-6)

@@ -1,4 +1,4 @@
-"""Exported networks give what the original gives, without this package."""
+"""Exported networks agree with the original, without this package."""
 
 import dataclasses
 import datetime
@@ -31,7 +31,7 @@ from tests import tiny
 from tests.weights import official
 
 SIZE = (32, 48)
-# What a machine without this package and without Flax would say.
+# The result on a machine without this package and without Flax.
 _BARE = """
 import sys
 class Refuse:
@@ -102,7 +102,7 @@ def test_the_same_numbers_elsewhere(run, exported, name, refused):
 
 
 def _runner(folder, info, monkeypatch):
-  """The module of the scripts, as if it lay in a folder with an export.json."""
+  """Imports the scripts' module as if it were next to an export.json."""
   path = pathlib.Path(exporting.__file__).parent / 'runners/picture.py'
   spec = importlib.util.spec_from_file_location('picture', path)
   runner = importlib.util.module_from_spec(spec)
@@ -122,7 +122,7 @@ def _runner(folder, info, monkeypatch):
 def test_a_picture_is_labelled_as_predict_does(
   fit, resize, decoder, name, monkeypatch, tmp_path
 ):
-  """By a network whose labels depend on every pixel; whatever the tags say."""
+  """With a network whose labels depend on every pixel, and EXIF tags."""
   rng = np.random.default_rng(3)
   if name == 'deep.png':
     values = rng.integers(0, 65536, (50, 90), dtype=np.uint16)
@@ -157,7 +157,7 @@ def test_a_picture_is_labelled_as_predict_does(
 
 
 def test_a_picture_is_shrunk_as_opencv_does(monkeypatch, tmp_path):
-  """INTER_LINEAR looks at two pixels a side, Pillow's filter at more."""
+  """INTER_LINEAR uses two pixels per side, Pillow's filter more."""
   runner = _runner(tmp_path, {}, monkeypatch)
   image = np.random.default_rng(5).integers(0, 256, (7, 9, 3), np.uint8)
   found = runner.resized(Image.fromarray(image), (4, 3), 'linear')
@@ -201,7 +201,7 @@ def test_what_is_beside_it(run, exported):
 
 @pytest.mark.parametrize('name', ['stablehlo', 'savedmodel'])
 def test_a_network_that_is_refused(exported, tmp_path, name):
-  """The script says in one line how to make it again."""
+  """The script says in one line how to repeat the export."""
   folder = tmp_path / 'old'
   shutil.copytree(exported[0], folder)
   info = json.loads((folder / 'export.json').read_text())
@@ -230,7 +230,7 @@ def test_a_network_that_is_refused(exported, tmp_path, name):
 
 
 def test_the_command_that_makes_it_again(tmp_path):
-  """Read from the folder, it gives the same program and weights."""
+  """The command in the folder gives the same program and weights."""
   official.save(official.fill(official.dacs()), tmp_path / 'a b.pth', 'zip')
   words = [sys.executable, '-m', 'jaxuda.export', 'a b.pth', '--to=out']
   words += ['--config=dacs:pair=streets', '--formats=stablehlo']
@@ -290,7 +290,7 @@ def test_a_disk_that_fills_up(run, tmp_path, monkeypatch, name):
     (args[0] if args else path).write_bytes(b'half')
     raise OSError(errno.ENOSPC, 'No space left')
 
-  # Of an export that was killed before its last file.
+  # Left by an export that was killed before its last file.
   (tmp_path / 'savedmodel').mkdir()
   for kept in ('savedmodel/saved_model.pb', 'mine.txt'):
     (tmp_path / kept).touch()
@@ -303,7 +303,7 @@ def test_a_disk_that_fills_up(run, tmp_path, monkeypatch, name):
   with pytest.raises(errors.UserError, match=message):
     exporting.export(run, tmp_path, formats=formats, size=SIZE)
   left = {'mine.txt'}
-  if name == 'weights.npz':  # The other format was not asked for.
+  if name == 'weights.npz':  # The other format was not requested.
     left.add('savedmodel')
   assert {x.name for x in tmp_path.iterdir()} == left
 

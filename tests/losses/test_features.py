@@ -8,7 +8,7 @@ from jaxuda.losses import features
 
 
 def by_hand(student, anchor, label, classes, share):
-  """Cells of whole pixels, one by one."""
+  """Computes the loss cell by cell, for cells of whole pixels."""
   distances = []
   _, rows, columns, _ = student.shape
   high, wide = label.shape[1] // rows, label.shape[2] // columns
@@ -71,7 +71,7 @@ def test_cells_that_are_no_whole_pixels_average_all_that_they_touch():
     )
     for share in (0.75, 0.5)
   ]
-  # Rows 0 and 1, and 1 and 2: the second is half a thing.
+  # Rows 0 and 1, and 1 and 2: the second cell is half a thing.
   np.testing.assert_allclose(got, [1.0, 5.5])
 
 

@@ -53,7 +53,7 @@ def test_mixed_terms_take_each_pixels_own_decoder():
   expected = (np.log(4 / 3) + 0.5 * np.log(2)) / 2
   np.testing.assert_allclose(terms['loss_mixed'], expected, rtol=1e-6)
   np.testing.assert_allclose(terms['loss_mixed_depth'], 6.5, rtol=1e-6)
-  # A pixel without depth, or without a label, has no say.
+  # A pixel without depth, or without a label, does not count.
   mixed['depth_valid'] = maps(True, False)
   mixed['label'] = maps(0, 255)
   terms = multitask.mixed_terms(outputs, mixed, weight=weight)

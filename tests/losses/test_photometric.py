@@ -10,7 +10,7 @@ def random(*shape, seed=0):
 
 
 def ssim_by_hand(x, y, row, column):
-  """The definition, at one pixel of [H, W] away from the border."""
+  """Computes SSIM by the definition, at one pixel away from the border."""
   a, b = (
     np.float64(v[row - 1 : row + 2, column - 1 : column + 2]) for v in (x, y)
   )

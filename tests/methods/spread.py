@@ -4,8 +4,8 @@ r"""A step of every method in one of two processes, for test_devices.py.
       dada mono warm ...
 
 Writes DIR/NAME_PROCESS.npz: the state and the metrics after a step on two of
-four devices, by path; or, of 'warm', states that begin with another's network.
-Nothing is compiled but the steps, and those in the first process.
+four devices, by path; or, for 'warm', states that start from another network.
+Only the steps are compiled, and only in the first process.
 """
 
 import argparse
@@ -35,8 +35,8 @@ DEVICES = 4
 SIZE = 24, 32
 # Nothing is drawn that depends on the number of devices, see test_mixing.
 _PLAIN = mixing.Options(jitter='none', blur_probability=0.0, threshold=0.3)
-# Norms of the batch are those of a device; and what CPUs are quicker with would
-# only be more to compile.
+# Batch norms are per device; and rewrites that are faster on CPUs would only be
+# more to compile.
 FROZEN = dataclasses.replace(
   all_methods.NETWORK,
   norm='frozen',
@@ -61,14 +61,14 @@ METHODS = {
   name: dataclasses.replace(method, network=FROZEN)
   for name, method in METHODS.items()
 }
-# Its norms are always of the batch, so a device's.
+# Its norms always use batch statistics, which are per device.
 MONO = self_supervised.Method(
   total_steps=100, network='tiny', scales=(3,), jitter=0.0, auto_mask=False
 )
 
 
 def make_batch(method):
-  """Four rows, the first of which has few labels and few depths."""
+  """Makes four rows, the first of which has few labels and depths."""
   if method is MONO:
     generator, shape = np.random.default_rng(0), (DEVICES, 32, 64)
     views = ('image', *self_supervised.NEIGHBOURS)
@@ -87,18 +87,18 @@ def make_batch(method):
 
 
 def make_state(method, batch, *, seed=0):
-  """A state of NumPy's making: `init` would have to be compiled."""
+  """Makes a state with NumPy: `init` would have to be compiled."""
   shapes = jax.eval_shape(method.init, rng.for_init(0), batch)
   return filling.fill(shapes, seed=seed)
 
 
 def flatten(tree):
-  """The leaves by path, as NumPy arrays."""
+  """Returns the leaves by path, as NumPy arrays."""
   return {k: np.asarray(x) for k, x in checkpoint.flatten(tree).items()}
 
 
 def lay_out(state):
-  """A state of NumPy's arrays on all devices of all processes."""
+  """Puts a state of NumPy arrays on all devices of all processes."""
   whole = parallel.replicated()
   return jax.tree.map(
     lambda x: jax.make_array_from_callback(x.shape, whole, lambda i: x[i]),
@@ -107,7 +107,7 @@ def lay_out(state):
 
 
 def begin():
-  """States that begin with another run's network, and with its weights."""
+  """Returns states that start from another run's network or weights."""
   method = METHODS['dacs']
   mine, theirs = (
     lay_out(make_state(method, make_batch(method), seed=seed))
@@ -128,7 +128,7 @@ def begin():
 
 
 def train(method, process, meet):
-  """A step on this process's rows; returns the state and the metrics."""
+  """Takes a step on this process's rows; returns state and metrics."""
   batch = make_batch(method)
   state = lay_out(make_state(method, batch))
   count = DEVICES // jax.process_count()
@@ -149,16 +149,16 @@ def train(method, process, meet):
 def share_programs():
   """Lets the second process find what the first one has compiled.
 
-  JAX keeps programs by a fingerprint in which a process knows its own devices
-  from others'. If it no longer has this function, both compile.
+  JAX caches programs under a fingerprint that tells a process's own devices
+  from those of others. If JAX drops this function, both processes compile.
   """
   cache_key._hash_accelerator_config = lambda *unused: None
 
 
 class Meeting:
-  """Lets a process wait for the other, however long that one compiles.
+  """Lets a process wait for the other, however long it compiles.
 
-  The collectives themselves wait for half a minute.
+  The collectives themselves wait for only half a minute.
   """
 
   def __init__(self, out, process):

@@ -46,7 +46,7 @@ VGG = deeplab.Options(
 
 
 def write_mixtures():
-  """Mixtures over the grid of `make_batch`, for as long as the tests run."""
+  """Writes mixtures over the grid of `make_batch`, for the test run."""
   folder = tempfile.mkdtemp()
   atexit.register(shutil.rmtree, folder)
   path = pathlib.Path(folder) / 'mixtures.npz'
@@ -134,11 +134,11 @@ VARIANTS |= {
   ),
   'cyclegan': cyclegan.Method(pool_size=3, **_TRANSLATION, **COMMON),
 }
-# Their passes draw.
+# Their passes are random.
 DAFORMER = {'backbone': 'mit_tiny', 'decoder': 'daformer', 'decoder_width': 16}
 MIT = {**COMMON, 'network': dataclasses.replace(NETWORK, **DAFORMER)}
 VARIANTS['dada-mit'] = dada.Method(**MIT, **DISC)
-# Each pass draws a part of its own; a teacher's are in `test_backbones`.
+# Each pass draws its own part; a teacher's are in `test_backbones`.
 HRDA = {'resolutions': 'hrda', 'detail_crop': (24, 32)}
 VARIANTS['source_only-hrda'] = source_only.Method(
   average_all=True,
@@ -181,7 +181,7 @@ def run(method, batch, steps=2):
 
 @pytest.mark.parametrize('name', VARIANTS)
 def test_replicas_stay_equal(name):
-  # out_axes=None would hide a value that was never reduced: look at them all.
+  # out_axes=None would hide a value that was never reduced: check them all.
   method = VARIANTS[name]
   batch = make_batch(method)
   state = filling.fill_state(method, batch)
@@ -195,7 +195,7 @@ def test_replicas_stay_equal(name):
     np.testing.assert_array_equal(both[0], both[1], err_msg=str(path))
   assert all(k.startswith('loss_') or k == 'quality' for k in metrics)
   assert int(new.step[0]) == 1
-  # Every trained network moved.
+  # Every trained network changed.
   for key, net in new.nets.items():
     if net.opt_state == ():
       continue
@@ -237,7 +237,7 @@ def test_self_training_keeps_the_other_branches():
 def test_mixtures_are_needed_for_what_uses_them():
   needed = {k: v.needs_mixtures for k, v in VARIANTS.items() if 'depdis' in k}
   assert needed == {'depdis': True, 'depdis-M1': False, 'depdis-paper': True}
-  # Without a file nothing is wrong until a step is taken.
+  # Without a file there is no error until a step is taken.
   method = dataclasses.replace(VARIANTS['depdis'], mixtures='')
   with pytest.raises(errors.UserError, match="mixtures=''"):
     method.read_mixtures()
@@ -312,7 +312,7 @@ def test_running_statistics_see_the_chosen_domains_in_order(name, domains):
     np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5)
 
 
-# Of every method whose statistics can be the target's alone the first variant,
+# For every method that can use only the target's statistics: the first variant,
 # and the first that aligns nothing.
 ADAPTED = {
   (type(method), getattr(method, 'align', '') == 'none'): method
@@ -326,7 +326,7 @@ ADAPTED = {
   [
     *ADAPTED.values(),
     dataclasses.replace(VARIANTS['depdis-M1'], align='none', lambda_depth=0),
-    # Its balance loss alone is left.
+    # Only its balance loss is left.
     dataclasses.replace(VARIANTS['depdis'], align='none'),
   ],
   ids=lambda x: f'{x.__module__.split(".")[-1]}-{getattr(x, "align", "")}',
@@ -348,7 +348,7 @@ def test_a_method_says_whether_it_trains_on_the_target(method):
 
 
 class Config(dict):
-  """What `methods.create` reads of a configuration."""
+  """The fields of a configuration that `methods.create` reads."""
 
   __getattr__ = dict.__getitem__
 

@@ -35,7 +35,7 @@ def common(output_stride):
     backbone='efficientnet_tiny',
     output_stride=output_stride,
     train_affine=True,
-    # The taps take long to compile, and have tests of their own.
+    # The taps take long to compile, and have their own tests.
     shift_depthwise=False,
   )
   return {'num_classes': 5, 'total_steps': 10, 'network': network}
@@ -44,7 +44,7 @@ def common(output_stride):
 DISC = {'disc_width': 4}
 METHODS = {
   'source_only': source_only.Method(**common(32)),
-  # Its other head sees an earlier stage, of another size.
+  # Its other head sees an earlier stage of another size.
   'advent': advent.Method(multi_level=True, **DISC, **common(32)),
   'dada': dada.Method(**DISC, **common(16)),
   'depdis': depdis.Method(**DISC, **test_all_methods.MIXTURES, **common(8)),
@@ -72,7 +72,7 @@ MIT = deeplab.Options(
 
 
 def build(name, **changes):
-  """The step of a method, and its arguments."""
+  """Returns the step of a method, and its arguments."""
   method = dataclasses.replace(METHODS[name], **changes)
   batch = test_all_methods.make_batch(method, rows=1, size=(32, 48))
   state = filling.fill_state(method, batch)
@@ -80,7 +80,7 @@ def build(name, **changes):
   return step, (state, jax.tree.map(lambda x: x[None], batch), rng.root(1))
 
 
-# DAFormer's and VFM-UDA++'s, and a first step that moves.
+# Those of DAFormer and VFM-UDA++, and a first step that changes weights.
 ADAMW = optim.Options(
   name='adamw',
   learning_rate=1e-3,
@@ -93,7 +93,7 @@ DINOV2 = deeplab.Options(
   backbone='dinov2_tiny', decoder='vfm_uda', stochastic_depth=0.1, init='torch'
 )
 BACKBONES = {
-  'efficientnet': {},  # Of several strides, see `METHODS`.
+  'efficientnet': {},  # With several strides, see `METHODS`.
   'mit': {'network': MIT, 'optim': ADAMW},
   'dinov2': {'network': DINOV2, 'optim': ADAMW},
 }
@@ -116,7 +116,7 @@ SWITCHES = {
 
 
 def change(name, backbone):
-  """What makes a method have all switches on, on a backbone."""
+  """Returns the options that turn on all switches of a method."""
   return {**BACKBONES[backbone], **SWITCHES.get(name, {})}
 
 
@@ -144,7 +144,7 @@ def test_a_step_is_built(name, backbone):
 @pytest.mark.parametrize(
   ('name', 'changes'),
   [
-    # CorDA's least network: tests of the module have the whole.
+    # CorDA's smallest network: the module's tests have the whole one.
     ('corda', {'structure': 'simple_aux', 'difficulty': 'none'}),
     ('dacs', {**DEPTH, 'adversarial': 'dada', **DISC}),
   ],
@@ -162,7 +162,7 @@ def test_a_step_is_built_at_two_resolutions(name, changes):
   assert {'loss_masked', 'loss_depth'} <= losses.keys()
   assert ('loss_adv' in losses) == ('disc' in state.nets) == (name == 'dacs')
   assert 'scale_attention' in state.nets['task'].params
-  # Larger than what it was trained on: at the image's size.
+  # Larger than in training: at the size of the image.
   out = jax.eval_shape(
     functools.partial(
       dataclasses.replace(METHODS[name], **changes).predict, size='grid'
@@ -193,7 +193,7 @@ def test_passes_draw_numbers_of_their_own():
   found = [noise(first), noise(second), noise(first, 1)]
   assert len({x.tobytes() for x in found}) == 3
   np.testing.assert_array_equal(noise(first), found[0])
-  # Networks without draws are handed none, and their programs stay as they are.
+  # Networks without random parts get no key, and their programs stay the same.
   assert METHODS['dada'].noise(first, rng.root(0)) is None
   seen = []
 
@@ -208,8 +208,8 @@ def test_passes_draw_numbers_of_their_own():
   assert seen[2:] == [None, None]
 
 
-# To compile them all takes minutes. The steps of the others are taken on ResNet
-# in test_all_methods, and those of DADA and DACS on MiT.
+# Compiling them all takes minutes. Steps of the others are tested on ResNet in
+# test_all_methods, and those of DADA and DACS on MiT.
 TAKEN = {
   'source_only': 'dinov2',
   'dada': 'dinov2',

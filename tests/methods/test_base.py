@@ -14,7 +14,7 @@ from jaxuda.step import state as state_lib
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Bare(base.Method):
-  """Nothing but what is required."""
+  """A method with only what is required."""
 
   align: Literal['none', 'seg'] = 'none'
 

@@ -1,4 +1,4 @@
-"""What is CorDA's and DACS' own; `test_all_methods` has the rest."""
+"""What is specific to CorDA and DACS; the rest is in `test_all_methods`."""
 
 import jax
 import jax.numpy as jnp
@@ -20,7 +20,7 @@ SIZE = (33, 41)
 
 
 def shapes(method):
-  """Shapes of (state, one device's batch)."""
+  """Returns the shapes of (state, one device's batch)."""
   types = {
     'image': ((2, *SIZE, 3), jnp.uint8),
     'label': ((2, *SIZE), jnp.int32),
@@ -83,7 +83,7 @@ def test_rows_of_the_ablation_build_what_they_use(row):
   assert ('attention' in shown['share']) == initial
   with_difficulty = method.difficulty != 'none'
   assert ('with difficulty' in shown['share']) == with_difficulty
-  # Nothing is there that does nothing.
+  # There are no parts without effect.
   params = args[0].nets['task'].params
   assert ('distill_depth' in params) == initial
   assert ('bottleneck_depth_0' in params) == (row != 'simple_aux')
@@ -107,7 +107,7 @@ def test_initial_heads_weigh_as_the_final_ones():
 
 
 def test_step_mixes_and_averages():
-  # Two steps: the teacher copies the first student, then is the mean of two.
+  # Two steps: the teacher copies the first student, then averages two.
   options = mixing.Options(jitter='none', blur_probability=0.0)
   method = dacs.Method(mixing=options, **COMMON)
   rng = np.random.default_rng(0)
@@ -152,7 +152,7 @@ def test_only_an_oracle_reads_labels_of_the_target():
     assert 'label' in method.needs['target']
     _, metrics = trace(method.train_step, shapes(method))
     assert 'quality' in metrics
-  # DACS: the share of right pixels, where they are, and in the mixed image.
+  # DACS: the share of right pixels, their places, and the mixed image.
   rng = np.random.default_rng(0)
   batch = {
     domain: {

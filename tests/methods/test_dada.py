@@ -1,4 +1,4 @@
-"""What DADA's discriminators see; `tests/configs/test_dada.py` has the rows."""
+"""The inputs of DADA's discriminators; its rows are in tests/configs."""
 
 import dataclasses
 

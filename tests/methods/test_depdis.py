@@ -20,7 +20,7 @@ from jaxuda.step import rng
 from jaxuda.ui import command
 
 SIZE = (32, 48)
-GRID = (5, 7)  # Of the network's output.
+GRID = (5, 7)  # The size of the network's output.
 NETWORK = deeplab.Options(
   backbone='resnet_tiny', init='he', train_affine=True, image_scale=(0.02,) * 3
 )
@@ -68,7 +68,7 @@ def test_pictures_show_the_densities(tmp_path):
   assert shown['image'].keys() == {'source', 'target'}
   share = jax.device_get(shown['share'])
   assert {x.shape for x in share.values()} == {(2, *SIZE)}
-  # The corners of the grid are those of the picture.
+  # The corners of the grid are the corners of the picture.
   z = 65536 / (100 * 20 + 1)
   for b in range(2):
     for (y, x), (row, column) in {
@@ -88,10 +88,10 @@ def test_pictures_show_the_densities(tmp_path):
         1 - np.exp(-1e6 * density),
         rtol=1e-3,
       )
-  # What `predict` says is the same branch.
+  # `predict` uses the same branch.
   said = jax.jit(method.predict)(state, image)['density']
   np.testing.assert_allclose(share['source density'], said / 255, atol=1e-5)
-  # The same pictures, and nothing of the label or the true depth.
+  # The same pictures, without the label or the true depth.
   np.testing.assert_allclose(
     share['target density'], share['source density'][::-1], atol=1e-5
   )
@@ -103,7 +103,7 @@ def test_pictures_show_the_densities(tmp_path):
   [
     ({'lambda_balance': 0, 'lambda_balance_target': 0}, set()),
     (
-      # No depth branch: nothing to expect on the target.
+      # No depth branch: nothing is expected on the target.
       {'lambda_depth': 0, 'lambda_balance_target': 0, 'align': 'density'},
       {'source density', 'source expected', 'target density'},
     ),
@@ -155,7 +155,7 @@ PAIR = 'synthia2cityscapes'
 
 @pytest.fixture
 def row(tmp_path, monkeypatch):
-  """Makes a row's method of the config, whose network only says its input."""
+  """Makes the method of a row, whose network only returns its input."""
   generator = np.random.default_rng(2)
   made = mixtures_lib.Mixtures(
     weights=generator.dirichlet(np.ones(2), CLASSES),
@@ -181,7 +181,7 @@ def row(tmp_path, monkeypatch):
       methods.create(config),
       mixtures=str(path),
       disc_width=4,
-      sums='device',  # Passes are looked at outside of a mapped step.
+      sums='device',  # Passes are tested outside of a mapped step.
       **changes,
     )
     return method, made
@@ -193,7 +193,7 @@ def make_outputs(seed):
   generator = np.random.default_rng(seed)
   out = {
     'logits': generator.normal(size=(2, *GRID, CLASSES)) * 2,
-    # Some of it is not positive.
+    # Some of the depth is not positive.
     'depth': generator.uniform(-5, 60, (2, *GRID)),
     'density': generator.uniform(0, 255, (2, *GRID)),
   }
@@ -201,7 +201,7 @@ def make_outputs(seed):
 
 
 def make_source(logits):
-  """The truth: the predicted class in half of the pixels, void in some."""
+  """Makes labels: the predicted class in half of the pixels, some void."""
   generator = np.random.default_rng(5)
   predicted = resize.resize_nearest(logits.argmax(-1), SIZE)
   label = np.where(
@@ -220,7 +220,7 @@ def make_source(logits):
 
 
 def expect_map(made, label, z):
-  """255 (1 - exp(-1e6 p)), one pixel after the other; 0 without a class."""
+  """Computes 255 (1 - exp(-1e6 p)) pixel by pixel; 0 without a class."""
   result = np.zeros(label.shape)
   for index, c in np.ndenumerate(label):
     if c == 255:
@@ -238,7 +238,7 @@ def expect_map(made, label, z):
 
 
 def expect_source_maps(made, out, source):
-  """(class, depth) -> the map of the source on the grid."""
+  """Returns (class, depth) -> the map of the source on the grid."""
   low = {
     k: np.asarray(resize.resize_nearest(source[k], GRID))
     for k in ('label', 'depth')
@@ -264,7 +264,7 @@ def expect_berhu(prediction, target, mask=None):
 
 
 def expect_seen(out, parts):
-  """Self-information in [0, 1] times the depth, times the density."""
+  """Computes self-information in [0, 1] times depth times density."""
   full = {k: resize.resize_align_corners(v, SIZE) for k, v in out.items()}
   p = special.softmax(np.asarray(full['logits'], np.float64), -1)
   seen = special.entr(p) / np.log(CLASSES)
@@ -288,7 +288,7 @@ def test_what_a_row_trains(row, name):
   np.testing.assert_allclose(seen, expect_seen(out, parts), rtol=1e-3)
   if source_map:
     maps = expect_source_maps(made, out, source)
-    # They differ, or the figure would show nothing.
+    # They must differ, or the figure would show nothing.
     for a, b in itertools.combinations(maps.values(), 2):
       assert np.abs(a - b).mean() > 10
     valid = np.asarray(resize.resize_nearest(source['depth_valid'], GRID))
@@ -328,8 +328,8 @@ def test_what_the_source_map_passes_a_gradient_to(row, name, transfer):
     lambda o: method.source_loss(o, {}, source)[0]['loss_balance_source'][1]
   )(out)
   reached = {k for k, v in grads.items() if np.any(v)}
-  # The maps are constants, as in the official code; the variant reaches what a
-  # map is made of, and in S1 nothing of it is predicted.
+  # The maps are constants, as in the official code; in the variant gradients
+  # reach the inputs of a map, none of which is predicted in S1.
   made_of = {'M2': {'logits'}, 'S1': set(), 'S2': {'logits', 'depth'}}
   assert reached == {'density'} | (made_of[name] if transfer else set())
 

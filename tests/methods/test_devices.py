@@ -1,4 +1,4 @@
-"""A batch trains alike however many devices and processes share it."""
+"""A batch trains the same, however many devices and processes share it."""
 
 import dataclasses
 import os
@@ -20,7 +20,7 @@ from tests.methods import test_all_methods as all_methods
 
 @pytest.fixture(scope='module')
 def two_processes(tmp_path_factory, request):
-  """What two real processes of two devices make of the methods tested."""
+  """Returns the results of two real processes with two devices each."""
   names = [
     item.callspec.params['name'] if hasattr(item, 'callspec') else item.name
     for item in request.session.items
@@ -55,7 +55,7 @@ def two_processes(tmp_path_factory, request):
 
   def read(name):
     ours, theirs = (np.load(out / f'{name}_{i}.npz') for i in range(2))
-    for path in ours.files:  # Each has a copy of all.
+    for path in ours.files:  # Each process has a copy of all arrays.
       np.testing.assert_array_equal(ours[path], theirs[path], err_msg=path)
     return dict(ours)
 
@@ -63,7 +63,7 @@ def two_processes(tmp_path_factory, request):
 
 
 def train_once(method, state, batch, count):
-  """A step on so many devices."""
+  """Takes a step on so many devices."""
   step = jax.pmap(
     method.train_step,
     axis_name=parallel.AXIS,
@@ -78,9 +78,9 @@ def train_once(method, state, batch, count):
 
 
 def train_apart(method, state, batch, part=slice(None)):
-  """A step on one device, with shares of one image, as if there were more.
+  """Takes a step on one device, with shares of one image, as if on more.
 
-  `part` is 1 for the metrics alone, for which less is compiled.
+  `part` is 1 for only the metrics, which need less to compile.
   """
 
   def step(*given):
@@ -99,7 +99,7 @@ def compare(one, other, *, rtol, atol):
 
 @pytest.mark.parametrize('name', spread.METHODS)
 def test_one_device_is_two_processes_of_two(name, two_processes):
-  # In float64 nothing but the order of additions is left.
+  # In float64 only the order of additions makes a difference.
   method = spread.METHODS[name]
   batch = spread.make_batch(method)
   with jax.enable_x64(True):
@@ -116,7 +116,7 @@ def test_one_device_is_two_processes_of_two(name, two_processes):
 def test_depth_from_sequences_trains_in_two_processes(two_processes):
   batch = spread.make_batch(spread.MONO)
   state = spread.make_state(spread.MONO, batch)
-  # The losses, which see all rows; gradients are meaned as all methods' are.
+  # Losses see all rows; gradients are averaged as in all methods.
   four = spread.flatten(train_apart(spread.MONO, state, batch, 1))
   two = two_processes('mono')
   metrics = {k: v for k, v in two.items() if k.startswith('1/')}

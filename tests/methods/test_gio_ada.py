@@ -1,4 +1,4 @@
-"""What is GIO-Ada's and CycleGAN's own; `test_all_methods` has the rest."""
+"""What is specific to GIO-Ada and CycleGAN; test_all_methods has the rest."""
 
 import dataclasses
 
@@ -163,7 +163,7 @@ def test_both_discriminators_are_gaussian_patchgans():
     deep = np.asarray(params['conv3']['kernel']).ravel()
     assert (deep.size, deep.mean()) == (131072, pytest.approx(0, abs=2e-4))
     assert deep.std() == pytest.approx(0.02, rel=0.02)
-    # Gaussian: 4.55 % are beyond two deviations, of a uniform none would be.
+    # Gaussian: 4.55 % are beyond two deviations; none of a uniform would be.
     assert np.mean(np.abs(deep) > 0.04) == pytest.approx(0.0455, abs=0.005)
     logits = method.critic(name).learner.apply(
       params, jnp.zeros((1, 64, 80, channels))
@@ -191,14 +191,14 @@ def test_target_statistics_without_a_target_loss():
   plain = create('na', network=network)
   adapted = dataclasses.replace(plain, statistics='target')
   batch = jax.tree.map(lambda x: x[:, :24, :32], make_batch(adapted))
-  # Darker, so that its statistics are others.
+  # Darker, so that its statistics differ.
   batch['target'] = {'image': batch['target']['image'] // 4}
   state = filling.fill_state(adapted, batch)
   before = state.nets['task']
 
   @jax.jit
   def step(state):
-    # In one program, which computes once what the two have in common.
+    # In one program, which computes the common parts once.
     steps = [
       parallel.run_alone(x.train_step, state, batch, rng.root(0))[0]
       for x in (plain, adapted)
@@ -212,7 +212,7 @@ def test_target_statistics_without_a_target_loss():
     return *(x.nets['task'] for x in steps), by_hand['batch_stats']
 
   one, other, by_hand = step(state)
-  # The update is that of the source's losses alone.
+  # The update is that of the source's losses only.
   jax.tree.map(np.testing.assert_array_equal, one.params, other.params)
   kernels = (x.params['backbone']['conv1']['kernel'] for x in (one, before))
   assert np.any(np.not_equal(*kernels))
@@ -237,7 +237,7 @@ def test_target_statistics_without_a_target_loss():
 
 
 def test_literal_output_loss_reaches_the_transform_network():
-  # At lambda_output alone nothing else moves it.
+  # With only lambda_output, nothing else trains the network.
   fields = {'lambda_seg': 0.0, 'lambda_depth': 1e-30, 'lambda_input': 0.0}
   norms = {}
   for choice in ('target_only', 'both'):
@@ -291,7 +291,7 @@ def test_cyclegan_trains_both_ways_and_shows_pools():
   np.testing.assert_allclose(
     stored / 32767, image_ops.to_symmetric(made)[0], atol=1e-4
   )
-  # The loss of the first step by hand, from what is shown.
+  # The loss of the first step by hand, from the pictures.
   shown = method.pictures(before, batch, rng.root(0))['image']
   images = {k: image_ops.to_symmetric(v) for k, v in shown.items()}
   cycle = translation.cycle_loss(images['source'], images['source back'])
@@ -324,6 +324,6 @@ def test_cyclegan_trains_both_ways_and_shows_pools():
 def test_bad_fields_are_named(fields, message):
   with pytest.raises(errors.UserError, match=message):
     gio_ada.Method(**fields, **COMMON)
-  # What is wrong at once is wrong later, too.
+  # What fails at once fails later, too.
   with pytest.raises(errors.UserError, match=message):
     dataclasses.replace(gio_ada.Method(**COMMON), **fields)

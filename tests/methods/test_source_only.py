@@ -1,4 +1,4 @@
-"""The statistics of source-only training, of the source or the target."""
+"""The running statistics of source-only training: source or target."""
 
 import dataclasses
 import functools
@@ -37,7 +37,7 @@ def make_batch():
       'image': generator.integers(0, 256, (*shape, 3), np.uint8),
       'label': generator.integers(0, 5, shape).astype(np.int32),
     },
-    # Darker, so that its statistics are others.
+    # Darker, so that its statistics differ.
     'target': {'image': generator.integers(0, 64, (*shape, 3), np.uint8)},
   }
 
@@ -64,7 +64,7 @@ def test_the_target_gives_the_statistics_and_nothing_else():
   adapted, metrics = step(ADABN, state, batch)
   assert metrics.keys() == terms.keys() == {'loss_seg'}
   np.testing.assert_allclose(metrics['loss_seg'], terms['loss_seg'], rtol=1e-6)
-  # The update is the source's.
+  # The update is that of the source.
   check_equal(adapted.params, plain.params, rtol=1e-5, atol=1e-7)
   assert np.any(
     plain.params['layer6']['conv0_kernel']
@@ -80,7 +80,7 @@ def test_the_target_gives_the_statistics_and_nothing_else():
   check_equal(
     adapted.batch_stats, variables['batch_stats'], rtol=1e-3, atol=1e-5
   )
-  # And the first norm without the network: a tenth of the batch's mean.
+  # The first norm without the network: a tenth of the batch mean.
   image = batch['target']['image']
   first = deeplab.normalize(ADABN.network, image)
   kernel = before.params['backbone']['conv1']['kernel']
@@ -177,7 +177,7 @@ def test_wrong_class_weights_are_named(make):
     make(class_weights=(1, 2), **COMMON)
   with pytest.raises(errors.UserError, match='expected numbers of at least 0'):
     make(class_weights=(1, 2, -1, 1, 1), **COMMON)
-  # A list makes nothing unhashable.
+  # A list does not make it unhashable.
   assert hash(make(class_weights=[1] * 5, **COMMON))
 
 

@@ -23,7 +23,7 @@ def stored():
 
 
 def state_dict(name):
-  """The entries of a file of the network, as its own library names them."""
+  """Returns the entries of a network's file, under its library's names."""
   keys, shapes = stored()[f'{name}/keys'], stored()[f'{name}/shapes']
   return {
     str(key): golden.tensor(str(key), ast.literal_eval(str(shape)))
@@ -32,7 +32,7 @@ def state_dict(name):
 
 
 def variables(name, module):
-  """The network's weights as those of a module, in float64; and its family."""
+  """Returns a module's weights in float64, and the family of the file."""
   arrays = state_dict(name)
   family = foundation.recognise(
     {k: x.shape for k, x in arrays.items()}, family='depth_anything_v2'
@@ -60,7 +60,7 @@ def check(name, family, params, run):
   """Compares an output, and the gradients of the sum of its sines.
 
   Returns:
-    The greatest error relative to the largest number of its kind.
+    The largest error relative to the largest number of its kind.
   """
 
   def loss(params):
@@ -83,7 +83,7 @@ def check(name, family, params, run):
   for key in golden.GRADIENTS:
     if f'{name}/grad/{key}' in stored():
       errors.append(compare(theirs[key], stored()[f'{name}/grad/{key}']))
-  # What has no gradient there has none here.
+  # Parameters without a gradient there have none here.
   for key in theirs.keys() - {str(x) for x in keys}:
     assert not np.any(theirs[key]), key
   return max(errors)

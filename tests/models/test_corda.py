@@ -61,8 +61,8 @@ def test_keys_are_the_published_ones(gta):
 
 
 def test_features_pass_between_the_tasks(gta):
-  # Without what the depth branch gives, the semantic head sees its own
-  # features; with it, other ones; and the other way round.
+  # Without the depth branch's output, the semantic head sees its own features;
+  # with it, others; and vice versa.
   module, variables, image = gta
   apply = jax.jit(module.apply)
   before = apply(variables, image)
@@ -105,6 +105,6 @@ def test_only_two_rates_and_the_paste_decoder_get_gradients(gta):
   assert jnp.any(grads['semantic']['conv1_kernel'])
   assert not jnp.any(grads['semantic']['conv2_kernel'])
   assert jnp.any(grads['depth_source']['conv0_kernel'])
-  # The other domain's decoder and the initial heads are beside the path.
+  # The other domain's decoder and the initial heads are off the path.
   for name in ('depth', 'initial_semantic', 'initial_depth_source'):
     assert not any(jnp.any(g) for g in jax.tree.leaves(grads[name]))

@@ -23,7 +23,7 @@ DOUBLE = layers.Style(
 
 
 def enlarge(x, height, width):
-  """Bilinear by half-pixel centres, pixel by pixel."""
+  """Enlarges bilinearly with half-pixel centres, pixel by pixel."""
   _, h, w, _ = x.shape
   out = np.zeros((len(x), height, width, x.shape[-1]))
   for i in range(height):
@@ -40,7 +40,7 @@ def enlarge(x, height, width):
 
 
 def convolve(x, kernel, dilation=1, depthwise=False):
-  """A convolution of side 3 or 1 by its taps, zeros around."""
+  """Computes a 3x3 or 1x1 convolution tap by tap, with zero padding."""
   side = len(kernel)
   pad = dilation * (side // 2)
   x = np.pad(x, ((0, 0), (pad, pad), (pad, pad), (0, 0)))
@@ -55,7 +55,7 @@ def convolve(x, kernel, dilation=1, depthwise=False):
 
 
 def by_hand(maps, variables):
-  """The fusion in NumPy, with running statistics."""
+  """Computes the fusion in NumPy, with running statistics."""
   params, stats = variables['params'], variables['batch_stats']
 
   def end(y, name):
@@ -91,7 +91,7 @@ def test_fusion_is_that_of_numpy():
     shapes = jax.eval_shape(
       lambda *x: module.init(jax.random.key(0), x, train=False), *maps
     )
-    # Scales and variances are positive, anything else is of either sign.
+    # Scales and variances are positive; everything else has either sign.
     variables = jax.tree_util.tree_map_with_path(
       lambda path, x: (
         rng.uniform(0.5, 2, x.shape)
@@ -131,7 +131,7 @@ def test_mmcvs_weights_to_begin_with():
   for name, fan_out in outputs.items():
     kernel = begun[name]
     assert abs(kernel.std() / np.sqrt(2 / fan_out) - 1) < 0.05, name
-    # Not uniform: so far out are 5 % of the normal distribution.
+    # Not uniform: 5 % of a normal distribution are so far out.
     assert 0.03 < (np.abs(kernel) > 1.96 * kernel.std()).mean() < 0.07, name
   for i, width in enumerate((32, 48, 64, 80)):
     edge = np.abs(begun[f'embed{i}']).max()
@@ -168,7 +168,7 @@ def test_dropout_drops_channels_of_images():
   rngs = {'dropout': jax.random.key(1)}
   y = module.apply(variables, x, train=True, rngs=rngs)
   factor = np.round(y / x, 4)
-  # One factor for all pixels: 0, or what makes up for those.
+  # One factor for all pixels: 0, or a scale that compensates for these.
   assert (factor == factor[:, :1, :1]).all()
   assert set(np.unique(factor)) == {0, np.float32(1.3333)}
   share = (factor[:, 0, 0] == 0).mean()

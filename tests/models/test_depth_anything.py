@@ -32,7 +32,7 @@ def test_golden(kind):
 
 
 def test_enlarging_by_hand():
-  """Every pixel becomes a square: its kernel, and the bias."""
+  """Every pixel becomes a square: the kernel times it, plus the bias."""
   module = layers.Enlarge(1, 2)
   x = jnp.array([[[[1.0], [10.0]]]])
   kernel = jnp.arange(1.0, 5).reshape(2, 2, 1, 1)
@@ -50,7 +50,7 @@ def test_blocks_of_the_versions():
 
 
 def test_other_sides():
-  """Of a side that is no multiple of 14 nothing is lost, and nothing added."""
+  """Outputs keep the sides of images that are not multiples of 14."""
   image = jax.random.normal(jax.random.key(0), (2, 30, 45, 3))
   module = depth_anything.DepthAnything(
     size='dinov2_tiny', metric=True, max_depth=20.0
@@ -65,12 +65,12 @@ def test_other_sides():
   ('name', 'millions'), [('s', 24.79), ('b', 97.47), ('l', 335.32)]
 )
 def test_published_sizes(name, millions):
-  """As its page counts them: 24.8, 97.5 and 335.3 million."""
+  """As on its page: 24.8, 97.5 and 335.3 million parameters."""
   image = jax.ShapeDtypeStruct((1, 14, 14, 3), jnp.float32)
   module = depth_anything.DepthAnything(size=f'dinov2_{name}')
   tree = jax.eval_shape(module.init, jax.random.key(0), image)
   count = sum(x.size for x in jax.tree.leaves(tree))
-  # The first fusion's other residual is saved there, and read by nothing.
+  # The first fusion's other residual is saved there but never used.
   fused = depth_anything.SIZES[f'dinov2_{name}'].fused
   count += 2 * (9 * fused**2 + fused)
   assert round(count / 1e6, 2) == millions

@@ -46,7 +46,7 @@ def test_residual_generator_begins_with_the_image():
   module = generators.Generator(width=4, blocks=2, residual=0.5)
   maps = jax.random.uniform(jax.random.key(0), (2, 18, 21, 5), minval=-1)
   params = module.init(jax.random.key(1), maps)['params']
-  # But for the last bias, which is PyTorch's.
+  # Except the last bias, which is PyTorch's.
   params['head']['bias'] = jnp.zeros(3)
   made = module.apply({'params': params}, maps)
   np.testing.assert_allclose(made, 0.99 * maps[..., :3], atol=1e-6)
@@ -64,7 +64,7 @@ def test_residual_generator_begins_with_the_image():
 
 
 def test_transposed_convolution_by_hand():
-  # One pixel of 5: every tap is seen where it lands, taps (1, 1) at (0, 0).
+  # A single pixel of 5 shows where every tap lands: taps (1, 1) at (0, 0).
   module = generators.ConvTranspose(1)
   kernel = jnp.arange(9.0).reshape(3, 3, 1, 1)
   params = {'params': {'kernel': kernel, 'bias': jnp.ones(1)}}

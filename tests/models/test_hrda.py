@@ -1,4 +1,4 @@
-"""HRDA's two resolutions, against NumPy on top of the network by itself."""
+"""HRDA's two resolutions, compared with NumPy around the inner network."""
 
 import dataclasses
 import functools
@@ -52,14 +52,14 @@ def images(*shape):
 
 @functools.partial(jax.jit, static_argnames='train')
 def inner(state, image, train=False):
-  """The network by itself, which ignores the attention's parameters."""
+  """Applies the inner network, which ignores the attention's parameters."""
   return INNER.apply(
     state, image, train=train, maps=True, mutable=['batch_stats']
   )
 
 
 def attend(maps, state, moments=None):
-  """The scale attention in NumPy; norms with running or the batch's moments."""
+  """Computes scale attention in NumPy; norms use running or batch moments."""
   params = state['params']['scale_attention']
   embedded = [
     enlarge(np.asarray(x) @ p['kernel'][0, 0] + p['bias'], *maps[0].shape[1:3])
@@ -143,7 +143,7 @@ def test_a_training_pass_draws_a_part_and_moves_the_norms_twice():
   run = functools.partial(TWO.apply, train=True, mutable=['batch_stats'])
   out, moved = jax.jit(run)(state, image, rngs={'dropout': jax.random.key(4)})
   top, left = map(int, out['detail']['box'])
-  # Of the margin of 32 pixels the multiples 0, 8, 16, 24.
+  # The multiples 0, 8, 16, 24 in the margin of 32 pixels.
   assert (top, left) in {
     (y, x) for y in range(0, 32, 8) for x in range(0, 32, 8)
   }
@@ -186,11 +186,11 @@ def test_the_network_keeps_its_parameters():
   ('backbone', 'decoder', 'attention'),
   [
     ('mit_tiny', 'aspp', 'fixed'),
-    # One more row and column than the image has strides.
+    # One more row and column than there are strides in the image.
     ('resnet_tiny', 'aspp', 'classes'),
     ('vgg_tiny', 'aspp', 'single'),
     ('efficientnet_tiny', 'daformer', 'classes'),
-    # Of whole patches, which `patch_resize` leaves as they are.
+    # Whole patches, which `patch_resize` leaves unchanged.
     ('dinov2_tiny', 'daformer', 'classes'),
   ],
 )

@@ -1,4 +1,4 @@
-"""Values that a compiled program holds."""
+"""Values that a compiled program stores."""
 
 import jax
 import jax.numpy as jnp
@@ -8,7 +8,7 @@ from jaxuda.models import lowering
 
 
 def _largest_fusion(hold, blocks):
-  """Operands of the largest fusion of a chain of additions, both ways."""
+  """Returns the operands of a chain's largest fusion, both ways."""
 
   def chain(x, weights):
     for w in weights:
@@ -24,7 +24,7 @@ def _largest_fusion(hold, blocks):
 
 
 def test_what_is_held_is_computed_once():
-  """A chain of any length is a block at a time; the values are the same."""
+  """A chain of any length runs a block at a time; values are the same."""
   _, expected = _largest_fusion(lambda x: x, 8)
   for blocks in (4, 8):
     most, found = _largest_fusion(lowering.hold, blocks)
@@ -37,7 +37,7 @@ def test_only_cpus_need_a_call():
   for platform in ('', 'tpu'):
     lowering.trace_for(platform)
     try:
-      # A function of its own: JAX remembers what it has traced.
+      # A new function each time: JAX caches what it has traced.
       text = str(jax.make_jaxpr(lambda v: lowering.hold(v))(x))
     finally:
       lowering.trace_for('')

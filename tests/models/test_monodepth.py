@@ -35,7 +35,7 @@ def test_resnet18_has_the_published_number_of_parameters():
   decoder += sum(9 * widths[level] + 1 for level in range(4))
   assert count({'params': depth}) == decoder == 3_152_724
   pose = shapes(monodepth.PoseNet(), IMAGE, IMAGE)['params']
-  # Three channels more at the first convolution.
+  # Three more channels at the first convolution.
   assert count({'params': pose.pop('encoder')}) == encoder + 49 * 3 * 64
   assert count({'params': pose}) == (
     512 * 256 + 256 + 2 * (9 * 256 * 256 + 256) + 256 * 6 + 6

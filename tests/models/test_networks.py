@@ -40,7 +40,7 @@ def test_dada_has_the_published_number_of_parameters(classes, parameters):
 def test_three_branches_have_the_published_number_of_parameters():
   module = deeplab.DeepLab(classes=16, depth=True, density=True)
   params = shapes(module, (65, 65))['params']
-  # 1x1 of 128 -> 2048 and of 128 -> 16, saved officially and used by nothing.
+  # 1x1 128 -> 2048 and 128 -> 16, in the official files but never used.
   unused = 129 * 2048 + 129 * 16
   assert count(params) == 50_895_248 - unused
   assert set(params['density']) == {'enc4_1', 'enc4_2', 'enc4_3'}
@@ -78,7 +78,7 @@ def test_output_grids(size, grid, disc):
 
 @pytest.mark.parametrize('active', [None, 2])
 def test_pyramid_as_product_equals_convolutions(active):
-  # Rates 12 and up leave the 9 x 13 map at most of their taps.
+  # With rates of 12 and up most taps are outside the 9 x 13 map.
   x = jax.random.normal(jax.random.key(0), (2, 9, 13, 8))
   fast = heads.Aspp(5, active=active, style=HE)
   plain = rewrites.Rewrites(aspp_dot=False)
@@ -96,7 +96,7 @@ def test_pyramid_as_product_equals_convolutions(active):
   theirs = jax.grad(loss)(variables['params'], slow)
   for name in ours:
     np.testing.assert_allclose(ours[name], theirs[name], atol=1e-4)
-    # What does not act gets no gradient.
+    # Parameters without effect get no gradient.
     acts = active is None or int(name[4]) < active
     assert bool(jnp.any(ours[name] != 0)) == acts
 

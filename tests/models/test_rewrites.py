@@ -16,7 +16,7 @@ from jaxuda.models import rewrites
 
 
 def gradients(make, params, x, switches):
-  """Of a curved function of a layer's output, by parameters and input."""
+  """Returns gradients of a nonlinear function of a layer's output."""
 
   def loss(params, x):
     style = layers.Style(rewrites=switches)
@@ -51,12 +51,12 @@ def test_product_and_convolution_agree(stride):
   ('kernel', 'stride', 'dilation', 'padding'),
   [
     *((3, 1, 1, 1), (4, 2, 1, 1), (3, 2, 2, 0)),
-    # Taps that see zeros alone, or many of them.
+    # Taps that see only zeros, or many of them.
     *((3, 1, 4, None), (3, 1, 9, None), (3, 1, 12, None), (3, 2, 4, 4)),
   ],
 )
 def test_taps_and_convolution_agree(kernel, stride, dilation, padding):
-  # 128 channels: from there on the taps are used.
+  # 128 channels: taps are used from there on.
   x = jax.random.normal(jax.random.key(0), (2, 8, 11, 128))
   make = functools.partial(
     layers.Conv, 3, kernel, stride=stride, dilation=dilation, padding=padding
@@ -93,7 +93,7 @@ def test_large_kernels_and_convolution_agree(
     gradients(make, params, x, switches),
     gradients(make, params, x, rewrites.NONE),
   )
-  # It is not the convolution that is compared with itself.
+  # The convolution must not be compared with itself.
   module = make(style=layers.Style(rewrites=switches))
   lowered = jax.jit(module.apply).lower({'params': params}, x)
   assert lowered.as_text().count('stablehlo.convolution') == (
@@ -139,12 +139,12 @@ def test_auto_is_what_pays_on_the_platform(monkeypatch, platform, pay):
     options = deeplab.Options(**switches)
     return {x for x in names if options.style.rewrites.is_on(x)}
 
-  # A compiler for what is not there has the last word.
+  # When compiling for an absent device, its platform decides.
   monkeypatch.setattr(lowering, '_target', '')
   lowering.trace_for(platform)
   monkeypatch.setattr(jax, 'default_backend', lambda: 'tpu')
   assert on() == pay
-  # What is said wins, in any of its ways: those of older runs are booleans.
+  # An explicit setting wins, in any form: older runs have booleans.
   assert on(barriers='off', dot_1x1='on') == (pay | {'dot_1x1'}) - {'barriers'}
   assert on(barriers=False, dot_1x1='True') == (pay | {'dot_1x1'}) - {
     'barriers'
@@ -178,7 +178,7 @@ def test_products_in_bfloat16_are_rounded_once(name):
   )
   assert ours.dtype == jnp.bfloat16
   wrong, others = (np.abs(np.float32(y) - exact) for y in (ours, plain))
-  # Half of the last of 8 bits, and what float32 adds up in another order.
+  # Half of the last of 8 bits, and float32 sums in another order.
   assert (wrong <= np.abs(exact) * 2.0**-8 + 1e-5).all()
   assert np.mean(wrong) <= np.mean(others) * 1.001
   gradients = jax.grad(

@@ -58,7 +58,7 @@ def test_domains_with_labels_and_depth_of_the_source(run):
     np.testing.assert_array_equal(picture[rows, 40:56], depth)
     rows = slice(below + 12 * i, below + 8 + 12 * i)
     np.testing.assert_array_equal(picture[rows, :16], target['image'][i])
-  # One class below the other: 16 a line.
+  # One class below the other: 16 pixels per line.
   assert picture.shape == (below + 2 * 12 + 7 * 16 + 4, 56, 3)
 
 
@@ -68,7 +68,7 @@ def test_predictions_of_every_run_beside_the_truth(run):
   for i, image in enumerate(samples['image']):
     rows = picture[18 + 12 * i : 26 + 12 * i]
     np.testing.assert_array_equal(rows[:, :16], image)
-    # Labels are of twice the size; pieces of one class are 4x4 there.
+    # Labels have twice the size; regions of one class are 4x4 there.
     truth = COLORS[samples['label'][i][1::2, 1::2]]
     np.testing.assert_array_equal(rows[:, 20:36], truth)
     predicted = COLORS[prediction.predict_labels(image, run)]

@@ -22,7 +22,7 @@ def test_half_of_the_classes_that_are_there():
     lambda key: classmix.draw_classes(key, LABEL, classes=4, with_void=True)
   )
   chosen = np.asarray(draw(jax.random.split(jax.random.key(0), 600)))
-  # Classes 0, 1, 2 and void are there, 3 is not: two of four, all alike often.
+  # Classes 0, 1, 2 and void occur, 3 does not: two of four, equally often.
   assert (chosen.sum(1) == 2).all()
   np.testing.assert_allclose(chosen.mean(0), [0.5, 0.5, 0.5, 0, 0.5], atol=0.08)
 

@@ -11,7 +11,7 @@ CLASSES, COMPONENTS = 3, 2
 
 
 def make_mixtures(*, full=False):
-  """Weights, means, covariances; class 1 has a spike at the sky's depth."""
+  """Makes mixtures; class 1 has a spike at the depth of the sky."""
   rng = np.random.default_rng(0)
   weights = rng.dirichlet(np.ones(COMPONENTS), CLASSES)
   means = rng.uniform([0, 0, 1], [160, 95, 120], (CLASSES, COMPONENTS, 3))
@@ -24,7 +24,7 @@ def make_mixtures(*, full=False):
 
 
 def oracle(weights, means, covariances, label):
-  """Scikit-learn's own density of one class."""
+  """Returns scikit-learn's own density of one class."""
   full = covariances.ndim == 4
   model = mixture.GaussianMixture(
     COMPONENTS, covariance_type='full' if full else 'diag'
@@ -40,7 +40,7 @@ def oracle(weights, means, covariances, label):
 
 
 def draw(weights, means, covariances, label, count=400):
-  """Points near the components, as float32, which is what both sides see."""
+  """Draws points near the components, as float32 for both sides."""
   rng = np.random.default_rng(label)
   part = rng.choice(COMPONENTS, count)
   covariance = covariances[label][part]
@@ -132,7 +132,7 @@ def make_maps():
 
 
 def pixel_densities(parts, inverse, predicted):
-  """Pixel by pixel with scikit-learn."""
+  """Computes densities pixel by pixel with scikit-learn."""
   out = np.zeros(inverse.shape)
   for b, y, x in np.ndindex(inverse.shape):
     point = [[x, y, inverse[b, y, x]]]

@@ -41,7 +41,7 @@ AGREEMENT = jnp.array([[1.0, 0.4], [0.2, 0.4]]).reshape(2, 1, 2)
 def test_four_variants(mode, expected):
   weight = difficulty.apply_difficulty(WEIGHT, AGREEMENT, mode=mode)
   np.testing.assert_allclose(weight.ravel(), expected, rtol=1e-6)
-  # One image a device is the same batch.
+  # One image per device is the same batch.
   split = jax.vmap(
     lambda w, a: difficulty.apply_difficulty(w, a, mode=mode, axis='batch'),
     axis_name='batch',

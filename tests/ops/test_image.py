@@ -25,7 +25,7 @@ def test_rgb_with_scale():
 
 
 def test_offsets_are_multiples_of_8_but_for_the_last():
-  # Of a margin of 512 pixels 0, 8, ..., 504; of one of 20, 0 and 8.
+  # For a margin of 512 pixels 0, 8, ..., 504; for one of 20, 0 and 8.
   keys = jax.random.split(jax.random.key(0), 1500)
   draw = jax.vmap(
     lambda key: image.draw_box(key, (1024, 532), (512, 512), step=8)

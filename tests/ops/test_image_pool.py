@@ -23,7 +23,7 @@ def test_pool_fills_up_first_and_then_gives_back():
       assert value == i
       stored.append(i)
     elif value != i:
-      # What came out was there, and the new one is in its place.
+      # The returned image was in the pool, and the new one replaced it.
       stored[stored.index(value)] = i
       swapped += 1
     assert sorted(np.asarray(pool.images)[: len(stored), 0, 0, 0]) == sorted(
@@ -42,7 +42,7 @@ def test_a_batch_is_exchanged_one_by_one():
 
 
 def test_a_pool_of_integers_gives_back_what_it_was_given():
-  """To half a step of 1 / 32767; what is passed on is not rounded."""
+  """To half a step of 1 / 32767; images passed through are not rounded."""
   images = jax.random.uniform(jax.random.key(3), (60, 1, 1, 1), minval=-1)
   images = images.at[:2, 0, 0, 0].set(jnp.array([-1, 1]))
   pools = [image_pool.empty(3, jnp.zeros((1, 1, 1), x)) for x in ('f4', 'i2')]

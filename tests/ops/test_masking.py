@@ -13,7 +13,7 @@ def test_a_mask_is_of_blocks_and_as_sparse_as_asked():
     lambda k: masking.draw_mask(k, (64, 96), block=32, ratio=0.7)
   )(keys)
   blocks = np.asarray(masks).reshape(200, 2, 32, 3, 32)
-  # All pixels of a block are alike.
+  # All pixels of a block are equal.
   np.testing.assert_array_equal(blocks.min((2, 4)), blocks.max((2, 4)))
   # 1,200 blocks: within four standard deviations of 0.3.
   assert abs(masks.mean() - 0.3) < 4 * np.sqrt(0.3 * 0.7 / 1200)
@@ -22,7 +22,7 @@ def test_a_mask_is_of_blocks_and_as_sparse_as_asked():
 @pytest.mark.parametrize(
   ('size', 'block', 'edges'),
   [
-    # round(5 / 2) = 2 cells of 5 rows, as nearest neighbours have it.
+    # round(5 / 2) = 2 cells for 5 rows, by nearest neighbour.
     ((5, 4), 2, [3, 2]),
     ((7, 4), 32, [7]),
   ],

@@ -12,7 +12,7 @@ PLAIN = mixing.Options(jitter='none', blur_probability=0.0)
 
 
 def sides(rows=4):
-  """Source images are 10, of classes 0 and 1 by halves; the target is 200."""
+  """Makes source images of 10, half class 0 and half 1; the target is 200."""
   label = jnp.zeros((rows, 6, 8), jnp.int32).at[:, :, 4:].set(1)
   source = {
     'image': jnp.full((rows, 6, 8, 3), 10, jnp.uint8),
@@ -117,7 +117,7 @@ def test_labels_of_the_teacher_and_the_first_step_that_counts():
 
 
 def test_an_oracle_weighs_what_is_right():
-  """Classes 0, 1 and 1 are seen; 0, 0 and none are there."""
+  """Classes 0, 1 and 1 are predicted; 0, 0 and none are true."""
   logits = jnp.log(jnp.array([[0.6, 0.4], [0.1, 0.9], [0.2, 0.8]]))
   options = mixing.Options(weight='oracle')
   label, weight = mixing.label_target(

@@ -92,7 +92,7 @@ def test_each_image_of_a_batch_is_read_by_itself():
 
 @pytest.mark.parametrize('view', ['right', 'previous', 'next'])
 def test_exact_depth_and_motion_predict_the_other_view(view):
-  """Of a rendered street: from the other view's picture, this one's."""
+  """Warps a rendered street's other view to this one."""
   size = {'seed': 0, 'index': 3, 'height': 48, 'width': 96}
   here = street.render('source', **size)
   there = street.render('source', view=view, **size)

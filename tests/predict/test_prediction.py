@@ -111,7 +111,7 @@ def test_unreadable_pictures_are_skipped_and_named(
 def test_batches_give_what_single_pictures_do(run, folder, tmp_path):
   paths = [folder / name for name in ('a.png', 'b.jpg', 'sub/b.bmp')]
   images = [panels.read_image(path) for path in paths]
-  # Of the second batch a part only.
+  # Only part of the second batch.
   pairs = list(prediction.label_images(iter(images), run, batch_size=2))
   assert len(pairs) == 3
   for image, (same, label) in zip(images, pairs, strict=True):
@@ -152,7 +152,7 @@ def test_another_type_of_number():
 
 
 def test_labels_are_those_that_are_scored():
-  """Logits of an eighth of the size are upsampled once, not in two steps."""
+  """Logits at an eighth of the size are upsampled once, not in two steps."""
   config = command.read_config('source_only:pair=streets,classes=coarse7')
   config.network.backbone = 'resnet_tiny'
   config.data.target.size = (40, 56)
@@ -190,7 +190,7 @@ def test_padding_is_no_part_of_the_label(run):
     for look in (views.Views(), views.Views(window=True, flip=True)):
       label = prediction.predict_labels(image, run, views=look)
       np.testing.assert_array_equal(label, np.asarray(logits).argmax(-1))
-  # As an evaluation has it: shrunk to 8x5, padded, scored as 16x32.
+  # As in an evaluation: shrunk to 8x5, padded, scored as 16x32.
   image = rng.integers(0, 256, (16, 10, 3), dtype=np.uint8)
   small = np.zeros((1, 8, 16, 3), np.uint8)
   small[0, :, :5] = resizing.resize_image(image, (8, 5))
@@ -307,7 +307,7 @@ def test_confidence_is_the_largest_mean_probability(run, folder, tmp_path):
   once = np.asarray(jax.nn.softmax(logits))
   for look, expected in (
     (views.ONCE, once),
-    # Every pixel is seen by itself, so mirrored it is the same.
+    # Every pixel is seen on its own, so mirroring changes nothing.
     (views.Views(flip=True), once),
   ):
     options = {'views': look, 'confidence': True}
@@ -321,7 +321,7 @@ def test_confidence_is_the_largest_mean_probability(run, folder, tmp_path):
       level = np.asarray(written).astype(int)
     assert np.abs(level - 255 * expected.max(-1)).max() <= 0.501
     assert len(list((out / 'confidence').rglob('*.png'))) == 3
-  # Of several views it is that of the mean, not the mean of the largest.
+  # For several views it is the largest of the mean, not the mean of them.
   look = views.Views(scales=(0.5, 1))
   mean = views.mean_probabilities(
     image, run.state, method=run.method, size=(8, 16), views=look

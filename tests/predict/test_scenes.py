@@ -1,4 +1,4 @@
-"""Panels of all that a network says of a picture."""
+"""Panels of everything that a network predicts for a picture."""
 
 import jax.numpy as jnp
 import numpy as np
@@ -12,7 +12,7 @@ from tests import tiny
 
 
 class Dense(tiny.Method):
-  """Also says a density: from 0 at the left edge to 255 at the right one."""
+  """Also predicts a density: from 0 at the left edge to 255 at the right."""
 
   def predict(self, state, image, *, size=None):
     out = super().predict(state, image, size=size)
@@ -44,7 +44,7 @@ def test_panels_show_depth_and_density_beside_the_labels(tmp_path):
   colors = labels.CLASS_SETS['coarse7'].colors
   label = prediction.predict_labels(image, run)
   np.testing.assert_array_equal(cells[1], colors[label])
-  # The method says 20 m everywhere.
+  # The method predicts 20 m everywhere.
   expected = panels.color_depth(np.full(label.shape, 20.0))
   np.testing.assert_array_equal(cells[2], expected)
   density = np.tile(np.linspace(0, 255, width), (height, 1))
@@ -57,7 +57,7 @@ def test_panels_show_depth_and_density_beside_the_labels(tmp_path):
     np.testing.assert_array_equal(np.asarray(written), label)
   with Image.open(tmp_path / 'out' / 'panels' / 'wide.png') as written:
     assert written.size == (4 * 644 - 4, 18 + 5 + 4)
-  # Without padding, in a network that keeps the aspect.
+  # Without padding, for a network that keeps the aspect ratio.
   run.config.data.target.fit = 'pad'
   prediction.run_folder(run, folder, tmp_path / 'pad', drawn=True)
   panel = panels.read_image(tmp_path / 'pad' / 'panels' / 'b.png')

@@ -8,7 +8,7 @@ import sys
 import time
 
 # Chromium reads commands from descriptor 3 and answers on 4; the first two
-# arguments are where the pipes are.
+# arguments are the pipes.
 _LAUNCH = """
 import fcntl, os, sys
 ends = [fcntl.fcntl(int(x), fcntl.F_DUPFD, 10) for x in sys.argv[1:3]]
@@ -20,7 +20,7 @@ NAMES = ('chromium', 'chromium-browser', 'google-chrome', 'chrome')
 
 
 def find():
-  """Returns the path of a Chromium, None where there is none."""
+  """Returns the path of a Chromium, or None."""
   return next(filter(None, map(shutil.which, NAMES)), None)
 
 
@@ -28,7 +28,7 @@ class Browser:
   """A context that opens one page.
 
   Attributes:
-    events: (method, parameters) that the page has caused so far.
+    events: (method, parameters) of the page's events so far.
   """
 
   def __init__(self, profile):
@@ -83,7 +83,7 @@ class Browser:
     os.close(self._out)
 
   def open(self, place):
-    """Loads a file, or an address, and waits until all of it is there."""
+    """Opens a file or an address, and waits until it has loaded."""
     self.events.clear()
     url = place if isinstance(place, str) else place.absolute().as_uri()
     self.call('Page.navigate', url=url)
@@ -93,7 +93,7 @@ class Browser:
       self._take(self._receive())
 
   def run(self, script):
-    """Returns what a script, or the promise that it gives, is worth."""
+    """Returns the value of a script, or of the promise that it returns."""
     result = self.call(
       'Runtime.evaluate',
       expression=script,
@@ -104,7 +104,7 @@ class Browser:
     return result['result'].get('value')
 
   def call(self, method, **parameters):
-    """Returns the answer to a command of the DevTools protocol."""
+    """Returns the response to a command of the DevTools protocol."""
     self._number += 1
     message = {'id': self._number, 'method': method, 'params': parameters}
     if self._session:

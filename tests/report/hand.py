@@ -1,4 +1,4 @@
-"""Workdirs written by hand, and what a page says in its tables."""
+"""Workdirs written by hand, and the content of a page's tables."""
 
 import html.parser
 import json
@@ -32,7 +32,7 @@ def write_run(
     **more,
   }
   scores = {}
-  # The best came first, and is one point better.
+  # The best comes first, and is one point better.
   for kind, step, gain in (('last', steps[1], 0), ('best', steps[0], 1)):
     figure = {'unit': '%', 'checkpoint_step': step, **protocol}
     iou = dict.fromkeys(CLASSES, miou + gain) | {'flat': road + gain}
@@ -69,7 +69,7 @@ class Page(html.parser.HTMLParser):
   Attributes:
     tables: for each table its attributes, and rows of (text, attributes).
     tags: (name, attributes) of every element.
-    text: all that is read.
+    text: all visible text.
   """
 
   def __init__(self, text):
@@ -80,7 +80,7 @@ class Page(html.parser.HTMLParser):
     self.close()
 
   def table(self, **attributes):
-    """Rows of the only table that has these attributes."""
+    """Returns the rows of the only table with these attributes."""
     found = [
       rows
       for given, rows in self.tables
@@ -90,7 +90,7 @@ class Page(html.parser.HTMLParser):
     return found[0]
 
   def rows(self, kind, checkpoint='last'):
-    """{name: texts of its cells} of a table of scores, heading included."""
+    """Returns {name: texts of its cells} of a score table, with heading."""
     for given, rows in self.tables:
       if given.get('class') == f'scores {kind}':
         if given['data-checkpoint'] == checkpoint:

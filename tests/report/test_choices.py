@@ -1,4 +1,4 @@
-"""The choice without labels, of runs written by hand."""
+"""The choice without labels, for runs written by hand."""
 
 import json
 import pathlib
@@ -16,7 +16,7 @@ SECOND = {6: (20.0, 0.5, None), 12: (10.0, 0.6, None), 18: (60.0, 0.3, None)}
 
 
 def write(folder, evaluations, *, labelled=True, **more):
-  """A run with these evaluations and no other lines."""
+  """Writes a run with these evaluations and no other lines."""
   path = pathlib.Path(hand.write_run(folder, **more))
   lines = []
   for step, (score, entropy, flip) in evaluations.items():

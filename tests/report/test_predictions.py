@@ -25,7 +25,7 @@ def _install(monkeypatch):
 
 
 def _make_run(seed, **changes):
-  """A run whose linear map is like the others', but for what a seed draws."""
+  """Makes a run whose linear map differs from others only by its seed."""
   config = tiny.make_config(**changes)
   method = tiny.Method(**config.method)
   state = method.init(*workdir_lib.init_args(config, method))
@@ -40,7 +40,7 @@ def _make_run(seed, **changes):
 
 
 def _everything(config):
-  """(name, image, label) of every image of the split."""
+  """Yields (name, image, label) of every image of the split."""
   for batch in tiny.eval_stream(config.data, classes='', batch_size=2):
     for i, name in enumerate(batch['name']):
       yield name, batch['image'][i], batch['label'][i]
@@ -52,7 +52,7 @@ def _predict(run, image, size):
 
 
 def _count_differing(maps, label):
-  """Pixel by pixel: how many labelled ones are not the same in all maps."""
+  """Counts, pixel by pixel, labelled pixels that differ between maps."""
   differ = counted = 0
   for place in itertools.product(*map(range, label.shape)):
     if label[place] != 255:
@@ -72,7 +72,7 @@ def test_disagreement_by_hand():
   )
   # The third pixel has no label, and nothing in the second image has one.
   np.testing.assert_allclose(predictions.disagreements(runs, label), [2 / 3, 0])
-  # One run alone is held against the truth.
+  # A single run is compared with the ground truth.
   np.testing.assert_allclose(
     predictions.disagreements(runs[1:2], label), [1 / 3, 0]
   )
@@ -85,7 +85,7 @@ def test_shows_where_the_runs_disagree_most(count):
   for name, image, label in _everything(runs['a'].config):
     maps = [_predict(run, image, label.shape) for run in runs.values()]
     expected.append((_count_differing(maps, label), name))
-  # The oracle can tell: no two images are alike.
+  # The expected result is unambiguous: no two images are alike.
   assert len({share for share, _ in expected}) == tiny.IMAGES
   expected = sorted(expected, reverse=True)[:count]
   samples = predictions.look(runs, count=count).samples
@@ -129,7 +129,7 @@ def test_scores_are_those_of_evaluate():
     assert list(ours['images'].values()) == list(theirs['images'].values())
     assert ours['checkpoint_step'] == run.step
     assert seen.confusions[name].sum() == 5 * 16 * 32
-  # The truth is 10 m, the network that has depth says 20 m.
+  # The truth is 10 m; the network with depth predicts 20 m.
   for sample in seen.samples:
     assert set(sample.depths) == {'a'}
     np.testing.assert_array_equal(sample.depth, np.full((16, 32), 10))
@@ -170,7 +170,7 @@ def test_each_run_sees_its_own_input(monkeypatch):
     ),
   )
   predictions.look(runs, count=1, limit=2)
-  # The two that see the same share a stream.
+  # The two runs with the same input share a stream.
   assert opened == [(8, 16), (16, 32)]
   assert shapes == [(2, 8, 16, 3), (2, 16, 32, 3), (2, 8, 16, 3)]
 
@@ -203,7 +203,7 @@ def test_prediction_is_the_same_on_and_off_the_device():
 
 
 class Dense(tiny.Method):
-  """Also says the density 51 everywhere."""
+  """Also predicts a density of 51 everywhere."""
 
   def predict(self, state, image, *, size=None):
     out = super().predict(state, image, size=size)

@@ -1,4 +1,4 @@
-"""How right the labels are that runs were trained on, on the page."""
+"""The precision of the pseudo-labels of runs, on the page."""
 
 import json
 
@@ -9,7 +9,7 @@ from tests.report import hand
 
 
 def write_labels(folder, shares, *, classes='coarse7'):
-  """A folder of labels with a precision for each class."""
+  """Writes a folder of labels with a precision for each class."""
   kinds = {'labelled': 0.5, 'recall': 0.25}
   per_class = {
     name: {'kept': 7, 'precision': share, **kinds}
@@ -45,7 +45,7 @@ def test_runs_stand_side_by_side(tmp_path):
     ['sky', '50.0', '–', '25.0', '50.0', '12.5', '25.0'],
     ['all', '50.0', '87.5', '25.0', '50.0', '87.5', '25.0'],
   ]
-  # Other classes are other rows.
+  # Other classes have other rows.
   assert shown.table(pseudo='2')[0][1][0] == 'c labelled'
 
 

@@ -1,4 +1,4 @@
-"""The page of two short runs, of runs written by hand, and in a browser."""
+"""The page for two short runs, for runs written by hand, and in a browser."""
 
 import json
 import pathlib
@@ -23,7 +23,7 @@ HOSTILE = '<script>alert(1)</script>&"\'><img src=x onerror=alert(2)>'
 
 @pytest.fixture(scope='module', name='runs')
 def _runs(tmp_path_factory):
-  """Two trained runs, one without depth, and the page over them."""
+  """Returns two trained runs, one without depth, and the page on them."""
   folder = tmp_path_factory.mktemp('runs')
   configs = {
     'plain': tiny.make_config(method={'depth': False}),
@@ -70,13 +70,13 @@ def test_figures_are_those_of_scores_json(runs):
     row for name, row in shown.rows('mIoU').items() if name.startswith('mIoU7')
   )
   assert means[0].removesuffix(' (best)') == _show(first['mIoU7']['value'])
-  # Depth errors: of the run that predicts depth alone, so without a difference.
+  # Depth errors: only for the run that predicts depth, so no difference.
   depth = {
     name.removesuffix('lower is better'): row
     for name, row in shown.rows('depth').items()
   }
   assert depth['measure'] == ['deep']
-  # It says 20 m everywhere, the truth is 10 m.
+  # It predicts 20 m everywhere; the truth is 10 m.
   assert depth['RMS, m'] == [_show(10.0, 3)]
   assert depth['|Rel|'] == [_show(1.0, 3)]
 
@@ -146,7 +146,7 @@ def test_configs_differences_and_cost(runs):
 def test_every_picture_is_described_and_inside(runs):
   _, _, shown = runs
   sources = [a for tag, a in shown.tags if tag == 'img']
-  # Three images: image, truth, true depth; two runs, of which one has depth.
+  # Three images: image, truth, true depth; two runs, one of them with depth.
   assert len(sources) > 3 * (3 + 2 + 3)
   for attributes in sources:
     assert attributes['src'].startswith('data:image/')
@@ -155,14 +155,14 @@ def test_every_picture_is_described_and_inside(runs):
     assert not {'onclick', 'onload', 'onerror'} & set(attributes)
     if tag == 'a':
       assert attributes['href'].startswith('#')
-  # What is linked to is there.
+  # Link targets exist.
   ids = {a['id'] for _, a in shown.tags if 'id' in a}
   links = {a['href'][1:] for tag, a in shown.tags if tag == 'a'}
   assert links <= ids
 
 
 def test_hostile_names_are_text(tmp_path):
-  # A path part cannot hold a slash.
+  # A file name cannot contain a slash.
   name = HOSTILE.replace('/', '∕')
   folders = [
     hand.write_run(tmp_path / name, pair=HOSTILE, road=51.0),
@@ -192,7 +192,7 @@ def test_missing_checkpoint(runs, tmp_path):
   look = content['groups'][0]['look']
   assert look['names'] == ['plain']
   assert 'Chosen by pixel error' in shown.text
-  # The other way round, the first run is the one that is gone.
+  # In the reverse order, the first run is the missing one.
   content = reporting.collect([gone, str(folder / 'plain')], images=1)
   reporting.render(content)
   assert content['groups'][0]['look']['names'] == ['plain']
@@ -304,7 +304,7 @@ def test_in_a_browser(runs, tmp_path):
     given = opened.run(order)
     numbers = sorted((float(x) for x in given if x), reverse=True)
     missing = [''] * given.count('')
-    # As the classes are numbered, then falling, then rising.
+    # In the order of the classes, then descending, then ascending.
     assert [float(x) for x in given if x] != numbers
     for expected in (numbers, numbers[::-1]):
       opened.run(click)
@@ -314,7 +314,7 @@ def test_in_a_browser(runs, tmp_path):
     headings = opened.run("""[...document.querySelectorAll(
       'table.IoU th[aria-sort]')].map((x) => x.getAttribute('aria-sort'))""")
     assert headings == ['none', 'ascending', 'none', 'none']
-    # No wider than a telephone, whatever the tables are.
+    # No wider than a phone, whatever the tables.
     opened.call(
       'Emulation.setDeviceMetricsOverride',
       **dict(width=375, height=800, deviceScaleFactor=1, mobile=True),

@@ -90,7 +90,7 @@ def test_only_fields_that_differ():
 def test_cost(tmp_path):
   (run,) = runs.read([hand.write_run(tmp_path / 'a', rates=(0.1, 0.3))])
   cost = runs.describe_cost(run)
-  # 12 steps at 0.2 a second.
+  # 12 steps at 0.2 steps per second.
   assert cost['time of these steps'] == '1 min 00 s'
   assert cost['steps per second'] == '0.2'
   assert cost['parameters, all networks'] == '–'

@@ -21,7 +21,7 @@ def test_differences_and_the_best_of_a_row(tmp_path):
   assert [(table['kind'], table['names']) for table in made] == [
     ('IoU', ['a', 'b', 'c']),
     ('mIoU', ['a', 'b', 'c']),
-    # The third run predicts no depth.
+    # The third run does not predict depth.
     ('depth', ['a', 'b']),
   ]
   road = rows['flat']['cells']
@@ -29,12 +29,12 @@ def test_differences_and_the_best_of_a_row(tmp_path):
   assert [cell['change'] for cell in road] == ['', '−2.50', '+11.25']
   assert [cell['better'] for cell in road] == [None, False, True]
   assert [cell['best'] for cell in road] == [False, False, True]
-  # All alike: none is the best, and no difference has a sign.
+  # All equal: none is the best, and no difference has a sign.
   sky = rows['sky']['cells']
   assert [cell['change'] for cell in sky] == ['', '0.00', '0.00']
   assert not any(cell['best'] for cell in sky)
   assert [cell['text'] for cell in rows['vehicle']['cells']] == ['–'] * 3
-  # An error is the better the lower, a share of pixels the higher.
+  # Lower errors are better, higher shares of pixels are better.
   rms, delta = rows['RMS, m']['cells'], rows['δ < 1.25']['cells']
   assert [cell['best'] for cell in rms] == [False, True]
   assert [cell['better'] for cell in rms] == [None, True]

@@ -1,4 +1,4 @@
-"""Runs that need no time: a table of two rows, and children that pretend."""
+"""Runs that take no time: a table of two rows, and fake child processes."""
 
 import json
 import pathlib
@@ -53,7 +53,7 @@ def make_scores(
 ):
   """Returns the content of a scores.json: main figure first.
 
-  In percent, `classes` are class -> IoU, `each` name of an image -> mean IoU.
+  In percent: `classes` is class -> IoU, `each` is image name -> mean IoU.
   """
   common = {
     'unit': '%',

@@ -1,4 +1,4 @@
-"""Rows beside baselines, beside the method without depth, image by image."""
+"""Rows compared with baselines, without depth, and image by image."""
 
 import csv
 import json
@@ -104,7 +104,7 @@ def test_what_depth_gains(tmp_path):
     'AdvEnt': ('', ''),
     'DADA': ('+3.00 +- 1.00', '+1.8'),
   }
-  # The first row that is trained is what the others are compared with.
+  # The others are compared with the first row that is trained.
   assert plan.references == ('AdvEnt',)
   cells = _cells(results, 'CLAN (quoted)')
   assert cells['seeds'] == ''
@@ -132,7 +132,7 @@ def test_negative_transfer(tmp_path):
       fake_runs.write_scores(
         tmp_path / label / f'seed{seed}',
         {'mIoU7': 50.0},
-        # As many images are worse as the seed says; the last one is the same.
+        # As many images are worse as the seed; the last one is equal.
         each={x: 40.0 if i < lower else 50.0 for i, x in enumerate(names)},
       )
   results = results_lib.collect(plan)

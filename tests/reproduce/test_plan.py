@@ -36,7 +36,7 @@ def test_dada_3_is_the_ablation_with_the_published_figures():
 
 
 def test_rows_of_corda_are_scored_alike():
-  """All with 19 outputs on SYNTHIA, in which 16 and 13 classes are scored."""
+  """All have 19 outputs on SYNTHIA, where 16 and 13 classes are scored."""
   plan = fake_runs.make_plan('D', table='corda/ablation', rows=(), pair='')
   assert {run.config.classes for run in plan.runs.values()} == {'cityscapes19'}
   means = labels.get_class_set('cityscapes19').subsets
@@ -69,11 +69,11 @@ def test_every_row_is_a_method_on_its_own_pairs_and_on_streets(name):
   ('name', 'row'), ROWS, ids=[f'{name}-{row.label}' for name, row in ROWS]
 )
 def test_published_figures_are_scored_on_their_pair(name, row):
-  """Their names are those of the evaluation, for the pair's classes."""
+  """Their names are those of the evaluation with the pair's classes."""
   table = TABLES[name]
   for pair, figures in row.paper.items():
     classes = f',classes={table.classes}' if table.classes else ''
-    # A row that is quoted has the classes of one that is not.
+    # A quoted row has the classes of one that is not.
     config = row.config or next(x.config for x in table.rows if x.config)
     path = fake_runs.ROOT / 'configs' / config
     config = command.read_config(f'{path}:pair={pair}{classes}')
@@ -89,7 +89,7 @@ def test_commands_of_a_table():
   plan = fake_runs.make_plan(
     'out', seeds=(1, 5), overrides=('--config.stop_step=600',)
   )
-  # Seed by seed, so that what is done is a table.
+  # Seed by seed, so that finished runs make up a table.
   names = ['S1/seed1', 'S7/seed1', 'S1/seed5', 'S7/seed5']
   assert list(plan.runs) == names
   run = plan.runs['S7/seed5']
@@ -129,7 +129,7 @@ def test_pipelines_and_twins_of_depth_distribution():
   plan = fake_runs.make_plan(
     'out', table='depdis/ablation', rows=('M2', 'M4', 'S5'), seeds=(1,)
   )
-  # S5 is M2, which is trained once; M4 begins with it.
+  # S5 is M2, which is trained once; M4 starts from it.
   assert list(plan.runs) == ['M2/seed1', 'M4/seed1']
   assert [row.same_as for row in plan.rows] == ['', '', 'M2']
   assert plan.runs['M2/seed1'].command[:2] == ('-m', 'jaxuda.main')
@@ -154,7 +154,7 @@ def test_a_row_brings_the_one_that_it_begins_with():
   )
   assert list(plan.runs) == ['M2/seed1', 'M4/seed1']
   assert [row.label for row in plan.rows] == ['M4']
-  # Both begin with the published weights: it is the same training.
+  # Both start from the published weights: it is the same training.
   initial = {run.config.initial for run in plan.runs.values()}
   assert initial == {'pretrained/DeepLab_resnet_pretrained_imagenet.pth'}
 

@@ -1,4 +1,4 @@
-"""The command: a table from nothing, stopped, continued, and with a gap."""
+"""The command: a table from scratch, stopped, resumed, and with a gap."""
 
 import os
 import pathlib
@@ -46,7 +46,7 @@ def test_figures_are_drawn_when_their_runs_are_done(tmp_path, capsys):
   plan = fake_runs.make_plan(
     tmp_path, table='dada/pictures', rows=('AdvEnt', 'DADA'), seeds=(1,)
   )
-  # Of the three rows that the report is of, one is not asked for.
+  # One of the three rows of the report is not requested.
   assert plan.commands == ()
   plan = fake_runs.make_plan(
     tmp_path, table='gio_ada/translations', rows=(), seeds=(1,)
@@ -61,10 +61,10 @@ def test_figures_are_drawn_when_their_runs_are_done(tmp_path, capsys):
   launcher = fake_runs.Launcher(failing=('cyclegan/seed1',))
   assert reproducing.reproduce(plan, tmp_path, launch=launcher, **options) == 1
   assert called == []
-  # Of the CycleGAN there is nothing to score: it is done with a checkpoint.
+  # The CycleGAN is not scored: it is done once it has a checkpoint.
   (tmp_path / 'cyclegan/seed1/checkpoints/1500').mkdir(parents=True)
   launcher = fake_runs.Launcher()
-  # The first command fails, the second is run all the same.
+  # The first command fails; the second is run nevertheless.
   assert reproducing.reproduce(plan, tmp_path, launch=launcher, **options) == 1
   folders = {'cyclegan': 'cyclegan', 'full': 'gio_ada'}
   assert called == [
@@ -124,7 +124,7 @@ def test_a_network_that_is_trained_before_is_no_file(tmp_path, capsys):
   name = 'pretrained/DeepLab_resnet_pretrained_imagenet.pth'
   assert files == [f'  file {name}']
   assert 'DADA_on_Vistas is trained before (DADA_of_Vistas)' in out
-  # Nor is it looked for before anything is trained.
+  # It is not looked for before training either.
   file = tmp_path / name
   plan = fake_runs.make_plan(
     tmp_path / 'out',
@@ -178,7 +178,7 @@ def test_list(capsys):
   assert 'M2 is trained before (M3, M4)' in ablation
   assert '2 trainings, one after another (M3, M4)' in ablation
   assert {*fake_runs.TABLES} <= {name.split(',')[0] for name in tables}
-  # Small networks begin from scratch, which is no file.
+  # Small networks start from scratch, without a file.
   small = {'dada/ablation': fake_runs.TABLES['dada/ablation']}
   reproducing.print_list(small, ROOT / 'configs', pair='streets')
   assert '\n  file ' not in capsys.readouterr().out

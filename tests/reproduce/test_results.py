@@ -47,7 +47,7 @@ def test_means_by_hand(tmp_path):
 
 def test_missing_seeds_are_named_and_left_out(tmp_path):
   plan = _write(tmp_path)
-  # The second seed of S7 is not at its end.
+  # The second seed of S7 has not finished.
   fake_runs.write_scores(tmp_path / 'S7/seed2', {'mIoU19': 99.0}, step=1000)
   results = results_lib.collect(plan, reasons={'S7/seed2': 'exit status 1'})
   main = results.figures[0]
@@ -130,7 +130,7 @@ def test_files(tmp_path):
     **{'label_resolution': '160x320', 'images': '150', 'steps': '1500'},
   }.items():
     assert line[field] == value
-  # What the paper has and these runs have not, too.
+  # Also figures of the paper that these runs do not have.
   (line,) = (x for x in lines if (x['row'], x['figure']) == ('S7', 'mIoU16'))
   assert (line['paper'], line['mean'], line['count']) == ('42.6', '', '0')
   assert line['paper_pair'] == 'synthia2cityscapes'

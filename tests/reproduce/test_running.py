@@ -14,7 +14,7 @@ from tests.reproduce import fake_runs
 
 
 def _run(tmp_path, plan, launcher, *, jobs=1, stop=lambda: False):
-  """Returns the states and what was told meanwhile."""
+  """Returns the states and the messages."""
   stream = io.StringIO()
   with folder_lib.Folder(tmp_path, plan) as folder:
     runner = running.Runner(
@@ -110,7 +110,7 @@ def test_a_stop_is_passed_on_and_nothing_more_is_started(tmp_path):
     'S1/seed2': progress_lib.WAITING,
     'S7/seed2': progress_lib.WAITING,
   }
-  # They had the signal, and time to save.
+  # They got the signal, and time to save.
   assert all((path.parent / 'saved').exists() for path in both)
   assert 'stopping: 2 runs will save first' in text
 
@@ -179,7 +179,7 @@ def test_unscored_runs_are_done_with_their_last_checkpoint(tmp_path):
   )
   run = plan.runs['cyclegan/seed1']
   checkpoints = run.parts[0].workdir / 'checkpoints'
-  # It has its final name when everything in it has been written.
+  # It gets its final name once everything in it has been written.
   (checkpoints / '1500.orbax-checkpoint-tmp').mkdir(parents=True)
   assert not progress_lib.is_done(run)
   (checkpoints / '1500').mkdir()

@@ -1,4 +1,4 @@
-"""The tables of the papers: names, runs, and what is only quoted."""
+"""The tables of the papers: names, runs, and quoted rows."""
 
 import functools
 
@@ -19,7 +19,7 @@ STATISTICS = 'source-only + target statistics'
 
 # Table -> (runs on its first pair, and on streets with both baselines), of one
 # seed. Quoted rows have none; M2 and the CycleGAN are run before other rows.
-# Tables that `streets` cannot have say why.
+# Tables that are impossible on `streets` say why.
 RUNS = {
   'dada/results': (4, 5),
   'dada/coarse7': (6, 5),
@@ -110,10 +110,10 @@ def test_quoted_rows_make_no_run():
   names = ('source-only', 'AdaptSegNet', 'AdvEnt', 'DADA')
   assert list(plan.runs) == [f'{name}/seed1' for name in names]
   assert plan.runs['AdaptSegNet/seed1'].config.method.align == 'output'
-  # Not beside figures of another pair.
+  # Not next to figures of another pair.
   plan = _plan('corda/results', pair='gta2cityscapes')
   assert [row.label for row in plan.rows] == ['DACS', 'CorDA']
-  # CTRL is quoted with other figures by Depth Distribution.
+  # Depth Distribution quotes other figures of CTRL.
   plan = _plan('depdis/coarse7', pair='synthia2mapillary_low')
   assert list(plan.runs) == ['Depth_Distribution/seed1']
   assert [row.paper for row in plan.rows] == [
@@ -129,7 +129,7 @@ def test_gain_from_depth_is_over_the_same_method_without():
     'SPIGAN': 'SPIGAN-no-PI',
     'DADA': 'AdvEnt',
   }
-  # Not over a row that is not there.
+  # Not relative to a missing row.
   plan = _plan('dada/results', pair='', rows=('DADA',))
   assert [row.without_depth for row in plan.rows] == ['']
 
@@ -148,7 +148,7 @@ def test_baselines_come_first_on_small_pairs():
   assert [run.config.name for run in runs] == [
     *('source_only', 'source_only', 'dada', 'dada')
   ]
-  # They have no discriminator, whose weight they do not take.
+  # They have no discriminator and thus no weight for it.
   assert runs[3].config.method.lambda_adv == 3.0
   assert 'lambda_adv' not in runs[0].config.method
   assert [run.steps for run in runs] == [7, 7, 7, 7]
@@ -196,7 +196,7 @@ def test_the_network_of_vistas_is_looked_at_on_cityscapes():
   assert before.steps == 600
   assert run.config.data.target.dataset == 'cityscapes'
   assert run.config.initial == 'out/DADA_on_Vistas/seed1'
-  # It leaves the network as it is.
+  # It leaves the network unchanged.
   assert run.steps == run.config.total_steps == 1
   assert run.config.optim.learning_rate == 0
   assert run.config.network.norm == 'frozen'
@@ -271,7 +271,7 @@ def test_what_is_drawn_of_the_runs():
     ('translate', '--workdir=out/cyclegan/seed5', '--out=out/drawn/cyclegan'),
     ('translate', '--workdir=out/full/seed5', '--out=out/drawn/gio_ada'),
   )
-  # Only what the chosen rows are enough for.
+  # Only what the chosen rows suffice for.
   plan = _plan('gio_ada/translations', rows=('full',))
   assert plan.commands == (
     ('translate', '--workdir=out/full/seed1', '--out=out/drawn/gio_ada'),

@@ -32,7 +32,7 @@ def _like(width=4):
 
 @pytest.fixture(name='run')
 def _run(tmp_path):
-  """Checkpoints 1..5, each of a state that the next step donated."""
+  """Saves checkpoints 1..5, each of a state that the next step donated."""
   step, batch = parallel.pmap_step(_step), np.zeros((2, 1))
   state = parallel.init(_init)
   with checkpoint.Checkpoints(tmp_path, keep_last=2) as checkpoints:
@@ -118,7 +118,7 @@ def test_unfinished_checkpoint_is_swept_away_and_never_read(run):
   assert part.exists()  # It may belong to a process that is still writing.
   with checkpoint.Checkpoints(run) as checkpoints:
     assert checkpoints.latest() == 5
-    # It is swept in the background, before the next save at the latest.
+    # It is removed in the background, before the next save at the latest.
     checkpoints.save(6, parallel.init(_init), config=CONFIG)
     checkpoints.wait()
   assert not part.exists()
@@ -157,7 +157,7 @@ def test_missing_step_names_those_there_are(run):
     checkpoints.restore(3, _like(), name='dada')
 
 
-# Orbax's other reads may outlive the one that fails, and find its loop closed.
+# Orbax's other reads may outlast the failed one, and find its loop closed.
 @pytest.mark.filterwarnings('ignore::pytest.PytestUnraisableExceptionWarning')
 @pytest.mark.parametrize('victim', ['largest', 'manifest', 'all', 'config'])
 def test_a_damaged_checkpoint_is_named(run, victim):
@@ -182,7 +182,7 @@ def test_a_damaged_checkpoint_is_named(run, victim):
 
 
 def test_a_value_that_is_not_the_saved_one_is_named(tmp_path):
-  """A changed bit is another number, of which orbax says nothing."""
+  """A flipped bit changes a number, which orbax does not notice."""
   state = {'kernel': jax.random.normal(jax.random.key(0), (1000,))}
   with checkpoint.Checkpoints(tmp_path) as checkpoints:
     checkpoints.save(1, state, config=CONFIG)

@@ -1,4 +1,4 @@
-"""What several processes tell one another; real ones: test_distributed.py."""
+"""Communication of processes; real ones are in test_distributed.py."""
 
 import os
 import socket
@@ -97,7 +97,7 @@ def test_without_the_others_one_line_says_so(tmp_path):
 
 
 def test_gathered_values_are_the_same_bits(monkeypatch):
-  # Two processes, of which the other one has less to say.
+  # Two processes, the other of which has less data.
   mine = {'int': 2**62 + 1, 'float': 0.1 + 0.2, 'names': ['ä', None]}
   theirs = [1]
   assert cluster.gather(mine) == [mine]
@@ -127,7 +127,7 @@ def test_agreement_is_what_the_others_sent_two_calls_ago(monkeypatch):
 def test_processes_started_in_different_ways_are_refused():
   first = {'seed': 1, 'eval_every': 5, 'data': {'data_dir': 'a'}}
   config_fields.check_command(first, {**first, 'data': {'data_dir': 'b'}})
-  # Where the run may change it, the processes still may not differ.
+  # Fields that a run may change must still agree between processes.
   with pytest.raises(
     errors.UserError, match=r'process 0; differing: eval_every \(5 there, 6 he'
   ):
@@ -137,13 +137,13 @@ def test_processes_started_in_different_ways_are_refused():
 @pytest.mark.parametrize('processes', [2, 3])
 def test_shared_evaluation_counts_the_same(processes, monkeypatch):
   tiny.install(monkeypatch)
-  # As many images on each device, whatever the number of processes.
+  # The same number of images per device, however many processes.
   devices = jax.local_device_count()
   config = tiny.make_config(eval_batch_size=processes * devices)
   method = tiny.Method()
   state = method.init(*workdir_lib.init_args(config, method))
   alone = evaluation.run(method, state, config, step=3)
-  # Each process in turn, up to where they meet.
+  # Each process in turn, up to their meeting point.
   parts = []
   monkeypatch.setattr(jax, 'process_count', lambda: processes)
   monkeypatch.setattr(cluster, '_wait', lambda: None)
@@ -155,7 +155,7 @@ def test_shared_evaluation_counts_the_same(processes, monkeypatch):
   together = evaluation.run(method, state, config, step=3)
   counts = [np.sum(part['confusion']) for part in parts]
   assert len(set(counts)) > 1, 'they all had the same share'
-  # Only sums of depth errors are rounded, in another order.
+  # Only sums of depth errors are rounded differently, by their order.
   for name, figure in alone['figures'].items():
     other = together['figures'][name]
     if name.startswith('depth_'):

@@ -1,7 +1,7 @@
 """Two processes of four devices: the run of one process with eight.
 
-One scenario, since every process takes seconds to start: SIGTERM to one of two
-processes, SIGKILL to one, and what comes out at the end.
+A single scenario, because every process takes seconds to start: SIGTERM to one
+of two processes, SIGKILL to one, and the result at the end.
 """
 
 import json
@@ -92,14 +92,14 @@ def _start_two(workdir):
 
 
 def _finish(*processes):
-  """Returns what the processes said, none of which may have failed."""
+  """Returns the outputs of the processes, none of which may have failed."""
   said = [process.communicate()[1] for process in processes]
   assert [process.returncode for process in processes] == [0] * len(said), said
   return said
 
 
 def _losses(workdir):
-  """Losses by step in metrics.jsonl; of a line being written, nothing."""
+  """Returns losses by step in metrics.jsonl, skipping an incomplete line."""
   path = workdir / 'metrics.jsonl'
   lines = path.read_text().split('\n')[:-1] if path.exists() else []
   entries = [json.loads(x) for x in lines if '"train"' in x]
@@ -119,7 +119,7 @@ def _steps(workdir):
 
 
 def _terminate_one(workdir):
-  """Sends SIGTERM to the process that does not report; returns the step."""
+  """Sends SIGTERM to the process that does not report; returns its step."""
   processes = _start_two(workdir)
   _wait_for_step(processes, workdir, 1)
   processes[1].send_signal(signal.SIGTERM)
@@ -133,7 +133,7 @@ def _terminate_one(workdir):
 
 
 def _kill_one(workdir, stopped):
-  """Kills a process beyond the checkpoint; returns the losses until then."""
+  """Kills a process after a checkpoint; returns the losses until then."""
   processes = _start_two(workdir)
   _wait_for_step(processes, workdir, stopped + 2)
   processes[1].kill()
@@ -162,7 +162,7 @@ def test_two_processes_are_one(tmp_path):
   assert f'continuing after step {stopped}:' in said
   after = _losses(two)
   assert list(after) == list(range(1, STEPS + 1))
-  # Steps that are taken again give the same bits.
+  # Repeated steps give the same bits.
   assert len(before) >= stopped + 2
   assert {step: after[step] for step in before} == before
 

@@ -1,4 +1,4 @@
-"""Runs with a class set of the user's own, on two folders of the user's own."""
+"""Runs with the user's own class set, on two of the user's own folders."""
 
 import json
 import shutil
@@ -68,7 +68,7 @@ def test_a_run_on_two_folders(config, tmp_path):
   last = workdir_lib.read_scores(workdir)['last']
   assert last['main'] == 'mIoU3'
   figure = last['figures']['mIoU3']
-  # The colours say it all.
+  # The colours define the labels.
   assert figure['value'] == 100
   assert figure['subset'] == ['chair', 'floor', 'wall']
   assert figure['classes'].startswith('own3-')
@@ -108,7 +108,7 @@ def test_a_changed_table_is_another_run(config, tmp_path):
   table.write_text('classes: [floor, chair, wall]')
   with pytest.raises(errors.UserError, match='expected chair, floor, wall, wi'):
     segmentation.train(config, workdir)
-  # Elsewhere, and in other colours, it is the same.
+  # In another place and with other colours it is the same.
   other = tmp_path / 'other.json'
   other.write_text('{"classes": ["chair", "floor", "wall"]}')
   config.classes = str(other)

@@ -15,7 +15,7 @@ def test_first_signal_asks_and_handlers_are_put_back(number):
     os.kill(os.getpid(), number)
     assert stop.poll()
     assert stop.requested == number.name
-    # The next one is the default's business.
+    # The next signal is left to the default handler.
     assert signal.getsignal(number) is before
   assert signal.getsignal(number) is before
 
@@ -31,7 +31,7 @@ def test_stops_when_the_others_know():
     os.kill(os.getpid(), signal.SIGTERM)
     assert [stop.poll() for _ in range(4)] == [False, False, True, True]
   assert stop.requested == 'SIGTERM'
-  # Once settled, nobody is asked again.
+  # Once settled, the others are not asked again.
   assert asked == [signal.SIGTERM] * 3
 
 

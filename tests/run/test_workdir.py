@@ -118,7 +118,7 @@ def test_init_args_give_the_same_state_every_time():
 
 @pytest.fixture(name='run')
 def _run(tmp_path, monkeypatch):
-  """Checkpoints 3 and 6 of the tiny method; 3 is the best."""
+  """Writes checkpoints 3 and 6 of the tiny method; 3 is the best."""
   tiny.install(monkeypatch)
   config, method = tiny.make_config(), tiny.Method()
   tree = workdir_lib.config_to_dict(config)

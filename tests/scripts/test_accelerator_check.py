@@ -15,7 +15,7 @@ from jaxuda.models import deeplab
 from jaxuda.models import discriminators
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-# As the scripts are run: they import one another.
+# As when scripts are run: they import one another.
 sys.path.append(str(ROOT / 'scripts'))
 benchmark = importlib.import_module('benchmark')
 kernels = importlib.import_module('accelerator.kernels')
@@ -44,7 +44,7 @@ def test_the_peer_has_our_convolutions():
     variables,
   )
   theirs = shapes.task_flops(size, classes=16, padding=False)
-  # The heads and the shortcuts come in another order.
+  # The heads and the shortcuts are in another order.
   assert sorted(ours) == sorted(theirs)
   assert len(theirs) == 104 + 4 + 4
   disc = discriminators.FcDiscriminator()
@@ -144,7 +144,7 @@ def test_stages_that_fail_or_hang_do_not_stop_the_others(tmp_path, capsys):
   found = main.run(_arguments(tmp_path), stages)['stages']
   assert found['fails']['status'] == 'failed'
   assert found['fails']['log'] == ['no such thing']
-  # What it had written is kept.
+  # The results written before are kept.
   assert found['hangs']['status'] == 'out of time'
   assert found['hangs']['reached'] == 1
   assert 3 < found['hangs']['wall_seconds'] < 20
@@ -167,7 +167,7 @@ def test_stages_are_chosen_by_their_beginning():
   assert names == ['peaks', 'peer_bfloat16', 'peer_bfloat16_last']
   with pytest.raises(SystemExit, match="unknown stage 'pears'"):
     plan.choose(stages, ['pears'])
-  # All rewrites, none, and each left out.
+  # All rewrites, none, and all but each one.
   sets = [set(x.split('+')) for x in plan.REWRITES[2:]]
   assert [len(set(plan.REWRITES[0:2])), *map(len, sets)] == [2, 3, 3, 3, 3]
 

@@ -9,7 +9,7 @@ import pytest
 from jaxuda.models import lowering
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-# As the scripts are run: they import one another.
+# As when scripts are run: they import one another.
 sys.path.append(str(ROOT / 'scripts'))
 aot = importlib.import_module('aot')
 chips = importlib.import_module('accelerator.chips')
@@ -108,7 +108,7 @@ def test_a_step_exchanges_gradients_statistics_and_scalars(monkeypatch):
   assert all(x['collectives'] == first['collectives'] for x in found)
   assert {x['kind'] for x in first['collectives']} == {'all-reduce'}
   exchanged = sum(x['elements'] for x in first['collectives'])
-  # Norms exchange means and squares forward, and their gradients back.
+  # Norms exchange means and squares forward, and their gradients backward.
   statistics = 2 * first['statistics']
   assert exchanged <= first['parameters'] + statistics + 8
   # One is for the gradients, but those of taps that never meet the map.

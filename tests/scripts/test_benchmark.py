@@ -23,7 +23,7 @@ from jaxuda.step import rng
 from jaxuda.ui import command
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-# As the scripts are run: they import one another.
+# As when scripts are run: they import one another.
 sys.path.append(str(ROOT / 'scripts'))
 benchmark = importlib.import_module('benchmark')
 necessary = importlib.import_module('necessary')
@@ -72,7 +72,7 @@ def test_operations_of_attention_and_not_of_resizing():
     for _ in range(2)
   ]
   assert [c.flops for c in convs if not c.kernel] == expected
-  # A dense layer's kernel is read; another size is made by constants.
+  # A dense layer's kernel is read; resizing multiplies by constants.
   (dense,) = necessary.find_convs(
     lambda x, kernel: resize.resize_half_pixel(x @ kernel, (9, 11)),
     *(jnp.zeros((1, 5, 7, 3)), jnp.zeros((3, 4))),
@@ -108,7 +108,7 @@ def test_floor_of_the_recipe_at_two_resolutions():
     lambda *x: deeplab.run(one, *x, train=True)[0], params, stats, small
   )
   look, embedding = sum(looks), looks[0]
-  # Of the attention: four maps to 8 channels, these 32 to 8, and those to 16.
+  # In the attention: four maps to 8 channels, these 32 to 8, and those to 16.
   pixels = 64 * 4 + 16 * 8 + 4 * 8 + 1 * 16
   attention = 2 * (pixels * 8 + 64 * 32 * 8 + 64 * 8 * 16)
   anchor = necessary.conv_flops(
@@ -175,7 +175,7 @@ def test_norms_of_a_generator_take_statistics_of_their_maps():
   x = jax.ShapeDtypeStruct((1, 16, 24, 3), jnp.bfloat16)
   variables = jax.eval_shape(module.init, jax.random.key(0), x)
   convs = necessary.find_convs(module.apply, variables, x)
-  # The last layer alone has none.
+  # Only the last layer has none.
   assert [conv.normed for conv in convs] == [True] * 7 + [False]
 
 
@@ -301,14 +301,14 @@ def test_no_pass_of_a_translation_is_run_twice(name, fields):
 
 
 def test_counting_alone(monkeypatch, capsys):
-  # What JAX has begun with can be asked for, nothing else.
+  # Only the devices that JAX started with can be requested.
   devices = jax.device_count()
   size = '--source=128x256 --target=128x256'
   arguments = ['x', '--count', f'--devices={devices}', *size.split()]
   monkeypatch.setattr('sys.argv', arguments)
   assert benchmark.main() == 0
   shown = json.loads(capsys.readouterr().out)
-  # As above, but for the simulated devices, each with a batch.
+  # As above, except for the simulated devices, each with its batch.
   assert abs(shown['necessary_flops'] / devices / 307.5e9 - 1) < 1e-3
   # The official networks' parameters, scale and bias of the norms included.
   assert shown['parameters'] == {'task': 47_418_624, 'disc': 2_778_049}

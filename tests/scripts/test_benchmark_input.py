@@ -17,7 +17,7 @@ _spec.loader.exec_module(benchmark)
 @pytest.fixture(autouse=True)
 def _small(monkeypatch):
   monkeypatch.setattr(benchmark, 'NETWORK', (16, 32))
-  # The reader's workers find the module by its name.
+  # The reader's workers import the module by its name.
   monkeypatch.setitem(sys.modules, 'benchmark_input', benchmark)
 
 
@@ -28,7 +28,7 @@ def _raw(tmp_path):
 
 
 def test_the_pipeline_reads_what_the_reader_reads(raw, capsys):
-  """Labels and inverse depth of the two are the same numbers."""
+  """Labels and inverse depth of the two are equal."""
   examples = [benchmark.read_example(raw, i) for i in range(2)]
   for store in ('raw', 'png', 'jpeg'):
     batches = benchmark.open_stream(raw.parent, store, benchmark.FIELDS)
@@ -41,7 +41,7 @@ def test_the_pipeline_reads_what_the_reader_reads(raw, capsys):
     np.testing.assert_allclose(655.36 / (depth + 0.01), wanted[2], rtol=1e-4)
     bgr = wanted[0].transpose(1, 2, 0) + benchmark._MEAN
     assert np.abs(image[..., ::-1] - bgr).mean() < (8 if store == 'jpeg' else 1)
-    # Only what is kept as it is could be read faster; it is said once.
+    # Only unchanged files could be read faster; this is reported once.
     advice = 'mono are 64x32 and trained on at 32x16; kept at that size (--conf'
     assert (advice in capsys.readouterr().err) == (store == 'raw')
 

@@ -33,7 +33,7 @@ def test_every_way_labels_alike(run):
   assert list(found) == ['float32', 'bfloat16', 'stablehlo']
   assert all(rate > 0 for rate, _ in found.values())
   shares = [share for _, share in found.values()]
-  # The same arithmetic; and one with 8 bits, of noise.
+  # The same precision; and one with 8 bits, on noise.
   assert shares[0] == 1
   assert shares[2] > 0.999
   assert 0.8 < shares[1] <= 1

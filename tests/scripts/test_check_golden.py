@@ -21,7 +21,7 @@ def test_relative_errors():
   assert error([3.0, 4.0, 0.0], [3.0, 4.0, 0.0]) == 0
   np.testing.assert_allclose(error(np.array([3, 4, 5.0]), [3, 4, 0]), 1)
   np.testing.assert_allclose(error(1.1, 1.0), 0.1)
-  # The mean and the norm of a buffer are compared each for itself.
+  # The mean and the norm of a buffer are compared separately.
   np.testing.assert_allclose(error([2e-3, 100], [1e-3, 100]), 1)
 
 
@@ -45,7 +45,7 @@ def test_round_off_of_a_zero_is_met_by_round_off():
   assert error({'kernel': 3.0, 'bias': 5e-17}, golden) == 0
   assert error({'kernel': 3.0, 'bias': 1e-9}, golden) > 1
   np.testing.assert_allclose(error({'kernel': 3.3, 'bias': 0}, golden), 0.1)
-  # An exact 0 is no round-off.
+  # An exact 0 is not round-off.
   assert error({'a': 1.0, 'b': 1e-30}, {'a': 1.0, 'b': 0.0}) == float('inf')
 
 
@@ -99,5 +99,5 @@ def test_mit_agrees_with_transformers():
   assert result.returncode == 0, result.stdout + result.stderr
   lines = [x.split() for x in result.stdout.splitlines()[1:]]
   assert {'b0_map3', 'b0_grads', 'b5_grad_image'} <= {x[0] for x in lines}
-  # In float64 much closer than is asked for.
+  # In float64 much closer than required.
   assert max(float(x[1]) for x in lines) < 1e-10

@@ -1,4 +1,4 @@
-"""What accelerators need of the input, and what preparing takes."""
+"""The input rates that accelerators need, and the cost of preparing."""
 
 import importlib
 import pathlib
@@ -23,7 +23,7 @@ def test_needs_by_hand(monkeypatch, capsys, tmp_path):
   }
   path = tmp_path / 'input.json'
   path.write_text(needs.json.dumps({'ways': rates}))
-  # Two images of each domain a step; 2 * 0.5 * 100 / 2 = 50 steps a second.
+  # Two images of each domain per step; 2 * 0.5 * 100 / 2 = 50 steps/s.
   needs.main(
     [
       *('--config=dada:pair=streets', '--config=source_only:pair=streets'),
@@ -53,7 +53,7 @@ def test_preparing_is_measured_and_extrapolated(monkeypatch, tmp_path):
     'png': {'seconds': 72.0, 'core_seconds': 72.0, 'bytes': 1e6},
   }
   found = prepare.extrapolate(measured, images=100, pixels=2048 * 1024)
-  # 29.75 times as many images of the same size.
+  # 29.75 times the number of images, of the same size.
   raw, png = found['cityscapes']['raw'], found['cityscapes']['png']
   assert raw == pytest.approx(
     {'hours': 0.2975, 'core_hours': 0.595, 'GB': 0.0595}

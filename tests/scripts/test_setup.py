@@ -1,4 +1,4 @@
-"""The set-up of scripts/setup.sh, with a Python that only pretends."""
+"""The set-up of scripts/setup.sh, with a fake Python."""
 
 import os
 import pathlib
@@ -9,7 +9,7 @@ import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
-# Answers what the set-up asks of a Python and notes what pip is called with.
+# Answers the queries of the set-up and records the arguments of pip.
 FAKE_PYTHON = """#!/bin/bash
 case "$*" in
   *sys.prefix*) dirname "$(dirname "$0")" ;;
@@ -29,7 +29,7 @@ case "$*" in *ensurepip*) exit 1 ;; esac
 
 @pytest.fixture
 def project(tmp_path):
-  """A folder with the set-up script, and a PATH with hardly anything on it."""
+  """Makes a folder with the set-up script, and a nearly empty PATH."""
   (tmp_path / 'scripts').mkdir()
   (tmp_path / 'bin').mkdir()
   shutil.copy(ROOT / 'scripts' / 'setup.sh', tmp_path / 'scripts')

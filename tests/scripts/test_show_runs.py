@@ -1,4 +1,4 @@
-"""The picture of runs, on the embedded streets, with networks of no use."""
+"""The picture of runs, on the embedded streets, with toy networks."""
 
 import importlib.util
 import pathlib
@@ -38,7 +38,7 @@ FLAGS = {
 
 @pytest.fixture(scope='module', name='runs')
 def _runs(tmp_path_factory):
-  """Two runs of DADA, whose networks differ."""
+  """Makes two runs of DADA whose networks differ."""
   root = tmp_path_factory.mktemp('runs')
   given = {**FLAGS, 'data.data_dir': root / 'tfds'}
   config = command.read_config(
@@ -82,7 +82,7 @@ def test_a_row_for_each_image_and_a_column_for_each_run(runs):
       np.testing.assert_array_equal(cell, found)
     out = jax.jit(loaded[1].method.predict)(loaded[1].state, image[None])
     depth = panels.color_depth(out['depth'][0])
-    # One level where another program rounds otherwise.
+    # One level, as another program rounds differently.
     assert np.abs(cells[4].astype(int) - depth).max() < 8
     assert cells[4].std() > 1
   assert np.any(cells[2] != cells[3])

@@ -18,7 +18,7 @@ def test_a_sheet_shows_its_domains():
   sheet = show_streets.draw_sheet(
     domains, rows=2, **options, height=24, width=40
   )
-  # Four pictures of each domain, a gap, and a legend below.
+  # Four pictures per domain, a gap, and a legend below.
   assert sheet.shape[0] > 48
   assert sheet.shape[1:] == (332, 3)
   size = {'seed': 1, 'index': 4, 'height': 24, 'width': 40}

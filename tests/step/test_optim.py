@@ -146,7 +146,7 @@ def test_layers_decays_and_heads_in_one_step():
   ):
     np.testing.assert_allclose(found[path], expected, rtol=1e-4, err_msg=path)
   plain = optim.task_optimizer(optim.Options(name='adamw'), MIT, total_steps=9)
-  # The options change no checkpoint of runs that have none of them.
+  # The options do not change checkpoints of runs without them.
   state = plain.init(params).inner_states['stem'].inner_state
   assert len(state) == 3
 
@@ -216,7 +216,7 @@ def test_steady_state_displacement(repeats):
 
 
 def by_hand(repeats, legacy, steps):
-  """PyTorch's loop over a list that names one parameter several times."""
+  """Mimics PyTorch's loop over a list with repeated parameters."""
   param, trace = 2.0, None
   for step in range(steps):
     grad = 0.5
@@ -293,7 +293,7 @@ def test_groups_of_corda():
   params = jax.eval_shape(module.init, jax.random.key(0), image)['params']
   tree = optim.labels_of(params, train_affine=False, active_rates=2)
   labels = jax.tree.leaves(tree)
-  # Beside the backbone's norms: two rates of three heads, kernel and bias.
+  # Besides the backbone's norms: two rates of three heads, kernel and bias.
   assert labels.count('frozen') == 208 + 12
   assert tree['semantic']['conv1_bias'] == 'head'
   assert tree['semantic']['conv2_bias'] == 'frozen'
@@ -340,7 +340,7 @@ def test_disc_optimizer_is_adam_with_the_schedule():
   state = tx.init(params)
   for step in range(2):
     updates, state = tx.update(jnp.asarray(3.0), state, params)
-    # Of a constant gradient Adam makes its learning rate.
+    # Adam turns a constant gradient into its learning rate.
     np.testing.assert_allclose(
       updates, -1e-4 * (1 - step / 10) ** 0.9, rtol=1e-4
     )

@@ -96,7 +96,7 @@ def test_teacher_after_three_steps():
   for t, student in enumerate((3.0, 5.0, 10.0)):
     teacher = mapped(teacher, jnp.asarray(t), student, jnp.array([1.0, 2.0]))
   np.testing.assert_allclose(teacher.params, 6.4, rtol=1e-6)
-  # Its own statistics, not the student's.
+  # The teacher's own statistics, not the student's.
   assert teacher.batch_stats == 1.5
   assert teacher.opt_state == ()
 
@@ -118,7 +118,7 @@ def test_a_state_advances():
 
 
 def test_the_first_teacher_counts_where_it_is_told_to():
-  """In step t DAFormer's is the mean of what there was after 0 to t steps."""
+  """DAFormer's, in step t, is the mean of the students after 0..t steps."""
   students = (3.0, 1.0, 4.0, 1.0, 5.0, 9.0)
   teacher, means = students[0], []
   for step, student in enumerate(students[1:]):

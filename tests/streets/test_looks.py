@@ -31,7 +31,7 @@ def wall(out, z, x=(-1.0, 1.0), y=(-1.0, 1.0), label=1, **more):
 
 
 def make_look(**more):
-  """A plain look."""
+  """Makes a plain look."""
   one = np.ones(3)
   fields = {f.name: 0.0 for f in dataclasses.fields(looks.Look)}
   fields |= dict.fromkeys(('sunlight', 'skylight', 'gain'), one)
@@ -61,7 +61,7 @@ def test_a_pillar_casts_its_shadow():
   z = np.array([[20, 20, 20, 20, 20, 22, 18]], np.float32)
   lit = shadow.cast(shadows, [x, np.zeros_like(x), z])
   np.testing.assert_array_equal(lit, [[1, 0, 0, 0, 1, 1, 1]])
-  # On top of the pillar, and on the side that the sun sees, there is none.
+  # There is none on top of the pillar and on its sunny side.
   x, y, z = (
     np.array([[a, b]], np.float32) for a, b in ((0, -1), (8, 4), (20, 20))
   )
@@ -111,7 +111,7 @@ def test_materials_are_functions_of_the_place(kind):
   assert albedo.shape == (3, 4000)
   assert np.isfinite(albedo).all()
   assert 0.05 < albedo.mean() < 1.0
-  # Pixel by pixel: half of the points get the same.
+  # Pixel by pixel: half of the points are equal.
   half = {
     f.name: getattr(points, f.name)[::2]
     for f in dataclasses.fields(points)
@@ -302,7 +302,7 @@ def test_things_have_their_labels_and_sizes(name, domain):
     assert set(faces.label) == labels
     corners = faces.corners.reshape(-1, 3)
     assert (np.ptp(corners, axis=0) <= size).all(), np.ptp(corners, axis=0)
-    # On the ground, or a bush a little in it.
+    # On the ground, or slightly below it for a bush.
     assert -0.4 < corners[:, 1].min() < 0.5
     # Plane: the fourth corner lies in the plane of the others.
     normal, offset = raster.planes(faces.corners)

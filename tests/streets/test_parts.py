@@ -55,7 +55,7 @@ def test_box_corners():
   # The -z face: its left end, seen from outside.
   expected = [[8, 1, 21], [8, 1, 19], [8, 4, 19], [8, 4, 21]]
   np.testing.assert_allclose(faces.corners[2], expected, atol=1e-12)
-  # Normals of all faces point outwards, away from the middle.
+  # The normals of all faces point away from the centre.
   view = faces.corners - [10, 2.5, 20]
   normal, offset = raster.planes(view @ FLIP[:3, :3])
   assert (offset > 0).all()
@@ -132,7 +132,7 @@ def test_crossing_faces_hide_each_other_pixel_by_pixel():
 
 @pytest.mark.parametrize('seed', range(6))
 def test_coverage_and_depth_of_slanted_faces(seed):
-  """Against a brute-force intersection of rays with the face."""
+  """Compares with a brute-force intersection of rays with the face."""
   rng = np.random.default_rng(seed)
   origin = np.array([*rng.uniform(-1, 1, 2), rng.uniform(4, 9)])
   a, b = rng.normal(size=(2, 3)) * 2

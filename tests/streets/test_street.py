@@ -1,4 +1,4 @@
-"""The streets themselves: geometry against closed forms, views, looks."""
+"""The streets: geometry compared with closed forms, views, looks."""
 
 import subprocess
 import sys
@@ -22,20 +22,20 @@ DOMAINS = streets.DOMAINS
 
 
 def view(domain, index, name='left', **size):
-  """A rendering with its camera."""
+  """Renders a view; returns it with its camera."""
   request = {'seed': 3, 'index': index, **SIZE, **size, 'view': name}
   return street.render(domain, **request), street.camera(domain, **request)
 
 
 def intrinsics(camera):
-  """The matrix [3, 3] from camera points to pixels."""
+  """Returns the matrix [3, 3] from camera points to pixels."""
   return np.array(
     [[camera.focal, 0, camera.cx], [0, camera.focal, camera.cy], [0, 0, 1.0]]
   )
 
 
 def points(depth, camera):
-  """World points of all pixels, [h, w, 3]."""
+  """Returns the world points of all pixels, [h, w, 3]."""
   y, x = np.mgrid[: depth.shape[0], : depth.shape[1]]
   rays = (
     np.stack([x, y, np.ones_like(x)], -1) @ np.linalg.inv(intrinsics(camera)).T
@@ -44,17 +44,17 @@ def points(depth, camera):
 
 
 def look_up(picture, x, y):
-  """Bilinear samples of a picture [h, w, c]."""
+  """Samples a picture [h, w, c] bilinearly."""
   maps = x.astype(np.float32), y.astype(np.float32)
   return cv2.remap(picture, *maps, cv2.INTER_LINEAR, borderValue=-1)
 
 
 def transfer(first, second):
-  """Where the pixels of the first view are in the second.
+  """Maps the pixels of the first view to the second.
 
   Returns:
-    Columns, rows and depths there, and which pixels the second view shows:
-    inside, and not occluded.
+    Columns, rows and depths in the second view, and which pixels it shows:
+    those inside and not occluded.
   """
   (drawn, eye), (other, other_eye) = first, second
   there = points(drawn['depth'], eye) - other_eye.position
@@ -128,7 +128,7 @@ def test_road_depth_is_the_closed_form(domain, index):
 
 @pytest.mark.parametrize('domain', DOMAINS)
 def test_things_stand_at_their_height(domain):
-  """Back in the world, flat classes lie flat and nothing is below the road."""
+  """In world points, flat classes are flat and nothing is below the road."""
   for index in range(4):
     drawn, eye = view(domain, index)
     height = points(drawn['depth'].astype(np.float64), eye)[..., 1]
@@ -159,13 +159,13 @@ def test_right_view_has_the_disparity_of_the_depth(index):
   # Both are filtered, so edges differ a little.
   assert np.median(error[seen]) < 1.5
   assert np.mean(error[seen]) < 5
-  # Without the disparity nothing fits.
+  # Without the disparity nothing matches.
   still = abs(right[0]['image'].astype(float) - left[0]['image']).mean(-1)
   assert np.mean(still[seen]) > 1.7 * np.mean(error[seen])
 
 
 def test_target_textures_can_be_matched():
-  """The true disparity fits the road better than one a pixel off."""
+  """The true disparity matches the road better than one a pixel off."""
   left, right = view('target', 2), view('target', 2, 'right')
   x, y, _, _, seen = transfer(left, right)
   near = seen & (left[0]['label'] == mesh.ROAD)
@@ -218,7 +218,7 @@ def test_camera_axes():
   eye = cameras.Camera(
     focal=100.0, cx=5, cy=4, position=(0, 1.5, 0), pitch=0.0, yaw=0.0
   )
-  # World X right, Y up, Z ahead; camera x right, y down, z ahead.
+  # World: X right, Y up, Z ahead; camera: x right, y down, z ahead.
   np.testing.assert_allclose(eye.rotation, np.diag([1, -1, 1]), atol=1e-15)
   point = intrinsics(eye) @ (eye.extrinsic @ [0, 0, 10, 1])[:3]
   np.testing.assert_allclose(point / point[2], [5, 4 + 100 * 1.5 / 10, 1])

@@ -65,7 +65,7 @@ def test_old_cut_outs_have_no_gaps():
 
 
 def test_one_sees_through_a_gap_that_is_labelled_as_the_tree(monkeypatch):
-  """A hedge of one leaf and one gap, side by side, before a wall of light."""
+  """A hedge of a leaf and a gap, side by side, in front of a bright wall."""
   picture = np.array([[1, 5]], np.uint8).repeat(32, 1).repeat(64, 0)
   sprites.atlas()
   index = sprites.find('thin_hedge0')

@@ -33,7 +33,7 @@ def scene(domain, index):
 
 
 def pairs(kind, number=4):
-  """Scenes of the source, and the same ones with one kind of variation."""
+  """Yields scenes of the source, and the same with one kind of variation."""
   for index in range(number):
     yield draw('source', index), draw(f'wide-{kind}', index)
 
@@ -46,7 +46,7 @@ def pairs(kind, number=4):
   ],
 )
 def test_the_other_domains_stay_as_they_were(domain, labels, color):
-  """Checked when `wide` was added: old tables are of the old pictures."""
+  """Recorded when `wide` was added: old tables are for the old pictures."""
   drawn = draw(domain, 1, height=45, width=60)
   assert zlib.crc32(drawn['label'].tobytes()) == labels
   np.testing.assert_allclose(drawn['image'].mean((0, 1)), color, atol=0.02)
@@ -60,14 +60,14 @@ def test_names():
     assert not domains.is_known(name)
   with pytest.raises(errors.UserError, match=r'wide-fog.*KIND of sky, light'):
     streets.check_view('wide-fog', 'left')
-  # All of them by name is all of them.
+  # All kinds by name are the same as all kinds.
   first, second = draw('wide', 2), draw('-'.join(['wide', *ALL]), 2)
   for key in first:
     np.testing.assert_array_equal(first[key], second[key])
 
 
 def inside(value, spread) -> bool:
-  """Whether `palette.draw` could have drawn the value."""
+  """Returns whether `palette.draw` could have drawn the value."""
   if isinstance(spread, palette.Exp):
     return np.exp(spread.low) <= value <= np.exp(spread.high) * (1 + 1e-12)
   if isinstance(spread, palette.Each):
@@ -87,7 +87,7 @@ def inside(value, spread) -> bool:
 
 
 def in_tone(color, tones) -> bool:
-  """Whether a colour is of one of the tones; black and grey have every hue."""
+  """Returns whether a colour has one of the tones; greys have every hue."""
   h, s, v = (100 * x for x in colorsys.rgb_to_hsv(*color))
   return any(
     (s < 1e-6 or any(a - 1e-6 <= h + k <= b + 1e-6 for k in (0, 100)))
@@ -130,7 +130,7 @@ def test_colours_are_in_their_tones():
     assert allowed.keys() >= style.tones.keys()
     for kind, tones in style.paints.items():
       if kind == 'sidewalk' and tones[0][:4] == style.paints['road'][0][:4]:
-        # The tone of the road, but for a step.
+        # The tone of the road, except for one step.
         assert abs(tones[0][4] - style.paints['road'][0][4]) <= 8
         same += 1
       else:
@@ -156,7 +156,7 @@ def test_ranges_are_used_to_their_ends():
 
 
 def changed(kinds, key=(5,)):
-  """Fields of a style that differ from the source's."""
+  """Returns the fields of a style that differ from the source's."""
   style = widening.sample(kinds, key)
   fields = {f.name for f in dataclasses.fields(style)}
   return {
@@ -211,10 +211,10 @@ def test_looks_change_neither_labels_nor_depth(kind):
 
 
 def differs_far_from(mask, plain, drawn):
-  """Share of the pixels two away from a mask that have another colour.
+  """Returns the share of changed pixels at least two away from a mask.
 
-  A pixel is mixed of samples up to its neighbours, and some of those belong to
-  things that are at no pixel's centre.
+  A pixel is a mixture of samples up to its neighbours, and some of these belong
+  to things that cover no pixel's centre.
   """
   far = cv2.dilate(mask.astype(np.uint8), np.ones((5, 5), np.uint8)) == 0
   return (plain['image'] != drawn['image'])[far].any(-1).mean()

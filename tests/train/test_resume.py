@@ -1,4 +1,4 @@
-"""DADA on rendered streets, killed and called again: the same bits."""
+"""DADA on rendered streets, killed and resumed: the same bits."""
 
 import json
 import os
@@ -36,7 +36,7 @@ FLAGS = [
 
 
 def _start(workdir, data_dir, *, cache=None):
-  """Starts a run; `cache` keeps compiled programs for the next process."""
+  """Starts a run; `cache` keeps compiled programs for later processes."""
   env = {**os.environ, 'JAX_NUM_CPU_DEVICES': '2'}
   if cache:
     env['JAX_COMPILATION_CACHE_DIR'] = str(cache)
@@ -59,7 +59,7 @@ def _finish(process):
 
 
 def _logged(workdir):
-  """Steps in metrics.jsonl; of a line that is being written, nothing."""
+  """Returns the steps in metrics.jsonl, skipping an incomplete line."""
   path = workdir / 'metrics.jsonl'
   if not path.exists():
     return []
@@ -100,7 +100,7 @@ def _assert_same_end(workdir, whole):
 def test_killed_and_terminated_run_ends_bit_for_bit_the_same(tmp_path):
   assert jax.device_count() == 2
   data_dir, whole = tmp_path / 'tfds', tmp_path / 'whole'
-  # The uninterrupted run compiles for itself, so equal bits are no accident.
+  # The uninterrupted run compiles afresh, so equal bits are no coincidence.
   workdir, cache = tmp_path / 'parts', tmp_path / 'cache'
   _finish(_start(whole, data_dir))
 
@@ -120,7 +120,7 @@ def test_killed_and_terminated_run_ends_bit_for_bit_the_same(tmp_path):
   assert 4 <= killed < STEPS
 
   process = _start(workdir, data_dir, cache=cache)
-  # The lines beyond the checkpoint go first, and then come again.
+  # The lines after the checkpoint are removed first, and then written again.
   _wait_for(process, lambda: max(_logged(workdir)) == killed)
   _wait_for(process, lambda: max(_logged(workdir)) >= killed + 2)
   process.send_signal(signal.SIGTERM)

@@ -1,4 +1,4 @@
-"""The loop around a tiny method; with the real ones in test_resume.py."""
+"""The loop with a tiny method; with a real one in test_resume.py."""
 
 import json
 import os
@@ -98,7 +98,7 @@ def test_every_score_carries_its_protocol(tmp_path):
   assert last['figures']['mIoU7']['subset'][0] == 'flat'
   assert len(last['images']) == tiny.IMAGES
   assert all(0 <= x <= 100 for x in last['images'].values())
-  # Those of a run whose checkpoints are gone are not overwritten.
+  # The scores of a run whose checkpoints are gone are not overwritten.
   shutil.rmtree(tmp_path / 'checkpoints')
   with pytest.raises(errors.UserError, match='scores of a run and no checkpo'):
     segmentation.train(tiny.make_config(), tmp_path)
@@ -137,14 +137,14 @@ def test_a_target_without_labels_is_trained_on_and_drawn(tmp_path, capfd):
   assert (tmp_path / 'bare/pictures/target_0000012.png').is_file()
   scores = _scores(tmp_path / 'bare')
   assert scores['last']['main'] == 'blind_choice'
-  # The best is what the criterion chooses.
+  # The best is the one that the criterion chooses.
   best = max(lines, key=lambda x: x['blind_choice'])
   assert scores['best']['checkpoint_step'] == best['step']
   said = capfd.readouterr().err
   assert said.index('compiling the first step\n') < said.index('train: 1/12')
   known = {6: 'the best was step 6', 12: 'the best so far'}[best['step']]
   assert re.search(rf'step 12: blind_choice 0\.\d+; {known}\n', said)
-  # Labelled, beside the scores.
+  # With labels, in addition to the scores.
   assert re.search(r'step 12: mIoU7 \S+, blind_choice 0\.\d+; the', said)
 
 
@@ -172,7 +172,7 @@ def test_a_best_of_another_criterion_is_no_best_any_more(tmp_path, capfd):
 def test_continued_runs_are_the_uninterrupted_one(tmp_path):
   whole = segmentation.train(tiny.make_config(), tmp_path / 'whole')
   for stop in (4, 7, 12):
-    # total_steps stays: it is the schedule's.
+    # total_steps stays: it belongs to the schedule.
     config = tiny.make_config(stop_step=stop)
     state = segmentation.train(config, tmp_path / 'parts')
   _assert_equal(state, whole)
@@ -187,7 +187,7 @@ def test_a_beginning_is_checked_before_anything_is_read(tmp_path, monkeypatch):
       errors.UserError, match=r'gone\.pth: there is no such fi'
     ):
       segmentation.train(gone, tmp_path / 'new')
-  # A run that has begun needs it no more, and scratch is no file.
+  # A run that has started no longer needs it, and 'scratch' is not a file.
   scratch = tiny.make_config(initial='scratch', stop_step=6)
   segmentation.train(scratch, tmp_path / 'begun')
   state = segmentation.train(gone, tmp_path / 'begun')
@@ -199,7 +199,7 @@ def test_a_beginning_is_checked_before_anything_is_read(tmp_path, monkeypatch):
 def test_restart_writes_every_line_once(tmp_path):
   segmentation.train(tiny.make_config(), tmp_path / 'whole')
   segmentation.train(tiny.make_config(stop_step=6), tmp_path / 'parts')
-  # As after a kill: lines beyond the checkpoint, the last one cut.
+  # As after a kill: lines after the checkpoint, the last one incomplete.
   with (tmp_path / 'parts' / 'metrics.jsonl').open('a') as f:
     f.write('{"kind": "train", "step": 8, "loss_seg": 1}\n{"kind": "tra')
   segmentation.train(tiny.make_config(), tmp_path / 'parts')

@@ -126,7 +126,7 @@ def test_gio_ada_begins_with_a_source_only_run(monkeypatch, tmp_path):
     np.testing.assert_array_equal,
     *(mine.params['semantic'], theirs.params['layer6']),
   )
-  # So it segments as the run did, before it has learned anything.
+  # So it segments like the run before it has learned anything.
   np.testing.assert_allclose(
     method.predict(state, image)['logits'],
     other.predict(there, image)['logits'],
@@ -155,7 +155,7 @@ def test_a_run_with_another_backbone_is_refused(monkeypatch, tmp_path):
     errors.UserError, match='has nothing for batch_stats/back'
   ):
     begin(method, monkeypatch, other, tmp_path)
-  # Of another method nothing but the same network will do.
+  # From another method, only the same network will do.
   other = advent.Method(**COMMON, disc_width=4)
   with pytest.raises(errors.UserError, match='the network must be the same'):
     begin(dada.Method(**COMMON, disc_width=4), monkeypatch, other, tmp_path)

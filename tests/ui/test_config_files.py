@@ -1,4 +1,4 @@
-"""Where configs are found, what they import, and what they need not name."""
+"""Where configs are found, what they import, and which fields they omit."""
 
 import sys
 import textwrap
@@ -33,7 +33,7 @@ def test_configs_of_the_project_have_names(name, tmp_path, monkeypatch):
   path = config_files.find(name)
   assert path.is_file()
   assert path.parts[-2:] == ('configs', 'dada.py')
-  # A file of one's own comes before, but no file is called 'dada'.
+  # The user's own file takes precedence, but none is named 'dada'.
   own = _write(tmp_path / name, '')
   found = config_files.find(name)
   assert found == (path if name == 'dada' else own.relative_to(tmp_path))
@@ -70,7 +70,7 @@ def test_mistakes_are_named(name, message, tmp_path, monkeypatch):
 
 
 def test_a_config_of_ones_own_imports_the_projects(tmp_path, monkeypatch):
-  # Another project's, which Python would find first.
+  # The package of another project, which Python would find first.
   _write(tmp_path / 'configs' / '__init__.py', 'raise AssertionError')
   monkeypatch.chdir(tmp_path)
   monkeypatch.syspath_prepend(tmp_path)
@@ -100,7 +100,7 @@ def test_a_config_extends_the_one_of_its_name(tmp_path):
     f'{_write(tmp_path / "dada.py", text)}:ablation=S2'
   )
   assert (config.seed, config.method.align) == (7, 'seg')
-  # A switch may be said as a boolean.
+  # A switch may be given as a boolean.
   assert (config.network.barriers, config.network.aspp_dot) == ('off', 'auto')
 
 

@@ -6,7 +6,7 @@ from jaxuda.ui import display
 
 
 class Clock:
-  """Seconds that pass when told to."""
+  """A clock that advances when told to."""
 
   def __init__(self):
     self.now = 0.0

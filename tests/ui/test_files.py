@@ -78,7 +78,7 @@ def test_what_cannot_be_written_is_named(tmp_path):
 
 @pytest.fixture(name='linked')
 def _linked(tmp_path):
-  """A folder with a link out of it, one to itself, and hidden files."""
+  """Makes a folder with a link out of it, one to itself, and hidden files."""
   folder, other = tmp_path / 'folder', tmp_path / 'other'
   for path in (
     *(folder / 'a', folder / '._a', folder / '.git/b', folder / 'sub/b'),
@@ -102,7 +102,7 @@ def test_links_are_followed_and_loops_are_not(linked):
   ]
   expected = ['a', 'again/d', 'itself', 'sub/b', 'sub/link/c']
   assert sorted(found) == [*expected, 'sub/link/deep/d']
-  # A folder that is gone, or forbidden, is not taken for an empty one.
+  # A missing or forbidden folder is not mistaken for an empty one.
   gone = folder / 'gone'
   assert list(files.walk(gone)) == [(gone, [gone])]
 

@@ -24,7 +24,7 @@ def test_list_images(folder, tmp_path):
   with pytest.raises(errors.UserError, match='no folder'):
     image_files.list_images(tmp_path / 'missing')
   (tmp_path / 'empty').mkdir()
-  # A phone's, which nothing here reads.
+  # A phone's format, which nothing here reads.
   (tmp_path / 'empty' / 'a.HEIC').touch()
   with pytest.raises(errors.UserError, match=r'no image in .*empty'):
     image_files.list_images(tmp_path / 'empty')
@@ -51,10 +51,10 @@ def test_names_do_not_collide(folder):
     ('B/x.png b/x.jpg', 'B/x.png.png b/x.jpg.png'),
     ('M\u00fc.png Mu\u0308.png', 'M\u00fc.png.png Mu\u0308.png~2.png'),
     ('A.jpg a.jpg a.jpg~2.gif', 'A.jpg.png a.jpg~2.png a.jpg~2~2.png'),
-    # Where a folder will be, no file can.
+    # A file cannot have the name of a folder.
     ('f.jpg f.png/a.jpg', 'f~2.png f.png/a.png'),
     ('a.jpg b.jpg', 'a.png b.png'),
-    # Of the two the second alone is read.
+    # Only the second of the two is read.
     ('x.heic x.jpg', 'x.heic.png x.png'),
   ],
 )

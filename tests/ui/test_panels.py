@@ -173,7 +173,7 @@ def test_reads_grey_transparent_16_bit_and_turned(tmp_path):
       np.repeat(grey[..., None], 3, -1),
     )
   exif = Image.Exif()
-  exif[0x0112] = 6  # Turned by a quarter.
+  exif[0x0112] = 6  # A quarter turn.
   Image.fromarray(grey).save(tmp_path / 'turned.jpg', exif=exif)
   assert panels.read_image(tmp_path / 'turned.jpg').shape == (3, 2, 3)
 
@@ -217,7 +217,7 @@ def test_what_is_no_file_and_wrong_checksums_are_named(tmp_path):
     with pytest.raises(errors.UserError, match='is no file that can be read'):
       panels.read_image(tmp_path / name)
   data = _png(tmp_path / 'a.png', np.zeros((4, 4, 3), np.uint8))
-  data[-16] ^= 1  # Of the checksum of the pixels; the end has 12 bytes.
+  data[-16] ^= 1  # In the checksum of the pixels; the end has 12 bytes.
   (tmp_path / 'a.png').write_bytes(data)
   with pytest.raises(errors.UserError, match=r'a\.png is not a readable pict'):
     panels.read_image(tmp_path / 'a.png')
@@ -233,7 +233,7 @@ def test_what_is_no_file_and_wrong_checksums_are_named(tmp_path):
 
 
 def test_pixels_of_every_kind(tmp_path):
-  """Each is read as what it shows, from four grey levels."""
+  """Each is read as the picture that it shows, of four grey levels."""
   level = np.array([[0, 255], [0, 255]], np.uint8)
   rgb, grey = np.repeat(level[..., None], 3, -1), Image.fromarray(level)
   palette = grey.convert('P')

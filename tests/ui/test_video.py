@@ -18,7 +18,7 @@ def test_blend():
 
 @pytest.mark.parametrize('suffix', video.VIDEOS)
 def test_there_and_back(tmp_path, suffix):
-  """Frames of one colour survive a codec almost."""
+  """Frames of one colour nearly survive a codec."""
   path = tmp_path / f'a{suffix}'
   frames = [np.full((32, 48, 3), value, np.uint8) for value in (20, 120, 220)]
   labelled = [(frame, np.zeros(frame.shape[:2], np.int32)) for frame in frames]
@@ -63,7 +63,7 @@ def test_a_cut_video_gives_its_frames_and_then_both_numbers(tmp_path, capfd):
   path.write_bytes(whole[:start])
   with pytest.raises(errors.UserError, match='no frame that OpenCV reads'):
     list(video.read_video(path))
-  assert capfd.readouterr().err == ''  # Nothing of FFmpeg's own.
+  assert capfd.readouterr().err == ''  # No messages from FFmpeg.
 
 
 def test_suffixes_in_capitals(tmp_path):
@@ -77,7 +77,7 @@ def test_suffixes_in_capitals(tmp_path):
 
 
 def test_what_was_not_written_is_an_error(tmp_path, monkeypatch):
-  """OpenCV says nothing of a disk that is full."""
+  """OpenCV does not report a full disk."""
   writer = type('Full', (), {'isOpened': lambda self: True})
   writer.write = lambda self, frame: None
   writer.release = lambda self: None

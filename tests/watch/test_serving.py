@@ -26,7 +26,7 @@ HOSTILE = '<img src=x onerror=alert(1)>'
 
 @pytest.fixture(name='server')
 def _server(tmp_path):
-  """A server of a run `a` that trains, and of a run `b` that is awaited."""
+  """Serves a run `a` that trains, and a run `b` that is awaited."""
   test_watching.write_run(tmp_path / 'a', pair=HOSTILE)
   for step in (6, 12):
     picture = np.full((20, 60, 3), step, np.uint8)
@@ -55,7 +55,7 @@ def test_answers(server, tmp_path):
   status, headers, data = ask(server, '/')
   assert (status, b'</html>' in data) == (200, True)
   assert "default-src 'none'" in headers['Content-Security-Policy']
-  # Every file that the page names is there.
+  # Every file that the page names exists.
   names = re.findall(r'(?:src|href)="(\w+\.\w+)"', data.decode())
   assert len(names) == 4
   assert {ask(server, f'/{name}')[0] for name in names} == {200}
@@ -87,7 +87,7 @@ def test_nothing_else_is_read(server):
     *(f'/pictures/{"0" * 12}/target_0000006.png', '/state.json/'),
   ):
     assert ask(server, path)[0] == 404, path
-  # Another site may have its name lead to this machine.
+  # The name of another site may resolve to this machine.
   assert ask(server, '/state.json', Host='evil.example:80')[0] == 403
   assert ask(server, '/state.json', Host='localhost:7007')[0] == 200
   assert ask(server, '/', method='POST')[0] == 501
@@ -102,7 +102,7 @@ def test_a_port_that_is_taken():
       serving.listen(watching.Watch(['a']), port=port)
 
 
-# What a shell starts in the background ignores Ctrl-C, and so do its children.
+# Background processes of a shell ignore Ctrl-C, as do their children.
 _AS_IN_FRONT = """
 import runpy, signal
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -148,7 +148,7 @@ def test_in_a_browser(server, tmp_path):
     source = "document.querySelector('.picture img').src.slice(-18)"
     assert opened.run(source) == 'target_0000012.png'
     assert opened.run("document.querySelector('.picture img').decode()") is None
-    # The second begins, and the first goes on: one more line and picture.
+    # The second starts, and the first continues: one more line and picture.
     test_watching.write_run(tmp_path / 'b')
     line = {**test_watching.LINES[2], 'step': 18, 'loss_seg': 0.75}
     with (tmp_path / 'a' / 'metrics.jsonl').open('a') as f:
@@ -165,7 +165,7 @@ def test_in_a_browser(server, tmp_path):
     assert opened.run(points) == 3 + 2
     told = "document.querySelector('[data-curve=loss_seg] .told').innerText"
     assert opened.run(told).split() == ['0.75', '1.25']
-    # No wider than a telephone.
+    # No wider than a phone.
     opened.call(
       'Emulation.setDeviceMetricsOverride',
       **dict(width=375, height=800, deviceScaleFactor=1, mobile=True),

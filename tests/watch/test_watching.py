@@ -1,4 +1,4 @@
-"""What is said about runs written by hand, at several moments."""
+"""The state of runs written by hand, at several moments."""
 
 import json
 import os
@@ -19,7 +19,7 @@ LINES = (
 
 
 def write_run(folder, lines=LINES, **more):
-  """A run of 24 steps that has taken 12."""
+  """Writes a run of 24 steps that has taken 12."""
   hand.write_run(folder, stop_step=24, log_every=6, **more)
   text = ''.join(json.dumps(line) + '\n' for line in lines)
   (folder / 'metrics.jsonl').write_text(text)
@@ -65,7 +65,7 @@ def test_a_run_from_before_it_begins_to_its_end(tmp_path):
   assert read_one(watch)['said'] == 'has begun, no figures yet'
   metrics = folder / 'metrics.jsonl'
   first, second = (json.dumps(LINES[i]) + '\n' for i in (0, 2))
-  # Half a line is none yet.
+  # An incomplete line does not count yet.
   metrics.write_text(first + second[:30])
   assert read_one(watch)['progress'][0] == '6 of 24 steps'
   metrics.write_text(first + second)
@@ -84,7 +84,7 @@ def test_a_silent_run_is_called_so(tmp_path):
   run = read_one(watch)
   assert run['state'] == 'silent'
   assert run['said'].startswith('silent for 10 min')
-  # What does not go on has no end.
+  # A run that does not progress has no time left.
   assert run['progress'] == ['12 of 24 steps']
 
 
@@ -147,7 +147,7 @@ def test_mistakes(tmp_path):
 def test_long_curves_are_means_of_neighbours():
   steps, values = list(range(9)), [0, 2, 4, 6, 8, 10, 12, 14, 99]
   assert watching.thin_out(steps, values, most=9) == (steps, values)
-  # Three of three, three and two, and the last as it is.
+  # Means of three, three and two points, and the last one as it is.
   assert watching.thin_out(steps, values, most=4) == (
     [1, 4, 6.5, 8],
     [2, 8, 13, 99],

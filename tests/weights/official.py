@@ -1,7 +1,7 @@
-"""Published checkpoints in miniature: the official names, spelt out here.
+"""Published checkpoints in miniature, with the official names spelt out.
 
 Independent of the package: names and shapes of the official code, with a
-backbone of one bottleneck a stage ('resnet_tiny') in the place of ResNet-101's.
+backbone of one bottleneck per stage ('resnet_tiny') in place of ResNet-101.
 """
 
 from collections import OrderedDict
@@ -186,7 +186,7 @@ def vgg16(places=(0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28)):
 
 
 def torchvision_vgg16():
-  """Without fc6, the 400 MB of which nobody reads."""
+  """Returns VGG-16 without fc6, whose 400 MB are never read."""
   return vgg16() | {
     'classifier.6.weight': (10, 4096),
     'classifier.6.bias': (10,),
@@ -202,7 +202,7 @@ def adaptsegnet_vgg(classes=19):
 
 
 def efficientnet(stem=4, widths=(4, 8, 12, 12, 16), kernels=(3, 5, 3, 3, 3)):
-  """By default 'efficientnet_tiny', the second block of which is wider."""
+  """Returns 'efficientnet_tiny' by default, with a wider second block."""
   shapes = {'_conv_stem.weight': (stem, 3, 3, 3)} | _norm('_bn0', stem)
   inside = stem
   for i, (out, side) in enumerate(zip(widths, kernels, strict=True)):
@@ -239,7 +239,7 @@ class _Storage:
 
 
 def _torch():
-  """Modules with the names that a pickle of PyTorch's has in it."""
+  """Fakes modules with the names in PyTorch's pickles."""
   torch = types.ModuleType('torch')
   inner = types.ModuleType('torch._utils')
   for name in ('FloatStorage', 'LongStorage'):
@@ -266,7 +266,7 @@ class _Tensor:
 
 
 def save(tree, path, kind):
-  """Writes nested dicts of arrays as PyTorch does, 'zip' or 'legacy'."""
+  """Writes nested dicts of arrays like PyTorch, 'zip' or 'legacy'."""
   torch, inner = _torch()
   storages = []
 
@@ -315,7 +315,7 @@ def _save_legacy(path, pickler, tree, storages):
     for head in (0x1950A86A20F9469CFC6C, 1001, {'little_endian': True}):
       pickle.dump(head, f, protocol=2)
     pickler(f, protocol=2).dump(tree)
-    # In another order than that of the tree.
+    # In an order other than that of the tree.
     keys = [str(i) for i in reversed(range(len(storages)))]
     pickle.dump(keys, f, protocol=2)
     for key in keys:

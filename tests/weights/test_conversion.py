@@ -19,7 +19,7 @@ from jaxuda.weights import writing
 from tests.weights import official
 
 CORDA = ('synthia', 'gta', 'multitask', 'noatt')
-# name -> (shapes, wrapper, family, dropped keys but num_batches_tracked).
+# name -> (shapes, wrapper, family, dropped keys except num_batches_tracked).
 FILES = {
   'init': (official.init(), '', 'init', 8),
   'torchvision': (official.torchvision(), '', 'torchvision', 2),
@@ -290,7 +290,7 @@ def test_names_are_the_official_ones(name, shapes):
 
 
 def test_a_flat_file_with_the_head_of_dacs(tmp_path):
-  """It is a whole network, unless its head is that of an initialisation."""
+  """It is a whole network, unless the head is that of an initialisation."""
   path = tmp_path / 'a.pth'
   for shapes, options, name in (
     (official.dacs(), {}, 'dacs'),
@@ -324,7 +324,7 @@ def test_entries_beside_the_network_are_all_named(tmp_path):
     *['(entries', 'of', 'the', 'file,', 'not', 'read)'],
   ]
   assert ', '.join(beside) in conversion.left_out(network)
-  # Its folder says what it is of.
+  # The folder records its source.
   converted.write(tmp_path / 'dir', network)
   assert (
     converted.read(tmp_path / 'dir', family='dacs').record['of'] == 'student'
@@ -336,7 +336,7 @@ def test_entries_beside_the_network_are_all_named(tmp_path):
 
 
 def test_fully_connected_layers_of_a_backbone_may_stay_random():
-  """AdaptSegNet's VGG-16 with ImageNet's weights, which have no such layers."""
+  """AdaptSegNet's VGG-16 from ImageNet weights, which lack these layers."""
   ones = np.ones(3, np.float32)
   weights = conversion.Network(
     arrays={'params/backbone/stage1/conv1/bias': ones},
@@ -351,7 +351,7 @@ def test_fully_connected_layers_of_a_backbone_may_stay_random():
   np.testing.assert_array_equal(fit.arrays[paths[0]], ones)
   assert fit.random == paths[1:]
   assert conversion.modules(fit.random) == ['fc6', 'semantic']
-  # Any other layer must be there, and one that is there must fit.
+  # All other layers must exist, and those that exist must fit.
   other = jax.ShapeDtypeStruct((4,), np.float32)
   for path, arrays in (
     ('params/backbone/stage2/conv1/bias', {}),

@@ -1,4 +1,4 @@
-"""Files of DINOv2 and Depth Anything as the hub has them, in miniature."""
+"""Files of DINOv2 and Depth Anything like the hub's, in miniature."""
 
 import json
 
@@ -27,7 +27,7 @@ STAGES = ['stage1', 'stage2', 'stage3', 'stage4']
 
 
 def save(folder, name, *, description=None, **changes):
-  """Writes a network's file, with entries replaced, or left out by None."""
+  """Writes a network's file, with entries replaced or, by None, removed."""
   arrays = {k: x.astype('f4') for k, x in golden.state_dict(name).items()}
   arrays = {k: x for k, x in {**arrays, **changes}.items() if x is not None}
   path = folder / 'model.safetensors'
@@ -113,7 +113,7 @@ META = (
 
 
 def meta(arrays):
-  """The same arrays under the names of DINOv2's own code."""
+  """Returns the same arrays under the names of DINOv2's own code."""
   named = {}
   for key, x in arrays.items():
     for old, new in META:
@@ -144,7 +144,7 @@ def test_metas_own_files(tmp_path, name):
 
 
 def test_a_file_of_vfm_uda(tmp_path):
-  """Lightning's: student and teacher, the mask token twice."""
+  """A Lightning file: student and teacher, the mask token twice."""
   _, arrays = save(tmp_path, 'dinov2')
   rng = np.random.default_rng(0)
   shapes = {
@@ -172,7 +172,7 @@ def test_a_file_of_vfm_uda(tmp_path):
     assert found.record['title'] == 'VFM-UDA, dinov2_tiny, 3 classes'
     assert found.record['network']['decoder'] == 'vfm_uda'
     assert not found.record['random']
-    # Every parameter, and nothing that is left over but the mask token.
+    # Every parameter, and nothing is left over except the mask token.
     fit = conversion.fit(found, variables('dinov2_tiny'), whole=True)
     assert not fit.unused
     (dropped,) = (x.keys for x in found.report if x.status == 'dropped')
@@ -183,7 +183,7 @@ def test_a_file_of_vfm_uda(tmp_path):
     ):
       ours, theirs = found.arrays[f'params/{place}'], factor * net[key]
       np.testing.assert_array_equal(ours, theirs.T)
-    # Of a transposed convolution they have [in, out, y, x], we [y, x, out, in].
+    # Their transposed convolutions are [in, out, y, x], ours [y, x, out, in].
     np.testing.assert_array_equal(
       found.arrays['params/neck/up1/kernel'],
       factor * net['upscale.3.weight'].transpose(2, 3, 1, 0),
@@ -229,7 +229,7 @@ def test_keys_are_accounted_for(tmp_path):
     convert(path)
   assert 'unexpected    1  more.weight' in str(e.value)
   assert 'missing       1  layernorm.bias' in str(e.value)
-  # A matrix that lies the other way.
+  # A transposed matrix.
   key = 'encoder.layer.2.mlp.fc1.weight'
   path, arrays = save(tmp_path, 'dinov2')
   path, _ = save(tmp_path, 'dinov2', **{key: arrays[key].T})

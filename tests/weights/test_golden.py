@@ -29,7 +29,7 @@ _spec = importlib.util.spec_from_file_location(
 recipe = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(recipe)
 
-# Their name for an output, and ours.
+# The official name of an output, and ours.
 _SINGLE = {'logits': 'logits', 'depth': 'depth'}
 _CORDA = {
   'S': 'logits',
@@ -77,7 +77,7 @@ def test_converted_files_give_the_reference_outputs(
   config = command.read_config(f'{name}:pair=synthia2cityscapes')
   config.num_classes = sizes[3] if pairs else sizes[4]
   run = runs.from_weights(one, config, report=str)
-  # The reference image is normalised already: undo what ours will do.
+  # The reference image is already normalised: undo what our network will do.
   shape = (count, 3, height, width)
   image = recipe.image('source', shape, salt=salt)
   assert run.config.network.image_order == 'bgr'

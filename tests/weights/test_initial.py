@@ -1,4 +1,4 @@
-"""What a training begins with is checked before anything is read."""
+"""Initial weights are checked before anything is read."""
 
 import pytest
 
@@ -26,7 +26,7 @@ def test_random_weights_are_asked_for_by_name(name):
     check(paper, '--config.initial=')
   check(paper, '--config.initial=scratch')
   check(f'{name}:pair=streets', '--config.initial=')
-  # Another backbone on a small pair is as much for the user to say.
+  # A different backbone on a small pair is also the user's choice.
   large = '--config.network.backbone=resnet50'
   with pytest.raises(errors.UserError, match=r'resnet50, which .*=scratch'):
     check(f'{name}:pair=streets', '--config.initial=', large)

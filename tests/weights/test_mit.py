@@ -1,4 +1,4 @@
-"""Files of MiT and of DAFormer under every name that their arrays have."""
+"""Files of MiT and of DAFormer, under all names of their arrays."""
 
 import re
 
@@ -54,7 +54,7 @@ def mmseg(prefix='backbone.'):
 
 
 def head(classes=5, width=6):
-  """Shapes of DAFormer's head."""
+  """Returns the shapes of DAFormer's head."""
   place, fused = 'decode_head.fuse_layer', 4 * width
   shapes = conv('decode_head.conv_seg', width, classes, 1)
   for i, channels in enumerate(WIDTHS):
@@ -75,7 +75,7 @@ def head(classes=5, width=6):
 
 
 def attention(classes=5, width=6):
-  """Shapes of HRDA's head: DAFormer's within, and the attention beside it."""
+  """Returns the shapes of HRDA's head: DAFormer's, and the attention."""
   shapes = {
     k.replace('decode_head.', 'decode_head.head.'): v
     for k, v in head(classes, width).items()

@@ -36,7 +36,7 @@ def options(**changes):
 
 
 def fresh(network):
-  """A state before the first step, of zeros."""
+  """Returns a state of zeros before the first step."""
   method = source_only.Method(num_classes=5, total_steps=9, network=network)
   image = jax.ShapeDtypeStruct((1, 33, 33, 3), np.uint8)
   shapes = jax.eval_shape(method.task.init, jax.random.key(0), image)
@@ -58,7 +58,7 @@ def test_every_key_is_accounted_for():
   assert len(file.arrays()) == 296
   sizes = [v.size for k, v in network.arrays.items() if k.startswith('params/')]
   assert sum(sizes) == 2_958_848
-  # Back under the names of the file, whole but for the head.
+  # Converted back to the names of the file, complete except for the head.
   arrays, back = file.arrays(), state_dict.from_network(network)
   head = ('_conv_head', '_bn1', '_fc')
   assert {k for k in arrays if not k.startswith(head)} == set(back)

@@ -1,7 +1,7 @@
 """Files that PyTorch itself wrote, and files that are not what they seem.
 
 torch_zip.pth and torch_legacy.pth are PyTorch 2.15's: under 'model' views of
-x = arange(24) in a matrix of 4x6, under 'ema_model' x + 1; beside them an
+x = arange(24) as a 4x6 matrix, under 'ema_model' x + 1; in addition an
 optimizer's state, an argparse.Namespace, a NumPy number and a device.
 """
 
@@ -70,7 +70,7 @@ def test_safetensors(tmp_path):
 
 
 class _Evil:
-  """Leaves a file behind where it is executed."""
+  """Leaves a file behind if it is executed."""
 
   def __init__(self, trace):
     self.trace = trace
@@ -113,7 +113,7 @@ def test_nothing_is_executed(tmp_path, write, protocol):
   ],
 )
 def test_names_are_refused(name):
-  # What is not called is refused, too.
+  # Globals that are not called are rejected, too.
   code = b'\x80\x02c' + name.encode() + b'\n.'
   with pytest.raises(errors.UserError, match=name.replace('\n', '.')):
     unpickle.load(io.BytesIO(code))
@@ -218,12 +218,12 @@ def _tensors(value, *, shape=(2, 3, 1, 1)):
     ('ema', 'model'),
     ('ema_model', 'model'),
     ('student', 'teacher'),
-    ('net_a', 'averaged'),  # By what they hold, whatever they are called.
+    ('net_a', 'averaged'),  # By their content, whatever their names.
   ],
 )
 @pytest.mark.parametrize('suffix', ['pth', 'safetensors', 'inner'])
 def test_two_networks(tmp_path, first, second, suffix):
-  """In either order an error that names both, and the flag that chooses."""
+  """In either order the error names both, and the flag to choose one."""
   if suffix != 'pth' and first == 'net_a':
     pytest.skip('names of their own are entries, not parts of keys')
   for names in ((first, second), (second, first)):
@@ -264,7 +264,7 @@ def test_what_is_no_second_network(tmp_path):
   assert file.entry() == 'weights_of_net'
   assert file.other == ('optimizer', 'prototypes')
   assert set(file.networks) == {'d_main', 'weights_of_net'}
-  # As Lightning has them.
+  # Under the names of Lightning.
   flat = {'model.conv1.weight': np.ones(1), 'loss.weight': np.ones(1)}
   safetensors_numpy.save_file(flat, tmp_path / 'a.safetensors')
   file = reading.read(tmp_path / 'a.safetensors')

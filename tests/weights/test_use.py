@@ -1,4 +1,4 @@
-"""Foreign weights where ours go: a training's beginning, an evaluation."""
+"""Foreign weights in place of ours: to start a training, to evaluate."""
 
 import pathlib
 
@@ -57,7 +57,7 @@ def example(size=(33, 33)):
 
 @pytest.fixture(scope='module')
 def fresh():
-  """A state before the first step."""
+  """Returns a state before the first step."""
   return jax.jit(method().init)(jax.random.key(0), example())
 
 
@@ -74,7 +74,7 @@ def as_run(state):
 
 
 def test_a_training_in_between(tmp_path, fresh):
-  """From a file, one step, and back: the same names and shapes."""
+  """From a file, one step, and back to it: the same names and shapes."""
   path, arrays = file(tmp_path, official.dada(classes=5))
   state = warm_start.load(fresh, str(path), options=OPTIONS, report=str)
   before = runs.of_run(as_run(state))
@@ -145,7 +145,7 @@ def test_misfits(tmp_path, fresh):
 
 
 def test_a_published_file_is_evaluated(tmp_path):
-  """Under the config of its method, with the options that it asks for."""
+  """With the config of its method, and the options that it requires."""
   config = command.read_config('dada:pair=streets')
   path, arrays = file(tmp_path, official.dada(classes=19))
   said = []
@@ -287,7 +287,7 @@ def test_weights_or_a_run():
 
 
 def test_a_flat_file_of_dacs_is_used_as_it_is(tmp_path):
-  """Evaluated whole; as a beginning with its head, if that fits."""
+  """Evaluated whole; used as initial weights with its head, if that fits."""
   path, arrays = file(tmp_path, official.dacs())
   config = command.read_config('dacs:pair=streets')
   run = runs.load(weights=str(path), config=config)

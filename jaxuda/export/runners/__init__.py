@@ -1,1 +1,1 @@
-"""Scripts that an export takes along; they need nothing of this package."""
+"""Scripts that are copied into an export; they do not need this package."""

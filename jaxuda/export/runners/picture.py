@@ -1,4 +1,4 @@
-"""Label map of a picture, for the script beside. Needs numpy and Pillow."""
+"""Labels a picture, for the scripts next to it. Needs numpy and Pillow."""
 
 import json
 import pathlib
@@ -15,8 +15,8 @@ def main(load):
   """Runs the command line: PICTURE OUT.png.
 
   Args:
-    load: a function of the folder; returns the network, a function of images
-      uint8 [B, H, W, 3] that returns {'grid': logits [B, h, w, C], ...}.
+    load: function that takes the folder and returns the network: a function
+      from images, uint8 [B, H, W, 3], to {'grid': logits [B, h, w, C], ...}.
   """
   if len(sys.argv) != 3 or not sys.argv[2].lower().endswith('.png'):
     sys.exit(f'expected: {pathlib.Path(sys.argv[0]).name} PICTURE OUT.png')
@@ -27,12 +27,12 @@ def main(load):
     image = ImageOps.exif_transpose(opened)
   if image.mode == 'F' or (image.mode == 'I' and image.getextrema()[1] > 65535):
     sys.exit(f'{picture} has 32-bit pixels; expected 8 or 16 bits')
-  if image.mode.startswith('I'):  # 16 bits, of which the upper byte is kept.
+  if image.mode.startswith('I'):  # 16 bits; the upper byte is kept.
     image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
   image = image.convert('RGB')
   inner, around = (width, height), image.size
   if info['fit'] == 'pad':
-    # Its aspect is kept, the rest is black.
+    # The aspect ratio is kept, and the rest is black.
     inner = (
       min(width, image.width * height // image.height),
       min(height, image.height * width // image.width),
@@ -54,10 +54,10 @@ def main(load):
 
 
 def resized(image, size, how):
-  """Returns a picture of (width, height), by a filter of Pillow or 'linear'."""
+  """Resizes to (width, height) with a filter of Pillow or 'linear'."""
   if how != 'linear':
     return image.resize(size, Image.Resampling[how.upper()])
-  # OpenCV's INTER_LINEAR, which does not average where it shrinks.
+  # OpenCV's INTER_LINEAR, which does not average when shrinking.
   values = np.asarray(image, np.float32)
   shape = (*values.shape[:2], *size[::-1])
   down, across = (
@@ -68,7 +68,7 @@ def resized(image, size, how):
 
 
 def upsampled_label(logits, size, *, align_corners):
-  """Returns the largest of logits upsampled bilinearly.
+  """Returns the argmax of bilinearly upsampled logits.
 
   Args:
     logits: float32 [h, w, C].
@@ -76,20 +76,20 @@ def upsampled_label(logits, size, *, align_corners):
     align_corners: False for half-pixel centres.
 
   Returns:
-    uint8 [height, width], places in the list of classes.
+    uint8 [height, width], indices into the list of classes.
   """
   down, across = (
     _interpolation(*sides, align_corners=align_corners)
     for sides in zip(logits.shape[:2], size, strict=True)
   )
   logits = np.einsum('Ww,hwc->hWc', across, logits, optimize=True)
-  # Row by row: all pixels' logits would take a lot of memory.
+  # Row by row: the logits of all pixels would take a lot of memory.
   rows = (np.einsum('h,hWc->Wc', row, logits, optimize=True) for row in down)
   return np.stack([x.argmax(-1).astype(np.uint8) for x in rows])
 
 
 def _interpolation(source, target, *, align_corners):
-  """Returns the float32 [target, source] matrix of one axis."""
+  """Returns the interpolation matrix of one axis, float32 [target, source]."""
   position = np.arange(target) * ((source - 1) / max(target - 1, 1))
   if not align_corners:
     position = (np.arange(target) + 0.5) * (source / target) - 0.5
@@ -99,13 +99,13 @@ def _interpolation(source, target, *, align_corners):
 
 
 def refused(folder, name, reads, error):
-  """Returns the end of a script whose network cannot be read any more.
+  """Returns the exception for a network that can no longer be read.
 
   Args:
     folder: folder of the export.
     name: file of the network.
-    reads: what refuses it, and the versions that it reads.
-    error: what was raised.
+    reads: the library that refuses it, and the versions that it reads.
+    error: the error that was raised.
   """
   info = json.loads((folder / 'export.json').read_text())
   return SystemExit(

@@ -1,9 +1,9 @@
-"""Label map of a picture by an exported network. Needs tensorflow and Pillow.
+"""Labels a picture with an exported network. Needs tensorflow and Pillow.
 
     python run_savedmodel.py PICTURE OUT.png
 
-OUT.png has the picture's size; its pixels are places in the list of classes of
-export.json.
+OUT.png has the picture's size; its pixels are indices into the list of classes
+in export.json.
 """
 
 import picture
@@ -11,7 +11,7 @@ import tensorflow as tf
 
 
 def load(folder=picture.FOLDER):
-  """Returns image uint8 [B, H, W, 3] -> {'logits', 'label', 'grid', ...}.
+  """Returns a function, uint8 [B, H, W, 3] -> {'logits', 'label', ...}.
 
   Raises:
     SystemExit: this version of TensorFlow refuses the network.
@@ -22,7 +22,7 @@ def load(folder=picture.FOLDER):
     reads = f'tensorflow {tf.__version__}'
     raise picture.refused(folder, 'savedmodel', reads, e) from e
   call = model.signatures['serving_default']
-  # The model is to stay alive as long as its function.
+  # The model must stay alive as long as its function.
   return lambda image, model=model: {
     name: x.numpy() for name, x in call(image=tf.constant(image)).items()
   }

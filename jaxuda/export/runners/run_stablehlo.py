@@ -1,9 +1,9 @@
-"""Label map of a picture by an exported network. Needs jax, numpy and Pillow.
+"""Labels a picture with an exported network. Needs jax, numpy and Pillow.
 
     python run_stablehlo.py PICTURE OUT.png
 
 Runs on whatever JAX finds: CPU, NVIDIA GPU or TPU. OUT.png has the picture's
-size; its pixels are places in the list of classes of export.json.
+size; its pixels are indices into the list of classes in export.json.
 """
 
 import jax
@@ -13,7 +13,7 @@ import picture
 
 
 def load(folder=picture.FOLDER):
-  """Returns image uint8 [B, H, W, 3] -> {'logits', 'label', 'grid', ...}.
+  """Returns a function, uint8 [B, H, W, 3] -> {'logits', 'label', ...}.
 
   Raises:
     SystemExit: this version of jax refuses the network.
@@ -31,7 +31,7 @@ def load(folder=picture.FOLDER):
     reads = f'jax {jax.__version__} (calling conventions {oldest} to {newest})'
     raise picture.refused(folder, path.name, reads, e) from e
   with np.load(folder / 'weights.npz') as file:
-    # Once to the device.
+    # Transferred to the device once.
     weights = [jax.numpy.asarray(file[name]) for name in file.files]
   call = jax.jit(network.call)
   return lambda image: call(weights, image)

@@ -1,6 +1,6 @@
 'use strict';
-// A heading sorts the rows of its table: numbers from the greatest down first,
-// names from A; a second click turns that round. What is missing stays last.
+// A heading sorts the rows of its table: numbers in descending order first,
+// names from A; a second click reverses it. Missing values stay last.
 document.querySelectorAll('button.sort').forEach((button) => {
   button.addEventListener('click', () => {
     const heading = button.closest('th');

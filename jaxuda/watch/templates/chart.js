@@ -1,5 +1,5 @@
 'use strict';
-// One quantity of several runs over the steps, as wide as its place.
+// Draws one quantity of several runs over the steps, as wide as its element.
 
 const SVG = 'http://www.w3.org/2000/svg';
 const EDGE = {left: 46, right: 10, top: 8, bottom: 20};
@@ -14,7 +14,7 @@ function add(parent, name, attributes, text) {
   return element;
 }
 
-// Four digits at most: 0.4123, 41.23, 1.2e-5.
+// At most four significant digits: 0.4123, 41.23, 1.2e-5.
 function show(value) {
   if (value === 0) return '0';
   const size = Math.abs(value);
@@ -24,7 +24,7 @@ function show(value) {
   return String(Number(value.toPrecision(4)));
 }
 
-// Round numbers between two, about as many as asked for.
+// Round numbers within a range, about as many as requested.
 function ticks(low, high, count) {
   const raw = (high - low) / count;
   const power = 10 ** Math.floor(Math.log10(raw));
@@ -36,7 +36,7 @@ function ticks(low, high, count) {
   return found;
 }
 
-// Powers of ten, and 2 and 5 of them where few are within.
+// Powers of ten within a range; also 2 and 5 times them if there are few.
 function powers(low, high) {
   const found = [];
   for (let e = Math.floor(Math.log10(low)); 10 ** e <= high; e++) {
@@ -60,7 +60,7 @@ function drawChart(svg, curve, colors) {
   if (first === last) last = first + 1;
   let low = Math.min(...values);
   let high = Math.max(...values);
-  // As in the report: what spans more than a factor of 20 is logarithmic.
+  // As in the report: logarithmic if the range spans more than a factor of 20.
   const log = low > 0 && high / low > 20;
   if (low === high) [low, high] = [low - Math.abs(low) / 2 - 1e-9, high + Math.abs(high) / 2 + 1e-9];
   const scale = log ? Math.log : (x) => x;
@@ -76,7 +76,7 @@ function drawChart(svg, curve, colors) {
     const anchor = x(s) > width - 30 ? 'end' : 'middle';
     add(svg, 'text', {x: x(s), y: height - 4, 'text-anchor': anchor}, s.toLocaleString('en'));
   }
-  // The first runs on top: the others are held against them.
+  // The first runs are on top: the others are compared with them.
   for (const [number, at, of] of [...curve].reverse()) {
     const points = at.map((s, i) => `${x(s).toFixed(1)},${y(of[i]).toFixed(1)}`);
     const style = `--run:${colors[number]}`;
@@ -91,7 +91,7 @@ function drawChart(svg, curve, colors) {
   return {x, back, height};
 }
 
-// The point of each run that is nearest to a step.
+// Returns the point of each run that is nearest to a step.
 function nearest(curve, step) {
   return curve.map(([number, steps, values]) => {
     let best = 0;

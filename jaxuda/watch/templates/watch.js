@@ -1,5 +1,5 @@
 'use strict';
-// Asks for the state now and then, and draws what has changed. Texts come from
+// Requests the state now and then, and draws what has changed. Texts come from
 // folders and configs: they are set as text, never as HTML.
 
 const EVERY = 3000;
@@ -36,7 +36,7 @@ function listFacts(groups) {
 }
 
 function makeCard(run) {
-  // A long text, such as a mistake in a file, gets a line of its own.
+  // A long text, such as an error in a file, gets a line of its own.
   const long = run.said.length > 30;
   const card = make('article', {class: 'card run', 'data-key': run.key},
     make('h2', {}, chip(run), make('span', {class: `state ${run.state}`}, long ? 'not read' : run.said)));
@@ -60,12 +60,12 @@ function drawCurve(entry) {
   tell(entry, entry.step);
 }
 
-// Says the values at a step, the last ones without; and shows where it is.
+// Shows the values at a step (the last ones if it is null), and marks the step.
 function tell(entry, step) {
   entry.step = step;
   entry.svg.querySelector('.cursor')?.remove();
   const shown = nearest(entry.curve.runs, step ?? Infinity).map(([number, s, value], i) => {
-    // No step is near infinity: the last one.
+    // Without a step the nearest point is undefined: take the last one.
     const [, steps, values] = entry.curve.runs[i];
     const [at, of] = step === null ? [steps.at(-1), values.at(-1)] : [s, value];
     return [number, at, of];
@@ -103,7 +103,7 @@ function findGroup(name) {
   const id = `curves-${name.replaceAll(' ', '-').toLowerCase()}`;
   if (byId(id)) return byId(id);
   const cards = make('div', {class: 'cards', id});
-  // What few look at is folded.
+  // The group that few people look at is folded.
   const fold = make('details', {class: 'fold'}, make('summary', {}, make('h2', {}, name)), cards);
   fold.open = name !== 'More';
   byId('curves').append(make('section', {}, fold));
@@ -162,7 +162,7 @@ function showPictures() {
         byId('pictures').append(pictures.get(id).card);
       }
       const entry = pictures.get(id);
-      // Who looks at an old one goes on to see it; else the newest is shown.
+      // An older picture that was chosen stays; otherwise show the newest.
       const newest = Number(entry.slider.value) >= entry.steps.length - 1;
       const chosen = entry.steps[Number(entry.slider.value)];
       Object.assign(entry, {run, steps});
@@ -203,17 +203,17 @@ async function refresh() {
     if (text !== before) showState(JSON.parse(text));
     before = text;
     seen = new Date();
-    byId('fresh').textContent = `Looked at ${seen.toLocaleTimeString('en-GB')}; looks again every ${EVERY / 1000} seconds.`;
+    byId('fresh').textContent = `Updated at ${seen.toLocaleTimeString('en-GB')}; refreshes every ${EVERY / 1000} seconds.`;
     byId('lost').hidden = true;
   } catch (error) {
-    const since = seen ? `This is how it was at ${seen.toLocaleTimeString('en-GB')}: ` : '';
+    const since = seen ? `This is the state at ${seen.toLocaleTimeString('en-GB')}: ` : '';
     byId('lost').textContent = `${since}jaxuda watch does not answer (${error.message}).`;
     byId('lost').hidden = false;
   }
 }
 
 async function follow() {
-  // A page that nobody sees need not ask.
+  // A page that nobody sees need not refresh.
   if (!document.hidden) await refresh();
   setTimeout(follow, EVERY);
 }

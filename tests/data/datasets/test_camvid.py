@@ -20,7 +20,7 @@ LAYOUTS = {
 
 
 def write_release(root, layout, splits=('train', 'val'), count=3):
-  """Writes miniatures: label i of a split is i everywhere, with one 11."""
+  """Writes miniatures: label i of a split is i everywhere, except one 11."""
   images, labels, ending = LAYOUTS[layout]
   for split in splits:
     image_dir = root / images.format(split)
@@ -37,7 +37,7 @@ def write_release(root, layout, splits=('train', 'val'), count=3):
 
 
 def read(builder, split):
-  """Name -> decoded example, by TFDS itself."""
+  """Returns name -> decoded example, read by TFDS itself."""
   source = builder.as_data_source(split=split)
   return {x['name'].decode(): x for x in source}
 
@@ -182,7 +182,7 @@ def test_bad_releases(tmp_path, how, message):
   with pytest.raises(errors.UserError, match=message) as caught:
     load(tmp_path, root)
   assert '\n' not in str(caught.value)
-  # Nothing half-made is taken for a dataset: mended, it is whole.
+  # A half-made dataset is not used: once repaired, it is whole.
   shutil.rmtree(root, ignore_errors=True)
   write_release(root, 'segnet')
   assert len(read(load(tmp_path, root), 'val')) == 3

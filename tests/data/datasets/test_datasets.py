@@ -76,7 +76,7 @@ def test_archives_to_be_unpacked_are_told(tmp_path):
   (root / 'SYNTHIA.rar').write_bytes(b'Rar!')
   with pytest.raises(errors.UserError, match=r'with unrar x SYNTHIA\.rar'):
     load(tmp_path, 'synthia', root)
-  # Unpacked beside it, it is only mentioned.
+  # If also unpacked next to it, it is only mentioned.
   releases.synthia(root)
   report = diagnosis.diagnose('synthia', manual_dir=str(root))
   texts = [x.text for x in report.problems if 'unrar' in x.text]
@@ -105,7 +105,7 @@ def test_gta5(tmp_path, zipped):
   root = tmp_path / 'raw'
   ids = releases.gta5(root, mono=True)
   if zipped:
-    # The publisher's parts, and disparity beside them.
+    # The publisher's parts, with disparity next to them.
     for kind in ('images', 'labels'):
       (root / 'part' / kind).parent.mkdir(exist_ok=True)
       (root / kind).rename(root / 'part' / kind)
@@ -216,7 +216,7 @@ def test_idd_lite(tmp_path):
   assert sorted(examples) == ['0/0992', '472/0992']
   label = releases.decode(examples['472/0992']['label'])
   np.testing.assert_array_equal(label, ids)
-  # What lies beside the labels is no label without an image.
+  # Other files next to the labels are not labels without an image.
   report = diagnosis.diagnose('idd_lite', manual_dir=str(root))
   assert {x.kind for x in report.problems} == {
     'another number of images',

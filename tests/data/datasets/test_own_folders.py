@@ -1,4 +1,4 @@
-"""Folders with classes of the user's own: from files to batches and reports."""
+"""Folders with the user's own classes: from files to batches and reports."""
 
 import shutil
 
@@ -24,14 +24,14 @@ COLORS = {'floor': (255, 0, 0), 'cup': (0, 0, 1), 'shelf': (9, 9, 9)}
 
 
 def paint(codes, missing):
-  """A label of SIZE: stripes of two rows in the order of `ROWS`."""
+  """Returns a label of SIZE: stripes of two rows in the order of `ROWS`."""
   rows = [codes.get(name, missing) for name in ROWS for _ in range(2)]
   values = np.array(rows * (SIZE[0] // len(rows)), np.uint8)
   return np.repeat(values[:, None], SIZE[1], 1)
 
 
 def write_source(root):
-  """Ids, depth, and a class that the class set does not have."""
+  """Writes ids, depth, and a class that is not in the class set."""
   for first, split in ((0, 'train'), (2, 'val')):
     for i in range(2):
       image = releases.image_of(first + i)
@@ -45,7 +45,7 @@ def write_source(root):
 
 
 def write_target(root):
-  """Colours, in another order, and without a lamp."""
+  """Writes colours, in another order, and without a lamp."""
   for first, split in ((0, 'train'), (2, 'val')):
     for i in range(2):
       image = releases.image_of(first + i)
@@ -60,7 +60,7 @@ def write_target(root):
 
 @pytest.fixture
 def data(tmp_path):
-  """The data config of the pair, and the file of the class set."""
+  """Returns the data config of the pair, and the file of the class set."""
   write_source(tmp_path / 'source')
   write_target(tmp_path / 'target')
   path = tmp_path / 'own.yaml'
@@ -143,7 +143,7 @@ def test_what_is_stored(data, store):
     domain.read_domain(data, 'source'), classes=None, fields=('label',)
   )
   label = opened.decode(opened.read(0))['label'].numpy()
-  # Places in the table, from 1 on.
+  # Indices into the table, from 1.
   np.testing.assert_array_equal(
     label, paint(dict(lamp=1, cup=2, floor=3, shelf=4), 0)
   )

@@ -157,12 +157,12 @@ def test_from_files_to_batches(tmp_path, pair):
     # 24x16 in 8x12: the label is padded to 24x36.
     assert tall['label'].shape[1:] == (24, 36)
     assert (tall['label'][0, :, 16:] == 255).all()
-    # The image shrinks to 8x5, the rest is black.
+    # The image shrinks to 8x5; the rest is black.
     assert not tall['image'][0, :, 5:].any()
     assert tall['image'][0, :, :5].any()
   else:
     assert (height, width) == releases.SIZE
-  # As large as they are, but for the same padding.
+  # At their own size, except for the same padding.
   whole = list(
     pipeline.eval_stream(data, classes=classes, batch_size=1, whole_images=True)
   )
@@ -173,7 +173,7 @@ def test_from_files_to_batches(tmp_path, pair):
 
 
 def test_synthia_in_nineteen_classes(tmp_path):
-  """Train ids of raw ids 0..22, from the table of the official reader."""
+  """Checks train ids of raw ids 0..22 against the official reader's table."""
   trained = {3: 0, 4: 1, 2: 2, 21: 3, 5: 4, 7: 5, 15: 6, 9: 7, 6: 8, 16: 9}
   trained |= {1: 10, 10: 11, 17: 12, 8: 13, 18: 14, 19: 15, 20: 16, 12: 17}
   trained |= {11: 18}
@@ -206,7 +206,7 @@ def test_depth_of_cordas_target_is_resized_by_pillow(tmp_path, pair):
     batch_size=1,
     seed=0,
   )
-  # Pixels 1, 3, 5, ...; OpenCV's would be 0, 2, 4, ...
+  # Pixels 1, 3, 5, ...; OpenCV would take 0, 2, 4, ...
   np.testing.assert_allclose(
     next(stream)['target']['depth'][0], metres[1::2, 1::2], rtol=1e-6
   )
@@ -245,11 +245,11 @@ def test_stored_at_the_training_size(tmp_path, store):
   for field in ('label', 'depth', 'depth_valid'):
     np.testing.assert_array_equal(small[field], raw[field])
   difference = np.abs(small['image'].astype(int) - raw['image'])
-  # Pillow itself, and TensorFlow's resizing like Pillow's; JPEG loses more.
+  # Pillow itself, and TensorFlow's imitation of it; JPEG loses more.
   assert difference.max() <= (3 if store == 'png' else 40)
   (found,) = (tmp_path / 'tfds' / 'synthia').glob(f'plain_{store}_8x12_*')
   assert found.name.startswith(f'plain_{store}_8x12_bicubic_')
-  # What is scored keeps the size of its labels.
+  # Labels that are scored keep their size.
   (batch,) = pipeline.eval_stream(data, classes='synthia16', batch_size=2)
   assert batch['label'].shape[1:] == releases.SIZE
 

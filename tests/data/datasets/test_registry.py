@@ -63,7 +63,7 @@ def test_mistakes_come_out_of_tfds_unchanged(tmp_path, monkeypatch):
 
   entry = registry.Dataset(build=build, ids='streets')
   monkeypatch.setitem(registry.DATASETS, 'faulty', entry)
-  for _ in range(2):  # A half-made dataset is not taken for a whole one.
+  for _ in range(2):  # A half-made dataset is not used.
     with pytest.raises(errors.UserError) as caught:
       registry.load('faulty', data_dir=str(tmp_path))
     assert str(caught.value) == 'x.png is broken'
@@ -132,6 +132,6 @@ def test_a_process_ends_well_in_mid_stream(small_camvid, tmp_path):
     check=False,
   )
   assert (done.returncode, done.stdout) == (0, f'{3 * 48 * 3}\n'), done.stderr
-  # Nor does TensorFlow tell of its inner life.
+  # TensorFlow prints no internal messages either.
   told = [' '.join(x.split()[:3]) for x in done.stderr.splitlines()]
   assert set(told) == {'preparing camvid in', 'preparing camvid train:'}

@@ -1,4 +1,4 @@
-"""Real files of the datasets, where they are at hand."""
+"""Real files of the datasets, where they are available."""
 
 import json
 import pathlib
@@ -49,7 +49,7 @@ def test_synthia_labels():
 
 
 def test_synthia_from_file_to_record(tmp_path):
-  # SEQS has names of six digits; the files are as those of RAND_CITYSCAPES.
+  # SEQS has names of six digits; the files are like RAND_CITYSCAPES.
   for folder in ('RGB', 'GT/LABELS'):
     (tmp_path / 'raw' / folder).mkdir(parents=True)
     shutil.copy(
@@ -82,7 +82,7 @@ def test_cityscapes_train_ids():
   table = labels.label_map('cityscapes', 'cityscapes19')
   mapped, expected = table[ids], np.asarray(Image.open(path))
   wrong = mapped != expected
-  # The two files were shrunk apart: 77 pixels on borders differ.
+  # The two files were shrunk separately: 77 pixels on borders differ.
   assert wrong.mean() < 0.003
   for raw in np.unique(ids):
     theirs = count(expected[ids == raw])

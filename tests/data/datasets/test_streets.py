@@ -17,7 +17,7 @@ SMALL = '24x40_train3_val2'
 
 
 def read(builder, split):
-  """Name -> decoded example, by TFDS itself."""
+  """Returns name -> decoded example, read by TFDS itself."""
   source = builder.as_data_source(split=split)
   return {example['name'].decode(): example for example in source}
 
@@ -30,7 +30,7 @@ def prepare(name, data_dir):
 
 @pytest.fixture(scope='module')
 def full(tmp_path_factory):
-  """A small collection with every view."""
+  """Returns a small collection with every view."""
   data_dir = tmp_path_factory.mktemp('streets')
   return prepare(f'streets/target_{SMALL}_seed5_stereo_sequence', data_dir)
 
@@ -164,7 +164,7 @@ def test_splits_have_other_scenes(full):
 
 
 def stored(builder):
-  """Name -> stored bytes, in the order of the file."""
+  """Returns name -> stored bytes, in the order of the file."""
   undecoded = {
     key: tfds.decode.SkipDecoding() for key in ('image', 'label', 'depth')
   }

@@ -1,4 +1,4 @@
-"""Folders as users have them: what is read, what is named, what is refused."""
+"""Users' own folders: what is read, what is reported, what is rejected."""
 
 import shutil
 import unicodedata
@@ -28,7 +28,7 @@ def write(path, array, **options):
 
 
 def make(root, *, images='images/{}', splits=('train', 'val'), ids=IDS, **more):
-  """Three labelled pictures a split; `images` says where its pictures lie."""
+  """Writes three labelled pictures per split, in the folders `images`."""
   for s, split in enumerate(splits):
     for i in range(3):
       folder = images.format(split)
@@ -196,7 +196,7 @@ def test_the_users_own_ids_are_shown(tmp_path, capsys):
   lines = printed.splitlines()
   found = [[x.strip() for x in line.split('│')[1:-1]] for line in lines]
   assert ['11', 'sky', '25.0000%'] in found
-  # Those that are stored are not called the user's.
+  # Stored examples are not reported as the user's files.
   assert 'stored as' in printed
   assert 'raw ids' not in printed
   assert ['13', 'not in the table', '25.0000%'] in found
@@ -220,7 +220,7 @@ def test_a_few_labels_of_nothing_are_no_error(tmp_path):
   for i in range(3, 60):
     write(tmp_path / f'images/train/{i:03}.png', picture(i))
     write(tmp_path / f'labels/train/{i:03}.png', np.zeros_like(IDS))
-  # Not among those that a first look takes.
+  # Not among the files of a first check.
   write(tmp_path / 'labels/train/004.png', IDS)
   assert not diagnose(tmp_path).fatal
   registry.load(

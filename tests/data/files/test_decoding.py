@@ -149,12 +149,12 @@ def test_turned_pictures_are_upright(turn, undo, form):
   kept, size = decoding.keep_image(encoded, 'x')
   assert size == shown.shape[:2]
   assert kept != encoded
-  # What is stored is upright without the tag, which TensorFlow would not obey.
+  # Stored images are upright without the tag, which TensorFlow would ignore.
   np.testing.assert_array_equal(decoding.decode_stored(kept), upright)
 
 
 def grey_png(samples, bits):
-  """A grey PNG of few bits, which Pillow does not write for 2 and 4."""
+  """Returns a grey PNG of few bits; Pillow does not write 2 and 4 bits."""
 
   def chunk(name, data):
     crc = zlib.crc32(name + data)

@@ -20,7 +20,7 @@ def write(folder, name, raw):
 
 @pytest.fixture(name='folder')
 def _folder(tmp_path):
-  """A map for each example of the miniature: its number, and a hole."""
+  """Writes a map per example of the miniature: its number, with a hole."""
   folder = tmp_path / 'depth'
   for i in range(miniature.SPLITS['train']):
     raw = np.full((12, 16), 500 + i, np.uint16)
@@ -32,7 +32,7 @@ def _folder(tmp_path):
 
 @pytest.fixture(name='joined')
 def _joined(config, add_dataset, folder):
-  """A target without depth, and the folder beside it."""
+  """Returns a target without depth, joined with the folder."""
   add_dataset('bare', fields=('image', 'label'))
   config.target.dataset = 'bare'
   config.target.depth_dir = str(folder)

@@ -1,4 +1,4 @@
-"""Labels of a folder in the place of a dataset's own."""
+"""Labels of a folder in place of a dataset's own."""
 
 import json
 
@@ -15,7 +15,7 @@ NEEDS = {'target': ('image', 'label')}
 
 @pytest.fixture
 def folder(tmp_path):
-  """Labels of class 18 - i for image i, with an ignored corner."""
+  """Writes labels of class 18 - i for image i, with an ignored corner."""
   for i in range(miniature.SPLITS['train']):
     label = np.full(miniature.SIZE, 18 - i, np.uint8)
     label[0, 0] = 255

@@ -129,7 +129,7 @@ def test_a_damaged_member_is_named(tmp_path):
   path = tmp_path / 'x.zip'
   write_zip(path)
   data = bytearray(path.read_bytes())
-  # Within the deflated bytes of the second file, after its header.
+  # In the deflated bytes of the second file, after its header.
   start = data.index(b'a/b/2.txt') + len('a/b/2.txt') + 4
   data[start] ^= 255
   path.write_bytes(bytes(data))
@@ -141,7 +141,7 @@ def test_a_damaged_member_is_named(tmp_path):
 def test_a_folder_that_links_to_itself_ends(tmp_path):
   write_folder(tmp_path)
   (tmp_path / 'a' / 'loop').symlink_to(tmp_path)
-  # Nor does one that is found twice have its files twice.
+  # The files of a folder that is found twice are listed once.
   (tmp_path / 'again').symlink_to(tmp_path / 'a')
   assert set(tree.Tree(tmp_path, dataset='d').entries) == set(FILES)
 

@@ -17,7 +17,7 @@ def measure(raw, code=None, **options):
 
 
 def inverse(metres):
-  """DADA's and CorDA's formula, which are one."""
+  """Computes inverse depth with the formula of DADA and CorDA."""
   dada = 65536 / (100 * metres.astype(np.float64) + 1)
   corda = 655.36 / (metres.astype(np.float64) + 0.01)
   np.testing.assert_allclose(dada, corda)

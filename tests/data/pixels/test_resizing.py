@@ -24,7 +24,7 @@ GOLDEN = {
   (4, 1): ([2], [0]),
   (4, 4): ([0, 1, 2, 3], [0, 1, 2, 3]),
 }
-# A row of grey levels, and what Pillow 12 makes of it.
+# A row of grey levels, and the result of Pillow 12.
 ROW = (0, 0, 0, 255, 255, 255, 10, 20)
 GOLDEN_IMAGES = {
   ('bicubic', 4): [0, 129, 248, 32],
@@ -76,7 +76,7 @@ CORNERS = {
 def test_pixels_under_the_centres(by, old, new):
   expected, _ = GOLDEN[old, new]
   x = number_pixels(old, 6)
-  # Rows by the table, columns always halved.
+  # Rows as in the table, columns always halved.
   resized = np.asarray(CENTRES[by](x, (new, 3)))
   np.testing.assert_array_equal(resized, x[expected][:, [1, 3, 5]])
   across = np.asarray(CENTRES[by](x.T.copy(), (3, new)))
@@ -120,7 +120,7 @@ def test_images(by, levels, method, width):
 @pytest.mark.parametrize('by', [resizing.resize_image, by_tensorflow])
 @pytest.mark.parametrize('width', [3, 4, 5, 12])
 def test_linear_images_are_interpolated_at_the_centres(by, width):
-  """OpenCV's INTER_LINEAR looks at two pixels, however far it shrinks."""
+  """OpenCV's INTER_LINEAR uses two pixels, however much it shrinks."""
   places = (np.arange(width) + 0.5) * len(ROW) / width - 0.5
   expected = np.interp(places, range(len(ROW)), ROW)
   image = np.array([[ROW] * 3] * 2, np.uint8).transpose(0, 2, 1)

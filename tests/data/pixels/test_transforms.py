@@ -18,7 +18,7 @@ def encode(array, *, form='PNG', **options):
 
 @pytest.fixture
 def picture():
-  """Smooth shapes and noise: uint8 [48, 64, 3]."""
+  """Returns smooth shapes and noise, uint8 [48, 64, 3]."""
   rng = np.random.default_rng(0)
   rows, columns = np.mgrid[:48, :64]
   waves = 90 * np.sin(rows / 5)[..., None] * np.cos(columns / 7)[..., None]

@@ -36,7 +36,7 @@ def test_draws_have_these_probabilities_and_images_of_their_class():
   observed = [counts[c] for c in range(3)]
   result = scipy.stats.chisquare(observed, 3000 * sampler.probabilities)
   assert result.pvalue > 1e-3
-  # Among the two images of class 1 both are as likely.
+  # The two images of class 1 are equally likely.
   images = collections.Counter(image for chosen, image in draws if chosen == 1)
   assert images.keys() == {0, 1}
   assert scipy.stats.chisquare(list(images.values())).pvalue > 1e-3
@@ -86,7 +86,7 @@ def test_crops_are_drawn_until_one_has_the_class():
       cut = transforms.cut_window(tf.constant(label), window).numpy()
       found += cut.sum() > max(least, 0)
       if least < 0:
-        # Anything will do: the first crop, as without rare classes.
+        # Any crop will do: the first one, as without rare classes.
         assert [int(x) for x in (window.top, window.left, window.mirrored)] == [
           int(x) for x in (draw(seed).top, draw(seed).left, draw(seed).mirrored)
         ]
@@ -101,7 +101,7 @@ def test_crops_are_drawn_until_one_has_the_class():
 @pytest.mark.parametrize('rule', ['draw_window', 'draw_varied'])
 @pytest.mark.parametrize('good', [0, 3, 9, 10, None])
 def test_ten_crops_are_looked_at_and_the_next_is_taken(rule, good):
-  """As the loop of the official code does, written down here."""
+  """Checks against the loop of the official code, repeated here."""
   # The n-th crop that is drawn begins in column n; that of number `good` has
   # both classes, all others one.
   label = np.zeros((1, 30), np.int32)
@@ -132,7 +132,7 @@ def test_ten_crops_are_looked_at_and_the_next_is_taken(rule, good):
 
 
 def test_a_stream_draws_rare_images_and_resumes(config):
-  # Image i is of the raw id i alone, and ids 0 to 6 of streets are no class.
+  # Image i has only the raw id i, and ids 0 to 6 of streets are no class.
   config.source.update(rare_temperature=0.01, rare_pixels=0, crop=(4, 4))
   batches = miniature.take(miniature.stream(config), 12)
   seen = set(miniature.numbers(batches))
@@ -194,7 +194,7 @@ def test_crops_are_drawn_until_no_class_has_most_of_one():
   # A crop begins at one of 29 columns; at 22, 23 and 20 has both classes.
   assert sum(firsts) < 15
   assert sum(found) > 25
-  # Where the first will do it is taken.
+  # The first crop is taken if it will do.
   assert all(b for a, b in zip(firsts, found, strict=True) if a)
 
 

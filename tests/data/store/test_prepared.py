@@ -209,7 +209,7 @@ def read_all(tmp_path, raw):
   return next(stream)
 
 
-# Of metadata.json, by what it has.
+# metadata.json, by its content.
 CHANGES = {
   '"depth_unit": 0.01': (
     '"depth_unit": 0.02',
@@ -276,7 +276,7 @@ def test_a_changed_description_is_named(tmp_path, raw, form):
   places = {'data_dir': str(tmp_path / 'tfds'), 'store': store}
   builder = registry.load('synthia', manual_dir=str(raw), **places)
   folder = pathlib.Path(builder.data_dir)
-  # What the numbers mean, and their type and size.
+  # The meaning of the numbers, and their dtype and size.
   for file, old, new, message in (
     *(('metadata', old, *x) for old, x in CHANGES.items()),
     ('features', '"uint16"', '"uint8"', r'depth=.*uint8.*; expected .*uint16'),
@@ -291,7 +291,7 @@ def test_a_changed_description_is_named(tmp_path, raw, form):
       assert str(caught.value).startswith(f'{folder}: {path.name} has ')
       assert '\n' not in str(caught.value)
     path.write_text(text)
-  # Sizes in bytes are only shown.
+  # Sizes in bytes are only for display.
   path = folder / 'dataset_info.json'
   text = path.read_text()
   (size,) = re.findall('"numBytes": "(.*)"', text)

@@ -1,4 +1,4 @@
-"""Depth of a folder beside a dataset, prepared at the training size."""
+"""Depth from a folder next to a dataset, prepared at the training size."""
 
 import json
 import os
@@ -21,7 +21,7 @@ CENTIMETRES = {'depth_code': 'metres', 'depth_missing': [65535]}
 
 
 def depth_of(i):
-  """A map of another size than the images, all of its numbers different."""
+  """Returns a map of a size other than the images', all numbers different."""
   rows, columns = np.mgrid[:20, :40]
   raw = (1000 * (i + 1) + 40 * rows + columns).astype(np.uint16)
   raw[:8] = 65535
@@ -29,7 +29,7 @@ def depth_of(i):
 
 
 def write_folder(folder, change=lambda raw: raw):
-  """Files without compression, whose sizes are the same."""
+  """Writes files without compression, which have the same size."""
   for i in range(COUNT):
     path = folder / 'train' / f'{i:07d}_depth.png'
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -98,7 +98,7 @@ def test_prepared_is_what_is_read_from_the_folder(config, rule, fit):
   assert len(np.unique(raw['depth'][:, -3, 0] // 10)) == COUNT
   assert not raw['depth_valid'].all()
   (found,) = prepared(config)
-  # What is interpolated or padded keeps its size.
+  # Maps that are interpolated or padded keep their size.
   small = fit == 'stretch' and rule != 'linear'
   form = f'8x12_{rule}_' if small else 'whole_'
   assert found.parent.name.startswith(form)
@@ -108,7 +108,7 @@ def test_is_prepared_once(config, capsys):
   read(config)
   assert capsys.readouterr().err.count('/depths/') == 1
   read(config)
-  # Of depth, neither the images' form nor a share of them makes a difference.
+  # Neither the images' form nor a share of them affects the depth.
   config.source.fraction = 0.5
   read(config, count=2)
   config.source.store = 'jpeg'

@@ -56,9 +56,9 @@ def test_the_first_by_name(data, tmp_path):
   assert first == [x for x in stored if x in NAMES[:3]]
   data.source.fraction = 0.67
   assert read(data) == first[:2]
-  # Not of what is scored.
+  # Not for examples that are scored.
   assert len(read(data, split='train')) == np.round(0.67 * COUNT)
-  # Of an older preparation, names are read from the records.
+  # With an older preparation, names are read from the records.
   path.unlink()
   data.source.fraction = 1.0
   assert read(data) == first

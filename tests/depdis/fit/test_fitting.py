@@ -17,7 +17,7 @@ ROAD, SKY, CAR = 0, 10, 13
 
 
 def draw(count=4000):
-  """Two clusters, a third of the points in the first."""
+  """Draws two clusters, a third of the points in the first."""
   rng = np.random.default_rng(0)
   first = np.arange(count) < count // 3
   mean = np.where(first[:, None], [10, 20, 65], [100, 60, 400])
@@ -43,7 +43,7 @@ def test_clusters_are_found(covariance):
   )
   assert info['converged']
   assert info['samples'] == 4000
-  # What the network is trained with has the likelihood that was recorded.
+  # The mixtures used in training have the recorded likelihood.
   table = density.tabulate(weights[None], means[None], covariances[None])
   log_p = density.log_density(
     table, points.astype(np.float32), np.zeros(4000, int)
@@ -83,7 +83,7 @@ def test_a_file_is_fitted_once_and_again_when_it_must(
   assert m.grid == (5, 7)
   assert m.info['images'] == 7
   assert m.counts.sum() == 7 * 5 * 7
-  # Three classes are there; the others have density 0 and weight 0.
+  # Three classes occur; the others have density 0 and weight 0.
   assert set(np.flatnonzero(m.counts)) == {ROAD, SKY, CAR}
   assert set(np.flatnonzero(m.weights.any(1))) <= {ROAD, SKY, CAR}
   # The sky is far and above, the road nearer and below.
@@ -98,14 +98,14 @@ def test_a_file_is_fitted_once_and_again_when_it_must(
 
   monkeypatch.setattr(fitting, 'fit', forbidden)
   assert fitting.find_or_fit(config) == path
-  # What the numbers do not depend on changes nothing; what they do, does.
+  # Only settings that the numbers depend on make a difference.
   config.method.lambda_adv = 9.0
   assert fitting.find_or_fit(config) == path
   config.mixtures.components = 3
   with pytest.raises(AssertionError, match='fitted again'):
     fitting.find_or_fit(config)
   config.mixtures.components = 2
-  # Nor does the network, unless its grid is another one.
+  # Nor does the network, unless its grid differs.
   config.network.backbone = 'efficientnet_tiny'
   assert fitting.find_or_fit(config) == path
   config.network.output_stride = 16

@@ -8,7 +8,7 @@ CLASSES, GRID = 3, (4, 6)
 
 
 def make_batches(rows=1, count=6):
-  """The same six images, in batches of `rows`."""
+  """Yields the same six images, in batches of `rows`."""
   rng = np.random.default_rng(0)
   shape = (count, 9, 14)
   arrays = {
@@ -26,7 +26,7 @@ def draw(size, **changes):
 
 
 def by_hand():
-  """All pixels of each class, through the device's own functions."""
+  """Collects all pixels of each class with the device's own functions."""
   points, counts = [[] for _ in range(CLASSES)], np.zeros(CLASSES, int)
   for batch in make_batches():
     label, metres, valid = (
@@ -68,7 +68,7 @@ def test_a_smaller_sample_is_a_part_and_does_not_depend_on_batches():
 
 
 def test_every_pixel_is_as_likely():
-  # Drawn 300 times, a pixel of class 0 comes as often as its share says.
+  # In 300 draws, a pixel of class 0 occurs as often as its share predicts.
   points, _ = by_hand()
   taken = dict.fromkeys(points[0], 0)
   for seed in range(300):

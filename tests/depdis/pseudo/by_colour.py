@@ -1,4 +1,4 @@
-"""A network that reads the class from the colour, and what it should see."""
+"""A network that reads the class from the colour, and its expected output."""
 
 import dataclasses
 
@@ -13,7 +13,7 @@ SKY, ROAD, CAR = 10, 0, 13
 
 @dataclasses.dataclass(frozen=True)
 class ByColour:
-  """Reads the class from the red channel; not sure of anything left of x."""
+  """Reads the class from the red channel; is uncertain left of x."""
 
   unsure: int = 0
 

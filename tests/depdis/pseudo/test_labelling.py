@@ -30,7 +30,7 @@ def test_confident_pixels_get_their_class(config, tmp_path):
     label = read(tmp_path / 'out', i)
     assert label.dtype == np.uint8
     np.testing.assert_array_equal(label, expected)
-  # Where a folder may stand in for a dataset's labels.
+  # Where a folder can replace a dataset's labels.
   label_files.check(tmp_path / 'out', classes='cityscapes19', count=7)
   assert summary['images'] == 7
   assert summary['pixels'] == 7 * 33 * 49
@@ -48,8 +48,8 @@ def test_confident_pixels_get_their_class(config, tmp_path):
 
 def test_small_patches_are_dropped(config, tmp_path):
   config.mixtures.folder = str(tmp_path / 'mixtures')
-  # Of the counts the car has the fewest but for the classes without any: its
-  # threshold is near the base.
+  # The car has the fewest counts of the classes that have any: its threshold
+  # is near the base.
   options = dataclasses.replace(OPTIONS, base=55, range=10)
   out = tmp_path / 'out'
   summary = labelling.write_labels(by_colour.make_run(config), out, options)
@@ -64,7 +64,7 @@ def test_small_patches_are_dropped(config, tmp_path):
   )
   assert summary['per_class']['car']['kept'] == 7 * 54
   assert summary['per_class']['car']['threshold'] is None
-  # Thresholds of 1280x760, brought to 49x33.
+  # Thresholds for 1280x760, scaled to 49x33.
   scaled = dataclasses.replace(options, scale_area=True, base=60 * 760 * 1280)
   out = tmp_path / 'scaled'
   summary = labelling.write_labels(by_colour.make_run(config), out, scaled)
@@ -124,7 +124,7 @@ def test_processes_share_the_images(config, tmp_path, monkeypatch):
   assert (len(mine), len(theirs), len(mine | theirs)) == (4, 3, 7)
   for i in range(7):
     np.testing.assert_array_equal(read(out, i), read(whole, i))
-  # With one process there is nothing left to do, and one log.
+  # With one process there is nothing left to do, and a single log.
   never = lambda *unused, **options: pytest.fail('it was done')
   monkeypatch.setattr(labelling, '_write_label', never)
   assert label() == expected

@@ -1,4 +1,4 @@
-"""How right pseudo-labels are, and that nothing is trained on it."""
+"""Precision of pseudo-labels, and that training does not use it."""
 
 import dataclasses
 import itertools
@@ -37,7 +37,7 @@ def test_shares_of_a_small_matrix_by_hand():
 
 
 def write_wrong(out, generator):
-  """Pseudo-labels that are wrong in places; returns them by number."""
+  """Writes pseudo-labels that are wrong in places; returns them by number."""
   written = {}
   for i in range(7):
     given = by_colour.truth(i)
@@ -63,13 +63,13 @@ def test_counts_are_those_of_the_pixels(config, tmp_path):
     ):
       expected[true, 19 if label == 255 else label] += 1
   np.testing.assert_array_equal(counts, expected)
-  # Only the images that are labelled, the first by name.
+  # Only the labelled images, the first ones by name.
   config.data.target.first = 2
   assert precision.count(config, tmp_path).sum() == 2 * 33 * 49
 
 
 def test_summary_says_how_right_the_labels_are(config, tmp_path, capsys):
-  """A network that takes half of the car's pixels for road."""
+  """The network predicts road for half of the car's pixels."""
 
   class Wrong(by_colour.ByColour):
     def predict(self, state, image):
@@ -126,7 +126,7 @@ def test_labels_are_the_same_whatever_the_truth_is(
   read = []
   monkeypatch.setattr(pipeline, 'image_stream', stream)
   summary = labelling.write_labels(run, tmp_path / 'b', OPTIONS)
-  # The truth was asked for once, alone, and there was none.
+  # Only the ground truth was requested, once, and there was none.
   assert read == [('label',)]
   assert 'precision' not in summary
   assert 'precision' not in summary['per_class']['road']

@@ -5,7 +5,7 @@ from jaxuda.depdis.pseudo import prior
 
 
 def flood(label, least):
-  """The prior by hand: a stack, one patch after the other."""
+  """Computes the prior by hand: a stack, one patch after the other."""
   out = np.full_like(label, 255)
   seen = label == 255
   for start in zip(*np.nonzero(~seen), strict=True):
@@ -51,7 +51,7 @@ def test_corners_connect_and_the_threshold_itself_is_kept():
   np.testing.assert_array_equal(prior.keep_patches(nothing, least), nothing)
 
 
-# 1 / (C f) of SYNTHIA's 16 classes, and the thresholds of the official code.
+# 1 / (C f) for SYNTHIA's 16 classes, and the official code's thresholds.
 WEIGHTS_16 = (
   *(0.327, 0.313, 0.206, 22.427, 22.558, 5.811, 155.643, 59.528),
   *(0.586, 0.882, 1.423, 12.871, 1.488, 3.955, 29.164, 27.563),

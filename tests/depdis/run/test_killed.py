@@ -32,7 +32,7 @@ FLAGS = [
 
 
 def _start(workdir, root, *, cache=None):
-  """Starts all stages; `cache` keeps compiled programs for the next process."""
+  """Starts all stages; `cache` keeps compiled programs for later processes."""
   env = dict(os.environ, JAX_NUM_CPU_DEVICES='1')
   if cache:
     env['JAX_COMPILATION_CACHE_DIR'] = str(cache)
@@ -69,7 +69,7 @@ def _scores(workdir):
 
 
 def test_killed_in_every_stage_ends_with_the_same_scores(tmp_path):
-  # The uninterrupted run compiles for itself, so equal bits are no accident.
+  # The uninterrupted run compiles afresh, so equal bits are no coincidence.
   whole, parts = tmp_path / 'whole', tmp_path / 'parts'
   process = _start(whole, tmp_path)
   _, err = process.communicate()
@@ -79,7 +79,7 @@ def test_killed_in_every_stage_ends_with_the_same_scores(tmp_path):
   labels = parts / 'round1' / 'labels'
   mixtures = tmp_path / 'parts.mixtures'
   stages = (
-    # Before there are mixtures; with half of the steps; with some labels.
+    # Before the mixtures exist; after half of the steps; after some labels.
     (first, 'config.json'),
     (first, 'checkpoints/[2-5]'),
     (labels, '**/*.png'),
@@ -93,7 +93,7 @@ def test_killed_in_every_stage_ends_with_the_same_scores(tmp_path):
     if number == 2:
       assert not (labels / 'summary.json').exists()
     if number == 3:
-      # What was done is not done again.
+      # Finished stages are not repeated.
       assert f'stage {first}\n' not in out
   process = _start(parts, tmp_path, cache=tmp_path / 'cache')
   out, err = process.communicate()

@@ -21,7 +21,7 @@ from tests.depdis.pseudo import by_colour
 
 @pytest.fixture
 def stages(monkeypatch):
-  """Stands in for training and labelling; says what was called."""
+  """Replaces training and labelling; returns the calls."""
   calls = types.SimpleNamespace(made=[], stop_at=None)
 
   def write(path, tree):
@@ -71,7 +71,7 @@ def test_every_stage_begins_with_the_one_before(config, stages, tmp_path):
     'round2/labels of training',
     'round2/training',
   ]
-  # Nothing is left to do; one more round goes on from the last.
+  # Nothing is left to do; one more round continues from the last.
   stages.made.clear()
   assert stages_lib.run(config, tmp_path / 'x')
   assert stages.made == []
@@ -88,7 +88,7 @@ def test_processes_go_through_the_stages_together(
   assert len(stages.made) == 10
   assert sorted(stages.made[:2]) == ['x/adversarial'] * 2
   assert sorted(stages.made[8:]) == ['round2/training'] * 2
-  # One of them says so.
+  # One of them reports it.
   assert capsys.readouterr().out.count(f'stage {tmp_path}/x/round2/tr') == 1
   stages.made.clear()
   assert processes.run(run, monkeypatch) == [True, True]
@@ -189,7 +189,7 @@ def test_derived_config_is_of_the_same_network(config):
 def test_self_training_can_have_a_rate_and_norms_of_its_own(config):
   options = labelling.read_options(config)
   later = stages_lib.derive(config, options, initial='a', label_dir='b')
-  # Those of the small setting, also where the stage is run alone.
+  # Those of the small setting, also if the stage is run alone.
   alone = command.read_config('self_training:pair=streets')
   for x in (later, alone):
     assert x.optim.learning_rate == pytest.approx(3e-5)
@@ -209,15 +209,15 @@ def test_the_whole_pipeline(config, tmp_path):
   first = workdir_lib.load(workdir / 'adversarial', which='best')
   last = workdir_lib.load(workdir / 'round1' / 'training')
   assert (first.step, last.step) == (2, 1)
-  # The second stage began with the network of the first: what it does not
-  # train is still the same, and what it trains has moved a little.
+  # The second stage started from the network of the first: parameters that it
+  # does not train are the same, and those that it trains moved a little.
   a, b = (x.state.nets['task'].params for x in (first, last))
   jax.tree.map(np.testing.assert_array_equal, a['density'], b['density'])
   kernels = a['layer6']['conv0_kernel'], b['layer6']['conv0_kernel']
   assert 0 < np.abs(kernels[0] - kernels[1]).max() < 0.01
   names = {x.name for x in (workdir / 'round1' / 'labels' / 'city').iterdir()}
   assert names == {f'{i}.png' for i in range(7)}
-  # How right they are, beside all stages.
+  # Their precision, in addition to all stages.
   lines = (workdir / 'pseudo_labels.csv').read_text().splitlines()
   rows = list(csv.DictReader(lines))
   assert len(rows) == 19

@@ -1,4 +1,4 @@
-"""Depth of a tiny Depth Anything with random weights, and its numbers."""
+"""Depth from a tiny Depth Anything with random weights, and its numbers."""
 
 import dataclasses
 import json
@@ -26,7 +26,7 @@ SIDE = 28
 
 @pytest.fixture(scope='module', name='weights')
 def _weights(tmp_path_factory):
-  """A folder as the hub has it, metric up to 80 metres."""
+  """Writes a folder like the hub's, metric up to 80 metres."""
   folder = tmp_path_factory.mktemp('hub')
   arrays = {k: x.astype('f4') for k, x in golden.state_dict('depth').items()}
   writing.write(folder / 'model.safetensors', {'': arrays})
@@ -75,7 +75,7 @@ def write(network, images, out, aligned=None):
 
 
 def read(out, name):
-  """Metres of an example, as a training reads them."""
+  """Returns the metres of an example, as training reads them."""
   folder = depth_folder.DepthFolder(out, split='train')
   metres, valid = depth_codes.measure(folder.read(name), folder.code)
   return metres.numpy(), valid.numpy()
@@ -111,14 +111,14 @@ def test_a_metric_network_is_read_in_metres(metric, tmp_path):
     assert said.std() > 1
     assert valid.all()
     np.testing.assert_allclose(metres, said, atol=0.0051)
-  # What is there stays, and another network's is written anew.
+  # Existing maps stay; those of another network are rewritten.
   (out / 'a.png').unlink()
   assert write(metric, images, out) == 1
   assert write(dataclasses.replace(metric, side=42), images, out) == 2
 
 
 def test_the_network_sees_what_the_golden_one_does(relative):
-  """An image of the network's own size is neither resized nor cropped."""
+  """Images of the network's own size are neither resized nor cropped."""
   image = np.random.default_rng(1).integers(0, 256, (28, 42, 3), np.uint8)
   mean = np.array([123.675, 116.28, 103.53])
   normalized = (image - mean) / (255 * np.array([0.229, 0.224, 0.225]))
@@ -139,7 +139,7 @@ def test_a_relative_network_has_no_unit(relative, tmp_path):
   said = relative.predict(images.read(0)[1])
   expected = np.maximum(65535 * said / said.max(), 1)
   np.testing.assert_allclose(raw, expected, atol=0.51)
-  # As CorDA reads a monocular network: z = raw / 256 + 1.
+  # As CorDA reads monocular depth: z = raw / 256 + 1.
   metres, valid = read(out, 'a')
   assert valid.all()
   inverse = np.asarray(depth_ops.invert_depth(metres))
@@ -150,7 +150,7 @@ def test_codes_by_hand():
   said = np.array([[0.0, 1, 2]], np.float32)
   assert coding.encode(said, metric=True).tolist() == [[1, 100, 200]]
   assert coding.encode(said, metric=False).tolist() == [[1, 32768, 65535]]
-  # Far everywhere, which is not the same as nothing known.
+  # Far everywhere, which is not the same as unknown.
   assert coding.encode(0 * said, metric=False).tolist() == [[1, 1, 1]]
 
 
@@ -162,7 +162,7 @@ def test_alignment_finds_factor_and_shift():
   # Of what is alike everywhere nothing can be said but the middle.
   flat = coding.align(np.ones((2, 2)), quantiles)
   np.testing.assert_allclose(flat, 655.36 / quantiles.mean() - 0.01, rtol=1e-4)
-  # What would be beyond infinity, or behind the camera, is at the end.
+  # Values beyond infinity or behind the camera are at the end of the range.
   ends = coding.align(np.array([[-1e6, *range(98), 1e6]]), np.arange(1.0, 20))
   assert ends[0, 0] == pytest.approx(655.35, rel=1e-5)
   assert ends[0, -1] == 0

@@ -139,7 +139,7 @@ def test_replicas_stay_equal_and_every_network_moves():
 
 
 def test_known_motions_teach_metres():
-  """A wall 6 m away, and a camera that moves sideways by 0.1 m."""
+  """Trains on a wall 6 m away and a camera that moves sideways by 0.1 m."""
   method = self_supervised.Method(
     total_steps=100,
     motion='known',
@@ -176,19 +176,19 @@ def test_known_motions_teach_metres():
 def test_still_pictures_are_masked():
   batch = make_batch()
   batch['previous'] = batch['next'] = batch['image']
-  # Those that are compared have no jitter.
+  # The images that are compared have no jitter.
   method = self_supervised.Method(total_steps=10, **TINY)
   _, _, metrics = run_step(method, batch)
   assert float(metrics['moving'][0]) < 0.05
 
 
 def test_motions_are_those_of_the_order_of_time():
-  """A camera that drives on: the frame before lies behind, not ahead."""
+  """The camera drives forward: the previous frame is behind it."""
   method = self_supervised.Method(total_steps=10, **TINY)
   motion = warp.rigid_motion(jnp.zeros((4, 3)), jnp.float32([[0, 0, -0.5]] * 4))
 
   class Pose:
-    """Says that everything comes half a metre nearer."""
+    """Predicts that everything comes half a metre nearer."""
 
     def apply(self, variables, first, second, **unused):
       del variables, second
@@ -249,7 +249,7 @@ def test_disparities_of_a_folder(run, tmp_path):
     ((32, 64), np.uint16),
     ((50, 90), np.uint16),
   ]
-  # What was cut off has no value; the nearest of all is at the top.
+  # Cropped pixels have no value; the nearest of all is at the top.
   assert (raw[0][24:] == 0).all()
   assert (raw[0][:24] > 0).all()
   assert max(x.max() for x in raw) == 65535
@@ -267,7 +267,7 @@ def test_disparities_of_a_folder(run, tmp_path):
   with pytest.raises(errors.UserError, match=r'read: 1 of 3: .*a\.jpg is not'):
     disparity.write_disparities(run, images, out)
   assert len(list(out.rglob('*.png'))) == 2
-  # Maps of other images would get another meaning.
+  # Maps of other images would change their meaning.
   (out / 'other.png').write_bytes(b'')
   with pytest.raises(errors.UserError, match=r'other\.png is of other images'):
     disparity.write_disparities(run, images, out, normalization='none')

@@ -7,7 +7,7 @@ from tests import processes
 
 
 class Bright:
-  """Says a depth of the brightness, in an unknown unit."""
+  """Predicts depth from the brightness, in an unknown unit."""
 
   def predict(self, state, image):
     del state
@@ -15,7 +15,7 @@ class Bright:
 
 
 class Scored:
-  """Five images of 4x6 with true depth; the fourth has none that counts."""
+  """Five images of 4x6 with true depth, none of it valid in the fourth."""
 
   unit = 0.01
 

@@ -1,4 +1,4 @@
-"""Matching pairs of known disparity, and the files that come of it."""
+"""Matches pairs of known disparity, and checks the resulting files."""
 
 import json
 import pathlib
@@ -23,7 +23,7 @@ OPTIONS = matching.Options(max_disparity=32, speckle_size=20)
 
 
 def make_pair(height=60, width=120):
-  """A wall, and a square before it: what is true is known everywhere.
+  """Draws a wall and a square in front of it, with known disparity.
 
   Returns:
     left, right uint8 [H, W, 3], and the disparity [H, W] of the left image.
@@ -49,7 +49,7 @@ def test_a_pair_of_known_disparity():
   assert known.mean() > 0.8
   wrong = np.abs(found - true)[known] > 1
   assert wrong.mean() < 0.02
-  # Beside the square there is what only the left camera sees.
+  # Next to the square is a region that only the left camera sees.
   assert np.isnan(found[18:42, 60 - NEAR + FAR + 2 : 58]).mean() > 0.8
 
 
@@ -190,11 +190,11 @@ def test_two_folders_to_depth_that_the_pipeline_reads(folders):
   assert known.mean() > 0.8
   expected = 50 / true
   assert np.median(np.abs(raw * 0.01 - expected)[known]) < 0.2
-  # What is there is not made again.
+  # Existing files are not made again.
   (root / 'out' / 'a.png').write_bytes(b'kept')
   estimation.run(found, root / 'out', options=OPTIONS)
   assert (root / 'out' / 'a.png').read_bytes() == b'kept'
-  # Nor taken for what it is not.
+  # Nor are they mistaken for something else.
   given = {'baseline': 0.5, 'focal': 100.0}
   with pytest.raises(errors.UserError, match='made with baseline=unknown; exp'):
     estimation.run(found, root / 'out', options=OPTIONS, camera=given)

@@ -16,7 +16,7 @@ from tests import tiny
 
 
 class Bright:
-  """Sees a pixel of brightness b at an inverse depth of b + 1."""
+  """Predicts an inverse depth of b + 1 for a pixel of brightness b."""
 
   def __init__(self):
     self.seen = 0
@@ -31,7 +31,7 @@ class Bright:
 
 
 class Images:
-  """Two pictures of one brightness each, of different sizes."""
+  """Two pictures of constant brightness, of different sizes."""
 
   def __len__(self):
     return 2
@@ -67,7 +67,7 @@ def test_depth_by_hand(tmp_path):
 
 @pytest.mark.parametrize(('fit', 'last'), [('stretch', 16), ('pad', 8)])
 def test_padding_is_no_part_of_the_depth(fit, last):
-  """A network that sees an inverse depth of 1 in the first column, then 2."""
+  """The network predicts an inverse depth of 1 in the first column, then 2."""
 
   class Columns(Bright):
     def predict(self, state, image):

@@ -54,7 +54,7 @@ def test_discriminator_of_a_method():
     jnp.logaddexp(0, logits[1]).mean(),
     rtol=1e-6,
   )
-  # Faster, one step leaves the domains better apart.
+  # With a higher rate, one step separates the domains better.
   optim = dataclasses.replace(method.optim, disc_learning_rate=0.01)
   adversary = dataclasses.replace(method, optim=optim).adversary
   new, _ = jax.vmap(
@@ -79,7 +79,7 @@ def test_self_training_aligns_information_times_depth():
       dacs.Method(adversarial='dada', lambda_depth=1.0, **COMMON),
       *(FULL, 'depth', INFORMATION * depth),
     ),
-    # CorDA's images of the source have a decoder of their own.
+    # CorDA has a separate decoder for the source's images.
     (
       corda.Method(adversarial='dada', **COMMON),
       *(own, 'depth_source', -INFORMATION * depth),
@@ -91,7 +91,7 @@ def test_self_training_aligns_information_times_depth():
 
 
 def test_depth_of_dada_on_self_training(monkeypatch):
-  """The source's losses and what is handed on; the target's pass."""
+  """Checks the source's losses and outputs, and the target's pass."""
   method = dacs.Method(
     **{'lambda_depth': 0.25, 'fuse': True, 'adversarial': 'dada'},
     **{'lambda_adv': 0.5, 'disc_width': 2, 'sums': 'device'},

@@ -39,13 +39,13 @@ def test_what_is_written_is_read(tmp_path):
 def test_class_weights_are_inverse_frequencies():
   weights = make().class_weights
   np.testing.assert_allclose(weights, [1 / 1.8, 1 / 0.9, 1 / 0.3])
-  # The weights of all classes' shares mean 1, as the official ones do.
+  # The weights, averaged over the classes' shares, are 1, as officially.
   np.testing.assert_allclose(np.dot(weights, [0.6, 0.3, 0.1]), 1)
   assert make(counts=np.array([5, 5, 0])).class_weights[2] == 0
 
 
 def one_gaussian_each(variances, counts):
-  """Classes of one round Gaussian each, so that densities have closed forms."""
+  """Returns a round Gaussian per class, with densities in closed form."""
   variances = np.asarray(variances, float)[:, None, None]
   return make(
     weights=np.ones((len(counts), 1)),
@@ -56,7 +56,7 @@ def one_gaussian_each(variances, counts):
 
 
 def density_at_quantile(variance, below):
-  """What a share `below` of a round Gaussian's own points is denser than."""
+  """Returns the density that a share `below` of the points does not reach."""
   square = stats.chi2.ppf(1 - below, 3)
   return (2 * np.pi * variance) ** -1.5 * np.exp(-square / 2)
 
@@ -71,7 +71,7 @@ def test_sharpness_maps_the_median_of_the_classes_own_densities_to_the_middle():
   mixed = one_gaussian_each([1.0, 1e-6], [300, 100])
   middle = density_at_quantile(1.0, 2 / 3)
   np.testing.assert_allclose(mixed.sharpness * middle, np.log(2), rtol=0.03)
-  # It is the same number whenever it is drawn, and of the arrays alone.
+  # The number is the same in every draw, and depends only on the arrays.
   again = one_gaussian_each([1.0, 1e-6], [300, 100])
   assert mixed.sharpness == again.sharpness
   # Twice the distances, an eighth of the density.
@@ -100,7 +100,7 @@ def test_sharpness_of_mixtures_is_that_of_scipys_own_samples():
       pdf = sum(
         w * p.pdf(points) for w, p in zip(m.weights[c], parts, strict=1)
       )
-      # Each class as often as it has pixels.
+      # Each class is drawn in proportion to its pixels.
       drawn.append(pdf[rng.permutation(len(pdf))][: 30 * count])
       weight.append(count)
     median = np.median(np.concatenate(drawn))

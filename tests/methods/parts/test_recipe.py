@@ -20,7 +20,7 @@ NETWORK = deeplab.Options(
   backbone='resnet_tiny', init='he', train_affine=True, active_rates=2
 )
 COMMON = {'num_classes': 5, 'total_steps': 100, 'network': NETWORK}
-# A network before its first step is sure of nothing.
+# A network before its first step is certain of nothing.
 ALL = mixing.Options(weight='none')
 SIZE = (33, 41)
 ADDED = {
@@ -93,7 +93,7 @@ def test_the_features_are_the_backbones_and_have_the_gradient():
   state = jax.jit(method.init)(jax.random.key(0), batch)
   task = state.nets['task']
   source = recipe.add_anchor(method, state, batch['source'])
-  # Of the network's own copy in evaluation: its features are the anchor's.
+  # The anchor's features are those of the network's copy in evaluation mode.
   out, _ = deeplab.run(
     *(method.task, task.params, task.batch_stats, source['image']),
     train=False,
@@ -105,7 +105,7 @@ def test_the_features_are_the_backbones_and_have_the_gradient():
     method, full, {**source, 'label': jnp.ones((2, *SIZE))}
   )
   (weight, value) = losses['loss_features']
-  # Every cell is a thing; 3 in each of 16 channels is far by 12.
+  # Every cell is a thing; 3 in each of 16 channels is a distance of 12.
   assert weight == 0.005
   np.testing.assert_allclose(value, 12.0, rtol=1e-5)
 
@@ -146,7 +146,7 @@ def test_an_anchor_follows_the_weights_that_training_begins_with():
   assert all((x == 1).all() for x in jax.tree.leaves(anchor.params))
   assert all((x == 0).all() for x in jax.tree.leaves(anchor.batch_stats))
   assert jax.tree.leaves(anchor.batch_stats)
-  # Their memory is given away by the step: no leaf is another one.
+  # The step donates their buffers: no two leaves may share one.
   kept = {id(x) for x in jax.tree.leaves(state.nets['task'].params)}
   assert not kept & {id(x) for x in jax.tree.leaves(anchor.params)}
 
@@ -162,7 +162,7 @@ def test_the_step_changes_the_student_and_keeps_the_anchor():
     lambda a, b: bool((a == b).all()), state.nets['anchor'], new.nets['anchor']
   )
   assert all(jax.tree.leaves(same))
-  # The last pass, the masked one, weighs: without it the step is another.
+  # The last pass, on masked images, matters: without it the step differs.
   less = dataclasses.replace(method, masking=masking.Options())
   other, _ = jax.jit(lambda *a: parallel.run_alone(less.train_step, *a))(
     state, batch, jax.random.key(1)

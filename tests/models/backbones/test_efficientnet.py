@@ -46,7 +46,7 @@ def test_zeros_are_those_of_xla(side, stride, dilation):
   ('side', 'stride', 'dilation', 'size'),
   [
     *((3, 1, 1, (6, 7)), (5, 1, 2, (7, 6)), (3, 2, 1, (7, 8))),
-    # Zeros on one side alone, and a dilation that sees hardly anything else.
+    # Zeros on only one side, and a dilation that sees hardly anything else.
     *((5, 2, 1, (8, 5)), (3, 1, 4, (3, 5))),
   ],
 )
@@ -109,7 +109,7 @@ def test_taps_are_for_cpus(monkeypatch, backend, switches, taps):
 
 
 def outputs(options, size, **fields):
-  """Shapes of the variables and outputs of a network, nothing computed."""
+  """Returns shapes of a network's variables and outputs, by tracing."""
   module = deeplab.DeepLab(classes=5, options=options, **fields)
   image = jax.ShapeDtypeStruct((1, *size, 3), jnp.float32)
   return jax.eval_shape(module.init_with_output, jax.random.key(0), image)
@@ -172,7 +172,7 @@ def test_grids_and_channels(stride, size, earlier, last):
   assert params['depth']['enc5_1']['kernel'].shape == (1, 1, 320, 80)
   assert params['depth']['dec4']['kernel'].shape == (1, 1, 20, 320)
   count = sum(x.size for x in jax.tree.leaves(params['backbone']))
-  # Of 4,652,008 less the 1x1 to 1280, its norm, and the classifier.
+  # 4,652,008 minus the 1x1 to 1280, its norm, and the classifier.
   assert count == 2_958_848
   assert count == 4_652_008 - 320 * 1280 - 2 * 1280 - 1281 * 1000
 

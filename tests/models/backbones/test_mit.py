@@ -27,7 +27,7 @@ def shapes(module, size):
 
 @pytest.mark.parametrize(
   ('name', 'count'),
-  # As `transformers.SegformerModel` has them.
+  # The numbers of `transformers.SegformerModel`.
   [
     ('mit_b0', 3_319_392),
     ('mit_b2', 24_196_288),
@@ -101,7 +101,7 @@ def test_stochastic_depth_leaves_out_sums_by_image():
   kept = 1 - drop
   wanted = [drop**2, drop * kept, kept * drop, kept**2]
   np.testing.assert_allclose(shares, wanted, atol=4 * 0.5 / count**0.5)
-  # Without random numbers, and in a test pass, nothing is left out.
+  # Without random numbers, and in a test pass, nothing is dropped.
   plain = jax.jit(lambda v: block.apply(v, x, False))(variables)
   still = jax.jit(lambda v: block.apply(v, x, True))(variables)
   np.testing.assert_array_equal(still, plain)

@@ -45,7 +45,7 @@ def test_against_plain_convolutions(place, strides):
   kernels = {
     k: v['kernel'] for k, v in variables['params'].items() if 'conv' in k
   }
-  # Fresh norms change nothing.
+  # Newly initialised norms change nothing.
   y = jax.nn.relu(_conv(x, kernels['conv1'], strides[0]))
   y = jax.nn.relu(_conv(y, kernels['conv2'], strides[1]))
   y = _conv(y, kernels['conv3'], 1)

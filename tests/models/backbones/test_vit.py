@@ -16,7 +16,7 @@ from jaxuda.ops import resize
 from scripts.golden import vit as golden
 from tests.models import foundation
 
-# Of outputs and gradients in float64.
+# For outputs and gradients in float64.
 BOUND = 1e-10
 
 
@@ -56,7 +56,7 @@ def test_golden(name, size):
 
 
 def test_golden_masked_recomputed_and_dropped():
-  """Recomputing changes nothing, nor does a probability of 0 in training."""
+  """Neither recomputing nor a drop probability of 0 changes anything."""
   with jax.enable_x64():
     module = build('dinov2', remat=True)
     tree, family = foundation.variables('dinov2', module)
@@ -77,7 +77,7 @@ def test_golden_offset(grid):
     other = vit.resize_positions(places, grid, how='size')
   theirs = foundation.stored()[f'positions/offset/{grid[0]}x{grid[1]}']
   assert foundation.compare(ours[::3], theirs) < 1e-12
-  # The offset is to be seen: it moves the last place by a tenth of a patch.
+  # The offset matters: it moves the last position by a tenth of a patch.
   assert foundation.compare(other[::3], theirs) > 1e-3
 
 
@@ -88,10 +88,10 @@ def test_cubic_matrix_by_hand():
   row = [far[0], near[0], near[1], far[1]]
   np.testing.assert_allclose(matrix[3], row, atol=1e-15)
   np.testing.assert_allclose(matrix[4], row[::-1], atol=1e-15)
-  # What reaches beyond the border is the border's.
+  # Taps beyond the border see the border.
   first = [far[1] + near[1] + near[0], far[0], 0, 0]
   np.testing.assert_allclose(matrix[0], first, atol=1e-15)
-  # With a = -1/2 a ramp stays one, inside; a constant does everywhere.
+  # With a = -1/2 a ramp is kept inside; a constant is kept everywhere.
   ramp = resize.cubic_matrix(16, 24, antialias=True) @ np.arange(16)
   expected = (np.arange(24) + 0.5) * 16 / 24 - 0.5
   np.testing.assert_allclose(ramp[4:-4], expected[4:-4], atol=1e-12)
@@ -102,7 +102,7 @@ def test_cubic_matrix_by_hand():
 
 
 def test_other_sides_are_filled_up():
-  """Below and to the right, with zeros; the grid is rounded up."""
+  """Padded with zeros below and to the right; the grid is rounded up."""
   module = vit.ViT(size='dinov2_tiny')
   image = jax.random.normal(jax.random.key(0), (1, 30, 57, 3))
   tree = jax.jit(module.init)(jax.random.key(1), image)
@@ -115,12 +115,12 @@ def test_other_sides_are_filled_up():
 
 
 def test_a_dropped_sample_skips_every_branch():
-  """With a probability of nearly 1 the tokens are those of the beginning."""
+  """With a probability of nearly 1 the tokens stay as they were."""
   module = vit.ViT(size='dinov2_tiny', norm=False, stochastic_depth=0.999)
   image = jax.random.normal(jax.random.key(0), (2, 14, 28, 3))
   tree = jax.jit(module.init)(jax.random.key(1), image)
   keys = {'dropout': jax.random.key(2)}
-  # Scales of a size that would be seen.
+  # Scales large enough to be noticed.
   params = jax.tree_util.tree_map_with_path(
     lambda path, x: x + 1 if 'layer_scale' in path[-1].key else x,
     tree['params'],
@@ -287,7 +287,7 @@ def test_wrong_names():
   ('name', 'millions'), [('s', 22.06), ('b', 86.58), ('l', 304.37)]
 )
 def test_published_sizes(name, millions):
-  """As the table of DINOv2 counts them: 21, 86 and 300 million."""
+  """As in the table of DINOv2: 21, 86 and 300 million parameters."""
   image = jax.ShapeDtypeStruct((1, 14, 14, 3), jnp.float32)
   module = vit.ViT(size=f'dinov2_{name}')
   tree = jax.eval_shape(module.init, jax.random.key(0), image)
