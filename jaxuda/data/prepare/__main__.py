@@ -65,7 +65,9 @@ def read_size(text: str) -> tuple[int, int]:
   """
   match = re.fullmatch(r'(\d+)x(\d+)', text)
   if match is None or not int(match[1]) or not int(match[2]):
-    raise errors.UserError(f'--size={text}; expected HEIGHTxWIDTH, as 512x1024')
+    raise errors.UserError(
+      f'--size={text}; expected HEIGHTxWIDTH, e.g. 512x1024'
+    )
   return int(match[1]), int(match[2])
 
 

@@ -40,7 +40,7 @@ def main() -> None:
   for name in _OF_ALIGN:
     if options[name].value is not None and not options.align:
       raise errors.UserError(
-        f'--{name} says nothing without --align; expected it to be left out'
+        f'--{name} has no meaning without --align; expected it to be left out'
       )
   note = lambda line: print(f'note: {line}', file=sys.stderr)
   images = maps.Folder(options.images, note=note)
@@ -56,7 +56,7 @@ def main() -> None:
   if options.align:
     if network.metric:
       raise errors.UserError(
-        f'--align={options.align}: {options.weights} says metres by itself;'
+        f'--align={options.align}: {options.weights} already predicts metres;'
         ' expected it to be left out'
       )
     command.hide_accelerators()

@@ -58,7 +58,7 @@ def find_pairs(options: dict[str, Any]) -> list[pairs.Pair]:
   ]
   if unused:
     raise errors.UserError(
-      f'--{unused[0]} says nothing about --{named[0]}; expected it to be left'
+      f'--{unused[0]} does not apply to --{named[0]}; expected it to be left'
       ' out'
     )
   split = options['split'] or ''
