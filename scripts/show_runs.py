@@ -60,7 +60,7 @@ def draw(
   names = names or tables.unique_names(workdirs)
   if not len({*names}) == len(names) == len(workdirs):
     raise errors.UserError(
-      f'--names={",".join(names)}; expected a name of its own for each of the'
+      f'--names={",".join(names)}; expected a different name for each of the'
       f' {len(workdirs)} workdirs'
     )
   if not numbers or not all(x.isdecimal() for x in numbers):

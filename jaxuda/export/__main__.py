@@ -53,7 +53,7 @@ def main(source: str) -> None:
   if path.is_file() or converted.is_stored(path):
     if f.config is None:
       raise errors.UserError(
-        f'{source} holds weights alone; expected --config of its method, too'
+        f'{source} holds only weights; expected also --config of its method'
       )
     run = runs.load(
       weights=source, network=f.network, family=f.family, config=f.config

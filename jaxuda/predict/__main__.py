@@ -58,7 +58,7 @@ def main() -> int:
     count, bad = prediction.run_video(_load(given), source, out, **options)
     print(f'wrote {out}, {count} frames')
     if bad:
-      raise errors.UserError(f'not all frames: {"; ".join(bad)}')
+      raise errors.UserError(f'not all frames were read: {"; ".join(bad)}')
     return 0
   total = len(image_files.list_images(source))
   more = [x for x in ('confidence', 'panels') if given[x].value]
