@@ -218,8 +218,8 @@ def _choose_rows(name, rows, labels, *, front):
   if all(row.quoted for row in (*front, *chosen)):
     raise errors.UserError(
       f'--rows={",".join(labels)}: these are quoted, so there is nothing to'
-      ' run;'
-      f' expected one of {", ".join(x.label for x in rows if not x.quoted)}'
+      ' run; expected one of'
+      f' {", ".join(x.label for x in rows if not x.quoted)}'
     )
   return front, chosen
 
