@@ -137,7 +137,7 @@ class Sequences:
       raw = {x: panels.read_image(getattr(triplet, x)) for x in _VIEWS}
       if len({x.shape for x in raw.values()}) > 1:
         raise errors.UserError(
-          f'{triplet.image} and its neighbours differ in size; expected'
+          f'{triplet.image} and the frames next to it differ in size; expected'
           ' one size'
         )
       height, width = raw['image'].shape[:2]
