@@ -163,7 +163,7 @@ def test_another_config_is_refused(config, stages, tmp_path):
       stages_lib.run(config, tmp_path / 'x')
     config[field] += 1
   config.name = 'dada'
-  with pytest.raises(errors.UserError, match='expected depdis, as of'):
+  with pytest.raises(errors.UserError, match='expected depdis, as in'):
     stages_lib.run(config, tmp_path / 'x')
   config.name = 'depdis'
   (tmp_path / 'file').write_text('')
