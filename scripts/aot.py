@@ -332,20 +332,20 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
   )
   add = parser.add_argument
   add('--topology', default='v5e:1x1', help='such as v5p:2x2x4, or cuda')
-  add('--method', default='dada', help='or all')
-  add('--program', default='step', help='step, evaluation, init')
+  add('--method', default='dada', help='name of a method, or all')
+  add('--program', default='step', help='step, evaluation or init')
   add('--dtype', default='bfloat16', help='float32, bfloat16')
-  add('--batch', default='0', help="images of a domain on a chip; 0: paper's")
+  add('--batch', default='0', help="images per domain and chip; 0: the paper's")
   add('--remat', default='no', help='no, yes')
   add(
     '--rewrites', default='auto', help='auto, all, none, or names joined by +'
   )
   add('--norm', default='', help='batch, sync, frozen')
-  add('--arguments', default='', help="of the config; the paper's if empty")
-  add('--backbone', default='', help="instead of the config's")
-  add('--source', default='', help="HxW, instead of the config's")
-  add('--target', default='', help="HxW, instead of the config's")
-  add('--out', type=pathlib.Path, help='JSON file that is added to')
+  add('--arguments', default='', help="config arguments; empty: the paper's")
+  add('--backbone', default='', help="backbone; empty: the config's")
+  add('--source', default='', help="HxW; empty: the config's")
+  add('--target', default='', help="HxW; empty: the config's")
+  add('--out', type=pathlib.Path, help='JSON file to append to')
   return parser.parse_args(arguments)
 
 

@@ -238,14 +238,19 @@ def parse_args() -> argparse.Namespace:
     formatter_class=argparse.ArgumentDefaultsHelpFormatter,
   )
   add = parser.add_argument
-  add('--config', default='', help='of a paper, with --count; its sizes')
+  add('--config', default='', help='config to count at its own sizes')
   add('--method', default='dada', choices=methods.names())
-  add('--field', action='append', default=[], help='of the method: name=value')
+  add(
+    '--field',
+    action='append',
+    default=[],
+    help='field of the method: name=value',
+  )
   add('--backbone', default='resnet101')
   add('--classes', type=int, default=16)
   add('--source', type=parse_size, default=(760, 1280), help='HxW')
   add('--target', type=parse_size, default=(512, 1024), help='HxW')
-  add('--batch', type=int, default=1, help='per domain and device')
+  add('--batch', type=int, default=1, help='images per domain and device')
   add('--dtype', default='float32', choices=('float32', 'bfloat16'))
   add('--norm', default='batch', choices=('batch', 'sync', 'frozen'))
   add('--remat', action='store_true')
@@ -255,8 +260,13 @@ def parse_args() -> argparse.Namespace:
   )
   add('--rounds', type=int, default=3)
   add('--steps', type=int, default=2, help='per round and variant')
-  add('--peak_side', type=int, default=0, help='0: 3072 on CPU, 8192 else')
-  add('--count', action='store_true', help='by tracing alone; no time')
+  add(
+    '--peak_side',
+    type=int,
+    default=0,
+    help='side of the matrices for the peak; 0: 3072 on CPU, else 8192',
+  )
+  add('--count', action='store_true', help='count by tracing; time nothing')
   return parser.parse_args()
 
 

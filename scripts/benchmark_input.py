@@ -319,7 +319,9 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     formatter_class=argparse.ArgumentDefaultsHelpFormatter,
   )
   parser.add_argument('--images', type=int, default=24)
-  parser.add_argument('--count', type=int, default=64, help='read each time')
+  parser.add_argument(
+    '--count', type=int, default=64, help='images read each time'
+  )
   parser.add_argument('--rounds', type=int, default=3)
   parser.add_argument('--workers', type=int, default=os.cpu_count() or 1)
   parser.add_argument('--fields', default=','.join(FIELDS))

@@ -181,11 +181,11 @@ def main() -> None:
 
 def _define_flags():
   command.define_config(default='dada:pair=synthia2cityscapes')
-  flags.DEFINE_list('ways', list(WAYS), 'Some of them; the first is 1.')
+  flags.DEFINE_list('ways', list(WAYS), 'Ways to time, relative to the first.')
   flags.DEFINE_string('image', '1024x2048', 'Height and width of a picture.')
-  flags.DEFINE_integer('batch_size', 1, 'Pictures at once.', 1)
-  flags.DEFINE_integer('count', 4, 'Pictures in a round.', 1)
-  flags.DEFINE_integer('rounds', 3, 'Turns of each.', 1)
+  flags.DEFINE_integer('batch_size', 1, 'Pictures per batch.', 1)
+  flags.DEFINE_integer('count', 4, 'Pictures per round.', 1)
+  flags.DEFINE_integer('rounds', 3, 'Rounds per way.', 1)
 
 
 if __name__ == '__main__':

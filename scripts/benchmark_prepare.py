@@ -138,7 +138,7 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
   )
   parser.add_argument('--images', type=int, default=200)
   parser.add_argument(
-    '--distinct', type=int, default=20, help='the rest: links'
+    '--distinct', type=int, default=20, help='real files; the rest are links'
   )
   parser.add_argument('--stores', default=','.join(STORES))
   parser.add_argument('--folder', help='default: a temporary one')

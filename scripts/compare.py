@@ -35,5 +35,7 @@ def main() -> None:
 
 if __name__ == '__main__':
   flags.DEFINE_list('workdirs', None, 'Folders of the runs.', required=True)
-  flags.DEFINE_enum('checkpoint', 'last', ['last', 'best'], 'Which one.')
+  flags.DEFINE_enum(
+    'checkpoint', 'last', ['last', 'best'], 'Checkpoint whose scores count.'
+  )
   command.run(main)

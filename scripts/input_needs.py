@@ -113,9 +113,9 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
   add = parser.add_argument
   add('--config', action='append', help="default: the papers' main rows")
   add('--devices', type=int, default=8)
-  add('--peak', type=float, default=989.0, help='TFLOP/s of a device')
-  add('--share', type=float, default=0.4, help='of the peak that is reached')
-  add('--rates', help='JSON of benchmark_input.py')
+  add('--peak', type=float, default=989.0, help='peak TFLOP/s of a device')
+  add('--share', type=float, default=0.4, help='share of the peak reached')
+  add('--rates', help='JSON file of benchmark_input.py')
   return parser.parse_args(arguments)
 
 

@@ -60,7 +60,7 @@ def draw(
   names = names or tables.unique_names(workdirs)
   if not len({*names}) == len(names) == len(workdirs):
     raise errors.UserError(
-      f'--names={",".join(names)}; expected a name of its own for each of the'
+      f'--names={",".join(names)}; expected a different name for each of the'
       f' {len(workdirs)} workdirs'
     )
   if not numbers or not all(x.isdecimal() for x in numbers):
@@ -101,12 +101,16 @@ def main() -> None:
 if __name__ == '__main__':
   flags.DEFINE_string('output', None, 'PNG file to write.', required=True)
   flags.DEFINE_list('workdirs', None, 'Folders of the runs.', required=True)
-  flags.DEFINE_list('names', None, 'What they are called in the picture.')
-  flags.DEFINE_list('numbers', ['0', '1', '2'], 'Images of the split, from 0.')
+  flags.DEFINE_list('names', None, 'Names of the runs in the picture.')
+  flags.DEFINE_list(
+    'numbers', ['0', '1', '2'], 'Indices of the images to draw, from 0.'
+  )
   flags.DEFINE_string('dataset', None, other_data.FIELDS['dataset'])
-  flags.DEFINE_string('split', None, "The config's eval_split if unset.")
+  flags.DEFINE_string(
+    'split', None, "Split to draw; the config's eval_split if unset."
+  )
   flags.DEFINE_bool('depth', True, 'Whether to show depth.')
-  flags.DEFINE_bool('legend', False, 'Whether the classes stand below.')
+  flags.DEFINE_bool('legend', False, 'Whether to name the classes below.')
   command.define_checkpoint()
   command.define_data()
   command.run(main)

@@ -98,10 +98,10 @@ def main() -> None:
 
 if __name__ == '__main__':
   flags.DEFINE_string('output', None, 'PNG file to write.', required=True)
-  flags.DEFINE_list('domains', ['source', 'target'], 'Which to draw.')
-  flags.DEFINE_integer('rows', 6, 'Scenes of each domain.')
+  flags.DEFINE_list('domains', ['source', 'target'], 'Domains to draw.')
+  flags.DEFINE_integer('rows', 6, 'Number of scenes of each domain.')
   flags.DEFINE_integer('first', 0, 'Index of the first scene.')
   flags.DEFINE_integer('seed', 0, 'Seed of the scenes.')
-  flags.DEFINE_integer('height', 160, 'Rows of a picture.')
-  flags.DEFINE_integer('width', 320, 'Columns of a picture.')
+  flags.DEFINE_integer('height', 160, 'Height of a picture in pixels.')
+  flags.DEFINE_integer('width', 320, 'Width of a picture in pixels.')
   command.run(main)

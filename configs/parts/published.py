@@ -45,22 +45,22 @@ INITIAL = (
   Checkpoint(
     file='DeepLab_resnet_pretrained_imagenet.pth',
     method='ImageNet, Caffe',
-    protocol='begins ADVENT, DADA, Depth Distribution and CTRL',
+    protocol='initialises ADVENT, DADA, Depth Distribution and CTRL',
   ),
   Checkpoint(
     file='DeepLab_resnet_pretrained_init-f81d91e8.pth',
     method='ImageNet, Caffe',
-    protocol='begins AdaptSegNet, and CorDA with init=imagenet',
+    protocol='initialises AdaptSegNet, and CorDA with init=imagenet',
   ),
   Checkpoint(
     file='resnet101COCO-41f33a49.pth',
     method='COCO, Caffe',
-    protocol='begins DACS, and CorDA with init=coco',
+    protocol='initialises DACS, and CorDA with init=coco',
   ),
   Checkpoint(
     file='vgg16-397923af.pth',
     method='ImageNet, torchvision',
-    protocol='begins GIO-Ada; its configs have the RGB input that it needs',
+    protocol='initialises GIO-Ada, whose configs have the RGB input it needs',
   ),
 )
 

@@ -43,7 +43,7 @@ def _full(label, s2c, gta=None, *, arguments='', init=''):
 
 _CORDA = _full('CorDA', (55.0, 62.8), 56.6)
 _RESULTS = spec.Table(
-  what='CorDA beside DACS, DADA and others, SYNTHIA to Cityscapes',
+  what='CorDA against DACS, DADA and others, SYNTHIA to Cityscapes',
   paper=_PAPER,
   pairs=(spec.S2C, spec.GTA),
   rows=(
@@ -61,13 +61,13 @@ TABLES = {
   'corda/results': _RESULTS,
   'corda/gta': dataclasses.replace(
     _RESULTS,
-    what='CorDA beside DACS, GTA5 to Cityscapes',
+    what='CorDA against DACS, GTA5 to Cityscapes',
     pairs=(spec.GTA,),
     rows=(_DACS, _CORDA),
     other_names=('corda/3',),
   ),
   'corda/ablation': spec.Table(
-    what='structure of the network, and the difficulty weight',
+    what='network structure, and the difficulty weight',
     paper=_PAPER,
     pairs=(spec.S2C,),
     rows=(
@@ -79,7 +79,7 @@ TABLES = {
     ),
   ),
   'corda/depth': spec.Table(
-    what='depth of the target from stereo pairs, or from sequences',
+    what='target depth from stereo pairs or from sequences',
     paper=_PAPER,
     pairs=(spec.S2C,),
     rows=(
@@ -88,7 +88,7 @@ TABLES = {
     ),
   ),
   'corda/init': spec.Table(
-    what='weights that training begins with',
+    what='initial weights',
     paper=_PAPER,
     pairs=(spec.S2C, spec.GTA),
     rows=(

@@ -100,7 +100,7 @@ _RESULTS = (
 
 TABLES = {
   'dada/results': spec.Table(
-    what='DADA beside other methods, and what depth gains, 16 classes',
+    what='DADA against other methods, and the gain from depth, 16 classes',
     paper=_PAPER,
     pairs=(spec.S2C,),
     rows=_RESULTS,
@@ -141,7 +141,7 @@ TABLES = {
     shows=('IoU',),
   ),
   'dada/ablation': spec.Table(
-    what='what is aligned, depth loss, fusion: rows S1 to S7',
+    what='alignment, depth loss and fusion: rows S1 to S7',
     paper=_PAPER,
     pairs=(spec.S2C,),
     rows=(
@@ -156,7 +156,7 @@ TABLES = {
     other_names=('dada/3',),
   ),
   'dada/fraction': spec.Table(
-    what='share of the source images, beside AdvEnt on all of them',
+    what='share of the source images used, against AdvEnt on all of them',
     paper=_PAPER,
     pairs=(spec.S2C,),
     rows=(

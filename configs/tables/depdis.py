@@ -72,7 +72,7 @@ _CHOICES = (
 
 TABLES = {
   'depdis/results': spec.Table(
-    what='Depth Distribution beside AdvEnt, DADA and CTRL, 16 classes',
+    what='Depth Distribution against AdvEnt, DADA and CTRL, 16 classes',
     paper=_PAPER,
     pairs=(spec.S2C,),
     rows=(
@@ -140,7 +140,7 @@ TABLES = {
     shows=('depth',),
   ),
   'depdis/sensitivity': spec.Table(
-    what='weights of the losses of density and depth; no figures are known',
+    what='weights of the density and depth losses; no figures are known',
     paper=_PAPER,
     pairs=(spec.S2C,),
     rows=(
@@ -150,7 +150,7 @@ TABLES = {
     ),
   ),
   'depdis/density': spec.Table(
-    what='density beside segmentation and depth, in the pictures of the run',
+    what='density next to segmentation and depth, in the pictures of the run',
     paper=_PAPER,
     pairs=(spec.S2C,),
     rows=(_M2,),

@@ -63,7 +63,7 @@ TABLES = {
     rows=(_NA, *_INPUT, *_OUTPUT, _FULL),
   ),
   'gio_ada/kitti': spec.Table(
-    what='no adaptation, input, output, both, Virtual KITTI to KITTI',
+    what='no, input, output and full adaptation, Virtual KITTI to KITTI',
     paper=_PAPER,
     pairs=(spec.KITTI,),
     rows=(_NA, _kitti('sd', 45.9), _kitti('joint', 50.0), _FULL),
@@ -78,14 +78,14 @@ TABLES = {
     other_names=('gio_ada/2',),
   ),
   'gio_ada/output': spec.Table(
-    what='the output discriminator: semantics, depth, two, both together',
+    what='the output discriminator: semantics, depth, one for each, joint',
     paper=_PAPER,
     pairs=(spec.KITTI,),
     rows=(_NA, *_OUTPUT),
     other_names=('gio_ada/3',),
   ),
   'gio_ada/results': spec.Table(
-    what='no adaptation, input, output, both, SYNTHIA to Cityscapes',
+    what='no, input, output and full adaptation, SYNTHIA to Cityscapes',
     paper=_PAPER,
     pairs=(spec.S2C,),
     rows=(
@@ -98,7 +98,7 @@ TABLES = {
     shows=('IoU',),
   ),
   'gio_ada/translations': spec.Table(
-    what="source images as GIO-Ada translates them, beside CycleGAN's",
+    what='source images translated by GIO-Ada and by CycleGAN',
     paper=_PAPER,
     pairs=(spec.KITTI,),
     rows=(_kitti('cg', 39.8), _FULL),

@@ -80,7 +80,7 @@ TABLES = {
     shows=('IoU',),
   ),
   'all/breadth': spec.Table(
-    what='what each way of varying the rendered source is worth, with AdaBN',
+    what='gain from each way of varying the rendered source, with AdaBN',
     paper='this project',
     pairs=_REAL,
     rows=(

@@ -34,9 +34,10 @@ from jaxuda.weights import writing
 def define_flags() -> None:
   """Defines the flags of the command."""
   flags.DEFINE_string(
-    'to', None, 'Folder, FILE.pth or FILE.safetensors.', required=True
+    *('to', None, 'Folder, FILE.pth or FILE.safetensors to write.'),
+    required=True,
   )
-  flags.DEFINE_bool('partial', False, 'Take what fits.')
+  flags.DEFINE_bool('partial', False, 'Take what fits instead of failing.')
   command.define_network()
   command.define_checkpoint()
 

@@ -39,7 +39,7 @@ def read(
   if (path / 'config.json').is_file():
     return runs.read(path, which=checkpoint, network=network or 'student')
   raise errors.UserError(
-    f'{source} is no file of weights, no conversion and no run; expected one'
+    f'{source} is not a file of weights, a conversion or a run; expected one'
   )
 
 

@@ -127,8 +127,8 @@ class Sequences:
     lost = next((x for x in found if x.intrinsics is None), None)
     if lost and not config.focal and 'intrinsics' in self.needs:
       raise errors.UserError(
-        f'no camera was found for {lost.image}; expected a camera file beside'
-        ' the frames, or config.data.focal, the focal length in pixels'
+        f'no camera was found for {lost.image}; expected a camera file next'
+        ' to the frames, or config.data.focal, the focal length in pixels'
       )
     self._count = len(found)
 
@@ -137,7 +137,7 @@ class Sequences:
       raw = {x: panels.read_image(getattr(triplet, x)) for x in _VIEWS}
       if len({x.shape for x in raw.values()}) > 1:
         raise errors.UserError(
-          f'{triplet.image} and the frames beside it differ in size; expected'
+          f'{triplet.image} and the frames next to it differ in size; expected'
           ' one size'
         )
       height, width = raw['image'].shape[:2]

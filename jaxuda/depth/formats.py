@@ -112,7 +112,7 @@ def write_png16(path: str | os.PathLike[str], raw: np.ndarray) -> None:
   """Writes uint16 [H, W] as a PNG; creates its folder if it is missing."""
   done, data = cv2.imencode('.png', raw)
   if raw.dtype != np.uint16 or not done:
-    raise ValueError(f'{raw.dtype} {raw.shape} is no 16-bit picture')
+    raise ValueError(f'{raw.dtype} {raw.shape} is not a 16-bit picture')
   with files.atomic(path) as part:
     part.write_bytes(data.tobytes())
 

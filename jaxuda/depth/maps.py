@@ -65,7 +65,7 @@ def check_out(out: str | os.PathLike[str], *, made_by: str) -> pathlib.Path:
   mine = workdir_lib.read_json(out / formats.FILE).get('made_by') == made_by
   if not mine and any(out.rglob('*.png')):
     raise errors.UserError(
-      f'{out} holds pictures and no {formats.FILE} of {made_by}; expected a'
+      f'{out} holds pictures but no {formats.FILE} of {made_by}; expected a'
       ' new folder, or one that was written by the same command'
     )
   return out

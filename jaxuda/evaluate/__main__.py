@@ -139,34 +139,40 @@ def _evaluate(run, given, views):
 
 
 def _define_flags():
-  command.define_config('With --weights: METHOD:argument=value,...')
+  command.define_config('Config for --weights: METHOD:argument=value,...')
   flags.DEFINE_string('workdir', None, 'Folder of the run.')
-  flags.DEFINE_string('weights', None, 'Published file, or a conversion.')
+  flags.DEFINE_string('weights', None, 'Published checkpoint, or a conversion.')
   command.define_network()
   command.define_checkpoint()
   flags.DEFINE_string(
     'against', None, 'Folder of another run, for the negative-transfer rate.'
   )
-  flags.DEFINE_string('split', None, "The config's eval_split if unset.")
   flags.DEFINE_string(
-    'classes', None, 'Class set to merge to, a name or a class table.'
+    'split', None, "Split to score; the config's eval_split if unset."
   )
   flags.DEFINE_string(
-    'out', None, 'JSON to write; evaluation.json beside it if unset.'
+    'classes', None, 'Class set to merge to: a name or a class table.'
+  )
+  flags.DEFINE_string(
+    *('out', None),
+    'JSON file to write; RUN/evaluation.json or FILE.evaluation.json if unset.',
   )
   for field, text in other_data.FIELDS.items():
     flags.DEFINE_string(f'data.target.{field}', None, text)
   flags.DEFINE_integer(
-    'eval_batch_size', None, 'Images at a time, at least one on each device.', 1
+    'eval_batch_size', None, 'Images per batch, at least one per device.', 1
   )
   flags.DEFINE_enum(
     *('statistics', 'own', norm_statistics.CHOICES),
-    "Of the network's norms: the checkpoint's, or the target's (AdaBN).",
+    "Running statistics of the norms: the checkpoint's (own), or re-estimated"
+    ' on the target (AdaBN).',
   )
   command.define_views()
   command.define_data()
   flags.DEFINE_bool(
-    'distributed', False, 'One of several processes: docs/clusters.md.'
+    'distributed',
+    False,
+    'Run as one of several processes, see docs/clusters.md.',
   )
   command.define_cluster()
 

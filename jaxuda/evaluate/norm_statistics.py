@@ -64,7 +64,7 @@ def reestimate(
   if not jax.tree.leaves(own.batch_stats):
     network = method.network
     raise errors.UserError(
-      f'--statistics=target, and the network of {config.name} has no running'
+      f'--statistics=target, but the network of {config.name} has no running'
       f' statistics (network.backbone={network.backbone},'
       f' network.norm={network.norm}); expected --statistics=own'
     )

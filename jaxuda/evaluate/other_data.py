@@ -16,8 +16,8 @@ from jaxuda.run import workdir as workdir_lib
 FIELDS = {
   'dataset': 'Another dataset with the classes of the run.',
   'manual_dir': "Another folder of the dataset's files.",
-  'fit': 'stretch or pad.',
-  'eval_labels': 'native or input.',
+  'fit': 'How images are fitted to the network input: stretch or pad.',
+  'eval_labels': 'Size of the labels that are scored: native or input.',
 }
 
 

@@ -47,7 +47,7 @@ class Views:
     except ValueError as e:
       raise errors.UserError(f'scales: {e}; expected numbers') from e
     if not self.scales or not all(0 < x < math.inf for x in self.scales):
-      raise errors.UserError(f'scales={self.scales}; expected some above 0')
+      raise errors.UserError(f'scales={self.scales}; expected numbers above 0')
     if not 0 <= self.overlap < 1:
       raise errors.UserError(f'overlap={self.overlap}; expected [0, 1)')
 

@@ -35,10 +35,12 @@ from jaxuda.weights import runs
 
 def define_flags() -> None:
   """Defines the flags of the command."""
-  command.define_config('Of a file of weights: METHOD:argument=value,...')
+  command.define_config('Config for weights: METHOD:argument=value,...')
   flags.DEFINE_string('to', None, 'Folder to write to.', required=True)
-  flags.DEFINE_list('formats', list(exporting.FORMATS), 'Some of the two.')
-  flags.DEFINE_string('size', None, "512x1024; the config's if unset.")
+  flags.DEFINE_list('formats', list(exporting.FORMATS), 'Formats to write.')
+  flags.DEFINE_string(
+    'size', None, "Input size, e.g. 512x1024; the config's if unset."
+  )
   command.define_network()
   command.define_checkpoint()
 
@@ -51,7 +53,7 @@ def main(source: str) -> None:
   if path.is_file() or converted.is_stored(path):
     if f.config is None:
       raise errors.UserError(
-        f'{source} holds weights alone; expected --config of its method, too'
+        f'{source} holds only weights; expected also --config of its method'
       )
     run = runs.load(
       weights=source, network=f.network, family=f.family, config=f.config

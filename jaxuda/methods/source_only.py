@@ -62,15 +62,15 @@ class Method(base.Method):
     norm = self.network.norm
     if self.statistics == 'target' and norm in ('frozen', 'none'):
       raise errors.UserError(
-        'method.statistics=target moves running statistics, which'
-        f' network.norm={norm} {"keeps" if norm == "frozen" else "has none of"}'
+        'method.statistics=target updates running statistics, which'
+        f' network.norm={norm} {"freezes" if norm == "frozen" else "lacks"}'
         '; expected network.norm=batch or sync'
       )
     if self.statistics == 'target' and not self.network.has_statistics:
       raise errors.UserError(
-        'method.statistics=target moves running statistics, which'
-        f' network.backbone={self.network.backbone} has none of; expected one'
-        ' with batch norms'
+        'method.statistics=target updates running statistics, which'
+        f' network.backbone={self.network.backbone} lacks; expected one with'
+        ' batch norms'
       )
 
   @property

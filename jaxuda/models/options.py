@@ -221,8 +221,8 @@ class Options:
       other = other if self.backbone in vit.BACKBONES else ''
       raise errors.UserError(
         f'network.resolutions=hrda; expected {other}one with network.backbone'
-        f'={self.backbone} and network.decoder={self.decoder}, whose outputs of'
-        ' a part of an image are no part of those of the whole'
+        f'={self.backbone} and network.decoder={self.decoder}, whose outputs'
+        ' for a part of an image are not part of those for the whole image'
       )
 
   def check_sides(self, size: Sequence[int], what: str) -> None:

@@ -58,7 +58,7 @@ def read_samples(
       target = config.data.target
       raise errors.UserError(
         f'no image {number} in {target.dataset} {target.eval_split}; expected'
-        ' numbers from 0, below that of its images'
+        ' numbers from 0, below the number of its images'
       )
   rows = [found[x] for x in wanted if x in found]
   fields = [name for name in rows[0] if name != 'name']
@@ -181,7 +181,7 @@ def read_picture(workdir: str | os.PathLike, name: str) -> np.ndarray:
   found = sorted(folder.glob(f'{name}_*.png'))
   if not found:
     raise errors.UserError(
-      f'no picture {folder}/{name}_*.png; expected the workdir of a run that'
-      ' has been evaluated, of a method that makes one'
+      f'no picture {folder}/{name}_*.png; expected the workdir of an evaluated'
+      ' run whose method draws it'
     )
   return panels_lib.read_image(found[-1])

@@ -107,7 +107,7 @@ def complete() -> None:
   subprocess.run(pip, check=True)
   importlib.invalidate_caches()
   if loaded:
-    print(f'{", ".join(loaded)} was loaded before: restart the runtime')
+    print(f'{", ".join(loaded)} was already loaded: restart the runtime')
 
 
 def describe() -> str:

@@ -58,7 +58,7 @@ def main() -> int:
     count, bad = prediction.run_video(_load(given), source, out, **options)
     print(f'wrote {out}, {count} frames')
     if bad:
-      raise errors.UserError(f'not all frames: {"; ".join(bad)}')
+      raise errors.UserError(f'not all frames were read: {"; ".join(bad)}')
     return 0
   total = len(image_files.list_images(source))
   more = [x for x in ('confidence', 'panels') if given[x].value]
@@ -84,33 +84,34 @@ def _load(given):
 
 
 def _define_flags():
-  command.define_config('With --weights: METHOD:argument=value,...')
+  command.define_config('Config for --weights: METHOD:argument=value,...')
   flags.DEFINE_string('workdir', None, 'Folder of the run.')
-  flags.DEFINE_string('weights', None, 'Published file, or a conversion.')
+  flags.DEFINE_string('weights', None, 'Published checkpoint, or a conversion.')
   command.define_network()
   flags.DEFINE_string(
-    'images', None, 'Folder of images; or a video.', required=True
+    'images', None, 'Folder of images, or a video.', required=True
   )
   flags.DEFINE_string(
-    'out', None, 'Folder to write to; or a video.', required=True
+    'out', None, 'Folder or video to write to.', required=True
   )
   command.define_views()
   flags.DEFINE_integer(
-    'batch_size', 1, 'On a device at once, if each is looked at once.', 1
+    'batch_size', 1, 'Images per device and batch, if each has one view.', 1
   )
   flags.DEFINE_enum(
     'dtype',
     None,
     ['float32', 'bfloat16'],
-    "What the network computes in; the training's if not given.",
+    "Data type in which the network computes; the training's if unset.",
   )
   flags.DEFINE_bool(
     'confidence',
     False,
-    'Also write OUT/confidence: 255 times the largest probability, 8 bits.',
+    'Also write OUT/confidence: 255 times the largest probability, in 8 bits.',
   )
   flags.DEFINE_bool(
-    'panels', False, 'Also write OUT/panels: labels, depth, density in a row.'
+    *('panels', False),
+    'Also write OUT/panels: image, labels, depth and density side by side.',
   )
   command.define_checkpoint()
 

@@ -59,7 +59,7 @@ def check_paths(source: str | os.PathLike, out: str | os.PathLike) -> None:
     video.check_out(out)
     if os.path.isfile(source):
       if os.path.exists(out) and os.path.samefile(source, out):
-        raise errors.UserError(f'{out} is read; expected another --out')
+        raise errors.UserError(f'{out} is the input; expected another --out')
     elif video.is_video(source):
       raise errors.UserError(f'no file {source}; expected a video')
     else:

@@ -53,16 +53,17 @@ def main(*workdirs: str) -> None:
 
 
 def _define_flags():
-  flags.DEFINE_string('out', 'report.html', 'HTML to write.')
+  flags.DEFINE_string('out', 'report.html', 'HTML file to write.')
   flags.DEFINE_enum(
-    'checkpoint', 'last', ['last', 'best'], 'Whose predictions are shown.'
+    *('checkpoint', 'last', ['last', 'best']),
+    'Checkpoint whose predictions are shown.',
   )
-  flags.DEFINE_integer('images', 6, 'Pictures shown.', lower_bound=0)
+  flags.DEFINE_integer('images', 6, 'Number of pictures shown.', lower_bound=0)
   flags.DEFINE_integer(
     'limit', None, 'Predict only the first N images.', lower_bound=1
   )
-  flags.DEFINE_bool('predict', True, 'Restore the runs and predict.')
-  flags.DEFINE_bool('tsne', True, 'Draw the features, too.')
+  flags.DEFINE_bool('predict', True, 'Restore the runs and predict with them.')
+  flags.DEFINE_bool('tsne', True, 'Also draw the features by t-SNE.')
   command.define_data()
 
 

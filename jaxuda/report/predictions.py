@@ -209,8 +209,8 @@ def _read_batches(runs) -> Iterator[list[dict[str, Any]]]:
         batch['label'], batches[0]['label']
       ):
         raise errors.UserError(
-          f'the runs see other images or labels than {next(iter(runs))}, e.g.'
-          f' {batch["name"][0]}; expected the same dataset for all of them'
+          f'the runs see different images or labels from {next(iter(runs))},'
+          f' e.g. {batch["name"][0]}; expected the same dataset for all of them'
         )
     yield [batches[i] for i in places]
 

@@ -138,7 +138,8 @@ def _read(workdir, name):
     scores = workdir_lib.read_scores(workdir)
   except ValueError as e:
     raise errors.UserError(
-      f'{workdir}/scores.json is not JSON: {e}; expected what a training wrote'
+      f'{workdir}/scores.json is not JSON: {e}; expected the file that training'
+      ' wrote'
     ) from e
   path = folder / 'parameters.txt'
   text = path.read_text() if path.is_file() else ''

@@ -71,16 +71,24 @@ def main(*overrides: str) -> int:
 
 def _define_flags():
   flags.DEFINE_bool('list', False, 'Print the tables and what each needs.')
-  flags.DEFINE_string('table', None, 'Which one, e.g. dada/3.')
-  flags.DEFINE_string('tables', 'configs/tables.py', 'File of the tables.')
+  flags.DEFINE_string('table', None, 'Table to reproduce, e.g. dada/3.')
+  flags.DEFINE_string(
+    'tables', 'configs/tables.py', 'File that defines the tables.'
+  )
   flags.DEFINE_string('pair', '', "Domain pair; the paper's own if unset.")
   flags.DEFINE_string('classes', '', "Class set; the table's if unset.")
-  flags.DEFINE_string('seeds', '3', 'How many (1, 2, ...), or a list of them.')
-  flags.DEFINE_list('rows', [], 'Only these, beside the baselines.')
-  flags.DEFINE_bool('baselines', True, 'On small pairs, with baselines.')
-  flags.DEFINE_integer('jobs', 1, 'Runs at a time.', lower_bound=1)
-  flags.DEFINE_enum('checkpoint', 'last', ['last', 'best'], 'What is scored.')
-  flags.DEFINE_bool('dry_run', False, 'Print the commands of all runs.')
+  flags.DEFINE_string(
+    'seeds', '3', 'Number of seeds (3 stands for 1,2,3), or a list of seeds.'
+  )
+  flags.DEFINE_list(
+    'rows', [], 'Rows to train besides the baselines; all if unset.'
+  )
+  flags.DEFINE_bool('baselines', True, 'Add the baselines on small pairs.')
+  flags.DEFINE_integer('jobs', 1, 'Number of concurrent runs.', lower_bound=1)
+  flags.DEFINE_enum(
+    'checkpoint', 'last', ['last', 'best'], 'Checkpoint whose scores count.'
+  )
+  flags.DEFINE_bool('dry_run', False, 'Only print the commands of all runs.')
   flags.DEFINE_string('workdir', None, 'Folder of the runs and the table.')
 
 

@@ -19,7 +19,9 @@ def read_tables(path: str | os.PathLike) -> dict[str, Any]:
     raise errors.UserError(f'no file {path}; expected one such as tables.py')
   found = vars(config_files.load(path))
   if 'TABLES' not in found:
-    raise errors.UserError(f'{path} has no TABLES; expected name -> table')
+    raise errors.UserError(
+      f'{path} has no TABLES; expected a dict of tables by name'
+    )
   return found['TABLES']
 
 
@@ -61,6 +63,6 @@ def parse_seeds(text: str) -> tuple[int, ...]:
     if seeds and len(set(seeds)) == len(seeds):
       return tuple(seeds)
   raise errors.UserError(
-    f'--seeds={text}; expected how many (3 for 1, 2, 3), at least 1, or a list'
-    ' of different ones (1,5,7; one alone: 5,)'
+    f'--seeds={text}; expected their number (3 for 1, 2, 3), at least 1, or a'
+    ' list of different seeds (1,5,7; for a single one: 5,)'
   )

@@ -69,7 +69,7 @@ class Folder:
       self._lock.close()
       raise errors.UserError(
         f'{self.path} is in use by another call or by a run that it started;'
-        ' expected to be alone'
+        ' expected only one at a time'
       ) from None
     return self
 

@@ -217,8 +217,9 @@ def _choose_rows(name, rows, labels, *, front):
   chosen = [row for row in own.values() if row.label in wanted]
   if all(row.quoted for row in (*front, *chosen)):
     raise errors.UserError(
-      f'--rows={",".join(labels)}: these are quoted, and nothing is to be run;'
-      f' expected one of {", ".join(x.label for x in rows if not x.quoted)}'
+      f'--rows={",".join(labels)}: these are quoted, so there is nothing to'
+      ' run; expected one of'
+      f' {", ".join(x.label for x in rows if not x.quoted)}'
     )
   return front, chosen
 

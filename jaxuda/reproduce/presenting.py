@@ -139,7 +139,7 @@ def make_notes(results: results_lib.Results) -> list[str]:
   with_depth = [row for row in plan.rows if row.without_depth]
   if with_depth:
     pairs = (f'{row.label} over {row.without_depth}' for row in with_depth)
-    notes.append(f'{_GAIN}: what depth gains, {", ".join(pairs)}.')
+    notes.append(f'{_GAIN}: gain from depth, {", ".join(pairs)}.')
   if plan.against:
     notes.append(
       f'{results_lib.NEGATIVE_TRANSFER}: share of the images, in %, with a'
@@ -156,7 +156,7 @@ def make_notes(results: results_lib.Results) -> list[str]:
     if row.quoted:
       notes.append(f'{row.label}: quoted from {row.quoted}, not run.')
     if row.same_as:
-      notes.append(f'{row.label}: the runs of {row.same_as}, its twin.')
+      notes.append(f'{row.label}: shares the runs of {row.same_as}.')
     for seed, reason in results.missing[row.label].items():
       notes.append(f'{row.label}: seed {seed} is missing: {reason}.')
   notes += [f'Trained with {code}.' for code in results.codes]

@@ -126,7 +126,9 @@ def print_list(
     for words in plan.commands:
       print(f'  then jaxuda {shlex.join(words)}')
     print(f'  published for {", ".join(table.pairs)}\n')
-  print(f'Runs and steps are for the seeds {", ".join(map(str, seeds))}.')
+  print(
+    f'Runs and steps are counted for the seeds {", ".join(map(str, seeds))}.'
+  )
 
 
 def _list_preparations(plan):
@@ -135,9 +137,9 @@ def _list_preparations(plan):
   for run in plan.runs.values():
     found = []
     if run.before:
-      found.append(f'{run.before.partition("/")[0]} is trained before')
+      found.append(f'{run.before.partition("/")[0]} is trained first')
     if len(run.parts) > 1:
-      found.append(f'{len(run.parts)} trainings, one after another')
+      found.append(f'{len(run.parts)} successive trainings')
     for domain in ('source', 'target'):
       if path := run.config.data[domain].get('depth_dir'):
         found.append(f'depth in {path}')

@@ -169,7 +169,7 @@ def _read_protocol(plan, row, done):
     'steps': '+'.join(str(part.steps) for part in run.parts),
     'batch': run.config.batch_size,
     'backbone': run.config.network.backbone,
-    'begins with': run.config.get('initial') or 'scratch',
+    'initial weights': run.config.get('initial') or 'scratch',
   }
   if statistics := run.config.method.get('statistics'):
     found['running statistics'] = statistics
@@ -181,7 +181,7 @@ def _read_protocol(plan, row, done):
     for field, value in ours.items():
       if found.setdefault(field, value) != value:
         raise errors.UserError(
-          f'{row.runs[seed]} was scored with {field} {value}, the seeds before'
+          f'{row.runs[seed]} was scored with {field} {value}, earlier seeds'
           f' with {found[field]}; expected the same'
         )
   return found

@@ -262,7 +262,7 @@ class Checkpoints:
       why = ' '.join(str(e).split())[:160] or type(e).__name__
       raise errors.UserError(
         f'{self.folder / str(step)} cannot be read ({why}); if it is damaged,'
-        ' remove that folder to go on from an earlier one'
+        ' remove that folder to continue from an earlier one'
       ) from e
 
   def _read_some(self, step, target):

@@ -111,7 +111,7 @@ def _meet(who, switch):
   def give_up():
     command.report(
       f'not all processes met at {where} within {patience} seconds; expected'
-      ' the same command for each, and an address that all of them reach'
+      ' the same command for each, and an address that all of them can reach'
     )
     os._exit(1)
 

@@ -92,7 +92,7 @@ def check_command(first: Mapping[str, Any], mine: Mapping[str, Any]) -> None:
   differ = _differing(flatten(first), flatten(mine), _PLACES)
   if differ:
     raise errors.UserError(
-      f'process {jax.process_index()} has another config than process 0;'
+      f'process {jax.process_index()} has a different config from process 0;'
       f' differing: {differ}; expected the same command for all'
     )
 

@@ -53,7 +53,7 @@ def keep(
     if before != class_set.names:
       raise errors.UserError(
         f'{config.classes} has the classes {", ".join(class_set.names)};'
-        f' expected {", ".join(before)}, with which {workdir} was begun, or'
+        f' expected {", ".join(before)}, with which {workdir} started, or'
         ' another --workdir'
       )
   if jax.process_index() == 0:

@@ -270,8 +270,8 @@ def choose_step(
   known = f'a step of {", ".join(map(str, steps))}'
   if which == 'best' and 'best' not in scores:
     raise errors.UserError(
-      f'no checkpoint of {checkpoints.folder.parent} was evaluated yet, so none'
-      f' is the best; expected --checkpoint=last or {known}'
+      f'no checkpoint of {checkpoints.folder.parent} has been evaluated yet, so'
+      f' none is the best; expected --checkpoint=last or {known}'
     )
   if which == 'best':
     return scores['best']['checkpoint_step']

@@ -64,7 +64,7 @@ def layers_after(params: Any) -> Any:
   blocks = [place(name) for name in params['backbone'] if 'block' in name]
   if not blocks:
     raise errors.UserError(
-      'optim.layer_decay; expected 1 with a network.backbone that is no'
+      'optim.layer_decay; expected 1 with a network.backbone that is not a'
       ' transformer'
     )
 

@@ -217,8 +217,8 @@ def _rank(scores, result, value, report):
   known = [scores['best']] if scores else []
   if known and value(known[0], result) is None:
     report(
-      f'note: the best before, step {known[0]["checkpoint_step"]}, was chosen'
-      ' by another figure than there is now; the best begins anew with step'
+      f'note: the previous best, step {known[0]["checkpoint_step"]}, was chosen'
+      ' by a figure that is missing now; the best starts again from step'
       f' {result["checkpoint_step"]}'
     )
     known = []
@@ -302,7 +302,7 @@ def _claim(workdir, config, checkpoints):
   if scores and not step:
     # The scores and the log would be lost.
     raise errors.UserError(
-      f'{workdir} has the scores of a run and no checkpoint of it; expected'
+      f'{workdir} has the scores of a run but no checkpoint of it; expected'
       ' another --workdir, or this one without scores.json'
     )
   best = scores.get('best', {}).get('checkpoint_step')

@@ -78,7 +78,7 @@ def _load_weights(state, weights, options, report):
     if asked:
       fields = (f"--config.network.{k}='{v}'" for k, v in asked.items())
       raise errors.UserError(
-        f'{title} was trained with another input or stride; expected'
+        f'{title} was trained with a different input or stride; expected'
         f' {" ".join(fields)}'
       )
   task = state.nets['task']
@@ -139,7 +139,7 @@ def load_network(
     if len(ours) == len(others) and ours != others:
       report(
         f'note: config.initial={workdir} was trained with the classes'
-        f' {", ".join(others)}, and its outputs begin as those of'
+        f' {", ".join(others)}, and its outputs start as those of'
         f' {", ".join(ours)}'
       )
   mine, theirs = state.nets['task'], run.state.nets['task']
@@ -185,7 +185,7 @@ def load_generator(
   """
   if not workdir:
     raise errors.UserError(
-      'a frozen generator is to be used and none is given; expected'
+      'a frozen generator is needed but not given; expected'
       ' --config.generator=WORKDIR of a run of --config=cyclegan'
     )
   run = workdir_lib.load(

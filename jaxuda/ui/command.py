@@ -90,14 +90,18 @@ def define_cluster() -> None:
   flags.DEFINE_string(
     'coordinator_address',
     None,
-    'HOST:PORT of process 0, the same for all.',
+    'HOST:PORT of process 0, the same for all processes.',
     flag_values=values,
   )
   for name, default, text in (
     ('num_processes', None, 'Number of processes.'),
-    ('process_id', None, 'Number of this process, from 0.'),
-    ('connect_timeout', 300, 'Seconds within which all must have started.'),
-    ('heartbeat_timeout', 100, 'Seconds of silence after which one is dead.'),
+    ('process_id', None, 'Index of this process, from 0.'),
+    ('connect_timeout', 300, 'Seconds to wait for all processes to start.'),
+    (
+      'heartbeat_timeout',
+      100,
+      'Seconds of silence after which a process counts as dead.',
+    ),
   ):
     flags.DEFINE_integer(name, default, text, flag_values=values)
 
@@ -114,7 +118,7 @@ def report(message: str) -> None:
 
 
 def define_config(
-  text: str = 'METHOD:argument=value,... or FILE.py:argument=value,...',
+  text: str = 'Config: METHOD:argument=value,... or FILE.py:argument=value,...',
   *,
   default: str | None = None,
 ) -> flags.FlagHolder:
@@ -234,34 +238,45 @@ def _flatten(tree, prefix=''):
 
 def define_views() -> None:
   """Defines the flags that choose the views of each picture."""
-  flags.DEFINE_bool('flip', False, 'Also look at the mirrored picture.')
-  flags.DEFINE_list('scales', ['1'], "Of the network's input.")
-  flags.DEFINE_bool('window', False, 'Overlapping pieces at full resolution.')
+  flags.DEFINE_bool('flip', False, 'Also predict the mirrored image.')
+  flags.DEFINE_list(
+    'scales',
+    ['1'],
+    'Factors by which the network input is rescaled, e.g. 0.75,1,1.25.',
+  )
+  flags.DEFINE_bool(
+    'window', False, 'Predict overlapping windows at full resolution.'
+  )
 
 
 def define_data(side: str = 'target') -> None:
   """Defines the flags that locate the data of a run."""
-  flags.DEFINE_string('data_dir', None, 'Where TFDS keeps its data.')
+  flags.DEFINE_string('data_dir', None, 'Folder of the prepared TFDS datasets.')
   flags.DEFINE_string(
-    'manual_dir', None, f'Where the {side} dataset was downloaded to.'
+    'manual_dir', None, f'Folder with the downloaded {side} dataset.'
   )
 
 
 def define_network() -> None:
   """Defines the flags that describe the content of a file of weights."""
   flags.DEFINE_string(
-    'network', '', 'Of a file: student, teacher, disc or the name of an entry.'
+    'network',
+    '',
+    'Network in a file of weights: student, teacher, disc or the name of an'
+    ' entry.',
   )
   flags.DEFINE_string(
     'family',
     '',
-    'Of a file: init, dacs, torchvision or depth_anything_v1, _v2, _v2_indoor,'
-    ' _v2_outdoor, if keys do not tell.',
+    'Family of a file of weights, if its keys do not tell: init, dacs,'
+    ' torchvision or depth_anything_v1, _v2, _v2_indoor, _v2_outdoor.',
   )
 
 
 def define_checkpoint(default: str = 'last') -> None:
   """Defines the flag that chooses a checkpoint of a run."""
   flags.DEFINE_string(
-    'checkpoint', default, 'Of a run: last, best (by the main mIoU) or a step.'
+    'checkpoint',
+    default,
+    'Checkpoint of the run: last, best (by the main mIoU) or a step.',
   )

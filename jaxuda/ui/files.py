@@ -103,7 +103,7 @@ def check_apart(out: str | os.PathLike, folder: str | os.PathLike) -> None:
     if os.path.exists(above) and identify(above) in read:
       raise errors.UserError(
         f'{out} lies in {folder}, where its files would be read next time;'
-        ' expected a folder outside of it'
+        ' expected a folder outside it'
       )
 
 
@@ -132,5 +132,5 @@ def check_folder(path: str | os.PathLike) -> pathlib.Path:
   if not there.is_dir():
     raise errors.UserError(f'{there} is a file; expected a folder to write to')
   if not os.access(there, os.W_OK | os.X_OK):
-    raise errors.UserError(f'{path}: no right to write to {there}')
+    raise errors.UserError(f'{path}: no permission to write to {there}')
   return path

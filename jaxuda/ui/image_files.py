@@ -111,7 +111,7 @@ def name_outputs(
     if output != plain
   ]
   if changed and note:
-    note(f'images of one name keep theirs apart: {name_some(changed)}')
+    note(f'outputs whose names would clash: {name_some(changed)}')
   return outputs
 
 
@@ -133,5 +133,5 @@ def check_read(bad: Sequence[str], *, total: int, unit: str) -> None:
   if bad:
     raise errors.UserError(
       f'{unit} that could not be read: {len(bad)} of {total}: {name_some(bad)};'
-      f' expected whole files ending in {" ".join(SUFFIXES)}'
+      f' expected complete files ending in {" ".join(SUFFIXES)}'
     )

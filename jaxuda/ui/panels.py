@@ -286,7 +286,7 @@ def read_image(
       179 megapixels or 131072 pixels per side.
   """
   if not os.path.isfile(path):
-    raise errors.UserError(f'{path} is no file that can be read')
+    raise errors.UserError(f'{path} is not a readable file')
   try:
     with Image.open(path) as opened:
       if opened.format == 'PNG':
@@ -318,7 +318,7 @@ def _decode(opened):
     grey = (np.asarray(opened) >> 8).astype(np.uint8)
     return np.repeat(grey[..., None], 3, axis=-1)
   if opened.mode in ('I', 'F'):
-    raise ValueError('32-bit pixels, of no known range; expected 8 or 16 bits')
+    raise ValueError('32-bit pixels of unknown range; expected 8 or 16 bits')
   if opened.mode == 'P':
     opened.info.pop('transparency', None)  # Its conversion would warn.
   return np.asarray(opened.convert('RGB'))

@@ -32,7 +32,7 @@ def check_out(path: str | os.PathLike) -> None:
   """
   if pathlib.Path(path).suffix.lower() not in VIDEOS:
     raise errors.UserError(
-      f'{path} is no video; expected a name ending in {" or ".join(VIDEOS)}'
+      f'{path} is not a video; expected a name ending in {" or ".join(VIDEOS)}'
     )
 
 
@@ -54,11 +54,11 @@ def read_video(path: str | os.PathLike) -> Iterator[np.ndarray]:
   finally:
     capture.release()
   if not count:
-    raise errors.UserError(f'{path} has no frame that OpenCV reads')
+    raise errors.UserError(f'{path} has no frame that OpenCV can read')
   if count < promised:
     raise errors.UserError(
-      f'{path} is cut or broken: it promises {promised} frames, and {count}'
-      ' could be read'
+      f'{path} is cut short or broken: it promises {promised} frames, and'
+      f' {count} could be read'
     )
 
 
@@ -129,6 +129,6 @@ def write_video(
     written = cv2.VideoCapture(str(part)).get(cv2.CAP_PROP_FRAME_COUNT)
     if written != count:
       raise errors.UserError(
-        f'{path} cannot be written as a whole; is the disk full?'
+        f'{path} cannot be written completely; is the disk full?'
       )
   return count

@@ -34,7 +34,11 @@ def main(*workdirs: str) -> None:
 
 def _define_flags():
   flags.DEFINE_integer(
-    'port', 0, '0: any that is free.', lower_bound=0, upper_bound=65535
+    'port',
+    0,
+    'Port to listen on; 0 picks a free one.',
+    lower_bound=0,
+    upper_bound=65535,
   )
 
 

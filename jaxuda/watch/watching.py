@@ -165,17 +165,17 @@ class _Run:
     if self._note:
       return 'silent', self._note
     if self.files is None:
-      return 'waiting', 'has not begun'
+      return 'waiting', 'not started yet'
     files, written = self.files, self._stamp[1]
     if not files.lines or written is None:
-      return 'waiting', 'has begun, no figures yet'
+      return 'waiting', 'started, no figures yet'
     if files.step >= (files.config.get('stop_step') or float('inf')):
-      return 'done', 'all steps taken'
+      return 'done', 'all steps done'
     # Lines are logged only every so many steps.
     pause = (files.config.get('log_every') or 0) / (files.rate or float('inf'))
     silence = time.time() - written[0] / 1e9
     if silence > max(_PATIENCE, 5 * pause):
-      return 'silent', f'silent for {display.format_time(silence)}'
+      return 'silent', f'no news for {display.format_time(silence)}'
     return 'training', 'training'
 
 

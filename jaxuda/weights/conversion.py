@@ -17,7 +17,7 @@ class Row(NamedTuple):
   """A line of the report.
 
   Attributes:
-    status: 'matched', 'dropped', 'beside', 'guessed', 'unexpected', 'missing',
+    status: 'matched', 'dropped', 'other', 'guessed', 'unexpected', 'missing',
       'mismatched' or 'random'.
     keys: keys of the file; for 'missing' those that it lacks.
     note: the reason, or the consequence.
@@ -90,9 +90,9 @@ def convert(
   if found.guess:
     report.append(Row('guessed', (), found.guess))
   if not found.whole:
-    note = 'all but the backbone, in whatever network begins with it'
+    note = 'all but the backbone, in a network that starts from it'
     report.append(Row('random', (), note))
-  fitting = ('matched', 'dropped', 'beside', 'guessed', 'random')
+  fitting = ('matched', 'dropped', 'other', 'guessed', 'random')
   bad = [row for row in report if row.status not in fitting]
   if bad and not partial:
     raise errors.UserError(
@@ -135,7 +135,7 @@ def _recognise(file, state_dict, family, whole):
     raise errors.UserError(f'{file.path}: {e}') from e
   except (ArithmeticError, LookupError, TypeError, ValueError) as e:
     raise errors.UserError(
-      f'{file.path}: its tensors have shapes of no network that is known'
+      f'{file.path}: its tensors have the shapes of no known network'
       f' ({type(e).__name__}: {e}); expected a published one'
     ) from e
 
@@ -143,15 +143,15 @@ def _recognise(file, state_dict, family, whole):
 def _report(file, entry, prefix, match, dropped):
   note = f'{file.kind} file, {reading.role(entry)}'
   if prefix:
-    note += f', prefix {prefix!r} taken off'
-  beside = [*(name for name in file.networks if name != entry), *file.other]
+    note += f', prefix {prefix!r} removed'
+  others = [*(name for name in file.networks if name != entry), *file.other]
   mismatched = {
     key: f'{there} there, {here} here (HWIO); stays random'
     for key, there, here in match.mismatched.values()
   }
   rows = [
     *(Row('dropped', keys, reason) for reason, keys in dropped.items()),
-    Row('beside', beside, 'entries of the file, not read'),
+    Row('other', others, 'entries of the file, not read'),
     Row('unexpected', match.unexpected),
     Row('missing', tuple(match.missing.values()), 'stays random'),
     *(Row('mismatched', (key,), note) for key, note in mismatched.items()),
@@ -165,10 +165,10 @@ def describe(row: Row, *, shown: int = 4) -> str:
 
   Args:
     row: the row.
-    shown: at most how many keys are named; entries beside the network all are.
+    shown: most keys to name; other entries of the file are all named.
   """
   keys = [k for k in row.keys if k]
-  shown = len(keys) if row.status == 'beside' else shown
+  shown = len(keys) if row.status == 'other' else shown
   text = f'{row.status:<10} {len(row.keys):>4}'
   if keys:
     more = f' and {len(keys) - shown} more' if len(keys) > shown else ''
@@ -236,7 +236,9 @@ def fit(
       )
     arrays[path] = array.astype(leaf.dtype) if fits else None
   if 'backbone' not in modules(expected):
-    raise errors.UserError(f'{file} has no network for a config to begin with')
+    raise errors.UserError(
+      f'{file} has no network that a config can start from'
+    )
   return Fit(
     arrays=arrays,
     random=[path for path, array in arrays.items() if array is None],

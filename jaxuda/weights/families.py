@@ -35,14 +35,14 @@ _CAFFE_INPUT = {
 }
 
 # Why keys are left out on purpose.
-_UNUSED = 'saved by the official code, used by nothing'
+_UNUSED = 'saved by the official code but not used'
 _HEAD = mmseg.HEAD
 _BATCHES = {
   r'.*num_batches_tracked$': 'running statistics have a constant momentum here'
 }
 _INSTANCE = {
   r'.*\.(running_mean|running_var|num_batches_tracked)$': (
-    'running statistics of instance norms, which use none'
+    'running statistics of instance norms, which do not use them'
   )
 }
 
@@ -175,16 +175,16 @@ def recognise(
     return _plain('patch_discriminator', title, module, kernel, _INSTANCE)
   if 'backbone.layer1.0.conv1.weight' in shapes:
     inner = {k.removeprefix('backbone.'): v for k, v in shapes.items()}
-    reason = 'the decoders of CTRL, of which there is none here'
+    reason = 'the decoders of CTRL, which are not implemented here'
     network, drops = _caffe(_backbone(inner)), {r'(decoder|head_\w+)\.': reason}
     return _built('ctrl', 'CTRL, its backbone', network, drops)
   if 'layer1.0.conv1.weight' in shapes:
     return _resnet(shapes, wrapped, whole, family)
   raise errors.UserError(
-    f'keys such as {", ".join(sorted(shapes)[:3])} are of no network that is'
-    ' known; expected an initialisation (ResNet-101, VGG-16, EfficientNet or'
+    f'keys such as {", ".join(sorted(shapes)[:3])} belong to no known'
+    ' network; expected an initialisation (ResNet-101, VGG-16, EfficientNet or'
     ' MiT), DADA, ADVENT, DepDis, CTRL, DACS, CorDA, DAFormer, HRDA, MIC, a'
-    ' discriminator, a CycleGAN generator, DINOv2 or Depth Anything (of the'
+    ' discriminator, a CycleGAN generator, DINOv2 or Depth Anything (from the'
     ' Hugging Face hub)'
   )
 
@@ -208,7 +208,7 @@ def _resnet(shapes, wrapped, whole, family):
   kind, other = ('DACS', 'init') if trained else ('an initialisation', 'dacs')
   guess = (
     f'its head of {classes} classes is taken for one of {kind}, which its keys'
-    f' do not tell; else convert or evaluate with --family={other}'
+    f' do not tell; if not, convert or evaluate with --family={other}'
   )
   guess = '' if family or wrapped or not single else guess
   if single and family != 'init' and (trained or family == 'dacs'):

@@ -39,7 +39,7 @@ DEPTH_FAMILIES = {
 _UPSCALE = {'up0': 0, 'norm0': 1, 'up1': 3, 'norm1': 4, 'conv': 5, 'norm2': 6}
 _MASK = {
   r'(token_masking|embeddings)\.mask_token$': (
-    'stands for masked patches, of which a network for labels has none'
+    'stands for masked patches, which a segmentation network does not have'
   )
 }
 _LEAVES = {'kernel': 'weight', 'scale': 'weight', 'bias': 'bias'}
@@ -70,7 +70,7 @@ _UNUSED = f'{_FUSION}.0.residual_layer1'
 _DROPS = {
   re.escape(
     _UNUSED
-  ): 'adds to what is before the coarsest map, which is nothing'
+  ): 'adds to a map before the coarsest one, which does not exist'
 }
 
 
@@ -200,7 +200,7 @@ def read_description(path: pathlib.Path) -> dict[str, Any]:
   try:
     tree = json.loads(file.read_text())
   except ValueError as e:
-    raise errors.UserError(f'{file} is no JSON ({e})') from e
+    raise errors.UserError(f'{file} is not JSON ({e})') from e
   known = isinstance(tree, dict) and tree.get('model_type') == 'depth_anything'
   return tree if known else {}
 
@@ -278,7 +278,7 @@ def _depth(fields, network, description, family):
   else:
     raise errors.UserError(
       'a file of Depth Anything, whose keys do not tell V1 from V2, nor metres'
-      ' from relative depth; expected its config.json beside it, or --family='
+      ' from relative depth; expected its config.json next to it, or --family='
       f'{", ".join(DEPTH_FAMILIES)}'
     )
   fields |= {'taps': taps, 'metric': far is not None}

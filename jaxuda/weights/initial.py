@@ -23,7 +23,7 @@ ORIGINS = {
     'AdaptSegNet publishes it; its sha256 begins with f81d91e8'
   ),
   'resnet101COCO-41f33a49.pth': (
-    'its first host is gone, mirrors keep the name; its sha256 begins with'
+    'its first host is gone, mirrors keep its name; its sha256 begins with'
     ' 41f33a49'
   ),
   'vgg16-397923af.pth': (
@@ -55,7 +55,7 @@ def check(initial: str | None, method: Any) -> None:
     raise errors.UserError(
       f"config.initial='' with network.backbone={backbone}, which no paper"
       ' trains from random weights; expected --config.initial=FILE (or the'
-      f' folder of a run), or --config.initial={SCRATCH} to do it all the same'
+      f' folder of a run), or --config.initial={SCRATCH} to do so anyway'
     )
   if initial == packaged.IMAGENET:
     packaged.find(backbone)

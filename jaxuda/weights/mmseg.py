@@ -14,7 +14,7 @@ TORCHVISION_INPUT = {
 }
 # Why keys are left out on purpose.
 HEAD = 'a head of the classes that it was pretrained on'
-_UNUSED = 'saved by the official code, used by nothing'
+_UNUSED = 'saved by the official code but not used'
 
 
 def describe(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Any]:

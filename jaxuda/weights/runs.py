@@ -144,8 +144,8 @@ def from_weights(
   method = methods.create(config)
   if method.predict is None:
     raise errors.UserError(
-      f'--config={config.name} labels no pixels; expected that of a method that'
-      ' does'
+      f'--config={config.name} labels no pixels; expected the config of a'
+      ' method that does'
     )
   options = method.network
   if left_out := conversion.left_out(weights):
@@ -154,7 +154,7 @@ def from_weights(
   if asked:
     config.network.update(asked)
     shown = ', '.join(f'network.{k}={v}' for k, v in asked.items())
-    report(f'as {weights.record["file"]} asks: {shown}')
+    report(f'as {weights.record["file"]} requires: {shown}')
   method = methods.create(config)
   example = jax.ShapeDtypeStruct((1, 64, 64, 3), np.float32)
   shapes = jax.eval_shape(method.task.init, jax.random.key(0), example)
@@ -208,13 +208,14 @@ def load(
     ):
       if given:
         raise errors.UserError(
-          f'--{flag}={given} is of a file of weights; expected one, not a run'
+          f'--{flag}={given} applies to files of weights; expected one, not a'
+          ' run'
         )
     return workdir_lib.load(workdir, which=which, only=workdir_lib.predicts)
   if config is None:
     raise errors.UserError(
-      '--weights is given without --config; expected that of its method, such'
-      ' as --config=dada:pair=synthia2cityscapes'
+      '--weights is given without --config; expected the config of its method,'
+      ' such as --config=dada:pair=synthia2cityscapes'
     )
   read = converted.read(weights, network=network, family=family, whole=True)
   return from_weights(read, config)

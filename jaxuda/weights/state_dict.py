@@ -65,9 +65,9 @@ def _refuse(record):
   """
   family, backbone = record['family'], record['network'].get('backbone', '')
   if backbone.startswith('mit'):
-    return 'files of MiT, DAFormer, HRDA and MIC are read, and not written'
+    return 'files of MiT, DAFormer, HRDA and MIC can be read, but not written'
   if backbone.startswith('dinov2') and family not in foundation.NAMES:
-    return 'files of VFM-UDA are read, and not written'
+    return 'files of VFM-UDA can be read, but not written'
   lite = backbone.startswith('efficientnet') and family != 'efficientnet'
   if lite or family in ('gio_ada', 'hrda'):
     return 'it has no published checkpoints, so no names for its weights'

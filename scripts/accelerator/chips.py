@@ -102,7 +102,7 @@ def find_devices(topology: str) -> list[Any]:
       k + ':' + 'x'.join('4' * c.dims) for k, c in CHIPS.items()
     )
     raise SystemExit(
-      f'unknown topology {topology!r}; expected such as {example}'
+      f'unknown topology {topology!r}; expected a name such as {example}'
     )
   options: dict[str, Any] = dict([chip.option] if chip.option else [])
   if chip.platform == 'gpu':

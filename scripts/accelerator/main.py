@@ -36,12 +36,12 @@ def parse_args() -> argparse.Namespace:
   )
   add = parser.add_argument
   add('--out', type=pathlib.Path, default=pathlib.Path('accelerator'))
-  add('--minutes', type=float, default=9, help='for everything')
+  add('--minutes', type=float, default=9, help='time for all stages')
   add('--small', action='store_true', help='tiny sizes, for CPUs')
-  add('--stages', default='', help='names or their beginnings, by comma')
-  add('--add', action='store_true', help='to the report that is there')
+  add('--stages', default='', help='names or prefixes, separated by commas')
+  add('--add', action='store_true', help='add to the existing report')
   add('--golden', type=pathlib.Path, help='folder of golden numbers')
-  add('--rewrites', default='auto', help='of the methods but DADA')
+  add('--rewrites', default='auto', help='rewrites of all methods but DADA')
   return parser.parse_args()
 
 

@@ -11,9 +11,14 @@ from typing import Any
 def add_flags(parser: argparse.ArgumentParser) -> None:
   """Adds the flags that all stages have."""
   parser.add_argument('--part', type=pathlib.Path, required=True)
-  parser.add_argument('--small', action='store_true', help='for CPUs')
   parser.add_argument(
-    '--seconds', type=float, default=600, help='begin nothing new after these'
+    '--small', action='store_true', help='tiny sizes, for CPUs'
+  )
+  parser.add_argument(
+    '--seconds',
+    type=float,
+    default=600,
+    help='start nothing new after this time',
   )
 
 

@@ -168,11 +168,11 @@ def main() -> None:
   add('--method', action='append', required=True)
   add('--precision', default='float32', choices=precisions.NAMES)
   add('--rewrites', action='append', help='may be repeated')
-  add('--norm', default='', help="of the network, instead of the paper's")
+  add('--norm', default='', help="norm of the network; empty: the paper's")
   add('--devices', type=int, default=0, help='CPU devices to simulate')
   add('--rounds', type=int, default=5)
   add('--steps', type=int, default=4)
-  add('--kernels', type=int, default=0, help='of so many of the rewrites')
+  add('--kernels', type=int, default=0, help='number of cases timed by kernel')
   args = parser.parse_args()
   if args.devices:
     jax.config.update('jax_num_cpu_devices', args.devices)

@@ -76,7 +76,7 @@ def test_a_run_with_a_teacher(tmp_path, monkeypatch):
 
 
 def test_nothing_there(tmp_path):
-  with pytest.raises(errors.UserError, match='no file of weights, no convers'):
+  with pytest.raises(errors.UserError, match='is not a file of weights, a con'):
     converting.read(str(tmp_path))
   with pytest.raises(errors.UserError, match='no known suffix'):
     converting.writing.check_path('a.bin')

@@ -54,14 +54,14 @@ def test_only_frames_with_both_neighbours_count(clip):
   assert found[0].previous.name == 'a0001.png'
   assert found[0].next.name == 'a0003.png'
   assert names(frames.find_triplets(clip, step=2)) == ['a0003', 'a0005']
-  with pytest.raises(errors.UserError, match='no three frames in a row'):
+  with pytest.raises(errors.UserError, match='no three consecutive frames'):
     frames.find_triplets(clip, step=5)
 
 
 def test_clips_do_not_mix(tmp_path):
   for number, folder in enumerate(('one', 'two', 'two')):
     make_frame(tmp_path / folder / f'{number}.png', number)
-  with pytest.raises(errors.UserError, match='no three frames'):
+  with pytest.raises(errors.UserError, match='no three consecutive'):
     frames.find_triplets(tmp_path)
 
 

@@ -60,8 +60,8 @@ def camera(root, *, baseline=0.2, text=''):
 @pytest.mark.parametrize(
   ('text', 'message'),
   [
-    (b'\xff\xfe\0', 'is no calibration of KITTI'),
-    (f'P2: {ROW}\nP3: {ROW.replace("50", "x")}', 'is no calibration of KITTI'),
+    (b'\xff\xfe\0', 'is not a calibration file of KITTI'),
+    (f'P2: {ROW}\nP3: {ROW.replace("50", "x")}', 'is not a calibration file'),
     (f'P2: {ROW}\nP3: 1 2', 'has no P3 or P_rect_03 with 12 numbers'),
     (f'P2: {ROW}\nP3: {ROW.replace("50", "nan")}', 'with 12 numbers'),
     (f'P2: {ROW}\nP3: {ROW}', r'focal length is 0\.0 m pixels; expected more'),
@@ -119,7 +119,7 @@ def test_hidden_pairs_are_none(tmp_path):
 def test_a_folder_is_not_its_own_pair(tmp_path):
   write(tmp_path / 'a/0.png')
   (tmp_path / 'b').symlink_to(tmp_path / 'a')
-  for baseline, message in ((1.0, 'are one folder'), (np.inf, 'baseline=inf')):
+  for baseline, message in ((1.0, 'are the same'), (np.inf, 'baseline=inf')):
     with pytest.raises(errors.UserError, match=message):
       pairs.find_folders(
         tmp_path / 'a', tmp_path / 'b', baseline=baseline, focal=1.0
@@ -133,7 +133,7 @@ def test_a_folder_that_is_not_there(tmp_path):
   given |= {'left': str(tmp_path / 'no'), 'right': str(tmp_path / 'a')}
   with pytest.raises(errors.UserError, match=r'no folder .*/no'):
     stereo.find_pairs({**given, 'out': str(tmp_path / 'out')})
-  with pytest.raises(errors.UserError, match='--split says nothing about --le'):
+  with pytest.raises(errors.UserError, match='--split does not apply to --lef'):
     stereo.find_pairs({**given, 'split': 'val', 'out': None})
 
 

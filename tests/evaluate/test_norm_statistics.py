@@ -191,7 +191,7 @@ def test_nothing_is_scored_that_would_be_lost(monkeypatch, tmp_path):
     command._main(Flags(given, against='other'))
   monkeypatch.setattr(runs, 'load', None)
   monkeypatch.setattr(os, 'access', lambda *_: False)
-  with pytest.raises(errors.UserError, match='no right to write'):
+  with pytest.raises(errors.UserError, match='no permission to'):
     command._main(given)
 
 

@@ -224,7 +224,7 @@ def test_a_network_that_is_refused(exported, tmp_path, name):
   last = done.stderr.strip().splitlines()[-1]
   assert last.startswith('error: ')
   assert ' of 2020-01-02 (jax ' in last
-  assert last.endswith('make it again from /a/7: cd / && it')
+  assert last.endswith('export again from /a/7: cd / && it')
   assert 'Traceback' not in done.stderr
   assert not (folder / 'out.png').exists()
 

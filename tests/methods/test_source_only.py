@@ -206,9 +206,9 @@ def test_the_oracle_reads_the_folder_of_the_target():
 @pytest.mark.parametrize(
   ('network', 'message'),
   [
-    ({'norm': 'frozen'}, 'network.norm=frozen keeps; expected .*batch'),
-    ({'norm': 'none'}, 'network.norm=none has none of; expected .*batch'),
-    ({'backbone': 'vgg16'}, 'network.backbone=vgg16 has none of'),
+    ({'norm': 'frozen'}, 'network.norm=frozen freezes; expected .*batch'),
+    ({'norm': 'none'}, 'network.norm=none lacks; expected .*batch'),
+    ({'backbone': 'vgg16'}, 'network.backbone=vgg16 lacks'),
   ],
 )
 def test_a_network_without_moving_statistics_is_refused(network, message):

@@ -89,7 +89,7 @@ def test_what_is_missing_is_installed(monkeypatch, capsys):
   pip = [sys.executable, '-m', 'pip', 'install', '--quiet']
   assert calls == [([*pip, 'jax[cuda]>=9', 'absent>=1'], {'check': True})]
   said = capsys.readouterr().out
-  assert 'jax was loaded before: restart the runtime' in said
+  assert 'jax was already loaded: restart the runtime' in said
 
 
 @pytest.mark.parametrize(

@@ -276,7 +276,7 @@ def test_pictures_of_one_name_have_each_their_labels(run, tmp_path, capfd):
   for i, name in enumerate(('x.jpg.png', 'x.jpg.png.png', 'x.png.png')):
     with Image.open(tmp_path / 'out' / 'ids' / name) as image:
       assert image.size == (5 + i, 4)
-  assert 'note: images of one name' in capfd.readouterr().err
+  assert 'note: outputs whose names' in capfd.readouterr().err
 
 
 def test_results_are_not_labelled(run, folder, tmp_path):
@@ -290,9 +290,7 @@ def test_results_are_not_labelled(run, folder, tmp_path):
     prediction.check_paths(tmp_path / 'out' / 'ids', tmp_path / 'out')
   path = tmp_path / 'A.MP4'
   prediction.run_video(run, folder, path)
-  with pytest.raises(
-    errors.UserError, match=r'A\.MP4 is read; expected another'
-  ):
+  with pytest.raises(errors.UserError, match=r'A\.MP4 is the input; expected'):
     prediction.run_video(run, path, path)
   with pytest.raises(
     errors.UserError, match=r'is a video; expected --out=NAME'

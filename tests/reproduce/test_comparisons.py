@@ -112,7 +112,7 @@ def test_what_depth_gains(tmp_path):
   assert (cells['paper mIoU16'], cells['paper mIoU13']) == ('-', '47.8')
   presenting.write(results, tmp_path)
   text = (tmp_path / 'table.txt').read_text()
-  assert 'what depth gains, SPIGAN over SPIGAN-no-PI, DADA over AdvEnt.' in text
+  assert 'gain from depth, SPIGAN over SPIGAN-no-PI, DADA over AdvEnt.' in text
   assert "CLAN: quoted from CTRL's README, not run." in text
   line = _read_csv(tmp_path, 'DADA', 'mIoU13')
   assert (line['paper_d_gain'], line['d_gain']) == ('2.2', '')

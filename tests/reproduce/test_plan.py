@@ -199,7 +199,7 @@ def test_seeds(text, seeds):
 
 @pytest.mark.parametrize('text', ['0', '', 'x', '1,1', '-3', '1,,2', ','])
 def test_wrong_seeds(text):
-  with pytest.raises(errors.UserError, match=f'--seeds={text}; expected how'):
+  with pytest.raises(errors.UserError, match=f'--seeds={text}; expected the'):
     arguments.parse_seeds(text)
 
 
@@ -221,8 +221,8 @@ def test_wrong_seeds(text):
     ({'overrides': ('--config.total_steps=9',)}, 'at most total_steps=9'),
     (
       {'table': 'dada/results', 'rows': ('SPIGAN', 'CLAN')},
-      '--rows=SPIGAN,CLAN: these are quoted, and nothing is to be run; expected'
-      ' one of source-only, AdaptSegNet, AdvEnt, DADA',
+      '--rows=SPIGAN,CLAN: these are quoted, so there is nothing to run;'
+      ' expected one of source-only, AdaptSegNet, AdvEnt, DADA',
     ),
     ({'table': 'corda/init', 'rows': ()}, 'are the same run with pair=streets'),
   ],

@@ -123,7 +123,7 @@ def test_a_network_that_is_trained_before_is_no_file(tmp_path, capsys):
   files = [line for line in out.splitlines() if line.startswith('  file ')]
   name = 'pretrained/DeepLab_resnet_pretrained_imagenet.pth'
   assert files == [f'  file {name}']
-  assert 'DADA_on_Vistas is trained before (DADA_of_Vistas)' in out
+  assert 'DADA_on_Vistas is trained first (DADA_of_Vistas)' in out
   # It is not looked for before training either.
   file = tmp_path / name
   plan = fake_runs.make_plan(
@@ -173,10 +173,10 @@ def test_list(capsys):
   assert (
     'then jaxuda translate --workdir=DIR/full/seed1 --out=DIR/drawn/gio_ada\n'
   ) in tables['gio_ada/translations, gio_ada/figure4']
-  assert 'cyclegan is trained before (cg)' in tables['gio_ada/ablation']
+  assert 'cyclegan is trained first (cg)' in tables['gio_ada/ablation']
   ablation = tables['depdis/ablation']
-  assert 'M2 is trained before (M3, M4)' in ablation
-  assert '2 trainings, one after another (M3, M4)' in ablation
+  assert 'M2 is trained first (M3, M4)' in ablation
+  assert '2 successive trainings (M3, M4)' in ablation
   assert {*fake_runs.TABLES} <= {name.split(',')[0] for name in tables}
   # Small networks start from scratch, without a file.
   small = {'dada/ablation': fake_runs.TABLES['dada/ablation']}

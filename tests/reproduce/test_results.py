@@ -117,7 +117,7 @@ def test_files(tmp_path):
     "the authors' figures on synthia2cityscapes, not this pair",
     'Scored on streets/target val, 150 images at 160x320, classes cityscapes19',
     *('network task (student)', 'network input 96x192', 'steps 1500'),
-    *('batch 2', 'backbone resnet_small', 'begins with scratch'),
+    *('batch 2', 'backbone resnet_small', 'initial weights scratch'),
   ):
     assert part in text
   with (tmp_path / 'table.csv').open() as f:

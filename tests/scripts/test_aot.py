@@ -60,7 +60,7 @@ def test_every_combination_is_a_case():
   'topology', ['v9:2x2', 'v5e:2x2x2', 'v5p:2x2', 'v5e', 'h100']
 )
 def test_unknown_topologies(topology):
-  with pytest.raises(SystemExit, match=r'unknown topology .* expected such as'):
+  with pytest.raises(SystemExit, match=r'unknown topology .* expected a name'):
     chips.find_devices(topology)
 
 

@@ -42,7 +42,7 @@ def test_the_pipeline_reads_what_the_reader_reads(raw, capsys):
     bgr = wanted[0].transpose(1, 2, 0) + benchmark._MEAN
     assert np.abs(image[..., ::-1] - bgr).mean() < (8 if store == 'jpeg' else 1)
     # Only unchanged files could be read faster; this is reported once.
-    advice = 'mono are 64x32 and trained on at 32x16; kept at that size (--conf'
+    advice = 'mono are 64x32 but trained on at 32x16; stored at that size (--co'
     assert (advice in capsys.readouterr().err) == (store == 'raw')
 
 

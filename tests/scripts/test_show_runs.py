@@ -113,7 +113,7 @@ def test_another_dataset_without_depth_and_with_a_legend(runs):
   [
     ({'numbers': ['1', '-2']}, r'--numbers=1,-2; expected numbers from 0'),
     ({'numbers': ['4']}, r'no image 4 in streets/target_\S+ val; expected'),
-    ({'names': ['A', 'A']}, '--names=A,A; expected a name of its own'),
+    ({'names': ['A', 'A']}, '--names=A,A; expected a different name'),
     ({'split': 'dusk'}, "no split 'dusk'"),
   ],
 )

@@ -100,7 +100,7 @@ def test_every_score_carries_its_protocol(tmp_path):
   assert all(0 <= x <= 100 for x in last['images'].values())
   # The scores of a run whose checkpoints are gone are not overwritten.
   shutil.rmtree(tmp_path / 'checkpoints')
-  with pytest.raises(errors.UserError, match='scores of a run and no checkpo'):
+  with pytest.raises(errors.UserError, match='scores of a run but no checkpo'):
     segmentation.train(tiny.make_config(), tmp_path)
   assert _scores(tmp_path) == scores
   # 20 m were predicted where 10 m are true.
@@ -164,8 +164,8 @@ def test_a_best_of_another_criterion_is_no_best_any_more(tmp_path, capfd):
   assert _scores(tmp_path)['best'] == _scores(tmp_path)['last']
   assert _steps(tmp_path) == [9, 12]
   said = capfd.readouterr().err
-  assert said.count('step 6, was chosen by another figure') == 1
-  assert 'the best begins anew with step 12\n' in said
+  assert said.count('step 6, was chosen by a figure') == 1
+  assert 'the best starts again from step 12\n' in said
   assert '; the best so far\n' in said
 
 

@@ -201,5 +201,5 @@ def test_other_classes_of_as_many_are_noted(monkeypatch, tmp_path):
     )
   assert said == [
     'note: config.initial=there was trained with the classes door, wall, and'
-    ' its outputs begin as those of wall, door'
+    ' its outputs start as those of wall, door'
   ]

@@ -94,6 +94,6 @@ def test_what_was_left_out_is_counted_and_named():
     image_files.check_read(bad, total=9, unit='pairs')
   assert str(caught.value) == (
     'pairs that could not be read: 7 of 9: 0.png is empty; 1.png is empty;'
-    ' 2.png is empty; 3.png is empty; 4.png is empty and 2 more; expected whole'
-    f' files ending in {" ".join(image_files.SUFFIXES)}'
+    ' 2.png is empty; 3.png is empty; 4.png is empty and 2 more; expected'
+    f' complete files ending in {" ".join(image_files.SUFFIXES)}'
   )

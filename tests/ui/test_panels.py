@@ -214,7 +214,7 @@ def test_what_is_no_file_and_wrong_checksums_are_named(tmp_path):
   (tmp_path / 'gone.png').symlink_to('nowhere')
   os.mkfifo(tmp_path / 'pipe.png')
   for name in ('gone.png', 'pipe.png', '.'):
-    with pytest.raises(errors.UserError, match='is no file that can be read'):
+    with pytest.raises(errors.UserError, match='is not a readable file'):
       panels.read_image(tmp_path / name)
   data = _png(tmp_path / 'a.png', np.zeros((4, 4, 3), np.uint8))
   data[-16] ^= 1  # In the checksum of the pixels; the end has 12 bytes.

@@ -61,7 +61,7 @@ def test_a_cut_video_gives_its_frames_and_then_both_numbers(tmp_path, capfd):
   assert 4 <= len(found) <= 7
   assert f'promises 12 frames, and {len(found)} could be' in str(caught.value)
   path.write_bytes(whole[:start])
-  with pytest.raises(errors.UserError, match='no frame that OpenCV reads'):
+  with pytest.raises(errors.UserError, match='no frame that OpenCV can'):
     list(video.read_video(path))
   assert capfd.readouterr().err == ''  # No messages from FFmpeg.
 
@@ -72,7 +72,7 @@ def test_suffixes_in_capitals(tmp_path):
   assert video.is_video('X.Avi')
   assert video.is_video('x.MOV')
   assert not video.is_video('folder.d')
-  with pytest.raises(errors.UserError, match=r'x\.MOV is no video; expected'):
+  with pytest.raises(errors.UserError, match=r'x\.MOV is not a video; expe'):
     video.check_out('x.MOV')
 
 
@@ -82,6 +82,6 @@ def test_what_was_not_written_is_an_error(tmp_path, monkeypatch):
   writer.write = lambda self, frame: None
   writer.release = lambda self: None
   monkeypatch.setattr(video.cv2, 'VideoWriter', lambda *args: writer())
-  with pytest.raises(errors.UserError, match='cannot be written as a whole'):
+  with pytest.raises(errors.UserError, match='cannot be written completely'):
     _write(tmp_path / 'a.avi')
   assert not list(tmp_path.iterdir())

@@ -65,7 +65,7 @@ def test_answers(server, tmp_path):
   _, _, data = ask(server, '/state.json')
   first, second = json.loads(data)['runs']
   assert [first['name'], first['share']] == ['a', 0.5]
-  assert second['said'] == 'has not begun'
+  assert second['said'] == 'not started yet'
   path = f'/pictures/{first["key"]}/target_0000006.png'
   file = tmp_path / 'a' / 'pictures' / 'target_0000006.png'
   assert ask(server, path)[2] == file.read_bytes()
@@ -123,7 +123,7 @@ def test_the_command_ends_with_ctrl_c(tmp_path):
     address = re.fullmatch(r'http://127\.0\.0\.1:(\d+)/ shows .*\n', line)
     connection = http.client.HTTPConnection('127.0.0.1', int(address[1]))
     connection.request('GET', '/state.json')
-    assert b'has not begun' in connection.getresponse().read()
+    assert b'not started yet' in connection.getresponse().read()
     process.send_signal(signal.SIGINT)
     try:
       out, err = process.communicate(timeout=60)
@@ -144,7 +144,7 @@ def test_in_a_browser(server, tmp_path):
       *first.splitlines()
     }
     assert HOSTILE in first
-    assert 'has not begun' in second
+    assert 'not started yet' in second
     source = "document.querySelector('.picture img').src.slice(-18)"
     assert opened.run(source) == 'target_0000012.png'
     assert opened.run("document.querySelector('.picture img').decode()") is None

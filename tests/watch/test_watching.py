@@ -56,13 +56,13 @@ def test_a_run_from_before_it_begins_to_its_end(tmp_path):
   watch = watching.Watch([str(folder)])
   assert (read_one(watch)['state'], read_one(watch)['said']) == (
     'waiting',
-    'has not begun',
+    'not started yet',
   )
   folder.mkdir()
-  assert read_one(watch)['said'] == 'has not begun'
+  assert read_one(watch)['said'] == 'not started yet'
   write_run(tmp_path / 'other', ())
   (tmp_path / 'other' / 'config.json').rename(folder / 'config.json')
-  assert read_one(watch)['said'] == 'has begun, no figures yet'
+  assert read_one(watch)['said'] == 'started, no figures yet'
   metrics = folder / 'metrics.jsonl'
   first, second = (json.dumps(LINES[i]) + '\n' for i in (0, 2))
   # An incomplete line does not count yet.
@@ -83,7 +83,7 @@ def test_a_silent_run_is_called_so(tmp_path):
   os.utime(folder / 'metrics.jsonl', (then, then))
   run = read_one(watch)
   assert run['state'] == 'silent'
-  assert run['said'].startswith('silent for 10 min')
+  assert run['said'].startswith('no news for 10 min')
   # A run that does not progress has no time left.
   assert run['progress'] == ['12 of 24 steps']
 

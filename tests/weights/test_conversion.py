@@ -62,7 +62,7 @@ def test_there_and_back(tmp_path, name, kind):
   batches = [k for k in arrays if k.endswith('num_batches_tracked')]
   assert len(network.arrays) == len(arrays) - len(batches) - dropped
   status = {row.status for row in network.report}
-  assert status <= {'matched', 'dropped', 'beside', 'guessed', 'random'}
+  assert status <= {'matched', 'dropped', 'other', 'guessed', 'random'}
   counted = sum(
     len(r.keys) for r in network.report if 'entries of' not in r.note
   )
@@ -94,10 +94,10 @@ def test_there_and_back(tmp_path, name, kind):
 @pytest.mark.parametrize(
   ('family', 'backbone', 'reason'),
   [
-    ('mit', 'mit_b5', 'files of MiT, DAFormer, HRDA and MIC are read, and not'),
-    ('corda', 'mit_b5', 'files of MiT, DAFormer, HRDA and MIC are read'),
-    ('vfm_uda', 'dinov2_b', 'files of VFM-UDA are read, and not written'),
-    ('dacs', 'dinov2_s_reg', 'files of VFM-UDA are read, and not written'),
+    ('mit', 'mit_b5', 'files of MiT, DAFormer, HRDA and MIC can be read, but'),
+    ('corda', 'mit_b5', 'files of MiT, DAFormer, HRDA and MIC can be read'),
+    ('vfm_uda', 'dinov2_b', 'files of VFM-UDA can be read, but not written'),
+    ('dacs', 'dinov2_s_reg', 'files of VFM-UDA can be read, but not written'),
     ('dada', 'efficientnet_lite0', 'it has no published checkpoints, so'),
     ('gio_ada', 'vgg16', 'it has no published checkpoints, so'),
     ('hrda', 'resnet101', 'it has no published checkpoints, so'),
@@ -223,7 +223,7 @@ def test_misfits(tmp_path):
   official.save(wrong, path, 'zip')
   partial = conversion.convert(reading.read(path), partial=True)
   assert partial.record['random'] == ['params/depth/enc4_2/bias']
-  refuse({'a.weight': np.ones(3, np.float32)}, 'such as a.weight are of no')
+  refuse({'a.weight': np.ones(3, np.float32)}, 'such as a.weight belong to')
   size = {**official.TINY, 'planes': (4, 4, 4, 8)}
   refuse(official.fill(official.dada(size)), r'ResNet of \(1, 1, 1, 1\) blocks')
   basic = {k: v for k, v in arrays.items() if '.conv3.' not in k}
@@ -312,15 +312,15 @@ def test_a_flat_file_with_the_head_of_dacs(tmp_path):
     assert ('dropped 8 layer5' in conversion.left_out(network)) != bool(head)
 
 
-def test_entries_beside_the_network_are_all_named(tmp_path):
+def test_other_entries_of_the_file_are_all_named(tmp_path):
   path = tmp_path / 'a.pth'
   beside = [f'extra_{i}' for i in range(9)]
   tree = {'model': official.fill(official.dacs()), **dict.fromkeys(beside, 1)}
   official.save(tree, path, 'zip')
   network = conversion.convert(reading.read(path))
-  (row,) = (row for row in network.report if row.status == 'beside')
+  (row,) = (row for row in network.report if row.status == 'other')
   assert conversion.describe(row).split() == [
-    *('beside', '9', *(f'{x},' for x in beside[:-1]), beside[-1]),
+    *('other', '9', *(f'{x},' for x in beside[:-1]), beside[-1]),
     *['(entries', 'of', 'the', 'file,', 'not', 'read)'],
   ]
   assert ', '.join(beside) in conversion.left_out(network)

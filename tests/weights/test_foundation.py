@@ -189,7 +189,7 @@ def test_a_file_of_vfm_uda(tmp_path):
       factor * net['upscale.3.weight'].transpose(2, 3, 1, 0),
     )
   with pytest.raises(
-    errors.UserError, match='files of VFM-UDA are read, and not written'
+    errors.UserError, match='files of VFM-UDA can be read, but not writ'
   ):
     state_dict.from_network(found)
 
@@ -214,7 +214,7 @@ def test_config_json_says_what_keys_do_not(tmp_path, changes, taps, far):
 def test_a_family_says_it_where_there_is_none(tmp_path):
   path, _ = save(tmp_path, 'depth')
   with pytest.raises(
-    errors.UserError, match=r'config\.json beside it, or --fa'
+    errors.UserError, match=r'config\.json next to it, or --f'
   ):
     convert(path)
   for family, (_, far) in foundation.DEPTH_FAMILIES.items():
@@ -257,5 +257,5 @@ def test_mistakes(tmp_path):
     with pytest.raises(errors.UserError, match='expected four blocks of 1 to'):
       convert(path)
   (tmp_path / 'config.json').write_text('{')
-  with pytest.raises(errors.UserError, match=r'config\.json is no JSON'):
+  with pytest.raises(errors.UserError, match=r'config\.json is not JSON'):
     convert(path)

@@ -206,7 +206,7 @@ def test_a_file_of_daformer(tmp_path):
         'decode_head.fuse_layer.aspp_modules.2.depthwise_conv.bn.running_var'
       ],
     )
-  with pytest.raises(errors.UserError, match='DAFormer, HRDA and MIC are read'):
+  with pytest.raises(errors.UserError, match='DAFormer, HRDA and MIC can be'):
     state_dict.from_network(found)
 
 
@@ -241,7 +241,7 @@ def test_a_file_of_hrda_fills_both_resolutions(tmp_path):
   count = sum('num_batches' not in k for k in theirs)
   fused = sum('.kv.' in k for k in theirs)
   assert len(found.arrays) == count + fused
-  with pytest.raises(errors.UserError, match='DAFormer, HRDA and MIC are read'):
+  with pytest.raises(errors.UserError, match='DAFormer, HRDA and MIC can be'):
     state_dict.from_network(found)
 
 

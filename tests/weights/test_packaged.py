@@ -116,7 +116,7 @@ def test_what_is_missing_is_said(monkeypatch, tmp_path):
   (tmp_path / 'models/efficientnet-lite0-57934424.pth').write_bytes(b'other')
   found = types.SimpleNamespace(origin=str(tmp_path / '__init__.py'))
   monkeypatch.setattr(importlib.util, 'find_spec', lambda name: found)
-  with pytest.raises(errors.UserError, match='another file than expected'):
+  with pytest.raises(errors.UserError, match='not the expected file'):
     packaged.find(NAME)
 
 

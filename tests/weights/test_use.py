@@ -105,8 +105,8 @@ def test_what_stays_random_is_said(tmp_path, fresh):
     ' (Caffe)); random: depth, layer6; of the file: dropped 8'
     ' layer5.conv2d_list.0.weight and 7 more (a head of the classes that it was'
     ' pretrained on); its head of 21 classes is taken for one of an'
-    ' initialisation, which its keys do not tell; else convert or evaluate with'
-    ' --family=dacs'
+    ' initialisation, which its keys do not tell; if not, convert or evaluate'
+    ' with --family=dacs'
   ]
   params, old = state.nets['task'].params, fresh.nets['task'].params
   np.testing.assert_array_equal(
@@ -153,7 +153,7 @@ def test_a_published_file_is_evaluated(tmp_path):
   assert said == [
     'a.pth: dropped 17 bn1.num_batches_tracked and 16 more (running statistics'
     ' have a constant momentum here)',
-    'as a.pth asks: network.backbone=resnet_tiny',
+    'as a.pth requires: network.backbone=resnet_tiny',
   ]
   assert config.network.backbone == 'resnet_small'
   np.testing.assert_array_equal(
@@ -272,11 +272,11 @@ def test_weights_or_a_run():
     (both, 'expected either --workdir or --weights'),
     ({'weights': 'b.pth'}, '--weights is given without --config'),
     ({'workdir': 'a'}, r'a/config\.json is missing'),
-    ({'workdir': 'a', 'family': 'dacs'}, '--family=dacs is of a file of weig'),
-    ({'workdir': 'a', 'network': 'teacher'}, '--network=teacher is of a file'),
+    ({'workdir': 'a', 'family': 'dacs'}, '--family=dacs applies to files of'),
+    ({'workdir': 'a', 'network': 'teacher'}, '--network=teacher applies to'),
     (
       {'workdir': 'a', 'config': command.read_config('dacs:pair=streets')},
-      '--config=dacs is of a file of weights',
+      '--config=dacs applies to files of weights',
     ),
   ):
     with pytest.raises(errors.UserError, match=message):
@@ -311,4 +311,4 @@ def test_a_flat_file_of_dacs_is_used_as_it_is(tmp_path):
     arrays['layer5.conv2d_list.0.bias'],
   )
   assert 'random' not in said[0]
-  assert said[0].endswith('else convert or evaluate with --family=init')
+  assert said[0].endswith('if not, convert or evaluate with --family=init')

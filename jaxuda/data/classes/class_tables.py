@@ -182,17 +182,17 @@ def _make_mapping(pairs):
 def _check_unique(keys):
   twice = [x for x in keys if keys.count(x) > 1]
   if twice:
-    raise ValueError(f'{twice[0]!r} is there twice')
+    raise ValueError(f'{twice[0]!r} appears twice')
 
 
 def _read_names(classes, where) -> tuple[str, ...]:
   names = tuple(classes)
   for name in names:
     if not isinstance(name, str) or not name.strip():
-      what = f'{name!r} is no name of a class'
-      raise _mistake(where, what, 'text, in quotes if need be')
+      what = f'{name!r} is not a class name'
+      raise _mistake(where, what, 'text, in quotes if necessary')
     if names.count(name) > 1:
-      raise _mistake(where, f'class {name!r} is there twice', 'each name once')
+      raise _mistake(where, f'class {name!r} appears twice', 'each name once')
   if len(names) > MOST:
     raise errors.UserError(
       f'{where} has {len(names)} classes; expected at most {MOST}'
@@ -215,7 +215,9 @@ def _read_codes(classes, ignored, where) -> dict[Code, str | None]:
         raise _mistake(where, f'{value!r} is listed twice', 'one class for it')
       codes[code] = name
   if len({type(x) for x in codes}) > 1:
-    raise errors.UserError(f'{where} has ids and colours; expected one kind')
+    raise errors.UserError(
+      f'{where} has both ids and colours; expected only one kind'
+    )
   return codes
 
 
@@ -246,7 +248,7 @@ def _choose_colors(names, given, codes, where) -> np.ndarray:
   chosen: dict[str, tuple[int, ...]] = {}
   for name, value in (given or {}).items():
     if name not in names:
-      what = f'colors has {name!r}, which is no class'
+      what = f'colors has {name!r}, which is not a class'
       raise _mistake(where, what, f'some of {", ".join(names)}')
     what = f'colors has {_show(value)} for {name}'
     chosen[name] = _read_color(value, where, what)

@@ -76,7 +76,7 @@ def _choose(domain: str, splits: specs.Splits) -> specs.Splits:
   if not chosen:
     what = 'no image of' if dusk else 'nothing but'
     raise errors.UserError(
-      f'camvid/{domain}: {what} the sequence {_DUSK} is there; expected images'
+      f'camvid/{domain}: found {what} the sequence {_DUSK}; expected images'
       f' with{"" if dusk else "out"} names such as {_DUSK}_006690.png'
     )
   if dusk and 'test' in chosen:

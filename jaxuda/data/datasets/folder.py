@@ -169,7 +169,7 @@ def read_table(text: str, *, where: str) -> Table:
   table = class_tables.parse(text, where=where)
   if not table.codes:
     raise errors.UserError(
-      f'{where} has names alone; expected the ids or colours that the classes'
+      f'{where} has only names; expected the ids or colours that the classes'
       f' have in the labels, as in {class_tables.FORM}'
     )
   raw_ids, own = _RAW_IDS, None

@@ -21,15 +21,18 @@ from jaxuda.ui import command
 def define_flags() -> None:
   """Defines the flags; not on import, as other commands share their names."""
   string = flags.DEFINE_string
-  string('dataset', None, 'For example cityscapes/stereo.', required=True)
+  string('dataset', None, 'Dataset, e.g. cityscapes/stereo.', required=True)
   string(
-    'manual_dir', None, 'Folder or archive of the files; none: prepared data.'
+    *('manual_dir', None),
+    'Folder or archive with the files; the prepared data are read if unset.',
   )
-  string('data_dir', None, 'Where prepared data are.')
-  string('pictures', None, 'Folder for contact sheets.')
-  string('classes', None, 'Class set that is counted, a name or a class table.')
+  string('data_dir', None, 'Folder of the prepared TFDS datasets.')
+  string('pictures', None, 'Folder to write contact sheets to.')
+  string('classes', None, 'Class set to count: a name or a class table.')
   flags.DEFINE_integer(
-    'limit', None, 'Examples of a split that are read.', lower_bound=1
+    *('limit', None),
+    'Read at most N examples of a split, evenly spaced.',
+    lower_bound=1,
   )
 
 

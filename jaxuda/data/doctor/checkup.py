@@ -116,7 +116,7 @@ def _print_unused(report):
   rows = [(str(len(x)), x[0], reason) for (*_, reason), x in groups[:_NAMED]]
   if rows:
     head = ('files', 'first', 'why')
-    display.print_table('files that are not used', head, rows)
+    display.print_table('unused files', head, rows)
   if len(groups) > _NAMED:
     print(f'... and {sum(len(x) for _, x in groups[_NAMED:])} more')
 

@@ -85,7 +85,7 @@ def diagnose(
     report, splits, where = _open_prepared(dataset, family, spec, data_dir)
   elif spec is None:
     raise errors.UserError(
-      f'{dataset} is not made of files; expected no manual_dir'
+      f'{dataset} is not read from files; expected no manual_dir'
     )
   else:
     report, splits, where = _open_files(manual_dir, spec)
@@ -114,7 +114,7 @@ def diagnose(
     if count != expected:
       report.problems.append(
         specs.Problem(
-          kind='another number of images',
+          kind='unexpected number of images',
           text=f'{dataset}: {count} images in {split}; the publisher gives'
           f' {expected}',
           # Having fewer may be intended.
@@ -210,16 +210,16 @@ def _find_unscored(layout):
   spec = layout.spec
   bare = set(layout.unlabelled) == set(layout.splits)
   for split in set(layout.unlabelled) & set(spec.scored) - set(spec.unlabelled):
-    text = f'{spec.dataset}: {split} has images and no label'
+    text = f'{spec.dataset}: {split} has images but no labels'
     near = [
       x
       for x, _ in layout.unused
       if 'label' in x.lower() and split in x.lower().split('/')
     ]
     if near:
-      text += f'; {layout.tree.where(near[0])} is there and is not read'
+      text += f'; {layout.tree.where(near[0])} exists but is not read'
     elif bare:
-      text += ', as no other split; it can be adapted to and is not scored'
+      text += ', like all other splits; it can be adapted to but not scored'
     forms = ' or '.join(x.shown for x in spec.spellings['label'])
     yield specs.Problem(
       kind='scored split without labels',
@@ -246,11 +246,11 @@ def _find_unlabelled(layout):
     and path.lower().endswith('.png')
     and not re.search('image|depth|disp', path.lower())
   ]
-  text = f'{spec.dataset}: the class table has ids, and no image has a label'
+  text = f'{spec.dataset}: the class table has ids, but no image has a label'
   if alike:
     text += (
-      f'; {layout.tree.where(alike[0])} and {len(alike) - 1} more have names of'
-      ' images and are not read'
+      f'; {layout.tree.where(alike[0])} and {len(alike) - 1} more are named'
+      ' like images but are not read'
     )
   forms = ' or '.join(x.shown for x in spec.spellings['label'])
   yield specs.Problem(
@@ -283,7 +283,7 @@ def _check_slope(report, split):
       kind='depth the wrong way round',
       text=f'{report.dataset}: by the code {code}, the ground is farther than'
       f' what is above it in all depth maps of {split}; expected the code'
-      f' {other}, if it is not so',
+      f' {other}, unless that is true',
       # The camera may be looking up.
       fatal=False,
     )

@@ -91,7 +91,7 @@ def _open(encoded, where, *, pixels=True):
   except Exception as e:  # For corrupt files, Pillow raises almost anything.
     raise errors.UserError(
       f'{where} cannot be read as a picture ({tree_lib.one_line(e)}); expected'
-      f' a whole file of one of {", ".join(_FORMATS)}'
+      f' a complete file of one of {", ".join(_FORMATS)}'
     ) from e
   return image
 
@@ -222,7 +222,7 @@ def read_synthia_ids(encoded: bytes, where: str) -> np.ndarray:
   if picture.dtype != np.uint16 or picture.ndim != 3:
     raise errors.UserError(
       f'{where} is {_describe(picture)}; expected the 16-bit colour PNG of'
-      ' SYNTHIA GT/LABELS: it was saved anew, which loses the ids'
+      ' SYNTHIA GT/LABELS: it was saved again, which loses the ids'
     )
   # OpenCV turns RGB into BGR.
   ids = picture[..., 2]
@@ -246,7 +246,7 @@ def read_depth(encoded: bytes, where: str) -> np.ndarray:
   if picture.dtype != np.uint16:
     raise errors.UserError(
       f'{where} is {_describe(picture)}; expected 16 bits: depth that was saved'
-      ' anew with 8 bits is lost, take the original file'
+      ' again with 8 bits is lost, use the original file'
     )
   if picture.ndim == 2:
     return picture
@@ -305,7 +305,7 @@ def _decode_raw(encoded, where):
   picture = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_UNCHANGED)
   if picture is None:
     raise errors.UserError(
-      f'{where} cannot be read as a picture; expected a whole PNG file'
+      f'{where} cannot be read as a picture; expected a complete PNG file'
     )
   return picture
 

@@ -106,7 +106,7 @@ class DepthFolder:
       )
     if len(found) > 1:
       raise errors.UserError(
-        f'depth_dir: {found[0]} and {found[1]} are both named as the example'
+        f'depth_dir: {found[0]} and {found[1]} are both named like the example'
         f' {name!r}; expected one of them'
       )
     return found[0]
@@ -129,7 +129,7 @@ class DepthFolder:
       if len(size) and aspect.is_turned(raw.shape, size):
         raise errors.UserError(
           f'depth_dir: {path} is {raw.shape[1]}x{raw.shape[0]} and its image'
-          f' {size[1]}x{size[0]}; expected a map that is not turned'
+          f' {size[1]}x{size[0]}; expected a map that is not rotated'
         )
       return raw
     except errors.UserError as e:
@@ -181,7 +181,7 @@ def _read_description(path):
       raise ValueError('not an object')
   except (OSError, ValueError) as e:
     raise errors.UserError(
-      f'depth_dir: {path} is missing or no JSON ({type(e).__name__}); expected'
+      f'depth_dir: {path} is missing or not JSON ({type(e).__name__}); expected'
       f' {_FORM}'
     ) from None
 

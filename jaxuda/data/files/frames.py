@@ -93,8 +93,8 @@ def find_triplets(
   ]
   if not found:
     raise errors.UserError(
-      f'{frames} has no three frames in a row (step {step}); expected pictures'
-      ' whose names end in a number, such as 0000012.png'
+      f'{frames} has no three consecutive frames (step {step}); expected'
+      ' pictures whose names end in a number, such as 0000012.png'
     )
   return found
 
@@ -153,7 +153,7 @@ def read_cityscapes_camera(
     )
   except (OSError, ValueError, KeyError, TypeError) as e:
     raise errors.UserError(
-      f'{file} is not a camera of Cityscapes ({type(e).__name__}: {e});'
+      f'{file} is not a camera file of Cityscapes ({type(e).__name__}: {e});'
       ' expected JSON with intrinsic.fx, u0, v0 and extrinsic.baseline'
     ) from e
 
@@ -190,13 +190,13 @@ def read_kitti_matrix(file: str | pathlib.Path, *keys: str) -> list[float]:
     numbers = [float(x) for x in match[1].split()] if match else []
   except (OSError, ValueError) as e:
     raise errors.UserError(
-      f'{file} is no calibration of KITTI ({e}); expected lines of a name and'
-      ' numbers'
+      f'{file} is not a calibration file of KITTI ({e}); expected lines of a'
+      ' name and numbers'
     ) from e
   if len(numbers) != 12 or not np.isfinite(numbers).all():
     raise errors.UserError(
       f'{file} has no {" or ".join(keys)} with 12 numbers; expected a'
-      ' calibration of KITTI'
+      ' calibration file of KITTI'
     )
   return numbers
 

@@ -111,7 +111,7 @@ class Layout:
     inverse = kind == 'depth' and self.spec.depth['depth_code'] == 'inverse'
     # Where sizes may differ, the image is not read again for a mere note.
     turned = 1 if inverse else decoding.orientation(self.tree.read(item.image))
-    note = f', turned by its EXIF orientation {turned}' if turned != 1 else ''
+    note = f', rotated by its EXIF orientation {turned}' if turned != 1 else ''
     return specs.Problem(
       kind=f'size of {kind}',
       text=f'{path} is {shape[1]}x{shape[0]} and its image {image}'
@@ -145,7 +145,7 @@ def find(root: str | os.PathLike[str], spec: specs.Spec) -> Layout:
           specs.Problem(
             kind=f'more than one {kind} folder',
             text=f'{spec.dataset}: {spellings[kind].shown} and'
-            f' {spelling.shown} are both there; {spellings[kind].shown} is'
+            f' {spelling.shown} both exist; {spellings[kind].shown} is'
             ' used',
             fatal=False,
           )
@@ -208,9 +208,9 @@ def _match_files(tree, spec, kind, spelling, problems, claimed):
     if loose[0] == loose[1]:
       problems.append(
         specs.Problem(
-          kind='files twice',
+          kind='duplicate files',
           text=f'{spec.dataset}: {tree.where(other)} and {tree.where(path)}'
-          ' have one name; expected one of them',
+          ' have the same name; expected only one of them',
         )
       )
     elif loose[1]:
@@ -303,7 +303,7 @@ def _find_unused(tree, spec, splits):
     matches = [(k, x) for k, x, pattern in near if pattern.fullmatch(path)]
     whole = [k for k, x in matches if exact[id(x)].fullmatch(path)]
     if whole:
-      reason = f'{whole[0]} of no example'
+      reason = f'{whole[0]} without an example'
     elif matches:
       kind, spelling = matches[0]
       lossy = path.lower().endswith(('.jpg', '.jpeg', '.jpe', '.jfif'))
@@ -311,7 +311,7 @@ def _find_unused(tree, spec, splits):
       if kind != 'image' and lossy:
         reason += '; JPEG changes values'
     else:
-      reason = f'no path of {spec.dataset}'
+      reason = f'not a path of {spec.dataset}'
     yield path, reason
 
 
@@ -343,7 +343,7 @@ def _find_odd_splits(layout) -> Iterator[specs.Problem]:
     return
   pattern = layout.spellings['image'].compile(list(spec.splits))
   used = [item.image for items in layout.splits.values() for item in items]
-  left = [x for x, why in layout.unused if why.startswith('image of')]
+  left = [x for x, why in layout.unused if why.startswith('image without')]
   odd: dict[str, list[str]] = {}
   with_split = False
   for path in (*used, *left):
@@ -362,10 +362,10 @@ def _find_odd_splits(layout) -> Iterator[specs.Problem]:
     alike = any(difflib.get_close_matches(x, known, 1, 0.75) for x in parts)
     if alike or with_split:
       yield specs.Problem(
-        kind='folder that is no split',
-        text=f'{spec.dataset}: {folder}/ looks like a split and is none'
+        kind='folder that is not a split',
+        text=f'{spec.dataset}: {folder}/ looks like a split but is not one'
         f' (first: {layout.tree.where(paths[0])}{_count_more(paths)}); expected'
-        f' one of {", ".join(known)}, or all images without',
+        f' one of {", ".join(known)}, or all images without a split',
       )
 
 

@@ -112,7 +112,7 @@ class Tree:
     except _BROKEN as e:
       raise errors.UserError(
         f'{self._dataset}: {entry.where} cannot be read ({one_line(e)});'
-        ' expected a whole file'
+        ' expected a complete file'
       ) from e
 
   def where(self, path: str) -> str:
@@ -181,7 +181,8 @@ class Tree:
     except Exception as e:  # A damaged archive can fail in many ways.
       raise errors.UserError(
         f'{self._dataset}: {path} cannot be read as an archive'
-        f' ({one_line(e)}); expected a whole one: was the download cut short?'
+        f' ({one_line(e)}); expected a complete one: was the download cut'
+        ' short?'
       ) from e
 
 

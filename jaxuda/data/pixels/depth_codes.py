@@ -204,14 +204,14 @@ def find_doubts(
       yield (
         'zero depth',
         f'is 0 m in {shares[0]:.1%} of its pixels; expected 0 among the'
-        ' missing values, if it stands for none',
+        ' missing values, if it stands for no value',
       )
     # If 65535 is the end of the range, there is also depth just below it.
     lonely = far > 1.5 * float(measured[-1]) * code.unit and far < MOST
     if shares[-1] >= _SHARE and FAR_RAW not in code.missing and lonely:
       yield (
         'far depth',
-        f'is {FAR_RAW}, {far:.4g} m, in {shares[-1]:.1%} of its pixels and else'
-        f' at most {measured[-1]}; expected {FAR_RAW} among the missing values,'
-        ' if it stands for none',
+        f'is {FAR_RAW}, {far:.4g} m, in {shares[-1]:.1%} of its pixels and'
+        f' otherwise at most {measured[-1]}; expected {FAR_RAW} among the'
+        ' missing values, if it stands for no value',
       )

@@ -31,11 +31,14 @@ from jaxuda.ui import command
 def define_flags() -> None:
   """Defines the flags; not on import, as other commands share their names."""
   string, enum = flags.DEFINE_string, flags.DEFINE_enum
-  string('dataset', None, 'For example cityscapes/stereo.', required=True)
-  string('manual_dir', None, 'Folder or archive of the files.')
-  string('data_dir', None, 'Where prepared data go; default: that of TFDS.')
-  enum('store', 'raw', examples.FORMS, 'As the files are, or at --size.')
-  string('size', '', 'HEIGHTxWIDTH, the training size.')
+  string('dataset', None, 'Dataset, e.g. cityscapes/stereo.', required=True)
+  string('manual_dir', None, 'Folder or archive with the files.')
+  string('data_dir', None, "Folder to prepare data in; TFDS's if unset.")
+  enum(
+    *('store', 'raw', examples.FORMS),
+    'How images are stored: as the files are (raw), or at --size.',
+  )
+  string('size', '', 'Training size, HEIGHTxWIDTH.')
   enum(
     'image_resize',
     'bicubic',
@@ -48,7 +51,10 @@ def define_flags() -> None:
     transforms.DEPTH_RESIZES,
     'How depth is resized.',
   )
-  enum('fit', 'stretch', aspect.FITS, 'pad: keep the aspect.')
+  enum(
+    *('fit', 'stretch', aspect.FITS),
+    'How images are fitted to --size; pad keeps the aspect ratio.',
+  )
 
 
 def read_size(text: str) -> tuple[int, int]:
@@ -59,7 +65,9 @@ def read_size(text: str) -> tuple[int, int]:
   """
   match = re.fullmatch(r'(\d+)x(\d+)', text)
   if match is None or not int(match[1]) or not int(match[2]):
-    raise errors.UserError(f'--size={text}; expected HEIGHTxWIDTH, as 512x1024')
+    raise errors.UserError(
+      f'--size={text}; expected HEIGHTxWIDTH, e.g. 512x1024'
+    )
   return int(match[1]), int(match[2])
 
 

@@ -153,8 +153,8 @@ class Records:
       _, (height, width) = decoding.keep_image(image, '')
       if height * width >= 2 * np.prod(domain.size):
         _note(
-          f'note: images of {domain.dataset} are {width}x{height} and trained'
-          f' on at {domain.size[1]}x{domain.size[0]}; kept at that size'
+          f'note: images of {domain.dataset} are {width}x{height} but trained'
+          f' on at {domain.size[1]}x{domain.size[0]}; stored at that size'
           f' (--config.data.{domain.side}.store=png) they are read {_FASTER}'
           ' times as fast: docs/data.md'
         )
@@ -340,8 +340,8 @@ def _find_missing(split, info, fields):
 
 def _explain_missing(domain, field, info):
   text = (
-    f'{domain.dataset} has no {field} in split {domain.split!r}, which is'
-    f' needed of the {domain.side}'
+    f'{domain.dataset} has no {field} in split {domain.split!r}, which the'
+    f' {domain.side} needs'
   )
   if field not in info.features:
     text += f'; its fields are {registry.describe_fields(info)}'

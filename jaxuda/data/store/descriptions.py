@@ -91,8 +91,8 @@ def check_files(
       count = shards.count_records(part.filename)
       if count != part.examples_in_shard:
         raise ValueError(
-          f'it has {count} records, {part.examples_in_shard} by its'
-          ' dataset_info.json'
+          f'it has {count} records, but {part.examples_in_shard} according to'
+          ' its dataset_info.json'
         )
     except Exception as e:
       raise errors.UserError(

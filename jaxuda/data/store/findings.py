@@ -247,7 +247,7 @@ def judge(
       ' expected the raw ids of the dataset, not train ids or colours'
     )
     problems.append(
-      specs.Problem(kind='label folder is something else', text=text)
+      specs.Problem(kind='label folder holds something else', text=text)
     )
   if not found.deep:
     return problems
@@ -263,7 +263,9 @@ def judge(
   if fault:
     text = (
       f'{dataset}: depth of {where} has {fault}; expected 16-bit numbers:'
-      ' it was saved with 8 bits in between, take the original files'
+      ' it was saved with 8 bits at some point, use the original files'
     )
-    problems.append(specs.Problem(kind='depth of 8 bits in 16', text=text))
+    problems.append(
+      specs.Problem(kind='8-bit depth saved as 16 bits', text=text)
+    )
   return problems

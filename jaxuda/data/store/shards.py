@@ -135,7 +135,8 @@ def explain_full_disk(folder: pathlib.Path) -> Iterator[None]:
     if full or _free(folder) < _LITTLE:
       raise errors.UserError(
         f'{folder}: the disk is full; free some space and run the same command'
-        ' again, it goes on where it stopped; or set data_dir to another disk'
+        ' again, which resumes where it stopped; or set data_dir to another'
+        ' disk'
       ) from e
     raise
 
@@ -159,4 +160,4 @@ def _write(path, records, count):
     _ADAPTER.write_examples(os.fspath(part), records)
     # The writer may swallow an error; a truncated file has no index.
     if count_records(part) != count:
-      raise OSError(errno.EIO, f'{part} was not written whole')
+      raise OSError(errno.EIO, f'{part} was not written completely')

@@ -32,7 +32,7 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-  command.define_config('depdis:argument=value,...')
-  flags.DEFINE_string('out', None, 'File to write besides; ends in .npz.')
+  command.define_config('Config: depdis:argument=value,...')
+  flags.DEFINE_string('out', None, 'Additional .npz file to write.')
   flags.mark_flags_as_required(['config'])
   command.run(main)

@@ -304,7 +304,7 @@ def show(path: str | os.PathLike) -> None:
     rows.append((name, f'{count:,}', f'{info["samples"]:,}', *fitted))
   display.print_table(
     f'{m.info["images"]} images on a grid of {m.grid[0]}x{m.grid[1]}; the'
-    f' sharpness that they derive is {m.sharpness:.4g}',
+    f' sharpness derived from them is {m.sharpness:.4g}',
     ('class', 'pixels', 'sample', 'log likelihood', 'iterations', 'converged'),
     rows,
   )

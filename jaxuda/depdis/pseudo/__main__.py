@@ -51,10 +51,16 @@ if __name__ == '__main__':
   flags.DEFINE_string('workdir', None, 'Folder of the run.', required=True)
   flags.DEFINE_string('out', None, 'Folder to write to.', required=True)
   command.define_checkpoint('best')
-  flags.DEFINE_float('confidence', None, "The run's if unset.")
-  flags.DEFINE_bool('spatial_prior', None, "The run's if unset.")
+  flags.DEFINE_float(
+    'confidence', None, "Smallest probability to keep; the run's if unset."
+  )
   flags.DEFINE_bool(
-    'distributed', False, 'One of several processes: docs/clusters.md.'
+    'spatial_prior', None, 'Use the spatial prior; as the run does if unset.'
+  )
+  flags.DEFINE_bool(
+    'distributed',
+    False,
+    'Run as one of several processes, see docs/clusters.md.',
   )
   command.define_cluster()
   command.run(main)

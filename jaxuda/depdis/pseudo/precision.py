@@ -107,7 +107,7 @@ def show(rounds: Mapping[str, Mapping[str, Any]]) -> None:
   rows = [(name, *_cells(x[name] for x in tables)) for name in tables[0]]
   rows += [(), ('all', *_cells(rounds.values()))]
   display.print_table(
-    'pseudo-labels beside the true labels, which nothing is trained on, in %',
+    'pseudo-labels against true labels, which are not trained on, in %',
     ('class', *header),
     rows,
   )

@@ -27,7 +27,7 @@ def main() -> int:
 
 
 if __name__ == '__main__':
-  command.define_config('depdis:argument=value,...')
+  command.define_config('Config: depdis:argument=value,...')
   flags.DEFINE_string('workdir', None, 'Folder of all stages.')
   command.define_cluster()
   flags.mark_flags_as_required(['config', 'workdir'])

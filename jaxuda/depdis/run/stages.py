@@ -46,7 +46,7 @@ def run(config: ml_collections.ConfigDict, workdir: str | os.PathLike) -> bool:
   """
   if config.name != 'depdis':
     raise errors.UserError(
-      f'config.name={config.name!r}; expected depdis, as of --config=depdis'
+      f'config.name={config.name!r}; expected depdis, as in --config=depdis'
     )
   options = labelling.read_options(config)
   workdir = pathlib.Path(workdir)
@@ -169,7 +169,8 @@ def _check_stage(folder, config):
   steps = config.stop_step
   if old['stop_step'] != steps or not is_done(folder, steps):
     raise errors.UserError(
-      f'{where} is not done; expected a run of {steps} steps with its scores'
+      f'{where} is not finished; expected a run of {steps} steps with its'
+      ' scores'
     )
 
 

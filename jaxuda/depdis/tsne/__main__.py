@@ -30,12 +30,17 @@ def main() -> None:
 
 if __name__ == '__main__':
   flags.DEFINE_list('workdirs', None, 'Folders of the runs.', required=True)
-  flags.DEFINE_string('out', None, 'PNG to write.', required=True)
+  flags.DEFINE_string('out', None, 'PNG file to write.', required=True)
   command.define_checkpoint('best')
-  flags.DEFINE_list('space', ['features'], f'Of {", ".join(embedding.SPACES)}.')
-  flags.DEFINE_integer('images', 30, 'Images that are read.', lower_bound=1)
-  flags.DEFINE_integer('pixels', 100, 'Pixels of each class.', lower_bound=1)
-  flags.DEFINE_string('split', None, "The config's eval_split if unset.")
+  flags.DEFINE_list(
+    *('space', ['features']),
+    f'Spaces to draw, some of {", ".join(embedding.SPACES)}.',
+  )
+  flags.DEFINE_integer('images', 30, 'Number of images read.', lower_bound=1)
+  flags.DEFINE_integer('pixels', 100, 'Pixels per class.', lower_bound=1)
+  flags.DEFINE_string(
+    'split', None, "Split to draw; the config's eval_split if unset."
+  )
   flags.DEFINE_integer(
     'seed', 0, 'Seed of the pixels and of t-SNE.', lower_bound=0
   )

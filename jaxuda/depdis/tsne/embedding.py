@@ -106,7 +106,7 @@ def _features(state, image, *, task, space):
   part = space.removeprefix('seg_')
   if part not in out:
     raise errors.UserError(
-      f'the network says no {part}, which --space={space} is made of'
+      f'the network predicts no {part}, which --space={space} needs'
     )
   return entropy.self_information(logits) * out[part][..., None]
 

@@ -40,7 +40,7 @@ def main() -> None:
   for name in _OF_ALIGN:
     if options[name].value is not None and not options.align:
       raise errors.UserError(
-        f'--{name} says nothing without --align; expected it to be left out'
+        f'--{name} has no meaning without --align; expected it to be left out'
       )
   note = lambda line: print(f'note: {line}', file=sys.stderr)
   images = maps.Folder(options.images, note=note)
@@ -56,7 +56,7 @@ def main() -> None:
   if options.align:
     if network.metric:
       raise errors.UserError(
-        f'--align={options.align}: {options.weights} says metres by itself;'
+        f'--align={options.align}: {options.weights} already predicts metres;'
         ' expected it to be left out'
       )
     command.hide_accelerators()
@@ -84,13 +84,16 @@ if __name__ == '__main__':
   string('images', None, 'Folder of images.', required=True)
   string('weights', None, 'File or folder of weights.', required=True)
   string('out', None, 'Folder to write to.', required=True)
-  string('family', '', 'Of a file without config.json, see above.')
-  flags.DEFINE_integer('side', 518, 'Shorter side for the network.')
-  flags.DEFINE_enum(
-    'dtype', 'float32', ['float32', 'bfloat16'], 'Type that layers compute in.'
+  string('family', '', 'Family of weights without a config.json.')
+  flags.DEFINE_integer(
+    'side', 518, 'Shorter side of the network input in pixels.'
   )
-  string('align', None, 'Dataset whose depth relative depth is brought to.')
-  string('split', None, 'Split that --align fits on; train.')
-  string('data_dir', None, 'Where TFDS keeps its data.')
-  string('manual_dir', None, 'Files of the dataset of --align.')
+  flags.DEFINE_enum(
+    *('dtype', 'float32', ['float32', 'bfloat16']),
+    'Data type in which the layers compute.',
+  )
+  string('align', None, 'Dataset to whose depth relative depth is aligned.')
+  string('split', None, 'Split of the dataset of --align; train if unset.')
+  string('data_dir', None, 'Folder of the prepared TFDS datasets.')
+  string('manual_dir', None, 'Folder with the downloaded dataset of --align.')
   command.run(main)

@@ -78,16 +78,25 @@ def _main(options):
 
 if __name__ == '__main__':
   string = flags.DEFINE_string
-  command.define_config('monodepth:argument=value,...')
+  command.define_config('Config to train with: monodepth:argument=value,...')
   string('workdir', None, 'Folder of the run.', required=True)
   string('images', None, 'Folder of images to write the disparity of.')
   string('dataset', None, 'Prepared dataset to write the disparity of.')
   string('split', 'train', 'Split of --dataset.')
   command.define_data('named')
   string('out', None, 'Folder to write to.')
-  string('checkpoint', 'last', 'last, best (by abs_rel) or a step.')
+  string(
+    'checkpoint',
+    'last',
+    'Checkpoint of the run: last, best (by abs_rel) or a step.',
+  )
   flags.DEFINE_bool('evaluate', False, 'Score the run against true depth.')
-  normalizations = ('all', 'image', 'none')
-  flags.DEFINE_enum('normalization', 'all', normalizations, 'What is 65535.')
+  flags.DEFINE_enum(
+    'normalization',
+    'all',
+    ('all', 'image', 'none'),
+    'Disparity stored as 65535: the largest of all images, the largest of each'
+    ' image, or (none) the largest that the network can predict.',
+  )
   command.define_cluster()
   command.run(main)

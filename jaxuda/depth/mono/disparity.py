@@ -93,7 +93,7 @@ def _check_others(out, images, description):
   other = next((x for x in sorted(out.rglob('*.png')) if x not in mine), None)
   if other:
     raise errors.UserError(
-      f'{other} is of other images and was made with {wrong[0]}='
+      f'{other} belongs to other images and was made with {wrong[0]}='
       f'{before.get(wrong[0])}; expected {description[wrong[0]]}, or another'
       ' --out'
     )

@@ -28,7 +28,7 @@ def create_method(config: Any) -> self_supervised.Method:
   """
   if config.name != 'monodepth':
     raise errors.UserError(
-      f'config.name={config.name!r}; expected monodepth, as of'
+      f'config.name={config.name!r}; expected monodepth, as in'
       ' --config=monodepth'
     )
   return errors.construct(

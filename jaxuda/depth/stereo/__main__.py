@@ -58,7 +58,7 @@ def find_pairs(options: dict[str, Any]) -> list[pairs.Pair]:
   ]
   if unused:
     raise errors.UserError(
-      f'--{unused[0]} says nothing about --{named[0]}; expected it to be left'
+      f'--{unused[0]} does not apply to --{named[0]}; expected it to be left'
       ' out'
     )
   split = options['split'] or ''
@@ -108,23 +108,33 @@ if __name__ == '__main__':
   string = flags.DEFINE_string
   string('cityscapes', None, 'Folder of Cityscapes.')
   string('kitti', None, 'Folder of a KITTI stereo benchmark.')
-  string('dataset', None, 'A prepared dataset with right views.')
-  string('data_dir', None, 'Where TFDS keeps its data.')
+  string('dataset', None, 'Prepared dataset with right views.')
+  string('data_dir', None, 'Folder of the prepared TFDS datasets.')
   string('left', None, 'Folder of left images.')
   string('right', None, 'Folder of right images.')
-  flags.DEFINE_float('baseline', None, 'Between the two cameras, metres.')
-  flags.DEFINE_float('focal', None, 'Focal length, pixels.')
-  string('split', None, 'Of the dataset; all, or train of a prepared one.')
+  flags.DEFINE_float(
+    'baseline', None, 'Distance between the two cameras in metres.'
+  )
+  flags.DEFINE_float('focal', None, 'Focal length in pixels.')
+  string('split', None, 'Split to read; all, or train of --dataset, if unset.')
   string('out', None, 'Folder to write to.')
-  flags.DEFINE_enum('format', 'depth', formats.STEREO, 'See depth.formats.')
+  flags.DEFINE_enum(
+    'format', 'depth', formats.STEREO, 'Format of the maps, see depth.formats.'
+  )
   flags.DEFINE_bool('evaluate', False, 'Compare with the true depth.')
-  flags.DEFINE_integer('workers', 0, 'Threads; 0 for one for each core.', 0)
+  flags.DEFINE_integer('workers', 0, 'Number of threads; 0: one per core.', 0)
   define = {int: flags.DEFINE_integer, float: flags.DEFINE_float}
   texts = {
-    'paths': '3way, 5way or 8way.',
-    'fill': 'none, background or planes.',
+    'max_disparity': 'Largest disparity in pixels; 0: an eighth of the width.',
+    'block': 'Side of the matched blocks in pixels, odd and at most 17.',
+    'paths': 'Paths of the matching: 3way, 5way or 8way.',
+    'uniqueness': 'Margin in percent by which the best match must win.',
+    'speckle_size': 'Size in pixels up to which islands are removed.',
+    'speckle_range': 'Largest step between neighbours of an island, in pixels.',
+    'check': 'Largest left-right difference in pixels; negative: no check.',
+    'fill': 'How holes are filled: none, background or planes.',
   }
   for field in dataclasses.fields(matching.Options):
-    text = texts.get(field.name, 'See depth.stereo.matching.')
+    text = texts[field.name]
     define.get(field.type, string)(field.name, field.default, text)
   command.run(main)

@@ -242,7 +242,7 @@ def summarize(counted: Sequence[Counted]) -> dict[str, float]:
   difference = np.concatenate([[], *(x for x, _ in counted)], dtype=np.float32)
   both, missing = len(difference), sum(x for _, x in counted)
   if not both:
-    raise errors.UserError('no pixel has both a truth and a match')
+    raise errors.UserError('no pixel has both a true disparity and a match')
   bad = int((difference > 3).sum())
   return {
     'bad3': 100 * bad / both,

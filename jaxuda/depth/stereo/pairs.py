@@ -182,7 +182,8 @@ def find_folders(
       raise errors.UserError(f'{name}={value}; expected more than 0')
   if left.is_dir() and right.is_dir() and left.samefile(right):
     raise errors.UserError(
-      f'{left} and {right} are one folder; expected the right images in another'
+      f'{left} and {right} are the same folder; expected the right images in'
+      ' another'
     )
   known = baseline is not None and focal is not None
   ours, others = _name_images(left), _name_images(right)
@@ -209,7 +210,8 @@ def _name_images(folder):
     first = found.setdefault(unicodedata.normalize('NFC', stem), path)
     if first != path:
       raise errors.UserError(
-        f'{first} and {path} have one name; expected one image of each name'
+        f'{first} and {path} have the same name; expected one image of each'
+        ' name'
       )
   return found
 
@@ -261,7 +263,7 @@ def _find_folder(root, name):
 
 def _require(file, path):
   if not file.is_file():
-    raise errors.UserError(f'{path} is there, but not {file}')
+    raise errors.UserError(f'{path} exists, but not {file}')
 
 
 def _check_found(pairs, root, expected):

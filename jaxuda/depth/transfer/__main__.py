@@ -80,7 +80,7 @@ def _main(config):
 
 
 if __name__ == '__main__':
-  command.define_config('source_only:argument=value,...')
+  command.define_config('Config of the run: source_only:argument=value,...')
   flags.DEFINE_string('workdir', None, 'Folder of the run.')
   flags.DEFINE_string('out', None, 'Folder to write to.')
   flags.mark_flags_as_required(['config', 'workdir', 'out'])

@@ -31,7 +31,7 @@ def set_depth_loss(config: ml_collections.ConfigDict) -> None:
   """
   if config.name != 'source_only':
     raise errors.UserError(
-      f'config.name={config.name!r}; expected source_only, as of'
+      f'config.name={config.name!r}; expected source_only, as in'
       ' --config=source_only'
     )
   if not config.method.lambda_depth:

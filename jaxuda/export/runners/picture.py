@@ -111,6 +111,6 @@ def refused(folder, name, reads, error):
   return SystemExit(
     f'error: {name} of {info["date"]} (jax {info["jax"]}, calling convention'
     f' {info["calling_convention"]}) is refused by {reads}: {error}; exports'
-    ' are promised to be read for six months; make it again from'
+    ' are only promised to be readable for six months; export again from'
     f' {info["checkpoint"]}: {info["command"]}'
   )

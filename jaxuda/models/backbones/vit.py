@@ -286,7 +286,7 @@ class ViT(nn.Module):
       plan.blocks
     ):
       raise errors.UserError(
-        f'taps={chosen}; expected rising numbers of blocks of {self.size},'
+        f'taps={chosen}; expected increasing block numbers of {self.size},'
         f' 1 to {plan.blocks}'
       )
     types = {'dtype': style.dtype, 'param_dtype': style.param_dtype}

@@ -89,20 +89,20 @@ def test_to_json_and_back(tmp_path):
     ('', 'has no classes; expected classes: {road'),
     ('classes: []', 'has no classes'),
     ('classes: road', 'has no classes'),
-    ('classes: [a, b, a]', "class 'a' is there twice"),
-    ('classes: {a: 1, a: 2}', "cannot be read ('a' is there twice)"),
-    ('classes: [a, 3]', '3 is no name of a class; expected text'),
-    ('classes: {0: 3}', '0 is no name of a class'),
+    ('classes: [a, b, a]', "class 'a' appears twice"),
+    ('classes: {a: 1, a: 2}', "cannot be read ('a' appears twice)"),
+    ('classes: [a, 3]', '3 is not a class name; expected text'),
+    ('classes: {0: 3}', '0 is not a class name'),
     ('classes: {a: 1_0}', "a has '1_0'; expected an id 0..255"),
     ('classes: {a: 0x10}', "a has '0x10'; expected an id 0..255"),
     ('classes: {a: 1:30}', "a has '1:30'; expected an id 0..255"),
     ('classes: {a: 1.0}', 'a has 1.0; expected an id 0..255'),
-    ('classes: [[a]]', "['a'] is no name of a class"),
+    ('classes: [[a]]', "['a'] is not a class name"),
     (f'classes: {[f"c{i}" for i in range(255)]}', 'has 255 classes; expected'),
     ('classes: [a]\nnames: [a]', "unknown entry 'names'"),
     ('classes: [a]\ncolors: red', "colors is 'red'"),
     ('classes: [a]\ncolors: ["#000001", "#000002"]', 'colors has 2 entries'),
-    ('classes: [a]\ncolors: {b: "#000001"}', "colors has 'b', which is no"),
+    ('classes: [a]\ncolors: {b: "#000001"}', "colors has 'b', which is not"),
     ('classes: [a]\ncolors: {a: red}', "colors has 'red' for a"),
     ('classes: [a]\ncolors: {a: #000001}', 'cannot be read'),
     ('classes:\n  a: #000001', 'a has nothing; expected an id 0..255'),
@@ -122,7 +122,7 @@ def test_mistakes_are_named(tmp_path, text, message):
 
 def test_mistakes_in_json(tmp_path):
   path = write(tmp_path, '{"classes": {"a": 1, "a": 2}}', 'own.json')
-  with pytest.raises(errors.UserError, match="'a' is there twice"):
+  with pytest.raises(errors.UserError, match="'a' appears twice"):
     labels.get_class_set(path)
 
 

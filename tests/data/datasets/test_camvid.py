@@ -167,7 +167,7 @@ def break_release(root, how):
     ('truncated', r'valannot/val_1\.png cannot be read'),
     ('text', r'val/val_1\.png cannot be read'),
     ('gif', r'val/val_1\.png cannot be read .*GIF'),
-    ('twice', r'val_1\.(png|jpg) and .*val_1\.(png|jpg) have one name'),
+    ('twice', r'val_1\.(png|jpg) and .*val_1\.(png|jpg) have the same name'),
     ('no images', r'val has no PNG or JPEG images; .*train/images/'),
     ('no splits', r'raw has no images; .* trainannot/ .*train/images/'),
     (
@@ -269,7 +269,10 @@ def test_dusk_without_test_images_holds_out_its_second_half(tmp_path):
 
 def test_no_dusk(tmp_path):
   root = write_sequences(tmp_path / 'raw', {'train': ['x']})
-  with pytest.raises(errors.UserError, match='sequence 0001TP is there'):
+  with pytest.raises(
+    errors.UserError,
+    match='found no image of the sequence 0001TP',
+  ):
     registry.load(
       'camvid/dusk', data_dir=str(tmp_path / 'tfds'), manual_dir=str(root)
     )

@@ -219,7 +219,7 @@ def test_idd_lite(tmp_path):
   # Other files next to the labels are not labels without an image.
   report = diagnosis.diagnose('idd_lite', manual_dir=str(root))
   assert {x.kind for x in report.problems} == {
-    'another number of images',
+    'unexpected number of images',
     'picture in two splits',
   }
 

@@ -101,11 +101,11 @@ def test_an_unlisted_id_is_named(tmp_path):
   [
     ('a: [', 'cannot be read'),
     ('[]', 'has no classes'),
-    ('classes: [road, sky]', 'has names alone; expected the ids or colours'),
+    ('classes: [road, sky]', 'has only names; expected the ids or colours'),
     ('classes: {road: 300}', 'road has 300; expected an id'),
     ('classes: {road: "red"}', "expected an id 0..255 or a colour '#rrggbb'"),
     ('classes: {road: 1, sky: 1}', '1 is listed twice'),
-    ('classes: {road: 1, sky: "#000001"}', 'ids and colours'),
+    ('classes: {road: 1, sky: "#000001"}', 'both ids and colours'),
     ('classes: {}', 'has no classes'),
     ('classes: {road: }', 'road has nothing; expected an id'),
     ('classes: {road: 1}\nids: 3', "unknown entry 'ids'"),

@@ -86,8 +86,8 @@ def test_a_source_without_depth_says_how_to_make_it(tmp_path):
   assert (batch['source']['label'] == 2).all()
   with pytest.raises(
     errors.UserError,
-    match=r'^camvid has no depth in split .train., which is needed of the'
-    r' source; .*config\.data\.source\.depth_dir=FOLDER.* depth transfer.*$',
+    match=r'^camvid has no depth in split .train., which the source'
+    r' needs; .*config\.data\.source\.depth_dir=FOLDER.* depth transfer.*$',
   ):
     first_batch(data, 'idd7')
   metres = np.full((6, 8), 1234, np.uint16)

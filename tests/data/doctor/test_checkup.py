@@ -115,8 +115,8 @@ def test_eight_bits_in_sixteen(tmp_path, name, factor):
   else:
     where = 'train'
   _, problems = fatal(name, root)
-  assert f'depth of {where}' in problems['depth of 8 bits in 16']
-  with pytest.raises(errors.UserError, match='8 bits in between'):
+  assert f'depth of {where}' in problems['8-bit depth saved as 16 bits']
+  with pytest.raises(errors.UserError, match='8 bits at some point'):
     registry.load(name, data_dir=str(tmp_path), manual_dir=str(root))
 
 
@@ -129,7 +129,7 @@ def test_round_numbers_are_of_eight_bits_if_there_are_many(
   for path in depth.parent.glob('*.png'):
     releases.write(path, drawn.astype(np.uint16))
   _, problems = fatal('synthia', root)
-  assert ('depth of 8 bits in 16' in problems) == found
+  assert ('8-bit depth saved as 16 bits' in problems) == found
 
 
 @pytest.mark.parametrize('name', DATASETS)
@@ -157,7 +157,7 @@ def test_train_ids_under_the_name_of_raw_ids(tmp_path, name):
     size = np.asarray(Image.open(path)).shape
     releases.write(path, np.resize(train_ids, size))
   _, problems = fatal(name, root)
-  assert 'not train ids' in problems['label folder is something else']
+  assert 'not train ids' in problems['label folder holds something else']
   with pytest.raises(errors.UserError, match='not train ids'):
     registry.load(name, data_dir=str(tmp_path), manual_dir=str(root))
 
@@ -197,7 +197,7 @@ def test_figures(tmp_path):
   np.testing.assert_array_equal(found.ids, 2 * count)
   assert report.counts == {'train': (2, 2, 2)}
   (note,) = report.problems
-  assert (note.fatal, note.kind) == (False, 'another number of images')
+  assert (note.fatal, note.kind) == (False, 'unexpected number of images')
 
 
 def test_limit_is_spread(tmp_path):
@@ -241,7 +241,7 @@ def test_camvid(tmp_path):
 
 
 def test_streets_have_no_files():
-  with pytest.raises(errors.UserError, match='is not made of files'):
+  with pytest.raises(errors.UserError, match='is not read from files'):
     diagnosis.diagnose('streets/source', manual_dir='.')
 
 

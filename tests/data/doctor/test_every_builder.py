@@ -62,7 +62,7 @@ def test_a_picture_on_its_side_names_its_tag(tmp_path, name):
   report = diagnosis.diagnose(name, manual_dir=str(root))
   texts = [x.text for x in report.problems if x.kind == 'size of label']
   assert any(
-    str(image) in x and 'turned by its EXIF orientation 6' in x for x in texts
+    str(image) in x and 'rotated by its EXIF orientation 6' in x for x in texts
   )
   assert str(label) in ' '.join(texts)
 

@@ -84,7 +84,7 @@ def test_a_folder_that_looks_like_a_split_is_named(
 ):
   report = diagnose(make(tmp_path, images=images, splits=splits))
   texts = [
-    x.text for x in report.problems if x.kind == 'folder that is no split'
+    x.text for x in report.problems if x.kind == 'folder that is not a split'
   ]
   assert any(f' {named} looks like a split' in x for x in texts)
   assert report.fatal
@@ -142,13 +142,13 @@ def test_files_that_are_not_used_are_listed(tmp_path, capsys):
   report = diagnose(tmp_path)
   unused = {x.rpartition('/')[2]: why for x, why in report.unused}
   assert unused == {
-    'notes.txt': 'no path of folder',
+    'notes.txt': 'not a path of folder',
     '7.heic': 'no image of another suffix than images/[<split>/]<name>.'
     '(png|jpg|jpeg|jpe|jfif|bmp|webp|tif|tiff|ppm|pgm) is read',
-    '9.png': 'label of no example',
+    '9.png': 'label without an example',
   }
   checkup.print_report(report)
-  assert 'files that are not used' in capsys.readouterr().out
+  assert 'unused files' in capsys.readouterr().out
 
 
 def test_labels_as_jpeg_are_refused_by_name(tmp_path):
@@ -160,7 +160,7 @@ def test_labels_as_jpeg_are_refused_by_name(tmp_path):
   assert report.fatal
   text = '\n'.join(x.text for x in report.problems)
   assert 'labels/train/ has 6 files, none is <name>.png (first: 0.jpg)' in text
-  assert 'val has images and no label' in text
+  assert 'val has images but no labels' in text
   assert all('JPEG changes values' in why for _, why in report.unused)
 
 
@@ -178,8 +178,8 @@ def test_no_labels_at_all_are_a_note_and_labels_in_train_alone_are_not(
   assert not report.fatal
   (note,) = report.problems
   assert note.text.startswith(
-    'folder: val has images and no label, as no other split; it can be adapted'
-    ' to and is not scored; expected <split>/labels/<name>.png or'
+    'folder: val has images but no labels, like all other splits; it can be'
+    ' adapted to but not scored; expected <split>/labels/<name>.png or'
   )
 
 
@@ -263,7 +263,7 @@ def test_a_label_that_was_not_turned_names_the_tag(tmp_path):
   exif[0x0112] = 6
   Image.fromarray(picture(0)).save(tmp_path / 'images/train/0.png', exif=exif)
   (problem,) = diagnose(tmp_path).problems
-  assert 'turned by its EXIF orientation 6' in problem.text
+  assert 'rotated by its EXIF orientation 6' in problem.text
   assert problem.fatal
 
 
@@ -319,7 +319,7 @@ def test_labels_in_another_folder_are_named(tmp_path):
   (tmp_path / 'LABELS').rename(tmp_path / 'masks')
   report = diagnose(tmp_path)
   assert kinds(report) == {('no labels', True)}
-  assert 'masks/train/0.png and 2 more have names of' in report.problems[0].text
+  assert 'masks/train/0.png and 2 more are named' in report.problems[0].text
   shutil.rmtree(tmp_path / 'masks')
   assert kinds(diagnose(tmp_path)) == {('no labels', False)}
 

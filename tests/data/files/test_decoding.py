@@ -68,7 +68,7 @@ def test_pictures_come_back():
     (decoding.read_ids, encode(IDS, 'JPEG'), 'is JPEG'),
     (decoding.read_colors, encode(IDS), 'mode L'),
     (decoding.read_depth, encode(IDS), '8-bit with 1 channel'),
-    (decoding.read_synthia_ids, encode(IDS), 'saved anew'),
+    (decoding.read_synthia_ids, encode(IDS), 'saved again'),
     (decoding.read_image, b'', 'cannot be read as a picture'),
     (decoding.read_image, encode(IDS)[:-9], 'cannot be read as a picture'),
     (decoding.read_image, encode(IDS, 'GIF'), 'the file is GIF'),

@@ -171,7 +171,7 @@ def test_a_disk_that_fills_up(tmp_path, raw, monkeypatch):
 
   with monkeypatch.context() as patch:
     patch.setattr(shards._ADAPTER, 'write_examples', full)
-    with pytest.raises(errors.UserError, match=r'the disk is full.*goes on'):
+    with pytest.raises(errors.UserError, match=r'the disk is full.*resumes'):
       load(tmp_path, raw)
   assert len(names(load(tmp_path, raw))) == 7
 
@@ -265,7 +265,7 @@ def test_a_changed_number_of_records_is_named(tmp_path, raw, count):
   text = described.read_text()
   assert text.count('"7"') == 1
   described.write_text(text.replace('"7"', f'"{count}"'))
-  message = f'{path} cannot be read .it has 7 records, {count} by its dataset_i'
+  message = f'{path} cannot be read .it has 7 records, but {count} according'
   with pytest.raises(errors.UserError, match=message):
     read_all(tmp_path, raw)
 
@@ -333,10 +333,10 @@ BREAKS = {
     ),
     'channels that differ',
   ),
-  'label saved anew': (
+  'label saved again': (
     'LABELS',
     lambda path: releases.write(path, np.ones((16, 24, 3), np.uint8)),
-    'saved anew',
+    'saved again',
   ),
   'unknown ids': (
     'LABELS',

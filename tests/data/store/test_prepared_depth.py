@@ -179,5 +179,5 @@ def test_changed_lengths_of_shards_are_named(config, monkeypatch):
   text = path.read_text()
   lengths = re.findall(r'"shardLengths": \[\s*"2",\s*"2"\s*\]', text)
   path.write_text(text.replace(*lengths, '"shardLengths": ["1", "3"]'))
-  with pytest.raises(errors.UserError, match='it has 2 records, 1 by its da'):
+  with pytest.raises(errors.UserError, match='it has 2 records, but 1 accor'):
     read(config)

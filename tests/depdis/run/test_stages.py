@@ -112,7 +112,7 @@ def test_the_first_stage_of_another_run_is_taken(config, stages, tmp_path):
   row = config.copy_and_resolve_references()
   row.self_training.update(rounds=0, spatial_prior=False, adversarial='')
   workdir_lib.write_json(first / 'config.json', workdir_lib.config_to_dict(row))
-  with pytest.raises(errors.UserError, match='M2 is not done; expected a run'):
+  with pytest.raises(errors.UserError, match='M2 is not finished; expected'):
     stages_lib.run(config, tmp_path / 'x')
   stages_lib.segmentation.train(row, first)
   stages.made.clear()
@@ -126,7 +126,7 @@ def test_the_first_stage_of_another_run_is_taken(config, stages, tmp_path):
   assert not (tmp_path / 'x' / 'adversarial').exists()
   for field, message in (
     ('seed', r'M2: .* another config; differing: seed'),
-    ('stop_step', r'M2 is not done; expected a run of 1499 steps'),
+    ('stop_step', r'M2 is not finished; expected a run of 1499 steps'),
   ):
     config[field] -= 1
     with pytest.raises(errors.UserError, match=message):
@@ -163,7 +163,7 @@ def test_another_config_is_refused(config, stages, tmp_path):
       stages_lib.run(config, tmp_path / 'x')
     config[field] += 1
   config.name = 'dada'
-  with pytest.raises(errors.UserError, match='expected depdis, as of'):
+  with pytest.raises(errors.UserError, match='expected depdis, as in'):
     stages_lib.run(config, tmp_path / 'x')
   config.name = 'depdis'
   (tmp_path / 'file').write_text('')

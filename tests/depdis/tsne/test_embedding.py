@@ -71,7 +71,7 @@ def test_a_network_without_depth_has_no_such_space(config):
   method = methods.create(config)
   state = jax.jit(method.init)(*workdir_lib.init_args(config, method))
   run = workdir_lib.Run(config=config, method=method, state=state, step=0)
-  with pytest.raises(errors.UserError, match='the network says no density'):
+  with pytest.raises(errors.UserError, match='network predicts no density'):
     embedding.collect(run, space='seg_density', images=1, pixels=2)
 
 

@@ -191,7 +191,7 @@ def test_alignment_to_a_dataset(relative, tmp_path):
   [
     ({'side': 30}, '--side=30; expected a multiple of 14'),
     ({'side': 0}, '--side=0; expected a multiple of 14'),
-    ({'family': 'resnet'}, 'expected its config.json beside it, or --family'),
+    ({'family': 'resnet'}, 'expected its config.json next to it, or --family'),
   ],
 )
 def test_mistakes(weights, tmp_path, options, message):
@@ -240,8 +240,8 @@ def test_the_command(weights, tmp_path):
     'depth.json',
   ]
   for more, message in (
-    ([f'--out={out}', '--split=val'], '--split says nothing without --align'),
-    ([f'--out={out}', '--align=streets'], 'says metres by itself'),
+    ([f'--out={out}', '--split=val'], '--split has no meaning without --align'),
+    ([f'--out={out}', '--align=streets'], 'already predicts metres'),
   ):
     done = run_command(*common, *more)
     assert done.returncode == 1

@@ -269,7 +269,7 @@ def test_disparities_of_a_folder(run, tmp_path):
   assert len(list(out.rglob('*.png'))) == 2
   # Maps of other images would change their meaning.
   (out / 'other.png').write_bytes(b'')
-  with pytest.raises(errors.UserError, match=r'other\.png is of other images'):
+  with pytest.raises(errors.UserError, match=r'other\.png belongs to other im'):
     disparity.write_disparities(run, images, out, normalization='none')
   (out / 'depth.json').unlink()
   with pytest.raises(errors.UserError, match=r'no depth\.json of jaxuda'):

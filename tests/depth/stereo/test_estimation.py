@@ -239,7 +239,7 @@ def test_names_of_pairs(folders):
   found = pairs.find_folders(root / 'left', root / 'right', **options)
   assert [x.place for x in found] == ['M\u00fc', 'a']
   (root / 'left' / 'a.tif').write_bytes(read)
-  with pytest.raises(errors.UserError, match=r'a\.png and .*a\.tif have one n'):
+  with pytest.raises(errors.UserError, match=r'a\.png and .*a\.tif have the s'):
     pairs.find_folders(root / 'left', root / 'right', **options)
 
 

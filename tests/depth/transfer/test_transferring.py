@@ -135,6 +135,6 @@ def test_a_file_is_no_folder(tmp_path):
 
 def test_pictures_of_others_are_not_removed(tmp_path):
   (tmp_path / 'a.png').write_bytes(b'mine')
-  with pytest.raises(errors.UserError, match='holds pictures and no depth'):
+  with pytest.raises(errors.UserError, match='holds pictures but no depth'):
     write(tmp_path, run=1)
   assert (tmp_path / 'a.png').read_bytes() == b'mine'
