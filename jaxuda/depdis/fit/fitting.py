@@ -246,9 +246,11 @@ def _describe(config, options, source):
   domain = dataclasses.asdict(source.domain)
   for field in ('side', 'data_dir', 'manual_dir', 'image_resize'):
     domain.pop(field)
+  # Files written before these fields existed keep their names.
   if not domain['first']:
-    # Files written before this field existed keep their names.
     domain.pop('first')
+  if domain['scale_range'] == domain_lib.Domain.scale_range:
+    domain.pop('scale_range')
   fitting = dataclasses.asdict(options)
   fitting.pop('folder')
   ends = (source.read(0), source.read(len(source) - 1))

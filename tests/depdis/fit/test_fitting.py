@@ -108,7 +108,14 @@ def test_a_file_is_fitted_once_and_again_when_it_must(
   # Nor does the network, unless its grid differs.
   config.network.backbone = 'efficientnet_tiny'
   assert fitting.find_or_fit(config) == path
-  config.network.output_stride = 16
+  stride, config.network.output_stride = config.network.output_stride, 16
+  with pytest.raises(AssertionError, match='fitted again'):
+    fitting.find_or_fit(config)
+  config.network.output_stride = stride
+  with config.unlocked():
+    config.data.source.scale_range = (1.0, 1.0)
+    assert fitting.find_or_fit(config) == path
+    config.data.source.scale_range = (1.0, 1.5)
   with pytest.raises(AssertionError, match='fitted again'):
     fitting.find_or_fit(config)
   given = dataclasses.replace(method, mixtures=str(path))
