@@ -60,7 +60,7 @@ def test_docstrings_are_read(html):
   page = (html / 'modules' / 'jaxuda.losses' / 'index.html').read_text()
   text = re.sub(r'\s+', ' ', re.sub('<[^>]+>', '', page))
   # Its first line, an argument of it, and its example as code.
-  assert 'Reverse Huber loss' in text
+  assert 'Returns the mean reverse Huber loss' in text
   assert 'target' in text
   assert '&gt;&gt;&gt;' in page
   assert '<blockquote>' not in page
