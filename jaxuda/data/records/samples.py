@@ -45,7 +45,11 @@ def load(
   domain = records.domain
   key = tf.stack([tf.constant(seed, tf.int64), sample])
   factor = _draw_factor(key, domain.scale_range)
-  size = domain.size if factor is None else _scale(domain.size, factor)
+  crop = domain.crop if all(domain.crop) else domain.size
+  size = domain.size
+  if factor is not None:
+    # In float32 the least factor may round to a pixel less than the crop.
+    size = tf.maximum(_scale(size, factor), crop)
   example = sizing.size_for_training(
     records.load(sample, find=find),
     dataclasses.replace(domain, size=size),
@@ -56,7 +60,7 @@ def load(
   draw = functools.partial(
     transforms.draw_window,
     size=size,
-    crop=domain.crop if all(domain.crop) else domain.size,
+    crop=crop,
     flip=domain.flip,
   )
   window = rare.place_crop(
@@ -69,8 +73,8 @@ def load(
   cut = {k: transforms.cut_window(v, window) for k, v in example.items()}
   if placed:
     mirrored = tf.cast(window.mirrored, tf.int32)
-    window_of = [window.top, window.left, mirrored]
-    cut['place'] = tf.concat([tf.stack(window_of), size], axis=0)
+    corner = tf.stack([window.top, window.left, mirrored])
+    cut['place'] = tf.concat([corner, size], axis=0)
   return cut
 
 

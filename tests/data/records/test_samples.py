@@ -97,6 +97,14 @@ def test_a_scale_belongs_to_its_sample(config):
   assert (take(config, 1)[0]['source']['place'] != first).any()
 
 
+def test_the_least_scale_holds_the_crop_in_float32_too(config):
+  # 11 * 13 / 22 is 6.5 in float64, and less in float32.
+  config.source.update(size=(11, 11), crop=(7, 7), scale_range=(13 / 22,) * 2)
+  (batch,) = take(config, 1)
+  assert batch['source']['image'].shape == (2, 7, 7, 3)
+  np.testing.assert_array_equal(batch['source']['place'], [[0, 0, 0, 7, 7]] * 2)
+
+
 def test_scores_are_at_the_size_itself(config):
   config.target.scale_range = (2.0, 2.0)
   stream = pipeline.eval_stream(config, classes='cityscapes19', batch_size=1)
