@@ -164,4 +164,5 @@ def _probabilities(
 
 @jax.jit(static_argnames='size')
 def _resize(maps: jax.Array, *, size: tuple[int, int]) -> jax.Array:
-  return resize.resize_align_corners(maps, size)
+  # By the centres of the pixels, like the picture, whatever the network's rule.
+  return resize.resize_half_pixel(maps, size)

@@ -1,10 +1,12 @@
 """The network is a 1x1 convolution, so its output for a view is known."""
 
+import cv2
 import jax
 import numpy as np
 import pytest
 
 from jaxuda import errors
+from jaxuda.data.pixels import resizing
 from jaxuda.evaluate import views
 from jaxuda.run import workdir as workdir_lib
 from tests import tiny
@@ -58,6 +60,17 @@ def test_flip_and_windows_change_nothing_without_context(net):
   image = picture(5, 11)
   maps = look(image, net, window=True)
   np.testing.assert_allclose(maps, expected(image, net), atol=1e-6)
+
+
+@pytest.mark.parametrize('scale', [0.5, 1.25, 2.0])
+def test_pixels_of_a_scaled_picture_stay_where_they_are(net, scale):
+  """Their centres do, as in the resizing of the picture itself."""
+  image = picture(16, 24)
+  size = round(16 * scale), round(24 * scale)
+  seen = np.asarray(expected(resizing.resize_image(image, size), net))
+  by_opencv = cv2.resize(seen, (24, 16), interpolation=cv2.INTER_LINEAR)
+  maps = look(image, net, window=True, scales=(scale,))
+  np.testing.assert_allclose(maps, by_opencv, atol=1e-5)
 
 
 def test_flip_is_symmetric(net):
