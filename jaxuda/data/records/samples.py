@@ -50,10 +50,10 @@ def load(
   if factor is not None:
     # In float32 the least factor may round to a pixel less than the crop.
     size = tf.maximum(_scale(size, factor), crop)
+    # What is cut from a scaled image is chosen like a crop.
+    domain = dataclasses.replace(domain, size=size, crop=crop)
   example = sizing.size_for_training(
-    records.load(sample, find=find),
-    dataclasses.replace(domain, size=size),
-    records.code,
+    records.load(sample, find=find), domain, records.code
   )
   if factor is not None and 'depth' in example:
     example['depth'] = depth_codes.approach(example['depth'], factor)

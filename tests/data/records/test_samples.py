@@ -1,3 +1,5 @@
+import types
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -6,6 +8,7 @@ from jaxuda import errors
 from jaxuda.data import pipeline
 from jaxuda.data.pixels import depth_codes
 from jaxuda.data.pixels import transforms
+from jaxuda.data.records import access
 from tests.data import miniature
 
 HEIGHT, WIDTH = miniature.SIZE
@@ -105,10 +108,81 @@ def test_the_least_scale_holds_the_crop_in_float32_too(config):
   np.testing.assert_array_equal(batch['source']['place'], [[0, 0, 0, 7, 7]] * 2)
 
 
+@pytest.mark.parametrize(
+  ('rule', 'step'),
+  [
+    ({'rare_temperature': 0.01, 'rare_pixels': 0}, 40),
+    ({'crop_most': 0.97}, 44),
+  ],
+)
+def test_windows_of_scaled_images_are_chosen_like_crops(
+  config, add_dataset, rule, step
+):
+  """Without a crop an image of the size itself is cut, by the same rules."""
+  # Of two classes, the second has one pixel in 48, four when it is enlarged.
+  label = np.zeros(miniature.SIZE, 'u1')
+  label[-1, -1] = 11
+  fields = {'image': np.zeros((*label.shape, 3), 'u1'), 'label': label}
+  encoded = {k: miniature.encode(v) for k, v in fields.items()}
+  add_dataset(
+    f'corner {step}',
+    examples=lambda i: {'name': f'image {i}', **encoded},
+    fields=tuple(fields),
+  )
+  config.source.update(dataset=f'corner {step}', scale_range=(2.0, 2.0), **rule)
+  stream = miniature.stream(
+    config, needs={'source': ('image', 'label', 'place')}
+  )
+  places = [
+    place[:2].tolist()
+    for batch in miniature.take(stream, 20)
+    for place in batch['source']['place']
+  ]
+  large = label.repeat(2, axis=0).repeat(2, axis=1)
+  seed = pipeline.domain_seed(1, 'source')
+  expected, found = [], 0
+  for sample in range(40):
+    for number in range(11):
+      key = tf.constant([seed, sample + (number << step)], tf.int64)
+      one = transforms.draw_window(key, large.shape, crop=miniature.SIZE)
+      top, left = int(one.top), int(one.left)
+      rare = (large[top : top + HEIGHT, left : left + WIDTH] == 11).sum()
+      # No class has 97 % of 48 pixels if the other has two.
+      if rare > (0 if step == 40 else 1):
+        found += 1
+        break
+    expected.append([top, left])
+  assert places == expected
+  assert found > 10
+
+
 def test_scores_are_at_the_size_itself(config):
   config.target.scale_range = (2.0, 2.0)
   stream = pipeline.eval_stream(config, classes='cityscapes19', batch_size=1)
   assert next(stream)['image'].shape == (1, HEIGHT, WIDTH, 3)
+
+
+@pytest.mark.parametrize(('most', 'advised'), [(1.0, True), (1.5, False)])
+def test_images_that_are_enlarged_are_kept_as_they_are(most, advised, capsys):
+  large = miniature.encode(np.zeros((20, 40, 3), 'u1'))
+  domain = types.SimpleNamespace(
+    dataset='cityscapes',
+    side='target',
+    size=(10, 20),
+    store='raw',
+    scale_range=(1.0, most),
+  )
+  records = types.SimpleNamespace(
+    domain=domain,
+    fields=('image',),
+    _source=[large],
+    _numbers=[0],
+    _parse=lambda record: {'image': tf.constant(record)},
+  )
+  access._note.cache_clear()  # It is said once.
+  access.Records.advise(records)
+  note = 'images of cityscapes are 40x20 but trained on at 20x10'
+  assert (note in capsys.readouterr().err) == advised
 
 
 @pytest.mark.parametrize(
