@@ -42,6 +42,8 @@ from jaxuda.ui import panels
 # Part of the files' names; increased when the same options give other numbers.
 _VERSION = 1
 _NEEDS = {'source': ('label', 'depth')}
+# Fields of the source that make images or crops with rare classes more likely.
+_CHOOSING = ('rare_temperature', 'rare_pixels', 'rare_crop', 'crop_most')
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -124,8 +126,18 @@ def prepare(method: Any, config: ml_collections.ConfigDict) -> Any:
 
 
 def find_or_fit(config: ml_collections.ConfigDict) -> pathlib.Path:
-  """Returns the file of a config's mixtures, fitting them on first use."""
+  """Returns the file of a config's mixtures, fitting them on first use.
+
+  They describe the source itself, of which class weights and the thresholds of
+  the spatial prior count the pixels: every image is read once, also when
+  training draws those with rare classes more often.
+  """
   options = read_options(config)
+  config = config.copy_and_resolve_references()
+  with config.unlocked():
+    config.data.source.update(
+      {field: getattr(domain_lib.Domain, field) for field in _CHOOSING}
+    )
   source = access.Records(
     domain_lib.read_domain(config.data, 'source'),
     classes=config.classes,

@@ -1,16 +1,19 @@
 import dataclasses
 import types
 
+import cv2
 import numpy as np
 import pytest
 
 from jaxuda import errors
 from jaxuda import methods
+from jaxuda.data.pixels import resizing
 from jaxuda.depdis.fit import fitting
 from jaxuda.methods.parts import mixtures
 from jaxuda.ops import density
 from jaxuda.ops import depth
 from jaxuda.train import segmentation
+from tests.depdis import conftest
 
 OPTIONS = fitting.Options(components=2, least=10)
 ROAD, SKY, CAR = 0, 10, 13
@@ -120,6 +123,28 @@ def test_a_file_is_fitted_once_and_again_when_it_must(
     fitting.find_or_fit(config)
   given = dataclasses.replace(method, mixtures=str(path))
   assert segmentation.prepare(given, config) is given
+
+
+def test_rare_classes_count_as_often_as_they_are(config, tmp_path):
+  """Every image is read once, whatever training draws."""
+  expected = np.zeros(19, np.int64)
+  for i in range(7):
+    example = conftest.create_example(i)
+    label = cv2.imdecode(np.frombuffer(example['label'], 'u1'), -1)
+    small = resizing.resize_label(label, conftest.GRID)
+    expected += np.bincount(small.ravel(), minlength=19)
+  config.classes, config.num_classes = 'cityscapes19', 19
+  config.mixtures.folder = str(tmp_path / 'plain')
+  plain = fitting.find_or_fit(config)
+  config.data.source.update(
+    rare_temperature=0.01, rare_pixels=0, rare_crop=1.0, crop_most=0.75
+  )
+  config.mixtures.folder = str(tmp_path / 'rare')
+  rare = fitting.find_or_fit(config)
+  for path in (plain, rare):
+    np.testing.assert_array_equal(mixtures.read(path).counts, expected)
+  # Nor are they fitted again.
+  assert plain.name == rare.name
 
 
 def test_the_same_numbers_every_time(config, tmp_path):
