@@ -131,7 +131,8 @@ def set_rare_classes(
   source = config.data.source
   source.rare_temperature = 0.01
   if common.is_small(config):
-    # The same share of an image's pixels as 3,000 of GTA's 1914x1052.
+    # The share of an image of this size that 3,000 pixels are of GTA's
+    # 1914x1052; of images that are stored larger it is a smaller one.
     source.rare_pixels = source.size[0] * source.size[1] * 3000 // 2013528
   else:
     source.rare_crop = crop

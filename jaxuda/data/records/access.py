@@ -142,11 +142,13 @@ class Records:
 
     This is the case if images are stored as the original files and have at
     least twice as many pixels as training uses: decoding them then takes most
-    of the time.
+    of the time. Training that enlarges images needs those pixels.
     """
     domain = self.domain
     keeps = domain.store == 'raw' and 'image' in self.fields
     if not keeps or registry.find(domain.dataset).build:
+      return
+    if domain.scale_range[1] > 1:
       return
     image = self._parse(self._source[int(self._numbers[0])])['image'].numpy()
     with contextlib.suppress(errors.UserError):  # Training will name it.
