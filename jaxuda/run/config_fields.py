@@ -32,6 +32,9 @@ _SWITCHES = tuple(
   for x in ('dot_1x1', 'dot_wgrad', 'barriers', 'aspp_dot', 'shift_depthwise')
 )
 
+# What runs from before these fields existed were trained with.
+_ADDED = {f'data.{x}.scale_range': [1.0, 1.0] for x in ('source', 'target')}
+
 
 def flatten(tree: Mapping[str, Any]) -> dict[str, Any]:
   """Flattens a nested config to {'data.source.size': value, ...}."""
@@ -71,6 +74,8 @@ def check_config(
   for field in _SWITCHES:
     if old.get(field) is True and new.get(field) == 'auto':
       new[field] = True
+  for field in _ADDED.keys() & new.keys():
+    old.setdefault(field, _ADDED[field])
   differ = _differing(old, new, _FREE)
   if differ:
     raise errors.UserError(

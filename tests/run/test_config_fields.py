@@ -46,6 +46,21 @@ def test_check_config_takes_a_run_from_before_rewrites_had_auto():
       )
 
 
+def test_check_config_takes_a_run_from_before_images_were_scaled():
+  old = workdir_lib.config_to_dict(_config())
+  new = _config()
+  with new.unlocked():
+    new.data.source.scale_range = (1.0, 1.0)
+  tree = workdir_lib.config_to_dict(new)
+  config_fields.check_config(old, tree, workdir='run')
+  new.data.source.scale_range = (1.0, 1.5)
+  tree = workdir_lib.config_to_dict(new)
+  with pytest.raises(
+    errors.UserError, match=r'scale_range \(\[1.0, 1.0\] there, \[1.0, 1.5\] h'
+  ):
+    config_fields.check_config(old, tree, workdir='run')
+
+
 def test_check_config_names_every_field_that_does():
   old = workdir_lib.config_to_dict(_config())
   new = workdir_lib.config_to_dict(_config())
