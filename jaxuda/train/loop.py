@@ -170,6 +170,7 @@ def run(
 
 
 def _check_numbers(config):
+  rng.check_seed(config.seed)
   for name in ('total_steps', 'stop_step', 'batch_size', 'eval_batch_size'):
     if config[name] < 1:
       raise errors.UserError(f'{name}={config[name]}; expected at least 1')

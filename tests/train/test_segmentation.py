@@ -322,6 +322,7 @@ def test_parameters_that_are_not_finite_are_never_saved(tmp_path):
     ({'classes': 'ade20k'}, r"unknown class set 'ade20k'; .*coarse7"),
     ({'keep_last': 0}, r'keep_last=0; expected at least 1'),
     ({'name': 'dad'}, r"unknown method 'dad'"),
+    ({'seed': 10**20}, r'seed=10{20}; expected -2147483648 to 4294967295'),
   ],
 )
 def test_bad_config(tmp_path, changes, message):
