@@ -338,6 +338,24 @@ def test_workdir_of_another_run(tmp_path):
     segmentation.train(tiny.make_config(seed=4), tmp_path)
 
 
+def test_a_workdir_that_is_trained_in(tmp_path, monkeypatch):
+  config, real = tiny.make_config(), segmentation._evaluate
+  begun = []
+
+  def evaluate(*args):
+    with pytest.raises(errors.UserError, match='is in use by another training'):
+      segmentation.train(config, tmp_path)
+    begun.append(_lines(tmp_path))
+    return real(*args)
+
+  monkeypatch.setattr(segmentation, '_evaluate', evaluate)
+  segmentation.train(config, tmp_path)
+  # The other one took nothing away, and the end lets go of the folder.
+  assert begun
+  assert begun[-1] == _lines(tmp_path)[: len(begun[-1])]
+  segmentation.train(config, tmp_path)
+
+
 def test_workdir_is_a_file(tmp_path):
   (tmp_path / 'run').write_text('')
   with pytest.raises(errors.UserError, match='is a file; expected a folder'):
