@@ -20,7 +20,6 @@ compiling, and counts the operations in the program.
 
 import argparse
 import dataclasses
-import importlib
 import itertools
 import json
 import os
@@ -33,20 +32,23 @@ from typing import Any
 # Set before JAX is imported, so that it looks for no device.
 os.environ['JAX_PLATFORMS'] = 'cpu'
 
+from accelerator import cases as cases_lib
 from accelerator import chips
-from accelerator import settings
 import benchmark
 import jax
 from jax.sharding import NamedSharding, PartitionSpec
 import necessary
 
+from jaxuda import errors
 from jaxuda import methods
 from jaxuda.evaluate import counting
 from jaxuda.models import lowering
 from jaxuda.step import parallel
 from jaxuda.step import rng
+from jaxuda.ui import files
 
 _GIB = 2**30
+_PROGRAMS = ('step', 'evaluation', 'init')
 # Sizes in bytes, under XLA's names.
 _BYTES = {'pred': 1, 's8': 1, 'u8': 1, 'bf16': 2, 'f16': 2, 's64': 8, 'f64': 8}
 _COLLECTIVE = re.compile(
@@ -54,50 +56,6 @@ _COLLECTIVE = re.compile(
   r'collective-permute|collective-broadcast)(?:-start)?\('
 )
 _ARRAY = re.compile(r'\b([a-z]+[0-9]*)\[([0-9,]*)\]')
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Case:
-  """A program to compile; the fields are the flags of the same names."""
-
-  method: str
-  topology: str
-  dtype: str
-  batch: int
-  remat: bool
-  program: str
-  rewrites: str
-  norm: str
-  arguments: str
-  backbone: str
-  source: str
-  target: str
-
-  def make(self) -> tuple[Any, Any, dict[str, tuple[int, int]]]:
-    """Returns the method, a random batch for one chip, and the sizes."""
-    module = importlib.import_module(f'configs.{self.method}')
-    arguments = self.arguments or settings.PAPERS[self.method]
-    config = module.get_config(arguments)
-    config.batch_size = self.batch or config.batch_size
-    network = {'dtype': self.dtype, 'remat': self.remat}
-    network |= {'norm': self.norm} if self.norm else {}
-    network |= {'backbone': self.backbone} if self.backbone else {}
-    config.network = {
-      **config.network.to_dict(),
-      **network,
-      **benchmark.parse_rewrites(self.rewrites),
-    }
-    for name in ('source', 'target'):
-      if getattr(self, name):
-        config.data[name].size = benchmark.parse_size(getattr(self, name))
-        config.data[name].crop = (0, 0)
-    method, sizes = settings.make_method(config), benchmark.sizes_of(config)
-    batch = benchmark.make_batch(
-      *(method.needs, sizes),
-      batch_size=config.batch_size,
-      classes=config.num_classes,
-    )
-    return method, batch, sizes
 
 
 class NoProgramError(Exception):
@@ -112,7 +70,7 @@ def _shapes(tree, lead=()):
 
 
 def make_program(
-  case: Case, devices: list[Any]
+  case: cases_lib.Case, devices: list[Any]
 ) -> tuple[Any, tuple[Any, ...], dict[str, Any]]:
   """Returns a jitted function, its arguments' shapes, and the step's needs."""
   method, batch, sizes = case.make()
@@ -201,7 +159,7 @@ def estimate(cost: dict[str, float]) -> float | None:
   return seconds if seconds > 0 else None
 
 
-def compile_case(case: Case) -> dict[str, Any]:
+def compile_case(case: cases_lib.Case) -> dict[str, Any]:
   """Compiles a case and returns the compiler's figures for it."""
   devices = chips.find_devices(case.topology)
   chip = chips.CHIPS[case.topology.partition(':')[0]]
@@ -258,7 +216,7 @@ _STABLEHLO = re.compile(
 )
 
 
-def lower_for_cuda(case: Case) -> dict[str, Any]:
+def lower_for_cuda(case: cases_lib.Case) -> dict[str, Any]:
   """Lowers a case for one NVIDIA GPU; returns what the program contains."""
   lowering.trace_for('gpu')
   program, arguments, found = make_program(case, jax.devices()[:1])
@@ -333,7 +291,7 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
   add = parser.add_argument
   add('--topology', default='v5e:1x1', help='such as v5p:2x2x4, or cuda')
   add('--method', default='dada', help='name of a method, or all')
-  add('--program', default='step', help='step, evaluation or init')
+  add('--program', default='step', help=', '.join(_PROGRAMS))
   add('--dtype', default='bfloat16', help='float32, bfloat16')
   add('--batch', default='0', help="images per domain and chip; 0: the paper's")
   add('--remat', default='no', help='no, yes')
@@ -346,10 +304,23 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
   add('--source', default='', help="HxW; empty: the config's")
   add('--target', default='', help="HxW; empty: the config's")
   add('--out', type=pathlib.Path, help='JSON file to append to')
-  return parser.parse_args(arguments)
+  args = parser.parse_args(arguments)
+  for name, choices in (('program', _PROGRAMS), ('remat', ('no', 'yes'))):
+    if not set(getattr(args, name).split(',')) <= set(choices):
+      expected = f'expected some of {", ".join(choices)}'
+      parser.error(f'--{name}={getattr(args, name)}; {expected}')
+  if not all(x.isdecimal() for x in args.batch.split(',')):
+    parser.error(f'--batch={args.batch}; expected numbers of images, from 0')
+  for name in ('source', 'target'):
+    try:
+      for size in filter(None, getattr(args, name).split(',')):
+        benchmark.parse_size(size)
+    except argparse.ArgumentTypeError as e:
+      parser.error(f'--{name}={e}')
+  return args
 
 
-def make_cases(args: argparse.Namespace) -> list[Case]:
+def make_cases(args: argparse.Namespace) -> list[cases_lib.Case]:
   """Returns all combinations of the flags' values."""
   values = {k: v for k, v in vars(args).items() if k != 'out'}
   # The arguments of a config contain commas themselves.
@@ -360,18 +331,39 @@ def make_cases(args: argparse.Namespace) -> list[Case]:
   lists['batch'] = [int(x) for x in lists['batch']]
   lists['remat'] = [{'no': False, 'yes': True}[x] for x in lists['remat']]
   return [
-    Case(**dict(zip(lists, x, strict=True)))
+    cases_lib.Case(**dict(zip(lists, x, strict=True)))
     for x in itertools.product(*lists.values())
   ]
+
+
+def read_entries(path: pathlib.Path | None) -> list[dict[str, Any]]:
+  """Reads the results to add to; [] if there are none yet.
+
+  Raises:
+    UserError: the file holds something else, or cannot be written.
+  """
+  if not path:
+    return []
+  files.check_file(path)
+  try:
+    entries = json.loads(path.read_text()) if path.is_file() else []
+    [entry['topology'] for entry in entries]
+  except (ValueError, TypeError, KeyError) as e:
+    raise errors.UserError(
+      f'--out={path} holds something else ({e!r}); expected a file that this'
+      ' script wrote, or none'
+    ) from e
+  return entries
 
 
 def main() -> int:
   """Runs the command line; returns the exit status."""
   args = parse_args()
-  entries = []
-  if args.out and args.out.is_file():
-    entries = json.loads(args.out.read_text())
-  for case in make_cases(args):
+  entries = read_entries(args.out)
+  cases = make_cases(args)
+  for case in cases:
+    case.check()
+  for case in cases:
     own = dataclasses.asdict(case)
     if any(own.items() <= entry.items() for entry in entries):
       continue
@@ -383,9 +375,8 @@ def main() -> int:
       continue
     entries.append({**own, **found, 'jax': jax.__version__})
     if args.out:
-      part = args.out.with_suffix('.part')
-      part.write_text(json.dumps(entries, indent=2) + '\n')
-      part.replace(args.out)
+      with files.atomic(args.out) as part:
+        part.write_text(json.dumps(entries, indent=2) + '\n')
   if not args.out:
     print(json.dumps(entries, indent=2))
   print(make_table(entries))
@@ -393,4 +384,4 @@ def main() -> int:
 
 
 if __name__ == '__main__':
-  sys.exit(main())
+  sys.exit(benchmark.run(main))

@@ -14,9 +14,11 @@ see `necessary`.
 """
 
 import argparse
+from collections.abc import Callable
 import dataclasses
 import json
 import math
+import re
 import resource
 import statistics
 import sys
@@ -28,8 +30,10 @@ import jax.numpy as jnp
 import necessary
 import numpy as np
 
+from jaxuda import errors
 from jaxuda import methods
 from jaxuda.models import rewrites
+from jaxuda.run import own_classes
 from jaxuda.step import parallel
 from jaxuda.step import rng
 from jaxuda.ui import command
@@ -52,9 +56,35 @@ class _Config:
 
 
 def parse_size(text: str) -> tuple[int, int]:
-  """Parses '256x512' into (height, width)."""
-  height, _, width = text.partition('x')
-  return int(height), int(width)
+  """Parses '256x512' into (height, width).
+
+  Raises:
+    ArgumentTypeError: the text has another form.
+  """
+  match = re.fullmatch(r'([1-9]\d*)x([1-9]\d*)', text)
+  if not match:
+    raise argparse.ArgumentTypeError(
+      f'{text!r}; expected HEIGHTxWIDTH, such as 256x512'
+    )
+  return int(match[1]), int(match[2])
+
+
+def check_counts(
+  parser: argparse.ArgumentParser, args: argparse.Namespace, *names: str
+) -> None:
+  """Exits with an error if one of these numbers is less than 1."""
+  for name in names:
+    if getattr(args, name) < 1:
+      parser.error(f'--{name}={getattr(args, name)}; expected at least 1')
+
+
+def run(main: Callable[[], int]) -> int:
+  """Returns a script's exit status; reports user errors in one line."""
+  try:
+    return main()
+  except errors.UserError as e:
+    command.report(str(e))
+    return 1
 
 
 def parse_rewrites(text: str) -> dict[str, str]:
@@ -148,6 +178,7 @@ def create(args: argparse.Namespace, names: str) -> tuple[Any, Any, Any]:
 
 def create_from(config: Any) -> tuple[Any, Any, Any]:
   """Returns the same as `create`, from a config and for one device."""
+  config = own_classes.count(config)
   method, sizes = methods.create(config), sizes_of(config)
   batch = make_batch(
     *(method.needs, sizes),
@@ -267,7 +298,11 @@ def parse_args() -> argparse.Namespace:
     help='side of the matrices for the peak; 0: 3072 on CPU, else 8192',
   )
   add('--count', action='store_true', help='count by tracing; time nothing')
-  return parser.parse_args()
+  args = parser.parse_args()
+  check_counts(
+    *(parser, args, 'classes', 'batch', 'devices', 'rounds', 'steps')
+  )
+  return args
 
 
 def main() -> int:
@@ -308,4 +343,4 @@ def main() -> int:
 
 
 if __name__ == '__main__':
-  sys.exit(main())
+  sys.exit(run(main))

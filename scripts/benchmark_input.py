@@ -328,6 +328,7 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
   parser.add_argument('--folder', help='default: a temporary one')
   args = parser.parse_args(arguments)
   check_counts(parser, args, ('images', 'count', 'rounds', 'workers'))
+  check_folder(parser, args)
   args.fields = tuple(args.fields.split(','))
   if not set(args.fields) <= set(FIELDS):
     parser.error(f'--fields={args.fields}; expected some of {FIELDS}')
@@ -343,6 +344,14 @@ def check_counts(
   for name in names:
     if getattr(args, name) < 1:
       parser.error(f'--{name}={getattr(args, name)}; expected at least 1')
+
+
+def check_folder(
+  parser: argparse.ArgumentParser, args: argparse.Namespace
+) -> None:
+  """Exits with an error if --folder, where files are made, is none."""
+  if args.folder and not os.path.isdir(args.folder):
+    parser.error(f'--folder={args.folder}; expected a folder that exists')
 
 
 def report(

@@ -28,6 +28,7 @@ from jaxuda import methods
 from jaxuda.data.pixels import resizing
 from jaxuda.export import exporting
 from jaxuda.predict import prediction
+from jaxuda.run import own_classes
 from jaxuda.run import workdir as workdir_lib
 from jaxuda.ui import command
 from jaxuda.ui import display
@@ -37,6 +38,7 @@ WAYS = ('float32', 'bfloat16', 'stablehlo', 'savedmodel')
 
 def make_run(config) -> workdir_lib.Run:
   """Returns a run of a config with random weights, before its first step."""
+  config = own_classes.count(config)
   method = methods.create(config)
   state = jax.jit(method.init)(*workdir_lib.init_args(config, method))
   return workdir_lib.Run(config=config, method=method, state=state, step=0)
@@ -113,15 +115,7 @@ def measure(
   Returns:
     name -> (images per second, the median of the rounds; share of the pixels
     that get the same label as from the first way).
-
-  Raises:
-    UserError: a way is unknown.
   """
-  for name in names:
-    if name not in WAYS:
-      raise errors.UserError(
-        f'unknown way {name!r}; expected some of {", ".join(WAYS)}'
-      )
   generator = np.random.default_rng(0)
   images = list(generator.integers(0, 256, (count, *image, 3)).astype(np.uint8))
   labels, seconds = {}, {name: [] for name in names}
@@ -156,9 +150,18 @@ def measure(
   }
 
 
+def check_ways(names: list[str]) -> None:
+  """Raises a UserError unless there are ways, and all are known."""
+  if not names or not set(names) <= set(WAYS):
+    raise errors.UserError(
+      f'--ways={",".join(names)}; expected some of {", ".join(WAYS)}'
+    )
+
+
 def main() -> None:
   """Runs the command line."""
   f = flags.FLAGS
+  check_ways(f.ways)  # Before anything is compiled.
   command.hide_accelerators()
   image = exporting.read_size(f.image)
   found = measure(

@@ -144,6 +144,7 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
   parser.add_argument('--folder', help='default: a temporary one')
   args = parser.parse_args(arguments)
   benchmark_input.check_counts(parser, args, ('images', 'distinct'))
+  benchmark_input.check_folder(parser, args)
   args.stores = args.stores.split(',')
   if not set(args.stores) <= set(STORES):
     parser.error(f'--stores={",".join(args.stores)}; expected some of {STORES}')

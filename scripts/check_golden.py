@@ -16,6 +16,7 @@ import pathlib
 import pkgutil
 import sys
 from typing import Any
+import zipfile
 
 import jax
 import numpy as np
@@ -113,8 +114,20 @@ def main() -> int:
     if not file.is_file():
       print(f'{file}: no such file', file=sys.stderr)
       return 1
-    with np.load(file, allow_pickle=False) as data:
-      golden = {k: data[k] for k in data.files}
+    try:
+      # Opened here, as NumPy leaves a file open that it cannot read.
+      with (
+        file.open('rb') as opened,
+        np.load(opened, allow_pickle=False) as data,
+      ):
+        golden = {k: data[k] for k in data.files}
+    except (
+      *(OSError, EOFError, ValueError, AttributeError),
+      zipfile.BadZipFile,
+    ):
+      # Pickles are refused, and an .npy has no `files`.
+      print(f'{file}: not a whole .npz file', file=sys.stderr)
+      return 1
     module = next((m for m in _modules() if m.recognises(golden)), None)
     if module is None:
       print(f'{file}: no method here has these entries', file=sys.stderr)

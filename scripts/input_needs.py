@@ -18,13 +18,14 @@ Prints a Markdown table. Needs no data.
 import argparse
 from collections.abc import Mapping
 import json
+import math
 import pathlib
 import sys
 from typing import Any
 
 import jax
 
-from jaxuda.run import own_classes
+from jaxuda import errors
 from jaxuda.step import rng
 from jaxuda.ui import command
 
@@ -46,7 +47,6 @@ WAYS = ('raw', 'png', 'jpeg')
 
 def count(config: Any) -> tuple[float, int]:
   """Returns the operations and the images of a config's step on one device."""
-  config = own_classes.count(config)
   method, batch, sizes = benchmark.create_from(config)
   state = jax.eval_shape(method.init, rng.for_init(0), batch)
   flops = necessary.count(method, state, batch, sizes).flops
@@ -97,11 +97,21 @@ def make_row(
 
 
 def read_rates(path: str | None) -> dict[str, float]:
-  """Reads images per second and core, by way, from `benchmark_input.py`."""
+  """Reads images per second and core, by way, from `benchmark_input.py`.
+
+  Raises:
+    UserError: the file is not what that script prints.
+  """
   if not path:
     return {}
-  ways = json.loads(pathlib.Path(path).read_text())['ways']
-  return {way: ways[way]['images_per_core_second'] for way in WAYS}
+  try:
+    ways = json.loads(pathlib.Path(path).read_text())['ways']
+    return {way: float(ways[way]['images_per_core_second']) for way in WAYS}
+  except (OSError, ValueError, KeyError, TypeError) as e:
+    raise errors.UserError(
+      f'--rates={path} cannot be read ({e!r}); expected a file with the output'
+      ' of benchmark_input.py'
+    ) from e
 
 
 def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -116,7 +126,13 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
   add('--peak', type=float, default=989.0, help='peak TFLOP/s of a device')
   add('--share', type=float, default=0.4, help='share of the peak reached')
   add('--rates', help='JSON file of benchmark_input.py')
-  return parser.parse_args(arguments)
+  args = parser.parse_args(arguments)
+  benchmark.check_counts(parser, args, 'devices')
+  if not 0 < args.peak < math.inf:
+    parser.error(f'--peak={args.peak}; expected TFLOP/s above 0')
+  if not 0 < args.share <= 1:
+    parser.error(f'--share={args.share}; expected above 0 and at most 1')
+  return args
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -136,4 +152,4 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == '__main__':
-  sys.exit(main())
+  sys.exit(benchmark.run(main))

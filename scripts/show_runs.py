@@ -22,6 +22,7 @@ from jaxuda.evaluate import other_data
 from jaxuda.evaluate import tables
 from jaxuda.run import workdir as workdir_lib
 from jaxuda.ui import command
+from jaxuda.ui import files
 from jaxuda.ui import panels
 
 
@@ -89,6 +90,7 @@ def main() -> None:
   """Runs the command line."""
   given = flags.FLAGS
   command.hide_accelerators()
+  files.check_file(given.output)
   options = (
     *('names', 'numbers', 'dataset', 'split', 'checkpoint'),
     *('data_dir', 'manual_dir', 'depth', 'legend'),

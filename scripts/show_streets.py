@@ -18,6 +18,7 @@ from jaxuda import streets
 from jaxuda.data.classes import labels
 from jaxuda.ui import command
 from jaxuda.ui import display
+from jaxuda.ui import files
 from jaxuda.ui import panels
 
 # Pixels between the domains.
@@ -82,6 +83,9 @@ def main() -> None:
   options = flags.FLAGS
   if options.rows < 1:
     raise errors.UserError(f'--rows is {options.rows}; expected at least 1')
+  if not options.domains:
+    raise errors.UserError(f'--domains is empty; expected {streets.FORM}')
+  files.check_file(options.output)
   for domain in options.domains:
     streets.check_view(domain, 'left')
   sheet = draw_sheet(

@@ -12,10 +12,11 @@ The second form scores a published checkpoint (or the folder of a conversion),
 with images and labels prepared as the config of its method says; see
 configs/parts/published.py.
 
-The scores are written to the run's folder as evaluation.json. --split and
---data.target.FIELD score other data with the classes of the run, such as a
-held-out test set; these scores go to a file of their own,
-evaluation_<dataset>_<split>_<folder>.json, and name the data.
+The scores are written to the run's folder as evaluation.json. --split,
+--data.target.dataset and --data.target.manual_dir score other data with the
+classes of the run, such as a held-out test set; these scores go to a file of
+their own, evaluation_<dataset>_<split>_<folder>.json, and name the data.
+--data.target.fit and --data.target.eval_labels tell how to read them.
 
 --statistics=target re-estimates the running statistics of the network's
 normalisation layers on the target's training images before scoring (AdaBN, see
@@ -31,6 +32,7 @@ import pathlib
 
 from absl import flags
 
+from jaxuda.data import pipeline
 from jaxuda.evaluate import evaluation
 from jaxuda.evaluate import norm_statistics
 from jaxuda.evaluate import other_data
@@ -77,13 +79,24 @@ def _main(given):
     for figure in ours['figures'].values():
       figure['weights'] = pathlib.Path(weights).name
   shown = {given.workdir or weights: ours}
+  out = given.out or _name_file(given)
+  if other and not given.out:
+    out = other_data.choose_file(out, ours)
   if against:
+    if cluster.is_first():
+      workdir_lib.write_json(out, ours)  # Whatever becomes of the comparison.
     theirs, _ = _evaluate(against_run, given, views)
     figure = scores.negative_transfer(ours, theirs, against=against)
     ours['figures']['negative_transfer_rate'] = figure
     shown[f'against: {against}'] = theirs
-  if not cluster.is_first():
-    return
+  if cluster.is_first():
+    _show(shown, ours, given)
+    workdir_lib.write_json(out, ours)
+    print(f'wrote {out}')
+
+
+def _show(shown, ours, given):
+  """Prints the scores of all runs that were evaluated."""
   protocol = ours['figures'][ours['main']]
   network = protocol.get('weights') or f'step {ours["checkpoint_step"]}'
   if given.statistics == 'target':
@@ -91,11 +104,6 @@ def _main(given):
   scores.print_scores(
     f'IoU in %, {tables.describe_protocol(protocol)}, {network}', shown
   )
-  out = given.out or _name_file(given)
-  if other and not given.out:
-    out = other_data.choose_file(out, ours)
-  workdir_lib.write_json(out, ours)
-  print(f'wrote {out}')
 
 
 def _name_file(given):
@@ -121,6 +129,10 @@ def _evaluate(run, given, views):
     run.config.eval_batch_size = given.eval_batch_size
   state, statistics = run.state, ''
   if given.statistics == 'target':
+    # Checked before the training images are read.
+    classes = given.classes or run.config.classes
+    with cluster.first_process_first():
+      pipeline.eval_size(run.config.data, classes=classes, split=given.split)
     state, statistics = norm_statistics.reestimate(
       run.method, state, run.config
     )

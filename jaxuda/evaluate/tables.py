@@ -154,8 +154,10 @@ def unique_names(workdirs: Sequence[str]) -> list[str]:
   """Returns the shortest suffixes that tell the paths apart.
 
   Raises:
-    UserError: a folder is given twice.
+    UserError: a folder is given twice, or none is.
   """
+  if not workdirs:
+    raise errors.UserError('no folder of a run is given; expected at least one')
   paths = [pathlib.Path(w).absolute().parts for w in workdirs]
   for i, path in enumerate(paths):
     if path in paths[:i]:

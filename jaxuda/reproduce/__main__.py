@@ -1,6 +1,6 @@
 r"""Reproduces a table of a paper: trains all rows with several seeds.
 
-    jaxuda reproduce --list
+    jaxuda reproduce --list [--table=dada/3]
     jaxuda reproduce --table=dada/3 --pair=streets --seeds=3 \
         --workdir=DIR [--rows=S1,S7] [--jobs=2] [--checkpoint=best] \
         [--nobaselines] [--dry_run] [-- --config.field=value ...]
@@ -40,6 +40,9 @@ def main(*overrides: str) -> int:
   tables, folder = arguments.read_tables(path), arguments.find_configs(path)
   seeds = arguments.parse_seeds(given.seeds)
   if given.list:
+    if given.table:
+      name = arguments.find_table(tables, given.table)
+      tables = {name: tables[name]}
     options = {'pair': given.pair, 'seeds': seeds, 'baselines': given.baselines}
     reproducing.print_list(tables, folder, **options)
     return 0
@@ -70,7 +73,9 @@ def main(*overrides: str) -> int:
 
 
 def _define_flags():
-  flags.DEFINE_bool('list', False, 'Print the tables and what each needs.')
+  flags.DEFINE_bool(
+    'list', False, 'Print the tables, or --table, and what each needs.'
+  )
   flags.DEFINE_string('table', None, 'Table to reproduce, e.g. dada/3.')
   flags.DEFINE_string(
     'tables', 'configs/tables.py', 'File that defines the tables.'

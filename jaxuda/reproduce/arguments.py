@@ -53,16 +53,17 @@ def parse_seeds(text: str) -> tuple[int, ...]:
   """Parses '3' as (1, 2, 3), and '1,5,7' or '5,' as a list of seeds.
 
   Raises:
-    UserError: the text is neither, or a seed is repeated.
+    UserError: the text is neither, or a seed is repeated or too large.
   """
   pieces = text.strip().removesuffix(',').split(',')
   if all(piece.strip().isdecimal() for piece in pieces):
     seeds = [int(piece) for piece in pieces]
     if ',' not in text:
       seeds = list(range(1, seeds[0] + 1))
-    if seeds and len(set(seeds)) == len(seeds):
+    # A seed has 32 bits.
+    if seeds and len(set(seeds)) == len(seeds) and max(seeds) < 2**32:
       return tuple(seeds)
   raise errors.UserError(
     f'--seeds={text}; expected their number (3 for 1, 2, 3), at least 1, or a'
-    ' list of different seeds (1,5,7; for a single one: 5,)'
+    ' list of different seeds below 2^32 (1,5,7; for a single one: 5,)'
   )

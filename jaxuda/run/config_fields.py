@@ -71,6 +71,9 @@ def check_config(
   if all(class_tables.is_table(x.get('classes')) for x in (old, new)):
     # The location of the file does not matter: see `own_classes`.
     new['classes'] = old['classes']
+  if old.get('name') != new.get('name'):
+    # All fields of the methods differ, too, which says no more.
+    old, new = ({'name': x.get('name')} for x in (old, new))
   for field in _SWITCHES:
     if old.get(field) is True and new.get(field) == 'auto':
       new[field] = True

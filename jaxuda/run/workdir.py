@@ -143,11 +143,20 @@ def read_config(workdir: str | os.PathLike) -> ml_collections.ConfigDict:
   if not path.is_file():
     raise errors.UserError(
       f'{path} is missing; expected the workdir of a run that was started'
+      f'{_name_inside(path.parent)}'
     )
   tree = read_json(path)
   if not isinstance(tree.get('name'), str):
     raise errors.UserError(f'{path} has no name; expected the config of a run')
   return config_from_dict(tree)
+
+
+def _name_inside(folder):
+  """Returns ', or one of ...' with the first runs in a folder, '' for none."""
+  inside = [*folder.glob('*/config.json'), *folder.glob('*/*/config.json')]
+  names = sorted(str(x.parent) for x in inside)
+  more = ', ...' if len(names) > 5 else ''
+  return f', or one of {", ".join(names[:5])}{more}' if names else ''
 
 
 def read_scores(workdir: str | os.PathLike) -> dict[str, Any]:
@@ -264,6 +273,7 @@ def choose_step(
   if not steps:
     raise errors.UserError(
       f'no checkpoint in {checkpoints.folder}; expected at least one'
+      f'{_name_inside(checkpoints.folder.parent)}'
     )
   if which == 'last':
     return steps[-1]

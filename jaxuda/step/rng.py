@@ -8,6 +8,17 @@ import zlib
 
 import jax
 
+from jaxuda import errors
+
+# JAX keeps 32 bits of a seed: seeds beyond these would be equal to others.
+_LEAST, _MOST = -(2**31), 2**32 - 1
+
+
+def check_seed(seed: int) -> None:
+  """Raises a UserError unless a run's seed fits in 32 bits."""
+  if not _LEAST <= seed <= _MOST:
+    raise errors.UserError(f'seed={seed}; expected {_LEAST} to {_MOST}')
+
 
 def root(seed: int) -> jax.Array:
   """Returns the typed root key of a run."""

@@ -15,6 +15,8 @@ from jaxuda.streets import street
 from jaxuda.streets import worker
 
 DOMAINS = domains.NAMES
+# The names of all domains, for messages.
+FORM = domains.FORM
 # Metres between the two cameras, and between two frames.
 BASELINE, STEP = cameras.BASELINE, cameras.STEP
 

@@ -20,6 +20,7 @@ from jaxuda import errors
 from jaxuda.run import checkpoint
 from jaxuda.run import cluster
 from jaxuda.run import config_fields
+from jaxuda.run import lock
 from jaxuda.run import provenance
 from jaxuda.run import signals
 from jaxuda.run import workdir as workdir_lib
@@ -105,12 +106,14 @@ def run(
 
   Raises:
     UserError: there is a mistake in the config or the data, or the folder holds
-      another run.
+      another run, or the same is being trained.
     window.NonFiniteError: a loss or a parameter became NaN or infinite.
   """
   _check_numbers(config)
   workdir = _make_folder(workdir)
   with contextlib.ExitStack() as stack:
+    if cluster.is_first():
+      stack.enter_context(lock.hold(workdir))
     stop = stack.enter_context(signals.StopSignals(cluster.Agreement()))
     checkpoints = stack.enter_context(
       checkpoint.Checkpoints(workdir, keep_last=config.keep_last)
@@ -170,6 +173,7 @@ def run(
 
 
 def _check_numbers(config):
+  rng.check_seed(config.seed)
   for name in ('total_steps', 'stop_step', 'batch_size', 'eval_batch_size'):
     if config[name] < 1:
       raise errors.UserError(f'{name}={config[name]}; expected at least 1')

@@ -38,6 +38,11 @@ def train(config: ml_collections.ConfigDict, workdir: str | os.PathLike) -> Any:
   """
   config = own_classes.count(config)
   method = methods.create(config)
+  if method.predict is not None:
+    # Whole images are scored, even if crops are trained on: found now, not at
+    # the first evaluation.
+    size = config.data.target.size
+    method.network.check_sides(size, 'config.data.target.size')
   return loop.run(config, workdir, functools.partial(_open, config, method))
 
 

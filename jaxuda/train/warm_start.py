@@ -132,6 +132,12 @@ def load_network(
     UserError: there is no such run or checkpoint, or it has another network.
   """
   run = workdir_lib.load(workdir, which=which)
+  if 'task' not in run.state.nets:
+    raise errors.UserError(
+      f'config.initial={workdir} is a run of {run.config.name}, which has no'
+      ' task network; expected a run of a method that segments (a CycleGAN is'
+      ' for config.generator)'
+    )
   if classes and run.config.get('classes'):
     ours, others = (
       labels.get_class_set(x).names for x in (classes, run.config.classes)

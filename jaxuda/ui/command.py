@@ -18,6 +18,11 @@ from ml_collections.config_flags import config_flags
 from jaxuda import errors
 from jaxuda.ui import config_files
 
+# Flags that name what a command writes; '' would be the working directory.
+_WRITTEN = ('workdir', 'out', 'to', 'output')
+# Fields of a config that are paths. Those of data are expanded where they are
+# read, so that configs of older runs do not differ.
+_PATHS = ('initial', 'generator', 'self_training.adversarial')
 # In --help, flags that are defined here are listed as those of the command.
 flags.disclaim_key_flags()
 _OVERRIDE = re.compile(r'--?(no)?config\.([^=]+)(=.*)?', re.DOTALL)
@@ -136,6 +141,7 @@ def parse_flags(argv: Sequence[str], *, argument: str = '') -> list[str]:
     if 'config' in flags.FLAGS:
       argv = _read_config_flag(argv)
     rest = flags.FLAGS(list(argv))
+    _finish_paths(flags.FLAGS)
   except (flags.Error, errors.UserError) as e:
     fail(str(e))
   several = argument.endswith('...')
@@ -144,6 +150,26 @@ def parse_flags(argv: Sequence[str], *, argument: str = '') -> list[str]:
   if not argument and len(rest) > 1:
     fail(f'unexpected argument {rest[1]!r}; expected only --flags')
   return rest
+
+
+def _finish_paths(values):
+  """Expands '~' in all values, as shells do only where a word begins.
+
+  Raises:
+    UserError: what the command writes is ''.
+  """
+  for name in values:
+    flag = values[name]
+    if name in _WRITTEN and flag.value == '':
+      raise errors.UserError(f'--{name} is empty; expected a path')
+    if isinstance(flag.value, str):
+      flag.value = _expand(flag.value)
+    elif isinstance(flag.value, list):
+      flag.value = [_expand(x) if isinstance(x, str) else x for x in flag.value]
+
+
+def _expand(text):
+  return os.path.expanduser(text) if text.startswith('~/') else text
 
 
 def read_config(
@@ -172,7 +198,8 @@ def _read_config_flag(argv):
   argv = values(list(argv), known_only=True)
   if values.config is None:
     return argv
-  config, argv = _override(config_files.read(values.config), argv)
+  name = _expand(values.config)
+  config, argv = _override(config_files.read(name), argv)
   flags.FLAGS['config'].value = config
   return argv
 
@@ -195,6 +222,9 @@ def _override(config, argv):
       )
     if value is None and not isinstance(fields[field], bool):
       word = f'{word}={next(words, "")}'
+    if field in _PATHS:
+      name, _, text = word.partition('=')
+      word = f'{name}={_expand(text)}'
     # The order matters if one field is a group of others.
     overrides.pop(field, None)
     overrides[field] = word

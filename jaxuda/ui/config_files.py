@@ -71,7 +71,7 @@ def read(name: str) -> ml_collections.ConfigDict:
 
   Raises:
     UserError: the file does not exist or has no `get_config`, or `get_config`
-      rejects an argument with a ValueError.
+      returns no config or rejects an argument with a ValueError.
   """
   name, *arguments = name.split(':', 1)
   path = find(name)
@@ -82,6 +82,11 @@ def read(name: str) -> ml_collections.ConfigDict:
     config = module.get_config(*arguments)
   except ValueError as e:
     raise errors.UserError(str(e)) from e
+  if not isinstance(config, ml_collections.ConfigDict):
+    raise errors.UserError(
+      f'get_config of {path} returns {config!r:.40}; expected a ConfigDict,'
+      ' such as that of common.base'
+    )
   # This loads JAX, which some commands never need.
   from jaxuda import methods
 

@@ -8,7 +8,8 @@ the best scores, the criteria that need no labels, curves, and the newest
 pictures. The command only reads files and never touches an accelerator, so that
 it can run alongside the training. A run that has not started yet appears once
 it does; a folder of runs, such as that of `jaxuda reproduce`, stands for all
-runs in it, up to two levels deep. Ctrl-C ends it.
+runs in it, up to two levels deep, and one of `jaxuda depdis run` for its
+trainings. Ctrl-C ends it.
 
 From another machine: `ssh -L 7007:127.0.0.1:7007 HOST` with --port=7007.
 """

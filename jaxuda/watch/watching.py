@@ -100,10 +100,20 @@ class Watch:
     if not (folder / 'config.json').is_file():
       inside = [*folder.glob('*/config.json'), *folder.glob('*/*/config.json')]
       found = sorted(x.parent for x in inside) or [folder]
-    if found != [folder]:
-      self._runs.pop(_make_key(folder), None)
-    for path in found:
+    shown = [part for path in found for part in _list_parts(path)]
+    for path in {folder, *found} - {*shown}:
+      self._runs.pop(_make_key(path), None)
+    for path in shown:
       self._runs.setdefault(_make_key(path), _Run(path))
+
+
+def _list_parts(folder):
+  """Returns the trainings of `jaxuda depdis run`; otherwise the run itself."""
+  if (folder / 'metrics.jsonl').is_file():
+    return [folder]
+  parts = 'adversarial/config.json', 'round*/training/config.json'
+  found = [x.parent for part in parts for x in sorted(folder.glob(part))]
+  return found or [folder]
 
 
 class _Run:
@@ -229,12 +239,12 @@ def _describe_losses(files):
 
 def _describe_scores(files):
   """Returns the last and, if different, the best mean IoU."""
-  found = files.evaluations
-  main = files.score or _main(found)
-  if main is None:
+  main = files.score or _main(files.evaluations)
+  # There may be scores without a log, in a run that was copied in part.
+  found = [x for x in files.evaluations if x.get(main) is not None]
+  if not found:
     return []
-  last = next(x for x in reversed(found) if x.get(main) is not None)
-  best = blind.choose(found, main)
+  last, best = found[-1], blind.choose(found, main)
   rows = [(main, f'{last[main]:.2f}', f'step {last["step"]:,}')]
   if best['step'] != last['step']:
     rows.append(('best', f'{best[main]:.2f}', f'step {best["step"]:,}'))

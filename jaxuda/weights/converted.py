@@ -77,11 +77,15 @@ def read(
   try:
     record = json.loads((path / _RECORD).read_text())
     arrays = safetensors_numpy.load_file(path / _ARRAYS)
-  except (ValueError, OSError, safetensors.SafetensorError) as e:
+    known = {key: record[key] for key in ('of', 'family')}
+  except (
+    *(ValueError, KeyError, TypeError, OSError),
+    safetensors.SafetensorError,
+  ) as e:
     raise errors.UserError(f'{path} is damaged ({e}); convert again') from e
   for flag, given, there in (
-    ('network', network, record['of']),
-    ('family', family, record['family']),
+    ('network', network, known['of']),
+    ('family', family, known['family']),
   ):
     if given not in ('', there):
       raise errors.UserError(

@@ -88,14 +88,14 @@ CHIPS = {
 }
 
 
-def find_devices(topology: str) -> list[Any]:
-  """Returns the devices of a topology such as 'v5e:4x4'; one for each chip.
+def check(topology: str) -> tuple[Chip, list[int]]:
+  """Returns the kind of chip, and how many there are along each dimension.
 
   Raises:
-    SystemExit: the topology is unknown, or there is no compiler for it.
+    SystemExit: the topology, such as 'v5e:4x4', is unknown.
   """
   kind, _, layout = topology.partition(':')
-  sides = [int(x) for x in layout.split('x') if x.isdecimal()]
+  sides = [int(x) if x.isdecimal() else 0 for x in layout.split('x')]
   chip = CHIPS.get(kind)
   if not chip or len(sides) != chip.dims or not min(sides):
     example = ', '.join(
@@ -104,6 +104,16 @@ def find_devices(topology: str) -> list[Any]:
     raise SystemExit(
       f'unknown topology {topology!r}; expected a name such as {example}'
     )
+  return chip, sides
+
+
+def find_devices(topology: str) -> list[Any]:
+  """Returns the devices of a topology such as 'v5e:4x4'; one for each chip.
+
+  Raises:
+    SystemExit: the topology is unknown, or there is no compiler for it.
+  """
+  chip, sides = check(topology)
   options: dict[str, Any] = dict([chip.option] if chip.option else [])
   if chip.platform == 'gpu':
     # One host.

@@ -42,7 +42,12 @@ def parse_args() -> argparse.Namespace:
   add('--add', action='store_true', help='add to the existing report')
   add('--golden', type=pathlib.Path, help='folder of golden numbers')
   add('--rewrites', default='auto', help='rewrites of all methods but DADA')
-  return parser.parse_args()
+  args = parser.parse_args()
+  if not args.minutes > 0:
+    parser.error(f'--minutes={args.minutes}; expected more than 0')
+  if args.out.exists() and not args.out.is_dir():
+    parser.error(f'--out={args.out} is a file; expected a folder to write to')
+  return args
 
 
 def _environment(stage):
@@ -186,6 +191,11 @@ def run(args: argparse.Namespace, stages: list[plan.Stage]) -> dict[str, Any]:
 def main() -> int:
   """Runs the command line; returns the exit status."""
   args = parse_args()
+  if args.golden and not plan.golden_files(args.golden):
+    names = ', '.join(f'{name}.npz' for name in plan.GOLDEN)
+    raise SystemExit(
+      f'error: --golden={args.golden}; expected a folder with some of {names}'
+    )
   # So that no process is left behind.
   signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
   stages = (

@@ -52,8 +52,13 @@ def _steps(name, seconds, *arguments, rewrites=('auto',)):
   return Stage(name=name, command=command, seconds=seconds)
 
 
+def golden_files(folder: pathlib.Path) -> list[pathlib.Path]:
+  """Returns the files of golden numbers that a folder has."""
+  files = [folder / f'{name}.npz' for name in GOLDEN]
+  return [file for file in files if file.is_file()]
+
+
 def _golden(folder, kinds):
-  files = [folder / f'{name}.npz' for name in GOLDEN] if folder else []
   return [
     Stage(
       name=f'golden_{file.stem}_{kind}',
@@ -63,8 +68,7 @@ def _golden(folder, kinds):
       flags=_QUICK,
     )
     for kind in kinds
-    for file in files
-    if file.is_file()
+    for file in (golden_files(folder) if folder else ())
   ]
 
 

@@ -190,6 +190,34 @@ def test_another_dataset_is_not_looked_for_in_the_run_s_folder(run, tmp_path):
     score(workdir, **other, **place)
 
 
+def test_a_comparison_that_fails_loses_no_scores(run, tmp_path):
+  workdir, made = run
+  write(tmp_path / 'kept', ['val'], seed=3)
+  for path in (tmp_path / 'kept').rglob('0.png'):
+    path.rename(path.with_name('other.png'))
+  against = shutil.copytree(workdir, tmp_path / 'against')
+  tree = json.loads((against / 'config.json').read_text())
+  tree['data']['target']['manual_dir'] = str(tmp_path / 'kept')
+  (against / 'config.json').write_text(json.dumps(tree))
+  with pytest.raises(errors.UserError, match='was scored on other images'):
+    score(workdir, against=str(against))
+  _, iou = read(workdir, 'evaluation.json')
+  np.testing.assert_allclose(
+    iou, expected_iou(workdir, made['val']), atol=0.0051
+  )
+
+
+@pytest.mark.parametrize('wrong', [{'split': 'tset'}, {'classes': 'city'}])
+def test_mistakes_are_named_before_statistics_are_measured(
+  run, monkeypatch, wrong
+):
+  unread = lambda *_: pytest.fail('images were read')
+  monkeypatch.setattr(command.norm_statistics, 'reestimate', unread)
+  (value,) = wrong.values()
+  with pytest.raises(errors.UserError, match=f"'{value}'; expected one of"):
+    score(run[0], statistics='target', **wrong)
+
+
 def test_what_is_given_replaces_and_what_is_not_stays():
   config = tiny.make_config()
   config.data.target.manual_dir = 'DIR'

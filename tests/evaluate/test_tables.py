@@ -122,3 +122,8 @@ def test_protocol_in_words():
   assert tables.format_size([160, 320], times='×') == '160×320'
   sizes = [[1, 2], [3, 4], [5, 6]]
   assert tables.format_size(sizes) == '1x2 and 2 other sizes'
+
+
+def test_no_runs_are_named():
+  with pytest.raises(errors.UserError, match='no folder of a run is given'):
+    tables.unique_names([])

@@ -197,7 +197,9 @@ def test_seeds(text, seeds):
   assert arguments.parse_seeds(text) == seeds
 
 
-@pytest.mark.parametrize('text', ['0', '', 'x', '1,1', '-3', '1,,2', ','])
+@pytest.mark.parametrize(
+  'text', ['0', '', 'x', '1,1', '-3', '1,,2', ',', '4294967296,']
+)
 def test_wrong_seeds(text):
   with pytest.raises(errors.UserError, match=f'--seeds={text}; expected the'):
     arguments.parse_seeds(text)

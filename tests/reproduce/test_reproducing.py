@@ -184,6 +184,19 @@ def test_list(capsys):
   assert '\n  file ' not in capsys.readouterr().out
 
 
+def test_one_table_of_the_list():
+  done = _command('--list', '--table=dada/3', '--pair=streets', '--seeds=1')
+  assert done.returncode == 0, done.stderr
+  lines = done.stdout.splitlines()
+  assert [x for x in lines if x[:1] not in (' ', '')] == [
+    'dada/ablation, dada/3',
+    'Runs and steps are counted for the seeds 1.',
+  ]
+  done = _command('--list', '--table=dada/33')
+  assert done.returncode == 1
+  assert done.stderr.startswith("error: unknown table 'dada/33'; expected one")
+
+
 def test_dry_run_writes_nothing_and_passes_on_what_follows(tmp_path):
   done = _command(
     *('--table=dada/3', '--pair=streets', f'--workdir={tmp_path}/new'),

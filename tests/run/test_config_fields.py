@@ -75,6 +75,17 @@ def test_check_config_names_every_field_that_does():
   )
 
 
+def test_check_config_names_the_method_alone_if_that_differs():
+  old, new = (workdir_lib.config_to_dict(_config()) for _ in range(2))
+  new |= {'name': 'advent', 'method': {'align': 'advent'}}
+  with pytest.raises(errors.UserError) as caught:
+    config_fields.check_config(old, new, workdir='run')
+  assert str(caught.value) == (
+    'run holds a run with another config; differing: name ("dada" there,'
+    ' "advent" here); expected the same fields or another --workdir'
+  )
+
+
 def test_flat_fields_are_shown_as_json():
   flat = config_fields.flatten({'a': {'b': {'c': 2.0}, 'd': (1, 2)}, 'e': None})
   assert flat == {'a.b.c': 2.0, 'a.d': (1, 2), 'e': None}

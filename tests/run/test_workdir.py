@@ -1,4 +1,5 @@
 import json
+import shutil
 
 import jax
 import ml_collections
@@ -77,6 +78,15 @@ def test_read_config(tmp_path):
     workdir_lib.read_config(tmp_path / 'none')
 
 
+def test_a_folder_of_runs_is_no_run(tmp_path):
+  tree = workdir_lib.config_to_dict(_config())
+  for name in ('b', 'a/round1'):
+    workdir_lib.write_json(tmp_path / name / 'config.json', tree)
+  message = rf'started, or one of {tmp_path}/a/round1, {tmp_path}/b$'
+  with pytest.raises(errors.UserError, match=message):
+    workdir_lib.read_config(tmp_path)
+
+
 def test_read_scores(tmp_path):
   assert workdir_lib.read_scores(tmp_path) == {}
   workdir_lib.write_json(tmp_path / 'scores.json', {'last': {}})
@@ -151,7 +161,12 @@ def test_load_names_the_choices(run, which):
 
 def test_load_without_a_checkpoint(run):
   (run / 'checkpoints').rename(run / 'elsewhere')
-  with pytest.raises(errors.UserError, match='no checkpoint in'):
+  with pytest.raises(errors.UserError, match=r'expected at least one$'):
+    workdir_lib.load(run)
+  (run / 'adversarial').mkdir()
+  shutil.copy(run / 'config.json', run / 'adversarial')
+  message = r'expected at least one, or one of .*/adversarial$'
+  with pytest.raises(errors.UserError, match=message):
     workdir_lib.load(run)
 
 

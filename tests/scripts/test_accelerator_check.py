@@ -172,6 +172,29 @@ def test_stages_are_chosen_by_their_beginning():
   assert [len(set(plan.REWRITES[0:2])), *map(len, sets)] == [2, 3, 3, 3, 3]
 
 
+@pytest.mark.parametrize(
+  ('flag', 'message'),
+  [
+    ('--minutes=0', '--minutes=0.0; expected more than 0'),
+    ('--minutes=nan', '--minutes=nan; expected more than 0'),
+    ('--out=FILE', '--out=FILE is a file; expected a folder to write to'),
+    ('--golden=goldn', 'error: --golden=goldn; expected a folder with some of'),
+  ],
+)
+def test_mistakes_are_named_before_any_stage(
+  monkeypatch, capsys, tmp_path, flag, message
+):
+  monkeypatch.chdir(tmp_path)
+  (tmp_path / 'FILE').write_text('')
+  monkeypatch.setattr(main, 'run', lambda *_: pytest.fail('a stage ran'))
+  monkeypatch.setattr(sys, 'argv', ['main', '--out=OUT', flag])
+  with pytest.raises(SystemExit) as caught:
+    main.main()
+  said = capsys.readouterr().err + str(caught.value.code)
+  assert message in said
+  assert not (tmp_path / 'OUT').exists()
+
+
 def test_the_table():
   case = {
     'method': 'dada',

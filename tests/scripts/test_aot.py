@@ -1,11 +1,13 @@
 import dataclasses
 import importlib
 import importlib.util
+import json
 import pathlib
 import sys
 
 import pytest
 
+from jaxuda import errors
 from jaxuda.models import lowering
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -57,11 +59,68 @@ def test_every_combination_is_a_case():
 
 
 @pytest.mark.parametrize(
-  'topology', ['v9:2x2', 'v5e:2x2x2', 'v5p:2x2', 'v5e', 'h100']
+  'topology',
+  ['v9:2x2', 'v5e:2x2x2', 'v5p:2x2', 'v5e', 'h100', 'v5e:2xax2', 'v5e:0x2'],
 )
 def test_unknown_topologies(topology):
   with pytest.raises(SystemExit, match=r'unknown topology .* expected a name'):
     chips.find_devices(topology)
+
+
+@pytest.mark.parametrize(
+  ('flags', 'message'),
+  [
+    (['--program=step,stpe'], '--program=step,stpe; expected some of step, ev'),
+    (['--remat=maybe'], '--remat=maybe; expected some of no, yes'),
+    (['--batch=-1'], '--batch=-1; expected numbers of images, from 0'),
+    (['--source=64'], "--source='64'; expected HEIGHTxWIDTH"),
+    (['--method=dada,dadda'], 'no config dadda; expected FILE.py, or one of'),
+    (
+      ['--method=daformer', '--arguments='],
+      '--method=daformer without --arguments; expected those of its config',
+    ),
+    (['--arguments=pair=sky'], "unknown pair 'sky'; expected one of streets"),
+    (['--dtype=float16'], "network.dtype='float16'; expected one of float32"),
+    (['--norm=sync,bacth'], "network.norm='bacth'; expected one of batch"),
+    (['--backbone=resnet'], "unknown backbone 'resnet'; expected one of"),
+    (['--rewrites=fast'], "unknown rewrite 'fast'; expected auto, all, none"),
+    (['--topology=v5e:1x1,v9:1x1'], "unknown topology 'v9:1x1'; expected a"),
+    (['--out=LIST'], 'LIST holds something else'),
+    (['--out=FOLDER'], 'FOLDER is a folder; expected a file to write'),
+  ],
+)
+def test_mistakes_are_named_before_anything_is_compiled(
+  monkeypatch, capsys, tmp_path, flags, message
+):
+  monkeypatch.chdir(tmp_path)
+  (tmp_path / 'FOLDER').mkdir()
+  (tmp_path / 'LIST').write_text('[1]')
+  monkeypatch.setattr(aot, 'compile_case', pytest.fail)
+  monkeypatch.setattr(sys, 'argv', ['aot.py', *SMALL, *flags])
+  status = said = None
+  try:
+    status = aot.benchmark.run(aot.main)
+  except SystemExit as e:
+    status, said = (1, e.code) if isinstance(e.code, str) else (e.code, None)
+  assert status in (1, 2)
+  assert message in (said or capsys.readouterr().err.splitlines()[-1])
+
+
+def test_what_was_compiled_is_written_at_once(monkeypatch, capsys, tmp_path):
+  def compile_case(case):
+    if case.batch == 2:
+      raise errors.UserError('too large')
+    return {'gib': 1.0}
+
+  path = tmp_path / 'new' / 'aot.json'
+  monkeypatch.setattr(aot, 'compile_case', compile_case)
+  argv = ['aot.py', *SMALL, '--batch=1,2', f'--out={path}']
+  monkeypatch.setattr(sys, 'argv', argv)
+  assert aot.benchmark.run(aot.main) == 1
+  assert 'error: too large' in capsys.readouterr().err
+  (entry,) = json.loads(path.read_text())
+  assert (entry['batch'], entry['gib']) == (1, 1.0)
+  assert [x.name for x in path.parent.iterdir()] == ['aot.json']
 
 
 def test_a_table_has_a_row_for_each_entry():

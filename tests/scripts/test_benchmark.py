@@ -314,6 +314,37 @@ def test_counting_alone(monkeypatch, capsys):
   assert shown['parameters'] == {'task': 47_418_624, 'disc': 2_778_049}
 
 
+@pytest.mark.parametrize(
+  ('flags', 'message'),
+  [
+    (['--rounds=0'], '--rounds=0; expected at least 1'),
+    (['--batch=-1'], '--batch=-1; expected at least 1'),
+    (['--source=256'], "--source: '256'; expected HEIGHTxWIDTH, such as"),
+    (['--config=dadda', '--count'], 'error: no config dadda; expected FILE.py'),
+    (['--backbone=resnet', '--count'], "error: unknown backbone 'resnet'; exp"),
+    (['--field=algin=seg', '--count'], 'error: unknown field method.algin; ex'),
+  ],
+)
+def test_mistakes_are_named(monkeypatch, capsys, flags, message):
+  monkeypatch.setattr('sys.argv', ['x', *flags])
+  monkeypatch.setattr(benchmark.jax.config, 'update', lambda *_: None)
+  try:
+    status = benchmark.run(benchmark.main)
+  except SystemExit as e:
+    status = e.code
+  assert status in (1, 2)
+  assert message in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_a_class_table_of_ones_own_is_counted(tmp_path):
+  path = tmp_path / 'own.yaml'
+  path.write_text('classes: [a, b, c]\n')
+  config = command.read_config(f'dada:pair=folder,classes={path}')
+  method, batch, _ = benchmark.create_from(config)
+  assert method.num_classes == 3
+  assert batch['source']['label'].max() == 2
+
+
 def test_arguments():
   assert benchmark.parse_size('256x512') == (256, 512)
   assert benchmark.parse_rewrites('auto')['barriers'] == 'auto'

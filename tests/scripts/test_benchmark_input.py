@@ -69,7 +69,9 @@ def test_a_stream_is_timed_after_it_is_warm():
   assert next(batches) == 7
 
 
-@pytest.mark.parametrize('argument', ['--images=0', '--fields=image,pose'])
+@pytest.mark.parametrize(
+  'argument', ['--images=0', '--fields=image,pose', '--folder=nowhere']
+)
 def test_arguments_are_checked(argument, capsys):
   with pytest.raises(SystemExit):
     benchmark.parse_args([argument])

@@ -39,8 +39,15 @@ def test_every_way_labels_alike(run):
   assert 0.8 < shares[1] <= 1
 
 
-def test_unknown_ways_are_named(run):
-  with pytest.raises(errors.UserError, match="unknown way 'onnx'"):
-    benchmark.measure(
-      run, ['onnx'], image=(32, 64), batch_size=1, count=1, rounds=1
-    )
+@pytest.mark.parametrize('ways', [[], ['float32', 'onnx']])
+def test_unknown_ways_are_named(ways):
+  with pytest.raises(errors.UserError, match=f'^--ways={",".join(ways)}; exp'):
+    benchmark.check_ways(ways)
+
+
+def test_a_class_table_of_ones_own_is_counted(tmp_path, monkeypatch):
+  path = tmp_path / 'own.yaml'
+  path.write_text('classes: [a, b, c]\n')
+  config = command.read_config(f'source_only:pair=folder,classes={path}')
+  monkeypatch.setattr(benchmark.jax, 'jit', lambda init: lambda *_: None)
+  assert benchmark.make_run(config).method.num_classes == 3

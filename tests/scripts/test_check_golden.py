@@ -64,6 +64,19 @@ def _run(*args):
   )
 
 
+@pytest.mark.parametrize('content', [b'', b'text', b'PK\x03\x04half'])
+def test_a_file_that_is_no_archive_is_named(
+  monkeypatch, capsys, tmp_path, content
+):
+  path = tmp_path / 'broken.npz'
+  path.write_bytes(content)
+  monkeypatch.setattr(sys, 'argv', ['check_golden.py', str(path)])
+  monkeypatch.setattr(check_golden.jax.config, 'update', lambda *_: None)
+  assert check_golden.main() == 1
+  (line,) = capsys.readouterr().err.splitlines()
+  assert 'broken.npz: not a whole .npz file' in line
+
+
 def test_a_file_of_no_method_is_named(tmp_path):
   np.savez(tmp_path / 'other.npz', a=np.zeros(1))
   result = _run(tmp_path / 'other.npz')

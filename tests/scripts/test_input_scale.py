@@ -38,6 +38,31 @@ def test_needs_by_hand(monkeypatch, capsys, tmp_path):
   ]
 
 
+@pytest.mark.parametrize(
+  ('flags', 'message'),
+  [
+    (['--devices=0'], '--devices=0; expected at least 1'),
+    (['--peak=-989'], '--peak=-989.0; expected TFLOP/s above 0'),
+    (['--share=40'], '--share=40.0; expected above 0 and at most 1'),
+    (['--config=dadda'], 'error: no config dadda; expected FILE.py, or one of'),
+    (['--rates=none.json'], 'error: --rates=none.json cannot be read'),
+    (['--rates=LIST'], 'expected a file with the output of benchmark_input.py'),
+  ],
+)
+def test_mistakes_in_needs_are_named(
+  monkeypatch, capsys, tmp_path, flags, message
+):
+  needs = importlib.import_module('input_needs')
+  monkeypatch.chdir(tmp_path)
+  (tmp_path / 'LIST').write_text('[]')
+  try:
+    status = needs.benchmark.run(lambda: needs.main(flags))
+  except SystemExit as e:
+    status = e.code
+  assert status in (1, 2)
+  assert message in capsys.readouterr().err.splitlines()[-1]
+
+
 def test_preparing_is_measured_and_extrapolated(monkeypatch, tmp_path):
   prepare = importlib.import_module('benchmark_prepare')
   monkeypatch.setattr(prepare.benchmark_input, 'SIZE', (32, 64))

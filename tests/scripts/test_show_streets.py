@@ -1,8 +1,12 @@
 import importlib.util
 import pathlib
+import re
+import types
 
 import numpy as np
+import pytest
 
+from jaxuda import errors
 from jaxuda.streets import street
 
 SCRIPT = pathlib.Path(__file__).resolve().parents[2] / 'scripts'
@@ -30,3 +34,22 @@ def test_a_sheet_shows_its_domains():
   ):
     drawn = street.render(domain, view=view, **size)['image']
     np.testing.assert_array_equal(sheet[24:48, x : x + 40], drawn)
+
+
+@pytest.mark.parametrize(
+  ('given', 'message'),
+  [
+    ({'rows': 0}, '--rows is 0; expected at least 1'),
+    ({'domains': []}, '--domains is empty; expected source, target, wide'),
+    ({'domains': ['sky']}, "no domain 'sky', expected one of source"),
+    ({'output': '.'}, '. is a folder; expected a file to write'),
+  ],
+)
+def test_mistakes_are_named_before_anything_is_drawn(
+  monkeypatch, given, message
+):
+  options = {'rows': 1, 'domains': ['source'], 'output': 'a.png', **given}
+  fake = types.SimpleNamespace(FLAGS=types.SimpleNamespace(**options))
+  monkeypatch.setattr(show_streets, 'flags', fake)
+  with pytest.raises(errors.UserError, match=re.escape(message)):
+    show_streets.main()

@@ -1,6 +1,8 @@
 import jax
 import numpy as np
+import pytest
 
+from jaxuda import errors
 from jaxuda.step import rng
 
 
@@ -25,3 +27,12 @@ def test_seeds_differ():
   assert (first != second).all()
   again = jax.random.normal(rng.for_init(1), (3,))
   np.testing.assert_array_equal(first, again)
+
+
+def test_seeds_that_would_be_cut_off_are_named():
+  for seed in (-(2**31), 0, 2**32 - 1):
+    rng.check_seed(seed)
+  # JAX would take the first one for 1, and has no name for the second.
+  for seed in (2**32 + 1, 10**20, -(2**31) - 1):
+    with pytest.raises(errors.UserError, match=f'^seed={seed}; expected -214'):
+      rng.check_seed(seed)

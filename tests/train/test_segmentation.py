@@ -322,6 +322,7 @@ def test_parameters_that_are_not_finite_are_never_saved(tmp_path):
     ({'classes': 'ade20k'}, r"unknown class set 'ade20k'; .*coarse7"),
     ({'keep_last': 0}, r'keep_last=0; expected at least 1'),
     ({'name': 'dad'}, r"unknown method 'dad'"),
+    ({'seed': 10**20}, r'seed=10{20}; expected -2147483648 to 4294967295'),
   ],
 )
 def test_bad_config(tmp_path, changes, message):
@@ -335,6 +336,24 @@ def test_workdir_of_another_run(tmp_path):
     errors.UserError, match=r'differing: seed \(3 there, 4 here\)'
   ):
     segmentation.train(tiny.make_config(seed=4), tmp_path)
+
+
+def test_a_workdir_that_is_trained_in(tmp_path, monkeypatch):
+  config, real = tiny.make_config(), segmentation._evaluate
+  begun = []
+
+  def evaluate(*args):
+    with pytest.raises(errors.UserError, match='is in use by another training'):
+      segmentation.train(config, tmp_path)
+    begun.append(_lines(tmp_path))
+    return real(*args)
+
+  monkeypatch.setattr(segmentation, '_evaluate', evaluate)
+  segmentation.train(config, tmp_path)
+  # The other one took nothing away, and the end lets go of the folder.
+  assert begun
+  assert begun[-1] == _lines(tmp_path)[: len(begun[-1])]
+  segmentation.train(config, tmp_path)
 
 
 def test_workdir_is_a_file(tmp_path):

@@ -54,6 +54,22 @@ def test_only_the_task_network_is_taken(other):
   assert not any(np.any(x) for x in jax.tree.leaves((state.step, disc)))
 
 
+def test_a_run_without_a_task_network_is_named(monkeypatch):
+  nets = {'gen': make_state(5.0).nets['task']}
+  run = workdir_lib.Run(
+    config=ml_collections.ConfigDict({'name': 'cyclegan'}),
+    method=None,
+    state=make_state(5.0).replace(nets=nets),
+    step=5,
+  )
+  monkeypatch.setattr(workdir_lib, 'load', lambda *_, **__: run)
+  message = (
+    r'^config\.initial=there is a run of cyclegan, which has no task net'
+  )
+  with pytest.raises(errors.UserError, match=message):
+    warm_start.load_network(make_state(0.0), 'there')
+
+
 def test_a_teacher_begins_as_its_copy(other):
   fresh = make_state(0.0)
   fresh = fresh.replace(teacher=fresh.nets['task'].replace(opt_state=()))

@@ -104,3 +104,39 @@ def test_a_config_without_one_on_the_command_line(values):
   values.set_default('config', 'dada:ablation=S2')
   command.parse_flags(['x', '--config.seed=5'])
   assert (values.config.method.align, values.config.seed) == ('seg', 5)
+
+
+def test_a_tilde_is_the_home_folder_wherever_it_stands(values, monkeypatch):
+  monkeypatch.setenv('HOME', '/home/me')
+  flags.DEFINE_string('workdir', None, '', flag_values=values)
+  flags.DEFINE_list('workdirs', None, '', flag_values=values)
+  argv = ['x', '--config=depdis', '--workdir=~/runs/a', '--workdirs=~/b,c~/d']
+  argv += ['--config.initial=~/w.pth', '--config.data.data_dir=~/tfds']
+  argv += ['--config.self_training.adversarial', '~/M2']
+  command.parse_flags(argv)
+  assert values.workdir == '/home/me/runs/a'
+  assert values.workdirs == ['/home/me/b', 'c~/d']
+  config = values.config
+  assert config.initial == '/home/me/w.pth'
+  assert config.self_training.adversarial == '/home/me/M2'
+  # As configs of older runs have it; it is expanded where it is read.
+  assert config.data.data_dir == '~/tfds'
+
+
+def test_a_config_in_the_home_folder(values, monkeypatch, tmp_path):
+  monkeypatch.setenv('HOME', str(tmp_path))
+  (tmp_path / 'mine.py').write_text(
+    'from configs import dada\n\nget_config = dada.get_config\n'
+  )
+  command.parse_flags(['x', '--config=~/mine.py:ablation=S2'])
+  assert values.config.method.align == 'seg'
+
+
+@pytest.mark.parametrize('name', ['workdir', 'out', 'to', 'output'])
+def test_nothing_is_written_to_an_empty_path(values, capsys, name):
+  flags.DEFINE_string(name, None, '', flag_values=values)
+  with pytest.raises(SystemExit):
+    command.parse_flags(['x', f'--{name}='])
+  assert (
+    capsys.readouterr().err == f'error: --{name} is empty; expected a path\n'
+  )

@@ -59,6 +59,7 @@ def test_a_folder_stands_for_its_init_file(tmp_path, monkeypatch):
     ('dada.yaml', 'no config dada.yaml; expected FILE.py, or one of adve'),
     ('own/b.py', 'no config own/b.py; expected one of own/a.py'),
     ('common', 'common.py has no get_config'),
+    ('own/a.py', 'get_config of own/a.py returns None; expected a ConfigDict'),
   ],
 )
 def test_mistakes_are_named(name, message, tmp_path, monkeypatch):

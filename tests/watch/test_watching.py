@@ -114,6 +114,33 @@ def test_runs_of_a_folder_and_runs_beside_each_other(tmp_path):
   assert [x[0] for x in state['curves'][0]['runs']] == [0, 1, 2]
 
 
+@pytest.mark.parametrize('lines', [None, '', '{"kind": "eval", "step"'])
+def test_scores_without_a_log_are_not_shown(tmp_path, lines):
+  watch = watching.Watch([write_run(tmp_path / 'a')])
+  if lines is None:
+    (tmp_path / 'a' / 'metrics.jsonl').unlink()
+  else:
+    (tmp_path / 'a' / 'metrics.jsonl').write_text(lines)
+  run = read_one(watch)
+  assert (run['said'], run['scores']) == ('started, no figures yet', [])
+
+
+def test_the_trainings_of_depth_distribution(tmp_path):
+  pipeline = tmp_path / 'M4' / 'seed1'
+  hand.write_run(pipeline, stop_step=24, log_every=6)
+  for name in ('metrics.jsonl', 'scores.json'):
+    (pipeline / name).unlink()
+  watch = watching.Watch([str(pipeline)])
+  beside = watching.Watch([str(tmp_path)])
+  assert read_one(watch)['said'] == 'started, no figures yet'
+  write_run(pipeline / 'adversarial')
+  assert read_one(watch)['name'] == 'adversarial'
+  write_run(pipeline / 'round1' / 'training', name='self_training')
+  for each in (watch, beside):
+    shown = [(x['name'], x['state']) for x in each.read()['runs']]
+    assert shown == [('adversarial', 'training'), ('training', 'training')]
+
+
 def test_pictures(tmp_path):
   folder = tmp_path / 'a'
   watch = watching.Watch([write_run(folder)])

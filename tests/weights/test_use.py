@@ -286,6 +286,14 @@ def test_weights_or_a_run():
     runs.from_weights(None, config)
 
 
+@pytest.mark.parametrize('text', ['', '{}', '[]', '{"of": "student"}'])
+def test_a_folder_that_is_not_whole_is_named(tmp_path, text):
+  (tmp_path / 'weights.json').write_text(text)
+  writing.write_arrays(tmp_path / 'weights.safetensors', {'a': np.zeros(1)})
+  with pytest.raises(errors.UserError, match=r'is damaged .*; convert again'):
+    converted.read(tmp_path)
+
+
 def test_a_flat_file_of_dacs_is_used_as_it_is(tmp_path):
   """Evaluated whole; used as initial weights with its head, if that fits."""
   path, arrays = file(tmp_path, official.dacs())

@@ -13,9 +13,11 @@ contact sheet of each split: image, coloured labels, depth.
 
 from absl import flags
 
+from jaxuda.data.classes import labels
 from jaxuda.data.doctor import checkup
 from jaxuda.data.doctor import diagnosis
 from jaxuda.ui import command
+from jaxuda.ui import files
 
 
 def define_flags() -> None:
@@ -40,6 +42,11 @@ def main() -> int:
   """Runs the command and returns its exit status."""
   command.hide_accelerators()
   f = flags.FLAGS
+  # Before all files are read, which can take long.
+  if f.classes:
+    labels.get_class_set(f.classes)
+  if f.pictures:
+    files.check_folder(f.pictures)
   report = diagnosis.diagnose(
     f.dataset, manual_dir=f.manual_dir, data_dir=f.data_dir, limit=f.limit
   )

@@ -154,7 +154,8 @@ def read_domain(
     dataset=own.dataset,
     split=split or own.split,
     data_dir=data_config.data_dir,
-    manual_dir=own.manual_dir,
+    # Shells do not expand it inside a flag.
+    manual_dir=os.path.expanduser(own.manual_dir) if own.manual_dir else None,
     size=size,
     crop=crop,
     flip=own.flip,

@@ -34,7 +34,9 @@ def main() -> None:
 
 def _main(given):
   command.hide_accelerators()
-  run = workdir_lib.load(given.workdir, which=given.checkpoint)
+  run = workdir_lib.load(
+    given.workdir, which=given.checkpoint, only=workdir_lib.predicts
+  )
   changes = {k: given[k].value for k in ('confidence', 'spatial_prior')}
   options = dataclasses.replace(
     labelling.read_options(run.config),

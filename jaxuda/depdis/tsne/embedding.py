@@ -29,6 +29,7 @@ from jaxuda.models import deeplab
 from jaxuda.ops import entropy
 from jaxuda.run import workdir as workdir_lib
 from jaxuda.ui import display
+from jaxuda.ui import files
 from jaxuda.ui import panels
 
 SPACES = ('features', 'output', 'seg_depth', 'seg_density')
@@ -189,14 +190,21 @@ def run(
     **options: other arguments of `collect`.
 
   Raises:
-    UserError: a run or space does not exist, or the classes differ.
+    UserError: a run or space does not exist, the classes differ, or the
+      picture cannot be written.
   """
   unknown = [x for x in spaces if x not in SPACES]
   if unknown or not spaces:
     raise errors.UserError(
       f'--space={",".join(spaces)}; expected some of {", ".join(SPACES)}'
     )
-  runs = {name: workdir_lib.load(name, which=which) for name in workdirs}
+  if not workdirs:
+    raise errors.UserError('--workdirs is empty; expected folders of runs')
+  files.check_file(out)  # Before the work that would be lost.
+  runs = {
+    name: workdir_lib.load(name, which=which, only=workdir_lib.predicts)
+    for name in workdirs
+  }
   sets = {labels.identify(r.config.classes): r for r in runs.values()}
   if len(sets) > 1:
     raise errors.UserError(

@@ -16,6 +16,7 @@ With --config.distributed=True several processes train together:
 docs/clusters.md.
 """
 
+from collections.abc import Collection
 import sys
 
 from absl import flags
@@ -26,19 +27,51 @@ from jaxuda.ui import command
 from jaxuda.ui import display
 from jaxuda.ui import files
 
+# Task -> the flags that it has besides --workdir.
+_TASKS = {
+  'images': ('out', 'checkpoint', 'normalization', 'data_dir'),
+  'dataset': (
+    *('out', 'checkpoint', 'normalization'),
+    *('split', 'data_dir', 'manual_dir'),
+  ),
+  'evaluate': ('checkpoint', 'data_dir'),
+  'config': (),
+}
 
-def main() -> None:
-  """Runs the command line."""
-  options = flags.FLAGS
-  tasks = ('images', 'dataset', 'evaluate', 'config')
-  named = [x for x in tasks if options[x].value]
+
+def choose_task(given: Collection[str]) -> str:
+  """Returns the task that the flags ask for, a key of `_TASKS`.
+
+  Args:
+    given: names of the flags that are given.
+
+  Raises:
+    UserError: they ask for no task or several, or one does not belong to it.
+  """
+  named = [x for x in _TASKS if x in given]
   if len(named) != 1:
     raise errors.UserError(
       'expected one of --config to train, --images or --dataset to write'
       f' disparity, or --evaluate; got {" and ".join(named) or "none"}'
     )
-  if named[0] in ('images', 'dataset') and not options.out:
+  (task,) = named
+  for flag in _TASKS['dataset']:
+    if flag in given and flag not in _TASKS[task]:
+      raise errors.UserError(
+        f'--{flag} does not apply to --{task}; expected it to be left out, or'
+        ' given to another command afterwards'
+      )
+  if 'out' in _TASKS[task] and 'out' not in given:
     raise errors.UserError('--out is not set; expected a folder to write to')
+  return task
+
+
+def main() -> None:
+  """Runs the command line."""
+  options = flags.FLAGS
+  # Others have defaults.
+  own = (x for x in options if options[x].present or x in _TASKS)
+  choose_task([x for x in own if options[x].value])
   asked = bool(options.config and options.config.get('distributed'))
   with cluster.joined(asked, switch='--config.distributed=True'):
     _main(options)

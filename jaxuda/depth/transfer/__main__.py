@@ -49,6 +49,7 @@ def _main(config):
   target = config.data.target
   # Checked before the training, which can take long.
   maps.check_out(flags.FLAGS.out, made_by=transferring.MADE_BY)
+  transferring.check_apart(flags.FLAGS.out, flags.FLAGS.workdir)
   if target.manual_dir:
     files.check_apart(flags.FLAGS.out, target.manual_dir)
   images = rows.Images(

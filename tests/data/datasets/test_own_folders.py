@@ -87,6 +87,15 @@ def first_batch(data, classes):
   )
 
 
+def test_folders_in_the_home_folder(data, tmp_path, monkeypatch):
+  data, classes = data
+  monkeypatch.setenv('HOME', str(tmp_path))
+  for side in ('source', 'target'):
+    data[side].manual_dir = f'~/{side}'
+  batch = first_batch(data, classes)
+  assert {*np.unique(batch['source']['label'])} == {0, 1, 2, 255}
+
+
 def test_two_folders_one_class_set(data):
   data, classes = data
   batch = first_batch(data, classes)

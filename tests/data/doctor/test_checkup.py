@@ -5,6 +5,7 @@ import pathlib
 import shutil
 import subprocess
 import sys
+import types
 
 import numpy as np
 from PIL import Image
@@ -12,6 +13,7 @@ import pytest
 
 from jaxuda import errors
 from jaxuda.data.datasets import registry
+from jaxuda.data.doctor import __main__ as doctor
 from jaxuda.data.doctor import checkup
 from jaxuda.data.doctor import diagnosis
 from tests.data import releases
@@ -299,3 +301,25 @@ def test_printed(tmp_path, capsys):
     assert text in printed
   with pytest.raises(errors.UserError, match='unknown class set'):
     checkup.print_report(report, classes='x')
+
+
+@pytest.mark.parametrize(
+  ('given', 'message'),
+  [
+    (
+      {'classes': 'synthia61'},
+      "unknown class set 'synthia61'; expected one of",
+    ),
+    ({'classes': 'none.yaml'}, 'none.yaml'),
+    ({'pictures': __file__}, 'test_checkup.py is a file; expected a folder'),
+  ],
+)
+def test_mistakes_are_named_before_files_are_read(monkeypatch, given, message):
+  options = {'classes': None, 'pictures': None, **given}
+  fake = types.SimpleNamespace(FLAGS=types.SimpleNamespace(**options))
+  monkeypatch.setattr(doctor, 'flags', fake)
+  monkeypatch.setattr(
+    diagnosis, 'diagnose', lambda *_, **__: pytest.fail('read')
+  )
+  with pytest.raises(errors.UserError, match=message):
+    doctor.main()

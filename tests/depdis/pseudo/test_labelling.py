@@ -1,5 +1,6 @@
 import dataclasses
 import json
+import types
 
 import cv2
 import jax.numpy as jnp
@@ -8,7 +9,10 @@ import pytest
 
 from jaxuda import errors
 from jaxuda.data.files import label_files
+from jaxuda.depdis.pseudo import __main__ as pseudo
 from jaxuda.depdis.pseudo import labelling
+from jaxuda.run import workdir as workdir_lib
+from jaxuda.ui import command
 from tests import processes
 from tests.depdis.pseudo import by_colour
 
@@ -181,3 +185,12 @@ def test_an_unknown_option_is_named(config):
     config.self_training.round = 4
   with pytest.raises(errors.UserError, match=r'self_training\.round;'):
     labelling.read_options(config)
+
+
+def test_a_run_that_labels_no_pixels_is_named(tmp_path):
+  config = command.read_config('cyclegan:pair=streets')
+  tree = workdir_lib.config_to_dict(config)
+  workdir_lib.write_json(tmp_path / 'run' / 'config.json', tree)
+  given = types.SimpleNamespace(workdir=tmp_path / 'run', checkpoint='last')
+  with pytest.raises(errors.UserError, match='a run of cyclegan, which labels'):
+    pseudo._main(given)

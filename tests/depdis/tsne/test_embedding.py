@@ -12,6 +12,7 @@ from jaxuda.data.classes import labels
 from jaxuda.depdis.tsne import embedding
 from jaxuda.models import deeplab
 from jaxuda.run import workdir as workdir_lib
+from jaxuda.ui import command
 
 ROAD, SKY, CAR = 0, 10, 13
 
@@ -129,3 +130,18 @@ def test_runs_of_other_classes_are_refused(run, monkeypatch, tmp_path):
     embedding.run(
       ['a', 'b'], tmp_path / 'x.png', which='last', spaces=['output']
     )
+
+
+def test_mistakes_are_named_before_any_network_is_read(tmp_path):
+  config = command.read_config('cyclegan:pair=streets')
+  tree = workdir_lib.config_to_dict(config)
+  workdir_lib.write_json(tmp_path / 'run' / 'config.json', tree)
+  run, out = str(tmp_path / 'run'), tmp_path / 'tsne.png'
+  options = {'which': 'last', 'spaces': ['features']}
+  for workdirs, path, message in (
+    ([], out, '--workdirs is empty; expected folders of runs'),
+    ([run], tmp_path, 'is a folder; expected a file to write'),
+    ([run], out, 'is a run of cyclegan, which labels no pixels'),
+  ):
+    with pytest.raises(errors.UserError, match=message):
+      embedding.run(workdirs, path, **options)
