@@ -9,11 +9,11 @@ The dataset 'folder', or 'folder/NAME' to tell several apart, reads a
     depth/[train/|val/|test/]<name>    16-bit PNG of the same name
 
 `train/images/<name>` works, too, and so do other common names of splits (see
-`SPLITS`), in upper or lower case. Labels may be missing, and so may depth if
-the table does not declare it; with neither, no table is needed. Without folders
-for the splits, everything is 'train'. Names may contain folders. The table (see
-`class_tables`) says which ids or colours of the labels belong to which class,
-and how to read depth (see `depth_codes`):
+`specs.SPLITS`), in upper or lower case. Labels may be missing, and so may depth
+if the table does not declare it; with neither, no table is needed. Without
+folders for the splits, everything is 'train'. Names may contain folders. The
+table (see `class_tables`) says which ids or colours of the labels belong to
+which class, and how to read depth (see `depth_codes`):
 
     classes:
       road: [1, 4]
@@ -50,13 +50,6 @@ from jaxuda.data.files import tree as tree_lib
 from jaxuda.data.pixels import depth_codes
 
 _TABLES = ('classes.yaml', 'classes.yml', 'classes.json')
-# Common names of the splits.
-SPLITS = {
-  '': 'train',
-  **dict.fromkeys(('train', 'training', 'trn'), 'train'),
-  **dict.fromkeys(('val', 'valid', 'validation', 'dev', 'eval'), 'val'),
-  **dict.fromkeys(('test', 'testing', 'tst'), 'test'),
-}
 # The raw id of ignored pixels; every label table ignores it.
 _VOID = 0
 _RAW_IDS = {
@@ -93,7 +86,7 @@ def describe(name: str, manual_dir: str | None = None) -> specs.Spec:
       'label': _spell('labels', 'png'),
       'depth': _spell('depth', 'png') if depth else (),
     },
-    splits=SPLITS,
+    splits=specs.SPLITS,
     tables=_TABLES,
     telltale=tuple(sorted(set(table.codes.values()) - {_VOID}))
     if table
