@@ -20,6 +20,9 @@ FIELDS = {
   'eval_labels': 'Size of the labels that are scored: native or input.',
 }
 
+# Most bytes of a file's name, with room for a number.
+_LONGEST = 240
+
 
 def replace(
   config: ml_collections.ConfigDict, given: Mapping[str, str | None]
@@ -74,6 +77,8 @@ def choose_file(
   folder = pathlib.PurePath(data['manual_dir'] or '').name
   names = filter(None, (data['dataset'], data['split'], folder))
   shown = '_'.join(re.sub('[^A-Za-z0-9._]+', '-', x) for x in names)
+  # No file system allows names of more than 255 bytes.
+  shown = shown[: max(0, _LONGEST - len(file.name))]
   for number in itertools.count(1):
     more = f'_{number}' if number > 1 else ''
     path = file.with_name(f'{file.stem}_{shown}{more}{file.suffix}')

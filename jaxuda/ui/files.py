@@ -4,6 +4,7 @@ from collections.abc import Iterator
 import contextlib
 import os
 import pathlib
+import re
 import shutil
 import zlib
 
@@ -73,6 +74,18 @@ def walk(
   yield folder, [x for x in paths if x not in folders]
   for inner in folders:
     yield from walk(inner, above=above | {here})
+
+
+def printable(name: str) -> str:
+  r"""Returns the name of a file as it can be printed and stored.
+
+  Bytes that are not UTF-8, as in names from old archives, and control
+  characters, such as line breaks, are escaped: `M\xfcn`, `a\nb`.
+  """
+  text = os.fsencode(name).decode(errors='backslashreplace')
+  return re.sub(
+    '[\x00-\x1f\x7f]', lambda x: x[0].encode('unicode_escape').decode(), text
+  )
 
 
 def is_hidden(name: str) -> bool:

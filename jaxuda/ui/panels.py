@@ -313,8 +313,14 @@ def _decode(opened):
   if max(opened.size) > _LONGEST:
     width, height = opened.size
     raise ValueError(f'{width}x{height} pixels; expected at most {_LONGEST}')
-  ImageOps.exif_transpose(opened, in_place=True)
-  if opened.mode.startswith('I;16'):  # Pillow would clip it.
+  # A picture whose tags cannot be read counts as upright, as in training.
+  opened.load()
+  with contextlib.suppress(Exception):
+    ImageOps.exif_transpose(opened, in_place=True)
+  # Pillow would clip 16 bits; it reads those of a PGM as I, up to 65535.
+  if opened.mode.startswith('I;16') or (
+    opened.mode == 'I' and opened.format == 'PPM'
+  ):
     grey = (np.asarray(opened) >> 8).astype(np.uint8)
     return np.repeat(grey[..., None], 3, axis=-1)
   if opened.mode in ('I', 'F'):

@@ -176,6 +176,18 @@ def test_the_same_again_is_the_same_file_and_other_data_another(run, tmp_path):
   assert score(workdir, **b) == set()
 
 
+def test_a_folder_with_a_long_name_has_a_file(tmp_path):
+  data = {'dataset': 'folder/target', 'split': 'val'}
+  made = {'figures': {'m': {'value': 1}}, 'main': 'm'}
+  for i, ending in enumerate('ab', 1):
+    place = str(tmp_path / ('x' * 250 + ending))
+    scores = {**made, 'data': {**data, 'manual_dir': place}}
+    path = other_data.choose_file(tmp_path / 'evaluation.json', scores)
+    path.write_text(json.dumps(scores))
+    assert path.name.startswith('evaluation_folder-target_val_xxx')
+    assert len({*tmp_path.iterdir()}) == i
+
+
 def test_another_dataset_is_not_looked_for_in_the_run_s_folder(run, tmp_path):
   workdir, _ = run
   other = {'data.target.dataset': 'folder/other'}

@@ -244,6 +244,7 @@ def test_pixels_of_every_kind(tmp_path):
     ('cmyk.tif', Image.fromarray(rgb).convert('CMYK'), {}),
     ('deep.png', Image.fromarray(level.astype(np.uint16) * 257), {}),
     ('deep.tif', Image.fromarray(level.astype(np.uint16) * 257), {}),
+    ('deep.pgm', Image.fromarray(level.astype(np.uint16) * 257), {}),
   ):
     image.save(tmp_path / name, **options)
     np.testing.assert_array_equal(panels.read_image(tmp_path / name), rgb, name)
@@ -257,6 +258,13 @@ def test_pixels_of_every_kind(tmp_path):
     Image.fromarray(np.ones((2, 2), kind)).save(tmp_path / name)
     with pytest.raises(errors.UserError, match='32-bit pixels'):
       panels.read_image(tmp_path / name)
+
+
+def test_tags_that_cannot_be_read_do_not_matter(tmp_path):
+  rgb = np.arange(72, dtype=np.uint8).reshape(4, 6, 3)
+  path = tmp_path / 'a.png'
+  Image.fromarray(rgb).save(path, exif=b'Exif\0\0garbage!!')
+  np.testing.assert_array_equal(panels.read_image(path), rgb)
 
 
 def test_of_several_pictures_the_first_is_taken(tmp_path):

@@ -83,14 +83,35 @@ def read_text(path: str | os.PathLike[str]) -> str:
     UserError: the file does not exist or is not text.
   """
   try:
-    # Editors on Windows put a byte order mark in front.
-    return pathlib.Path(path).expanduser().read_text(encoding='utf-8-sig')
+    data = pathlib.Path(path).expanduser().read_bytes()
   except (OSError, ValueError) as e:
     reason = 'no such file' if isinstance(e, FileNotFoundError) else e
     raise errors.UserError(
       f'class table {path} cannot be read ({reason}); expected a file with'
       ' classes: [name, ...]'
     ) from e
+  return decode(data, where=str(path))
+
+
+def decode(data: bytes, *, where: str) -> str:
+  """Returns the text of a class table, given its bytes; its lines end in LF.
+
+  Args:
+    data: bytes in UTF-8.
+    where: name of the file, for the error message.
+
+  Raises:
+    UserError: it is not UTF-8.
+  """
+  try:
+    # Editors on Windows put a byte order mark in front.
+    text = data.decode('utf-8-sig')
+  except ValueError as e:
+    raise errors.UserError(
+      f'class table {where} cannot be read ({e}); expected text in UTF-8 with'
+      ' classes: [name, ...]'
+    ) from e
+  return text.replace('\r\n', '\n').replace('\r', '\n')
 
 
 @functools.lru_cache(maxsize=32)
@@ -112,7 +133,13 @@ def parse(text: str, *, where: str) -> ClassTable:
       table = json.loads(text, object_pairs_hook=_make_mapping)
     else:
       table = yaml.load(text, _Loader)
-  except (ValueError, yaml.YAMLError) as e:
+    if isinstance(table, Mapping):
+      table = {key: _unify(entry) for key, entry in table.items()}
+  # A wrong tag makes YAML raise the last two.
+  except (
+    *(ValueError, yaml.YAMLError, RecursionError),
+    *(AttributeError, KeyError),
+  ) as e:
     reason = ' '.join(str(e).split())
     text = f'{where} cannot be read ({reason}); expected {FORM}'
     raise errors.UserError(text) from e
@@ -172,6 +199,17 @@ _Loader.add_constructor(
 _Loader.add_constructor(
   _REPLACED[2], lambda loader, node: float(loader.construct_scalar(node))
 )
+
+
+def _unify(entry):
+  r"""Returns an entry with its names in NFC, also those written as \u0308."""
+
+  def unify(name):
+    return unicodedata.normalize('NFC', name) if isinstance(name, str) else name
+
+  if isinstance(entry, Mapping):
+    return _make_mapping([(unify(k), v) for k, v in entry.items()])
+  return [unify(x) for x in entry] if isinstance(entry, list) else entry
 
 
 def _make_mapping(pairs):

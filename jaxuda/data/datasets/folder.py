@@ -9,11 +9,11 @@ The dataset 'folder', or 'folder/NAME' to tell several apart, reads a
     depth/[train/|val/|test/]<name>    16-bit PNG of the same name
 
 `train/images/<name>` works, too, and so do other common names of splits (see
-`SPLITS`), in upper or lower case. Labels may be missing, and so may depth if
-the table does not declare it; with neither, no table is needed. Without folders
-for the splits, everything is 'train'. Names may contain folders. The table (see
-`class_tables`) says which ids or colours of the labels belong to which class,
-and how to read depth (see `depth_codes`):
+`specs.SPLITS`), in upper or lower case. Labels may be missing, and so may depth
+if the table does not declare it; with neither, no table is needed. Without
+folders for the splits, everything is 'train'. Names may contain folders. The
+table (see `class_tables`) says which ids or colours of the labels belong to
+which class, and how to read depth (see `depth_codes`):
 
     classes:
       road: [1, 4]
@@ -49,14 +49,8 @@ from jaxuda.data.files import specs
 from jaxuda.data.files import tree as tree_lib
 from jaxuda.data.pixels import depth_codes
 
+_GET = 'classes.yaml, images/, labels/ and depth/'
 _TABLES = ('classes.yaml', 'classes.yml', 'classes.json')
-# Common names of the splits.
-SPLITS = {
-  '': 'train',
-  **dict.fromkeys(('train', 'training', 'trn'), 'train'),
-  **dict.fromkeys(('val', 'valid', 'validation', 'dev', 'eval'), 'val'),
-  **dict.fromkeys(('test', 'testing', 'tst'), 'test'),
-}
 # The raw id of ignored pixels; every label table ignores it.
 _VOID = 0
 _RAW_IDS = {
@@ -78,22 +72,21 @@ def describe(name: str, manual_dir: str | None = None) -> specs.Spec:
     )
   text, table = '', None
   if manual_dir:
-    path = _find_table(pathlib.Path(manual_dir))
-    text = class_tables.read_text(path) if path else ''
-    table = read_table(text, where=str(path)) if path else None
+    where, text = _find_table(pathlib.Path(manual_dir))
+    table = read_table(text, where=where) if where else None
   depth = dict(table.depth) if table and table.depth else None
   factor = depth.pop('factor') if depth else None
   return specs.Spec(
     dataset=name,
     ids='folder',
     homepage='',
-    get='classes.yaml, images/, labels/ and depth/',
+    get=_GET,
     spellings={
       'image': _spell('images', f'({"|".join(decoding.SUFFIXES)})'),
       'label': _spell('labels', 'png'),
       'depth': _spell('depth', 'png') if depth else (),
     },
-    splits=SPLITS,
+    splits=specs.SPLITS,
     tables=_TABLES,
     telltale=tuple(sorted(set(table.codes.values()) - {_VOID}))
     if table
@@ -117,18 +110,28 @@ def _spell(folder, suffix):
   )
 
 
-def _find_table(root: pathlib.Path) -> pathlib.Path | None:
-  """Returns the table of a folder, or None if there are only images."""
+def _find_table(root: pathlib.Path) -> tuple[str, str]:
+  """Returns a folder's table, (name, text); ('', '') if it has images only.
+
+  It may be in an archive, as if that had been unpacked in the folder.
+  """
   there = [x for x in _TABLES if (root / x).is_file()]
+  tree = None
+  if not there:
+    tree = tree_lib.Tree(root, dataset='folder', get=_GET)
+    there = [x for x in _TABLES if x in tree.entries]
   if len(there) > 1:
     raise errors.UserError(
       f'folder: {root} has {" and ".join(there)}; expected one table'
     )
+  if there and not tree:
+    return str(root / there[0]), class_tables.read_text(root / there[0])
   if there:
-    return root / there[0]
-  near = {x.name.lower() for x in (*root.glob('*'), *root.glob('*/*'))}
-  if 'images' in near and not near & {'labels', 'depth'}:
-    return None
+    where = tree.where(there[0])
+    return where, class_tables.decode(tree.read(there[0]), where=where)
+  folders = {y.lower() for x in tree.entries for y in x.split('/')[:-1]}
+  if 'images' in folders and not folders & {'labels', 'depth'}:
+    return '', ''
   raise errors.UserError(
     f'folder: {root} has no {_TABLES[0]} or {_TABLES[2]}; expected a table with'
     f' {class_tables.FORM}'
@@ -209,6 +212,9 @@ def _read_depth(entry, where):
   ):
     positive = depth_codes.is_positive(value)
     require(positive or code != of, f'depth.{key}', value, 'a positive number')
+    # It would be ignored, and the numbers would be read as something else.
+    alone = code == of or key not in entry
+    require(alone, f'depth.{key}', value, f'none with the code {code}')
   listed = isinstance(missing, list) and all(
     type(x) is int and 0 <= x <= 65535 for x in missing
   )

@@ -9,6 +9,7 @@ with such a tag are rejected.
 """
 
 from collections.abc import Mapping
+import contextlib
 import io
 import warnings
 import zlib
@@ -61,7 +62,9 @@ def read_image(encoded: bytes, where: str) -> np.ndarray:
   """
   image = _open_image(encoded, where, pixels=True)
   if orientation(encoded) != 1:
-    image = ImageOps.exif_transpose(image)
+    # Turned first, then written without the tag, which other tags can prevent.
+    with contextlib.suppress(Exception):
+      ImageOps.exif_transpose(image, in_place=True)
   return np.asarray(image.convert('RGB'))
 
 
@@ -159,6 +162,13 @@ def read_colors(encoded: bytes, where: str) -> np.ndarray:
     ('RGB', 'RGBA', 'P'),
     'RGB PNG with one colour for each class',
   )
+  if _png_header(encoded)[0] == 16:
+    # Pillow keeps the upper bytes: none of the ids of SYNTHIA, say.
+    deep = _decode_raw(encoded, where)
+    if (deep % 257).any():
+      raise errors.UserError(
+        f'{where} has 16 bits a channel, and its colours need them; expected 8'
+      )
   return np.asarray(label.convert('RGB'))
 
 

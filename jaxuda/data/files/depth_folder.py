@@ -10,11 +10,13 @@ tools or by the user:
 
 A file may be in subfolders, and its name may have the endings of Cityscapes:
 train/aachen/aachen_000000_000019_leftImg8bit.png. If several files have the
-same name, the one below a folder named after the split is taken.
+same name, the one below a folder named after the split is taken; a file below a
+folder named after another split is never taken.
 """
 
 import collections
 from collections.abc import Sequence
+import difflib
 import json
 import os
 import pathlib
@@ -25,6 +27,7 @@ import tensorflow as tf
 
 from jaxuda import errors
 from jaxuda.data.files import decoding
+from jaxuda.data.files import specs
 from jaxuda.data.pixels import aspect
 from jaxuda.data.pixels import depth_codes
 from jaxuda.ui import files
@@ -35,6 +38,7 @@ _FORM = (
   ' {"depth_code": "inverse"} for the disparity of a monocular network'
 )
 _ENDINGS = ('_leftImg8bit', '_disparity', '_depth')
+_FIELDS = ('depth_code', 'depth_unit', 'depth_missing', 'depth_factor')
 
 
 class DepthFolder:
@@ -72,13 +76,16 @@ class DepthFolder:
     self.factor: float | None = None
     if self.code.code == 'disparity':
       self.factor = float(tree['depth_factor'])
+    # Name -> (file, whether without an ending, folders above the name).
     self._files = collections.defaultdict(list)
     every = (x for _, inside in files.walk(self._root) for x in inside)
     for path in sorted(x for x in every if x.suffix.lower() == '.png'):
-      inside = path.relative_to(self._root).with_suffix('')
-      names = {inside.name.removesuffix(x) for x in _ENDINGS}
-      for name in {str(inside), inside.name, *names}:
-        self._files[_one_form(name)].append(path)
+      parts = path.relative_to(self._root).with_suffix('').parts
+      for i in range(len(parts)):
+        whole = '/'.join(parts[i:])
+        for name in {whole, *(whole.removesuffix(x) for x in _ENDINGS)}:
+          entry = (path, name == whole, parts[:i])
+          self._files[_one_form(name)].append(entry)
     if not self._files:
       raise errors.UserError(
         f'depth_dir: {self._root} has no PNG files; expected a 16-bit one for'
@@ -86,7 +93,21 @@ class DepthFolder:
       )
 
   def __contains__(self, name: str) -> bool:
-    return _one_form(name) in self._files
+    return bool(self._choose(name))
+
+  def _choose(self, name):
+    """Returns the files that may be meant by the name of an example."""
+    found = self._files.get(_one_form(name), [])
+    places = [{specs.name_split(x) for x in above} for *_, above in found]
+    ours = [x for x, at in zip(found, places, strict=True) if self._split in at]
+    free = [
+      x
+      for x, at in zip(found, places, strict=True)
+      if not at & set(specs.SPLITS.values())
+    ]
+    chosen = ours or free
+    exact = [x for x in chosen if x[1]]
+    return [path for path, *_ in exact or chosen]
 
   def find(self, name: str) -> pathlib.Path:
     """Returns the file of an example.
@@ -94,14 +115,12 @@ class DepthFolder:
     Raises:
       UserError: there is no such file, or there are several.
     """
-    found = self._files.get(_one_form(name), [])
-    if len(found) > 1:
-      found = [
-        x for x in found if self._split in x.relative_to(self._root).parts[:-1]
-      ] or found
+    found = self._choose(name)
     if not found:
+      other = self._files.get(_one_form(name))
+      note = f' ({other[0][0]} is in another split)' if other else ''
       raise errors.UserError(
-        f'depth_dir: {self._root} has no depth of {name!r}; expected'
+        f'depth_dir: {self._root} has no depth of {name!r}{note}; expected'
         f' {self._root / name}.png'
       )
     if len(found) > 1:
@@ -125,7 +144,7 @@ class DepthFolder:
     """
     try:
       path = self.find(name)
-      raw = decoding.read_depth(path.read_bytes(), f'depth_dir: {path}')
+      raw = read_map(path)
       if len(size) and aspect.is_turned(raw.shape, size):
         raise errors.UserError(
           f'depth_dir: {path} is {raw.shape[1]}x{raw.shape[0]} and its image'
@@ -174,12 +193,29 @@ class DepthFolder:
     return {'depth': tf.ensure_shape(depth, [None, None]), **factor}
 
 
+def read_map(path: pathlib.Path) -> np.ndarray:
+  """Reads a depth map of such a folder: uint16 [H, W].
+
+  Raises:
+    UserError: the file cannot be read, or is not raw depth.
+  """
+  where = f'depth_dir: {path}'
+  try:
+    data = path.read_bytes()
+  except OSError as e:
+    raise errors.UserError(
+      f'{where} cannot be read ({e.strerror}); expected a 16-bit PNG'
+    ) from e
+  return decoding.read_depth(data, where)
+
+
 def _read_description(path):
   try:
-    tree = json.loads(path.read_text())
+    # Editors on Windows put a byte order mark in front.
+    tree = json.loads(path.read_text(encoding='utf-8-sig'))
     if not isinstance(tree, dict):
       raise ValueError('not an object')
-  except (OSError, ValueError) as e:
+  except (OSError, ValueError, RecursionError) as e:
     raise errors.UserError(
       f'depth_dir: {path} is missing or not JSON ({type(e).__name__}); expected'
       f' {_FORM}'
@@ -192,14 +228,21 @@ def _read_description(path):
         f' {expected}'
       )
 
-  # A misspelled field would silently mean centimetres.
+  # A misspelled field would silently mean centimetres. Others may be there,
+  # such as those that say where the maps come from.
   require('depth_code', 'depth_code' in tree, _FORM)
+  for field in set(tree) - set(_FIELDS):
+    for near, cutoff in ((field, 0.88), (f'depth_{field}', 0.94)):
+      meant = difflib.get_close_matches(near.lower(), _FIELDS, 1, cutoff)
+      require(field, not meant, f'the field {"".join(meant)} instead')
   require(
     'depth_unit', depth_codes.is_positive(tree.get('depth_unit', 1)), 'metres'
   )
   missing = tree.get('depth_missing', [])
-  listed = isinstance(missing, list) and all(type(x) is int for x in missing)
-  require('depth_missing', listed, 'a list of whole numbers')
+  listed = isinstance(missing, list) and all(
+    type(x) is int and 0 <= x <= depth_codes.FAR_RAW for x in missing
+  )
+  require('depth_missing', listed, 'a list of raw values, 0..65535')
   if tree['depth_code'] == 'disparity':
     require(
       'depth_factor',
@@ -210,5 +253,5 @@ def _read_description(path):
 
 
 def _one_form(name):
-  """Returns a name in the Unicode form in which names are compared."""
-  return unicodedata.normalize('NFC', name)
+  """Returns a name in the form in which names are compared, see `Tree`."""
+  return unicodedata.normalize('NFC', files.printable(name))

@@ -5,9 +5,7 @@ Files with the same split and name form an example; see `specs` for spellings.
 
 from collections.abc import Callable, Iterator, Mapping
 import dataclasses
-import difflib
 import os
-import posixpath
 import re
 import unicodedata
 
@@ -17,10 +15,11 @@ from jaxuda import errors
 from jaxuda.data.classes import labels
 from jaxuda.data.files import decoding
 from jaxuda.data.files import specs
+from jaxuda.data.files import suspicions
 from jaxuda.data.files import tree as tree_lib
 from jaxuda.data.pixels import aspect
 
-KINDS = ('image', 'label', 'depth', 'extra')
+KINDS = specs.KINDS
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -174,8 +173,9 @@ def find(root: str | os.PathLike[str], spec: specs.Spec) -> Layout:
     unused=tuple(_find_unused(tree, spec, splits)),
   )
   problems += _find_unpaired(layout, files, bare)
-  problems += _find_unread(layout, files, bare)
-  problems += _find_odd_splits(layout)
+  problems += suspicions.find_unread(layout, files, bare)
+  problems += suspicions.find_odd_splits(layout)
+  problems += suspicions.find_shadowed(layout)
   problems += [
     specs.Problem(
       kind='archives that cannot be read',
@@ -201,7 +201,7 @@ def _match_files(tree, spec, kind, spelling, problems, claimed):
       continue
     key = (split, _one_form(spelling.name(words)))
     other = found.setdefault(key, match).string
-    if other == path:
+    if other == path or tree.same(other, path):
       continue
     # If a file exists both loose and in an archive, the loose one is taken.
     loose = [tree.entries[x].loose for x in (other, path)]
@@ -259,8 +259,8 @@ def _find_unpaired(layout, files, bare) -> Iterator[specs.Problem]:
         words = pattern.fullmatch(lonely[0].image).groupdict()
         yield specs.Problem(
           kind=f'images without {what}',
-          text=f'{spec.dataset}: {tree.where(lonely[0].image)} has no'
-          f' {what}{_count_more(lonely)}; expected {spelling.fill(words)}',
+          text=f'{spec.dataset}: {tree.where(lonely[0].image)} has no {what}'
+          f'{suspicions.count_more(lonely)}; expected {spelling.fill(words)}',
         )
     stray = [
       match.string
@@ -271,7 +271,7 @@ def _find_unpaired(layout, files, bare) -> Iterator[specs.Problem]:
       yield specs.Problem(
         kind=f'{kind} without image',
         text=f'{spec.dataset}: {tree.where(stray[0])} has no'
-        f' image{_count_more(stray)}',
+        f' image{suspicions.count_more(stray)}',
         fatal=False,
       )
 
@@ -313,64 +313,6 @@ def _find_unused(tree, spec, splits):
     else:
       reason = f'not a path of {spec.dataset}'
     yield path, reason
-
-
-def _find_unread(layout, files, bare) -> Iterator[specs.Problem]:
-  """Yields kinds for which a split has files but none that can be read."""
-  spec = layout.spec
-  for kind in KINDS:
-    reason = f'no {kind} of another suffix'
-    paths = [x for x, why in layout.unused if why.startswith(reason)]
-    without = set(bare.get(kind, ())) - set(spec.unlabelled)
-    if paths and (without or kind not in files):
-      folder, first = posixpath.split(paths[0])
-      form = posixpath.basename(spec.spellings[kind][0].shown)
-      yield specs.Problem(
-        kind=f'no {kind} that can be read',
-        text=f'{spec.dataset}: {folder}/ has {len(paths)} files, none is {form}'
-        f' (first: {first}); expected PNG, which keeps every value',
-      )
-
-
-def _find_odd_splits(layout) -> Iterator[specs.Problem]:
-  """Yields folders that look like splits but are none of the known ones.
-
-  If the split is optional in paths, the images in such a folder would be used
-  for training.
-  """
-  spec = layout.spec
-  if '' not in spec.splits or len(set(spec.splits.values())) < 2:
-    return
-  pattern = layout.spellings['image'].compile(list(spec.splits))
-  used = [item.image for items in layout.splits.values() for item in items]
-  left = [x for x, why in layout.unused if why.startswith('image without')]
-  odd: dict[str, list[str]] = {}
-  with_split = False
-  for path in (*used, *left):
-    match = pattern.fullmatch(path)
-    if match and match['split']:
-      with_split = True
-      continue
-    # The parent folder of images/, or a subfolder of it.
-    parts = re.split('(?:^|/)images/', path, maxsplit=1, flags=re.I)
-    for folder in (parts[0], posixpath.dirname(parts[-1])):
-      if folder:
-        odd.setdefault(folder, []).append(path)
-  known = [x for x in spec.splits if x]
-  for folder, paths in odd.items():
-    parts = [re.sub(r'[\d_ -]+', '', x.lower()) for x in folder.split('/')]
-    alike = any(difflib.get_close_matches(x, known, 1, 0.75) for x in parts)
-    if alike or with_split:
-      yield specs.Problem(
-        kind='folder that is not a split',
-        text=f'{spec.dataset}: {folder}/ looks like a split but is not one'
-        f' (first: {layout.tree.where(paths[0])}{_count_more(paths)}); expected'
-        f' one of {", ".join(known)}, or all images without a split',
-      )
-
-
-def _count_more(found):
-  return f' (and {len(found) - 1} more)' if len(found) > 1 else ''
 
 
 def _show(spec, kind):

@@ -15,6 +15,7 @@ import numpy as np
 from jaxuda import errors
 from jaxuda.data.classes import labels
 
+KINDS = ('image', 'label', 'depth', 'extra')
 # Tokens of a spelling: a word, digits, an optional part, a choice of suffixes.
 _TOKEN = re.compile(r'<(\w+)>|(\d{5,})(?:_\d+)?|[][]|\([\w|]+\)')
 _WORDS = {
@@ -24,6 +25,13 @@ _WORDS = {
   'scene': r'Scene\d\d',
   # Excludes the instance maps that IDD keeps next to its labels.
   'frame': '[^/]+(?<!_inst)',
+}
+# Common names of the splits.
+SPLITS = {
+  '': 'train',
+  **dict.fromkeys(('train', 'training', 'trn'), 'train'),
+  **dict.fromkeys(('val', 'valid', 'validation', 'dev', 'eval'), 'val'),
+  **dict.fromkeys(('test', 'testing', 'tst'), 'test'),
 }
 # Words that are not part of an example's name.
 _PLACES = ('split', 'city')
@@ -195,6 +203,11 @@ class Problem:
   kind: str
   text: str
   fatal: bool = True
+
+
+def name_split(folder: str) -> str:
+  """Returns the split that a folder is named after, or its name if none."""
+  return SPLITS.get(folder.lower(), folder)
 
 
 def check_name(name: str, known: Sequence[str]) -> None:

@@ -4,7 +4,9 @@ A file's path is where it would be if every archive had been unpacked in place:
 `images.zip` with a member `images/1.png` gives `images/1.png`, and so does a
 folder `images` with `1.png`. Members are read into memory and never written, so
 none can escape the folder; one that tries (an absolute name, or '..') is an
-error nevertheless.
+error nevertheless. A member that is a link to another member is read as that
+one; links that lead out of the archive are no files. Names that cannot be
+printed are escaped, see `files.printable`.
 
 Zip and plain tar archives allow random access. Compressed tar archives do not,
 so they are decompressed once into an unnamed temporary file.
@@ -12,6 +14,7 @@ so they are decompressed once into an unnamed temporary file.
 
 import bz2
 from collections.abc import Callable, Iterable, Iterator
+import contextlib
 import dataclasses
 import functools
 import gzip
@@ -39,6 +42,8 @@ _COMPRESSED = {
   '.tar.xz': lzma.open,
 }
 _OTHER = ('.rar', '.7z')
+# Most links in an archive that are followed one after another.
+_LINKS = 8
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -51,6 +56,7 @@ class Entry:
     size: number of bytes.
     stamp: size and modification time of the file or archive on disk.
     loose: whether it is a file of its own.
+    file: the file or archive on disk.
   """
 
   where: str
@@ -58,6 +64,7 @@ class Entry:
   size: int
   stamp: str
   loose: bool
+  file: pathlib.Path
 
 
 class Tree:
@@ -66,6 +73,7 @@ class Tree:
   Attributes:
     root: the folder or archive.
     entries: path -> Entry, sorted by path.
+    shadowed: path -> members of that path in other archives, which are unread.
     unread: archives in formats that cannot be read.
   """
 
@@ -85,13 +93,15 @@ class Tree:
     """
     self.root = pathlib.Path(root)
     self.unread: list[pathlib.Path] = []
+    self.shadowed: dict[str, list[Entry]] = {}
     self._dataset = dataset
     found: dict[str, Entry] = {}
     if self.root.is_dir():
       for path in self._walk():
-        self._add(found, path, path.relative_to(self.root).as_posix())
+        name = path.relative_to(self.root).as_posix()
+        self._add(found, path, files.printable(name))
     elif self.root.is_file():
-      self._add(found, self.root, self.root.name)
+      self._add(found, self.root, files.printable(self.root.name))
     else:
       raise errors.UserError(
         f'{dataset}: {self.root} is not a folder or an archive; expected the'
@@ -134,14 +144,18 @@ class Tree:
       digest.update(f'{path} {entry.size} {entry.stamp}\n'.encode())
     return digest.hexdigest()[:16]
 
+  def same(self, one: str, other: str) -> bool:
+    """Returns whether two paths lead to one file on disk, by a link."""
+    ours, theirs = self.entries[one], self.entries[other]
+    if not (ours.loose and theirs.loose):
+      return False
+    with contextlib.suppress(OSError):
+      return os.path.samefile(ours.file, theirs.file)
+    return False
+
   def _walk(self) -> Iterator[pathlib.Path]:
-    seen = set()
     for folder, inside in files.walk(self.root):
-      # Skips folders that cannot be read; visits a folder that several links
-      # lead to only once.
-      here = None if inside == [folder] else files.identify(folder)
-      if here and here not in seen:
-        seen.add(here)
+      if inside != [folder]:  # Skips folders that cannot be read.
         yield from inside
 
   def _add(self, found, path, name):
@@ -149,31 +163,38 @@ class Tree:
     if lower.endswith(_OTHER):
       self.unread.append(path)
       return
-    info = path.stat()
-    stamp = f'{info.st_size} {info.st_mtime_ns}'
+    size, stamp = 0, ''
+    # A broken link is an error only if the file is needed.
+    with contextlib.suppress(OSError):
+      info = path.stat()
+      size, stamp = info.st_size, f'{info.st_size} {info.st_mtime_ns}'
     if not lower.endswith(('.zip', '.tar', *_COMPRESSED)):
       found[name] = Entry(
-        where=str(path),
-        read=path.read_bytes,
-        size=info.st_size,
+        where=files.printable(str(path)),
+        read=functools.partial(_read_file, path),
+        size=size,
         stamp=stamp,
         loose=True,
+        file=path,
       )
       return
     members = {}
     for inside, size, read in self._list(path, lower):
+      inside = files.printable(inside)
       inner = _check_name(inside, path, self._dataset)
       # Of two members with one name, the later is newer, as in tar and zip.
       members[posixpath.join(posixpath.dirname(name), inner)] = Entry(
-        where=f'{path}: {inside}',
+        where=f'{files.printable(str(path))}: {inside}',
         read=read,
         size=size,
         stamp=stamp,
         loose=False,
+        file=path,
       )
     # A loose file is newer than the archive that it came from.
     for inner, entry in members.items():
-      found.setdefault(inner, entry)
+      if found.setdefault(inner, entry) is not entry and not found[inner].loose:
+        self.shadowed.setdefault(inner, []).append(entry)
 
   def _list(self, path, lower):
     try:
@@ -192,16 +213,42 @@ _BROKEN = (
 )
 
 
+def _read_file(path):
+  if path.exists() and not path.is_file():
+    raise OSError('it is not a regular file')
+  return path.read_bytes()
+
+
 def _list_zip(path):
   """Returns (name, number of bytes, read function) of each member."""
   opened = zipfile.ZipFile(path)
+  every = [x for x in opened.infolist() if not x.is_dir()]
+  links, members = {}, {}
+  for x in every:
+    if stat.S_ISLNK(x.external_attr >> 16):
+      inside = os.fsdecode(opened.read(x))
+      links[x.filename] = posixpath.join(posixpath.dirname(x.filename), inside)
+    else:
+      members[x.filename] = x
   return [
-    (x.filename, x.file_size, functools.partial(opened.read, x))
-    for x in opened.infolist()
-    if not x.is_dir()
-    and not stat.S_ISLNK(x.external_attr >> 16)
-    and not _is_rubbish(x.filename)
+    (name, x.file_size, functools.partial(opened.read, x))
+    for name, x in _follow(members, links)
   ]
+
+
+def _follow(members, links):
+  """Returns (name, member) of all members, and of the links to them."""
+  whole = {posixpath.normpath(name): x for name, x in members.items()}
+  ways = {posixpath.normpath(name): x for name, x in links.items()}
+  found = [*members.items()]
+  for name, end in links.items():
+    # A link may lead to a link, and links may form a circle.
+    for _ in range(_LINKS):
+      end = posixpath.normpath(end)
+      end = ways.get(end, end)
+    if end in whole and posixpath.normpath(name) not in whole:
+      found.append((name, whole[end]))
+  return [(name, x) for name, x in found if not _is_rubbish(name)]
 
 
 def _list_tar(path):
@@ -216,7 +263,7 @@ def _list_tar(path):
       file.seek(0)
     end = os.fstat(file.fileno()).st_size
     with tarfile.open(fileobj=file, mode='r:') as opened:
-      members = [x for x in opened if x.isreg() and not _is_rubbish(x.name)]
+      every = [*opened]
     handle = os.dup(file.fileno())
 
   def read(member):
@@ -227,10 +274,16 @@ def _list_tar(path):
     return data
 
   weakref.finalize(read, os.close, handle)
-  for x in members:
+  members = {x.name: x for x in every if x.isreg()}
+  links = {x.name: x.linkname for x in every if x.islnk()}
+  for x in every:
+    if x.issym():
+      links[x.name] = posixpath.join(posixpath.dirname(x.name), x.linkname)
+  found = _follow(members, links)
+  for name, x in found:
     if x.offset_data + x.size > end:
-      raise EOFError(f'it ends within {x.name}')
-  return [(x.name, x.size, functools.partial(read, x)) for x in members]
+      raise EOFError(f'it ends within {name}')
+  return [(name, x.size, functools.partial(read, x)) for name, x in found]
 
 
 def explain_unread(archive: str | os.PathLike[str]) -> str:

@@ -15,7 +15,6 @@ import sys
 import numpy as np
 
 from jaxuda import errors
-from jaxuda.data.files import decoding
 from jaxuda.data.files import depth_folder
 from jaxuda.data.files import tree as tree_lib
 from jaxuda.data.store import descriptions
@@ -112,8 +111,7 @@ def _fingerprint(paths: Mapping[str, pathlib.Path]) -> str:
 def _prepare(paths, folder, *, store):
   def make(split, name):
     del split
-    path = paths[name]
-    depth = decoding.read_depth(path.read_bytes(), f'depth_dir: {path}')
+    depth = depth_folder.read_map(paths[name])
     return {'depth': store.shrink_depth(depth)[..., None]}
 
   with prepared.claim(folder) as work:

@@ -110,6 +110,10 @@ def test_to_json_and_back(tmp_path):
     ('classes: {a: true}', "a has 'true'; expected an id 0..255"),
     ('classes: {a: 1, b: 1}', '1 is listed twice'),
     ('classes: {a: 1}\nignore: [1]', '1 is listed twice'),
+    ('classes: !!timestamp a', 'cannot be read'),
+    ('classes: !!bool a', 'cannot be read'),
+    ('classes: ' + '[' * 5000, 'cannot be read'),
+    ('classes: {"\\u00fc": 1, "u\\u0308": 2}', "'ü' appears twice"),
   ],
 )
 def test_mistakes_are_named(tmp_path, text, message):
@@ -209,3 +213,7 @@ def test_texts_of_editors(tmp_path):
   apart = write(tmp_path, unicodedata.normalize('NFD', text), 'apart.yaml')
   assert class_tables.read_file(mark).names == names
   assert class_tables.read_file(apart).names == names
+  # As Python's json writes them.
+  codes = text.replace('\u00e4', '\\u0061\\u0308')
+  codes = write(tmp_path, codes, 'codes.json')
+  assert class_tables.read_file(codes).names == names

@@ -1,3 +1,4 @@
+import functools
 import shutil
 
 import numpy as np
@@ -114,6 +115,14 @@ def test_an_unlisted_id_is_named(tmp_path):
     ('classes: {road: 1}\ndepth: {unit: -1}', 'depth.unit is -1'),
     ('classes: {road: 1}\ndepth: {code: disparity}', 'depth.factor is None'),
     ('classes: {road: 1}\ndepth: {missing: [-1]}', 'depth.missing'),
+    (
+      'classes: {road: 1}\ndepth: {factor: 387.5}',
+      'depth.factor is 387.5; expected none with the code metres',
+    ),
+    (
+      'classes: {road: 1}\ndepth: {code: inverse, unit: 0.001}',
+      'depth.unit is 0.001; expected none with the code inverse',
+    ),
   ],
 )
 def test_mistakes_in_a_table(text, message):
@@ -134,6 +143,38 @@ def test_images_alone_need_no_table(tmp_path, splits):
     shutil.rmtree(root / kind)
   metadata = registry.metadata(load(tmp_path).info)
   assert metadata['unlabelled_splits'] == [x or 'train' for x in splits]
+
+
+def test_images_alone_in_an_archive_need_no_table(tmp_path):
+  releases.folder(tmp_path / 'all', splits=('train', 'val'))
+  (tmp_path / 'raw').mkdir()
+  pack = functools.partial(shutil.make_archive, root_dir=tmp_path / 'all')
+  pack(str(tmp_path / 'raw/images'), 'zip', base_dir='images')
+  metadata = registry.metadata(load(tmp_path).info)
+  assert metadata['unlabelled_splits'] == ['train', 'val']
+  pack(str(tmp_path / 'raw/labels'), 'zip', base_dir='labels')
+  with pytest.raises(errors.UserError, match=r'no classes\.yaml'):
+    load(tmp_path)
+  # Below any folders, too.
+  for kind in ('images', 'labels'):
+    (tmp_path / f'raw/{kind}.zip').unlink()
+  (tmp_path / 'raw/a/b/c').mkdir(parents=True)
+  shutil.move(tmp_path / 'all/images', tmp_path / 'raw/a/b/c/images')
+  load(tmp_path)
+  shutil.move(tmp_path / 'all/labels', tmp_path / 'raw/a/b/c/labels')
+  with pytest.raises(errors.UserError, match=r'no classes\.yaml'):
+    load(tmp_path)
+
+
+def test_the_table_in_an_archive_with_everything_else(tmp_path):
+  releases.folder(tmp_path / 'all', splits=('train', 'val'))
+  (tmp_path / 'raw').mkdir()
+  shutil.make_archive(str(tmp_path / 'raw/mine'), 'tar', tmp_path / 'all')
+  whole = load(tmp_path)
+  assert not registry.metadata(whole.info)['unlabelled_splits']
+  (tmp_path / 'raw/classes.yaml').write_text('classes: {road: 300}')
+  with pytest.raises(errors.UserError, match='road has 300'):
+    load(tmp_path)
 
 
 def test_no_table(tmp_path):

@@ -1,5 +1,6 @@
 """Users' own folders: what is read, what is reported, what is rejected."""
 
+import os
 import shutil
 import unicodedata
 
@@ -109,6 +110,54 @@ def test_names_are_compared_in_one_form(tmp_path):
   )
   names = [x['name'].decode() for x in builder.as_data_source(split='train')]
   assert unicodedata.normalize('NFC', 'Köln') in names
+
+
+def test_one_folder_of_masks_for_all_splits(tmp_path):
+  make(tmp_path)
+  shutil.rmtree(tmp_path / 'labels' / 'val')
+  (tmp_path / 'labels' / 'val').symlink_to(tmp_path / 'labels' / 'train')
+  (tmp_path / 'latest').symlink_to(tmp_path)
+  (tmp_path / 'old').symlink_to(tmp_path / 'images')
+  (tmp_path / 'old_notes.txt').symlink_to('nowhere')
+  report = diagnose(tmp_path)
+  assert report.counts == {'train': (3, 3, 0), 'val': (3, 3, 0)}
+  assert not report.problems
+
+
+def test_labels_in_two_archives(tmp_path):
+  make(tmp_path)
+  shutil.make_archive(
+    str(tmp_path / 'labels'), 'zip', root_dir=tmp_path, base_dir='labels'
+  )
+  shutil.copy(tmp_path / 'labels.zip', tmp_path / 'labels (1).zip')
+  assert not diagnose(tmp_path).problems
+  shutil.move(tmp_path / 'labels', tmp_path / '.labels')
+  assert kinds(diagnose(tmp_path)) == {('duplicate files', False)}
+  write(tmp_path / 'labels' / 'train' / '0.png', IDS[::-1] // 2)
+  shutil.make_archive(
+    str(tmp_path / 'labels_fixed'), 'zip', root_dir=tmp_path, base_dir='labels'
+  )
+  shutil.rmtree(tmp_path / 'labels')
+  report = diagnose(tmp_path)
+  (text,) = (x.text for x in report.problems if x.fatal)
+  assert 'labels_fixed.zip: labels/train/0.png have the same name' in text
+
+
+def test_names_that_are_not_utf_8(tmp_path, capsys):
+  make(tmp_path)
+  for kind in ('images', 'labels'):
+    folder = tmp_path / kind / 'train'
+    (folder / '0.png').rename(folder / os.fsdecode(b'M\xfc\nn.png'))
+  (tmp_path / os.fsdecode(b'\xff.txt')).touch()
+  report = diagnose(tmp_path)
+  assert report.counts['train'] == (3, 3, 0)
+  checkup.print_report(report)
+  assert r'\xff.txt' in capsys.readouterr().out.encode().decode()
+  builder = registry.load(
+    'folder', data_dir=str(tmp_path / 'tfds'), manual_dir=str(tmp_path)
+  )
+  names = [x['name'].decode() for x in builder.as_data_source(split='train')]
+  assert r'M\xfc\nn' in names
 
 
 def test_all_suffixes_that_can_be_read(tmp_path):

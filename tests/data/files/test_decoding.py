@@ -90,6 +90,15 @@ def test_sixteen_bit_images_are_refused():
       read(encoded, 'x')
 
 
+def test_sixteen_bit_colours_are_those_of_eight_bits_or_refused():
+  colors = np.arange(24, dtype=np.uint16).reshape(2, 4, 3)
+  deep = cv2.imencode('.png', colors[..., ::-1] * 257)[1].tobytes()
+  np.testing.assert_array_equal(decoding.read_colors(deep, 'a.png'), colors)
+  deep = cv2.imencode('.png', colors[..., ::-1])[1].tobytes()
+  with pytest.raises(errors.UserError, match=r'a\.png has 16 bits a channel'):
+    decoding.read_colors(deep, 'a.png')
+
+
 def test_colours_are_looked_up():
   colors = np.array(
     [[[0, 0, 1], [1, 2, 3]], [[255, 0, 0], [0, 0, 1]]], np.uint8

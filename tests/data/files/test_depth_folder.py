@@ -100,8 +100,41 @@ def test_files_of_subfolders_and_endings(tmp_path):
     assert found == tmp_path / split / '000000_10.png'
   found = depth_folder.DepthFolder(tmp_path, split='train')
   assert found.find('aachen_000001').parent.name == 'aachen'
+  message = r"has no depth of '000000_10' \(.*/train/000000_10\.png is in ano"
+  test = depth_folder.DepthFolder(tmp_path, split='test')
+  assert '000000_10' not in test
+  with pytest.raises(errors.UserError, match=message):
+    test.find('000000_10')
+  write(tmp_path, 'other/000000_10.png', raw)
+  write(tmp_path, 'more/000000_10.png', raw)
   with pytest.raises(errors.UserError, match='both named'):
     depth_folder.DepthFolder(tmp_path, split='test').find('000000_10')
+
+
+def test_folders_of_scenes_below_those_of_splits(tmp_path):
+  (tmp_path / 'depth.json').write_text('{"depth_code": "inverse"}')
+  raw = np.ones((2, 2), np.uint16)
+  for split in ('Train', 'valid'):
+    for scene in ('a', 'b/c'):
+      write(tmp_path, f'{split}/{scene}/0.png', raw)
+  write(tmp_path, 'Train/b/c/0_depth.png', raw)
+  for split, folder in (('train', 'Train'), ('val', 'valid')):
+    found = depth_folder.DepthFolder(tmp_path, split=split)
+    for name in ('a/0', 'b/c/0'):
+      assert found.find(name) == tmp_path / folder / f'{name}.png'
+
+
+def test_what_cannot_be_read_is_named(folder):
+  (folder / 'gone.png').symlink_to('nowhere')
+  (folder / 'depth.json').write_text('\ufeff{"depth_code": "metres"}')
+  found = depth_folder.DepthFolder(folder, split='train')
+  with pytest.raises(
+    errors.UserError, match=r'gone\.png cannot be read \(No s'
+  ):
+    found.read('gone')
+  (folder / 'depth.json').write_text('[' * 100_000)
+  with pytest.raises(errors.UserError, match='is missing or not JSON'):
+    depth_folder.DepthFolder(folder, split='train')
 
 
 def test_what_is_wrong_with_a_folder_is_said_at_once(joined, folder, tmp_path):
@@ -136,6 +169,11 @@ def test_what_is_wrong_with_a_folder_is_said_at_once(joined, folder, tmp_path):
     ({'depth_unit': True}, 'depth_unit'),
     ({'depth_missing': 0}, 'depth_missing'),
     ({'depth_missing': ['x']}, 'depth_missing'),
+    ({'depth_missing': [65536]}, 'depth_missing'),
+    ({'unit': 0.001}, 'unit'),
+    ({'depth_units': 0.001}, 'depth_units'),
+    ({'Depth-Unit': 0.001}, 'Depth-Unit'),
+    ({'missing': [0]}, 'missing'),
     ({'depth_code': 'disparity', 'depth_factor': -1}, 'depth_factor'),
   ],
 )

@@ -1,4 +1,5 @@
 import io
+import os
 import pathlib
 import stat
 import tarfile
@@ -99,7 +100,7 @@ def test_members_do_not_escape(tmp_path, name, write):
   assert not (tmp_path.parent / 'out.txt').exists()
 
 
-def test_links_in_archives_are_no_files(tmp_path):
+def test_links_out_of_archives_are_no_files(tmp_path):
   info = zipfile.ZipInfo('link')
   info.external_attr = (stat.S_IFLNK | 0o777) << 16
   with zipfile.ZipFile(tmp_path / 'x.zip', 'w') as opened:
@@ -141,9 +142,69 @@ def test_a_damaged_member_is_named(tmp_path):
 def test_a_folder_that_links_to_itself_ends(tmp_path):
   write_folder(tmp_path)
   (tmp_path / 'a' / 'loop').symlink_to(tmp_path)
-  # The files of a folder that is found twice are listed once.
+  # The files of a folder that is found twice are listed twice, as the same.
   (tmp_path / 'again').symlink_to(tmp_path / 'a')
-  assert set(tree.Tree(tmp_path, dataset='d').entries) == set(FILES)
+  found = tree.Tree(tmp_path, dataset='d')
+  assert set(found.entries) == {*FILES, 'again/1.txt', 'again/b/2.txt'}
+  assert found.same('again/1.txt', 'a/1.txt')
+  assert not found.same('again/1.txt', 'a/b/2.txt')
+
+
+def test_a_broken_link_is_named_when_it_is_read(tmp_path):
+  write_folder(tmp_path)
+  (tmp_path / 'a' / 'gone.png').symlink_to('nowhere')
+  os.mkfifo(tmp_path / 'pipe.png')
+  found = tree.Tree(tmp_path, dataset='d')
+  assert found.read('a/1.txt') == b'one'
+  for path, why in (('a/gone.png', 'No such file'), ('pipe.png', 'not a reg')):
+    with pytest.raises(
+      errors.UserError, match=f'{path} cannot be read .*{why}'
+    ):
+      found.read(path)
+
+
+def test_names_that_cannot_be_printed_are_escaped(tmp_path):
+  for name in (b'M\xfcn.png', b'a\nb.png'):
+    (tmp_path / os.fsdecode(name)).write_bytes(name)
+  found = tree.Tree(tmp_path, dataset='d')
+  assert [*found.entries] == ['M\\xfcn.png', 'a\\nb.png']
+  assert found.read('M\\xfcn.png') == b'M\xfcn.png'
+  assert found.where('a\\nb.png') == f'{tmp_path}/a\\nb.png'
+  assert found.fingerprint(found.entries)
+
+
+@pytest.mark.parametrize('kind', ['zip', 'tar'])
+def test_links_in_archives_are_the_members_that_they_lead_to(tmp_path, kind):
+  links = {'b/link': '../a/1.txt', 'b/2nd': 'link', 'b/loop': 'loop'}
+  if kind == 'zip':
+    write_zip(tmp_path / 'x.zip')
+    with zipfile.ZipFile(tmp_path / 'x.zip', 'a') as opened:
+      for name, end in links.items():
+        info = zipfile.ZipInfo(name)
+        info.external_attr = (stat.S_IFLNK | 0o777) << 16
+        opened.writestr(info, end)
+  else:
+    write_tar(tmp_path / 'x.tar')
+    # As GNU tar stores a file that it has already stored by another name.
+    links = {**links, 'hard': 'a/1.txt'}
+    with tarfile.open(tmp_path / 'x.tar', 'a') as opened:
+      for name, end in links.items():
+        info = tarfile.TarInfo(name)
+        info.type = tarfile.LNKTYPE if name == 'hard' else tarfile.SYMTYPE
+        info.linkname = end
+        opened.addfile(info)
+  found = tree.Tree(tmp_path, dataset='d')
+  assert set(found.entries) == {*FILES, *links} - {'b/loop'}
+  assert {found.read(x) for x in set(links) - {'b/loop'}} == {b'one'}
+
+
+def test_a_member_of_two_archives_is_known(tmp_path):
+  write_zip(tmp_path / 'x.zip')
+  write_tar(tmp_path / 'y.tar', {'a/1.txt': b'newer'})
+  found = tree.Tree(tmp_path, dataset='d')
+  assert found.read('a/1.txt') == b'one'
+  ((path, (other,)),) = found.shadowed.items()
+  assert (path, other.where) == ('a/1.txt', f'{tmp_path}/y.tar: a/1.txt')
 
 
 def test_no_folder(tmp_path):

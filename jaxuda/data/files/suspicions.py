@@ -1,0 +1,103 @@
+"""Faults in a set of files that only look wrong: splits, suffixes, doubles.
+
+Each function takes a `layout.Layout` and yields `specs.Problem`s; contents are
+not read.
+"""
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+import difflib
+import posixpath
+import re
+from typing import Any
+
+from jaxuda.data.files import specs
+
+
+def find_unread(
+  layout: Any, files: Collection[str], bare: Mapping[str, Sequence[str]]
+) -> Iterator[specs.Problem]:
+  """Yields kinds for which a split has files but none that can be read.
+
+  Args:
+    layout: the layout.
+    files: kinds of which there are files.
+    bare: kind -> splits without files of it.
+  """
+  spec = layout.spec
+  for kind in specs.KINDS:
+    reason = f'no {kind} of another suffix'
+    paths = [x for x, why in layout.unused if why.startswith(reason)]
+    without = set(bare.get(kind, ())) - set(spec.unlabelled)
+    if paths and (without or kind not in files):
+      folder, first = posixpath.split(paths[0])
+      form = posixpath.basename(spec.spellings[kind][0].shown)
+      yield specs.Problem(
+        kind=f'no {kind} that can be read',
+        text=f'{spec.dataset}: {folder}/ has {len(paths)} files, none is {form}'
+        f' (first: {first}); expected PNG, which keeps every value',
+      )
+
+
+def find_shadowed(layout: Any) -> Iterator[specs.Problem]:
+  """Yields a problem if files that are used are in two archives."""
+  tree = layout.tree
+  both = [
+    (tree.entries[path], other)
+    for items in layout.splits.values()
+    for item in items
+    for path in (getattr(item, kind) for kind in specs.KINDS)
+    for other in tree.shadowed.get(path, ())
+    if not tree.entries[path].loose
+  ]
+  unlike = [(x, other) for x, other in both if x.size != other.size]
+  if both:
+    first, other = (unlike or both)[0]
+    yield specs.Problem(
+      kind='duplicate files',
+      text=f'{layout.spec.dataset}: {first.where} and {other.where} have the'
+      f' same name{count_more(unlike or both)}; expected only one of them',
+      # Two copies of a download do no harm.
+      fatal=bool(unlike),
+    )
+
+
+def find_odd_splits(layout: Any) -> Iterator[specs.Problem]:
+  """Yields folders that look like splits but are none of the known ones.
+
+  If the split is optional in paths, the images in such a folder would be used
+  for training.
+  """
+  spec = layout.spec
+  if '' not in spec.splits or len(set(spec.splits.values())) < 2:
+    return
+  pattern = layout.spellings['image'].compile(list(spec.splits))
+  used = [item.image for items in layout.splits.values() for item in items]
+  left = [x for x, why in layout.unused if why.startswith('image without')]
+  odd: dict[str, list[str]] = {}
+  with_split = False
+  for path in (*used, *left):
+    match = pattern.fullmatch(path)
+    if match and match['split']:
+      with_split = True
+      continue
+    # The parent folder of images/, or a subfolder of it.
+    parts = re.split('(?:^|/)images/', path, maxsplit=1, flags=re.I)
+    for folder in (parts[0], posixpath.dirname(parts[-1])):
+      if folder:
+        odd.setdefault(folder, []).append(path)
+  known = [x for x in spec.splits if x]
+  for folder, paths in odd.items():
+    parts = [re.sub(r'[\d_ -]+', '', x.lower()) for x in folder.split('/')]
+    alike = any(difflib.get_close_matches(x, known, 1, 0.75) for x in parts)
+    if alike or with_split:
+      yield specs.Problem(
+        kind='folder that is not a split',
+        text=f'{spec.dataset}: {folder}/ looks like a split but is not one'
+        f' (first: {layout.tree.where(paths[0])}{count_more(paths)}); expected'
+        f' one of {", ".join(known)}, or all images without a split',
+      )
+
+
+def count_more(found: Sequence[Any]) -> str:
+  """Returns ' (and N more)' for the others after the first; '' if none."""
+  return f' (and {len(found) - 1} more)' if len(found) > 1 else ''
