@@ -110,10 +110,8 @@ def run(
     window.NonFiniteError: a loss or a parameter became NaN or infinite.
   """
   _check_numbers(config)
-  workdir = _make_folder(workdir)
   with contextlib.ExitStack() as stack:
-    if cluster.is_first():
-      stack.enter_context(lock.hold(workdir))
+    workdir = _hold_folder(workdir, stack)
     stop = stack.enter_context(signals.StopSignals(cluster.Agreement()))
     checkpoints = stack.enter_context(
       checkpoint.Checkpoints(workdir, keep_last=config.keep_last)
@@ -269,6 +267,14 @@ def _explained(checkpoints):
       path = checkpoints.folder / str(latest)
       where = f'the last good checkpoint is {path}'
     raise window.NonFiniteError(f'{e}; {where}') from None
+
+
+def _hold_folder(workdir, stack):
+  """Makes the folder and locks it while `stack` lasts; returns its path."""
+  workdir = _make_folder(workdir)
+  if cluster.is_first():
+    stack.enter_context(lock.hold(workdir))
+  return workdir
 
 
 def _make_folder(workdir):
