@@ -227,9 +227,11 @@ def eval_stream(
     yield batch
 
 
-def eval_size(data_config, *, split=None, domain='target', optional=()):
+def eval_size(
+  data_config, *, classes=None, split=None, domain='target', optional=()
+):
   """Replaces `pipeline.eval_size`."""
-  del data_config, split, domain, optional
+  del data_config, classes, split, domain, optional
   return IMAGES
 
 

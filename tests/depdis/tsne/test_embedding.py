@@ -97,7 +97,7 @@ def test_clusters_stay_apart():
 
 
 def test_two_runs_side_by_side(run, monkeypatch, tmp_path, capsys):
-  monkeypatch.setattr(workdir_lib, 'load', lambda name, which: run)
+  monkeypatch.setattr(workdir_lib, 'load', lambda name, **_: run)
   out = tmp_path / 'x.png'
   options = dict(spaces=['output'], images=7, pixels=20, split=None, seed=0)
   embedding.run(['a', 'b'], out, which='last', **options)
@@ -125,7 +125,7 @@ def test_runs_of_other_classes_are_refused(run, monkeypatch, tmp_path):
       config=other, method=run.method, state=run.state, step=0
     ),
   }
-  monkeypatch.setattr(workdir_lib, 'load', lambda name, which: runs[name])
+  monkeypatch.setattr(workdir_lib, 'load', lambda name, **_: runs[name])
   with pytest.raises(errors.UserError, match='cityscapes19, coarse7'):
     embedding.run(
       ['a', 'b'], tmp_path / 'x.png', which='last', spaces=['output']
