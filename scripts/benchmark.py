@@ -25,6 +25,7 @@ import sys
 import time
 from typing import Any
 
+import benchmark_input
 import jax
 import jax.numpy as jnp
 import necessary
@@ -67,15 +68,6 @@ def parse_size(text: str) -> tuple[int, int]:
       f'{text!r}; expected HEIGHTxWIDTH, such as 256x512'
     )
   return int(match[1]), int(match[2])
-
-
-def check_counts(
-  parser: argparse.ArgumentParser, args: argparse.Namespace, *names: str
-) -> None:
-  """Exits with an error if one of these numbers is less than 1."""
-  for name in names:
-    if getattr(args, name) < 1:
-      parser.error(f'--{name}={getattr(args, name)}; expected at least 1')
 
 
 def run(main: Callable[[], int]) -> int:
@@ -299,9 +291,8 @@ def parse_args() -> argparse.Namespace:
   )
   add('--count', action='store_true', help='count by tracing; time nothing')
   args = parser.parse_args()
-  check_counts(
-    *(parser, args, 'classes', 'batch', 'devices', 'rounds', 'steps')
-  )
+  counts = ('classes', 'batch', 'devices', 'rounds', 'steps')
+  benchmark_input.check_counts(parser, args, counts)
   return args
 
 

@@ -30,6 +30,7 @@ from jaxuda.step import rng
 from jaxuda.ui import command
 
 import benchmark  # isort: skip
+import benchmark_input  # isort: skip
 import necessary  # isort: skip
 
 CONFIGS = (
@@ -127,7 +128,7 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
   add('--share', type=float, default=0.4, help='share of the peak reached')
   add('--rates', help='JSON file of benchmark_input.py')
   args = parser.parse_args(arguments)
-  benchmark.check_counts(parser, args, 'devices')
+  benchmark_input.check_counts(parser, args, ('devices',))
   if not 0 < args.peak < math.inf:
     parser.error(f'--peak={args.peak}; expected TFLOP/s above 0')
   if not 0 < args.share <= 1:

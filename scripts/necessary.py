@@ -39,6 +39,7 @@ from jax.interpreters import partial_eval
 import jax.numpy as jnp
 import numpy as np
 
+from jaxuda.methods import self_training
 from jaxuda.models import deeplab
 from jaxuda.models import rewrites
 from jaxuda.step import parallel
@@ -242,9 +243,12 @@ def _task_passes(method, state, batch, sizes):
   def outputs(params, stats, image, *, learns=False):
     # Without a key, a network at two resolutions sees all of the detail.
     key = jax.random.key(0) if learns and method.network.draws else None
-    return deeplab.run(
+    out, _ = deeplab.run(
       method.task, params, stats, image, train=True, dropout_key=key
-    )[0]
+    )
+    # The other branches are kept, but no loss reaches them.
+    alone = isinstance(method, self_training.Method)
+    return out['logits'] if alone else out
 
   def forward(*args):
     return Pass(convs=find_convs(*args), weights=0, inner=0)

@@ -134,7 +134,7 @@ ROOMS = {
   ),
   'translate': ('data data.classes depth errors run ui', 'absl jax numpy'),
   'ui': ('errors methods', 'PIL absl cv2 ml_collections numpy rich tensorflow'),
-  'watch': ('errors evaluate report ui', 'absl'),
+  'watch': ('errors evaluate report run ui', 'absl'),
   'weights': (
     'errors methods models models.backbones run step ui',
     'flax jax ml_collections ml_dtypes numpy safetensors',

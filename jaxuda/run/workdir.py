@@ -151,10 +151,15 @@ def read_config(workdir: str | os.PathLike) -> ml_collections.ConfigDict:
   return config_from_dict(tree)
 
 
+def find_runs(folder: pathlib.Path) -> list[pathlib.Path]:
+  """Returns the runs inside a folder, up to two levels deep, in order."""
+  inside = [*folder.glob('*/config.json'), *folder.glob('*/*/config.json')]
+  return sorted(x.parent for x in inside)
+
+
 def _name_inside(folder):
   """Returns ', or one of ...' with the first runs in a folder, '' for none."""
-  inside = [*folder.glob('*/config.json'), *folder.glob('*/*/config.json')]
-  names = sorted(str(x.parent) for x in inside)
+  names = [str(x) for x in find_runs(folder)]
   more = ', ...' if len(names) > 5 else ''
   return f', or one of {", ".join(names[:5])}{more}' if names else ''
 

@@ -103,17 +103,20 @@ def check_apart(out: str | os.PathLike, folder: str | os.PathLike) -> None:
   """Checks that the output would not be read as input.
 
   Args:
-    out: folder to write to, which need not exist yet.
-    folder: folder that is read, with its subfolders and links from it.
+    out: folder to write to.
+    folder: folder that is read, with its subfolders and links from it. Neither
+      need exist yet.
 
   Raises:
     UserError: `out` is the folder, or is inside it.
   """
-  inside = walk(os.path.expanduser(folder))
-  read = {identify(x) for x, _ in inside if os.path.exists(x)}
+  start = os.path.expanduser(folder)
+  read = {identify(x) for x, _ in walk(start) if os.path.exists(x)}
+  start = pathlib.Path(os.path.realpath(start))
   real = pathlib.Path(os.path.realpath(out))
   for above in (real, *real.parents):
-    if os.path.exists(above) and identify(above) in read:
+    there = os.path.exists(above) and identify(above) in read
+    if there or above == start:
       raise errors.UserError(
         f'{out} lies in {folder}, where its files would be read next time;'
         ' expected a folder outside it'

@@ -16,6 +16,7 @@ from jaxuda.evaluate import blind
 from jaxuda.evaluate import tables
 from jaxuda.report import charts
 from jaxuda.report import runs as runs_lib
+from jaxuda.run import workdir as workdir_lib
 from jaxuda.ui import display
 
 # Most points of a curve that are sent; neighbours are averaged beyond that.
@@ -98,8 +99,7 @@ class Watch:
     """Adds the run of a folder, the runs in it, or a run that is awaited."""
     found = [folder]
     if not (folder / 'config.json').is_file():
-      inside = [*folder.glob('*/config.json'), *folder.glob('*/*/config.json')]
-      found = sorted(x.parent for x in inside) or [folder]
+      found = workdir_lib.find_runs(folder) or [folder]
     shown = [part for path in found for part in _list_parts(path)]
     for path in {folder, *found} - {*shown}:
       self._runs.pop(_make_key(path), None)

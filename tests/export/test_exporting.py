@@ -118,7 +118,9 @@ def _runner(folder, info, monkeypatch):
   [('bicubic', 'aspp'), ('bilinear', 'daformer')],
 )
 @pytest.mark.parametrize('fit', ['stretch', 'pad'])
-@pytest.mark.parametrize('name', ['small.png', 'large.jpg', 'deep.png'])
+@pytest.mark.parametrize(
+  'name', ['small.png', 'large.jpg', 'deep.png', 'damaged.png']
+)
 def test_a_picture_is_labelled_as_predict_does(
   fit, resize, decoder, name, monkeypatch, tmp_path
 ):
@@ -128,10 +130,12 @@ def test_a_picture_is_labelled_as_predict_does(
     values = rng.integers(0, 65536, (50, 90), dtype=np.uint16)
     Image.fromarray(values).save(tmp_path / name)
   else:
-    shape = (21, 23, 3) if name == 'small.png' else (90, 66, 3)
+    shape = (90, 66, 3) if name == 'large.jpg' else (21, 23, 3)
     picture = Image.fromarray(rng.integers(0, 256, shape, dtype=np.uint8))
     exif = picture.getexif()
     exif[0x0112] = 6  # A quarter turn.
+    if name == 'damaged.png':
+      exif = b'Exif\0\0garbage!!'
     picture.save(tmp_path / name, exif=exif)
   method = _Bright(network=deeplab.Options(decoder=decoder))
   config = tiny.make_config()

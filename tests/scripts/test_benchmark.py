@@ -265,6 +265,20 @@ def test_floor_of_self_training_and_no_pass_twice():
   assert 1 < cost['flops'] / floor < 1.05
 
 
+def test_branches_that_no_loss_reaches_count_nothing():
+  method, batch, sizes = _method('resnet_tiny', (64, 128), 'self_training')
+
+  def count(**branches):
+    changed = dataclasses.replace(method, **branches)
+    state = jax.eval_shape(changed.init, rng.for_init(0), batch)
+    return necessary.count(changed, state, batch, sizes).flops
+
+  alone = count(depth=False, density=False, fuse=False)
+  assert count(depth=True, density=True, fuse=False) == alone
+  # What is multiplied into the features is needed.
+  assert count(depth=True, density=False, fuse=True) > alone
+
+
 def test_operations_of_a_transposed_convolution():
   def conv(x, kernel):
     return jax.lax.conv_general_dilated(

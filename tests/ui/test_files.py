@@ -122,6 +122,15 @@ def test_results_are_not_read_again(linked, tmp_path, monkeypatch):
     files.check_apart('out', folder)
 
 
+def test_folders_that_are_not_there_yet_lie_apart(tmp_path):
+  """As the maps of `depth.transfer` and its run, which makes pictures."""
+  for folder, out in (('a', 'a/../a'), ('a', 'a/run'), ('.', 'a')):
+    with pytest.raises(errors.UserError, match=r'lies in .*next time'):
+      files.check_apart(tmp_path / out, tmp_path / folder)
+  for folder, out in (('a/maps', 'a'), ('a', 'ab'), ('b', 'a')):
+    files.check_apart(tmp_path / out, tmp_path / folder)
+
+
 def test_a_file_to_write_may_be_there_but_no_folder(tmp_path):
   (tmp_path / 'file').touch()
   for name in ('file', 'new', 'new/below'):

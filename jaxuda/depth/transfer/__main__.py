@@ -49,7 +49,8 @@ def _main(config):
   target = config.data.target
   # Checked before the training, which can take long.
   maps.check_out(flags.FLAGS.out, made_by=transferring.MADE_BY)
-  transferring.check_apart(flags.FLAGS.out, flags.FLAGS.workdir)
+  # The run's pictures are no maps.
+  files.check_apart(flags.FLAGS.workdir, flags.FLAGS.out)
   if target.manual_dir:
     files.check_apart(flags.FLAGS.out, target.manual_dir)
   images = rows.Images(

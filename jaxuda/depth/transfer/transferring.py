@@ -39,26 +39,6 @@ def set_depth_loss(config: ml_collections.ConfigDict) -> None:
     config.method.lambda_depth = 1e-2 if small else 1e-3
 
 
-def check_apart(
-  out: str | os.PathLike[str], workdir: str | os.PathLike[str]
-) -> None:
-  """Checks that the pictures of a run will not lie among the maps.
-
-  Args:
-    out: folder of the maps.
-    workdir: folder of the run; neither need exist yet.
-
-  Raises:
-    UserError: the run is in `out`, which would then hold other pictures.
-  """
-  maps_real, run_real = map(os.path.realpath, (out, workdir))
-  if os.path.commonpath([maps_real, run_real]) == maps_real:
-    raise errors.UserError(
-      f'--out={out} holds --workdir={workdir}, whose pictures are no maps;'
-      ' expected folders apart from each other'
-    )
-
-
 def write_depths(
   predict: Callable[[np.ndarray], np.ndarray],
   images: Any,

@@ -1,5 +1,6 @@
 """Labels a picture, for the scripts next to it. Needs numpy and Pillow."""
 
+import contextlib
 import json
 import pathlib
 import sys
@@ -24,7 +25,11 @@ def main(load):
   info = json.loads((FOLDER / 'export.json').read_text())
   height, width = info['size']
   with Image.open(picture) as opened:
-    image = ImageOps.exif_transpose(opened)
+    opened.load()
+    # A picture whose tags cannot be read counts as upright.
+    with contextlib.suppress(Exception):
+      ImageOps.exif_transpose(opened, in_place=True)
+    image = opened.copy()
   if image.mode == 'F' or (image.mode == 'I' and image.getextrema()[1] > 65535):
     sys.exit(f'{picture} has 32-bit pixels; expected 8 or 16 bits')
   if image.mode.startswith('I'):  # 16 bits; the upper byte is kept.

@@ -138,11 +138,3 @@ def test_pictures_of_others_are_not_removed(tmp_path):
   with pytest.raises(errors.UserError, match='holds pictures but no depth'):
     write(tmp_path, run=1)
   assert (tmp_path / 'a.png').read_bytes() == b'mine'
-
-
-def test_the_run_does_not_lie_among_the_maps(tmp_path):
-  for out, workdir in (('a', 'a/../a'), ('a', 'a/run'), ('.', 'a')):
-    with pytest.raises(errors.UserError, match=r'--out=\S+ holds --workdir='):
-      transferring.check_apart(tmp_path / out, tmp_path / workdir)
-  for out, workdir in (('a/maps', 'a'), ('a', 'ab'), ('b', 'a')):
-    transferring.check_apart(tmp_path / out, tmp_path / workdir)
