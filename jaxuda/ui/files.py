@@ -99,6 +99,26 @@ def identify(path: str | os.PathLike) -> tuple[int, int]:
   return info.st_dev, info.st_ino
 
 
+def places(
+  path: str | os.PathLike, folder: str | os.PathLike
+) -> Iterator[pathlib.PurePath]:
+  """Yields where a path lies in a folder, also by way of links.
+
+  Args:
+    path: file or folder, which need not exist yet.
+    folder: folder that is read, with its subfolders and links from it.
+
+  Yields:
+    The path relative to the folder; nothing if it lies outside.
+  """
+  real = pathlib.Path(os.path.realpath(path))
+  above = {identify(x): x for x in (real, *real.parents) if os.path.exists(x)}
+  for inner, _ in walk(folder):
+    if os.path.isdir(inner) and identify(inner) in above:
+      rest = real.relative_to(above[identify(inner)])
+      yield inner.relative_to(folder) / rest
+
+
 def check_apart(out: str | os.PathLike, folder: str | os.PathLike) -> None:
   """Checks that the output would not be read as input.
 

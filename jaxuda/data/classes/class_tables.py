@@ -190,8 +190,10 @@ _DIGITS = list('-0123456789')
 _Loader.add_implicit_resolver(_REPLACED[1], re.compile('-?[0-9]+$'), _DIGITS)
 _Loader.add_implicit_resolver(
   _REPLACED[2],
-  re.compile(r'-?[0-9]+(?:\.[0-9]*(?:e[-+]?[0-9]+)?|e[-+]?[0-9]+)$', re.I),
-  _DIGITS,
+  re.compile(
+    r'-?(?:[0-9]+\.[0-9]*|\.[0-9]+|[0-9]+(?=e))(?:e[-+]?[0-9]+)?$', re.I
+  ),
+  [*_DIGITS, '.'],
 )
 _Loader.add_constructor(
   _REPLACED[1], lambda loader, node: int(loader.construct_scalar(node))

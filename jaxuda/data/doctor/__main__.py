@@ -47,6 +47,10 @@ def main() -> int:
     labels.get_class_set(f.classes)
   if f.pictures:
     files.check_folder(f.pictures)
+    if f.manual_dir:
+      checkup.check_pictures(
+        f.pictures, dataset=f.dataset, manual_dir=f.manual_dir
+      )
   report = diagnosis.diagnose(
     f.dataset, manual_dir=f.manual_dir, data_dir=f.data_dir, limit=f.limit
   )

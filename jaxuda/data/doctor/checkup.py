@@ -7,12 +7,16 @@ import re
 import cv2
 import numpy as np
 
+from jaxuda import errors
 from jaxuda.data.classes import class_tables
 from jaxuda.data.classes import labels
+from jaxuda.data.datasets import registry
 from jaxuda.data.doctor import diagnosis
 from jaxuda.data.pixels import depth_codes
 from jaxuda.data.pixels import resizing
+from jaxuda.data.store import findings
 from jaxuda.ui import display
+from jaxuda.ui import files
 from jaxuda.ui import panels
 
 # Dataset -> the papers' class set, for which class shares are shown.
@@ -98,7 +102,8 @@ def _print_codes(report):
     total = max(sum(found.codes.values()), 1)
     rows = []
     for number in sorted({*found.codes, *report.codes}):
-      shown, name = report.codes.get(number, (str(number), 'not in the table'))
+      shown = findings.show_code(number, report.codes)
+      _, name = report.codes.get(number, ('', 'not in the table'))
       rows.append((shown, name, f'{found.codes[number] / total:.4%}'))
     if found.codes:
       title = f'ids in the labels of {split}'
@@ -212,6 +217,37 @@ def _print_problems(report):
       print(f'... and {count - _NAMED} more of: {kind}')
 
 
+def check_pictures(folder: str, *, dataset: str, manual_dir: str) -> None:
+  """Checks that contact sheets would not be read as files of the dataset.
+
+  Args:
+    folder: folder for `write_pictures`, which need not exist yet.
+    dataset: name of the dataset.
+    manual_dir: the user's folder or archive.
+
+  Raises:
+    UserError: the sheets would be among the images, labels or depth.
+  """
+  family = registry.find(dataset)
+  spec = family.describe(dataset, manual_dir) if family.describe else None
+  if spec is None:
+    return
+  splits = list(spec.splits)
+  patterns = [x.compile(splits) for y in spec.spellings.values() for x in y]
+  for place in files.places(folder, manual_dir):
+    for split in spec.splits.values():
+      path = (place / _name_sheet(dataset, split)).as_posix()
+      if any(x.fullmatch(path) for x in patterns):
+        raise errors.UserError(
+          f'--pictures={folder} is among the files of {dataset}, with which'
+          ' its pictures would be read next time; expected another folder'
+        )
+
+
+def _name_sheet(dataset, split):
+  return f'{dataset.replace("/", "_")}_{split}.png'
+
+
 def write_pictures(
   report: diagnosis.Report, folder: str, *, classes: str | None = None
 ) -> list[pathlib.Path]:
@@ -234,8 +270,7 @@ def write_pictures(
     legend = panels.draw_legend(
       known.names, known.colors, width=rows[0].shape[1]
     )
-    name = f'{report.dataset.replace("/", "_")}_{split}.png'
-    paths.append(pathlib.Path(folder, name))
+    paths.append(pathlib.Path(folder, _name_sheet(report.dataset, split)))
     panels.write_png(paths[-1], panels.stack([*rows, legend]))
   return paths
 

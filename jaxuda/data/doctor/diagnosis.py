@@ -1,5 +1,6 @@
 """Finds problems in a dataset, in the user's files or the prepared records."""
 
+import collections
 from collections.abc import Mapping, Sequence
 import contextlib
 import dataclasses
@@ -11,8 +12,10 @@ import re
 from jaxuda import errors
 from jaxuda.data.classes import labels
 from jaxuda.data.datasets import registry
+from jaxuda.data.files import decoding
 from jaxuda.data.files import layout as layout_lib
 from jaxuda.data.files import specs
+from jaxuda.data.files import suspicions
 from jaxuda.data.files import tree as tree_lib
 from jaxuda.data.pixels import depth_codes
 from jaxuda.data.store import findings
@@ -20,6 +23,8 @@ from jaxuda.ui import display
 
 # Number of examples of a split kept for pictures.
 _SHOWN = 6
+# Parts of paths of pictures that are certainly no labels.
+_NO_LABELS = re.compile('image|img|depth|disp|flow|camera|right')
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -109,6 +114,7 @@ def diagnose(
     report.problems += _check_metres(report, split)
     report.problems += _check_slope(report, split)
   report.problems += _find_shared(report)
+  report.problems += _find_absent(report)
   for split, expected in report.expected.items():
     count = report.counts.get(split, (0, 0, 0))[0]
     if count != expected:
@@ -209,12 +215,13 @@ def _find_unscored(layout):
   """Yields scored splits without labels; notes if no split has labels."""
   spec = layout.spec
   bare = set(layout.unlabelled) == set(layout.splits)
+  alike = _find_alike(layout)
   for split in set(layout.unlabelled) & set(spec.scored) - set(spec.unlabelled):
     text = f'{spec.dataset}: {split} has images but no labels'
     near = [
       x
       for x, _ in layout.unused
-      if 'label' in x.lower() and split in x.lower().split('/')
+      if split in _name_places(x, spec) and (x in alike or 'label' in x.lower())
     ]
     if near:
       text += f'; {layout.tree.where(near[0])} exists but is not read'
@@ -229,28 +236,56 @@ def _find_unscored(layout):
     )
 
 
-def _find_unlabelled(layout):
-  """Yields a problem if a folder has a class table but no labels."""
-  spec = layout.spec
-  if not spec.codes or set(layout.unlabelled) != set(layout.splits):
-    return
-  stems = {
-    pathlib.PurePath(x.image).stem
+def _name_places(path, spec):
+  """Returns the splits that the folders of a path are named after."""
+  folders = path.lower().split('/')[:-1]
+  return {
+    split
+    for spelling, split in spec.splits.items()
+    for folder in folders
+    # Such as valannot and val_labels.
+    if spelling and folder.startswith(spelling)
+  }
+
+
+def _find_alike(layout):
+  """Returns unused pictures that seem to be labels: named like an image."""
+  names = {
+    pathlib.PurePath(x.name).name
     for items in layout.splits.values()
     for x in items
   }
-  alike = [
-    path
-    for path, _ in layout.unused
-    if pathlib.PurePath(path).stem in stems
-    and path.lower().endswith('.png')
-    and not re.search('image|depth|disp', path.lower())
-  ]
-  text = f'{spec.dataset}: the class table has ids, but no image has a label'
+  found = []
+  for path, reason in layout.unused:
+    place = pathlib.PurePosixPath(path)
+    # A suffix such as _gtFine_color or .jpg may follow.
+    parts = re.split('([_.-])', place.name)
+    starts = itertools.accumulate(parts)
+    known = not names.isdisjoint(starts)
+    labelled = known and not _NO_LABELS.search(path.lower())
+    picture = place.suffix.lower().removeprefix('.') in decoding.SUFFIXES
+    stray = reason == 'label without an example'
+    if picture and (stray or labelled):
+      found.append(path)
+  return found
+
+
+def _find_unlabelled(layout):
+  """Yields a problem if labels are expected and there are none at all."""
+  spec = layout.spec
+  bare = set(layout.unlabelled) == set(layout.splits)
+  if not bare or set(layout.splits) <= set(spec.unlabelled):
+    return
+  # Without a table, and in splits to be scored, see `_find_unscored`.
+  if not spec.codes and (spec.ids == 'folder' or spec.scored):
+    return
+  what = 'the class table has ids, but ' if spec.codes else ''
+  text = f'{spec.dataset}: {what}no image has a label'
+  alike = _find_alike(layout)
   if alike:
     text += (
-      f'; {layout.tree.where(alike[0])} and {len(alike) - 1} more are named'
-      ' like images but are not read'
+      f'; {layout.tree.where(alike[0])}{suspicions.count_more(alike)} exists'
+      ' but is not read'
     )
   forms = ' or '.join(x.shown for x in spec.spellings['label'])
   yield specs.Problem(
@@ -304,6 +339,26 @@ def _find_shared(report):
         # Training is not affected.
         fatal=False,
       )
+
+
+def _find_absent(report):
+  """Yields a note about classes of the user's table without a single pixel."""
+  counts: collections.Counter[int] = collections.Counter()
+  for found in report.examined.values():
+    counts.update(found.codes)
+  pixels: collections.Counter[str] = collections.Counter()
+  for code, (_, name) in report.codes.items():
+    pixels[name] += counts[code]
+  absent = [x for x, n in pixels.items() if not n and x != 'ignored']
+  # Labels that have none at all are an error of their own.
+  if counts and absent and any(n for x, n in pixels.items() if x != 'ignored'):
+    yield specs.Problem(
+      kind='class without a pixel',
+      text=f'{report.dataset}: no pixel of any label that was read is'
+      f' {", ".join(absent)}; expected some of each class in the table',
+      # It may be there for another folder's sake.
+      fatal=False,
+    )
 
 
 def _spread(items, limit):

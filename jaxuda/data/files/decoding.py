@@ -18,6 +18,7 @@ import cv2
 import numpy as np
 from PIL import Image
 from PIL import ImageOps
+from PIL import UnidentifiedImageError
 
 from jaxuda import errors
 from jaxuda.data.files import tree as tree_lib
@@ -86,7 +87,7 @@ def _open(encoded, where, *, pixels=True):
   try:
     if encoded[:8] == _PNG:
       _check_chunks(encoded)
-    image = Image.open(io.BytesIO(encoded))
+    image = _recognize(encoded)
     if image.format not in _FORMATS:
       raise ValueError(f'the file is {image.format}')
     if pixels or image.format != 'PNG':
@@ -97,6 +98,15 @@ def _open(encoded, where, *, pixels=True):
       f' a complete file of one of {", ".join(_FORMATS)}'
     ) from e
   return image
+
+
+def _recognize(encoded):
+  try:
+    return Image.open(io.BytesIO(encoded))
+  except UnidentifiedImageError:
+    # Pillow's message is the address of the buffer.
+    why = 'it is in no known format' if encoded else 'it is empty'
+    raise ValueError(why) from None
 
 
 def _check_chunks(encoded):

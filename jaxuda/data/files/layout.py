@@ -241,12 +241,8 @@ def _find_unpaired(layout, files, bare) -> Iterator[specs.Problem]:
   for kind in KINDS[1:]:
     if not spec.spellings.get(kind):
       continue
-    if kind == 'depth' and spec.needs_depth and len(bare[kind]) == len(splits):
-      yield specs.Problem(
-        kind='no depth',
-        text=f'{spec.dataset}: {tree.root} has no depth; expected'
-        f' {_show(spec, kind)}',
-      )
+    if kind == 'depth' and spec.needs_depth:
+      yield from _find_no_depth(layout, bare[kind])
     what = {'extra': 'camera or colour file'}.get(kind, kind)
     # Extra files are required by the kind that cannot be read without them.
     needy = {'extra': 'depth' if spec.factor else 'label'}.get(kind, 'image')
@@ -274,6 +270,20 @@ def _find_unpaired(layout, files, bare) -> Iterator[specs.Problem]:
         f' image{suspicions.count_more(stray)}',
         fatal=False,
       )
+
+
+def _find_no_depth(layout, bare):
+  """Yields a problem if depth is required and missing where it is trained."""
+  spec = layout.spec
+  trained = [x for x in bare if x not in spec.scored]
+  whole = len(bare) == len(layout.splits)
+  if whole or trained:
+    where = '' if whole else f' for {" and ".join(trained)}'
+    yield specs.Problem(
+      kind='no depth',
+      text=f'{spec.dataset}: {layout.tree.root} has no depth{where}; expected'
+      f' {_show(spec, "depth")}',
+    )
 
 
 def _one_form(name):

@@ -9,8 +9,42 @@ import difflib
 import posixpath
 import re
 from typing import Any
+import unicodedata
 
+from jaxuda.data.files import decoding
 from jaxuda.data.files import specs
+
+_LOSSLESS = 'PNG, which keeps every value'
+# Endings of pictures, some of which no dataset reads.
+_PICTURES = tuple(
+  f'.{x}'
+  for x in (
+    *(*decoding.SUFFIXES, 'gif', 'avif', 'heic', 'heif', 'hif', 'jxl', 'jp2'),
+    *('tga', 'exr', 'hdr', 'dng', 'cr2', 'nef', 'arw', 'npy', 'npz'),
+  )
+)
+# What often surrounds the name of a split, as in testset and my_train_images.
+_BEFORE = '(?:my|new|data|images?|imgs?)?'
+_AFTER = '(?:s|ings?|ungs?)?(?:sets?|split|data|daten|images?|imgs?|frames?)*'
+# Splits by other names and in other languages. Any of them may be the name of
+# something else, but two of them side by side are splits.
+_FOREIGN = (
+  *('fold', 'holdout', 'heldout', 'minival', 'lernen', 'pruefung', 'prüfung'),
+  *('validierung', 'entrenamiento', 'prueba', 'validacion', 'validación'),
+  *('entrainement', 'entraînement', 'apprentissage', 'treino', 'treinamento'),
+  *('teste', 'validacao', 'validação', 'addestramento', 'convalida', 'prova'),
+  *(
+    '训练',
+    '训练集',
+    '验证',
+    '验证集',
+    '测试',
+    '测试集',
+    '学習',
+    '訓練',
+    '検証',
+  ),
+)
 
 
 def find_unread(
@@ -28,14 +62,32 @@ def find_unread(
     reason = f'no {kind} of another suffix'
     paths = [x for x, why in layout.unused if why.startswith(reason)]
     without = set(bare.get(kind, ())) - set(spec.unlabelled)
+    if kind == 'image':
+      paths = _find_lost(layout, paths)
+      without = paths
     if paths and (without or kind not in files):
       folder, first = posixpath.split(paths[0])
       form = posixpath.basename(spec.spellings[kind][0].shown)
       yield specs.Problem(
         kind=f'no {kind} that can be read',
         text=f'{spec.dataset}: {folder}/ has {len(paths)} files, none is {form}'
-        f' (first: {first}); expected PNG, which keeps every value',
+        f' (first: {first}); expected '
+        + ('one of these' if kind == 'image' else _LOSSLESS),
       )
+
+
+def _find_lost(layout, paths):
+  """Returns the unread pictures of splits of which no image is read."""
+  spec = layout.spec
+  paths = [x for x in paths if x.lower().endswith(_PICTURES)]
+  lost = []
+  for spelling in spec.spellings['image']:
+    near = spelling.compile(list(spec.splits), suffix=False)
+    for match in filter(None, map(near.fullmatch, paths)):
+      named = (match.groupdict().get('split') or '').lower()
+      if spec.splits[named] not in layout.splits:
+        lost.append(match.string)
+  return lost
 
 
 def find_shadowed(layout: Any) -> Iterator[specs.Problem]:
@@ -86,9 +138,13 @@ def find_odd_splits(layout: Any) -> Iterator[specs.Problem]:
       if folder:
         odd.setdefault(folder, []).append(path)
   known = [x for x in spec.splits if x]
+  compound = f'{_BEFORE}(?:{"|".join(known)}){_AFTER}'
+  foreign = [x for x in odd if set(_FOREIGN) & set(_list_words(x))]
   for folder, paths in odd.items():
-    parts = [re.sub(r'[\d_ -]+', '', x.lower()) for x in folder.split('/')]
-    alike = any(difflib.get_close_matches(x, known, 1, 0.75) for x in parts)
+    words = _list_words(folder)
+    alike = any(difflib.get_close_matches(x, known, 1, 0.75) for x in words)
+    alike |= any(re.fullmatch(compound, x) for x in words)
+    alike |= len(foreign) > 1 and folder in foreign
     if alike or with_split:
       yield specs.Problem(
         kind='folder that is not a split',
@@ -96,6 +152,14 @@ def find_odd_splits(layout: Any) -> Iterator[specs.Problem]:
         f' (first: {layout.tree.where(paths[0])}{count_more(paths)}); expected'
         f' one of {", ".join(known)}, or all images without a split',
       )
+
+
+def _list_words(folder):
+  """Returns the names of nested folders, in lower case and without digits."""
+  return [
+    unicodedata.normalize('NFC', re.sub(r'[\d_ -]+', '', x.lower()))
+    for x in folder.split('/')
+  ]
 
 
 def count_more(found: Sequence[Any]) -> str:

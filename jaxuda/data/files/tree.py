@@ -13,7 +13,7 @@ so they are decompressed once into an unnamed temporary file.
 """
 
 import bz2
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 import contextlib
 import dataclasses
 import functools
@@ -36,14 +36,18 @@ from jaxuda import errors
 from jaxuda.ui import files
 
 _COMPRESSED = {
-  '.tar.gz': gzip.open,
-  '.tgz': gzip.open,
-  '.tar.bz2': bz2.open,
-  '.tar.xz': lzma.open,
+  **dict.fromkeys(('.tar.gz', '.tgz'), gzip.open),
+  **dict.fromkeys(('.tar.bz2', '.tbz2', '.tbz'), bz2.open),
+  **dict.fromkeys(('.tar.xz', '.txz', '.tar.lzma'), lzma.open),
 }
-_OTHER = ('.rar', '.7z')
+_OTHER = (
+  *('.rar', '.7z', '.zipx', '.tar.zst', '.tzst', '.tar.lz4', '.tar.lz'),
+  *('.tar.z', '.7z.001', '.zip.001', '.z01'),
+)
 # Most links in an archive that are followed one after another.
 _LINKS = 8
+# Number of files whose contents tell two datasets apart.
+_READ = 16
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -129,19 +133,33 @@ class Tree:
     """Returns a file's name for messages."""
     return self.entries[path].where
 
-  def fingerprint(self, paths: Iterable[str], *, token: str = '') -> str:
+  def fingerprint(
+    self,
+    paths: Iterable[str],
+    *,
+    token: str = '',
+    contents: Sequence[str] = (),
+  ) -> str:
     """Returns 16 hex digits that change when one of the files does.
 
-    They depend on names, sizes and modification times; contents are not read.
+    They depend on names, sizes and modification times. These can be the same in
+    two folders: archives are often made with one time for all of their files,
+    and uncompressed pictures of one shape have one size. So a few files are
+    read, too.
 
     Args:
       paths: keys of `entries`.
       token: text on which the digits also depend.
+      contents: keys of `entries` of which `_READ` are read, evenly spaced.
     """
     digest = hashlib.sha256(token.encode())
     for path in paths:
       entry = self.entries[path]
       digest.update(f'{path} {entry.size} {entry.stamp}\n'.encode())
+    for path in contents[:: -(-len(contents) // _READ) or 1]:
+      # One that cannot be read is reported when all are prepared.
+      with contextlib.suppress(errors.UserError):
+        digest.update(hashlib.sha256(self.read(path)).digest())
     return digest.hexdigest()[:16]
 
   def same(self, one: str, other: str) -> bool:
@@ -289,7 +307,10 @@ def _list_tar(path):
 def explain_unread(archive: str | os.PathLike[str]) -> str:
   """Returns advice on an archive in a format that cannot be read."""
   name = pathlib.Path(archive).name
-  tool = 'unrar x' if name.lower().endswith('.rar') else '7z x'
+  lower = name.lower()
+  tool = 'unrar x' if lower.endswith('.rar') else '7z x'
+  if '.tar.' in lower or lower.endswith('.tzst'):
+    tool = 'tar xf'
   return (
     f'{archive} cannot be read as it is; unpack it there, e.g. with'
     f' {tool} {shlex.quote(name)}'

@@ -197,6 +197,8 @@ def find_doubts(
         f'; with unit: {scales[unit]:g}, that is {unit}, it would be'
         f' {middle * scales[unit]:.4g} m'
       )
+      if 2 <= middle / 256 <= 100:
+        text += f', with 0.00390625, that is 1/256 m, {middle / 256:.4g} m'
     yield 'implausible depth', f'{text}; expected {LEAST} m to {MOST:g} m'
   if code.code == 'metres':
     shares = counts / counts.sum()

@@ -58,7 +58,16 @@ def locate(
     for path in (item.image, item.label, item.depth, item.extra)
     if path
   ]
-  stamp = layout.tree.fingerprint(used, token=layout.spec.token)
+  # A published dataset is one; users' folders can be alike by all but pixels.
+  # Labels are left out: those of a target's training images are never opened.
+  own = layout.spec.ids == 'folder'
+  stamp = layout.tree.fingerprint(
+    used,
+    token=layout.spec.token,
+    contents=[
+      x.image for items in layout.splits.values() for x in items if own
+    ],
+  )
   root, variant = _name_folders(layout.spec, data_dir)
   return root / f'{variant}_{store.describe()}_{stamp}' / _VERSION
 

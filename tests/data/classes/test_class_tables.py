@@ -217,3 +217,12 @@ def test_texts_of_editors(tmp_path):
   codes = text.replace('\u00e4', '\\u0061\\u0308')
   codes = write(tmp_path, codes, 'codes.json')
   assert class_tables.read_file(codes).names == names
+
+
+def test_numbers_may_begin_with_their_point():
+  text = 'classes: {a: 1}\ndepth: {unit: .001, factor: -.5e2}'
+  table = class_tables.parse(text, where='c.yaml')
+  assert table.depth == {'unit': 0.001, 'factor': -50.0}
+  names = ('.', '.e5', 'e5', '1e', '1.2.3')
+  text = f'classes: [{", ".join(names)}]'
+  assert class_tables.parse(text, where='c.yaml').names == names

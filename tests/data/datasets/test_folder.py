@@ -1,4 +1,5 @@
 import functools
+import os
 import shutil
 
 import numpy as np
@@ -181,3 +182,17 @@ def test_no_table(tmp_path):
   (tmp_path / 'raw').mkdir()
   with pytest.raises(errors.UserError, match=r'no classes\.yaml'):
     load(tmp_path)
+
+
+def test_folders_that_differ_in_pixels_alone_are_two_datasets(tmp_path):
+  made = []
+  for number, level in enumerate((0, 9)):
+    root = tmp_path / str(number)
+    releases.write(root / 'images' / 'a.bmp', np.full((6, 8, 3), level, 'u1'))
+    # As out of an archive whose files all have one time.
+    os.utime(root / 'images' / 'a.bmp', (1e9, 1e9))
+    found = registry.load(
+      'folder', data_dir=str(tmp_path / 'tfds'), manual_dir=str(root)
+    )
+    made.append(releases.decode(read(found)['a']['image']).max())
+  assert made == [0, 9]

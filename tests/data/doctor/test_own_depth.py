@@ -14,11 +14,14 @@ from tests.data.doctor import test_own_files as own
     ('1', (4000, 15000), 'unit: 0.001, that is millimetres'),
     ('0.0001', (400, 6000), 'unit: 0.001, that is millimetres'),
     ('1', (900, 2500), 'unit: 0.01, that is centimetres'),
+    ('1', (1280, 12800), 'unit: 0.001, that is millimetres'),
   ],
 )
 def test_implausible_depth_names_the_unit(tmp_path, unit, raw, named):
   depth = (
-    np.linspace(*raw, own.IDS.size).reshape(own.IDS.shape).astype(np.uint16)
+    np.linspace(*raw[::-1], own.IDS.size)
+    .reshape(own.IDS.shape)
+    .astype(np.uint16)
   )
   table = 'classes: {sky: 1, wall: 2, box: 3}\nignore: [0]\n'
   own.make(tmp_path, depth=depth, table=f'{table}depth: {{unit: {unit}}}')
@@ -26,6 +29,7 @@ def test_implausible_depth_names_the_unit(tmp_path, unit, raw, named):
   texts = [x.text for x in report.problems if x.kind == 'implausible depth']
   assert len(texts) == 2
   assert named in texts[0]
+  assert 'that is 1/256 m, ' in texts[0]
   assert report.fatal
   good = named.partition(',')[0]
   (tmp_path / 'classes.yaml').write_text(f'{table}depth: {{{good}}}')

@@ -368,7 +368,7 @@ def test_labels_in_another_folder_are_named(tmp_path):
   (tmp_path / 'LABELS').rename(tmp_path / 'masks')
   report = diagnose(tmp_path)
   assert kinds(report) == {('no labels', True)}
-  assert 'masks/train/0.png and 2 more are named' in report.problems[0].text
+  assert 'masks/train/0.png (and 2 more) exists but' in report.problems[0].text
   shutil.rmtree(tmp_path / 'masks')
   assert kinds(diagnose(tmp_path)) == {('no labels', False)}
 

@@ -1,4 +1,5 @@
 import io
+import lzma
 import os
 import pathlib
 import stat
@@ -238,3 +239,38 @@ def test_fingerprint_sees_changes(tmp_path):
   assert first == fingerprint()
   (tmp_path / 'a/1.txt').write_bytes(b'changed')
   assert first != fingerprint()
+  read = fingerprint(contents=['a/1.txt'])
+  info = os.stat(tmp_path / 'a/1.txt')
+  (tmp_path / 'a/1.txt').write_bytes(b'CHANGED')
+  os.utime(tmp_path / 'a/1.txt', ns=(info.st_atime_ns, info.st_mtime_ns))
+  assert read != fingerprint(contents=['a/1.txt'])
+
+
+@pytest.mark.parametrize('name', ['a.TXZ', 'a.tbz2', 'a.tar.lzma'])
+def test_short_endings_of_archives(tmp_path, name):
+  write_folder(tmp_path / 'raw')
+  form = 'bz2' if 'bz2' in name else 'xz'
+  made = tmp_path / 'made'
+  with tarfile.open(made, f'w:{form}') as opened:
+    opened.add(tmp_path / 'raw', arcname='.')
+  if name.endswith('lzma'):
+    with (
+      lzma.open(made) as opened,
+      lzma.open(tmp_path / name, 'wb', format=lzma.FORMAT_ALONE) as packed,
+    ):
+      packed.write(opened.read())
+  else:
+    made.rename(tmp_path / name)
+  found = tree.Tree(tmp_path / name, dataset='d')
+  assert set(found.entries) == set(
+    tree.Tree(tmp_path / 'raw', dataset='d').entries
+  )
+
+
+@pytest.mark.parametrize('name', ['a.tar.zst', 'a.tzst', 'a.zipx', 'a.tar.Z'])
+def test_archives_of_other_kinds_are_not_overlooked(tmp_path, name):
+  (tmp_path / name).write_bytes(b'')
+  found = tree.Tree(tmp_path, dataset='d')
+  assert found.unread == [tmp_path / name]
+  tool = 'tar xf' if '.t' in name else '7z x'
+  assert f'{tool} {name}' in tree.explain_unread(tmp_path / name)
