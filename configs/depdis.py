@@ -109,7 +109,8 @@ def get_config(arguments: str = ''):
     init='',
     backbone='',
   )
-  config = common.base('depdis', **common.shared(args))
+  groups = {'mixtures': _mixtures(), 'self_training': {}}
+  config = common.base('depdis', **common.shared(args), **groups)
   small = {**_SMALL, 'depth': common.depth_weight(config)}
   other = small if common.is_small(config) else _OTHER
   setting = SETTINGS.get((config.pair, config.classes), other)
@@ -117,7 +118,6 @@ def get_config(arguments: str = ''):
   rounds = common.choose('rounds', args['rounds'], ('0', '1', '2', '3', '4'))
   *parts, training, prior = ABLATIONS[row]
   config.method = _method(setting, *parts)
-  config.mixtures = _mixtures()
   config.self_training = {
     'rounds': int(rounds) if training else 0,
     'checkpoint': 'best',

@@ -98,11 +98,18 @@ def get_config(arguments: str = ''):
     init='',
     backbone='',
   )
-  config = common.base(
-    *('gio_ada', args['pair'], args['classes']), backbone=args['backbone']
-  )
   row = args['ablation']
   row = common.choose('ablation', _NAMES.get(row, row), ABLATIONS)
+  generator = {
+    # The CycleGAN's workdir, and its checkpoint.
+    'generator': config_dict.placeholder(str),
+    'generator_checkpoint': 'last',
+  }
+  config = common.base(
+    *('gio_ada', args['pair'], args['classes']),
+    backbone=args['backbone'],
+    **(generator if row == 'cg' else {}),
+  )
   common.choose('depth', args['depth'], ('', 'linear', 'inverse'))
   transform, label, depth, align = ABLATIONS[row]
   small = common.is_small(config)
@@ -122,10 +129,6 @@ def get_config(arguments: str = ''):
   if inverse:
     config.method.depth_encoding = 'inverse'
     config.method.depth_near = 2.0
-  if row == 'cg':
-    # The CycleGAN's workdir, and its checkpoint.
-    config.generator = config_dict.placeholder(str)
-    config.generator_checkpoint = 'last'
   if small:
     _shrink(config)
   else:

@@ -74,6 +74,7 @@ def get_config(arguments: str = ''):
   )
   if kind == 'streets':
     _shrink(config)
+  config.lock()  # A misspelt field is an error in the line that sets it.
   return config
 
 

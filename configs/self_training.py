@@ -31,7 +31,8 @@ def get_config(arguments: str = ''):
   )
   config.method = {x: x in parts for x in ('depth', 'density', 'fuse')}
   config.initial_checkpoint = 'best'
-  config.data.target.label_dir = ''
+  with config.data.target.unlocked():
+    config.data.target.label_dir = ''
   # The schedule of the adversarial stage from its beginning, but cut short.
   config.stop_step = config.total_steps // 3
   if common.is_small(config):

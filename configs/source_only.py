@@ -39,7 +39,8 @@ def get_config(arguments: str = ''):
       )
     target = config.data.target.to_dict()
     target.pop('eval_split')
-    config.data.source.update(target)
+    with config.data.source.unlocked():
+      config.data.source.update(target)
     # The folder that is given for one is given for both.
     config.data.source.manual_dir = config.data.target.get_oneway_ref(
       'manual_dir'

@@ -8,7 +8,7 @@ from typing import Any
 from jaxuda import errors
 
 # Groups of options that methods share. A method has the groups that it uses.
-_GROUPS = ('network', 'optim', 'mixing', 'masking', 'features')
+GROUPS = ('network', 'optim', 'mixing', 'masking', 'features')
 
 
 def names() -> list[str]:
@@ -34,7 +34,7 @@ def defaults(name: str) -> dict[str, dict[str, Any]]:
   """
   found = {'method': {}}
   for field in dataclasses.fields(_find(name)):
-    if field.name in _GROUPS:
+    if field.name in GROUPS:
       found[field.name] = dataclasses.asdict(field.default)
     elif field.default is not dataclasses.MISSING:
       found['method'][field.name] = field.default
@@ -61,7 +61,7 @@ def create(config: Any) -> Any:
   own = dict(config.get('method', {}))
   moved = {k: own.pop(k) for k in method.moved if k in own}
   for field in dataclasses.fields(method):
-    if field.name in _GROUPS:
+    if field.name in GROUPS:
       values = {**vars(field.default), **config.get(field.name, {})}
       if field.name == 'network':
         values |= moved

@@ -309,6 +309,11 @@ def _claim(workdir, config, checkpoints):
   if step:
     old = checkpoints.config(step)
     config_fields.check_config(old, new, workdir=str(workdir))
+  if step > config.stop_step:
+    raise errors.UserError(
+      f'{workdir} has reached step {step}, and stop_step={config.stop_step};'
+      f' expected at least {step}'
+    )
   if scores and not step:
     # The scores and the log would be lost.
     raise errors.UserError(

@@ -5,6 +5,7 @@ import contextlib
 import importlib.util
 import pathlib
 import sys
+import traceback
 import types
 
 import ml_collections
@@ -71,7 +72,8 @@ def read(name: str) -> ml_collections.ConfigDict:
 
   Raises:
     UserError: the file does not exist or has no `get_config`, or `get_config`
-      returns no config or rejects an argument with a ValueError.
+      returns no config, rejects an argument with a ValueError, or sets a field
+      that its config does not have or a value of another type.
   """
   name, *arguments = name.split(':', 1)
   path = find(name)
@@ -82,6 +84,11 @@ def read(name: str) -> ml_collections.ConfigDict:
     config = module.get_config(*arguments)
   except ValueError as e:
     raise errors.UserError(str(e)) from e
+  except (AttributeError, KeyError, TypeError) as e:
+    mistake = _describe(e)
+    if not mistake:
+      raise
+    raise errors.UserError(mistake) from e
   if not isinstance(config, ml_collections.ConfigDict):
     raise errors.UserError(
       f'get_config of {path} returns {config!r:.40}; expected a ConfigDict,'
@@ -90,17 +97,51 @@ def read(name: str) -> ml_collections.ConfigDict:
   # This loads JAX, which some commands never need.
   from jaxuda import methods
 
+  config.unlock()
   if config.get('name') in methods.names():
-    for group, fields in methods.defaults(config.name).items():
+    defaults = methods.defaults(config.name)
+    _drop_groups(config, set(methods.GROUPS) - set(defaults))
+    for group, fields in defaults.items():
       whole = ml_collections.ConfigDict(fields)
       own = dict(config.get(group, {}))
       for name, value in own.items():
         # Fields that may be 'auto' may also be given as True or False.
         if isinstance(value, bool) and fields.get(name) == 'auto':
           own[name] = 'on' if value else 'off'
-      whole.update(own)
+      try:
+        whole.update(own)
+      except TypeError as e:
+        raise errors.UserError(f'config.{group} of {path}: {e}') from e
       config[group] = whole
   return config
+
+
+def _describe(error):
+  """Says where a config was refused what; '' if other code has failed."""
+  *calls, last = traceback.extract_tb(error.__traceback__)
+  library = last.filename
+  if not calls or library != ml_collections.config_dict.config_dict.__file__:
+    return ''
+  line = [x for x in calls if x.filename != library][-1]
+  while isinstance(error.args[0], Exception):
+    error = error.args[0]
+  what, _, _ = error.args[0].partition(' Other fields present')
+  return f'{line.filename}, line {line.lineno}: {what}'
+
+
+def _drop_groups(config, others):
+  """Removes the groups of options of other methods, in place.
+
+  Raises:
+    UserError: one of them is not empty.
+  """
+  for group in sorted(others & set(config)):
+    if config[group]:
+      raise errors.UserError(
+        f'config.{group} has {", ".join(config[group])}; expected no such'
+        f' fields with {config.name}, which does not use them'
+      )
+    del config[group]
 
 
 def _list(folder):

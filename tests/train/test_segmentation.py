@@ -336,6 +336,10 @@ def test_workdir_of_another_run(tmp_path):
     errors.UserError, match=r'differing: seed \(3 there, 4 here\)'
   ):
     segmentation.train(tiny.make_config(seed=4), tmp_path)
+  # Nor can steps be taken back.
+  with pytest.raises(errors.UserError, match=r'reached step 3, .*at least 3'):
+    segmentation.train(tiny.make_config(stop_step=2), tmp_path)
+  assert json.loads((tmp_path / 'config.json').read_text())['stop_step'] == 3
 
 
 def test_a_workdir_that_is_trained_in(tmp_path, monkeypatch):

@@ -22,7 +22,7 @@ OWN = """
   def get_config(arguments='lambda=1'):
     config = common.base('dada', 'streets')
     config.method.lambda_adv = beside.LAMBDA
-    config.arguments = arguments
+    config.initial = arguments
     return config
 """
 
@@ -81,8 +81,8 @@ def test_a_config_of_ones_own_imports_the_projects(tmp_path, monkeypatch):
   config = config_files.read(str(path))
   assert config.method.lambda_adv == 3
   assert isinstance(config.method.lambda_adv, float)
-  assert config.arguments == 'lambda=1'
-  assert config_files.read(f'{path}:a:b').arguments == 'a:b'
+  assert config.initial == 'lambda=1'
+  assert config_files.read(f'{path}:a:b').initial == 'a:b'
   now = {x: y for x, y in sys.modules.items() if x.startswith('configs')}
   assert now == others
 
@@ -125,5 +125,36 @@ def test_a_value_of_another_type_is_an_error(tmp_path):
   text = OWN.replace('beside.LAMBDA', "'much'").replace(', beside', '')
   path = _write(tmp_path / 'mine.py', text)
   _write(tmp_path / 'beside.py', '')
-  with pytest.raises(TypeError, match='much'):
+  with pytest.raises(errors.UserError) as caught:
+    config_files.read(str(path))
+  assert (
+    f"config.method of {path}: Could not override field 'lambda_adv'"
+    in str(caught.value)
+  )
+
+
+@pytest.mark.parametrize(
+  ('line', 'message'),
+  [
+    ('config.total_stps = 3', 'line 7: Key "total_stps" does not exist'),
+    ('config.data.source.sise = 3', 'line 7: Key "sise" does not exist'),
+    ("config['seeed'] = 3", 'line 7: Key "seeed" does not exist'),
+    ("config.seed = '3'", "line 7: Could not override field 'seed'"),
+    ('config.data.sorce.size = 3', 'Did you mean "source"'),
+    ('config.mixing.alpha = 0.9', 'config.mixing has alpha; expected no such'),
+  ],
+)
+def test_misspelt_fields_of_ones_own_config_are_errors(line, message, tmp_path):
+  text = OWN.replace('config.method.lambda_adv = beside.LAMBDA', line)
+  _write(tmp_path / 'beside.py', '')
+  path = _write(tmp_path / 'mine.py', text)
+  with pytest.raises(errors.UserError) as caught:
+    config_files.read(str(path))
+  assert message in str(caught.value)
+  assert 'Other fields' not in str(caught.value)
+
+
+def test_mistakes_of_other_code_keep_their_traceback(tmp_path):
+  path = _write(tmp_path / 'mine.py', "def get_config():\n  return {}['a']")
+  with pytest.raises(KeyError):
     config_files.read(str(path))
