@@ -34,6 +34,7 @@ os.environ['JAX_PLATFORMS'] = 'cpu'
 
 from accelerator import cases as cases_lib
 from accelerator import chips
+from accelerator import traffic
 import benchmark
 import jax
 from jax.sharding import NamedSharding, PartitionSpec
@@ -194,6 +195,8 @@ def compile_case(case: cases_lib.Case) -> dict[str, Any]:
     'temp_gib': memory.temp_size_in_bytes / _GIB,
     'collectives': find_collectives(compiled.as_text()),
   }
+  if chip.platform == 'tpu':
+    found['hbm_bytes'] = traffic.count(compiled.as_text()).hbm
   if cost:
     found |= {
       'flops': cost['flops'],

@@ -15,6 +15,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.append(str(ROOT / 'scripts'))
 aot = importlib.import_module('aot')
 chips = importlib.import_module('accelerator.chips')
+traffic = importlib.import_module('accelerator.traffic')
 
 # The smallest network and the shortest step.
 SMALL = [
@@ -40,6 +41,24 @@ def test_collectives_in_the_text_of_a_program():
     {'kind': 'all-reduce', 'arrays': 3, 'elements': 11, 'bytes': 36},
     {'kind': 'all-gather', 'arrays': 1, 'elements': 8, 'bytes': 32},
   ]
+
+
+def test_bytes_are_told_apart_by_memory():
+  text = """
+%fused (p: f32[9]) -> f32[9] {
+  ROOT %x = f32[9]{0} negate(%p)
+}
+ENTRY %main.1 (a: bf16[4,8]) -> f32[8] {
+  %a = bf16[4,8]{1,0:T(8,128)(2,1)} parameter(0)
+  %s = ((bf16[4,8]{1,0}), bf16[1,8]{1,0:S(1)}, /*index=2*/s32[]{:S(2)})\
+ slice-start(%a), slice={[0:1], [0:8]}
+  %t = bf16[1,8]{1,0:T(8,128)S(1)} slice-done(%s)
+  ROOT %b = f32[8]{0:T(8)} fusion(%t, %a), kind=kLoop, calls=%fused
+}
+"""
+  # The fetch reads 16 bytes from one into the other; the fusion reads them and
+  # all of %a, and writes 32.
+  assert traffic.count(text) == (16 + 64 + 32, 16 + 16)
 
 
 def test_an_estimate_below_zero_is_none():
