@@ -57,6 +57,7 @@ def check_paths(source: str | os.PathLike, out: str | os.PathLike) -> None:
   """
   if video.is_video(out):
     video.check_out(out)
+    files.check_file(out)
     if os.path.isfile(source):
       if os.path.exists(out) and os.path.samefile(source, out):
         raise errors.UserError(f'{out} is the input; expected another --out')

@@ -372,3 +372,16 @@ def test_a_cut_video_is_written_as_far_as_it_goes(run, folder, tmp_path):
   with pytest.raises(errors.UserError, match=r'nothing to write: .*broken'):
     prediction.run_video(run, folder, out)
   assert not out.exists()
+
+
+def test_a_video_that_cannot_be_written_is_told_before_anything(
+  folder, tmp_path
+):
+  (tmp_path / 'taken.mp4').mkdir()
+  with pytest.raises(errors.UserError, match=r'taken\.mp4 is a folder; exp'):
+    prediction.check_paths(folder, tmp_path / 'taken.mp4')
+  with pytest.raises(
+    errors.UserError, match=r'a\.png is a file; expected a fo'
+  ):
+    prediction.check_paths(folder, folder / 'a.png' / 'x.mp4')
+  assert prediction.check_paths(folder, tmp_path / 'new' / 'x.mp4') is None
