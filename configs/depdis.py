@@ -109,8 +109,12 @@ def get_config(arguments: str = ''):
     init='',
     backbone='',
   )
-  groups = {'mixtures': _mixtures(), 'self_training': {}}
-  config = common.base('depdis', **common.shared(args), **groups)
+  config = common.base(
+    'depdis',
+    **common.shared(args),
+    mixtures=_mixtures(),
+    self_training={},  # Depends on what the pair sets.
+  )
   small = {**_SMALL, 'depth': common.depth_weight(config)}
   other = small if common.is_small(config) else _OTHER
   setting = SETTINGS.get((config.pair, config.classes), other)

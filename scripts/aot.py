@@ -50,13 +50,10 @@ from jaxuda.ui import files
 
 _GIB = 2**30
 _PROGRAMS = ('step', 'evaluation', 'init')
-# Sizes in bytes, under XLA's names.
-_BYTES = {'pred': 1, 's8': 1, 'u8': 1, 'bf16': 2, 'f16': 2, 's64': 8, 'f64': 8}
 _COLLECTIVE = re.compile(
   r' = (\(?[^=]*?) (all-reduce|all-gather|reduce-scatter|all-to-all|'
   r'collective-permute|collective-broadcast)(?:-start)?\('
 )
-_ARRAY = re.compile(r'\b([a-z]+[0-9]*)\[([0-9,]*)\]')
 
 
 class NoProgramError(Exception):
@@ -123,29 +120,17 @@ def find_collectives(text: str) -> list[dict[str, Any]]:
   [{'kind': 'all-reduce', 'arrays': 2, 'elements': 7, 'bytes': 28}]
   """
   found = []
-  text = re.sub(r'/\*.*?\*/', '', text)  # Long tuples are numbered.
-  for shapes, kind in _COLLECTIVE.findall(text):
-    arrays = _ARRAY.findall(shapes)
-    sizes = [
-      (name, _product(int(n) for n in dims.split(',') if n))
-      for name, dims in arrays
-    ]
+  for shapes, kind in _COLLECTIVE.findall(traffic.drop_comments(text)):
+    arrays = traffic.list_arrays(shapes)
     found.append(
       {
         'kind': kind,
         'arrays': len(arrays),
-        'elements': sum(size for _, size in sizes),
-        'bytes': sum(_BYTES.get(name, 4) * size for name, size in sizes),
+        'elements': sum(x.elements for x in arrays),
+        'bytes': sum(x.bytes for x in arrays),
       }
     )
   return found
-
-
-def _product(numbers):
-  total = 1
-  for number in numbers:
-    total *= number
-  return total
 
 
 def estimate(cost: dict[str, float]) -> float | None:
@@ -180,6 +165,7 @@ def compile_case(case: cases_lib.Case) -> dict[str, Any]:
   found['compile_seconds'] = time.perf_counter() - wall
   found['compile_cpu_seconds'] = time.process_time() - cpu
   memory, cost = compiled.memory_analysis(), compiled.cost_analysis()
+  text = compiled.as_text()
   # For a GPU that is not present there is no cost analysis.
   cost = (cost[0] if isinstance(cost, list) else cost) or {}
   used = (
@@ -193,10 +179,10 @@ def compile_case(case: cases_lib.Case) -> dict[str, Any]:
     'gib': used / _GIB,
     'fits': used / _GIB <= chip.gib,
     'temp_gib': memory.temp_size_in_bytes / _GIB,
-    'collectives': find_collectives(compiled.as_text()),
+    'collectives': find_collectives(text),
   }
   if chip.platform == 'tpu':
-    found['hbm_bytes'] = traffic.count(compiled.as_text()).hbm
+    found['hbm_bytes'] = traffic.count(text).hbm
   if cost:
     found |= {
       'flops': cost['flops'],

@@ -123,9 +123,9 @@ def _describe(error):
   if not calls or library != ml_collections.config_dict.config_dict.__file__:
     return ''
   line = [x for x in calls if x.filename != library][-1]
-  while isinstance(error.args[0], Exception):
+  while error.args and isinstance(error.args[0], Exception):
     error = error.args[0]
-  what, _, _ = error.args[0].partition(' Other fields present')
+  what, _, _ = str(*error.args[:1]).partition(' Other fields present')
   return f'{line.filename}, line {line.lineno}: {what}'
 
 

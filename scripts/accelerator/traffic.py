@@ -6,6 +6,7 @@ fetched ahead three times: out of one, into the other, and where it is used.
 """
 
 import collections
+import math
 import re
 from typing import NamedTuple
 
@@ -15,6 +16,7 @@ _ARRAY = re.compile(r'\b([a-z]+[0-9]*)\[([0-9,]*)\](\{[^}]*\})?')
 _INSTRUCTION = re.compile(
   r'\s*(?:ROOT )?(%[\w.-]+) = (.*?) ([a-z][\w-]*)\((.*)'
 )
+_PLACES = {'0': 'hbm', '1': 'vmem'}
 # They move nothing, or what their beginnings have been counted for.
 _IDLE = {
   *('parameter', 'tuple', 'get-tuple-element', 'bitcast', 'constant'),
@@ -22,6 +24,14 @@ _IDLE = {
 }
 # They move as much as the smaller of two maps, from one memory to the other.
 _FETCHES = ('copy-start', 'slice-start')
+
+
+class Array(NamedTuple):
+  """Where an array lies, 'hbm', 'vmem' or 'other', and how large it is."""
+
+  place: str
+  elements: int
+  bytes: int
 
 
 class Moved(NamedTuple):
@@ -47,37 +57,40 @@ def count(text: str) -> Moved:
   >>> count(text)
   Moved(hbm=48, vmem=32)
   """
-  text = re.sub(r'/\*.*?\*/', '', text)  # Long tuples are numbered.
+  text = drop_comments(text)
   moved: collections.Counter[str] = collections.Counter()
-  shapes: dict[str, list[tuple[str, int]]] = {}
+  shapes: dict[str, list[Array]] = {}
   for line in text[text.index('ENTRY') :].splitlines():
     match = _INSTRUCTION.match(line)
     if not match:
       continue
     name, types, kind, rest = match.groups()
-    shapes[name] = _list_arrays(types)
+    shapes[name] = list_arrays(types)
     if kind in _IDLE:
       continue
-    touched = list(shapes[name])
+    touched = shapes[name]
     if kind in _FETCHES:
-      least = min(size for place, size in touched if place != 'other')
-      touched = [(place, least) for place, _ in touched]
+      least = min(x.bytes for x in touched if x.place != 'other')
+      touched = [x._replace(bytes=least) for x in touched]
     else:
       operands = re.findall(r'%[\w.-]+', rest.partition('), ')[0])
-      touched += [y for x in operands for y in shapes.get(x, ())]
-    for place, size in touched:
-      moved[place] += size
+      touched = touched + [y for x in operands for y in shapes.get(x, ())]
+    for array in touched:
+      moved[array.place] += array.bytes
   return Moved(hbm=moved['hbm'], vmem=moved['vmem'])
 
 
-def _list_arrays(types):
-  """Returns (memory, bytes) of the arrays in a type."""
+def drop_comments(text: str) -> str:
+  """Returns XLA's text without the numbers in its long tuples."""
+  return re.sub(r'/\*.*?\*/', '', text)
+
+
+def list_arrays(types: str) -> list[Array]:
+  """Returns the arrays in a type, such as '(f32[3,2]{1,0:S(1)}, s32[])'."""
   found = []
   for name, dims, layout in _ARRAY.findall(types):
-    size = _BYTES.get(name, 4)
-    for dim in filter(None, dims.split(',')):
-      size *= int(dim)
+    elements = math.prod(int(x) for x in dims.split(',') if x)
     space = re.search(r'S\((\d+)\)', layout)
-    place = {None: 'hbm', '0': 'hbm', '1': 'vmem'}
-    found.append((place.get(space and space[1], 'other'), size))
+    place = _PLACES.get(space[1] if space else '0', 'other')
+    found.append(Array(place, elements, _BYTES.get(name, 4) * elements))
   return found

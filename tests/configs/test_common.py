@@ -31,6 +31,15 @@ REAL = ('streets2camvid', 'streets2idd', 'camvid2idd', 'camvid_day2dusk')
 SMALL = ('streets', *REAL, 'folder')
 
 
+def test_every_group_of_options_is_there():
+  assert ('method', *methods.GROUPS) == common.GROUPS
+  config = common.base('pseudo_label', 'streets', seconds=3)
+  assert config.seconds == 3
+  config.mixing.alpha = 0.9
+  with pytest.raises(AttributeError, match='alpa'):
+    config.alpa = 0.9
+
+
 def test_every_method_is_there():
   assert BEGINNINGS.keys() == common.INITIAL.keys() == {*methods.names()}
 

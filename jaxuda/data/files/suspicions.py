@@ -33,7 +33,7 @@ _FOREIGN = (
   *('validierung', 'entrenamiento', 'prueba', 'validacion', 'validación'),
   *('entrainement', 'entraînement', 'apprentissage', 'treino', 'treinamento'),
   *('teste', 'validacao', 'validação', 'addestramento', 'convalida', 'prova'),
-  *(
+  *[
     '训练',
     '训练集',
     '验证',
@@ -43,7 +43,7 @@ _FOREIGN = (
     '学習',
     '訓練',
     '検証',
-  ),
+  ],
 )
 
 
