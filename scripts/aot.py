@@ -8,7 +8,8 @@ Compiles every combination of the comma-separated values, one after another, at
 the papers' sizes unless told otherwise; needs no data and no TensorFlow. For
 each it reports the compiler's figures, per chip: memory and whether it fits the
 chip, operations, bytes, the estimated time, every collective, and the least
-that the step can do with (see `necessary`). With --out, results are added to a
+that the step can do with (see `necessary`). A TPU's bytes are those of its
+large memory (see `accelerator.traffic`). With --out, results are added to a
 file, cases that are already in it are not compiled again, and a table of the
 file is printed.
 
@@ -181,21 +182,22 @@ def compile_case(case: cases_lib.Case) -> dict[str, Any]:
     'temp_gib': memory.temp_size_in_bytes / _GIB,
     'collectives': find_collectives(text),
   }
-  if chip.platform == 'tpu':
-    found['hbm_bytes'] = traffic.count(text).hbm
   if cost:
+    # Of a TPU's fast memory the compiler counts the bytes, too.
+    moved = cost['bytes accessed']
+    if chip.platform == 'tpu':
+      moved = found['hbm_bytes'] = traffic.count(text).hbm
     found |= {
       'flops': cost['flops'],
       'bytes': cost['bytes accessed'],
       # The compiler's own estimate, and the bounds from the data sheet.
       'estimated_seconds': estimate(cost),
       'matrix_seconds': cost['flops'] / chip.tflops / 1e12,
-      'memory_seconds': cost['bytes accessed'] / chip.gbps / 1e9,
+      'memory_seconds': moved / chip.gbps / 1e9,
     }
-  for name in ('flops', 'bytes'):
-    needed = found.get(f'necessary_{name}')
-    if needed and cost:
-      found[f'{name}_over_necessary'] = found[name] / needed
+    for name, used in (('flops', cost['flops']), ('bytes', moved)):
+      if needed := found.get(f'necessary_{name}'):
+        found[f'{name}_over_necessary'] = used / needed
   return found
 
 
@@ -246,7 +248,7 @@ def _row(entry):
     fits,
     show(get('gib')),
     show(get('flops'), 1e12),
-    show(get('bytes'), 1e9),
+    show(get('hbm_bytes', get('bytes')), 1e9),
     ', '.join(show(get(f'{x}_over_necessary')) for x in ('flops', 'bytes')),
     ' / '.join(show(get(f'{x}_seconds'), 1e-3) for x in _TIMES),
     f'{len(collectives)}: {sum(moved) / 1e6:.0f}' if collectives else '-',

@@ -22,6 +22,15 @@ _IDLE = {
   *('parameter', 'tuple', 'get-tuple-element', 'bitcast', 'constant'),
   *('copy-done', 'slice-done', 'async-done', 'all-reduce-done'),
 }
+# They move what the computations that they run move.
+_RUN = {'while', 'conditional', 'call'}
+_COMPUTATION = re.compile(r'(?:ENTRY )?(%[\w.-]+) \(.*\) -> .* \{$')
+_RUNS = re.compile(
+  r'(condition|body|to_apply|branch_computations|true_computation|'
+  r'false_computation)=(\{[^}]*\}|%[\w.-]+)'
+)
+_TRIPS = re.compile(r'"known_trip_count":\{"n":"(\d+)"')
+_LIMIT = re.compile(r'(%[\w.-]+) = s32\[\]\S* constant\((\d+)\)')
 # They move as much as the smaller of two maps, from one memory to the other.
 _FETCHES = ('copy-start', 'slice-start')
 
@@ -44,11 +53,13 @@ class Moved(NamedTuple):
 def count(text: str) -> Moved:
   """Adds up the operands and results of a program's instructions.
 
-  Operands count whole, also where an instruction reads a part of one. Bodies of
-  loops and what stays within a fusion are left out.
+  Operands count whole, also where an instruction reads a part of one. What
+  stays within a fusion is left out. A loop counts as often as it runs if the
+  text says how often (see `_find_trips`), and once if not; of the branches of a
+  condition, the one that moves most.
 
   >>> text = '''
-  ... ENTRY %main {
+  ... ENTRY %main (a: bf16[8]) -> f32[8] {
   ...   %a = bf16[8]{0} parameter(0)
   ...   %b = (bf16[8]{0:S(1)}, bf16[8]{0}, u32[]{:S(2)}) copy-start(%a)
   ...   %c = bf16[8]{0:S(1)} copy-done(%b)
@@ -57,18 +68,39 @@ def count(text: str) -> Moved:
   >>> count(text)
   Moved(hbm=48, vmem=32)
   """
-  text = drop_comments(text)
+  computations, entry = _split(drop_comments(text))
+  return _count(entry, computations)
+
+
+def _split(text: str) -> tuple[dict[str, list[str]], str]:
+  """Returns the lines of each computation, and the name of the first to run."""
+  computations: dict[str, list[str]] = {}
+  entry, lines = '', []
+  for line in text.splitlines():
+    if match := _COMPUTATION.match(line):
+      lines = computations[match[1]] = []
+      entry = match[1] if line.startswith('ENTRY') else entry
+    else:
+      lines.append(line)
+  return computations, entry
+
+
+def _count(name: str, computations: dict[str, list[str]]) -> Moved:
+  """Returns what one run of a computation moves."""
   moved: collections.Counter[str] = collections.Counter()
   shapes: dict[str, list[Array]] = {}
-  for line in text[text.index('ENTRY') :].splitlines():
+  for line in computations[name]:
     match = _INSTRUCTION.match(line)
     if not match:
       continue
-    name, types, kind, rest = match.groups()
-    shapes[name] = list_arrays(types)
+    result, types, kind, rest = match.groups()
+    shapes[result] = list_arrays(types)
     if kind in _IDLE:
       continue
-    touched = shapes[name]
+    if kind in _RUN:
+      moved.update(_count_run(rest, computations)._asdict())
+      continue
+    touched = shapes[result]
     if kind in _FETCHES:
       least = min(x.bytes for x in touched if x.place != 'other')
       touched = [x._replace(bytes=least) for x in touched]
@@ -78,6 +110,33 @@ def count(text: str) -> Moved:
     for array in touched:
       moved[array.place] += array.bytes
   return Moved(hbm=moved['hbm'], vmem=moved['vmem'])
+
+
+def _count_run(rest: str, computations: dict[str, list[str]]) -> Moved:
+  """Returns what a loop, a condition or a call moves, from its attributes."""
+  runs = {k: re.findall(r'%[\w.-]+', v) for k, v in _RUNS.findall(rest)}
+  parts = [_count(x, computations) for names in runs.values() for x in names]
+  if 'body' not in runs:
+    return max(parts)
+  trips = _find_trips(rest, computations[runs['condition'][0]])
+  return Moved(*(trips * sum(x) for x in zip(*parts, strict=True)))
+
+
+def _find_trips(rest: str, condition: list[str]) -> int:
+  """Returns how often a loop runs, 1 if the text does not say it.
+
+  XLA writes it down, or the loop counts from 0 to below the only integer in its
+  condition, as those of `jax.lax.scan` do.
+  """
+  if match := _TRIPS.search(rest):
+    return int(match[1])
+  text = '\n'.join(condition)
+  limits = _LIMIT.findall(text)
+  if len(limits) != 1 or 'direction=LT' not in text:
+    return 1
+  (name, limit) = limits[0]
+  compared = re.search(rf'compare\([^)]*{re.escape(name)}\)', text)
+  return int(limit) if compared else 1
 
 
 def drop_comments(text: str) -> str:

@@ -61,6 +61,61 @@ ENTRY %main.1 (a: bf16[4,8]) -> f32[8] {
   assert traffic.count(text) == (16 + 64 + 32, 16 + 16)
 
 
+LOOP = """
+%add (x: f32[], y: f32[]) -> f32[] {
+  ROOT %z = f32[] add(%x, %y)
+}
+%body (b: (s32[], f32[4])) -> (s32[], f32[4]) {
+  %b = (s32[], f32[4]{0}) parameter(0)
+  %f = f32[4]{0} get-tuple-element(%b), index=1
+  %g = f32[4]{0:S(1)} fusion(%f), kind=kLoop, calls=%add
+  %h = f32[4]{0} fusion(%g), kind=kLoop, calls=%add
+  ROOT %r = (s32[], f32[4]{0}) tuple(%i, %h)
+}
+%condition (c: (s32[], f32[4])) -> pred[] {
+  %limit = s32[]{:T(128)S(6)} constant(7)
+  %c = (s32[], f32[4]{0}) parameter(0)
+  %i = s32[]{:T(128)S(6)} get-tuple-element(%c), index=0
+  ROOT %less = pred[]{:T(512)S(6)} compare(%i, %limit), direction=LT
+}
+%small (p: f32[8]) -> f32[8] {
+  %p = f32[8]{0} parameter(0)
+  ROOT %q = f32[8]{0} negate(%p)
+}
+%none (p: f32[8]) -> f32[8] {
+  ROOT %p = f32[8]{0} parameter(0)
+}
+ENTRY %main.1 (a: f32[4]) -> f32[8] {
+  %a = f32[4]{0} parameter(0)
+  %t = (s32[], f32[4]{0}) tuple(%zero, %a)
+  %w = (s32[], f32[4]{0}) while(%t), condition=%condition, body=%body, META
+  %o = f32[8]{0} custom-call(), custom_call_target="AllocateBuffer"
+  ROOT %k = f32[8]{0} conditional(%s, %o, %o),\
+ branch_computations={%none, %small}
+}
+"""
+
+
+@pytest.mark.parametrize(
+  ('old', 'new', 'trips'),
+  [
+    ('META', 'metadata={op_name="while"}', 7),
+    ('META', 'backend_config={"known_trip_count":{"n":"3"}}', 3),
+    # How often they run is not in the text.
+    ('constant(7)', 'parameter(1)', 1),
+    ('direction=LT', 'direction=NE', 1),
+    ('compare(%i, %limit)', 'compare(%i, %other)', 1),
+  ],
+)
+def test_bytes_of_loops_and_branches(old, new, trips):
+  # 16 bytes from one memory into the other and back in every round; a buffer of
+  # 32, of which the larger branch reads and writes as many.
+  assert traffic.count(LOOP.replace(old, new)) == (
+    trips * (16 + 16) + 32 + 64,
+    trips * (16 + 16),
+  )
+
+
 def test_an_estimate_below_zero_is_none():
   assert aot.estimate({'optimal_seconds': 0.25}) == 0.25
   assert aot.estimate({'optimal_seconds': -498.0}) is None
