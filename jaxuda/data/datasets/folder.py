@@ -29,7 +29,7 @@ An id or colour that is not in the table is an error unless `ignore` is 'rest'.
 The code 'disparity' requires a `factor`, the baseline times the focal length.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 import dataclasses
 import functools
 import hashlib
@@ -45,7 +45,9 @@ from jaxuda.data.classes import class_tables
 from jaxuda.data.classes import label_tables
 from jaxuda.data.classes import labels
 from jaxuda.data.files import decoding
+from jaxuda.data.files import layout as layout_lib
 from jaxuda.data.files import specs
+from jaxuda.data.files import suspicions
 from jaxuda.data.files import tree as tree_lib
 from jaxuda.data.pixels import depth_codes
 
@@ -93,6 +95,7 @@ def describe(name: str, manual_dir: str | None = None) -> specs.Spec:
     else (),
     depth=depth,
     needs_depth=bool(depth),
+    check=None if depth else _check_undeclared,
     own=table and table.own,
     read_label=functools.partial(_read_label, table),
     read_codes=functools.partial(_read_codes, table) if table else None,
@@ -108,6 +111,23 @@ def _spell(folder, suffix):
     specs.Spelling(shown=f'<split>/{folder}/<name>.{suffix}', any_case=True),
     specs.Spelling(shown=f'{folder}/[<split>/]<name>.{suffix}', any_case=True),
   )
+
+
+def _check_undeclared(layout: layout_lib.Layout) -> Sequence[specs.Problem]:
+  """Notes depth maps of images that the table does not mention."""
+  patterns = [x.compile(layout.spec.splits) for x in _spell('depth', 'png')]
+  found = [x for x, _ in layout.unused if any(y.fullmatch(x) for y in patterns)]
+  if not found:
+    return []
+  return [
+    specs.Problem(
+      kind='depth is not declared',
+      text=f'{layout.spec.dataset}: {layout.tree.where(found[0])}'
+      f'{suspicions.count_more(found)} exists but is not read; expected an'
+      ' entry such as depth: {unit: 0.001} in the class table, to read it',
+      fatal=False,
+    )
+  ]
 
 
 def _find_table(root: pathlib.Path) -> tuple[str, str]:

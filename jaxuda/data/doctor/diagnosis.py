@@ -9,6 +9,8 @@ import itertools
 import pathlib
 import re
 
+import numpy as np
+
 from jaxuda import errors
 from jaxuda.data.classes import labels
 from jaxuda.data.datasets import registry
@@ -113,6 +115,7 @@ def diagnose(
     )
     report.problems += _check_metres(report, split)
     report.problems += _check_slope(report, split)
+    report.problems += _check_flat(report, split)
   report.problems += _find_shared(report)
   report.problems += _find_absent(report)
   for split, expected in report.expected.items():
@@ -321,6 +324,24 @@ def _check_slope(report, split):
       f' {other}, unless that is true',
       # The camera may be looking up.
       fatal=False,
+    )
+
+
+def _check_flat(report, split):
+  """Yields depth maps with the same value everywhere, among others without."""
+  found = report.examined[split]
+  if len(found.flat) == found.deep:
+    return
+  for name, raw in found.flat.items():
+    _, valid = depth_codes.measure(
+      np.array([raw], np.uint16), report.code, factor=1.0
+    )
+    yield specs.Problem(
+      kind='depth map of one value',
+      text=f'{report.dataset}: the depth of {name} in {split} is {raw} in every'
+      ' pixel; expected depth that varies',
+      # A picture of which all depth is missing adds nothing to the loss.
+      fatal=bool(valid.numpy()[0]),
     )
 
 

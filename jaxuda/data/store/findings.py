@@ -64,6 +64,7 @@ class Examination:
     codes: user's own id -> number of its pixels.
     slopes: number of depth maps whose raw values are much larger at the bottom
       than in the upper half (1), much smaller (-1), or neither (0).
+    flat: name of an example -> its only raw depth, if all pixels have the same.
     pictures: digest of an image's pixels -> name of its example.
     problems: faults of individual examples.
   """
@@ -75,6 +76,7 @@ class Examination:
     self.depths = np.zeros(depth_codes.FAR_RAW + 1, np.int64)
     self.codes: collections.Counter[int] = collections.Counter()
     self.slopes: collections.Counter[int] = collections.Counter()
+    self.flat: dict[str, int] = {}
     self.pictures: dict[bytes, str] = {}
     self.problems: list[specs.Problem] = []
 
@@ -103,6 +105,8 @@ class Examination:
     if sample.depth is not None:
       self.deep += 1
       self.slopes[_slope(sample.depth)] += 1
+      if sample.depth.min() == sample.depth.max():
+        self.flat[sample.name] = int(sample.depth.flat[0])
       self.depths += np.bincount(
         sample.depth.ravel(), minlength=len(self.depths)
       )

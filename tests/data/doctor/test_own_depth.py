@@ -93,6 +93,41 @@ def test_relative_depth_may_be_smaller_and_not_turned(tmp_path):
   assert ('size of depth', True) in own.kinds(own.diagnose(tmp_path))
 
 
+@pytest.mark.parametrize(
+  ('entry', 'value', 'fatal'),
+  [
+    ('unit: 0.01', 900, True),
+    ('unit: 0.01, missing: [0]', 0, False),
+    ('code: disparity, factor: 900', 3000, True),
+    ('code: disparity, factor: 900', 0, False),
+    ('code: inverse', 0, False),
+  ],
+)
+def test_one_map_without_any_depth(tmp_path, entry, value, fatal):
+  ramp = np.linspace(900, 1600, own.IDS.size).reshape(own.IDS.shape)
+  ramp = ramp.astype(np.uint16)
+  table = 'classes: {sky: 1, wall: 2, box: 3}\nignore: [0]\n'
+  table = f'{table}depth: {{{entry}}}'
+  own.make(tmp_path, splits=('train',), depth=ramp, table=table)
+  assert not own.diagnose(tmp_path).problems
+  flat = np.full_like(ramp, value)
+  own.write(tmp_path / 'depth/train/1.png', flat)
+  (problem,) = own.diagnose(tmp_path).problems
+  assert (problem.kind, problem.fatal) == ('depth map of one value', fatal)
+  assert f'the depth of 1 in train is {value} in every pixel' in problem.text
+
+
+def test_depth_that_the_table_does_not_declare(tmp_path):
+  depth = np.linspace(900, 1600, own.IDS.size).reshape(own.IDS.shape)
+  root = own.make(tmp_path, splits=('train',), depth=depth.astype(np.uint16))
+  (problem,) = own.diagnose(root).problems
+  assert (problem.kind, problem.fatal) == ('depth is not declared', False)
+  assert f'{root}/depth/train/0.png (and 2 more) exists but' in problem.text
+  table = (root / 'classes.yaml').read_text()
+  (root / 'classes.yaml').write_text(f'{table}\ndepth: {{unit: 0.01}}')
+  assert not own.diagnose(root).problems
+
+
 def test_training_notes_what_the_doctor_says(tmp_path, capsys):
   depth = np.linspace(900, 2500, own.IDS.size).reshape(own.IDS.shape)
   table = 'classes: {sky: 1, wall: 2, box: 3}\nignore: [0]\ndepth: {unit: 1}'
