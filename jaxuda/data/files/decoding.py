@@ -32,6 +32,8 @@ _FORMATS = ('PNG', 'JPEG', 'MPO', 'BMP', 'WEBP', 'TIFF', 'PPM')
 _ORIENTATION = 0x0112
 # A PNG chunk that may hold the orientation begins with one of these.
 _TAGS = (b'eXIf', b'Raw profile type ', b'XML:com.adobe.xmp')
+# Of either byte order.
+_TIFF = b'II*\0', b'MM\0*'
 _PNG = b'\x89PNG\r\n\x1a\n'
 # Silences Pillow's warnings about files that it can read; files that it cannot
 # read raise errors here.
@@ -106,6 +108,11 @@ def _recognize(encoded):
   except UnidentifiedImageError:
     # Pillow's message is the address of the buffer.
     why = 'it is in no known format' if encoded else 'it is empty'
+    if encoded[:4] in _TIFF:
+      why = (
+        'it is a TIFF with pixels of a kind that is not read, such as 32-bit'
+        ' colours'
+      )
     raise ValueError(why) from None
 
 

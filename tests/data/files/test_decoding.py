@@ -71,6 +71,11 @@ def test_pictures_come_back():
     (decoding.read_synthia_ids, encode(IDS), 'saved again'),
     (decoding.read_image, b'', 'cannot be read as a picture'),
     (decoding.read_image, encode(IDS)[:-9], 'cannot be read as a picture'),
+    (
+      decoding.read_image,
+      cv2.imencode('.tiff', np.zeros((4, 5, 3), np.float32))[1].tobytes(),
+      'a TIFF with pixels of a kind that is not read, such as 32-bit colours',
+    ),
     (decoding.read_image, encode(IDS, 'GIF'), 'the file is GIF'),
     (decoding.keep_image, decoding.encode_png(DEPTH), 'mode I;16'),
   ],
