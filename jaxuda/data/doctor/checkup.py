@@ -33,6 +33,8 @@ _CLASSES = {
 _NAMED = 50
 # Width in pixels of a cell of a contact sheet.
 _WIDTH = 320
+# Maximum height, to which pictures of a few columns are squeezed.
+_HIGHEST = 1280
 
 
 def print_report(
@@ -276,7 +278,8 @@ def write_pictures(
 
 
 def _draw(sample, table, colors, code):
-  height = max(1, _WIDTH * sample.image.shape[0] // sample.image.shape[1])
+  height, width = sample.image.shape[:2]
+  height = max(1, min(_WIDTH * height // width, _HIGHEST))
   size = (_WIDTH, height)
   row = [cv2.resize(sample.image, size, interpolation=cv2.INTER_AREA)]
   if sample.label is not None:

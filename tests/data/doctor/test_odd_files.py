@@ -182,3 +182,12 @@ def test_contact_sheets_do_not_become_examples(tmp_path, folder):
 def test_contact_sheets_of_what_is_not_read_from_files(tmp_path):
   options = {'dataset': 'streets/source', 'manual_dir': str(tmp_path)}
   checkup.check_pictures(str(tmp_path), **options)
+
+
+def test_a_contact_sheet_of_a_column_of_pixels(tmp_path):
+  own.write(tmp_path / 'raw/images/0.png', np.zeros((500, 1, 3), np.uint8))
+  report = own.diagnose(tmp_path / 'raw')
+  (path,) = checkup.write_pictures(report, str(tmp_path / 'out'))
+  with Image.open(path) as sheet:
+    # As high as four widths of a cell, and the legend below.
+    assert 1280 < sheet.height < 2560
