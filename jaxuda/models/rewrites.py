@@ -36,7 +36,7 @@ _INSIDE = 0.85
 PAYING = {
   'cpu': ('dot_1x1', 'dot_wgrad', 'barriers', 'aspp_dot', 'shift_depthwise'),
   'gpu': ('dot_wgrad', 'aspp_dot'),
-  'tpu': ('dot_1x1', 'barriers', 'aspp_dot'),
+  'tpu': ('dot_1x1', 'aspp_dot'),
 }
 Switch = Literal['auto', 'on', 'off']
 

@@ -129,7 +129,7 @@ def test_gradients_of_gradients():
       {'dot_1x1', 'dot_wgrad', 'barriers', 'aspp_dot', 'shift_depthwise'},
     ),
     ('gpu', {'dot_wgrad', 'aspp_dot'}),
-    ('tpu', {'dot_1x1', 'barriers', 'aspp_dot'}),
+    ('tpu', {'dot_1x1', 'aspp_dot'}),
   ],
 )
 def test_auto_is_what_pays_on_the_platform(monkeypatch, platform, pay):
