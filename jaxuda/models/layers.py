@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 import dataclasses
+import functools
 import math
 from typing import Any
 
@@ -273,25 +274,6 @@ def layer_norm(style: Style, epsilon: float, name: str) -> nn.LayerNorm:
   )
 
 
-def attend(queries: jax.Array, keys: jax.Array, values: jax.Array) -> jax.Array:
-  """Computes scaled dot-product attention without a mask.
-
-  Args:
-    queries: [B, N, heads, K].
-    keys: [B, M, heads, K].
-    values: [B, M, heads, K].
-
-  Returns:
-    [B, N, heads, K], in the queries' dtype.
-  """
-  if queries.dtype != jnp.float64:
-    return jax.nn.dot_product_attention(queries, keys, values)
-  # JAX's own attention computes every softmax in float32.
-  logits = jnp.einsum('bnhk,bmhk->bhnm', queries, keys)
-  share = jax.nn.softmax(logits / math.sqrt(queries.shape[-1]), axis=-1)
-  return jnp.einsum('bhnm,bmhk->bnhk', share, values)
-
-
 class BatchNorm(nn.Module):
   """Batch normalisation with PyTorch's running statistics.
 
@@ -379,9 +361,35 @@ def instance_norm(x: jax.Array, *, epsilon: float = 1e-5) -> jax.Array:
 
   It has no scale, bias or running statistics (Ulyanov et al., 2016, as CycleGAN
   uses it); the variance is the biased one, to which `epsilon` is added.
-  [B, H, W, C] keeps its dtype; the arithmetic is in float32 or better.
+  [B, H, W, C] keeps its dtype; the arithmetic is in float32 or better. Its own
+  gradient needs x alone, where JAX would keep its difference from the mean.
   """
-  wide = widen(x)
-  centred = wide - jnp.mean(wide, (1, 2), keepdims=True)
-  var = jnp.mean(lax.square(centred), (1, 2), keepdims=True)
-  return (centred * lax.rsqrt(var + epsilon)).astype(x.dtype)
+  return _standardize(x, epsilon)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(1,))
+def _standardize(x, epsilon):
+  return _standardize_forward(x, epsilon)[0]
+
+
+def _standardize_forward(x, epsilon):
+  """Both moments come from one pass, about a pixel to keep all digits."""
+  start = lax.stop_gradient(widen(x[:, :1, :1]))
+  moved = widen(x) - start
+  mean, square = (
+    jnp.mean(y, (1, 2), keepdims=True) for y in (moved, lax.square(moved))
+  )
+  scale = lax.rsqrt(jnp.maximum(square - lax.square(mean), 0) + epsilon)
+  y = (moved - mean) * scale
+  return y.astype(x.dtype), (x, start, mean, scale)
+
+
+def _standardize_backward(epsilon, kept, dy):
+  del epsilon
+  x, start, mean, scale = kept
+  y, dy = (widen(x) - start - mean) * scale, widen(dy)
+  along, level = (jnp.mean(z, (1, 2), keepdims=True) for z in (dy * y, dy))
+  return ((scale * (dy - level - y * along)).astype(x.dtype),)
+
+
+_standardize.defvjp(_standardize_forward, _standardize_backward)

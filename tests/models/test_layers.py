@@ -157,3 +157,40 @@ def test_a_network_without_norms_sees_every_image_alone():
   alone, _ = run(variables['params'], {}, images[:1])
   assert stats == {}
   np.testing.assert_allclose(both['logits'][:1], alone['logits'], rtol=1e-5)
+
+
+def _standardize(x, epsilon):
+  centred = x - x.mean((1, 2), keepdims=True)
+  var = jnp.square(centred).mean((1, 2), keepdims=True)
+  return centred / jnp.sqrt(var + epsilon)
+
+
+def test_gradients_of_an_instance_norm():
+  with jax.enable_x64():
+    x, weight = jax.random.normal(jax.random.key(0), (2, 2, 5, 7, 3))
+    # Far from 0, and a constant channel.
+    x = (x + 40.0).at[0, :, :, 1].set(3.0)
+
+    def loss(norm, x):
+      return jnp.sum(weight * norm(x) ** 3)
+
+    def slope(norm, x):
+      return jnp.sum(jnp.sin(jax.grad(functools.partial(loss, norm))(x)))
+
+    ours = functools.partial(layers.instance_norm, epsilon=1e-3)
+    plain = functools.partial(_standardize, epsilon=1e-3)
+    np.testing.assert_allclose(ours(x), plain(x), atol=1e-12)
+    for fn in (loss, slope):
+      found, expected = (
+        jax.grad(functools.partial(fn, norm))(x) for norm in (ours, plain)
+      )
+      np.testing.assert_allclose(
+        found, expected, rtol=1e-10, atol=1e-10 * abs(expected).max()
+      )
+
+
+def test_an_instance_norm_keeps_its_digits_far_from_zero():
+  x = jax.random.normal(jax.random.key(0), (1, 32, 32, 2))
+  far = jnp.float32(4096) + jnp.round(x * 256) / 256
+  exact = _standardize(np.asarray(far, np.float64), 1e-5)
+  np.testing.assert_allclose(layers.instance_norm(far), exact, atol=1e-5)

@@ -17,6 +17,7 @@ import jax.numpy as jnp
 
 from jaxuda.models import layers
 from jaxuda.models import lowering
+from jaxuda.models.backbones import attention
 
 # Epsilon of the norms of blocks and stages; those after a strided convolution
 # have PyTorch's.
@@ -127,7 +128,7 @@ class Attention(nn.Module):
       )
       for name, y in (('query', x), ('key', seen), ('value', seen))
     )
-    y = layers.attend(query, key, value)
+    y = attention.attend(query, key, value)
     return linear(name='project')(y.reshape(x.shape))
 
 

@@ -31,6 +31,7 @@ import jax.numpy as jnp
 
 from jaxuda import errors
 from jaxuda.models import layers
+from jaxuda.models.backbones import attention
 from jaxuda.ops import resize
 
 PATCH = 14
@@ -186,7 +187,7 @@ class Attention(nn.Module):
       self.dense(width, name=name)(x).reshape(split)
       for name in ('query', 'key', 'value')
     )
-    y = layers.attend(query, key, value)
+    y = attention.attend(query, key, value)
     return self.dense(width, name='out')(y.reshape(x.shape))
 
 

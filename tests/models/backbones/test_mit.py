@@ -13,6 +13,7 @@ from jaxuda import errors
 from jaxuda.models import deeplab
 from jaxuda.models import layers
 from jaxuda.models import rewrites
+from jaxuda.models.backbones import attention
 from jaxuda.models.backbones import mit
 
 TORCH = layers.Style(initializer='torch')
@@ -166,9 +167,9 @@ def test_attention_is_jaxs():
   shape = (2, 7, 3, 5)
   keys = jax.random.split(jax.random.key(0), 3)
   arrays = [jax.random.normal(k, shape) for k in keys]
-  ours = layers.attend(*arrays)
+  ours = attention.attend(*arrays)
   with jax.enable_x64():
-    exact = layers.attend(*(jnp.asarray(x, jnp.float64) for x in arrays))
+    exact = attention.attend(*(jnp.asarray(x, jnp.float64) for x in arrays))
   assert (ours.dtype, exact.dtype) == (jnp.float32, jnp.float64)
   np.testing.assert_allclose(ours, exact, atol=1e-5)
 
