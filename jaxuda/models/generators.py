@@ -44,7 +44,9 @@ class ConvTranspose(nn.Module):
     init = layers.torch_default_init(9 * self.features)
     bias = self.param('bias', init, (self.features,), style.param_dtype)
     kernel = kernel.astype(style.dtype).transpose(0, 1, 3, 2)
-    product = style.rewrites.is_on('aspp_dot')
+    # Elsewhere its 9 maps cost more than the zeros (docs/clusters.md).
+    on_cpu = lowering.platform() == 'cpu'
+    product = on_cpu and style.rewrites.is_on('aspp_dot')
     upsample = _upsample_dot if product else _upsample_conv
     return layers.add_bias(upsample(x.astype(style.dtype), kernel), bias, style)
 

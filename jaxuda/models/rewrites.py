@@ -67,8 +67,8 @@ class Rewrites:
       `lowering.hold`. Otherwise XLA on a CPU recomputes the whole chain of
       residual additions wherever a block's output is used.
     aspp_dot: the pyramid of dilated convolutions as one matrix product followed
-      by shifted additions, and transposed convolutions likewise; on CPUs also
-      large kernels with few outputs, see `_conv_large`.
+      by shifted additions; on CPUs also transposed convolutions, and large
+      kernels with few outputs, see `_conv_large`.
     shift_depthwise: depthwise convolutions as one shifted multiplication and
       addition per tap, see `_shifted`.
   """

@@ -8,6 +8,7 @@ import pytest
 from jaxuda.models import discriminators
 from jaxuda.models import generators
 from jaxuda.models import layers
+from jaxuda.models import lowering
 from jaxuda.models import pretrained
 from jaxuda.models import rewrites
 
@@ -97,6 +98,23 @@ def test_transposed_convolution_is_the_gradient_of_a_convolution():
     np.testing.assert_allclose(
       module.apply(params, x), expected, rtol=1e-4, atol=1e-5
     )
+
+
+@pytest.mark.parametrize(
+  ('platform', 'switch', 'product'),
+  [('cpu', 'on', True), ('cpu', 'off', False), ('tpu', 'on', False)],
+)
+def test_zeros_are_multiplied_where_that_is_cheaper(
+  platform, switch, product, monkeypatch
+):
+  monkeypatch.setattr(lowering, '_target', platform)
+  options = rewrites.Rewrites(aspp_dot=switch)
+  module = generators.ConvTranspose(4, style=layers.Style(rewrites=options))
+  x = jnp.zeros((2, 3, 5, 6))
+  params = {'kernel': jnp.zeros((3, 3, 4, 6)), 'bias': jnp.zeros(4)}
+  program = str(jax.make_jaxpr(module.apply)({'params': params}, x))
+  assert ('dot_general' in program) == product
+  assert ('lhs_dilation=(2, 2)' in program) != product
 
 
 def test_instance_norm_by_hand():
