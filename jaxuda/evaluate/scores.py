@@ -105,11 +105,17 @@ def rank(scores: Mapping[str, Any], newest: Mapping[str, Any]) -> float | None:
 
   Returns:
     The main mean IoU in percent, -1 if no class has one; without labels the
-    value of `blind.CHOICE`. None if the figure was not measured: labels were
-    added since, or an older version chose by another criterion.
+    value of `blind.CHOICE`. None if the figure was not measured (labels were
+    added since, or an older version chose by another criterion) or cannot be
+    compared with the newest one, e.g. as it is of another split.
   """
   figure = scores['figures'].get(newest['main'])
   if figure is None:
+    return None
+  now, fields = newest['figures'][newest['main']], {*tables.PROTOCOL}
+  if newest['main'] == blind.CHOICE:
+    fields.remove('label_resolution')  # It may have been measured with labels.
+  if any(figure.get(x, now.get(x)) != now.get(x) for x in fields):
     return None
   return -1.0 if figure['value'] is None else figure['value']
 

@@ -127,6 +127,15 @@ def test_earlier_scores_are_ranked_by_the_newest_main_figure():
   assert scores.rank(labelled, bare) == 0.25
 
 
+@pytest.mark.parametrize('field', ['split', 'images', 'label_resolution'])
+def test_scores_of_other_images_do_not_rank(field):
+  result = _make(np.diag([3, 2, 0, 0, 0, 0, 0]))
+  other = _make(np.diag([3, 2, 0, 0, 0, 0, 0]))
+  result['figures']['mIoU7'][field], other['figures']['mIoU7'][field] = 'a', 'b'
+  assert scores.rank(result, result) == 100
+  assert scores.rank(other, result) is None
+
+
 def test_percent():
   assert scores.percent(0.12344) == 12.34
   assert scores.percent(1.0) == 100.0
