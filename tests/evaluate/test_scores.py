@@ -164,6 +164,35 @@ def test_negative_transfer_by_hand():
     scores.negative_transfer(ours, make(1.0), against='other')
 
 
+@pytest.mark.parametrize(
+  ('changes', 'data'),
+  [
+    ({'classes': 'coarse7'}, {}),
+    ({'split': 'test'}, {}),
+    ({'label_resolution': [512, 1024]}, {}),
+    ({}, {'manual_dir': '/b'}),
+  ],
+)
+def test_images_of_the_same_names_are_the_same_images(changes, data):
+  def make(changes, data):
+    figure = {'classes': 'cityscapes19', 'split': 'val', 'value': 9, **changes}
+    return {
+      'main': 'mIoU',
+      'figures': {'mIoU': figure},
+      'images': {'0': 50.0},
+      'checkpoint_step': 9,
+      'data': {'manual_dir': '/a', **data},
+    }
+
+  ours, theirs = make({}, {}), make(changes, data)
+  (what,) = {**changes, **data}
+  with pytest.raises(errors.UserError, match=f'other was scored with {what}='):
+    scores.negative_transfer(ours, theirs, against='other')
+  for same in (make({}, {}), make({}, {'manual_dir': None})):
+    figure = scores.negative_transfer(ours, same, against='other')
+    assert figure['value'] == 0
+
+
 def test_table_has_all_runs(capsys):
   ours = _make(np.diag([3, 1, 0, 0, 0, 0, 0]))
   scores.print_scores('a title', {'ours': ours, 'theirs': ours})
