@@ -120,8 +120,8 @@ def test_check_config_takes_a_run_from_before_there_were_initial_weights():
 
 def test_the_checkpoint_to_begin_with_matters_if_there_is_one():
   old = {'initial': 'runs/source', 'initial_checkpoint': 'last'}
+  new = {**old, 'initial_checkpoint': 'best'}
   with pytest.raises(errors.UserError, match=r'initial_checkpoint \("last"'):
-    new = {**old, 'initial_checkpoint': 'best'}
     config_fields.check_config(old, new, workdir='run')
   old, new = ({**x, 'initial': 'scratch'} for x in (old, new))
   config_fields.check_config(old, new, workdir='run')
