@@ -1,6 +1,7 @@
 """The scores of a run: every figure with its protocol."""
 
 from collections.abc import Collection, Mapping
+import os
 import types
 from typing import Any
 
@@ -105,11 +106,17 @@ def rank(scores: Mapping[str, Any], newest: Mapping[str, Any]) -> float | None:
 
   Returns:
     The main mean IoU in percent, -1 if no class has one; without labels the
-    value of `blind.CHOICE`. None if the figure was not measured: labels were
-    added since, or an older version chose by another criterion.
+    value of `blind.CHOICE`. None if the figure was not measured (labels were
+    added since, or an older version chose by another criterion) or cannot be
+    compared with the newest one, e.g. as it is of another split.
   """
   figure = scores['figures'].get(newest['main'])
   if figure is None:
+    return None
+  now, fields = newest['figures'][newest['main']], {*tables.PROTOCOL}
+  if newest['main'] == blind.CHOICE:
+    fields.remove('label_resolution')  # It may have been measured with labels.
+  if any(figure.get(x, now.get(x)) != now.get(x) for x in fields):
     return None
   return -1.0 if figure['value'] is None else figure['value']
 
@@ -121,7 +128,8 @@ def negative_transfer(
 
   Args:
     ours: what `make_scores` returned.
-    theirs: the same for the other run on the same split.
+    theirs: the same for the other run on the same split. The 'data' of both,
+      see `other_data.describe`, are compared, too, if they are there.
     against: name of the other run, for the protocol.
 
   Returns:
@@ -129,13 +137,14 @@ def negative_transfer(
     run, with the protocol.
 
   Raises:
-    UserError: the images are not the same.
+    UserError: the images are not the same, or were scored in another way.
   """
   if ours['images'].keys() != theirs['images'].keys():
     raise errors.UserError(
       f'{against} was scored on other images; expected the same dataset, split'
       ' and image names'
     )
+  _check_alike(ours, theirs, against)
   # An image without labelled pixels has None, which becomes NaN.
   rate = metrics.negative_transfer_rate(
     np.array([*ours['images'].values()], float),
@@ -147,6 +156,27 @@ def negative_transfer(
     'against': against,
     'against_checkpoint_step': theirs['checkpoint_step'],
   }
+
+
+def _check_alike(ours, theirs, against):
+  """Checks that scores of single images of the same names can be compared."""
+
+  def describe(run):
+    figure = run['figures'][run['main']]
+    fields = ('classes', 'split', 'label_resolution')
+    place = run.get('data', {}).get('manual_dir')
+    known = {x: figure.get(x) for x in fields}
+    return {**known, 'manual_dir': place and os.path.realpath(place)}
+
+  here, there = describe(ours), describe(theirs)
+  if None in (here['manual_dir'], there['manual_dir']):
+    here['manual_dir'] = there['manual_dir']  # Prepared data have no folder.
+  for field, value in here.items():
+    if value != there[field]:
+      raise errors.UserError(
+        f'{against} was scored with {field}={there[field]}, the run that is'
+        f' compared with it with {value}; expected the same'
+      )
 
 
 def print_scores(title: str, runs: Mapping[str, Mapping[str, Any]]) -> None:

@@ -167,9 +167,15 @@ def predict_batch(
   )
 
 
-@jax.jit(static_argnames='method')
 def _predict(state, image, label, *, method):
-  out = method.predict(state, image, size=label.shape[1:])
+  # The network is compiled once, whatever the sizes of the labels.
+  seen = counting.look(state, image, method=method, depth=True)
+  return _finish(seen['out'], label, method=method)
+
+
+@jax.jit(static_argnames='method')
+def _finish(out, label, *, method):
+  out = method.enlarge(out, label.shape[1:])
   prediction = jnp.argmax(out['logits'], axis=-1)
   result = {
     'prediction': prediction.astype(jnp.uint8),
@@ -196,12 +202,14 @@ def _read_batches(runs) -> Iterator[list[dict[str, Any]]]:
       [{k: v for k, v in data.items() if k != 'source'}], sort_keys=True
     )
     if seen not in streams:
-      streams[seen] = pipeline.eval_stream(
+      stream = pipeline.eval_stream(
         config.data,
         classes=config.classes,
         batch_size=size,
         with_depth=with_depth and not streams,
+        many_sizes=True,
       )
+      streams[seen] = _cut_by_size(stream)
     places.append(list(streams).index(seen))
   for batches in zip(*streams.values(), strict=True):
     for batch in batches[1:]:
@@ -213,6 +221,17 @@ def _read_batches(runs) -> Iterator[list[dict[str, Any]]]:
           f' e.g. {batch["name"][0]}; expected the same dataset for all of them'
         )
     yield [batches[i] for i in places]
+
+
+def _cut_by_size(batches):
+  """Yields batches of one size: images whose labels differ come one by one."""
+  for batch in batches:
+    if not isinstance(batch['label'], list):
+      yield batch
+      continue
+    for i, name in enumerate(batch['name']):
+      row = {k: np.asarray(x[i])[None] for k, x in batch.items() if k != 'name'}
+      yield {'name': [name], **row}
 
 
 def _make_samples(batch, outs):

@@ -103,3 +103,17 @@ def _check_run(run, workdir):
         f'{part.workdir} is at step {step}; expected at most'
         f' stop_step={part.steps}, or another --workdir'
       )
+    split = _read_split(last)
+    asked = run.config.data.target.get('eval_split')
+    if step == part.steps and split and split != asked:
+      raise errors.UserError(
+        f'{part.workdir} is done and was scored on the split {split}, not on'
+        f' {asked}; expected --config.data.target.eval_split={split}, or'
+        ' another --workdir'
+      )
+
+
+def _read_split(scored):
+  """Returns the split of an entry of scores.json, None if it is not known."""
+  figures = scored.get('figures', {})
+  return figures.get(scored.get('main'), {}).get('split')

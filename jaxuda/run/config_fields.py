@@ -25,6 +25,14 @@ _FREE = (
   *('data.eval_split', 'data.target.eval_split', 'eval_batch_size'),
   *('stop_step', 'keep_last', 'initial_checkpoint', 'distributed'),
 )
+# Of these locations it matters whether there is one at all: with another folder
+# a run may go on, but not with depth, labels or weights that it did without.
+_GIVEN = (
+  *('data.source.depth_dir', 'data.target.depth_dir', 'data.target.label_dir'),
+  *('initial', 'generator'),
+)
+# What stands for weights from nowhere, and for those of a package.
+_NONE, _OWN = (None, '', 'scratch'), 'imagenet'
 # Rewrites of the compiled program. Runs from before 'auto' existed have true
 # instead, which on a CPU, where all of them pay off, is the same program.
 _SWITCHES = tuple(
@@ -79,12 +87,25 @@ def check_config(
       new[field] = True
   for field in _ADDED.keys() & new.keys():
     old.setdefault(field, _ADDED[field])
-  differ = _differing(old, new, _FREE)
+  differ = _differing(old, new, _choose_free(old, new))
   if differ:
     raise errors.UserError(
       f'{workdir} holds a run with another config; differing:'
       f' {differ}; expected the same fields or another --workdir'
     )
+
+
+def _choose_free(old, new):
+  """Returns the fields that may differ between two flat configs."""
+
+  def kind(config, field):
+    value = config.get(field)
+    return value if value == _OWN else value not in _NONE
+
+  strict = {x for x in _GIVEN if kind(old, x) != kind(new, x)}
+  if kind(new, 'initial') is True:  # A run, perhaps, with checkpoints.
+    strict.add('initial_checkpoint')
+  return [x for x in _FREE if x not in strict]
 
 
 def check_command(first: Mapping[str, Any], mine: Mapping[str, Any]) -> None:

@@ -220,8 +220,8 @@ def _rank(scores, result, value, report):
   if known and value(known[0], result) is None:
     report(
       f'note: the previous best, step {known[0]["checkpoint_step"]}, was chosen'
-      ' by a figure that is missing now; the best starts again from step'
-      f' {result["checkpoint_step"]}'
+      ' by a figure that is missing now, or on other images; the best starts'
+      f' again from step {result["checkpoint_step"]}'
     )
     known = []
   best = max([result, *known], key=lambda x: value(x, result))
@@ -320,19 +320,39 @@ def _claim(workdir, config, checkpoints):
       f'{workdir} has the scores of a run but no checkpoint of it; expected'
       ' another --workdir, or this one without scores.json'
     )
-  best = scores.get('best', {}).get('checkpoint_step')
-  if best not in checkpoints.steps():
-    scores = {}  # The best checkpoint was removed by hand.
+  scores, evaluated = _keep_known(scores, step, checkpoints.steps())
   if scores:
-    checkpoints.best = best
+    checkpoints.best = scores['best']['checkpoint_step']
   if cluster.is_first():
-    evaluated = scores['last']['checkpoint_step'] if scores else 0
     recorder.cut_lines(workdir, step=step, evaluated=evaluated)
     workdir_lib.write_json(workdir / 'config.json', new)
     provenance.note(workdir)
     if not scores:
       (workdir / 'scores.json').unlink(missing_ok=True)
   return step, scores
+
+
+def _keep_known(scores, step, saved):
+  """Leaves out the scores of checkpoints that were removed by hand.
+
+  Args:
+    scores: the content of scores.json.
+    step: the step that the run resumes from.
+    saved: the steps of all checkpoints.
+
+  Returns:
+    (the scores that still hold, {} if the best checkpoint was removed; the step
+    of the last evaluation that is not done again).
+  """
+  last, best = (
+    scores.get(x, {}).get('checkpoint_step', 0) for x in ('last', 'best')
+  )
+  if best not in saved:
+    # Earlier evaluations stay in the log: their checkpoints are gone.
+    return {}, min(last, step - 1)
+  if last > step:
+    return {**scores, 'last': scores['best']}, step - (best < step)
+  return scores, last
 
 
 def _progress(total, start):

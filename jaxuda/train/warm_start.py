@@ -75,12 +75,7 @@ def _load_weights(state, weights, options, report):
   title = f'{weights.record["file"]} ({weights.record["title"]})'
   if options is not None:
     asked = conversion.differing(weights, options, conversion.INPUT)
-    if asked:
-      fields = (f"--config.network.{k}='{v}'" for k, v in asked.items())
-      raise errors.UserError(
-        f'{title} was trained with a different input or stride; expected'
-        f' {" ".join(fields)}'
-      )
+    _check_input(asked, title)
   task = state.nets['task']
   mine = {'params': task.params, 'batch_stats': task.batch_stats}
   fresh = checkpoint.flatten(mine)
@@ -163,7 +158,21 @@ def load_network(
   where, hint = f'config.initial={workdir}', 'the network must be the same'
   _check_equal(mine.params, theirs.params, where=where, hint=hint)
   _check_equal(mine.batch_stats, theirs.batch_stats, where=where, hint=hint)
+  if options is not None:
+    asked = {x: getattr(run.method.network, x) for x in conversion.INPUT}
+    here = {x: getattr(options, x) for x in conversion.INPUT}
+    _check_input(dict(asked.items() - here.items()), where)
   return _replace(state, theirs.params, theirs.batch_stats)
+
+
+def _check_input(asked, what):
+  """Raises UserError if there are options that weights ask for."""
+  if asked:
+    fields = (f"--config.network.{k}='{v}'" for k, v in sorted(asked.items()))
+    raise errors.UserError(
+      f'{what} was trained with a different input or stride; expected'
+      f' {" ".join(fields)}'
+    )
 
 
 def _rename(weights, taken):

@@ -28,6 +28,8 @@ _OPTIONS = (
   *('resolutions', 'scale_attention'),
   *conversion.INPUT,
 )
+# What else they require if the network sees two resolutions.
+_HRDA = ('detail_crop', 'context_scale', 'detail_overlap', 'window')
 
 
 def read(
@@ -110,12 +112,13 @@ def _describe(method, name, network):
     family = 'dada'
   else:
     family = 'dacs' if name == 'dacs' else 'advent'
+  options = (*_OPTIONS, *_HRDA) if two else _OPTIONS
   fields = {f.name for f in dataclasses.fields(module)}
   fields -= {'options', 'parent', 'name'}
   return {
     'family': family,
     'structure': {field: getattr(module, field) for field in sorted(fields)},
-    'network': {field: getattr(module.options, field) for field in _OPTIONS},
+    'network': {field: getattr(module.options, field) for field in options},
   }
 
 

@@ -127,6 +127,15 @@ def test_earlier_scores_are_ranked_by_the_newest_main_figure():
   assert scores.rank(labelled, bare) == 0.25
 
 
+@pytest.mark.parametrize('field', ['split', 'images', 'label_resolution'])
+def test_scores_of_other_images_do_not_rank(field):
+  result = _make(np.diag([3, 2, 0, 0, 0, 0, 0]))
+  other = _make(np.diag([3, 2, 0, 0, 0, 0, 0]))
+  result['figures']['mIoU7'][field], other['figures']['mIoU7'][field] = 'a', 'b'
+  assert scores.rank(result, result) == 100
+  assert scores.rank(other, result) is None
+
+
 def test_percent():
   assert scores.percent(0.12344) == 12.34
   assert scores.percent(1.0) == 100.0
@@ -153,6 +162,35 @@ def test_negative_transfer_by_hand():
   assert figure['split'] == 'val'
   with pytest.raises(errors.UserError, match='scored on other images'):
     scores.negative_transfer(ours, make(1.0), against='other')
+
+
+@pytest.mark.parametrize(
+  ('changes', 'data'),
+  [
+    ({'classes': 'coarse7'}, {}),
+    ({'split': 'test'}, {}),
+    ({'label_resolution': [512, 1024]}, {}),
+    ({}, {'manual_dir': '/b'}),
+  ],
+)
+def test_images_of_the_same_names_are_the_same_images(changes, data):
+  def make(changes, data):
+    figure = {'classes': 'cityscapes19', 'split': 'val', 'value': 9, **changes}
+    return {
+      'main': 'mIoU',
+      'figures': {'mIoU': figure},
+      'images': {'0': 50.0},
+      'checkpoint_step': 9,
+      'data': {'manual_dir': '/a', **data},
+    }
+
+  ours, theirs = make({}, {}), make(changes, data)
+  (what,) = {**changes, **data}
+  with pytest.raises(errors.UserError, match=f'other was scored with {what}='):
+    scores.negative_transfer(ours, theirs, against='other')
+  for same in (make({}, {}), make({}, {'manual_dir': None})):
+    figure = scores.negative_transfer(ours, same, against='other')
+    assert figure['value'] == 0
 
 
 def test_table_has_all_runs(capsys):

@@ -258,6 +258,35 @@ def test_runs_with_another_config_are_found_before_anything_is_trained(
     folder_lib.Folder(tmp_path, plan).check()
 
 
+def test_a_run_that_is_done_on_another_split_is_named(tmp_path):
+  plan = fake_runs.make_plan(tmp_path, seeds=(1,))
+  with folder_lib.Folder(tmp_path, plan):
+    pass
+  scored = tmp_path / 'S7/seed1'
+  for step, split in ((1500, 'val'), (1000, 'test')):  # The latter goes on.
+    fake_runs.write_scores(scored, {'mIoU19': 1.0}, step=step, split=split)
+    folder_lib.Folder(tmp_path, plan).check()
+  fake_runs.write_scores(scored, {'mIoU19': 1.0}, split='test')
+  with pytest.raises(
+    errors.UserError, match='scored on the split test, not on val; expected'
+  ):
+    folder_lib.Folder(tmp_path, plan).check()
+
+
+def test_runs_with_other_weights_are_not_mixed(tmp_path):
+  plan = fake_runs.make_plan(tmp_path, seeds=(1,))
+  with folder_lib.Folder(tmp_path, plan):
+    pass
+  config = plan.runs['S7/seed1'].config.to_dict()
+  fake_runs.write_scores(tmp_path / 'S7/seed1', {'mIoU19': 1.0})
+  path = tmp_path / 'S7/seed1/config.json'
+  path.write_text(json.dumps({**config, 'initial': 'pretrained/a.pth'}))
+  with pytest.raises(
+    errors.UserError, match=r'initial \("pretrained/a.pth" there, "scratch" h'
+  ):
+    folder_lib.Folder(tmp_path, plan).check()
+
+
 def test_real_processes_write_their_log_and_hold_the_lock(tmp_path):
   plan = fake_runs.make_plan(tmp_path, seeds=(1,))
   run = plan.runs['S1/seed1']

@@ -91,3 +91,37 @@ def test_flat_fields_are_shown_as_json():
   assert flat == {'a.b.c': 2.0, 'a.d': (1, 2), 'e': None}
   shown = [config_fields.show(flat, x) for x in (*flat, 'f')]
   assert shown == ['2', '[1, 2]', 'null', 'absent']
+
+
+@pytest.mark.parametrize(
+  ('field', 'there', 'here'),
+  [
+    ('initial', 'scratch', 'pretrained/resnet.pth'),
+    ('initial', '', 'imagenet'),
+    ('initial', 'imagenet', 'pretrained/resnet.pth'),
+    ('generator', None, 'runs/cyclegan'),
+    ('data.source.depth_dir', '', 'depth'),
+    ('data.target.label_dir', 'labels', ''),
+  ],
+)
+def test_check_config_tells_something_from_nothing(field, there, here):
+  old, new = {field: there}, {field: here}
+  with pytest.raises(errors.UserError, match=rf'differing: {field} \('):
+    config_fields.check_config(old, new, workdir='run')
+  # Wherever it is now.
+  for same in (old, new):
+    moved = {k: x and x.replace('/', '/moved/') for k, x in same.items()}
+    config_fields.check_config(same, moved, workdir='run')
+
+
+def test_check_config_takes_a_run_from_before_there_were_initial_weights():
+  config_fields.check_config({}, {'initial': 'scratch'}, workdir='run')
+
+
+def test_the_checkpoint_to_begin_with_matters_if_there_is_one():
+  old = {'initial': 'runs/source', 'initial_checkpoint': 'last'}
+  new = {**old, 'initial_checkpoint': 'best'}
+  with pytest.raises(errors.UserError, match=r'initial_checkpoint \("last"'):
+    config_fields.check_config(old, new, workdir='run')
+  old, new = ({**x, 'initial': 'scratch'} for x in (old, new))
+  config_fields.check_config(old, new, workdir='run')

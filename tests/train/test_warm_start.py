@@ -177,6 +177,18 @@ def test_a_run_with_another_backbone_is_refused(monkeypatch, tmp_path):
     begin(dada.Method(**COMMON, disc_width=4), monkeypatch, other, tmp_path)
 
 
+def test_a_run_with_another_input_is_refused(monkeypatch, tmp_path):
+  method = source_only.Method(**COMMON)
+  bright = dataclasses.replace(NETWORK, image_order='rgb', stride_at='conv2')
+  other = source_only.Method(**{**COMMON, 'network': bright})
+  with pytest.raises(
+    errors.UserError,
+    match=r'different input or stride; expected --config\.network\.image_order='
+    r"'rgb' --config\.network\.stride_at='conv2'$",
+  ):
+    begin(method, monkeypatch, other, tmp_path)
+
+
 @pytest.mark.parametrize('method', [dada.Method, corda.Method])
 def test_a_method_adds_to_a_source_only_run(monkeypatch, tmp_path, method):
   own = {'disc_width': 4} if method is dada.Method else {'width': 8}

@@ -1,5 +1,6 @@
 """Foreign weights in place of ours: to start a training, to evaluate."""
 
+import dataclasses
 import pathlib
 
 import jax
@@ -259,6 +260,28 @@ def test_a_run_of_dacs_has_the_names_of_its_network(fields, family, head):
   assert head in named
   found = families.recognise({k: x.shape for k, x in named.items()}, whole=True)
   assert (found.name, dict(found.structure)['classes']) == (family, 5)
+
+
+def test_a_run_at_two_resolutions_is_evaluated_at_them():
+  sizes = {'detail_crop': (32, 64), 'window': (64, 128), 'context_scale': 0.25}
+  options = dataclasses.replace(
+    OPTIONS, resolutions='hrda', detail_overlap=False, **sizes
+  )
+  config = ml_collections.ConfigDict(
+    {
+      **{'name': 'source_only', 'num_classes': 5, 'total_steps': 10},
+      **{'method': {}, 'optim': {}},
+      'network': {'backbone': 'resnet_tiny', 'resolutions': 'hrda'},
+    }
+  )
+  trained = source_only.Method(num_classes=5, total_steps=10, network=options)
+  image = jax.ShapeDtypeStruct((1, 64, 64, 3), jnp.float32)
+  shapes = jax.eval_shape(trained.task.init, jax.random.key(0), image)
+  net = state_lib.create_net(filling.fill(shapes), None)
+  state = state_lib.create({'task': net})
+  run = workdir_lib.Run(config=config, method=trained, state=state, step=0)
+  again = runs.from_weights(runs.of_run(run), config, report=str)
+  assert again.method.network == options
 
 
 def test_a_run_may_go_on_without_what_it_began_with():

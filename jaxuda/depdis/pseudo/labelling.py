@@ -64,9 +64,10 @@ class Options:
     scale_area: whether to scale the thresholds with the image's area. The
       official code uses those for 1280x760 at 640x320, too.
     first: number of the target's training images to label, the first ones by
-      name; 0 for all. Officially 9000 of 18000 on Mapillary, which the paper
-      does not mention.
-    share: share of these images to label.
+      name; 0 for all, or for `config.data.target.first` of them. Officially
+      9000 of 18000 on Mapillary, which the paper does not mention.
+    share: share of these images to label; with `config.data.target.fraction`
+      that share of what the other stages see.
     adversarial: folder of a completed run with the same config (`jaxuda.main`)
       that serves as the first stage of `jaxuda.depdis.run`, which otherwise
       trains its own.
@@ -107,11 +108,22 @@ class Options:
 def read_options(config: Any) -> Options:
   """Reads `config.self_training`, using the defaults if it is missing.
 
+  If the adversarial stage sees only some of the target's images
+  (`config.data.target.first`, `fraction`), no others are labelled.
+
   Raises:
     UserError: a value is out of range, or a field is unknown.
   """
   fields = config.get('self_training', {})
-  return errors.construct(Options, fields, group='self_training')
+  options = errors.construct(Options, fields, group='self_training')
+  target = config.data.target
+  if target.get('label_dir'):
+    return options  # A run of a later stage, which has them in these fields.
+  return dataclasses.replace(
+    options,
+    first=options.first or target.get('first', 0),
+    share=options.share * target.get('fraction', 1.0),
+  )
 
 
 def write_labels(

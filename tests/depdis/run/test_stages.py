@@ -186,6 +186,20 @@ def test_derived_config_is_of_the_same_network(config):
   assert (later.total_steps, later.stop_step) == (1500, 500)
 
 
+def test_no_image_is_labelled_that_the_first_stage_does_not_see(config):
+  config.self_training.share = 0.5
+  with config.unlocked():
+    config.data.target.update(fraction=0.5, first=8)
+  options = labelling.read_options(config)
+  assert (options.first, options.share) == (8, 0.25)
+  later = stages_lib.derive(config, options, initial='a', label_dir='b')
+  assert (later.data.target.first, later.data.target.fraction) == (8, 0.25)
+  # Their share, not a share of it: the next labels are of the same images.
+  config.data.target = later.data.target
+  options = labelling.read_options(config)
+  assert options.share == 0.5
+
+
 def test_self_training_can_have_a_rate_and_norms_of_its_own(config):
   options = labelling.read_options(config)
   later = stages_lib.derive(config, options, initial='a', label_dir='b')

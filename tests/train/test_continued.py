@@ -1,0 +1,66 @@
+"""Runs that are continued after checkpoints or the split have changed."""
+
+import json
+import shutil
+
+import pytest
+
+from jaxuda.data import pipeline
+from jaxuda.run import checkpoint
+from jaxuda.train import segmentation
+from tests import tiny
+
+
+@pytest.fixture(autouse=True)
+def _install(monkeypatch):
+  tiny.install(monkeypatch)
+
+
+def _lines(workdir):
+  text = (workdir / 'metrics.jsonl').read_text()
+  return [json.loads(line) for line in text.splitlines()]
+
+
+def _scores(workdir):
+  return json.loads((workdir / 'scores.json').read_text())
+
+
+@pytest.mark.parametrize('removed', [9, 12])
+def test_removed_checkpoints_take_no_evaluation_with_them(tmp_path, removed):
+  config = tiny.make_config(eval_every=3, keep_last=3, stop_step=removed)
+  segmentation.train(config, tmp_path)
+  assert _scores(tmp_path)['best']['checkpoint_step'] == removed
+  if removed == 12:  # The last one, but not the best.
+    scores = _scores(tmp_path)
+    with checkpoint.Checkpoints(tmp_path, write=False) as checkpoints:
+      assert checkpoints.steps() == [6, 9, 12]
+    lines = [x for x in _lines(tmp_path) if x['kind'] == 'eval']
+    scores['best'] = {**scores['best'], 'checkpoint_step': 6}
+    (tmp_path / 'scores.json').write_text(json.dumps(scores))
+    assert len(lines) == 4
+  # As a line about a damaged one advises.
+  shutil.rmtree(tmp_path / 'checkpoints' / str(removed))
+  config.stop_step = 12
+  segmentation.train(config, tmp_path)
+  steps = [x['step'] for x in _lines(tmp_path) if x['kind'] == 'eval']
+  assert steps == [3, 6, 9, 12]
+  assert _scores(tmp_path)['last']['checkpoint_step'] == 12
+
+
+def test_the_best_is_of_one_split(tmp_path, monkeypatch, capfd):
+  def stream(data_config, **options):
+    for batch in tiny.eval_stream(data_config, **options):
+      # Another split, whose images are harder.
+      hard = data_config.target.eval_split == 'hard'
+      yield {**batch, 'label': (batch['label'] + hard) % 7}
+
+  monkeypatch.setattr(pipeline, 'eval_stream', stream)
+  config = tiny.make_config(eval_every=3, stop_step=6)
+  segmentation.train(config, tmp_path)
+  assert _scores(tmp_path)['best']['checkpoint_step'] == 6
+  config.stop_step, config.data.target.eval_split = 12, 'hard'
+  segmentation.train(config, tmp_path)
+  best = _scores(tmp_path)['best']
+  assert best['checkpoint_step'] in (9, 12)
+  assert best['figures']['mIoU7']['split'] == 'hard'
+  assert 'step 6, was chosen by a figure' in capfd.readouterr().err
