@@ -64,8 +64,8 @@ class Options:
     scale_area: whether to scale the thresholds with the image's area. The
       official code uses those for 1280x760 at 640x320, too.
     first: number of the target's training images to label, the first ones by
-      name; 0 for all, or for `config.data.target.first` of them. Officially
-      9000 of 18000 on Mapillary, which the paper does not mention.
+      name; 0 for all. No more than `config.data.target.first` of them.
+      Officially 9000 of 18000 on Mapillary, which the paper does not mention.
     share: share of these images to label; with `config.data.target.fraction`
       that share of what the other stages see.
     adversarial: folder of a completed run with the same config (`jaxuda.main`)
@@ -121,7 +121,7 @@ def read_options(config: Any) -> Options:
     return options  # A run of a later stage, which has them in these fields.
   return dataclasses.replace(
     options,
-    first=options.first or target.get('first', 0),
+    first=min(filter(None, (options.first, target.get('first'))), default=0),
     share=options.share * target.get('fraction', 1.0),
   )
 

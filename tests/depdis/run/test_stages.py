@@ -192,6 +192,10 @@ def test_no_image_is_labelled_that_the_first_stage_does_not_see(config):
     config.data.target.update(fraction=0.5, first=8)
   options = labelling.read_options(config)
   assert (options.first, options.share) == (8, 0.25)
+  for own, first in ((9000, 8), (4, 4)):
+    config.self_training.first = own
+    assert labelling.read_options(config).first == first
+  config.self_training.first = 0
   later = stages_lib.derive(config, options, initial='a', label_dir='b')
   assert (later.data.target.first, later.data.target.fraction) == (8, 0.25)
   # Their share, not a share of it: the next labels are of the same images.
