@@ -183,15 +183,16 @@ def run(
   It also prints the silhouettes.
 
   Args:
-    workdirs: folders of the runs, of any methods but with the same classes.
+    workdirs: folders of the runs, of any methods but with the same target and
+      classes.
     out: the PNG to write.
     which: 'last', 'best' or a step.
     spaces: spaces of `collect`, which all runs must have.
     **options: other arguments of `collect`.
 
   Raises:
-    UserError: a run or space does not exist, the classes differ, or the
-      picture cannot be written.
+    UserError: a run or space does not exist, the classes or targets differ, or
+      the picture cannot be written.
   """
   unknown = [x for x in spaces if x not in SPACES]
   if unknown or not spaces:
@@ -209,6 +210,11 @@ def run(
   if len(sets) > 1:
     raise errors.UserError(
       f'the runs have the classes {", ".join(sorted(sets))}; expected one set'
+    )
+  targets = {r.config.data.target.dataset for r in runs.values()}
+  if len(targets) > 1:
+    raise errors.UserError(
+      f'the runs have the targets {", ".join(sorted(targets))}; expected one'
     )
   class_set = labels.get_class_set(next(iter(runs.values())).config.classes)
   columns = {}

@@ -116,9 +116,18 @@ def test_two_runs_side_by_side(run, monkeypatch, tmp_path, capsys):
       embedding.run(['a'], out, which='last', **options)
 
 
-def test_runs_of_other_classes_are_refused(run, monkeypatch, tmp_path):
+@pytest.mark.parametrize(
+  ('change', 'named'),
+  [
+    ({'classes': 'coarse7'}, 'cityscapes19, coarse7'),
+    ({'data.target.dataset': 'camvid'}, 'targets camvid, real'),
+  ],
+)
+def test_runs_that_cannot_be_compared_are_refused(
+  run, monkeypatch, tmp_path, change, named
+):
   other = workdir_lib.config_from_dict(workdir_lib.config_to_dict(run.config))
-  other.classes = 'coarse7'
+  other.update_from_flattened_dict(change)
   runs = {
     'a': run,
     'b': workdir_lib.Run(
@@ -126,7 +135,7 @@ def test_runs_of_other_classes_are_refused(run, monkeypatch, tmp_path):
     ),
   }
   monkeypatch.setattr(workdir_lib, 'load', lambda name, **_: runs[name])
-  with pytest.raises(errors.UserError, match='cityscapes19, coarse7'):
+  with pytest.raises(errors.UserError, match=named):
     embedding.run(
       ['a', 'b'], tmp_path / 'x.png', which='last', spaces=['output']
     )
