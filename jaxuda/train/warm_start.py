@@ -159,8 +159,10 @@ def load_network(
   _check_equal(mine.params, theirs.params, where=where, hint=hint)
   _check_equal(mine.batch_stats, theirs.batch_stats, where=where, hint=hint)
   if options is not None:
-    asked = {x: getattr(run.method.network, x) for x in conversion.INPUT}
-    here = {x: getattr(options, x) for x in conversion.INPUT}
+    asked, here = (
+      {x: getattr(network, x) for x in conversion.INPUT}
+      for network in (run.method.network, options)
+    )
     _check_input(dict(asked.items() - here.items()), where)
   return _replace(state, theirs.params, theirs.batch_stats)
 

@@ -3,8 +3,11 @@
 import json
 import shutil
 
+import jax
+import numpy as np
 import pytest
 
+from jaxuda import errors
 from jaxuda.data import pipeline
 from jaxuda.run import checkpoint
 from jaxuda.train import segmentation
@@ -64,3 +67,22 @@ def test_the_best_is_of_one_split(tmp_path, monkeypatch, capfd):
   assert best['checkpoint_step'] in (9, 12)
   assert best['figures']['mIoU7']['split'] == 'hard'
   assert 'step 6, was chosen by a figure' in capfd.readouterr().err
+
+
+def test_a_run_that_has_started_no_longer_needs_its_beginning(tmp_path):
+  scratch = tiny.make_config(initial='scratch', stop_step=3)
+  segmentation.train(scratch, tmp_path / 'scratch')
+  begun = tiny.make_config(initial=str(tmp_path / 'scratch'), stop_step=6)
+  begun.initial_checkpoint = 'last'
+  segmentation.train(begun, tmp_path / 'begun')
+  (tmp_path / 'scratch').rename(tmp_path / 'moved')
+  begun.stop_step = 12
+  state = segmentation.train(begun, tmp_path / 'begun')
+  begun.initial = str(tmp_path / 'moved')
+  whole = segmentation.train(begun, tmp_path / 'whole')
+  for mine, theirs in zip(*map(jax.tree.leaves, (state, whole)), strict=True):
+    np.testing.assert_array_equal(mine, theirs)
+  # What began with nothing does not go on as if it had begun with a file.
+  gone = tiny.make_config(initial='pretrained/gone.pth')
+  with pytest.raises(errors.UserError, match=r'differing: initial \("scratch'):
+    segmentation.train(gone, tmp_path / 'moved')

@@ -187,20 +187,6 @@ def test_a_beginning_is_checked_before_anything_is_read(tmp_path, monkeypatch):
       errors.UserError, match=r'gone\.pth: there is no such fi'
     ):
       segmentation.train(gone, tmp_path / 'new')
-  # A run that has started no longer needs it, and 'scratch' is not a file.
-  scratch = tiny.make_config(initial='scratch', stop_step=3)
-  segmentation.train(scratch, tmp_path / 'scratch')
-  begun = tiny.make_config(initial=str(tmp_path / 'scratch'), stop_step=6)
-  begun.initial_checkpoint = 'last'
-  segmentation.train(begun, tmp_path / 'begun')
-  (tmp_path / 'scratch').rename(tmp_path / 'moved')
-  begun.stop_step = 12
-  state = segmentation.train(begun, tmp_path / 'begun')
-  begun.initial = str(tmp_path / 'moved')
-  _assert_equal(state, segmentation.train(begun, tmp_path / 'whole'))
-  # What began with nothing does not go on as if it had begun with a file.
-  with pytest.raises(errors.UserError, match=r'differing: initial \("scratch'):
-    segmentation.train(gone, tmp_path / 'moved')
 
 
 def test_restart_writes_every_line_once(tmp_path):
