@@ -5,6 +5,7 @@ The method is a 1x1 convolution; the colour of a pixel is its class.
 
 import contextlib
 import dataclasses
+import json
 
 import jax
 import jax.numpy as jnp
@@ -257,3 +258,12 @@ def install(monkeypatch):
   monkeypatch.setattr(methods, 'create', create)
   for name in ('train_stream', 'eval_stream', 'eval_size'):
     monkeypatch.setattr(pipeline, name, globals()[name])
+
+
+def read_lines(workdir):
+  text = (workdir / 'metrics.jsonl').read_text()
+  return [json.loads(line) for line in text.splitlines()]
+
+
+def read_scores(workdir):
+  return json.loads((workdir / 'scores.json').read_text())

@@ -159,11 +159,9 @@ def load_network(
   _check_equal(mine.params, theirs.params, where=where, hint=hint)
   _check_equal(mine.batch_stats, theirs.batch_stats, where=where, hint=hint)
   if options is not None:
-    asked, here = (
-      {x: getattr(network, x) for x in conversion.INPUT}
-      for network in (run.method.network, options)
-    )
-    _check_input(dict(asked.items() - here.items()), where)
+    network = run.method.network
+    needed = {x: getattr(network, x) for x in conversion.INPUT}
+    _check_input(conversion.compare(needed, options), where)
   return _replace(state, theirs.params, theirs.batch_stats)
 
 

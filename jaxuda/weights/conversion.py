@@ -276,12 +276,25 @@ def differing(
   Returns:
     field -> the value that the weights require.
   """
+  needed = weights.record['network']
+  if fields is not None:
+    needed = {k: v for k, v in needed.items() if k in fields}
+  return compare(needed, options)
+
+
+def compare(needed: Mapping[str, Any], options: Any) -> dict[str, Any]:
+  """Returns the fields of `needed` that options have another value of.
+
+  Args:
+    needed: field of `deeplab.Options` -> value.
+    options: the network's `deeplab.Options`.
+  """
   result = {}
-  for field, value in weights.record['network'].items():
+  for field, value in needed.items():
     here = getattr(options, field)
     several = isinstance(value, list | tuple)
     same = np.allclose(value, here, rtol=1e-4) if several else value == here
-    if not same and (fields is None or field in fields):
+    if not same:
       result[field] = tuple(value) if several else value
   return result
 

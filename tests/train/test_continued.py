@@ -19,25 +19,16 @@ def _install(monkeypatch):
   tiny.install(monkeypatch)
 
 
-def _lines(workdir):
-  text = (workdir / 'metrics.jsonl').read_text()
-  return [json.loads(line) for line in text.splitlines()]
-
-
-def _scores(workdir):
-  return json.loads((workdir / 'scores.json').read_text())
-
-
 @pytest.mark.parametrize('removed', [9, 12])
 def test_removed_checkpoints_take_no_evaluation_with_them(tmp_path, removed):
   config = tiny.make_config(eval_every=3, keep_last=3, stop_step=removed)
   segmentation.train(config, tmp_path)
-  assert _scores(tmp_path)['best']['checkpoint_step'] == removed
+  assert tiny.read_scores(tmp_path)['best']['checkpoint_step'] == removed
   if removed == 12:  # The last one, but not the best.
-    scores = _scores(tmp_path)
+    scores = tiny.read_scores(tmp_path)
     with checkpoint.Checkpoints(tmp_path, write=False) as checkpoints:
       assert checkpoints.steps() == [6, 9, 12]
-    lines = [x for x in _lines(tmp_path) if x['kind'] == 'eval']
+    lines = [x for x in tiny.read_lines(tmp_path) if x['kind'] == 'eval']
     scores['best'] = {**scores['best'], 'checkpoint_step': 6}
     (tmp_path / 'scores.json').write_text(json.dumps(scores))
     assert len(lines) == 4
@@ -45,9 +36,9 @@ def test_removed_checkpoints_take_no_evaluation_with_them(tmp_path, removed):
   shutil.rmtree(tmp_path / 'checkpoints' / str(removed))
   config.stop_step = 12
   segmentation.train(config, tmp_path)
-  steps = [x['step'] for x in _lines(tmp_path) if x['kind'] == 'eval']
+  steps = [x['step'] for x in tiny.read_lines(tmp_path) if x['kind'] == 'eval']
   assert steps == [3, 6, 9, 12]
-  assert _scores(tmp_path)['last']['checkpoint_step'] == 12
+  assert tiny.read_scores(tmp_path)['last']['checkpoint_step'] == 12
 
 
 def test_the_best_is_of_one_split(tmp_path, monkeypatch, capfd):
@@ -60,10 +51,10 @@ def test_the_best_is_of_one_split(tmp_path, monkeypatch, capfd):
   monkeypatch.setattr(pipeline, 'eval_stream', stream)
   config = tiny.make_config(eval_every=3, stop_step=6)
   segmentation.train(config, tmp_path)
-  assert _scores(tmp_path)['best']['checkpoint_step'] == 6
+  assert tiny.read_scores(tmp_path)['best']['checkpoint_step'] == 6
   config.stop_step, config.data.target.eval_split = 12, 'hard'
   segmentation.train(config, tmp_path)
-  best = _scores(tmp_path)['best']
+  best = tiny.read_scores(tmp_path)['best']
   assert best['checkpoint_step'] in (9, 12)
   assert best['figures']['mIoU7']['split'] == 'hard'
   assert 'step 6, was chosen by a figure' in capfd.readouterr().err

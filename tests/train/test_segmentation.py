@@ -27,15 +27,6 @@ def _install(monkeypatch):
   tiny.install(monkeypatch)
 
 
-def _lines(workdir):
-  text = (workdir / 'metrics.jsonl').read_text()
-  return [json.loads(line) for line in text.splitlines()]
-
-
-def _scores(workdir):
-  return json.loads((workdir / 'scores.json').read_text())
-
-
 def _steps(workdir):
   with checkpoint.Checkpoints(workdir, write=False) as checkpoints:
     return checkpoints.steps()
@@ -54,7 +45,7 @@ def _without_rate(lines):
 def test_what_a_run_leaves_behind(tmp_path):
   state = segmentation.train(tiny.make_config(picture_every=4), tmp_path)
   assert int(state.step) == 12
-  lines = _lines(tmp_path)
+  lines = tiny.read_lines(tmp_path)
   kinds = [(line['kind'], line['step']) for line in lines]
   assert kinds == [
     *(('train', step) for step in (2, 4, 6)),
@@ -75,13 +66,13 @@ def test_what_a_run_leaves_behind(tmp_path):
   assert json.loads((tmp_path / 'config.json').read_text())['seed'] == 3
   assert 'kernel' in (tmp_path / 'parameters.txt').read_text()
   assert list(tmp_path.glob('events.*'))
-  best = _scores(tmp_path)['best']['checkpoint_step']
+  best = tiny.read_scores(tmp_path)['best']['checkpoint_step']
   assert _steps(tmp_path) == sorted({best, 9, 12})
 
 
 def test_every_score_carries_its_protocol(tmp_path):
   segmentation.train(tiny.make_config(), tmp_path)
-  scores = _scores(tmp_path)
+  scores = tiny.read_scores(tmp_path)
   assert set(scores) == {'last', 'best'}
   last = scores['last']
   assert last['checkpoint_step'] == 12
@@ -102,10 +93,10 @@ def test_every_score_carries_its_protocol(tmp_path):
   shutil.rmtree(tmp_path / 'checkpoints')
   with pytest.raises(errors.UserError, match='scores of a run but no checkpo'):
     segmentation.train(tiny.make_config(), tmp_path)
-  assert _scores(tmp_path) == scores
+  assert tiny.read_scores(tmp_path) == scores
   # 20 m were predicted where 10 m are true.
   assert last['figures']['depth_abs_rel']['value'] == pytest.approx(1)
-  lines = [x for x in _lines(tmp_path) if x['kind'] == 'eval']
+  lines = [x for x in tiny.read_lines(tmp_path) if x['kind'] == 'eval']
   assert lines[-1]['mIoU7'] == last['figures']['mIoU7']['value']
 
 
@@ -117,8 +108,8 @@ def test_a_loss_of_no_pixel_is_noted(tmp_path, capfd, monkeypatch):
 
 def test_criteria_without_labels_are_logged_beside_the_scores(tmp_path):
   segmentation.train(tiny.make_config(), tmp_path)
-  lines = [x for x in _lines(tmp_path) if x['kind'] == 'eval']
-  figures = _scores(tmp_path)['last']['figures']
+  lines = [x for x in tiny.read_lines(tmp_path) if x['kind'] == 'eval']
+  figures = tiny.read_scores(tmp_path)['last']['figures']
   for name in ('entropy', 'information', 'density', 'flip'):
     assert lines[-1][f'blind_{name}'] == figures[f'blind_{name}']['value']
   assert {'mIoU7', 'depth_rms'} <= set(lines[-1])
@@ -131,11 +122,11 @@ def test_a_target_without_labels_is_trained_on_and_drawn(tmp_path, capfd):
   _assert_equal(
     state, segmentation.train(tiny.make_config(), tmp_path / 'labelled')
   )
-  lines = [x for x in _lines(tmp_path / 'bare') if x['kind'] == 'eval']
+  lines = [x for x in tiny.read_lines(tmp_path / 'bare') if x['kind'] == 'eval']
   assert [x['step'] for x in lines] == [6, 12]
   assert not any(k.startswith(('mIoU', 'depth')) for x in lines for k in x)
   assert (tmp_path / 'bare/pictures/target_0000012.png').is_file()
-  scores = _scores(tmp_path / 'bare')
+  scores = tiny.read_scores(tmp_path / 'bare')
   assert scores['last']['main'] == 'blind_choice'
   # The best is the one that the criterion chooses.
   best = max(lines, key=lambda x: x['blind_choice'])
@@ -153,7 +144,7 @@ def test_a_best_of_another_criterion_is_no_best_any_more(tmp_path, capfd):
   config.data.target.eval_split = 'bare'
   segmentation.train(config, tmp_path)
   # As an earlier version left it.
-  scores = _scores(tmp_path)
+  scores = tiny.read_scores(tmp_path)
   best = scores['best']
   best['main'] = 'blind_information'
   del best['figures']['blind_choice']
@@ -161,7 +152,9 @@ def test_a_best_of_another_criterion_is_no_best_any_more(tmp_path, capfd):
   (tmp_path / 'scores.json').write_text(json.dumps(scores))
   config.stop_step = 12
   segmentation.train(config, tmp_path)
-  assert _scores(tmp_path)['best'] == _scores(tmp_path)['last']
+  assert (
+    tiny.read_scores(tmp_path)['best'] == tiny.read_scores(tmp_path)['last']
+  )
   assert _steps(tmp_path) == [9, 12]
   said = capfd.readouterr().err
   assert said.count('step 6, was chosen by a figure') == 1
@@ -176,7 +169,9 @@ def test_continued_runs_are_the_uninterrupted_one(tmp_path):
     config = tiny.make_config(stop_step=stop)
     state = segmentation.train(config, tmp_path / 'parts')
   _assert_equal(state, whole)
-  assert _scores(tmp_path / 'whole') == _scores(tmp_path / 'parts')
+  assert tiny.read_scores(tmp_path / 'whole') == tiny.read_scores(
+    tmp_path / 'parts'
+  )
 
 
 def test_a_beginning_is_checked_before_anything_is_read(tmp_path, monkeypatch):
@@ -196,16 +191,18 @@ def test_restart_writes_every_line_once(tmp_path):
   with (tmp_path / 'parts' / 'metrics.jsonl').open('a') as f:
     f.write('{"kind": "train", "step": 8, "loss_seg": 1}\n{"kind": "tra')
   segmentation.train(tiny.make_config(), tmp_path / 'parts')
-  lines = [_without_rate(_lines(tmp_path / x)) for x in ('whole', 'parts')]
+  lines = [
+    _without_rate(tiny.read_lines(tmp_path / x)) for x in ('whole', 'parts')
+  ]
   assert lines[0] == lines[1]
 
 
 def test_finished_run_does_nothing_more(tmp_path, monkeypatch):
   first = segmentation.train(tiny.make_config(), tmp_path)
-  before = _lines(tmp_path)
+  before = tiny.read_lines(tmp_path)
   monkeypatch.setattr(evaluation, 'run', None)
   _assert_equal(segmentation.train(tiny.make_config(), tmp_path), first)
-  assert _lines(tmp_path) == before
+  assert tiny.read_lines(tmp_path) == before
 
 
 def test_evaluation_that_was_cut_short_is_done_on_restart(
@@ -222,7 +219,9 @@ def test_evaluation_that_was_cut_short_is_done_on_restart(
   assert not (tmp_path / 'parts' / 'scores.json').exists()
   segmentation.train(tiny.make_config(), tmp_path / 'parts')
   segmentation.train(tiny.make_config(), tmp_path / 'whole')
-  assert _scores(tmp_path / 'parts') == _scores(tmp_path / 'whole')
+  assert tiny.read_scores(tmp_path / 'parts') == tiny.read_scores(
+    tmp_path / 'whole'
+  )
 
 
 @pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGINT])
@@ -266,7 +265,9 @@ def test_signal_during_an_evaluation(tmp_path, monkeypatch):
   assert int(state.step) == 6
   assert not (tmp_path / 'scores.json').exists()
   segmentation.train(tiny.make_config(), tmp_path)
-  evaluated = [x['step'] for x in _lines(tmp_path) if x['kind'] == 'eval']
+  evaluated = [
+    x['step'] for x in tiny.read_lines(tmp_path) if x['kind'] == 'eval'
+  ]
   assert evaluated == [6, 12]
 
 
@@ -281,7 +282,7 @@ def test_nan_stops_names_the_loss_and_keeps_the_last_good_checkpoint(tmp_path):
   ):
     segmentation.train(config, tmp_path)
   assert _steps(tmp_path) == [3, 6]
-  assert all(line['step'] < 8 for line in _lines(tmp_path))
+  assert all(line['step'] < 8 for line in tiny.read_lines(tmp_path))
 
 
 def test_nan_before_the_first_checkpoint(tmp_path):
@@ -342,14 +343,14 @@ def test_a_workdir_that_is_trained_in(tmp_path, monkeypatch):
   def evaluate(*args):
     with pytest.raises(errors.UserError, match='is in use by another training'):
       segmentation.train(config, tmp_path)
-    begun.append(_lines(tmp_path))
+    begun.append(tiny.read_lines(tmp_path))
     return real(*args)
 
   monkeypatch.setattr(segmentation, '_evaluate', evaluate)
   segmentation.train(config, tmp_path)
   # The other one took nothing away, and the end lets go of the folder.
   assert begun
-  assert begun[-1] == _lines(tmp_path)[: len(begun[-1])]
+  assert begun[-1] == tiny.read_lines(tmp_path)[: len(begun[-1])]
   segmentation.train(config, tmp_path)
 
 
