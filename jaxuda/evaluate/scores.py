@@ -121,6 +121,12 @@ def rank(scores: Mapping[str, Any], newest: Mapping[str, Any]) -> float | None:
   return -1.0 if figure['value'] is None else figure['value']
 
 
+def read_split(scores: Mapping[str, Any]) -> str | None:
+  """Returns the split of what `make_scores` returned; None if not known."""
+  figures = scores.get('figures', {})
+  return figures.get(scores.get('main'), {}).get('split')
+
+
 def negative_transfer(
   ours: dict[str, Any], theirs: dict[str, Any], *, against: str
 ) -> dict[str, Any]:

@@ -14,6 +14,7 @@ import pathlib
 from typing import Any
 
 from jaxuda import errors
+from jaxuda.evaluate import scores
 from jaxuda.reproduce import plan as plan_lib
 from jaxuda.run import config_fields
 from jaxuda.run import workdir as workdir_lib
@@ -103,7 +104,7 @@ def _check_run(run, workdir):
         f'{part.workdir} is at step {step}; expected at most'
         f' stop_step={part.steps}, or another --workdir'
       )
-    split = _read_split(last)
+    split = scores.read_split(last)
     asked = run.config.data.target.get('eval_split')
     if step == part.steps and split and split != asked:
       raise errors.UserError(
@@ -111,9 +112,3 @@ def _check_run(run, workdir):
         f' {asked}; expected --config.data.target.eval_split={split}, or'
         ' another --workdir'
       )
-
-
-def _read_split(scored):
-  """Returns the split of an entry of scores.json, None if it is not known."""
-  figures = scored.get('figures', {})
-  return figures.get(scored.get('main'), {}).get('split')

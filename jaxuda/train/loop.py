@@ -9,7 +9,6 @@ import contextlib
 import dataclasses
 import os
 import pathlib
-import time
 from typing import Any
 
 from clu import parameter_overview
@@ -19,20 +18,14 @@ import ml_collections
 from jaxuda import errors
 from jaxuda.run import checkpoint
 from jaxuda.run import cluster
-from jaxuda.run import config_fields
-from jaxuda.run import lock
-from jaxuda.run import provenance
 from jaxuda.run import signals
 from jaxuda.run import workdir as workdir_lib
 from jaxuda.step import parallel
 from jaxuda.step import rng
+from jaxuda.train import folder
 from jaxuda.train import recorder
 from jaxuda.train import window
 from jaxuda.ui import display
-from jaxuda.ui import files
-
-# Seconds that a shared file system may take to show a new folder everywhere.
-_PATIENCE = 60.0
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -111,17 +104,16 @@ def run(
   """
   _check_numbers(config)
   with contextlib.ExitStack() as stack:
-    workdir = _hold_folder(workdir, stack)
+    workdir = folder.hold(workdir, stack)
     stop = stack.enter_context(signals.StopSignals(cluster.Agreement()))
     checkpoints = stack.enter_context(
       checkpoint.Checkpoints(workdir, keep_last=config.keep_last)
     )
     stack.enter_context(_explained(checkpoints))
-    step, scores = _claim(workdir, config, checkpoints)
-    # The first process prepares the data, once for all.
-    with cluster.first_process_first():
-      task = open_task(workdir, step)
-      batches = parallel.prefetch(task.batches)
+    claim = folder.claim(workdir, config, checkpoints)
+    step, scores = claim.step, claim.scores
+    task = _open(open_task, claim)
+    batches = parallel.prefetch(task.batches)
     config, first = task.config, cluster.is_first()
     progress = stack.enter_context(_progress(config.stop_step, step))
     state = _create_or_restore(task, checkpoints, step, progress)
@@ -269,94 +261,19 @@ def _explained(checkpoints):
     raise window.NonFiniteError(f'{e}; {where}') from None
 
 
-def _hold_folder(workdir, stack):
-  """Makes the folder and locks it while `stack` lasts; returns its path."""
-  workdir = _make_folder(workdir)
-  if cluster.is_first():
-    stack.enter_context(lock.hold(workdir))
-  return workdir
-
-
-def _make_folder(workdir):
-  """Creates and returns the run's folder, once all processes see it."""
-  workdir = files.check_folder(os.path.abspath(workdir))
-  with cluster.first_process_first():
-    if cluster.is_first():
-      workdir.mkdir(parents=True, exist_ok=True)
-    patience = time.monotonic() + _PATIENCE
-    while not workdir.is_dir() and time.monotonic() < patience:
-      time.sleep(0.5)
-  if not workdir.is_dir():
-    raise errors.UserError(
-      f'process {jax.process_index()} does not see {workdir}, which process 0'
-      ' made; expected a --workdir on a file system that all share'
-    )
-  return workdir
-
-
-def _claim(workdir, config, checkpoints):
-  """Checks that the folder is this run's, and clears what will be redone.
-
-  Returns:
-    (the step of the last checkpoint, the scores so far), as the first process
-    found them, in all processes.
-  """
-  new = workdir_lib.config_to_dict(config)
-  step, scores, first = cluster.gather(
-    [checkpoints.latest() or 0, workdir_lib.read_scores(workdir), new]
-  )[0]
-  config_fields.check_command(first, new)
-  if step:
-    old = checkpoints.config(step)
-    config_fields.check_config(old, new, workdir=str(workdir))
-  if step > config.stop_step:
-    raise errors.UserError(
-      f'{workdir} has reached step {step}, and stop_step={config.stop_step};'
-      f' expected at least {step}'
-    )
-  if scores and not step:
-    # The scores and the log would be lost.
-    raise errors.UserError(
-      f'{workdir} has the scores of a run but no checkpoint of it; expected'
-      ' another --workdir, or this one without scores.json'
-    )
-  scores, evaluated = _keep_known(scores, step, checkpoints.steps())
-  if scores:
-    checkpoints.best = scores['best']['checkpoint_step']
-  if cluster.is_first():
-    recorder.cut_lines(workdir, step=step, evaluated=evaluated)
-    workdir_lib.write_json(workdir / 'config.json', new)
-    provenance.note(workdir)
-    if not scores:
-      (workdir / 'scores.json').unlink(missing_ok=True)
-  return step, scores
-
-
-def _keep_known(scores, step, saved):
-  """Leaves out the scores of checkpoints that were removed by hand.
-
-  Args:
-    scores: the content of scores.json.
-    step: the step that the run resumes from.
-    saved: the steps of all checkpoints.
-
-  Returns:
-    (the scores that still hold, {} if the best checkpoint was removed; the step
-    of the last evaluation that is not done again).
-  """
-  last, best = (
-    scores.get(x, {}).get('checkpoint_step', 0) for x in ('last', 'best')
-  )
-  if best not in saved:
-    # Earlier evaluations stay in the log: their checkpoints are gone.
-    return {}, min(last, step - 1)
-  if last > step:
-    return {**scores, 'last': scores['best']}, step - (best < step)
-  return scores, last
-
-
 def _progress(total, start):
   return cluster.progress('train', total=total, start=start)
+
+
+def _open(open_task, claim):
+  """Opens the task, and enters the folder when it may be changed."""
+  if not claim.step:  # It can be watched while its data are prepared.
+    claim.enter()
+  with cluster.first_process_first():  # Prepares the data once for all.
+    task = open_task(claim.workdir, claim.step)
+  if claim.step:  # If its data cannot be opened, nothing has changed.
+    claim.enter()
+  return task
 
 
 def _create_or_restore(task, checkpoints, step, progress):

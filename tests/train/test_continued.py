@@ -77,3 +77,17 @@ def test_a_run_that_has_started_no_longer_needs_its_beginning(tmp_path):
   gone = tiny.make_config(initial='pretrained/gone.pth')
   with pytest.raises(errors.UserError, match=r'differing: initial \("scratch'):
     segmentation.train(gone, tmp_path / 'moved')
+
+
+def test_a_run_that_is_done_is_not_called_with_another_split(tmp_path):
+  config = tiny.make_config(stop_step=3)
+  segmentation.train(config, tmp_path)
+  before = (tmp_path / 'config.json').read_text()
+  config.data.target.eval_split = 'bare'
+  with pytest.raises(errors.UserError, match=r'split val;.*--split=bare`'):
+    segmentation.train(config, tmp_path)
+  assert (tmp_path / 'config.json').read_text() == before
+  # One that goes on is scored on the new one from there.
+  config.stop_step = 6
+  segmentation.train(config, tmp_path)
+  assert (tmp_path / 'config.json').read_text() != before
