@@ -303,6 +303,10 @@ def test_weights_or_a_run():
       {'workdir': 'a', 'config': command.read_config('dacs:pair=streets')},
       '--config=dacs applies to files of weights',
     ),
+    (
+      {'weights': 'b.pth', 'which': 'best', 'config': 'X'},
+      '--checkpoint=best applies to runs; expected one',
+    ),
   ):
     with pytest.raises(errors.UserError, match=message):
       runs.load(**given)
