@@ -31,12 +31,20 @@ def read(
     checkpoint: checkpoint of a run: 'last', 'best' or a step.
 
   Raises:
-    UserError: the source is none of the three, or does not fit.
+    UserError: the source is none of the three, or does not fit; or a checkpoint
+      of a file is chosen, or an option of files is given for a run.
   """
   path = pathlib.Path(source)
   if path.is_file() or converted.is_stored(path):
+    runs.check_no_checkpoint(checkpoint)
     return converted.read(path, network=network, family=family, partial=partial)
   if (path / 'config.json').is_file():
+    for flag, given in (('family', family), ('partial', partial)):
+      if given:
+        raise errors.UserError(
+          f'--{flag}={given} applies to files of weights; expected one, not a'
+          ' run'
+        )
     return runs.read(path, which=checkpoint, network=network or 'student')
   raise errors.UserError(
     f'{source} is not a file of weights, a conversion or a run; expected one'

@@ -66,7 +66,8 @@ def _main(given):
   )
   run = runs.load(
     workdir=given.workdir,
-    which=given.checkpoint,
+    # With weights it is that of the run that they are compared with.
+    which='last' if weights and against else given.checkpoint,
     weights=weights,
     network=given.network,
     family=given.family,

@@ -56,7 +56,11 @@ def main(source: str) -> None:
         f'{source} holds only weights; expected also --config of its method'
       )
     run = runs.load(
-      weights=source, network=f.network, family=f.family, config=f.config
+      weights=source,
+      which=f.checkpoint,
+      network=f.network,
+      family=f.family,
+      config=f.config,
     )
     again = []
   else:

@@ -17,11 +17,13 @@ import contextlib
 import functools
 import os
 import pathlib
+import re
 import sys
 import types
 from typing import Any
 import zlib
 
+from absl import logging
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
@@ -62,6 +64,27 @@ def _ignore_late_reads() -> None:
   sys.unraisablehook = lambda x: (
     None if 'Event loop is closed' in str(x.exc_value) else before(x)
   )
+
+
+@functools.cache  # One filter is enough.
+def _silence_threads() -> None:
+  """Silences the tracebacks that orbax's threads log for a save that fails.
+
+  On a full disk they are 250 lines. The error itself is raised by the next call
+  that waits for the save. Nothing else is silenced.
+  """
+  logging.get_absl_logger().addFilter(
+    lambda x: not (x.exc_info and 'orbax' in x.pathname)
+  )
+
+
+def _reason(error: Exception) -> str:
+  """Returns the operating system's reason for an error; '' if it gave none."""
+  if isinstance(error, OSError):
+    return error.strerror or str(error)
+  # TensorStore, which writes the arrays, raises ValueError.
+  code = re.search(r"os_error_code='(\d+)'", str(error))
+  return os.strerror(int(code[1])) if code else ''
 
 
 def differing(here: Any, there: Any) -> Iterator[tuple[str, str, str]]:
@@ -125,6 +148,8 @@ class Checkpoints:
     )
     # Without a folder there is nothing to read, and orbax would raise.
     self._manager = None
+    if write:
+      _silence_threads()
     if write or self.folder.is_dir():
       self._manager = ocp.CheckpointManager(
         self.folder,
@@ -146,7 +171,8 @@ class Checkpoints:
   def __exit__(self, *unused: Any) -> None:
     # Waits for the saves in progress.
     if self._manager:
-      self._manager.close()
+      with self._named():
+        self._manager.close()
 
   def steps(self) -> list[int]:
     """Returns the steps of all finished checkpoints in ascending order."""
@@ -163,6 +189,9 @@ class Checkpoints:
       step: steps taken so far. If it is already saved, nothing happens.
       state: the training state.
       config: the run's config in JSON types, stored in the checkpoint.
+
+    Raises:
+      UserError: this save or the one before it cannot be written.
     """
     if step in self._manager.all_steps():
       return
@@ -172,7 +201,8 @@ class Checkpoints:
       'config': ocp.args.JsonSave(dict(config)),
       _SUMS: ocp.args.JsonSave(_sum_up(parallel.local(leaves))),
     }
-    self._manager.save(step, args=ocp.args.Composite(**items), force=True)
+    with self._named():
+      self._manager.save(step, args=ocp.args.Composite(**items), force=True)
 
   def prune(self) -> None:
     """Removes the previous best checkpoint once `best` has changed.
@@ -185,9 +215,27 @@ class Checkpoints:
         self._manager.delete(step)
 
   def wait(self) -> None:
-    """Blocks until every save has finished; raises if one has failed."""
+    """Blocks until every save has finished.
+
+    Raises:
+      UserError: one cannot be written.
+    """
     if self._manager:
-      self._manager.wait_until_finished()
+      with self._named():
+        self._manager.wait_until_finished()
+
+  @contextlib.contextmanager
+  def _named(self):
+    """A context that turns a save that cannot be written into one line."""
+    try:
+      yield
+    except Exception as e:
+      if not (reason := _reason(e)):
+        raise
+      raise errors.UserError(
+        f'{self.folder}: a checkpoint cannot be written ({reason}); those that'
+        ' are finished are kept, and the same command continues after the last'
+      ) from e
 
   def config(self, step: int) -> dict[str, Any]:
     """Returns the config inside a checkpoint.

@@ -303,6 +303,7 @@ def _describe(state, workdir, progress, *, trains):
     )
     tables.append(f'network {name}\n{table}\n')
   if cluster.is_first():
-    (workdir / 'parameters.txt').write_text('\n'.join(tables))
+    with files.atomic(workdir / 'parameters.txt') as part:
+      part.write_text('\n'.join(tables))
   if trains:
     progress.message('compiling the first step')

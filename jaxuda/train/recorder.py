@@ -14,6 +14,7 @@ from clu import metric_writers
 import numpy as np
 
 from jaxuda.run import workdir as workdir_lib
+from jaxuda.ui import files
 from jaxuda.ui import panels
 
 
@@ -31,14 +32,14 @@ class Recorder:
   def __enter__(self) -> 'Recorder':
     if self._write:
       self._workdir.mkdir(parents=True, exist_ok=True)
-      self._lines = (self._workdir / 'metrics.jsonl').open('a')
+      self._lines = self._workdir / 'metrics.jsonl'
+      self._lines.touch()
       writer = metric_writers.SummaryWriter(str(self._workdir))
       self._events = metric_writers.AsyncWriter(writer)
     return self
 
   def __exit__(self, *unused: Any) -> None:
     if self._write:
-      self._lines.close()
       self._events.close()
 
   def write_scalars(
@@ -51,8 +52,7 @@ class Recorder:
     if not self._write:
       return
     line = {'kind': kind, 'step': step, **workdir_lib.jsonable(values)}
-    self._lines.write(json.dumps(line) + '\n')
-    self._lines.flush()
+    files.append_line(self._lines, json.dumps(line))
     scalars = {f'{kind}/{k}': v for k, v in values.items() if v is not None}
     self._events.write_scalars(step, scalars)
 

@@ -45,6 +45,21 @@ def atomic(path: str | os.PathLike) -> Iterator[pathlib.Path]:
       part.unlink()
 
 
+def append_line(path: str | os.PathLike, line: str) -> None:
+  """Appends a line to a file, which is created if it is missing.
+
+  At once: a killed process does not take it with it.
+
+  Raises:
+    UserError: it cannot be written, or only a part of it.
+  """
+  try:
+    with pathlib.Path(path).open('a') as f:
+      f.write(f'{line}\n')
+  except OSError as e:
+    raise errors.UserError(f'{path} cannot be written: {e}') from e
+
+
 def walk(
   folder: str | os.PathLike, *, above: frozenset[tuple[int, int]] = frozenset()
 ) -> Iterator[tuple[pathlib.Path, list[pathlib.Path]]]:

@@ -292,8 +292,9 @@ def compare(needed: Mapping[str, Any], options: Any) -> dict[str, Any]:
   result = {}
   for field, value in needed.items():
     here = getattr(options, field)
-    several = isinstance(value, list | tuple)
-    same = np.allclose(value, here, rtol=1e-4) if several else value == here
+    several, same = isinstance(value, list | tuple), value == here
+    if several and len(value) == len(here):
+      same = np.allclose(value, here, rtol=1e-4)
     if not same:
       result[field] = tuple(value) if several else value
   return result

@@ -29,15 +29,19 @@ def write(folder: str | os.PathLike, network: conversion.Network) -> None:
   """Writes a network; what was in the folder before is replaced.
 
   Raises:
-    UserError: there is a file of that name.
+    UserError: there is a file of that name, or the disk is full, which leaves
+      what was in the folder before.
   """
   folder = files.check_folder(folder)
   rows = [conversion.describe(row, shown=1000) for row in network.report]
   record = {**network.record, 'report': rows}
   # The record comes last: it makes the folder a conversion.
-  writing.write_arrays(folder / _ARRAYS, network.arrays)
-  with files.atomic(folder / _RECORD) as part:
-    part.write_text(json.dumps(record, indent=2) + '\n')
+  with files.atomic(folder / _RECORD) as described:
+    described.write_text(json.dumps(record, indent=2) + '\n')
+    with files.atomic(folder / _ARRAYS) as stored:
+      stored.write_bytes(writing.encode_arrays(network.arrays))
+      # Both are written: an earlier record is never beside these arrays.
+      (folder / _RECORD).unlink(missing_ok=True)
 
 
 def read(

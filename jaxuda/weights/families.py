@@ -34,6 +34,15 @@ _CAFFE_INPUT = {
   'image_scale': (1.0, 1.0, 1.0),
 }
 
+# Families of a DeepLab on a ResNet -> what else published weights require.
+_DEEPLAB = {
+  'advent': {'active_rates': 0},
+  'dada': {'active_rates': 0, 'depth_scale': 1.0},
+  'depdis': {'active_rates': 0, 'depth_scale': 1.0},
+  'dacs': {'active_rates': 2},
+  'corda': {'active_rates': 2},
+}
+
 # Why keys are left out on purpose.
 _UNUSED = 'saved by the official code but not used'
 _HEAD = mmseg.HEAD
@@ -130,6 +139,22 @@ def key_of(
   }.get(family, pretrained.torch_key)
 
 
+def required(family: str, backbone: str) -> dict[str, Any] | None:
+  """Returns the options with which a file of a family is read.
+
+  Args:
+    family: see `Family.name`.
+    backbone: name of the network's backbone.
+
+  Returns:
+    Field of `deeplab.Options` -> value; None unless it is the family of a
+    DeepLab on a ResNet.
+  """
+  if family not in _DEEPLAB:
+    return None
+  return _caffe(backbone, **_DEEPLAB[family])
+
+
 def recognise(
   shapes: Mapping[str, tuple[int, ...]],
   *,
@@ -212,7 +237,7 @@ def _resnet(shapes, wrapped, whole, family):
   )
   guess = '' if family or wrapped or not single else guess
   if single and family != 'init' and (trained or family == 'dacs'):
-    network = _caffe(backbone, active_rates=2)
+    network = required('dacs', backbone)
     return _built('dacs', 'DACS', network, classes=classes, guess=guess)
   title = f'DeepLab-v2 {backbone} initialisation (Caffe)'
   drops = {r'(layer5|fc)\.': _HEAD}
@@ -239,7 +264,7 @@ def _two_branches(shapes, backbone):
   else:
     name, title = 'advent', 'ADVENT'
     structure = {'multi_level': 'layer5.conv2d_list.0.bias' in shapes}
-  network = _caffe(backbone, active_rates=0, depth_scale=1.0)
+  network = required(name, backbone)
   classes = shapes['layer6.conv2d_list.0.bias'][0]
   return _built(name, title, network, drops, classes=classes, **structure)
 
@@ -257,7 +282,7 @@ def _corda(shapes, backbone):
   return _built(
     'corda',
     f'CorDA ({", ".join(map(str, structure.values()))})',
-    _caffe(backbone, active_rates=2),
+    required('corda', backbone),
     classes=shapes['heads.S.conv2d_list.0.bias'][0],
     module=corda.CorDA,
     **structure,

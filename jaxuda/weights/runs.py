@@ -191,7 +191,8 @@ def load(
 
   Args:
     workdir: folder of a run.
-    which: its checkpoint: 'last', 'best' or a step.
+    which: its checkpoint: 'last', 'best' or a step; 'last' for weights, which
+      have only one.
     weights: instead of a run, a file of weights or the folder of a conversion.
     network: network of such a file, see `reading.File.entry`.
     family: family of such a file, see `families.recognise`.
@@ -199,8 +200,8 @@ def load(
 
   Raises:
     UserError: neither a run nor weights are given, or both; weights come
-      without a config, or a run with one; or there is nothing that could be
-      read.
+      without a config or with a checkpoint, or a run with a config; or there is
+      nothing that could be read.
   """
   if bool(workdir) == bool(weights):
     raise errors.UserError('expected either --workdir or --weights')
@@ -220,5 +221,15 @@ def load(
       '--weights is given without --config; expected the config of its method,'
       ' such as --config=dada:pair=synthia2cityscapes'
     )
+  check_no_checkpoint(which)
   read = converted.read(weights, network=network, family=family, whole=True)
   return from_weights(read, config)
+
+
+def check_no_checkpoint(which: str) -> None:
+  """Raises UserError if a checkpoint of weights other than a run is chosen."""
+  if which != 'last':
+    raise errors.UserError(
+      f'--checkpoint={which} applies to runs; expected one, not a file of'
+      ' weights'
+    )

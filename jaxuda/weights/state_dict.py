@@ -1,12 +1,14 @@
 """State dicts of our networks under the official names."""
 
 from collections.abc import Mapping
+import types
 
 import flax
 import numpy as np
 
 from jaxuda import errors
 from jaxuda.models import pretrained
+from jaxuda.models.backbones import resnet
 from jaxuda.weights import conversion
 from jaxuda.weights import families
 from jaxuda.weights import foundation
@@ -19,6 +21,8 @@ _WRAPPERS = {
   'ctrl': 'model_state_dict',
 }
 
+_NAMELESS = 'it has no published checkpoints, so no names for its weights'
+
 
 def from_network(network: conversion.Network) -> dict[str, np.ndarray]:
   """Returns a network under the names of its family, sorted by name.
@@ -28,8 +32,9 @@ def from_network(network: conversion.Network) -> dict[str, np.ndarray]:
   `strict=True`.
 
   Raises:
-    UserError: the network was never published, so its weights have no names; or
-      files of its family can only be read.
+    UserError: the network was never published, so its weights have no names;
+      files of its family can only be read; or they would be read as a network
+      that is built in another way.
   """
   record = network.record
   if reason := _refuse(record):
@@ -61,7 +66,8 @@ def _refuse(record):
   """Returns why a network cannot be written under foreign names; '' if it can.
 
   A run of ours has its method's family; an initialisation goes back under its
-  own names.
+  own names. A file does not say how its network is built: who reads it takes it
+  for the published one.
   """
   family, backbone = record['family'], record['network'].get('backbone', '')
   if backbone.startswith('mit'):
@@ -70,8 +76,16 @@ def _refuse(record):
     return 'files of VFM-UDA can be read, but not written'
   lite = backbone.startswith('efficientnet') and family != 'efficientnet'
   if lite or family in ('gio_ada', 'hrda'):
-    return 'it has no published checkpoints, so no names for its weights'
-  return ''
+    return _NAMELESS
+  needed = families.required(family, backbone)
+  if needed is None:
+    return ''
+  network = {**needed, 'decoder': 'aspp', **record['network']}
+  if backbone not in resnet.SIZES or network['decoder'] != 'aspp':
+    return _NAMELESS
+  other = conversion.compare(needed, types.SimpleNamespace(**network))
+  shown = ', '.join(f'network.{k}={v}' for k, v in other.items())
+  return f'files of {family} are read with {shown}' if other else ''
 
 
 def wrap(

@@ -88,11 +88,16 @@ def write_arrays(
   path: str | os.PathLike, arrays: Mapping[str, np.ndarray]
 ) -> None:
   """Writes arrays by name in the format of safetensors."""
+  with files.atomic(path) as part:
+    part.write_bytes(encode_arrays(arrays))
+
+
+def encode_arrays(arrays: Mapping[str, np.ndarray]) -> bytes:
+  """Returns the content of a file of `write_arrays`."""
   # The library takes the memory as it is, so that it would write the numbers of
   # a transposed array in the wrong order.
   flat = {name: _contiguous(x) for name, x in arrays.items()}
-  with files.atomic(path) as part:
-    part.write_bytes(safetensors_numpy.save(flat))
+  return safetensors_numpy.save(flat)
 
 
 def _contiguous(array):

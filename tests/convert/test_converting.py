@@ -75,6 +75,16 @@ def test_a_run_with_a_teacher(tmp_path, monkeypatch):
     converting.read(source, network='disc')
 
 
+def test_options_of_the_other_kind_of_source(source, tmp_path):
+  with pytest.raises(errors.UserError, match='--checkpoint=3 applies to runs'):
+    converting.read(str(source), checkpoint='3')
+  (tmp_path / 'config.json').write_text('{}')
+  for options in ({'family': 'dacs'}, {'partial': True}):
+    (flag,) = options
+    with pytest.raises(errors.UserError, match=f'--{flag}=.* applies to files'):
+      converting.read(str(tmp_path), **options)
+
+
 def test_nothing_there(tmp_path):
   with pytest.raises(errors.UserError, match='is not a file of weights, a con'):
     converting.read(str(tmp_path))

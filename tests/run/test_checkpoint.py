@@ -1,3 +1,4 @@
+import resource
 import shutil
 
 import jax
@@ -235,3 +236,28 @@ def test_other_networks_are_named(run, change, message):
 def test_keeping_none_is_a_mistake(tmp_path):
   with pytest.raises(errors.UserError, match='keep_last=0'):
     checkpoint.Checkpoints(tmp_path, keep_last=0)
+
+
+def test_a_checkpoint_that_cannot_be_written_is_named(run, capfd):
+  """As on a full disk: one line, and the others are kept."""
+  state = {'kernel': jax.random.normal(jax.random.key(0), (4000,))}
+  soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+  def save(limit):
+    with checkpoint.Checkpoints(run) as checkpoints:
+      resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
+      try:
+        checkpoints.save(6, state, config=CONFIG)
+        checkpoints.wait()
+      finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+  message = r'checkpoints: a checkpoint cannot be written \(File too large\)'
+  with pytest.raises(errors.UserError, match=message):
+    save(4096)
+  assert 'Traceback' not in capfd.readouterr().err
+  with checkpoint.Checkpoints(run, write=False) as checkpoints:
+    assert checkpoints.steps() == [2, 4, 5]
+  save(soft)
+  with checkpoint.Checkpoints(run, write=False) as checkpoints:
+    assert checkpoints.latest() == 6

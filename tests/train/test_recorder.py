@@ -1,7 +1,9 @@
 import json
 
 import numpy as np
+import pytest
 
+from jaxuda import errors
 from jaxuda.train import recorder
 from jaxuda.ui import panels
 
@@ -62,3 +64,14 @@ def test_cut_lines_removes_what_will_come_again(tmp_path):
 def test_cut_lines_without_a_file(tmp_path):
   recorder.cut_lines(tmp_path, step=0, evaluated=-1)
   assert not list(tmp_path.iterdir())
+
+
+def test_a_log_that_cannot_be_written_is_named(tmp_path):
+  with recorder.Recorder(tmp_path) as record:
+    record.write_scalars(1, 'train', {'x': 0.5})
+    (tmp_path / 'metrics.jsonl').unlink()
+    (tmp_path / 'metrics.jsonl').symlink_to('/dev/full')
+    with pytest.raises(
+      errors.UserError, match=r'metrics\.jsonl cannot be written: .*No space'
+    ):
+      record.write_scalars(2, 'train', {'x': 0.5})

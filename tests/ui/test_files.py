@@ -76,6 +76,14 @@ def test_what_cannot_be_written_is_named(tmp_path):
   assert long.read_text() == 'whole'
 
 
+def test_lines_are_appended_or_the_file_is_named(tmp_path):
+  for line in 'ab':
+    files.append_line(tmp_path / 'log', line)
+  assert (tmp_path / 'log').read_text() == 'a\nb\n'
+  with pytest.raises(errors.UserError, match=r'full cannot be written: .*28'):
+    files.append_line('/dev/full', 'a')
+
+
 @pytest.fixture(name='linked')
 def _linked(tmp_path):
   """Makes a folder with a link out of it, one to itself, and hidden files."""

@@ -116,6 +116,21 @@ def test_what_cannot_be_written_says_why(family, backbone, reason):
   assert str(e.value).endswith('; expected a folder to write to')
 
 
+@pytest.mark.parametrize(
+  ('family', 'options', 'reason'),
+  [
+    ('dada', {'active_rates': 2}, 'read with network.active_rates=0'),
+    ('corda', {'stride_at': 'conv2'}, 'read with network.stride_at=conv1'),
+    ('advent', {'backbone': 'vgg16'}, 'it has no published checkpoints'),
+  ],
+)
+def test_a_file_that_would_be_read_as_another_network(family, options, reason):
+  network = {**families.required(family, 'resnet101'), **options}
+  record = dict(family=family, title='X', network=network, structure={})
+  with pytest.raises(errors.UserError, match=f'X: .*{reason}'):
+    state_dict.from_network(conversion.Network(arrays={}, record=record))
+
+
 def test_what_was_recognised(tmp_path):
   def record(name):
     shapes, wrapper, *_ = FILES[name]

@@ -1,6 +1,7 @@
 """Foreign weights in place of ours: to start a training, to evaluate."""
 
 import dataclasses
+import errno
 import pathlib
 
 import jax
@@ -22,6 +23,7 @@ from jaxuda.step import parallel
 from jaxuda.step import state as state_lib
 from jaxuda.train import warm_start
 from jaxuda.ui import command
+from jaxuda.weights import conversion
 from jaxuda.weights import converted
 from jaxuda.weights import families
 from jaxuda.weights import reading
@@ -301,6 +303,10 @@ def test_weights_or_a_run():
       {'workdir': 'a', 'config': command.read_config('dacs:pair=streets')},
       '--config=dacs applies to files of weights',
     ),
+    (
+      {'weights': 'b.pth', 'which': 'best', 'config': 'X'},
+      '--checkpoint=best applies to runs; expected one',
+    ),
   ):
     with pytest.raises(errors.UserError, match=message):
       runs.load(**given)
@@ -343,3 +349,35 @@ def test_a_flat_file_of_dacs_is_used_as_it_is(tmp_path):
   )
   assert 'random' not in said[0]
   assert said[0].endswith('if not, convert or evaluate with --family=init')
+
+
+def test_a_full_disk_leaves_the_earlier_conversion(tmp_path, monkeypatch):
+  """Not new arrays beside the record of the ones before."""
+  folder, write_text = tmp_path / 'dir', pathlib.Path.write_text
+  for name, value, full in (('a', 1, False), ('b', 2, True)):
+    record = {'file': name, 'of': 'student', 'family': 'dada'}
+    network = conversion.Network(arrays={'x': np.full(3, value)}, record=record)
+
+    def fill(path, text, full=full):
+      write_text(path, text[:5] if full else text)
+      if full:
+        raise OSError(errno.ENOSPC, 'No space left')
+
+    monkeypatch.setattr(pathlib.Path, 'write_text', fill)
+    if full:
+      with pytest.raises(
+        errors.UserError, match=r'weights\.json cannot be wri'
+      ):
+        converted.write(folder, network)
+    else:
+      converted.write(folder, network)
+    found = converted.read(folder)
+    assert found.record['file'] == 'a'
+    np.testing.assert_array_equal(found.arrays['x'], 1)
+    assert len(list(folder.iterdir())) == 2
+
+
+def test_a_list_of_another_length_is_another_option():
+  options = deeplab.Options(backbone='resnet_tiny')
+  needed = {'rates': [6, 12], 'backbone': 'resnet_tiny'}
+  assert conversion.compare(needed, options) == {'rates': (6, 12)}

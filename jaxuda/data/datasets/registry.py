@@ -28,6 +28,7 @@ import contextlib
 import dataclasses
 import io
 import os
+import pathlib
 import sys
 from typing import Any
 
@@ -51,6 +52,7 @@ from jaxuda.data.files import tree as tree_lib
 from jaxuda.data.store import descriptions
 from jaxuda.data.store import examples
 from jaxuda.data.store import prepared
+from jaxuda.data.store import shards
 
 # Hides TFDS's log messages, except errors, from the user.
 logging.get_absl_logger().addFilter(
@@ -202,7 +204,10 @@ def _prepare(made: tfds.core.DatasetBuilder, dataset: str) -> None:
   print(f'preparing {dataset} in {made.data_dir}', file=sys.stderr)
   try:
     # TFDS prints messages about downloads; its progress bar goes to stderr.
-    with contextlib.redirect_stdout(io.StringIO()):
+    with (
+      contextlib.redirect_stdout(io.StringIO()),
+      shards.explain_full_disk(pathlib.Path(made.data_dir), resumes=False),
+    ):
       made.download_and_prepare()
   except Exception as error:
     mistake = _find_mistake(error)

@@ -119,8 +119,14 @@ def lock(folder: pathlib.Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def explain_full_disk(folder: pathlib.Path) -> Iterator[None]:
+def explain_full_disk(
+  folder: pathlib.Path, *, resumes: bool = True
+) -> Iterator[None]:
   """Turns any error on a full disk into a one-line message.
+
+  Args:
+    folder: folder that is written.
+    resumes: whether the same command goes on with what was written.
 
   Raises:
     UserError: the disk is full.
@@ -132,11 +138,12 @@ def explain_full_disk(folder: pathlib.Path) -> Iterator[None]:
   except Exception as e:
     # The array_record writer raises errors of its own.
     full = isinstance(e, OSError) and e.errno in (errno.ENOSPC, errno.EDQUOT)
+    full = full or os.strerror(errno.ENOSPC) in str(e)
     if full or _free(folder) < _LITTLE:
+      how = ', which resumes where it stopped' if resumes else ''
       raise errors.UserError(
         f'{folder}: the disk is full; free some space and run the same command'
-        ' again, which resumes where it stopped; or set data_dir to another'
-        ' disk'
+        f' again{how}; or set data_dir to another disk'
       ) from e
     raise
 

@@ -166,19 +166,15 @@ def write_labels(
   write = functools.partial(
     *(_write_label, out, options, least), classes=len(names)
   )
-  with (
-    cluster.progress(
-      'pseudo-labels', total=total, start=len(done), unit='images'
-    ) as progress,
-    _log(out).open('a') as log,
-  ):
+  with cluster.progress(
+    'pseudo-labels', total=total, start=len(done), unit='images'
+  ) as progress:
     todo = (x for x in images if x['name'].decode() not in done)
     predicted = _predict_all(todo, run, state)
     mine = {}
     for name, counts in ahead.map_ahead(write, predicted, workers=_THREADS):
       mine[name] = counts
-      log.write(json.dumps({'name': name, **counts}) + '\n')
-      log.flush()
+      files.append_line(_log(out), json.dumps({'name': name, **counts}))
       step = len(done) + len(mine) * jax.process_count()
       progress.update(min(step, total))
     progress.update(total)

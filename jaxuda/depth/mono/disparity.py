@@ -14,6 +14,7 @@ from jaxuda.depth import maps
 from jaxuda.depth.mono import scoring
 from jaxuda.run import workdir as workdir_lib
 from jaxuda.ui import display
+from jaxuda.ui import files
 from jaxuda.ui import image_files
 
 NORMALIZATIONS = ('all', 'image', 'none')
@@ -72,7 +73,7 @@ def write_disparities(
     'greatest': float(greatest) if normalization != 'image' else None,
     'checkpoint_step': run.step,
   }
-  _check_others(out, images, description)
+  _clear(out, images, description)
   formats.write_description(out, description)
   every = range(len(images))
   for name, inverse in _predict(run, images, every, 'disparity', bad):
@@ -83,20 +84,27 @@ def write_disparities(
   return len(images)
 
 
-def _check_others(out, images, description):
-  """Raises UserError if remaining maps do not match the description."""
+def _clear(out, images, description):
+  """Removes the images' maps of another description, lest they pass for new.
+
+  They are all written again, but not if the process is killed. Raises UserError
+  if maps of other images do not match the description.
+  """
   before = workdir_lib.read_json(out / formats.FILE)
   wrong = [x for x in description if before.get(x) != description[x]]
   if not wrong:
     return
   mine = {out / f'{x}.png' for x in images.names()}
-  other = next((x for x in sorted(out.rglob('*.png')) if x not in mine), None)
+  there = sorted(x for x in out.rglob('*.png') if not files.is_hidden(x.name))
+  other = next((x for x in there if x not in mine), None)
   if other:
     raise errors.UserError(
       f'{other} belongs to other images and was made with {wrong[0]}='
       f'{before.get(wrong[0])}; expected {description[wrong[0]]}, or another'
       ' --out'
     )
+  for path in mine:
+    path.unlink(missing_ok=True)
 
 
 def _predict(

@@ -354,7 +354,7 @@ class ViT(nn.Module):
     tokens = [first]
     if self.registers:
       tokens.append(learn('register_tokens', 1, self.registers))
-    batch = len(image)
+    batch = image.shape[0]  # An export's has no length: it is symbolic.
     tokens = [jnp.broadcast_to(t, (batch, *t.shape[1:])) for t in tokens]
     return jnp.concatenate([*tokens, x.reshape(batch, -1, width)], 1), grid
 

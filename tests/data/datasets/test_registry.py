@@ -12,6 +12,7 @@ import tensorflow_datasets as tfds
 from jaxuda import errors
 from jaxuda.data.classes import label_tables
 from jaxuda.data.datasets import registry
+from jaxuda.data.datasets import streets
 
 
 @pytest.fixture
@@ -135,3 +136,16 @@ def test_a_process_ends_well_in_mid_stream(small_camvid, tmp_path):
   # TensorFlow prints no internal messages either.
   told = [' '.join(x.split()[:3]) for x in done.stderr.splitlines()]
   assert set(told) == {'preparing camvid in', 'preparing camvid train:'}
+
+
+def test_a_full_disk_is_named(tmp_path, monkeypatch):
+  """TFDS has removed what it wrote by then, so that there is space again."""
+
+  def fill(builder, **unused):
+    raise RuntimeError('write() failed: No space left on device; writing a')
+
+  monkeypatch.setattr(streets.Streets, 'download_and_prepare', fill)
+  with pytest.raises(
+    errors.UserError, match=r'1\.4\.0: the disk is full; .* again; or set data'
+  ):
+    registry.load('streets/source_32x64_train1_val1', data_dir=str(tmp_path))
