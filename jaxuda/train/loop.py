@@ -26,6 +26,7 @@ from jaxuda.train import folder
 from jaxuda.train import recorder
 from jaxuda.train import window
 from jaxuda.ui import display
+from jaxuda.ui import files
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
