@@ -63,6 +63,15 @@ TABLES = {
       ),
       spec.Row(label='AdvEnt', config='advent.py'),
       spec.Row(label='DADA', config='dada.py', without_depth='AdvEnt'),
+      # Depth as a feature, and AdaBN: what the discriminator must improve on.
+      spec.Row(
+        label='DADA without alignment',
+        config='dada.py',
+        fixed=(
+          '--config.method.align=none',
+          '--config.method.statistics=target',
+        ),
+      ),
       spec.Row(
         label='Depth Distribution',
         config='depdis.py',
