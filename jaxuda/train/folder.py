@@ -1,4 +1,4 @@
-"""The folder of a training: one process group at a time, one run for good."""
+"""The folder of a run that is trained: who may use it, and what is in it."""
 
 from collections.abc import Mapping
 import contextlib
