@@ -121,10 +121,30 @@ def rank(scores: Mapping[str, Any], newest: Mapping[str, Any]) -> float | None:
   return -1.0 if figure['value'] is None else figure['value']
 
 
-def read_split(scores: Mapping[str, Any]) -> str | None:
-  """Returns the split of what `make_scores` returned; None if not known."""
+def check_split(
+  scores: Mapping[str, Any], asked: str, *, workdir: str | os.PathLike
+) -> None:
+  """Checks that a run that is done was scored on the split that is asked for.
+
+  Nothing is left to do for it, so that another split would be ignored.
+
+  Args:
+    scores: what `make_scores` returned for the last step of the run; {} or one
+      without a split passes.
+    asked: name of the split.
+    workdir: the run's folder, for the message.
+
+  Raises:
+    UserError: it was scored on another split.
+  """
   figures = scores.get('figures', {})
-  return figures.get(scores.get('main'), {}).get('split')
+  split = figures.get(scores.get('main'), {}).get('split')
+  if split and split != asked:
+    raise errors.UserError(
+      f'{workdir} is done and was scored on the split {split}, not on {asked};'
+      f' expected --config.data.target.eval_split={split}, another --workdir,'
+      f' or `jaxuda evaluate --workdir={workdir} --split={asked}`'
+    )
 
 
 def negative_transfer(

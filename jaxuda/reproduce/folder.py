@@ -104,11 +104,6 @@ def _check_run(run, workdir):
         f'{part.workdir} is at step {step}; expected at most'
         f' stop_step={part.steps}, or another --workdir'
       )
-    split = scores.read_split(last)
-    asked = run.config.data.target.get('eval_split')
-    if step == part.steps and split and split != asked:
-      raise errors.UserError(
-        f'{part.workdir} is done and was scored on the split {split}, not on'
-        f' {asked}; expected --config.data.target.eval_split={split}, or'
-        ' another --workdir'
-      )
+    if step == part.steps:
+      asked = run.config.data.target.get('eval_split')
+      scores.check_split(last, asked, workdir=part.workdir)

@@ -59,7 +59,11 @@ def prepare(method: Any, config: ml_collections.ConfigDict) -> Any:
 
 def _open(config, method, workdir, step):
   """Completes config and method, and opens the data."""
-  _check_split(config, workdir, step)
+  if step == config.stop_step:
+    last = workdir_lib.read_scores(workdir).get('last', {})
+    if last.get('checkpoint_step') == step:
+      asked = config.data.target.eval_split
+      scores.check_split(last, asked, workdir=workdir)
   config = own_classes.keep(config, workdir, begun=bool(step))
   if not step:
     initial.check(config.get('initial'), method)
@@ -98,22 +102,6 @@ def _open(config, method, workdir, step):
     value=scores.rank,
     draw=functools.partial(_draw, config, method, samples),
   )
-
-
-def _check_split(config, workdir, step):
-  """Checks that a run that is done was scored on the split that is asked for.
-
-  Nothing is left to do for it, so another split would be ignored.
-  """
-  last = workdir_lib.read_scores(workdir).get('last', {})
-  done = step == config.stop_step == last.get('checkpoint_step')
-  split, asked = scores.read_split(last), config.data.target.eval_split
-  if done and split and split != asked:
-    raise errors.UserError(
-      f'{workdir} is done and was scored on the split {split}; expected'
-      f' --config.data.target.eval_split={split}, got {asked}, which `jaxuda'
-      f' evaluate --workdir={workdir} --split={asked}` scores'
-    )
 
 
 def _begin(config, method, state, report):

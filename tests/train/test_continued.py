@@ -84,7 +84,9 @@ def test_a_run_that_is_done_is_not_called_with_another_split(tmp_path):
   segmentation.train(config, tmp_path)
   before = (tmp_path / 'config.json').read_text()
   config.data.target.eval_split = 'bare'
-  with pytest.raises(errors.UserError, match=r'split val;.*--split=bare`'):
+  with pytest.raises(
+    errors.UserError, match=r'split val, not on bare;.*--split=bare`'
+  ):
     segmentation.train(config, tmp_path)
   assert (tmp_path / 'config.json').read_text() == before
   # One that goes on is scored on the new one from there.
