@@ -90,13 +90,14 @@ def _describe(run):
 def _claim(out, description, classes):
   """Begins the folder, or checks that the same run began it."""
   file = out / _DESCRIPTION
-  if workdir_lib.read_json(file) == description:
-    return
-  if out.is_dir() and any(out.iterdir()):
-    raise errors.UserError(
-      f'{out} holds something else; expected a new folder, or one that the same'
-      ' checkpoint of the same run began'
-    )
+  if workdir_lib.read_json(file) != description:
+    if out.is_dir() and any(x for x in os.listdir(out) if not _is_part(x)):
+      raise errors.UserError(
+        f'{out} holds something else; expected a new folder, or one that the'
+        ' same checkpoint of the same run began'
+      )
+    # First: by this file the folder is known again if it is killed here.
+    workdir_lib.write_json(file, description)
   names = labels.get_class_set(classes).names
   table = {
     'classes': {name: [i] for i, name in enumerate(names)},
@@ -104,7 +105,11 @@ def _claim(out, description, classes):
     'depth': _CENTIMETRES,
   }
   workdir_lib.write_json(out / 'classes.json', table)
-  workdir_lib.write_json(file, description)
+
+
+def _is_part(name):
+  """Returns whether a file is what a killed process had begun to write."""
+  return name.startswith('.') and '.part' in name
 
 
 def _write(out, name, example):

@@ -315,14 +315,36 @@ def test_a_disk_that_fills_up(run, tmp_path, monkeypatch, name):
 @pytest.mark.parametrize('dtype', [np.float32, np.int32])
 def test_the_scripts_name_what_they_cannot_read(dtype, tmp_path, monkeypatch):
   Image.fromarray(np.full((9, 9), 70000, dtype)).save(tmp_path / 'a.tif')
-  runner = _runner(tmp_path, {'size': [32, 48]}, monkeypatch)
+  (tmp_path / 'b.png').write_bytes(b'no picture')
+  Image.new('RGB', (9, 9)).save(tmp_path / 'c.bmp')
+  cut = (tmp_path / 'c.bmp').read_bytes()[:-99]
+  (tmp_path / 'c.bmp').write_bytes(cut)
+  Image.new('RGB', (1, 99)).save(tmp_path / 'd.png')
+  info = {'size': [32, 48], 'fit': 'pad'}
+  runner = _runner(tmp_path, info, monkeypatch)
   for words, message in (
     (['a.tif', 'out.png'], 'a.tif has 32-bit pixels; expected 8 or 16 bits'),
     (['a.tif'], 'expected: run.py PICTURE OUT.png'),
     (['a.tif', 'out.jpg'], 'expected: run.py PICTURE OUT.png'),
+    (['none.png', 'out.png'], 'error: none.png cannot be read: '),
+    (['b.png', 'out.png'], 'error: b.png cannot be read: '),
+    (['c.bmp', 'out.png'], 'error: c.bmp cannot be read: '),
+    (['d.png', 'out.png'], 'error: d.png: 1x99 pixels are too narrow'),
   ):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, 'argv', ['run.py', *words])
     with pytest.raises(SystemExit) as found:
       runner.main(None)
-    assert found.value.code == message
+    assert found.value.code.startswith(message)
+
+
+def test_the_scripts_name_what_they_cannot_write(tmp_path, monkeypatch):
+  Image.new('RGB', (9, 9)).save(tmp_path / 'a.png')
+  info = {'size': [4, 4], 'fit': 'stretch', 'image_resize': 'bicubic'}
+  info.update(align_corners=False, colors=[[0, 0, 0]])
+  runner = _runner(tmp_path, info, monkeypatch)
+  out = str(tmp_path / 'none' / 'out.png')
+  monkeypatch.setattr(sys, 'argv', ['', str(tmp_path / 'a.png'), out])
+  with pytest.raises(SystemExit) as found:
+    runner.main(lambda folder: lambda x: {'grid': np.zeros((1, 2, 2, 3))})
+  assert found.value.code.startswith(f'error: {out} cannot be written: ')

@@ -143,6 +143,33 @@ def test_mistakes_are_named(tmp_path, run):
     translating.write_set(none, tmp_path / 'new')
 
 
+def test_killed_before_the_first_image(tmp_path, run, monkeypatch):
+  out = tmp_path / 'out'
+  write = workdir_lib.write_json
+
+  def killed(path, tree):
+    if path.name == 'classes.json':
+      (path.parent / '.1234abcd.17.part.json').touch()
+      raise KeyboardInterrupt
+    write(path, tree)
+
+  monkeypatch.setattr(workdir_lib, 'write_json', killed)
+  with pytest.raises(KeyboardInterrupt):
+    translating.write_set(run, out)
+  assert not (out / 'classes.json').exists()
+  monkeypatch.setattr(workdir_lib, 'write_json', write)
+  assert translating.write_set(run, out) == 3
+  assert len(json.loads((out / 'classes.json').read_text())['classes']) == 19
+  # A part alone is not what someone else put there.
+  other = tmp_path / 'other'
+  other.mkdir()
+  (other / '.1234abcd.17.part.json').touch()
+  assert translating.write_set(run, other) == 3
+  (tmp_path / 'mine' / '.git').mkdir(parents=True)
+  with pytest.raises(errors.UserError, match='holds something else'):
+    translating.write_set(run, tmp_path / 'mine')
+
+
 def test_a_generator_of_another_run(monkeypatch, run):
   mine = run.state.nets['gen'].replace(params={'k': jnp.zeros(1)})
   state = state_lib.create({'gen': mine, 'task': mine})

@@ -9,6 +9,8 @@ import numpy as np
 from PIL import Image
 from PIL import ImageOps
 
+# Most pixels that a picture may have after padding.
+_PIXELS = 2 * Image.MAX_IMAGE_PIXELS
 FOLDER = pathlib.Path(__file__).resolve().parent
 
 
@@ -23,18 +25,36 @@ def main(load):
     sys.exit(f'expected: {pathlib.Path(sys.argv[0]).name} PICTURE OUT.png')
   picture, out = sys.argv[1:]
   info = json.loads((FOLDER / 'export.json').read_text())
-  height, width = info['size']
-  with Image.open(picture) as opened:
-    opened.load()
-    # A picture whose tags cannot be read counts as upright.
-    with contextlib.suppress(Exception):
-      ImageOps.exif_transpose(opened, in_place=True)
-    image = opened.copy()
+  label = _label(load, picture, info)
+  label.putpalette(np.asarray(info['colors'], np.uint8).tobytes())
+  try:
+    label.save(out)
+  except OSError as e:
+    sys.exit(f'error: {out} cannot be written: {e}')
+
+
+def _read(picture):
+  """Returns an upright RGB image, of 8 bits."""
+  try:
+    with Image.open(picture) as opened:
+      opened.load()
+      # A picture whose tags cannot be read counts as upright.
+      with contextlib.suppress(Exception):
+        ImageOps.exif_transpose(opened, in_place=True)
+      image = opened.copy()
+  except Exception as e:  # Pillow raises many kinds.
+    sys.exit(f'error: {picture} cannot be read: {e}')
   if image.mode == 'F' or (image.mode == 'I' and image.getextrema()[1] > 65535):
     sys.exit(f'{picture} has 32-bit pixels; expected 8 or 16 bits')
   if image.mode.startswith('I'):  # 16 bits; the upper byte is kept.
     image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
-  image = image.convert('RGB')
+  return image.convert('RGB')
+
+
+def _label(load, picture, info):
+  """Returns the label of a picture, an image of its size."""
+  image = _read(picture)
+  height, width = info['size']
   inner, around = (width, height), image.size
   if info['fit'] == 'pad':
     # The aspect ratio is kept, and the rest is black.
@@ -46,6 +66,11 @@ def main(load):
       max(image.width, image.height * width // height),
       max(image.height, image.width * height // width),
     )
+    if 0 in inner or around[0] * around[1] > _PIXELS:
+      sys.exit(
+        f'error: {picture}: {image.width}x{image.height} pixels are too narrow'
+        f' for a network that keeps the aspect and sees {width}x{height}'
+      )
   small = Image.new('RGB', (width, height))
   small.paste(resized(image, inner, info['image_resize']))
   logits = np.asarray(load(FOLDER)(np.asarray(small)[None])['grid'][0])
@@ -53,9 +78,7 @@ def main(load):
   label = Image.fromarray(
     upsampled_label(logits, around[::-1], align_corners=corners)
   )
-  label = label.crop((0, 0, *image.size))
-  label.putpalette(np.asarray(info['colors'], np.uint8).tobytes())
-  label.save(out)
+  return label.crop((0, 0, *image.size))
 
 
 def resized(image, size, how):
