@@ -63,6 +63,9 @@ install_project() {
     return 0
   fi
   echo "Installing jaxuda and what it needs (2 minutes or more, once)"
+  # Environments made by uv have no pip.
+  "$python" -c 'import pip' 2>/dev/null ||
+    "$python" -m ensurepip >/dev/null || return 1
   "$python" -m pip install --disable-pip-version-check -e '.[test]' || return 1
   echo "$state" > "$stamp"
 }

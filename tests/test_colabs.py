@@ -13,6 +13,7 @@ import pathlib
 import re
 import subprocess
 import sys
+import types
 
 import nbclient
 import nbformat
@@ -75,9 +76,13 @@ def test_set_up_where_jaxuda_is_missing(monkeypatch, package, fetched):
   assert calls == [[*pip, fetched], 'complete', 'describe']
   # An existing installation is kept.
   calls.clear()
-  found = True
+  found = types.SimpleNamespace(origin='site/jaxuda/__init__.py')
   exec(text, {})
   assert calls == ['describe']
+  # A clone, which is a folder of that name, is none.
+  found.origin = None
+  with pytest.raises(ValueError, match='set PACKAGE'):
+    exec(text, {})
 
 
 def execute(name, folder, monkeypatch):

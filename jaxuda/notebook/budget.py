@@ -7,6 +7,7 @@ on a few pictures of 32x64 pixels.
 
 import os
 
+import jax
 import ml_collections
 
 from jaxuda import errors
@@ -40,7 +41,9 @@ def choose(*, full: int, test: int) -> int:
 
 
 def limit(config: ml_collections.ConfigDict, *, steps: int) -> None:
-  """Makes a training run on a small pair fit the budget.
+  """Makes a training run on a small pair fit the budget, and the devices.
+
+  The batch is enlarged to a multiple of the number of devices.
 
   Args:
     config: a run's config, changed in place.
@@ -50,6 +53,8 @@ def limit(config: ml_collections.ConfigDict, *, steps: int) -> None:
   steps = choose(full=steps, test=_STEPS)
   config.total_steps = config.stop_step = steps
   config.eval_every = config.checkpoint_every = config.picture_every = steps
+  devices = jax.device_count()
+  config.batch_size = -(-config.batch_size // devices) * devices
   if read() == 'full':
     return
   config.log_every = 1

@@ -43,7 +43,7 @@ class Folder:
     """
     files.check_folder(self.path)
     found = self._read()
-    if not found and self.path.is_dir() and any(self.path.iterdir()):
+    if not found and not files.is_empty(self.path):
       raise errors.UserError(
         f'{self.path} holds something else; expected an empty folder or the'
         ' --workdir of an earlier call'
@@ -66,12 +66,14 @@ class Folder:
     self._lock = (self.path / 'lock').open('w')
     try:
       fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
+    except BlockingIOError:
       self._lock.close()
       raise errors.UserError(
         f'{self.path} is in use by another call or by a run that it started;'
         ' expected only one at a time'
       ) from None
+    except OSError:
+      pass  # The file system has no locks, as some network ones.
     return self
 
   def __exit__(self, *unused: Any) -> None:

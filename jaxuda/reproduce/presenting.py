@@ -42,8 +42,10 @@ def make_lines(results: results_lib.Results) -> list[list[str]]:
   for row in results.plan.rows:
     label, gains = row.label, []
     if results.gains:
-      gains = [*(_gain(results, label, x.name).show(sign='+') for x in main)]
-      gains = gains if label in results.gains else ['']
+      gained = main if label in results.gains else ()
+      # One cell in any case, also before the first run is scored.
+      gains = [_gain(results, label, x.name).show(sign='+') for x in gained]
+      gains = gains or ['']
     lines.append(
       [
         _title(results, row),

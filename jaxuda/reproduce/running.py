@@ -9,11 +9,13 @@ import sys
 import time
 from typing import Any
 
+from jaxuda.evaluate import tables
 from jaxuda.reproduce import folder as folder_lib
 from jaxuda.reproduce import overview as overview_lib
 from jaxuda.reproduce import plan as plan_lib
 from jaxuda.reproduce import progress as progress_lib
 from jaxuda.reproduce import runs as runs_lib
+from jaxuda.run import workdir as workdir_lib
 
 # Seconds between two checks of the processes.
 _PAUSE = 1.0
@@ -39,6 +41,13 @@ def launch(run: runs_lib.Run, folder: folder_lib.Folder) -> subprocess.Popen:
       start_new_session=True,
       pass_fds=(folder.lock,),
     )
+
+
+def _check_labels(run):
+  """Checks that scores need no labels that are missing, for all other runs."""
+  workdir = run.parts[-1].workdir
+  if workdir_lib.read_scores(workdir):  # Image transforms are not scored.
+    tables.read_figures(str(workdir), checkpoint='last')
 
 
 class Runner:
@@ -86,6 +95,10 @@ class Runner:
     Args:
       stop: called now and then; if it returns True, the processes save and end.
         A KeyboardInterrupt kills them.
+
+    Raises:
+      UserError: a run has ended without scores, as its target has no labels;
+        the others are killed.
     """
     told = False
     try:
@@ -144,6 +157,7 @@ class Runner:
       return
     if progress_lib.is_done(state.run):
       state.status, state.step = progress_lib.DONE, state.run.steps
+      _check_labels(state.run)
       self._overview.message(f'{state.run.name} done')
     elif stopping:
       state.status = progress_lib.STOPPED

@@ -19,7 +19,10 @@ _ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 def describe_code() -> str:
   """Returns versions, and the commit if the code is in a repository."""
-  version = importlib.metadata.version('jaxuda')
+  try:
+    version = importlib.metadata.version('jaxuda')
+  except importlib.metadata.PackageNotFoundError:  # Run where it lies.
+    version = '(not installed)'
   parts = [f'jaxuda {version}', f'jax {jax.__version__}']
   top = _git('rev-parse', '--show-toplevel')
   # The package may be installed inside another project's repository.

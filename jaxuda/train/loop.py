@@ -7,6 +7,7 @@ drawn) is described by a `Task`.
 from collections.abc import Callable, Iterator, Mapping
 import contextlib
 import dataclasses
+import itertools
 import os
 import pathlib
 from typing import Any
@@ -129,6 +130,7 @@ def run(
       if _evaluation_due(task, step, scores):
         done = task.evaluate(step, parallel.local(state), progress, stop.poll)
         if done:
+          batch, batches = _peek(batch, batches)
           _draw(task, step, state, batch, record, progress)
           record.write_scalars(step, 'eval', done.scalars)
           scores = _rank(scores, done.result, task.value, progress.message)
@@ -199,6 +201,17 @@ def _save(checkpoints, step, state, numbers, config):
       f'not finite in the state after step {step}: {", ".join(bad[:3])}{more}'
     )
   checkpoints.save(step, state, config=workdir_lib.config_to_dict(config))
+
+
+def _peek(batch, batches):
+  """Returns a batch to draw, and the batches to come.
+
+  A resumed run has taken none yet: the first to come stands in for the last.
+  """
+  if batch is not None:
+    return batch, batches
+  first = next(batches)
+  return first, itertools.chain([first], batches)
 
 
 def _draw(task, step, state, batch, record, progress):

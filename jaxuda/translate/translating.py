@@ -91,7 +91,7 @@ def _claim(out, description, classes):
   """Begins the folder, or checks that the same run began it."""
   file = out / _DESCRIPTION
   if workdir_lib.read_json(file) != description:
-    if out.is_dir() and any(x for x in os.listdir(out) if not _is_part(x)):
+    if not files.is_empty(out):
       raise errors.UserError(
         f'{out} holds something else; expected a new folder, or one that the'
         ' same checkpoint of the same run began'
@@ -105,11 +105,6 @@ def _claim(out, description, classes):
     'depth': _CENTIMETRES,
   }
   workdir_lib.write_json(out / 'classes.json', table)
-
-
-def _is_part(name):
-  """Returns whether a file is what a killed process had begun to write."""
-  return name.startswith('.') and '.part' in name
 
 
 def _write(out, name, example):

@@ -10,6 +10,9 @@ import zlib
 
 from jaxuda import errors
 
+# Names of temporary files.
+_PART = re.compile(r'\.[0-9a-f]{8}\.\d+\.part')
+
 
 @contextlib.contextmanager
 def atomic(path: str | os.PathLike) -> Iterator[pathlib.Path]:
@@ -43,6 +46,16 @@ def atomic(path: str | os.PathLike) -> Iterator[pathlib.Path]:
     shutil.rmtree(part, ignore_errors=True)  # Does nothing to a file.
     with contextlib.suppress(OSError):
       part.unlink()
+
+
+def is_empty(folder: str | os.PathLike) -> bool:
+  """Returns whether a folder is missing, or empty.
+
+  What a process that was killed inside `atomic` has left there does not count.
+  """
+  if not os.path.isdir(folder):
+    return True
+  return all(_PART.match(name) for name in os.listdir(folder))
 
 
 def append_line(path: str | os.PathLike, line: str) -> None:

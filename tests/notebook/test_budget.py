@@ -1,3 +1,4 @@
+import jax
 import pytest
 
 from jaxuda import errors
@@ -19,6 +20,15 @@ def test_full_is_the_default(monkeypatch):
   assert budget.choose(full=5, test=1) == 5
   for field in ('data', 'network', 'method', 'optim', 'mixing', 'log_every'):
     assert config[field] == before[field]
+
+
+@pytest.mark.parametrize(('devices', 'batch'), [(1, 2), (2, 2), (3, 3), (8, 8)])
+def test_every_device_has_a_share(monkeypatch, devices, batch):
+  monkeypatch.setattr(jax, 'device_count', lambda: devices)
+  config = make_config('dada')
+  assert config.batch_size == 2
+  budget.limit(config, steps=70)
+  assert config.batch_size == batch
 
 
 @pytest.mark.parametrize('name', ['source_only', 'corda', 'depdis', 'gio_ada'])

@@ -122,6 +122,15 @@ def test_what_depth_gains(tmp_path):
   assert (line['paper'], line['quoted']) == ('47.8', "CTRL's README")
 
 
+def test_before_the_first_score_every_row_has_all_cells(tmp_path):
+  plan = fake_runs.make_plan(
+    tmp_path, table='dada/results', rows=('SPIGAN', 'AdvEnt', 'DADA')
+  )
+  head, *rows = presenting.make_lines(results_lib.collect(plan))
+  assert 'D-gain' in head
+  assert {len(row) for row in rows} == {len(head)}
+
+
 def test_negative_transfer(tmp_path):
   plan = fake_runs.make_plan(
     tmp_path, table='dada/coarse7', rows=('source-only', 'DADA')

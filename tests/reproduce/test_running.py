@@ -1,3 +1,5 @@
+import errno
+import fcntl
 import io
 import json
 import sys
@@ -186,6 +188,26 @@ def test_unscored_runs_are_done_with_their_last_checkpoint(tmp_path):
   assert progress_lib.is_done(run)
 
 
+def test_a_target_without_labels_ends_it_after_one_run(tmp_path):
+  plan = fake_runs.make_plan(tmp_path, seeds=(1,))
+  launcher = fake_runs.Launcher()
+
+  def launch(run, folder):
+    process = launcher(run, folder)
+    process.wait()
+    path = run.parts[-1].workdir / 'scores.json'
+    scores = json.loads(path.read_text())
+    figures = {'blind_choice': scores['last']['figures']['mIoU19']}
+    scores['last'].update(main='blind_choice', figures=figures)
+    path.write_text(json.dumps(scores))
+    return process
+
+  message = 'S1/seed1/scores.json has no scores: the target has no labels'
+  with pytest.raises(errors.UserError, match=message):
+    _run(tmp_path, plan, launch)
+  assert launcher.started == ['S1/seed1']
+
+
 def test_time_left_goes_by_what_a_step_of_the_row_took(tmp_path):
   """S1 took 10 s for 500 of 1500 steps: 20 s for it, 30 s for the other."""
   plan = fake_runs.make_plan(tmp_path, seeds=(1,))
@@ -237,6 +259,21 @@ def test_folders_of_something_else(tmp_path, content, message):
   plan = fake_runs.make_plan(tmp_path, seeds=(1,))
   with pytest.raises(errors.UserError, match=message):
     folder_lib.Folder(tmp_path, plan).check()
+
+
+def test_a_folder_that_was_only_begun(tmp_path):
+  (tmp_path / '.1234abcd.17.part.json').write_text('')
+  with folder_lib.Folder(tmp_path, fake_runs.make_plan(tmp_path, seeds=(1,))):
+    assert (tmp_path / 'reproduction.json').is_file()
+
+
+def test_a_file_system_without_locks(tmp_path, monkeypatch):
+  def flock(file, how):
+    raise OSError(errno.ENOLCK, 'No locks available')
+
+  monkeypatch.setattr(fcntl, 'flock', flock)
+  with folder_lib.Folder(tmp_path, fake_runs.make_plan(tmp_path, seeds=(1,))):
+    pass
 
 
 def test_runs_with_another_config_are_found_before_anything_is_trained(

@@ -1,3 +1,4 @@
+import importlib.metadata
 import pathlib
 import subprocess
 
@@ -19,6 +20,15 @@ def test_code_is_that_of_the_repository(tmp_path):
   assert done.stdout.strip() in text
   provenance.note(tmp_path)
   assert provenance.read(tmp_path) == [text]
+
+
+def test_code_that_is_not_installed(monkeypatch):
+  def version(name):
+    raise importlib.metadata.PackageNotFoundError(name)
+
+  monkeypatch.setattr(importlib.metadata, 'version', version)
+  text = provenance.describe_code()
+  assert text.startswith('jaxuda (not installed), jax ')
 
 
 def test_every_code_is_kept_once(tmp_path):

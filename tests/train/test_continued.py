@@ -93,3 +93,23 @@ def test_a_run_that_is_done_is_not_called_with_another_split(tmp_path):
   config.stop_step = 6
   segmentation.train(config, tmp_path)
   assert (tmp_path / 'config.json').read_text() != before
+
+
+@pytest.mark.parametrize('killed', [6, 12])
+def test_killed_before_an_evaluation_it_draws_what_it_would_have(
+  tmp_path, killed
+):
+  whole = segmentation.train(tiny.make_config(), tmp_path / 'whole')
+  config = tiny.make_config(eval_every=0, stop_step=killed)
+  segmentation.train(config, tmp_path / 'run')
+  for path in ('scores.json', f'pictures/training_{killed:07d}.png'):
+    (tmp_path / 'run' / path).unlink()
+  state = segmentation.train(tiny.make_config(), tmp_path / 'run')
+  names = [
+    {path.name for path in (tmp_path / run / 'pictures').iterdir()}
+    for run in ('run', 'whole')
+  ]
+  assert names[0] | {'target_0000006.png', 'training_0000006.png'} == names[1]
+  assert f'training_{killed:07d}.png' in names[0]
+  for mine, theirs in zip(*map(jax.tree.leaves, (state, whole)), strict=True):
+    np.testing.assert_array_equal(mine, theirs)

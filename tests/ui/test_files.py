@@ -29,6 +29,17 @@ def test_an_error_leaves_the_old_file(tmp_path):
   assert list(tmp_path.iterdir()) == [path]
 
 
+def test_what_a_killed_process_had_begun_is_nothing(tmp_path):
+  assert files.is_empty(tmp_path)
+  assert files.is_empty(tmp_path / 'none')
+  with files.atomic(tmp_path / 'a.json') as part:
+    part.write_text('{')
+    assert files.is_empty(tmp_path)
+  assert not files.is_empty(tmp_path)
+  (tmp_path / 'mine' / '.part').mkdir(parents=True)
+  assert not files.is_empty(tmp_path / 'mine')
+
+
 def test_a_folder_to_write_to_may_be_new_but_no_file(tmp_path):
   assert files.check_folder(str(tmp_path)) == tmp_path
   assert files.check_folder(tmp_path / 'new') == tmp_path / 'new'

@@ -271,7 +271,7 @@ def _claim(out, origin):
   """Claims a folder; returns {name: counts} of the images already done."""
   path = files.check_folder(out) / _ORIGIN
   if not path.is_file():
-    if out.exists() and any(out.iterdir()):
+    if not files.is_empty(out):
       raise errors.UserError(f'{out} is not empty; expected a new folder')
     workdir_lib.write_json(path, origin)
   found = workdir_lib.read_json(path)
