@@ -5,10 +5,11 @@
 # it only prints the table. Other folder: DEMO_DIR=elsewhere bash scripts/demo.sh
 set -euo pipefail
 
-if [ $# -gt 0 ]; then
+if [ "${1:-}" = --help ]; then
   sed -n '2,5s/^# //p' "${BASH_SOURCE[0]}"
-  [ "$1" = --help ] && exit
-  echo "error: unknown argument $1; expected none" >&2
+  exit
+elif [ $# -gt 0 ]; then
+  echo "error: unknown argument $1; expected none, or --help" >&2
   exit 2
 fi
 # A training that is interrupted saves and ends normally; this ends the rest.

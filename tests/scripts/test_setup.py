@@ -126,6 +126,37 @@ def test_active_environment_is_too_old(project):
   assert 'is not Python 3.11 to 3.13' in done.stderr
 
 
+def _demo(project, *arguments):
+  shutil.copy(ROOT / 'scripts' / 'demo.sh', project / 'scripts')
+  (project / 'bin' / 'sed').symlink_to(shutil.which('sed'))
+  return subprocess.run(
+    ['bash', 'scripts/demo.sh', *arguments],
+    cwd=project,
+    env={'PATH': str(project / 'bin')},
+    capture_output=True,
+    text=True,
+  )
+
+
+def test_the_demo_ends_when_it_is_interrupted(project):
+  """Although the training, which saves first, then ends normally."""
+  trained = '  *train*) echo "$*" >> train.log; kill -INT $PPID ;;\nesac'
+  _add(project, 'python3', FAKE_PYTHON.replace('esac', trained))
+  assert _demo(project).returncode == 130
+  (line,) = (project / 'train.log').read_text().splitlines()
+  assert '--config=source_only:pair=streets' in line
+
+
+def test_the_demo_takes_no_arguments(project):
+  done = _demo(project, '--help')
+  assert done.returncode == 0
+  assert done.stdout.startswith('Trains source-only and DADA')
+  (project / 'bin' / 'sed').unlink()
+  done = _demo(project, '--steps=3')
+  assert done.returncode == 2
+  assert done.stderr.startswith('error: unknown argument --steps=3; expected n')
+
+
 @pytest.mark.parametrize(
   'path', sorted(ROOT.glob('scripts/*.sh')), ids=lambda p: p.name
 )
