@@ -65,7 +65,7 @@ def test_maps_of_another_dataset_do_not_pass_for_those_of_this(tmp_path):
 
   run('a, split train')
   run('a, split train')
-  with pytest.raises(errors.UserError, match=r'of a, split train, which .* b, '):
+  with pytest.raises(errors.UserError, match=r'of a, split train, which .* b,'):
     run('b, split train')
 
 
