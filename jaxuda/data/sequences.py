@@ -76,8 +76,8 @@ class Sequences:
     Returns:
       The fields of `needs`: 'image', 'previous', 'next' uint8 [H, W, 3] at the
       network's size; 'intrinsics' float32 [4], (fx, fy, cx, cy) in pixels at
-      that size; the motions float32 [4, 4]; 'depth' uint16 [h, w] as stored;
-      and always 'name'.
+      that size; the motions float32 [4, 4]; 'depth' uint16 [h, w] as stored,
+      without the bottom that is cropped; and always 'name'.
     """
     raw = self._read(int(number))
     height, width = raw['image'].shape[:2]
@@ -98,7 +98,8 @@ class Sequences:
         mirror = np.diag([-1 if mirrored else 1, 1, 1, 1])
         out[name] = (mirror @ raw[name] @ mirror).astype(np.float32)
     if 'depth' in self.needs:
-      out['depth'] = raw['depth']
+      depth = raw['depth']
+      out['depth'] = depth[: len(depth) - int(self._cut * len(depth))]
     return out
 
   def resize(self, picture: np.ndarray) -> np.ndarray:

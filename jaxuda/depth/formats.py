@@ -11,9 +11,11 @@
 """
 
 from collections.abc import Mapping
+import hashlib
 import os
 import pathlib
 from typing import Any
+import zlib
 
 import cv2
 import numpy as np
@@ -48,6 +50,8 @@ METRES = {
   'depth_missing': [NO_DEPTH],
 }
 INVERSE = {'depth_code': 'inverse'}
+# Size of a PNG's signature and header, behind which its text may begin.
+_HEADER = 33
 
 
 def encode_metres(metres: np.ndarray) -> np.ndarray:
@@ -108,13 +112,49 @@ def _encode(level: np.ndarray, *, least: int) -> np.ndarray:
   return np.nan_to_num(np.clip(level, least, 65535), nan=0).astype(np.uint16)
 
 
-def write_png16(path: str | os.PathLike[str], raw: np.ndarray) -> None:
-  """Writes uint16 [H, W] as a PNG; creates its folder if it is missing."""
+def write_png16(
+  path: str | os.PathLike[str],
+  raw: np.ndarray,
+  *,
+  image: np.ndarray | None = None,
+) -> None:
+  """Writes uint16 [H, W] as a PNG; creates its folder if it is missing.
+
+  Args:
+    path: file to write.
+    raw: uint16 [H, W].
+    image: uint8 [H, W, 3], the image whose map this is, see `is_of_image`.
+  """
   done, data = cv2.imencode('.png', raw)
   if raw.dtype != np.uint16 or not done:
     raise ValueError(f'{raw.dtype} {raw.shape} is not a 16-bit picture')
+  encoded, tag = data.tobytes(), b'' if image is None else _tag(image)
   with files.atomic(path) as part:
-    part.write_bytes(data.tobytes())
+    part.write_bytes(encoded[:_HEADER] + tag + encoded[_HEADER:])
+
+
+def is_of_image(path: pathlib.Path, image: np.ndarray) -> bool:
+  """Returns whether a map was made of this image, if it says of which.
+
+  Args:
+    path: file of `write_png16`; one without `image`, as earlier versions wrote
+      them, counts as made of any image.
+    image: uint8 [H, W, 3].
+  """
+  tag = _tag(image)
+  with path.open('rb') as f:
+    found = f.read(_HEADER + len(tag))[_HEADER:]
+  key = tag.index(b'\0', 4)
+  return found == tag or found[:key] != tag[:key]
+
+
+def _tag(image):
+  """Returns the part of a PNG, a text, that says of which image a map is."""
+  whole = np.ascontiguousarray(image)
+  text = b'tEXtsha256 of the image\0'
+  text += hashlib.sha256(whole).hexdigest().encode()
+  size, check = len(text) - 4, zlib.crc32(text)
+  return size.to_bytes(4) + text + check.to_bytes(4)
 
 
 def write_disparity(

@@ -84,8 +84,8 @@ def write(
     predict: function from uint8 [H, W, 3] RGB to uint16 [H, W], encoded
       according to the description.
     images: images with `__len__`, and `read(i)` -> (name, uint8 [H, W, 3]).
-    out: folder to write to. Files with the same description are kept; all
-      others are rewritten.
+    out: folder to write to. Maps of the same images are kept if they have the
+      same description; all others are rewritten.
     description: the code of the numbers, the command that made them
       ('made_by'), and the network; stored in depth.json.
 
@@ -112,8 +112,9 @@ def write(
       bad.append(str(e))
       continue
     path = out / f'{name}.png'
-    if not path.is_file():
-      formats.write_png16(path, predict(image))
+    # Names recur in other folders and datasets.
+    if not path.is_file() or not formats.is_of_image(path, image):
+      formats.write_png16(path, predict(image), image=image)
       written += 1
   image_files.check_read(bad, total=total, unit='images')
   return written

@@ -9,6 +9,7 @@ import json
 import os
 import pathlib
 import pickle
+import signal
 import subprocess
 import sys
 from typing import Any
@@ -16,6 +17,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from jaxuda import errors
 from jaxuda.streets import camera as cameras
 from jaxuda.streets import street
 
@@ -91,7 +93,8 @@ def render_scenes(
     The same as `encode_scene` returns, for each index.
 
   Raises:
-    RuntimeError: a process died.
+    UserError: a process died: it was killed, or raised an error, which it has
+      printed.
   """
   request = {'domain': domain, 'seed': seed, 'views': views}
   request |= {'height': height, 'width': width}
@@ -100,11 +103,13 @@ def render_scenes(
     for k in range(workers):
       processes.append(_start(indices[k::workers], request))
     for place, index in enumerate(indices):
+      process = processes[place % workers]
       try:
-        scene = pickle.load(processes[place % workers].stdout)
+        scene = pickle.load(process.stdout)
       except (EOFError, pickle.UnpicklingError) as e:
-        raise RuntimeError(
-          f'a process that renders streets died at {index}'
+        raise errors.UserError(
+          f'a process that renders streets {_explain(process)} at scene'
+          f' {index}; expected it to render all of its scenes'
         ) from e
       yield scene
   finally:
@@ -112,6 +117,16 @@ def render_scenes(
       process.kill()
       process.wait()
       process.stdout.close()
+
+
+def _explain(process):
+  """Returns how a process ended, or ends now that nobody reads its scenes."""
+  process.stdout.close()
+  code = process.wait()
+  if code < 0:
+    name = signal.Signals(-code).name
+    return f'was killed by {name}, perhaps for lack of memory,'
+  return f'ended with exit status {code}'
 
 
 def _start(indices: range, request: dict[str, Any]) -> subprocess.Popen:

@@ -85,6 +85,20 @@ def test_cityscapes_with_its_camera(tmp_path):
   assert found.image.name == 'aachen_000001_000019_leftImg8bit.png'
 
 
+def test_names_that_only_look_like_those_of_cityscapes(tmp_path):
+  """A frame without city and clip, and cameras that are of no frame."""
+  folder = tmp_path / 'leftImg8bit_sequence/train/aachen'
+  cameras = tmp_path / 'camera/train/aachen'
+  cameras.mkdir(parents=True)
+  for number in range(3):
+    for clip in ('frame', 'aachen_000001_'):
+      make_frame(folder / f'{clip}{number:06d}_leftImg8bit.png', number)
+  for name in ('camera', 'aachen_000001_x_camera'):
+    (cameras / f'{name}.json').write_text('{}')
+  found = frames.find_triplets(tmp_path, split='train')
+  assert [x.intrinsics for x in found] == [None, None]
+
+
 def test_kitti_with_its_calibration(tmp_path):
   for camera in ('image_00', 'image_02'):
     for number in range(3):
@@ -120,6 +134,19 @@ def test_the_hood_is_cut_off(clip):
   assert example['image'].shape == (3, 8, 3)
   # Nothing was shrunk: the camera is the same.
   np.testing.assert_allclose(example['intrinsics'], [4, 4, 3.5, 2.5])
+
+
+def test_true_depth_is_cut_off_at_the_same_row(add_dataset, data_dir):
+  add_dataset('near')
+  changes = {'dataset': 'near', 'data_dir': data_dir, 'crop_bottom': 0.4}
+  config = make_config('', **changes)
+  found = sequences.Sequences(config, 'train', needs=('image', 'depth'))
+  whole = make_config('', **{**changes, 'crop_bottom': 0.0})
+  uncut = sequences.Sequences(whole, 'train', needs=('image', 'depth'))
+  # int(0.4 * 6) = 2 of the 6 rows are cut off.
+  expected = uncut.read(0)['depth'][:4]
+  assert len(uncut.read(0)['depth']) == 6
+  np.testing.assert_array_equal(found.read(0)['depth'], expected)
 
 
 def test_batches_are_a_function_of_seed_and_step(clip):

@@ -357,8 +357,24 @@ def test_workers_stop_when_nobody_listens():
 
 def test_a_dead_worker_is_noticed(monkeypatch):
   monkeypatch.setattr(sys, 'executable', 'false')
-  with pytest.raises(RuntimeError, match='died at 10'):
+  with pytest.raises(errors.UserError, match='exit status 1 at scene 10; exp'):
     list(streets.render_scenes(**REQUEST, indices=THREE, workers=1))
+
+
+def test_a_killed_worker_is_noticed(monkeypatch):
+  started = []
+
+  def start(*arguments):
+    started.append(worker_start(*arguments))
+    return started[-1]
+
+  worker_start = worker._start
+  monkeypatch.setattr(worker, '_start', start)
+  scenes = streets.render_scenes(**REQUEST, indices=range(10, 90), workers=1)
+  next(scenes)
+  started[0].kill()
+  with pytest.raises(errors.UserError, match=r'killed by SIGKILL, .* at scene'):
+    list(scenes)
 
 
 def test_workers_load_neither_tensorflow_nor_jax():

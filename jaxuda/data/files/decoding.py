@@ -26,7 +26,7 @@ from jaxuda.data.files import tree as tree_lib
 # Suffixes of the pictures that are read; case does not matter.
 SUFFIXES = (
   *('png', 'jpg', 'jpeg', 'jpe', 'jfif', 'bmp', 'webp', 'tif', 'tiff'),
-  *('ppm', 'pgm'),
+  *('ppm', 'pgm', 'pbm', 'pnm', 'apng', 'mpo'),
 )
 _FORMATS = ('PNG', 'JPEG', 'MPO', 'BMP', 'WEBP', 'TIFF', 'PPM')
 _ORIENTATION = 0x0112

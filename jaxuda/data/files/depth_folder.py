@@ -8,8 +8,10 @@ tools or by the user:
                         for the code 'disparity'
     DIR/**/NAME.png     16-bit grey PNG, where NAME is the example's name
 
-A file may be in subfolders, and its name may have the endings of Cityscapes:
-train/aachen/aachen_000000_000019_leftImg8bit.png. If several files have the
+A file may be in subfolders, and its name may be that of the image in the layout
+of Cityscapes (train/aachen/aachen_000000_000019_leftImg8bit.png), of IDD-Lite
+(train/472/frame0992_image.png) or of Virtual KITTI 2
+(Scene01/clone/frames/rgb/Camera_0/rgb_00000.png). If several files have the
 same name, the one below a folder named after the split is taken; a file below a
 folder named after another split is never taken.
 """
@@ -20,6 +22,7 @@ import difflib
 import json
 import os
 import pathlib
+import re
 import unicodedata
 
 import numpy as np
@@ -37,7 +40,10 @@ _FORM = (
   '{"depth_code": "metres", "depth_unit": 0.01} for centimetres, or'
   ' {"depth_code": "inverse"} for the disparity of a monocular network'
 )
-_ENDINGS = ('_leftImg8bit', '_disparity', '_depth')
+_ENDINGS = ('_leftImg8bit', '_image', '_disparity', '_depth')
+# The left images of Virtual KITTI 2, whose names leave out what is the same in
+# all of them.
+_VIRTUAL = re.compile(r'(.+)/frames/rgb/camera_0/rgb_(\d+)', re.IGNORECASE)
 _FIELDS = ('depth_code', 'depth_unit', 'depth_missing', 'depth_factor')
 
 
@@ -83,7 +89,10 @@ class DepthFolder:
       parts = path.relative_to(self._root).with_suffix('').parts
       for i in range(len(parts)):
         whole = '/'.join(parts[i:])
-        for name in {whole, *(whole.removesuffix(x) for x in _ENDINGS)}:
+        short = [whole.removesuffix(x) for x in _ENDINGS]
+        if match := _VIRTUAL.fullmatch(whole):
+          short.append('/'.join(match.groups()))
+        for name in {whole, *short}:
           entry = (path, name == whole, parts[:i])
           self._files[_one_form(name)].append(entry)
     if not self._files:

@@ -27,6 +27,10 @@ from jaxuda.data.pixels import resizing
 from jaxuda.ui import files
 from jaxuda.ui import image_files
 
+# Files of Cityscapes: <city>_<clip>_<number>_<kind>.
+_CITY_FRAME = re.compile(r'.*_([^_]*)_(\d+)_leftImg8bit')
+_CITY_CAMERA = re.compile(r'.*_([^_]*)_(\d+)_camera')
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Triplet:
@@ -110,15 +114,16 @@ def _open_cameras(root):
       file
       for top in ('camera', 'camera_trainvaltest/camera')
       for file in sorted((root / top / split / city).glob('*.json'))
+      if _CITY_CAMERA.fullmatch(file.stem)
     ]
 
   def find(frame):
-    if frame.stem.endswith('_leftImg8bit'):
-      _, clip, number = frame.stem.removesuffix('_leftImg8bit').rsplit('_', 2)
+    if match := _CITY_FRAME.fullmatch(frame.stem):
+      clip, number = match.groups()
 
       def distance(file):
-        other = file.stem.split('_')
-        return (other[-3] != clip, abs(int(other[-2]) - int(number)))
+        other, near = _CITY_CAMERA.fullmatch(file.stem).groups()
+        return (other != clip, abs(int(near) - int(number)))
 
       files = list_city(frame.parent.parent.name, frame.parent.name)
       if not files:

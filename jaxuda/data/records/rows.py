@@ -11,6 +11,9 @@ from jaxuda.data.datasets import registry
 from jaxuda.data.files import decoding
 from jaxuda.data.store import descriptions
 
+# Field -> the metadata that list the splits in which it is empty.
+_EMPTY = {'label': 'unlabelled_splits', 'depth': 'depthless_splits'}
+
 
 def check_split(dataset: str, split: str, info: tfds.core.DatasetInfo) -> None:
   """Checks that a dataset has a split and that all its records are there.
@@ -92,7 +95,7 @@ class Rows:
 
     Raises:
       UserError: the dataset or split does not exist, files are bad, or a field
-        is missing.
+        is missing in the dataset or the split.
     """
     builder = registry.load(dataset, data_dir=data_dir, manual_dir=manual_dir)
     info = builder.info
@@ -103,6 +106,12 @@ class Rows:
         f'{dataset} has no {lost[0]}; its fields are {", ".join(info.features)}'
       )
     self.metadata: Mapping[str, Any] = registry.metadata(info)
+    for field, key in _EMPTY.items():
+      if field in fields and split.split('[')[0] in self.metadata.get(key, ()):
+        raise errors.UserError(
+          f'{dataset} has no {field} in split {split!r}; expected one that has'
+          ' it'
+        )
     self._source, self._features, self._decoders = open_records(
       builder, split, fields
     )

@@ -51,6 +51,8 @@ def describe(
   else:
     code, meaning = formats.INVERSE, _RELATIVE
   record = network.record
+  # Earlier versions did not record the type; their maps pass for the default's.
+  own = {} if network.dtype == 'float32' else {'dtype': network.dtype}
   return {
     **code,
     'made_by': MADE_BY,
@@ -60,6 +62,7 @@ def describe(
     'network': record['title'],
     'sha256': record['sha256'],
     'side': network.side,
+    **own,
   }
 
 

@@ -46,6 +46,11 @@ class Network:
     """Whether it predicts metres, rather than unitless inverse depth."""
     return self.module.metric
 
+  @property
+  def dtype(self) -> str:
+    """Type that the layers compute in, 'float32' or 'bfloat16'."""
+    return jnp.dtype(self.module.style.dtype).name
+
   def predict(self, image: np.ndarray) -> np.ndarray:
     """Predicts the depth of an image.
 

@@ -7,8 +7,8 @@ r"""Computes depth from rectified pairs by semi-global matching.
         --focal=721 --out=DIR
 
 Writes a file for each pair and resumes where it was stopped; existing maps that
-were made with other options, as recorded in stereo.json, are an error. --format
-chooses the format (see `depth.formats`): depth (for
+were made with other options or of other images, as recorded in stereo.json, are
+an error. --format chooses the format (see `depth.formats`): depth (for
 `config.data.target.depth_dir`), mat (CorDA's stereo depth), cityscapes or
 kitti. --fill=planes leaves no holes. With --evaluate, the maps are also
 compared with the true depth where it exists: the share of pixels that are off

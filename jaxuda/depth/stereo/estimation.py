@@ -25,7 +25,8 @@ from jaxuda.ui import image_files
 # the number of pixels that have ground truth but no disparity.
 Counted = tuple[np.ndarray, int]
 _MADE_BY = 'jaxuda.depth.stereo'
-# Records how the maps of a folder were made, whatever their format.
+# Records how, and of which images, the maps of a folder were made, whatever
+# their format.
 _RECORD = 'stereo.json'
 
 
@@ -57,9 +58,9 @@ def run(
 
   Raises:
     UserError: the format is unknown, `out` is a file or holds maps made in
-      another way, the ground truth or the calibration is missing, or left and
-      right are swapped; or, after all other pairs are done, a pair cannot be
-      read or its sizes differ.
+      another way or of other images, the ground truth or the calibration is
+      missing, or left and right are swapped; or, after all other pairs are
+      done, a pair cannot be read or its sizes differ.
   """
   if form not in formats.STEREO:
     raise errors.UserError(
@@ -155,7 +156,8 @@ def _claim(
   """Claims a folder to write to, in which existing maps are kept.
 
   Raises:
-    UserError: existing maps were made in another way or by something else.
+    UserError: existing maps were made in another way, of other images or by
+      something else.
   """
   record = {'format': form, **dataclasses.asdict(options)}
   if form in formats.METRIC:
@@ -171,12 +173,33 @@ def _claim(
       f'{there} was made with {was}; expected {wrong[0]}={record[wrong[0]]} or'
       ' another --out'
     )
+  images = _list_images(out, pairs, form, before.get('images', {}))
   if form == 'depth':
     maps.check_out(out, made_by=_MADE_BY)
     formats.write_description(
       out, formats.METRES, made_by=_MADE_BY, fill=options.fill
     )
-  workdir_lib.write_json(out / _RECORD, record)
+  workdir_lib.write_json(out / _RECORD, {**record, 'images': images})
+
+
+def _list_images(out, pairs, form, before):
+  """Returns place -> [source, digest] of the pairs that maps are made of.
+
+  Existing maps of earlier versions, which did not record them, are left out.
+  Raises UserError if an existing map was made of other images.
+  """
+  images = dict(before)
+  for pair in pairs:
+    path = formats.place_of(out, pair.place, form=form)
+    if not path.is_file():
+      images[pair.place] = [pair.source, pair.digest()]
+    elif pair.place in before and before[pair.place][1] != pair.digest():
+      raise errors.UserError(
+        f'{path} was made of {before[pair.place][0]}, which was not what'
+        f' {pair.source} is now; expected the same images and calibration, or'
+        ' another --out'
+      )
+  return images
 
 
 def _note_implausible(middles, progress):

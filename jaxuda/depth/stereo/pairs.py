@@ -10,9 +10,12 @@
 """
 
 from collections.abc import Callable
+import contextlib
 import dataclasses
 import functools
+import hashlib
 import math
+import os
 import pathlib
 import unicodedata
 
@@ -32,6 +35,7 @@ _KITTI = (
 )
 _SPLITS = ('train', 'val', 'test', 'train_extra')
 _FAR_RAW = 65535  # Sky, in a prepared dataset.
+_PIECE = 2**14
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -46,12 +50,34 @@ class Pair:
       unknown.
     truth: () -> float [H, W] true disparity in pixels, NaN where unknown; None
       without ground truth.
+    source: where the left image is from: its file, or the dataset and split.
+    files: the files that the depth is made of; () for a prepared dataset.
   """
 
   place: str
   read: Callable[[], tuple[np.ndarray, np.ndarray]]
   factor: Callable[[], float] | None = None
   truth: Callable[[], np.ndarray] | None = None
+  source: str = ''
+  files: tuple[pathlib.Path, ...] = ()
+
+  def digest(self) -> str:
+    """Returns what identifies the images, wherever they are: 16 digits.
+
+    It is the hash of the files' sizes and of 16 KiB at their start, middle and
+    end, which no two photographs share (to read all of Cityscapes would take
+    minutes); for a prepared dataset, that of its name and split.
+    """
+    hashed = hashlib.sha256(b'' if self.files else self.source.encode())
+    for file in self.files:
+      # A file that cannot be read will be reported when it is matched.
+      with contextlib.suppress(OSError), file.open('rb') as f:
+        size = f.seek(0, os.SEEK_END)
+        hashed.update(b'%d' % size)
+        for start in (0, size // 2, max(size - _PIECE, 0)):
+          f.seek(start)
+          hashed.update(f.read(_PIECE))
+    return hashed.hexdigest()[:16]
 
 
 def find_cityscapes(root: pathlib.Path, *, split: str = '') -> list[Pair]:
@@ -86,6 +112,8 @@ def find_cityscapes(root: pathlib.Path, *, split: str = '') -> list[Pair]:
           place=f'{one}/{city}/{stem}',
           read=_reader(path, other),
           factor=functools.partial(_read_cityscapes_factor, file),
+          source=str(path),
+          files=(path, other, file),
         )
       )
   return _check_found(pairs, left, '<split>/<city>/<stem>_leftImg8bit.png')
@@ -117,17 +145,25 @@ def find_kitti(root: pathlib.Path, *, split: str = '') -> list[Pair]:
       for path in sorted((folder / left).glob('[!.]*_10.png')):
         other, text = folder / right / path.name, f'{path.stem[:6]}.txt'
         _require(other, path)
+        known = [folder / x / text for x in ('calib_cam_to_cam', 'calib')]
+        calibration = [x for x in known if x.is_file()][:1]
         factor = _first(
-          [folder / x / text for x in ('calib_cam_to_cam', 'calib')],
-          functools.partial(_read_kitti_factor, matrices=matrices),
+          calibration, functools.partial(_read_kitti_factor, matrices=matrices)
         )
         truth = _first(
           [folder / x / path.name for x in ('disp_occ_0', 'disp_occ')],
           read_kitti_disparity,
         )
-        read = _reader(path, other)
-        place = f'{one}/{path.stem}'
-        pairs.append(Pair(place=place, read=read, factor=factor, truth=truth))
+        pairs.append(
+          Pair(
+            place=f'{one}/{path.stem}',
+            read=_reader(path, other),
+            factor=factor,
+            truth=truth,
+            source=str(path),
+            files=(path, other, *calibration),
+          )
+        )
   return _check_found(pairs, root, 'training/image_2/000000_10.png and image_3')
 
 
@@ -197,6 +233,8 @@ def find_folders(
       place=name,
       read=_reader(path, others[name]),
       factor=(lambda: baseline * focal) if known else None,
+      source=str(path),
+      files=(path, others[name]),
     )
     for name, path in ours.items()
   ]
@@ -245,8 +283,13 @@ def find_prepared(
       raw = rows.read(number)['depth']
       return factor() / np.where(raw == _FAR_RAW, np.nan, raw * unit)
 
-    name = rows.read(number)['name']
-    return Pair(place=name, read=views, factor=factor, truth=truth)
+    return Pair(
+      place=rows.read(number)['name'],
+      read=views,
+      factor=factor,
+      truth=truth,
+      source=f'{dataset}, split {split}',
+    )
 
   return [describe(number) for number in range(len(rows))]
 

@@ -52,8 +52,8 @@ def write_depths(
     predict: function from uint8 [H, W, 3] RGB to float [H, W] metres, see
       `predict_depth`.
     images: images with `__len__`, and `read(i)` -> (name, uint8 [H, W, 3]).
-    out: folder to write to. Files of a network with the same description are
-      kept; all others are rewritten.
+    out: folder to write to. Maps of the same images by a network with the same
+      description are kept; all others are rewritten.
     description: identifies the network; stored in depth.json.
 
   Returns:
@@ -114,7 +114,8 @@ def describe(config: ml_collections.ConfigDict, step: int) -> dict[str, Any]:
   """Returns what identifies a network: its data, config hash and step."""
   tree = workdir_lib.config_to_dict(config)
   for side in ('source', 'target'):
-    # The location of the data does not matter.
+    # The location of the data does not matter: the maps say of which images
+    # they are.
     tree['data'][side].pop('manual_dir', None)
   tree['data'].pop('data_dir')
   return {

@@ -162,15 +162,23 @@ def test_names_that_are_not_utf_8(tmp_path, capsys):
 
 def test_all_suffixes_that_can_be_read(tmp_path):
   make(tmp_path, splits=('train',))
-  suffixes = ('JPG', 'jpe', 'jfif', 'bmp', 'webp', 'tif', 'PPM')
-  for i, suffix in enumerate(suffixes, 3):
-    form = {'JPG': 'JPEG', 'jpe': 'JPEG', 'jfif': 'JPEG', 'tif': 'TIFF'}.get(
-      suffix, suffix
-    )
-    write(tmp_path / f'images/train/{i}.{suffix}', picture(i), format=form)
+  forms = {
+    **{'JPG': 'JPEG', 'jpe': 'JPEG', 'jfif': 'JPEG', 'bmp': 'bmp'},
+    **{'webp': 'webp', 'tif': 'TIFF', 'PPM': 'PPM', 'pnm': 'PPM'},
+    **{'pbm': 'PPM', 'apng': 'PNG', 'mpo': 'MPO'},
+  }
+  for i, (suffix, form) in enumerate(forms.items(), 3):
+    pixels, more = picture(i), {}
+    if suffix in ('apng', 'mpo'):
+      frames = [Image.fromarray(picture(90))]
+      more = {'save_all': True, 'append_images': frames}
+    if suffix == 'pbm':
+      pixels = pixels[..., 0] > 127
+    file = tmp_path / f'images/train/{i}.{suffix}'
+    write(file, pixels, format=form, **more)
     write(tmp_path / f'labels/train/{i}.PNG', IDS, format='PNG')
   report = diagnose(tmp_path)
-  assert report.counts == {'train': (10, 10, 0)}
+  assert report.counts == {'train': (14, 14, 0)}
   assert not report.problems
   builder = registry.load(
     'folder', data_dir=str(tmp_path / 'tfds'), manual_dir=str(tmp_path)
@@ -180,6 +188,11 @@ def test_all_suffixes_that_can_be_read(tmp_path):
     for x in builder.as_data_source(split='train')
   }
   np.testing.assert_array_equal(images['6'], picture(6))
+  np.testing.assert_array_equal(images['10'], picture(10))
+  white = (picture(11)[..., :1] > 127) * np.uint8(255)
+  np.testing.assert_array_equal(images['11'], white.repeat(3, -1))
+  np.testing.assert_array_equal(images['12'], picture(12))
+  assert images['13'].shape == picture(13).shape
 
 
 def test_files_that_are_not_used_are_listed(tmp_path, capsys):
@@ -193,7 +206,8 @@ def test_files_that_are_not_used_are_listed(tmp_path, capsys):
   assert unused == {
     'notes.txt': 'not a path of folder',
     '7.heic': 'no image of another suffix than images/[<split>/]<name>.'
-    '(png|jpg|jpeg|jpe|jfif|bmp|webp|tif|tiff|ppm|pgm) is read',
+    '(png|jpg|jpeg|jpe|jfif|bmp|webp|tif|tiff|ppm|pgm|pbm|pnm|apng|mpo) is'
+    ' read',
     '9.png': 'label without an example',
   }
   checkup.print_report(report)

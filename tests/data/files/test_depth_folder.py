@@ -111,6 +111,31 @@ def test_files_of_subfolders_and_endings(tmp_path):
     depth_folder.DepthFolder(tmp_path, split='test').find('000000_10')
 
 
+def test_names_of_the_images_of_other_datasets(tmp_path):
+  """As `depth foundation --images` of the downloaded images writes them."""
+  (tmp_path / 'depth.json').write_text('{"depth_code": "inverse"}')
+  raw = np.ones((2, 2), np.uint16)
+  places = {
+    'idd_lite': ('472/frame0992', '{}/472/frame0992_image.png'),
+    'vkitti': (
+      'Scene01/clone/00000',
+      'Scene01/clone/frames/rgb/Camera_0/rgb_00000.png',
+    ),
+  }
+  for split in ('train', 'val'):
+    write(tmp_path, places['idd_lite'][1].format(split), raw)
+  for camera in ('Camera_0', 'Camera_1'):
+    place = places['vkitti'][1].replace('Camera_0', camera)
+    write(tmp_path, place, raw)
+  found = depth_folder.DepthFolder(tmp_path, split='train')
+  for name, place in places.values():
+    assert found.find(name) == tmp_path / place.format('train')
+  write(tmp_path, 'train/472/frame0992_depth.png', raw)
+  found = depth_folder.DepthFolder(tmp_path, split='train')
+  with pytest.raises(errors.UserError, match=r'_image\.png are both named'):
+    found.find('472/frame0992')
+
+
 def test_folders_of_scenes_below_those_of_splits(tmp_path):
   (tmp_path / 'depth.json').write_text('{"depth_code": "inverse"}')
   raw = np.ones((2, 2), np.uint16)

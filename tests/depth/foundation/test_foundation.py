@@ -117,6 +117,19 @@ def test_a_metric_network_is_read_in_metres(metric, tmp_path):
   assert write(dataclasses.replace(metric, side=42), images, out) == 2
 
 
+def test_maps_of_another_dtype_are_made_anew(weights, metric, tmp_path):
+  images = maps.Folder(save_images(tmp_path / 'in'))
+  out = tmp_path / 'out'
+  short = estimation.load(weights, side=SIDE, dtype='bfloat16')
+  assert write(short, images, out) == 2
+  assert write(short, images, out) == 0
+  assert json.loads((out / 'depth.json').read_text())['dtype'] == 'bfloat16'
+  assert write(metric, images, out) == 2
+  # As earlier versions wrote it, whose maps stay.
+  assert 'dtype' not in json.loads((out / 'depth.json').read_text())
+  assert write(metric, images, out) == 0
+
+
 def test_the_network_sees_what_the_golden_one_does(relative):
   """Images of the network's own size are neither resized nor cropped."""
   image = np.random.default_rng(1).integers(0, 256, (28, 42, 3), np.uint8)

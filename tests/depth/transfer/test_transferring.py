@@ -33,20 +33,23 @@ class Bright:
 class Images:
   """Two pictures of constant brightness, of different sizes."""
 
+  def __init__(self, level=255):
+    self.level = level
+
   def __len__(self):
     return 2
 
   def read(self, number):
-    size, level = ((20, 30), 9) if number else ((16, 16), 255)
+    size, level = ((20, 30), 9) if number else ((16, 16), self.level)
     return f'part/{number}', np.full((*size, 3), level, np.uint8)
 
 
-def write(out, **description):
+def write(out, images=None, **description):
   predict = functools.partial(
     transferring.predict_depth, Bright(), {}, size=(8, 16)
   )
   return transferring.write_depths(
-    predict, Images(), out, description=description
+    predict, images or Images(), out, description=description
   )
 
 
@@ -92,6 +95,17 @@ def test_what_is_there_stays_unless_it_is_of_another_network(tmp_path):
   assert write(tmp_path, run=1) == 0
   assert write(tmp_path, run=2) == 2
   assert json.loads((tmp_path / 'depth.json').read_text())['run'] == 2
+
+
+def test_maps_of_other_images_of_these_names_are_made_anew(tmp_path):
+  write(tmp_path, run=1)
+  assert write(tmp_path, Images(level=3), run=1) == 1
+  assert read(tmp_path / 'part', '0')[0, 0] == 16383
+  assert write(tmp_path, Images(level=3), run=1) == 0
+  # Earlier versions did not say of which image a map is.
+  raw = np.zeros((16, 16), np.uint16)
+  formats.write_png16(tmp_path / 'part/0.png', raw)
+  assert write(tmp_path, Images(), run=1) == 0
 
 
 def test_a_network_of_the_framework_is_read(tmp_path):
