@@ -60,7 +60,7 @@ def build(args: dict[str, str], *, large: bool) -> config_dict.ConfigDict:
     _set_schedule(config)
     _set_sizes(config, large)
   set_rare_classes(config, crop=2.0 if large else 0.5)
-  set_features(config, begun=config.initial != 'scratch')
+  set_features(config)
   if depth == 'dada':
     _set_dada(config)
   return config
@@ -138,16 +138,21 @@ def set_rare_classes(
     source.rare_crop = crop
 
 
-def set_features(config: config_dict.ConfigDict, *, begun: bool) -> None:
-  """Switches on the feature distance if there are features to keep.
+def set_features(config: config_dict.ConfigDict) -> None:
+  """Sets the feature distance, in place.
+
+  There is none with a class table of one's own, which does not say which
+  classes are things. With random weights there are no features to keep: its
+  weight is then 0, and `jaxuda.ui.command` asks for it if the command line
+  names weights. An empty `initial` must be filled there.
 
   Args:
-    config: its class set tells which classes are things.
-    begun: whether training starts from pretrained weights.
+    config: its class set, and what training starts from.
   """
   things = THINGS.get(config.classes)
-  if things and begun:
-    config.features = {'weight': 0.005, 'classes': things}
+  if things:
+    weight = 0.0 if config.initial == 'scratch' else 0.005
+    config.features = {'weight': weight, 'classes': things}
 
 
 def set_masked(config: config_dict.ConfigDict, *, block: int = 32) -> None:
