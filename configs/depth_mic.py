@@ -38,8 +38,6 @@ def get_config(arguments: str = ''):
     recipe.set_masked(config)
   if 'features' not in without:
     recipe.set_features(config)
-  if 'margins' not in without and config.data.target.dataset.startswith(
-    'cityscapes'
-  ):
-    config.mixing = {'margins': (15, 120, 0, 0)}
+  if 'margins' not in without:
+    recipe.set_margins(config)
   return config

@@ -31,6 +31,9 @@ THINGS = {
   'camvid11': (6, 8, 9, 10),
   'idd7': (2, 3, 4),
 }
+# Height of the target, and margins in its pixels (top, bottom, left, right):
+# of crops in DAFormer, which are as high, and of whole images in HRDA.
+_MARGINS = ((512, (15, 120, 0, 0)), (1024, (30, 240, 30, 30)))
 # Height and width of the source, with its aspect ratio, at 1280 and at 2560.
 _SOURCES = {
   'gta2cityscapes': ((704, 1280), (1407, 2560)),
@@ -113,10 +116,24 @@ def _set_sizes(config, large):
   sides = zip(source.size, target.size, strict=True)
   source.crop = target.crop = tuple(min(most, *side) for side in sides)
   source.crop_most = 0.75
-  if target.dataset.startswith('cityscapes'):
-    margins = (30, 240, 30, 30) if large else (15, 120, 0, 0)
-    whole = {'margins_of': 'image'} if large else {}
-    put(config, 'mixing', margins=margins, **whole)
+  set_margins(config, large=large)
+
+
+def set_margins(config: config_dict.ConfigDict, *, large: bool = False) -> None:
+  """Sets margins without pseudo-labels if the target is Cityscapes, in place.
+
+  Args:
+    config: the height of its target, 512 rows as published, or 1024 if `large`;
+      at another height the margins are in proportion.
+    large: whether they are HRDA's.
+  """
+  target = config.data.target
+  if not target.dataset.startswith('cityscapes'):
+    return
+  height, margins = _MARGINS[large]
+  margins = tuple(round(x * target.size[0] / height) for x in margins)
+  whole = {'margins_of': 'image'} if large else {}
+  put(config, 'mixing', margins=margins, **whole)
 
 
 def set_rare_classes(
@@ -158,7 +175,8 @@ def set_features(config: config_dict.ConfigDict) -> None:
 def set_masked(config: config_dict.ConfigDict, *, block: int = 32) -> None:
   """Switches on masked image consistency, with blocks of so many pixels.
 
-  On small pairs a block is a sixteenth of the image's height.
+  On small pairs a block is a sixteenth of the image's shorter side, and at
+  least 8 pixels.
   """
   if common.is_small(config):
     block = max(8, min(config.data.source.size) // 16)

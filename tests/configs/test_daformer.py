@@ -161,9 +161,7 @@ def test_things_of_another_class_set_are_refused(tmp_path):
   config = command.read_config(_BEGUN)
   assert config.features.classes == recipe.THINGS['cityscapes19']
   for flag in (own, '--config.classes=coarse7'):
-    with pytest.raises(
-      errors.UserError, match='the things of cityscapes19'
-    ):
+    with pytest.raises(errors.UserError, match='the things of cityscapes19'):
       command.read_config(_BEGUN, [flag])
   for flags, things in (
     ([own, '--config.features.classes=(2,)'], (2,)),
@@ -200,3 +198,18 @@ def test_where_weights_must_be_named_the_feature_distance_is_on(backbone):
     config = read(name, pair='synthia2cityscapes', backbone=backbone)
     assert config.initial == ''
     assert methods.create(config).features.weight == 0.005
+
+
+@pytest.mark.parametrize(
+  ('name', 'margins'),
+  [
+    ('daformer', (9, 75, 0, 0)),
+    ('depth_mic', (9, 75, 0, 0)),
+    ('hrda', (9, 75, 9, 9)),
+  ],
+)
+def test_margins_are_in_proportion_to_the_targets_height(name, margins):
+  """320 rows instead of 512 or 1024: 15 * 320 / 512 is 9.4."""
+  config = read(name, pair='synthia2cityscapes_low')
+  assert config.data.target.size == (320, 640)
+  assert methods.create(config).mixing.margins == margins
