@@ -7,6 +7,7 @@ import pytest
 
 from configs import depdis
 from configs import self_training
+from configs.parts import pairs
 from jaxuda import errors
 from jaxuda import methods
 from jaxuda.depdis.fit import fitting
@@ -117,6 +118,13 @@ def test_settings_of_the_official_code(pair):
   # Snapshots, the best of which is used, in both stages.
   for one in (config, command.read_config(f'self_training:pair={pair}')):
     assert one.eval_every == one.checkpoint_every == 1000
+
+
+@pytest.mark.parametrize('pair', pairs.PAIRS)
+def test_positions_are_those_of_the_mixtures(pair):
+  config = command.read_config(f'depdis:pair={pair}')
+  source, target = config.data.source, config.data.target
+  assert (source.size, source.crop) == (target.size, target.crop)
 
 
 @pytest.mark.parametrize('weight', [0.1, 0.001])
