@@ -27,6 +27,8 @@ def get_config(arguments: str = ''):
     config.method.gen_width = config.method.disc_width = 16
     config.method.gen_blocks = 6
     config.method.gen_residual = 10.0
+    # Recorded in all runs, but no network has it: the rate of all four is the
+    # discriminators'.
     config.optim.learning_rate = 2e-4
     config.optim.disc_learning_rate = 1e-3
   else:

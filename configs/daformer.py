@@ -13,6 +13,11 @@ on small ones) or any other, under DAFormer's decoder; init=scratch. The
 encoder's ImageNet weights are SegFormer's file, which is not for commercial
 use, see `common.initial`; without any there is no feature distance.
 
+Where training would start from random weights, --config.initial=FILE therefore
+needs --config.features.weight as well: 0.005, or 0 for no such distance. It is
+a distance of things; a class table of your own does not say which classes are:
+there it is off unless --config.features.classes and its weight are given.
+
 Adding depth is this project's own combination, from no paper. depth=corda adds
 CorDA's depth decoders, attention and difficulty, and needs depth of both
 domains. depth=dada adds DADA's depth block on the fused map, which is

@@ -37,6 +37,10 @@ The other four settings: pair=synthia2cityscapes,classes=coarse7 72.6;
 synthia2cityscapes_low 67.7; synthia2mapillary 70.4; synthia2mapillary_low 60.3.
 """
 
+from typing import Any
+
+from ml_collections import config_dict
+
 from configs import common
 
 # align, the source's map ('' without a density branch), loss of the target's
@@ -115,9 +119,7 @@ def get_config(arguments: str = ''):
     mixtures=_mixtures(),
     self_training={},  # Depends on what the pair sets.
   )
-  small = {**_SMALL, 'depth': common.depth_weight(config)}
-  other = small if common.is_small(config) else _OTHER
-  setting = SETTINGS.get((config.pair, config.classes), other)
+  setting = find_setting(config)
   row = common.choose('ablation', args['ablation'], ABLATIONS)
   rounds = common.choose('rounds', args['rounds'], ('0', '1', '2', '3', '4'))
   *parts, training, prior = ABLATIONS[row]
@@ -144,12 +146,27 @@ def get_config(arguments: str = ''):
   else:
     # Each later stage starts from the best of these snapshots.
     common.set_intervals(config, 1000)
-    # Source and target have the same size, whatever their images' aspect.
-    config.data.target.size = config.data.source.size
-  if config.pair.startswith('synthia2mapillary'):
-    # Scored at the network's size, unlike DADA and CTRL.
-    config.data.target.eval_labels = 'input'
+    set_target(config)
   return config
+
+
+def find_setting(config: config_dict.ConfigDict) -> dict[str, Any]:
+  """Returns the entry of `SETTINGS` for a config's pair and classes."""
+  small = {**_SMALL, 'depth': common.depth_weight(config)}
+  other = small if common.is_small(config) else _OTHER
+  return SETTINGS.get((config.pair, config.classes), other)
+
+
+def set_target(config: config_dict.ConfigDict) -> None:
+  """Sets the size and the scores of a pair that is not small, in place.
+
+  All stages have them. Source and target have the same size, whatever their
+  images' aspect; Mapillary is scored at the network's size, unlike in DADA and
+  CTRL.
+  """
+  config.data.target.size = config.data.source.size
+  if config.pair.startswith('synthia2mapillary'):
+    config.data.target.eval_labels = 'input'
 
 
 def _method(setting, align, source_map, balance_target):

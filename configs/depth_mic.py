@@ -11,8 +11,9 @@ CorDA; here they are all on.
 Arguments: those of configs/corda.py; without=rare, features, masked or margins,
 or several joined by +: parts that are left out.
 
-Feature distance keeps what pretraining has learned, so it is on only if
-training starts from pretrained weights.
+Feature distance keeps what pretraining has learned about things, so it is on
+only if training starts from pretrained weights, and off with a class table of
+your own, which does not name them, see configs/daformer.py.
 """
 
 from configs import common
@@ -36,10 +37,7 @@ def get_config(arguments: str = ''):
   if 'masked' not in without:
     recipe.set_masked(config)
   if 'features' not in without:
-    begun = config.initial not in ('', 'scratch')
-    recipe.set_features(config, begun=begun)
-  if 'margins' not in without and config.data.target.dataset.startswith(
-    'cityscapes'
-  ):
-    config.mixing = {'margins': (15, 120, 0, 0)}
+    recipe.set_features(config)
+  if 'margins' not in without:
+    recipe.set_margins(config)
   return config

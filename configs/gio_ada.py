@@ -8,12 +8,13 @@ inverse (default on small pairs), how depth is normalised;
 output_gradient=target_only (default) or both; network=vgg (default; DeepLab-v2
 with ASPP-L), adaptsegnet (its VGG-16 and heads) or resnet (DeepLab-v2 on
 ResNet-101); on small pairs it is the small ResNet, and a backbone replaces all
-of these, with DeepLab-v2's heads; output_disc=patch (default; the paper's
-PatchGAN with Gaussian weights), strided (AdaptSegNet's discriminator, default
-on small pairs) or local; init=imagenet (for the VGGs, torchvision's weights and
-normalisation) or scratch, see `common.initial`. Depth as `linear` is metres
-over 655.35, so that all but the sky is below 0.15; CorDA says that it adopts
-inverse depth "following" this paper, which does not mention it.
+of these, with DeepLab-v2's heads or, mit_b0 to mit_b5 and dinov2_s to dinov2_l,
+with their own decoder, see configs/common.py; output_disc=patch (default; the
+paper's PatchGAN with Gaussian weights), strided (AdaptSegNet's discriminator,
+default on small pairs) or local; init=imagenet (for the VGGs, torchvision's
+weights and normalisation) or scratch, see `common.initial`. Depth as `linear`
+is metres over 655.35, so that all but the sky is below 0.15; CorDA says that it
+adopts inverse depth "following" this paper, which does not mention it.
 
 Row cg translates with a CycleGAN that was trained before on the same pair:
 

@@ -11,7 +11,7 @@ is a switch, `--config.masking.weight=1`; configs/depth_mic.py combines it there
 with all the rest.
 
 Blocks are 64 pixels in HRDA's crops and 32 in DAFormer's, as published; on
-small pairs a sixteenth of the image's height.
+small pairs a sixteenth of the image's shorter side, and at least 8.
 
 Published, on HRDA: GTA -> Cityscapes 75.9, SYNTHIA -> Cityscapes 67.3 over 16
 classes; on DAFormer: GTA -> Cityscapes 70.6.

@@ -8,11 +8,19 @@
 backbone; branches=depth+density (default; the network of configs/depdis.py),
 depth (row M1, and DADA without fusion), depth+fuse (DADA) or none (source-only,
 AdvEnt).
+
+On the papers' pairs the first two have the sizes, scores, steps and number of
+target images of configs/depdis.py, the others the pair's sizes. Labels are used
+at the size at which they were made: those of a run of another size need
+--config.data.target.size.
 """
 
 from configs import common
+from configs import depdis
 
-BRANCHES = ('depth+density', 'depth', 'depth+fuse', 'none')
+# Those of the networks of configs/depdis.py.
+_DEPDIS = ('depth+density', 'depth')
+BRANCHES = (*_DEPDIS, 'depth+fuse', 'none')
 
 
 def get_config(arguments: str = ''):
@@ -35,6 +43,11 @@ def get_config(arguments: str = ''):
     config.data.target.label_dir = ''
   # The schedule of the adversarial stage from its beginning, but cut short.
   config.stop_step = config.total_steps // 3
+  if not common.is_small(config) and args['branches'] in _DEPDIS:
+    setting = depdis.find_setting(config)
+    config.stop_step = setting['steps']
+    config.data.target.first = setting['first']
+    depdis.set_target(config)
   if common.is_small(config):
     # As in configs/depdis.py.
     config.optim.learning_rate = 3e-5

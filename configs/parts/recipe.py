@@ -31,6 +31,9 @@ THINGS = {
   'camvid11': (6, 8, 9, 10),
   'idd7': (2, 3, 4),
 }
+# Height of the target, and margins in its pixels (top, bottom, left, right):
+# of crops in DAFormer, which are as high, and of whole images in HRDA.
+_MARGINS = ((512, (15, 120, 0, 0)), (1024, (30, 240, 30, 30)))
 # Height and width of the source, with its aspect ratio, at 1280 and at 2560.
 _SOURCES = {
   'gta2cityscapes': ((704, 1280), (1407, 2560)),
@@ -60,7 +63,7 @@ def build(args: dict[str, str], *, large: bool) -> config_dict.ConfigDict:
     _set_schedule(config)
     _set_sizes(config, large)
   set_rare_classes(config, crop=2.0 if large else 0.5)
-  set_features(config, begun=config.initial != 'scratch')
+  set_features(config)
   if depth == 'dada':
     _set_dada(config)
   return config
@@ -113,10 +116,24 @@ def _set_sizes(config, large):
   sides = zip(source.size, target.size, strict=True)
   source.crop = target.crop = tuple(min(most, *side) for side in sides)
   source.crop_most = 0.75
-  if target.dataset.startswith('cityscapes'):
-    margins = (30, 240, 30, 30) if large else (15, 120, 0, 0)
-    whole = {'margins_of': 'image'} if large else {}
-    put(config, 'mixing', margins=margins, **whole)
+  set_margins(config, large=large)
+
+
+def set_margins(config: config_dict.ConfigDict, *, large: bool = False) -> None:
+  """Sets margins without pseudo-labels if the target is Cityscapes, in place.
+
+  Args:
+    config: the height of its target, 512 rows as published, or 1024 if `large`;
+      at another height the margins are in proportion.
+    large: whether they are HRDA's.
+  """
+  target = config.data.target
+  if not target.dataset.startswith('cityscapes'):
+    return
+  height, margins = _MARGINS[large]
+  margins = tuple(round(x * target.size[0] / height) for x in margins)
+  whole = {'margins_of': 'image'} if large else {}
+  put(config, 'mixing', margins=margins, **whole)
 
 
 def set_rare_classes(
@@ -138,22 +155,28 @@ def set_rare_classes(
     source.rare_crop = crop
 
 
-def set_features(config: config_dict.ConfigDict, *, begun: bool) -> None:
-  """Switches on the feature distance if there are features to keep.
+def set_features(config: config_dict.ConfigDict) -> None:
+  """Sets the feature distance, in place.
+
+  There is none with a class table of one's own, which does not say which
+  classes are things. With random weights there are no features to keep: its
+  weight is then 0, and `jaxuda.ui.command` asks for it if the command line
+  names weights. An empty `initial` must be filled there.
 
   Args:
-    config: its class set tells which classes are things.
-    begun: whether training starts from pretrained weights.
+    config: its class set, and what training starts from.
   """
   things = THINGS.get(config.classes)
-  if things and begun:
-    config.features = {'weight': 0.005, 'classes': things}
+  if things:
+    weight = 0.0 if config.initial == 'scratch' else 0.005
+    config.features = {'weight': weight, 'classes': things}
 
 
 def set_masked(config: config_dict.ConfigDict, *, block: int = 32) -> None:
   """Switches on masked image consistency, with blocks of so many pixels.
 
-  On small pairs a block is a sixteenth of the image's height.
+  On small pairs a block is a sixteenth of the image's shorter side, and at
+  least 8 pixels.
   """
   if common.is_small(config):
     block = max(8, min(config.data.source.size) // 16)

@@ -37,7 +37,8 @@ class Method(base.Method):
   Attributes:
     num_classes: not used.
     network: only its dtype and rewrites are used.
-    optim: only its fields for discriminators are used, for all four networks.
+    optim: only its fields for discriminators are used, for all four networks,
+      and `gen_learning_rate`, the rate of the generators if it is not theirs.
     lambda_cycle: weight of the cycle losses, 10.
     lambda_identity: weight of the identity losses (a generator must leave an
       image of its output's domain as it is): 5 for the paper's paintings and by

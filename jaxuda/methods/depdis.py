@@ -71,11 +71,12 @@ class Method(base.Method):
       whose grid has 96x161 pixels; 0 derives it from the mixtures (see
       `mixtures.Mixtures`), since densities are greater on a smaller grid.
     grid: 'index': positions are pixel indices of the output grid, as in the
-      official code, where all images have one size; 'scaled': they are rescaled
-      to the grid of the mixtures.
+      official code, where all images have one size, so that the grid must be
+      that of the mixtures; 'scaled': they are rescaled to that grid.
     balance_classes: weight classes in the source cross entropy by 1 / (C f),
       with f a class's share of the source's pixels.
-    class_weights: the weights themselves; empty takes f from the mixtures.
+    class_weights: the weights themselves; empty takes f from the mixtures, and
+      must be so without `balance_classes`.
     disc_factor: weight of each discriminator term.
     disc_width: first width of the discriminator.
     statistics: which passes update the running statistics, see

@@ -19,9 +19,19 @@ def count(config: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
   """Returns a copy of a config with the `num_classes` of its `classes`.
 
   Raises:
-    UserError: the class set or file does not exist, or the file has a mistake.
+    UserError: the class set or file does not exist, or the file has a mistake;
+      or the feature distance is of classes that the set does not have.
   """
   names = labels.get_class_set(config.classes).names
+  features = config.get('features') or {}
+  things = features.get('classes') or ()
+  if features.get('weight') and not {*things} <= {*range(len(names))}:
+    # Not checked by methods, so that finished runs can still be scored.
+    raise errors.UserError(
+      f'config.features.classes={tuple(things)}; expected numbers of classes of'
+      f' {config.classes}, 0 to {len(names) - 1}, or'
+      ' --config.features.weight=0'
+    )
   config = config.copy_and_resolve_references()
   config.num_classes = len(names)
   return config

@@ -228,6 +228,7 @@ def _override(config, argv):
     # The order matters if one field is a group of others.
     overrides.pop(field, None)
     overrides[field] = word
+  before = {field: config.get(field) for field in ('classes', 'initial')}
   given, values = ['', *overrides.values()], flags.FlagValues()
   try:
     config_flags.DEFINE_config_dict(
@@ -236,7 +237,43 @@ def _override(config, argv):
     values(given)
   except (flags.Error, TypeError, ValueError) as e:
     raise errors.UserError(str(e)) from e
+  _check_features(config, before, overrides)
   return config, rest
+
+
+def _check_features(config, before, given):
+  """Checks what a config has derived from fields that were then overridden.
+
+  Args:
+    config: the config, with the overrides.
+    before: classes and initial weights that it had before.
+    given: names of the overridden fields.
+
+  Raises:
+    UserError: the feature distance would be of the classes of another set, or
+      left out although it was only so because there were no features to keep.
+  """
+  features = config.get('features')
+  if not features or not features.classes:
+    return
+  if features.weight:
+    if config.classes != before['classes'] and 'features.classes' not in given:
+      raise errors.UserError(
+        f'config.features.classes={features.classes} are the things of'
+        f' {before["classes"]}, not of {config.classes}; expected'
+        ' --config.features.classes=(number, ...) of classes that are things,'
+        ' or --config.features.weight=0'
+      )
+  elif (
+    config.initial not in (before['initial'], '', 'scratch')
+    and 'features.weight' not in given
+  ):
+    raise errors.UserError(
+      f'config.initial={config.initial} has features that training can keep,'
+      f' unlike {before["initial"]!r}, for which config.features.weight is 0;'
+      ' expected --config.features.weight=0.005, as in DAFormer, or'
+      ' --config.features.weight=0 not to keep them'
+    )
 
 
 def _alternatives(field, fields):

@@ -5,6 +5,7 @@ import pytest
 from configs.parts import recipe
 from jaxuda import errors
 from jaxuda import methods
+from jaxuda.run import own_classes
 from jaxuda.ui import command
 
 PAPERS = ('gta2cityscapes', 'synthia2cityscapes')
@@ -147,3 +148,68 @@ def test_what_is_unknown_is_named():
   ):
     with pytest.raises(errors.UserError, match=message):
       command.read_config(text)
+
+
+_BEGUN = 'daformer:pair=folder,backbone=efficientnet_lite0'
+
+
+def test_things_of_another_class_set_are_refused(tmp_path):
+  """A config chooses them for the class set that it names itself."""
+  table = tmp_path / 'scene.yaml'
+  table.write_text('classes: [wall, door, person, floor]')
+  own = f'--config.classes={table}'
+  config = command.read_config(_BEGUN)
+  assert config.features.classes == recipe.THINGS['cityscapes19']
+  for flag in (own, '--config.classes=coarse7'):
+    with pytest.raises(errors.UserError, match='the things of cityscapes19'):
+      command.read_config(_BEGUN, [flag])
+  for flags, things in (
+    ([own, '--config.features.classes=(2,)'], (2,)),
+    ([own, '--config.features.weight=0'], recipe.THINGS['cityscapes19']),
+  ):
+    config = own_classes.count(command.read_config(_BEGUN, flags))
+    assert methods.create(config).features.classes == things
+  config.features.weight = 0.005
+  with pytest.raises(errors.UserError, match=r'scene\.yaml, 0 to 3, or --conf'):
+    own_classes.count(config)
+
+
+@pytest.mark.parametrize('name', ['daformer', 'hrda', 'mic', 'depth_mic'])
+def test_weights_on_the_command_line_ask_for_the_feature_distance(name):
+  """With random weights it is off, and it would stay off without a word."""
+  text = f'{name}:pair=streets,backbone=mit_b0'
+  given = '--config.initial=mit_b0.pth'
+  assert methods.create(command.read_config(text)).features.weight == 0
+  with pytest.raises(errors.UserError, match=r'features\.weight=0\.005, as in'):
+    command.read_config(text, [given])
+  for weight in (0.005, 0):
+    flags = [given, f'--config.features.weight={weight}']
+    features = methods.create(command.read_config(text, flags)).features
+    assert features.weight == weight
+    assert features.classes == recipe.THINGS['cityscapes19']
+  # Neither has such a distance at all.
+  for plain in ('dacs:pair=streets', 'depth_mic:pair=streets,without=features'):
+    command.read_config(plain, [given])
+
+
+@pytest.mark.parametrize('backbone', ['mit_b5', 'dinov2_s'])
+def test_where_weights_must_be_named_the_feature_distance_is_on(backbone):
+  for name in ('daformer', 'depth_mic'):
+    config = read(name, pair='synthia2cityscapes', backbone=backbone)
+    assert config.initial == ''
+    assert methods.create(config).features.weight == 0.005
+
+
+@pytest.mark.parametrize(
+  ('name', 'margins'),
+  [
+    ('daformer', (9, 75, 0, 0)),
+    ('depth_mic', (9, 75, 0, 0)),
+    ('hrda', (9, 75, 9, 9)),
+  ],
+)
+def test_margins_are_in_proportion_to_the_targets_height(name, margins):
+  """320 rows instead of 512 or 1024: 15 * 320 / 512 is 9.4."""
+  config = read(name, pair='synthia2cityscapes_low')
+  assert config.data.target.size == (320, 640)
+  assert methods.create(config).mixing.margins == margins

@@ -7,11 +7,14 @@ import pytest
 
 from configs import depdis
 from configs import self_training
+from configs.parts import pairs
 from jaxuda import errors
 from jaxuda import methods
 from jaxuda.depdis.fit import fitting
 from jaxuda.depdis.pseudo import labelling
 from jaxuda.depdis.pseudo import prior
+from jaxuda.depdis.run import stages
+from jaxuda.run import workdir as workdir_lib
 from jaxuda.ui import command
 
 # From the facts: what the discriminator sees; what the source's density is
@@ -117,6 +120,13 @@ def test_settings_of_the_official_code(pair):
     assert one.eval_every == one.checkpoint_every == 1000
 
 
+@pytest.mark.parametrize('pair', pairs.PAIRS)
+def test_positions_are_those_of_the_mixtures(pair):
+  config = command.read_config(f'depdis:pair={pair}')
+  source, target = config.data.source, config.data.target
+  assert (source.size, source.crop) == (target.size, target.crop)
+
+
 @pytest.mark.parametrize('weight', [0.1, 0.001])
 def test_the_sensitivity_study_is_two_fields(weight):
   """The paper's weights of density and depth, and other values of both."""
@@ -156,3 +166,29 @@ def test_self_training_alone(branches):
   parts = {k for k in ('depth', 'density', 'fuse') if getattr(method, k)}
   assert parts == set(branches.split('+')) - {'none'}
   assert config.data.target.label_dir == ''
+
+
+@pytest.mark.parametrize('pair', [*OFFICIAL, 'gta2cityscapes', 'streets'])
+def test_the_last_stage_alone_is_that_of_all_stages(pair):
+  config = command.read_config(f'depdis:pair={pair}')
+  options = labelling.read_options(config)
+  later = stages.derive(config, options, initial='a', label_dir='b')
+  alone = command.read_config(
+    f'self_training:pair={pair}',
+    ['--config.initial=a', '--config.data.target.label_dir=b'],
+  )
+  # There is no discriminator.
+  alone.optim.disc_learning_rate = later.optim.disc_learning_rate
+  assert methods.create(alone) == methods.create(later)
+  alone, later = map(workdir_lib.config_to_dict, (alone, later))
+  assert alone['data']['target'] == later['data']['target']
+  for field in ('total_steps', 'stop_step', 'initial_checkpoint', 'batch_size'):
+    assert alone[field] == later[field], field
+
+
+def test_after_another_method_the_last_stage_has_its_sizes():
+  for branches in ('depth+fuse', 'none'):
+    text = f'pair=synthia2mapillary,branches={branches}'
+    target = command.read_config(f'self_training:{text}').data.target
+    dada = command.read_config('dada:pair=synthia2mapillary').data.target
+    assert (target.size, target.eval_labels) == (dada.size, dada.eval_labels)

@@ -125,3 +125,13 @@ def test_the_checkpoint_to_begin_with_matters_if_there_is_one():
     config_fields.check_config(old, new, workdir='run')
   old, new = ({**x, 'initial': 'scratch'} for x in (old, new))
   config_fields.check_config(old, new, workdir='run')
+
+
+def test_classes_of_a_loss_that_is_left_out_may_differ():
+  """Configs of older runs do not name them."""
+  old = {'features': {'weight': 0.0, 'classes': []}}
+  new = {'features': {'weight': 0.0, 'classes': [6, 7]}}
+  config_fields.check_config(old, new, workdir='run')
+  new['features']['weight'] = 0.005
+  with pytest.raises(errors.UserError, match=r'features\.classes .*weight'):
+    config_fields.check_config(old, new, workdir='run')

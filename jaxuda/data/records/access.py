@@ -126,7 +126,9 @@ class Records:
       for text in self._depths.find_doubts(self._parse_names(some)):
         _note(f'note: {text}')
     if 'label' in fields and domain.label_dir:
-      label_files.check(domain.label_dir, classes=classes, count=self._count)
+      label_files.check(
+        domain.label_dir, classes=classes, count=self._count, size=domain.size
+      )
 
   def __len__(self) -> int:
     return self._count
@@ -248,7 +250,10 @@ class Records:
     if 'image' in self.fields:
       out['image'] = transforms.decode_image(example['image'])
     if 'label' in self.fields and self.domain.label_dir:
-      out['label'] = label_files.read(self.domain.label_dir, example['name'])
+      size = self.domain.size if self.domain.fit == 'pad' else None
+      out['label'] = label_files.read(
+        self.domain.label_dir, example['name'], size=size
+      )
     elif 'label' in self.fields:
       raw = transforms.decode_label(example['label'])
       out['label'] = transforms.look_up(raw, self._table)

@@ -108,11 +108,19 @@ def prepare(method: Any, config: ml_collections.ConfigDict) -> Any:
     config: the whole config.
 
   Raises:
-    UserError: the given file is missing, does not fit or has other classes, or
-      the source has no labels or depth.
+    UserError: the given file is missing, does not fit, or has other classes or
+      another grid; the source has no labels or depth; or class weights are
+      given that are not used.
   """
+  if method.class_weights and not method.balance_classes:
+    raise errors.UserError(
+      'method.balance_classes=False leaves out method.class_weights='
+      f'{method.class_weights}; expected balance_classes=True, or'
+      " --config.method.class_weights='()'"
+    )
   if not method.needs_mixtures:
     return method
+  _check_grid(method, config)
   if not method.mixtures:
     method = dataclasses.replace(method, mixtures=str(find_or_fit(config)))
   theirs = method.read_mixtures().info.get('classes')
@@ -123,6 +131,35 @@ def prepare(method: Any, config: ml_collections.ConfigDict) -> Any:
       f' {", ".join(names)}'
     )
   return method
+
+
+def _check_grid(method, config):
+  """Checks that positions on the network's outputs are those of the mixtures.
+
+  Raises:
+    UserError: a side has outputs of another size, and `grid` is 'index'.
+  """
+  if method.grid != 'index' or not method.lambda_balance:
+    return
+  where, (fitted, _) = 'the source', _grids(config)
+  if method.mixtures:
+    where, fitted = method.mixtures, method.read_mixtures().grid
+  sides = ('source', 'target') if method.lambda_balance_target else ('source',)
+  for side in sides:
+    size = tuple(_input_size(config.data[side]))
+    grid = method.network.grid_size(size)
+    if grid != fitted:
+      raise errors.UserError(
+        f'{where} has mixtures on a grid of {fitted}; expected {grid}, that of'
+        f' the outputs for {size} pixels of config.data.{side}, or'
+        ' --config.method.grid=scaled'
+      )
+
+
+def _input_size(domain):
+  """Returns (height, width) of the images of a side that are trained on."""
+  crop = domain.get('crop', (0, 0))
+  return crop if all(crop) else domain.size
 
 
 def find_or_fit(config: ml_collections.ConfigDict) -> pathlib.Path:
@@ -206,8 +243,7 @@ def _grids(config):
   network = errors.construct(
     deeplab.Options, config.get('network', {}), group='network'
   )
-  size = config.data.source.get('crop', (0, 0))
-  size = size if all(size) else config.data.source.size
+  size = _input_size(config.data.source)
   return network.grid_size(size), deeplab.Options().grid_size(size)
 
 

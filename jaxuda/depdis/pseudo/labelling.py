@@ -36,7 +36,6 @@ from jaxuda.ui import panels
 # Area in pixels of the images for which the official thresholds are meant.
 _AREA = 760 * 1280
 _DONE = 'images.jsonl'
-_ORIGIN = 'origin.json'
 # Number of threads that drop patches and write while the network runs.
 _THREADS = 4
 
@@ -269,7 +268,7 @@ def _origin(run, state, options, least):
 
 def _claim(out, origin):
   """Claims a folder; returns {name: counts} of the images already done."""
-  path = files.check_folder(out) / _ORIGIN
+  path = files.check_folder(out) / label_files.ORIGIN
   if not path.is_file():
     if not files.is_empty(out):
       raise errors.UserError(f'{out} is not empty; expected a new folder')

@@ -105,12 +105,15 @@ def derive(
   """
   tree = workdir_lib.config_to_dict(config)
   method = tree['method']
+  sums = method.get('sums', 'batch')
   tree |= {
     'name': 'self_training',
     'method': {
       'depth': method['lambda_depth'] > 0,
       'density': method['lambda_balance'] > 0,
       'fuse': False,
+      # Stages of older runs do not name the default.
+      **({} if sums == 'batch' else {'sums': sums}),
     },
     'mixtures_file': method['mixtures'],
     'total_steps': options.total_steps,

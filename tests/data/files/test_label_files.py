@@ -86,3 +86,31 @@ def test_images_come_once_and_without_labels(config):
     np.testing.assert_array_equal(found[f'image {i}'], expected)
   config.target.fraction = 0.5
   assert pipeline.image_stream(config)[1] == 4
+
+
+def test_labels_of_another_size_are_refused_where_images_are_padded(
+  config, folder
+):
+  """A picture within padding is elsewhere in a label without it."""
+  config.target.label_dir = str(folder)
+  height, width = miniature.SIZE
+  cv2.imwrite(str(folder / 'image 3.png'), np.zeros((height, width + 2)))
+  # Stretched like its image.
+  miniature.take(miniature.stream(config, needs=NEEDS), 4)
+  config.target.fit = 'pad'
+  with pytest.raises(
+    errors.UserError,
+    match=r'image 3\.png has the size \(6, 10\); expected \(6, 8\), as config',
+  ):
+    miniature.take(miniature.stream(config, needs=NEEDS), 4)
+
+
+def test_labels_that_were_made_at_another_size_are_refused(config, folder):
+  config.target.label_dir = str(folder)
+  (folder / 'origin.json').write_text(json.dumps({'size': miniature.SIZE}))
+  miniature.take(miniature.stream(config, needs=NEEDS), 1)
+  (folder / 'origin.json').write_text(json.dumps({'size': [12, 8]}))
+  with pytest.raises(
+    errors.UserError, match=r'made at the size \(12, 8\); expected \(6, 8\), as'
+  ):
+    miniature.stream(config, needs=NEEDS)

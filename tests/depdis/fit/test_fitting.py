@@ -13,6 +13,7 @@ from jaxuda.methods.parts import mixtures
 from jaxuda.ops import density
 from jaxuda.ops import depth
 from jaxuda.train import segmentation
+from jaxuda.ui import command
 from tests.depdis import conftest
 
 OPTIONS = fitting.Options(components=2, least=10)
@@ -190,6 +191,8 @@ def test_mixtures_of_other_classes(tmp_path):
   info = {}
   method = types.SimpleNamespace(
     needs_mixtures=True,
+    class_weights=(),
+    grid='scaled',
     mixtures='a.npz',
     read_mixtures=lambda: types.SimpleNamespace(info=info),
   )
@@ -197,3 +200,42 @@ def test_mixtures_of_other_classes(tmp_path):
   info['classes'] = ['door', 'wall']
   with pytest.raises(errors.UserError, match=r'of door, wall; expected wall'):
     fitting.prepare(method, config)
+
+
+def test_mixtures_on_another_grid_are_refused(config, tmp_path):
+  """Their positions would be compared with those of other pixels."""
+  config.mixtures.folder = str(tmp_path)
+  config.data.target.size = (41, 49)
+  prepare = lambda: fitting.prepare(methods.create(config), config)
+  with pytest.raises(
+    errors.UserError,
+    match=r'^the source has mixtures on a grid of \(5, 7\); expected \(6, 7\)'
+    r', .*\(41, 49\) pixels of config\.data\.target, or .*grid=scaled',
+  ):
+    prepare()
+  assert not list(tmp_path.iterdir())  # Known before they are fitted.
+  config.method.grid = 'scaled'
+  path = prepare().mixtures
+  config.method.update(grid='index', mixtures=path)
+  # Only what the losses use counts.
+  config.method.lambda_balance_target = 0.0
+  assert prepare().mixtures == path
+  config.data.source.size = (41, 49)
+  with pytest.raises(
+    errors.UserError, match=r'npz has .* config\.data\.source'
+  ):
+    prepare()
+
+
+def test_class_weights_that_are_left_out_are_refused(config):
+  config.name, config.num_classes = 'depdis', 19
+  config.method.update(class_weights=(1.0,) * 19, balance_classes=False)
+  with pytest.raises(
+    errors.UserError, match='balance_classes=False leaves out'
+  ):
+    fitting.prepare(methods.create(config), config)
+  # As the message says.
+  config = command.read_config(
+    'depdis:pair=synthia2cityscapes', ['--config.method.class_weights=()']
+  )
+  assert methods.create(config).class_weights == ()

@@ -184,6 +184,15 @@ def test_derived_config_is_of_the_same_network(config):
   assert later.data.target.label_dir == 'b'
   assert (later.initial, later.initial_checkpoint) == ('a', 'best')
   assert (later.total_steps, later.stop_step) == (1500, 500)
+  # Stages of older runs, which go on, have no such field.
+  assert 'sums' not in later.method
+
+
+def test_later_stages_sum_over_what_the_first_sums_over(config):
+  config.method.sums = 'device'
+  options = labelling.read_options(config)
+  later = stages_lib.derive(config, options, initial='a', label_dir='b')
+  assert methods.create(later).sums == 'device'
 
 
 def test_no_image_is_labelled_that_the_first_stage_does_not_see(config):
