@@ -199,7 +199,7 @@ def make_config(root: pathlib.Path, store: str) -> Any:
   from ml_collections import config_dict
 
   return config_dict.create(
-    data_dir=str(root / 'prepared'),
+    data_dir=str(root / 'prepared' / store),
     resize='reference',
     zero_depth='keep',
     far_depth='keep',
@@ -301,7 +301,7 @@ def run(
     'cores': os.cpu_count(),
     'bytes_per_image': {
       'raw_files': count_bytes(root / 'raw') / images,
-      'prepared': count_bytes(root / 'prepared') / images / len(ways),
+      **{x: count_bytes(root / 'prepared' / x) / images for x in ways},
     },
     'ways': summarize(times, count),
   }

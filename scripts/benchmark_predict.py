@@ -6,13 +6,15 @@ r"""Measures images per second of a network with random weights, as a table.
 
 Every way labels the same pictures: `float32` and `bfloat16` like
 `jaxuda.predict`, without reading and writing files; `stablehlo` and
-`savedmodel` like the scripts that come with an export. They take turns, so that
-the ratios are meaningful on a noisy machine; compilation is not counted.
+`savedmodel` as the scripts that come with an export do, one picture at a time.
+They take turns, so that the ratios are meaningful on a noisy machine;
+compilation is not counted.
 """
 
 from collections.abc import Callable, Iterator
 import contextlib
 import importlib.util
+import json
 import pathlib
 import statistics
 import sys
@@ -22,10 +24,10 @@ import time
 from absl import flags
 import jax
 import numpy as np
+from PIL import Image
 
 from jaxuda import errors
 from jaxuda import methods
-from jaxuda.data.pixels import resizing
 from jaxuda.export import exporting
 from jaxuda.predict import prediction
 from jaxuda.run import own_classes
@@ -58,7 +60,7 @@ def as_predict(
 
 
 def as_exported(
-  run: workdir_lib.Run, folder: pathlib.Path, *, name: str, batch_size: int
+  run: workdir_lib.Run, folder: pathlib.Path, *, name: str
 ) -> Callable[[list[np.ndarray]], list[np.ndarray]]:
   """Returns a function that labels pictures like an export's own script."""
   exporting.export(run, folder, formats=[name])
@@ -67,17 +69,12 @@ def as_exported(
   module = importlib.util.module_from_spec(spec)
   sys.path.insert(0, str(folder))  # The script imports from there.
   spec.loader.exec_module(module)
-  call, size = module.load(folder), tuple(run.config.data.target.size)
-
-  def label(images):
-    small = [resizing.resize_image(image, size) for image in images]
-    found = []
-    for first in range(0, len(small), batch_size):
-      batch = np.stack(small[first : first + batch_size])
-      found += list(np.asarray(call(batch)['label']))
-    return found
-
-  return label
+  network, labelled = module.load(folder), module.picture.labelled
+  info = json.loads((folder / 'export.json').read_text())
+  return lambda images: [
+    np.asarray(labelled(Image.fromarray(image), network, info))
+    for image in images
+  ]
 
 
 @contextlib.contextmanager
@@ -86,9 +83,7 @@ def _made(run, names, batch_size) -> Iterator[dict[str, Callable]]:
     yield {
       name: as_predict(run, dtype=name, batch_size=batch_size)
       if name in WAYS[:2]
-      else as_exported(
-        run, pathlib.Path(folder) / name, name=name, batch_size=batch_size
-      )
+      else as_exported(run, pathlib.Path(folder) / name, name=name)
       for name in names
     }
 
@@ -108,7 +103,7 @@ def measure(
     run: run whose network is used.
     names: some of `WAYS`.
     image: (height, width) of the pictures.
-    batch_size: number of pictures at once.
+    batch_size: number of pictures at once, except for exports.
     count: number of pictures per round.
     rounds: number of turns of each way.
 
@@ -132,19 +127,11 @@ def measure(
         labels[name] = way(images if turn else images[:batch_size])
         seconds[name].append(time.perf_counter() - begin)
         progress.update(progress.done + 1)
-  # Exports return labels at the network's size.
-  size = run.config.data.target.size
-  rows = np.linspace(0, image[0] - 1, size[0]).round().astype(int)
-  columns = np.linspace(0, image[1] - 1, size[1]).round().astype(int)
-  small = {
-    name: [x if x.shape == tuple(size) else x[rows][:, columns] for x in found]
-    for name, found in labels.items()
-  }
-  first = np.stack(small[names[0]])
+  first = np.stack(labels[names[0]])
   return {
     name: (
       count / statistics.median(seconds[name][1:]),
-      float(np.mean(np.stack(small[name]) == first)),
+      float(np.mean(np.stack(labels[name]) == first)),
     )
     for name in names
   }

@@ -37,10 +37,11 @@ def make_files(root: pathlib.Path, count: int, *, distinct: int, **options):
   benchmark_input.make_files(root, min(count, distinct), **options)
   files = sorted(x for x in root.rglob('*.png'))
   for number in range(distinct, count):
-    old = f'_{number % distinct:06d}_'
+    # With the city: the number of the frame, the same in all, looks alike.
+    old, new = (f'aachen_{x:06d}_' for x in (number % distinct, number))
     for path in files:
-      if old in path.name:
-        os.link(path, path.with_name(path.name.replace(old, f'_{number:06d}_')))
+      if path.name.startswith(old):
+        os.link(path, path.with_name(path.name.replace(old, new)))
 
 
 def _cpu_seconds():

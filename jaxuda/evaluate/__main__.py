@@ -12,7 +12,9 @@ The second form scores a published checkpoint (or the folder of a conversion),
 with images and labels prepared as the config of its method says; see
 configs/parts/published.py.
 
-The scores are written to the run's folder as evaluation.json. --split,
+The scores are written to the run's folder as evaluation.json; those of a file
+to FILE.evaluation.json, or FILE.NETWORK.evaluation.json if --network chooses
+one of several. --split,
 --data.target.dataset and --data.target.manual_dir score other data with the
 classes of the run, such as a held-out test set; these scores go to a file of
 their own, evaluation_<dataset>_<split>_<folder>.json, and name the data.
@@ -29,6 +31,7 @@ several processes share the images: docs/clusters.md.
 """
 
 import pathlib
+import re
 
 from absl import flags
 
@@ -79,20 +82,23 @@ def _main(given):
   if weights:
     for figure in ours['figures'].values():
       figure['weights'] = pathlib.Path(weights).name
+      figure['network'] = given.network or 'the only one of the file'
   shown = {given.workdir or weights: ours}
   out = given.out or _name_file(given)
   if other and not given.out:
     out = other_data.choose_file(out, ours)
+  # Whatever becomes of the comparison and of what is printed.
+  if cluster.is_first():
+    workdir_lib.write_json(out, ours)
   if against:
-    if cluster.is_first():
-      workdir_lib.write_json(out, ours)  # Whatever becomes of the comparison.
     theirs, _ = _evaluate(against_run, given, views)
     figure = scores.negative_transfer(ours, theirs, against=against)
     ours['figures']['negative_transfer_rate'] = figure
     shown[f'against: {against}'] = theirs
+    if cluster.is_first():
+      workdir_lib.write_json(out, ours)
   if cluster.is_first():
     _show(shown, ours, given)
-    workdir_lib.write_json(out, ours)
     print(f'wrote {out}')
 
 
@@ -111,7 +117,10 @@ def _name_file(given):
   """Returns where scores on a run's own data are written without --out."""
   out = pathlib.Path(given.workdir or '', 'evaluation.json')
   if given.weights:
-    out = pathlib.Path(f'{given.weights.rstrip("/")}.evaluation.json')
+    name = given.weights.rstrip('/')
+    if given.network:  # Others of the same file have files of their own.
+      name += '.' + re.sub('[^A-Za-z0-9._]+', '-', given.network)
+    out = pathlib.Path(f'{name}.evaluation.json')
   if given.statistics == 'target':
     out = out.with_name(f'{out.stem}_target_statistics{out.suffix}')
   return out
@@ -123,9 +132,10 @@ def _evaluate(run, given, views):
     run.config, data_dir=given.data_dir, manual_dir=given.manual_dir
   )
   own = other_data.describe(run.config)
-  other_data.replace(
-    run.config, {x: given[f'data.target.{x}'].value for x in other_data.FIELDS}
-  )
+  others = {x: given[f'data.target.{x}'].value for x in other_data.FIELDS}
+  if others['dataset'] and not others['manual_dir']:
+    others['manual_dir'] = given.manual_dir
+  other_data.replace(run.config, others)
   if given.eval_batch_size:
     run.config.eval_batch_size = given.eval_batch_size
   state, statistics = run.state, ''

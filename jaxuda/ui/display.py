@@ -14,6 +14,7 @@ from typing import Any, TextIO
 import rich.console
 import rich.progress
 import rich.table
+import rich.text
 
 # The period over which the rate is measured, in seconds.
 _MEMORY = 60.0
@@ -108,7 +109,7 @@ class Progress:
     # Many losses wrap to a second line.
     wide = rich.table.Column(ratio=1)
     bar = rich.progress.Progress(
-      rich.progress.TextColumn('{task.description}'),
+      rich.progress.TextColumn('{task.description}', markup=False),
       rich.progress.BarColumn(bar_width=10),
       rich.progress.TextColumn('{task.fields[text]}', table_column=wide),
       expand=True,
@@ -229,10 +230,12 @@ def print_table(
   """
   table = rich.table.Table()
   for i, name in enumerate(header):
-    table.add_column(name, justify='right' if i else 'left')
+    # Brackets in names of runs and classes are no markup.
+    justify = 'right' if i else 'left'
+    table.add_column(rich.text.Text(name), justify=justify)
   for row in rows:
     if row:
-      table.add_row(*row)
+      table.add_row(*map(rich.text.Text, row))
     else:
       table.add_section()
   # Piped output has no width of its own; 80 would truncate a comparison.

@@ -14,10 +14,11 @@ from jaxuda.ui import files
 SUFFIXES = (
   *('.png', '.apng', '.jpg', '.jpeg', '.jpe', '.jfif', '.mpo', '.jp2', '.j2k'),
   *('.bmp', '.dib', '.gif', '.webp', '.avif', '.tif', '.tiff', '.ppm', '.pgm'),
-  *('.pbm', '.pnm', '.tga', '.exr', '.hdr'),
+  *('.pbm', '.pnm', '.tga', '.hdr'),
 )
-# Formats of phones, too, but nothing here reads them: these images fail.
-_FOREIGN = ('.heic', '.heif', '.hif', '.jxl')
+# Other formats of phones and renderers, which nothing here reads (OpenCV's
+# wheels have no OpenEXR): these images fail.
+_FOREIGN = ('.heic', '.heif', '.hif', '.jxl', '.exr')
 
 
 def name_some(names: Sequence[object], *, most: int = 5) -> str:

@@ -25,7 +25,7 @@ IGNORED = (0, 0, 0)
 _LONGEST = 1 << 17
 # Formats that OpenCV reads and Pillow does not. OpenCV is used for no others:
 # from a damaged file it returns whatever part is intact.
-_UNKNOWN = ('.exr', '.hdr', '.avif')
+_UNKNOWN = ('.hdr', '.avif')
 # Problems with a file are reported in one line of our own.
 warnings.filterwarnings('ignore', module='PIL')
 cv2.utils.logging.setLogLevel(0)

@@ -205,7 +205,8 @@ def write_video(
   Args:
     path: .mp4 or .avi file; written atomically.
     labelled: frames, uint8 [H, W, 3] RGB, with their label maps [H, W]; later
-      frames are resized to the first one's size.
+      frames are resized to the first one's size. Where it is odd, which codecs
+      do not take, the last row or column is repeated.
     colors: uint8 [C, 3].
     rate: frames per second.
 
@@ -223,11 +224,14 @@ def write_video(
   if first is None:
     return 0
   size, count = first[0].shape[1::-1], 0
+  # OpenCV aborts the process on AVIs a few pixels wide, but not on odd ones.
+  odd = [x % 2 if 16 < x < 8191 else 0 for x in size]
   codec = cv2.VideoWriter_fourcc(*_CODECS[path.suffix.lower()])
   rate = _writable_rate(rate)
   with files.atomic(path) as part:
     part.touch()  # OpenCV does not report why it could not.
-    writer = cv2.VideoWriter(os.path.abspath(part), codec, rate, size)
+    even = (size[0] + odd[0], size[1] + odd[1])
+    writer = cv2.VideoWriter(os.path.abspath(part), codec, rate, even)
     try:
       if not writer.isOpened():
         raise errors.UserError(
@@ -239,6 +243,9 @@ def write_video(
         shown = blend(frame, label, colors)
         if shown.shape[1::-1] != size:
           shown = cv2.resize(shown, size)
+        shown = cv2.copyMakeBorder(
+          *(shown, 0, odd[1], 0, odd[0], cv2.BORDER_REPLICATE)
+        )
         writer.write(np.ascontiguousarray(shown[..., ::-1]))
         count += 1
     finally:

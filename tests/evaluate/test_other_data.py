@@ -200,6 +200,33 @@ def test_another_dataset_is_not_looked_for_in_the_run_s_folder(run, tmp_path):
   }
   with pytest.raises(errors.UserError, match=r"no split 'val'; expected.*test"):
     score(workdir, **other, **place)
+  # The older flag says the same.
+  older = {'manual_dir': str(tmp_path / 'kept')}
+  assert score(workdir, split='test', **other, **older) == set()
+
+
+def test_scores_are_kept_whatever_becomes_of_the_table(run, monkeypatch):
+  def print_scores(*unused):
+    raise BrokenPipeError
+
+  monkeypatch.setattr(command.scores, 'print_scores', print_scores)
+  with pytest.raises(BrokenPipeError):
+    score(run[0])
+  assert (run[0] / 'evaluation.json').is_file()
+
+
+@pytest.mark.parametrize(
+  ('network', 'name'),
+  [
+    ('', 'a.pth.evaluation.json'),
+    ('teacher', 'a.pth.teacher.evaluation.json'),
+    ('ema/model', 'a.pth.ema-model.evaluation.json'),
+  ],
+)
+def test_networks_of_one_file_have_files_of_their_own(network, name):
+  given = Flags(workdir=None, weights='a.pth', network=network)
+  given.statistics = 'own'
+  assert command._name_file(given).name == name
 
 
 def test_a_comparison_that_fails_loses_no_scores(run, tmp_path):

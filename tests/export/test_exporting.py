@@ -334,7 +334,7 @@ def test_the_scripts_name_what_they_cannot_read(dtype, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, 'argv', ['run.py', *words])
     with pytest.raises(SystemExit) as found:
-      runner.main(None)
+      runner.main(lambda folder: None)
     assert found.value.code.startswith(message)
 
 

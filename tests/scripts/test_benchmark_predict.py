@@ -25,7 +25,7 @@ def test_every_way_labels_alike(run):
   found = benchmark.measure(
     run,
     ['float32', 'bfloat16', 'stablehlo'],
-    image=(32, 64),
+    image=(48, 80),
     batch_size=2,
     count=3,
     rounds=1,

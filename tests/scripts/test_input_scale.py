@@ -63,6 +63,14 @@ def test_mistakes_in_needs_are_named(
   assert message in capsys.readouterr().err.splitlines()[-1]
 
 
+def test_every_linked_image_is_one(monkeypatch, tmp_path):
+  """The frames' own number, 19, is not taken for that of the image."""
+  prepare = importlib.import_module('benchmark_prepare')
+  prepare.make_files(tmp_path, 41, distinct=20, size=(32, 64))
+  for folder in ('leftImg8bit', 'gtFine', 'disparity'):
+    assert len(list((tmp_path / folder).rglob('*.png'))) == 41
+
+
 def test_preparing_is_measured_and_extrapolated(monkeypatch, tmp_path):
   prepare = importlib.import_module('benchmark_prepare')
   monkeypatch.setattr(prepare.benchmark_input, 'SIZE', (32, 64))

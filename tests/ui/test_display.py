@@ -161,6 +161,18 @@ def test_track_yields_everything():
   assert 'read: 3/3 images' in stream.getvalue()
 
 
+def test_brackets_are_no_markup():
+  stream = io.StringIO()
+  rows = [('road [wet]', '1'), ('[/b]', '2')]
+  display.print_table('t', ('class', 'runs/a[lr=1]'), rows, stream=stream)
+  for text in ('road [wet]', '[/b]', 'runs/a[lr=1]'):
+    assert text in stream.getvalue()
+  terminal = Terminal()
+  with display.Progress('read a[b]', total=2, stream=terminal) as progress:
+    progress.update(1)
+  assert 'read a[b]' in terminal.getvalue()
+
+
 def test_table_has_every_cell():
   stream = io.StringIO()
   display.print_table(

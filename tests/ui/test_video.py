@@ -36,6 +36,20 @@ def test_there_and_back(tmp_path, suffix):
   assert [p.name for p in tmp_path.iterdir()] == [path.name]
 
 
+@pytest.mark.parametrize('suffix', video.VIDEOS)
+def test_odd_sides_lose_nothing(tmp_path, suffix):
+  frame = np.zeros((21, 33, 3), np.uint8)
+  frame[-1] = frame[:, -1] = 250
+  path, label = tmp_path / f'a{suffix}', np.zeros((21, 33), np.int32)
+  video.write_video(path, [(frame, label)] * 2, colors=COLORS)
+  found = next(iter(video.read_video(path)))
+  assert found.shape == (22, 34, 3)
+  # Half of it is the class colour, (200, 0, 0).
+  assert found[-2:, :, 1].mean() > 90
+  assert found[:, -2:, 1].mean() > 90
+  assert found[:18, :30, 1].mean() < 20
+
+
 def test_mistakes(tmp_path):
   with pytest.raises(errors.UserError, match=r'ending in \.mp4 or \.avi'):
     video.write_video(tmp_path / 'a.gif', [], colors=COLORS)

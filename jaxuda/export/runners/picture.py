@@ -11,6 +11,8 @@ from PIL import ImageOps
 
 # Most pixels that a picture may have after padding.
 _PIXELS = 2 * Image.MAX_IMAGE_PIXELS
+# Rows of a label that are upsampled at a time.
+_ROWS = 32
 FOLDER = pathlib.Path(__file__).resolve().parent
 
 
@@ -25,7 +27,8 @@ def main(load):
     sys.exit(f'expected: {pathlib.Path(sys.argv[0]).name} PICTURE OUT.png')
   picture, out = sys.argv[1:]
   info = json.loads((FOLDER / 'export.json').read_text())
-  label = _label(load, picture, info)
+  image = _read(picture)
+  label = labelled(image, load(FOLDER), info, name=picture)
   label.putpalette(np.asarray(info['colors'], np.uint8).tobytes())
   try:
     label.save(out)
@@ -51,9 +54,15 @@ def _read(picture):
   return image.convert('RGB')
 
 
-def _label(load, picture, info):
-  """Returns the label of a picture, an image of its size."""
-  image = _read(picture)
+def labelled(image, network, info, *, name=''):
+  """Returns the label of a picture, an image of its size.
+
+  Args:
+    image: a picture in RGB.
+    network: what `load` of one of the scripts returned.
+    info: content of export.json.
+    name: name of the picture, for errors.
+  """
   height, width = info['size']
   inner, around = (width, height), image.size
   if info['fit'] == 'pad':
@@ -68,12 +77,12 @@ def _label(load, picture, info):
     )
     if 0 in inner or around[0] * around[1] > _PIXELS:
       sys.exit(
-        f'error: {picture}: {image.width}x{image.height} pixels are too narrow'
+        f'error: {name}: {image.width}x{image.height} pixels are too narrow'
         f' for a network that keeps the aspect and sees {width}x{height}'
       )
   small = Image.new('RGB', (width, height))
   small.paste(resized(image, inner, info['image_resize']))
-  logits = np.asarray(load(FOLDER)(np.asarray(small)[None])['grid'][0])
+  logits = np.asarray(network(np.asarray(small)[None])['grid'][0])
   corners = info['align_corners']
   label = Image.fromarray(
     upsampled_label(logits, around[::-1], align_corners=corners)
@@ -111,9 +120,12 @@ def upsampled_label(logits, size, *, align_corners):
     for sides in zip(logits.shape[:2], size, strict=True)
   )
   logits = np.einsum('Ww,hwc->hWc', across, logits, optimize=True)
-  # Row by row: the logits of all pixels would take a lot of memory.
-  rows = (np.einsum('h,hWc->Wc', row, logits, optimize=True) for row in down)
-  return np.stack([x.argmax(-1).astype(np.uint8) for x in rows])
+  # A few rows at a time: the logits of all pixels would take a lot of memory.
+  blocks = np.split(down, range(_ROWS, len(down), _ROWS))
+  found = (
+    np.einsum('Hh,hWc->HWc', block, logits, optimize=True) for block in blocks
+  )
+  return np.concatenate([x.argmax(-1).astype(np.uint8) for x in found])
 
 
 def _interpolation(source, target, *, align_corners):
