@@ -29,6 +29,8 @@ from jaxuda.data.pixels import resizing
 from jaxuda.data.pixels import transforms
 
 FORMS = ('raw', 'png', 'jpeg')
+# Regular expression for all that `Store.describe` returns.
+ANY_FORM = r'(?:raw|(?:png|jpeg)_\d+x\d+_[a-z_]+)'
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 import contextlib
 import os
 import pathlib
+import re
 import sys
 from typing import Any
 
@@ -330,22 +331,28 @@ def find(
     UserError: no prepared dataset was found, or more than one.
   """
   root, variant = _name_folders(spec, data_dir)
-  pattern = f'{variant}_{store.describe()}_*' if store else f'{variant}_*'
+  # The whole name: one form or variant may begin like another.
+  form = re.escape(store.describe()) if store else examples.ANY_FORM
+  named = re.compile(f'{re.escape(variant)}_{form}_[0-9a-f]{{16}}')
   found = sorted(
     x
-    for x in root.glob(f'{pattern}/*')
-    if not x.name.endswith(_UNFINISHED) and (x / 'dataset_info.json').is_file()
+    for x in root.glob('*/*')
+    if named.fullmatch(x.parent.name)
+    and not x.name.endswith(_UNFINISHED)
+    and (x / 'dataset_info.json').is_file()
   )
   if not found:
+    form = f' as {store.describe()}' if store else ''
     raise errors.UserError(
       f'{spec.dataset}: manual_dir is not set, and nothing is prepared in'
-      f' {root}; expected manual_dir to be the folder with {spec.get}'
+      f' {root}{form}; expected manual_dir to be the folder with {spec.get}'
     )
   if len(found) > 1:
+    # With their versions, which may be all that differs.
+    one, other = (x.relative_to(root) for x in found[:2])
     raise errors.UserError(
-      f'{spec.dataset}: manual_dir is not set, and {found[0].parent.name} and'
-      f' {found[1].parent.name} are both prepared in {found[0].parents[1]};'
-      ' expected manual_dir, or one of them deleted'
+      f'{spec.dataset}: manual_dir is not set, and {one} and {other} are both'
+      f' prepared in {root}; expected manual_dir, or one of them deleted'
     )
   return open_folder(found[0], spec)
 
