@@ -118,6 +118,12 @@ class Records:
     self._count = max(1, round(domain.fraction * len(self._numbers)))
     self.code = depth_codes.DepthCode.of(registry.metadata(info))
     self._depths = None
+    if 'depth' in self.fields and _lacks_sizes(domain, info):
+      _note(
+        f'note: {self._folder} does not hold the sizes of its images, so depth'
+        ' maps of another aspect ratio than their image are misplaced; delete'
+        ' it to prepare it again'
+      )
     if 'depth' in fields and domain.depth_dir:
       self._depths = self._open_depths()
       self.code = self._depths.code
@@ -240,8 +246,9 @@ class Records:
 
     Returns:
       'name' string and, as far as they are in `fields`, 'image' uint8
-      [H, W, 3], 'label' int32 [H, W], and raw 'depth' uint16 [H, W], with
-      'depth_factor' if its code needs it.
+      [H, W, 3], 'label' int32 [H, W], and raw 'depth' uint16 [h, w], with
+      'depth_factor' if its code needs it and 'image_size' int32 [2], the
+      (height, width) of the image's file, if that is known.
     """
     example = self._parse(record)
     out = {'name': example['name']}
@@ -259,6 +266,10 @@ class Records:
       out['depth'] = transforms.decode_depth(example['depth'])
       if 'depth_factor' in example:
         out['depth_factor'] = example['depth_factor']
+    if 'depth' in self.fields and 'image_size' in example:
+      out['image_size'] = example['image_size']
+    elif 'depth' in out and 'image' in out and self.domain.store == 'raw':
+      out['image_size'] = tf.shape(out['image'])[:2]
     return out
 
   def diagnose(self) -> None:
@@ -356,6 +367,12 @@ def _explain_missing(domain, field, info):
       ' missing")'
     )
   return text
+
+
+def _lacks_sizes(domain, info):
+  """Returns whether padded depth lacks the aspect ratio of its image."""
+  known = domain.store == 'raw' or 'image_size' in info.features
+  return domain.fit == 'pad' and not known
 
 
 def _is_beside(domain, field):

@@ -181,7 +181,10 @@ def write(
 def _describe(layout, store, folder) -> tfds.core.DatasetInfo:
   spec, deep = layout.spec, 'depth' in layout.spellings
   features = _create_features(
-    store.form, deep=deep, factor=deep and bool(spec.factor)
+    store.form,
+    deep=deep,
+    factor=deep and bool(spec.factor),
+    sized=store.form != 'raw',
   )
   metadata: dict[str, Any] = {
     'unlabelled_splits': list(layout.unlabelled),
@@ -193,8 +196,8 @@ def _describe(layout, store, folder) -> tfds.core.DatasetInfo:
   return create_info(folder, features, metadata, homepage=spec.homepage)
 
 
-def _create_features(form, *, deep, factor):
-  """Returns the features of a dataset, with or without depth and its factor."""
+def _create_features(form, *, deep, factor, sized):
+  """Returns the features of a dataset, of which some may be missing."""
 
   def maps(dtype):
     if form == 'raw':
@@ -210,6 +213,8 @@ def _create_features(form, *, deep, factor):
     features['depth'] = maps(np.uint16)
   if factor:
     features['depth_factor'] = tfds.features.Scalar(np.float32)
+  if sized:
+    features['image_size'] = tfds.features.Tensor(shape=(2,), dtype=np.int32)
   return features
 
 
@@ -373,9 +378,12 @@ def open_folder(
   builder = descriptions.read_folder(folder)
   info = builder.info
   if folder.name == _VERSION:  # Other versions were described differently.
-    deep, factor = (x in info.features for x in ('depth', 'depth_factor'))
+    # Datasets prepared earlier have no sizes.
+    deep, factor, sized = (
+      x in info.features for x in ('depth', 'depth_factor', 'image_size')
+    )
     form = str(info.metadata.get('store')).split('_')[0]
-    features = _create_features(form, deep=deep, factor=factor)
+    features = _create_features(form, deep=deep, factor=factor, sized=sized)
     metadata = _describe_spec(spec, deep=deep)
     descriptions.check(info, features=features, metadata=metadata)
   return builder

@@ -35,7 +35,7 @@ def test_another_form_is_not_taken_for_this_one(tmp_path, other):
   releases.synthia(tmp_path / 'raw', n=2)
   other = examples.Store(form='png', size=(8, 12), **OTHERS[other])
   made = load(tmp_path, other, tmp_path / 'raw')
-  with pytest.raises(errors.UserError, match='nothing is prepared.*_bicubic;'):
+  with pytest.raises(errors.UserError, match=r'nothing is prepared.*_bicubic;'):
     load(tmp_path, PLAIN)
   plain = load(tmp_path, PLAIN, tmp_path / 'raw')
   assert load(tmp_path, PLAIN).data_dir == plain.data_dir
