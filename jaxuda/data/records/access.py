@@ -179,6 +179,7 @@ class Records:
       needed={names[x] for x in self._numbers[: self._count]},
       store=examples.Store.of(domain),
       root=self.root,
+      find_sizes=self._find_sizes,
     )
 
   def _read_names(self) -> Sequence[str]:
@@ -189,6 +190,17 @@ class Records:
     if names is None:
       names = self._parse_names(range(count))
     return names
+
+  def _find_sizes(self):
+    """Returns name -> (height, width) of the image's file, if stored."""
+    sizes = {}
+    for number in range(len(self._source)):
+      # A damaged record is named when training reads it.
+      with contextlib.suppress(Exception):
+        example = self._parse(self._source[number])
+        size = example['image_size'].numpy().tolist()
+        sizes[example['name'].numpy().decode()] = size
+    return sizes
 
   def _parse_names(self, numbers):
     parsed = (self._parse(self._source[int(i)]) for i in numbers)

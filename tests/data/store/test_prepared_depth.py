@@ -145,6 +145,19 @@ def test_images_whose_sizes_were_not_stored(config, monkeypatch, capsys):
   assert 'sizes of its images' not in capsys.readouterr().err
 
 
+@pytest.mark.parametrize('fit', ['stretch', 'pad'])
+def test_a_rotated_map_is_named_when_it_is_prepared(config, folder, fit):
+  config.source.fit = fit
+  turned = folder / 'train' / '0000002_depth.png'
+  releases.write(turned, depth_of(2).T)
+  message = r'0000002_depth\.png is 20x40 and its image 24x16; .*not rotated'
+  for store in ('png', 'raw'):
+    config.source.store = store
+    with pytest.raises(errors.UserError, match=message):
+      read(config)
+  assert not prepared(config)
+
+
 def test_is_prepared_once(config, capsys):
   read(config)
   assert capsys.readouterr().err.count('/depths/') == 1
