@@ -3,9 +3,7 @@
 import collections
 from collections.abc import Callable, Sequence
 import contextlib
-import functools
 import pathlib
-import sys
 
 import numpy as np
 import tensorflow as tf
@@ -19,6 +17,7 @@ from jaxuda.data.files import label_files
 from jaxuda.data.files import tree as tree_lib
 from jaxuda.data.pixels import depth_codes
 from jaxuda.data.pixels import transforms
+from jaxuda.data.records import advice
 from jaxuda.data.records import domain as domain_lib
 from jaxuda.data.records import rare
 from jaxuda.data.records import rows
@@ -93,8 +92,8 @@ class Records:
       if field not in optional:
         raise errors.UserError(_explain_missing(domain, field, info))
     if 'label' in missing:
-      _note(
-        f'note: {domain.dataset} has no label in split {domain.split!r}: it is'
+      advice.note(
+        f'{domain.dataset} has no label in split {domain.split!r}: it is'
         ' not scored'
       )
     elif mapped:
@@ -118,19 +117,15 @@ class Records:
     self._count = max(1, round(domain.fraction * len(self._numbers)))
     self.code = depth_codes.DepthCode.of(registry.metadata(info))
     self._depths = None
-    if 'depth' in self.fields and _lacks_sizes(domain, info):
-      _note(
-        f'note: {self._folder} does not hold the sizes of its images, so depth'
-        ' maps of another aspect ratio than their image are misplaced; delete'
-        ' it to prepare it again'
-      )
+    if 'depth' in self.fields:
+      advice.note_lost_sizes(domain, info)
     if 'depth' in fields and domain.depth_dir:
       self._depths = self._open_depths()
       self.code = self._depths.code
       some = self._numbers[: self._count]
       some = some[:: max(1, len(some) // _LOOKED_AT)]
       for text in self._depths.find_doubts(self._parse_names(some)):
-        _note(f'note: {text}')
+        advice.note(text)
     if 'label' in fields and domain.label_dir:
       label_files.check(domain.label_dir, classes=classes, count=self._count)
 
@@ -160,8 +155,8 @@ class Records:
     with contextlib.suppress(errors.UserError):  # Training will name it.
       _, (height, width) = decoding.keep_image(image, '')
       if height * width >= 2 * np.prod(domain.size):
-        _note(
-          f'note: images of {domain.dataset} are {width}x{height} but trained'
+        advice.note(
+          f'images of {domain.dataset} are {width}x{height} but trained'
           f' on at {domain.size[1]}x{domain.size[0]}; stored at that size'
           f' (--config.data.{domain.side}.store=png) they are read {_FASTER}'
           ' times as fast: docs/data.md'
@@ -339,17 +334,11 @@ def _map_labels(domain, classes, info=None):
     if table[i] == labels.IGNORE
   ]
   if info is not None and ignored:
-    _note(
-      f'note: {domain.dataset}: {classes} does not have the classes'
+    advice.note(
+      f'{domain.dataset}: {classes} does not have the classes'
       f' {", ".join(ignored)}; they are ignored'
     )
   return table
-
-
-@functools.lru_cache
-def _note(text: str) -> None:
-  """Prints a note on stderr, once."""
-  print(text, file=sys.stderr)
 
 
 def _find_missing(split, info, fields):
@@ -379,12 +368,6 @@ def _explain_missing(domain, field, info):
       ' missing")'
     )
   return text
-
-
-def _lacks_sizes(domain, info):
-  """Returns whether padded depth lacks the aspect ratio of its image."""
-  known = domain.store == 'raw' or 'image_size' in info.features
-  return domain.fit == 'pad' and not known
 
 
 def _is_beside(domain, field):

@@ -11,8 +11,8 @@ There are three forms of storage:
   small as PNG and several times faster to read.
 * 'jpeg': the same, with images as JPEG of quality 95, which loses a little.
 
-Splits that are scored always keep labels and depth at their own size. Where
-images are resized, their original size is stored, too.
+Splits that are meant to be scored (`Spec.scored`) keep labels and depth at
+their own size. Where images are resized, their original size is stored, too.
 """
 
 import dataclasses
