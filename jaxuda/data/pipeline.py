@@ -47,6 +47,7 @@ from jaxuda import errors
 from jaxuda.data.classes import labels
 from jaxuda.data.pixels import sizing
 from jaxuda.data.records import access
+from jaxuda.data.records import advice
 from jaxuda.data.records import domain as domain_lib
 from jaxuda.data.records import order
 from jaxuda.data.records import samples
@@ -326,9 +327,12 @@ def _eval_records(data_config, *, split, domain, fields, classes, optional):
   checked = domain_lib.read_domain(data_config, domain, split=split)
   # `fraction` applies to training only.
   checked = dataclasses.replace(checked, fraction=1.0)
-  return access.Records(
+  records = access.Records(
     checked, classes=classes, fields=fields, optional=('depth', *optional)
   )
+  if 'label' in records.fields:
+    advice.note_small_labels(checked)
+  return records
 
 
 def _stack_examples(

@@ -18,7 +18,9 @@ one of several. --split,
 --data.target.dataset and --data.target.manual_dir score other data with the
 classes of the run, such as a held-out test set; these scores go to a file of
 their own, evaluation_<dataset>_<split>_<folder>.json, and name the data.
---data.target.fit and --data.target.eval_labels tell how to read them.
+--data.target.fit and --data.target.eval_labels tell how to read them;
+--data.target.store=raw reads images at their own size, for --window and scales
+above 1, after a training with png or jpeg.
 
 --statistics=target re-estimates the running statistics of the network's
 normalisation layers on the target's training images before scoring (AdaBN, see
@@ -138,6 +140,7 @@ def _evaluate(run, given, views):
   other_data.replace(run.config, others)
   if given.eval_batch_size:
     run.config.eval_batch_size = given.eval_batch_size
+  evaluation.check_views(run.config, views)
   state, statistics = run.state, ''
   if given.statistics == 'target':
     # Checked before the training images are read.

@@ -16,6 +16,7 @@ import jax
 import ml_collections
 import numpy as np
 
+from jaxuda import errors
 from jaxuda.data import pipeline
 from jaxuda.data.classes import labels
 from jaxuda.data.store import ahead
@@ -69,8 +70,9 @@ def run(
 
   Raises:
     UserError: an unknown class set, or one that cannot be merged to; no labels
-      to score.
+      to score; or see `check_views`.
   """
+  check_views(config, views)
   target, once = config.data.target, views == views_lib.ONCE
   split = split or target.eval_split
   own, classes = config.classes, classes or config.classes
@@ -124,6 +126,23 @@ def run(
     absent=labels.absent(config.data.source.dataset),
     **merged,
   )
+
+
+def check_views(
+  config: ml_collections.ConfigDict, views: views_lib.Views
+) -> None:
+  """Checks that the stored images have the details that views enlarge.
+
+  Raises:
+    UserError: they are stored at the size of the network's input.
+  """
+  store = config.data.target.get('store') or 'raw'
+  if store != 'raw' and (views.window or max(views.scales) > 1):
+    raise errors.UserError(
+      f'config.data.target.store={store!r} keeps images at the size of the'
+      " network's input, where windows and scales above 1 show no more;"
+      ' expected raw, such as by --data.target.store=raw'
+    )
 
 
 def _read_batches(

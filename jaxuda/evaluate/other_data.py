@@ -18,6 +18,7 @@ FIELDS = {
   'manual_dir': "Another folder of the dataset's files.",
   'fit': 'How images are fitted to the network input: stretch or pad.',
   'eval_labels': 'Size of the labels that are scored: native or input.',
+  'store': 'Form in which images are stored: raw, png or jpeg.',
 }
 
 # Most bytes of a file's name, with room for a number.

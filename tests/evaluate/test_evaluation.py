@@ -328,6 +328,20 @@ def test_several_views_by_hand():
   assert result['images'].keys() == once['images'].keys()
 
 
+@pytest.mark.parametrize('store', ['png', 'jpeg'])
+def test_views_of_images_that_were_stored_small(store):
+  config, method = tiny.make_config(), tiny.Method()
+  state = _state(method, config)
+  config.data.target.store = store
+  message = f'config.data.target.store={store!r} keeps .*; expected raw'
+  for looked in (views.Views(window=True), views.Views(scales=(1, 1.25))):
+    with pytest.raises(errors.UserError, match=message):
+      evaluation.run(method, state, config, step=3, views=looked)
+  # These need no more than the network's input.
+  looked = views.Views(scales=(0.5, 1), flip=True)
+  assert evaluation.run(method, state, config, step=3, views=looked)
+
+
 def test_folders_of_this_machine():
   config = tiny.make_config()
   evaluation.set_folders(config)

@@ -188,6 +188,14 @@ def test_a_folder_with_a_long_name_has_a_file(tmp_path):
     assert len({*tmp_path.iterdir()}) == i
 
 
+def test_windows_of_images_that_were_stored_small(run):
+  workdir, _ = run
+  small = {'data.target.store': 'png'}
+  with pytest.raises(errors.UserError, match=r'--data\.target\.store=raw'):
+    score(workdir, window=True, **small)
+  assert score(workdir, **small) == {'evaluation.json'}
+
+
 def test_another_dataset_is_not_looked_for_in_the_run_s_folder(run, tmp_path):
   workdir, _ = run
   other = {'data.target.dataset': 'folder/other'}

@@ -83,6 +83,12 @@ def _choose(domain: str, splits: specs.Splits) -> specs.Splits:
     chosen['val'] = chosen.pop('test')
   elif dusk and 'val' not in chosen:
     whole = chosen['train']
+    if len(whole) < 2:
+      raise errors.UserError(
+        f'camvid/dusk: found one image of the sequence {_DUSK},'
+        f' {whole[0].name}, in train and none in test; expected at least two,'
+        ' as half of them become val'
+      )
     half = (len(whole) + 1) // 2
     chosen |= {'train': whole[:half], 'val': whole[half:]}
   return chosen

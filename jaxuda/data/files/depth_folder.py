@@ -154,11 +154,8 @@ class DepthFolder:
     try:
       path = self.find(name)
       raw = read_map(path)
-      if len(size) and aspect.is_turned(raw.shape, size):
-        raise errors.UserError(
-          f'depth_dir: {path} is {raw.shape[1]}x{raw.shape[0]} and its image'
-          f' {size[1]}x{size[0]}; expected a map that is not rotated'
-        )
+      if len(size):
+        check_upright(path, raw.shape, size)
       return raw
     except errors.UserError as e:
       self.error = self.error or e
@@ -216,6 +213,26 @@ def read_map(path: pathlib.Path) -> np.ndarray:
       f'{where} cannot be read ({e.strerror}); expected a 16-bit PNG'
     ) from e
   return decoding.read_depth(data, where)
+
+
+def check_upright(
+  path: pathlib.Path, shape: Sequence[int], size: Sequence[int]
+) -> None:
+  """Checks that a map is not rotated relative to its image.
+
+  Args:
+    path: file of the map, for the message.
+    shape: (height, width) of the map.
+    size: (height, width) of its image.
+
+  Raises:
+    UserError: one is portrait and the other landscape.
+  """
+  if aspect.is_turned(shape, size):
+    raise errors.UserError(
+      f'depth_dir: {path} is {shape[1]}x{shape[0]} and its image'
+      f' {size[1]}x{size[0]}; expected a map that is not rotated'
+    )
 
 
 def _read_description(path):

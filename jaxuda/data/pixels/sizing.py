@@ -23,7 +23,9 @@ def size_for_training(
 
   Args:
     example: some of 'image' uint8 [H, W, 3], 'label' [H, W] and raw 'depth'
-      uint16 [H, W], with 'depth_factor' if the code requires one.
+      uint16 [h, w], with 'depth_factor' if the code requires one, and with
+      'image_size' int32 [2], (height, width) of the image over which depth is
+      stretched; without it, its own.
     domain: a `records.domain.Domain`, whose size and settings apply.
     code: how raw depth is encoded.
 
@@ -37,18 +39,20 @@ def size_for_training(
   if 'label' in example:
     label = example['label']
     # Labels in a folder were made at the network's size, with its padding.
-    size = domain.size if domain.label_dir else _fit(label, domain)
+    size = domain.size if domain.label_dir else _fit(tf.shape(label), domain)
     resized = transforms.resize_label(label, size)
     out['label'] = _pad(resized, domain.size, fill=labels.IGNORE)
   if 'depth' in example:
-    size = _fit(example['depth'], domain)
+    # The network that made the map may have seen another aspect ratio.
+    shape = example.get('image_size', tf.shape(example['depth']))
+    size = _fit(shape, domain)
     out |= _measure(example, domain, code, size=size, padded=domain.size)
   return out
 
 
 def _size_image(image, domain):
   resized = transforms.resize_image(
-    image, _fit(image, domain), method=domain.image_resize
+    image, _fit(tf.shape(image), domain), method=domain.image_resize
   )
   return _pad(resized, domain.size)
 
@@ -112,11 +116,10 @@ def _measure(example, domain, code, *, size, padded):
   }
 
 
-def _fit(values, domain):
-  """Returns the size that a picture has before it is padded."""
+def _fit(shape, domain):
+  """Returns the size that a picture of a shape has before it is padded."""
   if domain.fit == 'stretch':
     return domain.size
-  shape = tf.shape(values)
   return tf.stack(
     aspect.fit_size((shape[0], shape[1]), domain.size, smaller=tf.minimum)
   )

@@ -3,9 +3,7 @@
 import collections
 from collections.abc import Callable, Sequence
 import contextlib
-import functools
 import pathlib
-import sys
 
 import numpy as np
 import tensorflow as tf
@@ -19,6 +17,7 @@ from jaxuda.data.files import label_files
 from jaxuda.data.files import tree as tree_lib
 from jaxuda.data.pixels import depth_codes
 from jaxuda.data.pixels import transforms
+from jaxuda.data.records import advice
 from jaxuda.data.records import domain as domain_lib
 from jaxuda.data.records import rare
 from jaxuda.data.records import rows
@@ -93,8 +92,8 @@ class Records:
       if field not in optional:
         raise errors.UserError(_explain_missing(domain, field, info))
     if 'label' in missing:
-      _note(
-        f'note: {domain.dataset} has no label in split {domain.split!r}: it is'
+      advice.note(
+        f'{domain.dataset} has no label in split {domain.split!r}: it is'
         ' not scored'
       )
     elif mapped:
@@ -118,13 +117,15 @@ class Records:
     self._count = max(1, round(domain.fraction * len(self._numbers)))
     self.code = depth_codes.DepthCode.of(registry.metadata(info))
     self._depths = None
+    if 'depth' in self.fields:
+      advice.note_lost_sizes(domain, info)
     if 'depth' in fields and domain.depth_dir:
       self._depths = self._open_depths()
       self.code = self._depths.code
       some = self._numbers[: self._count]
       some = some[:: max(1, len(some) // _LOOKED_AT)]
       for text in self._depths.find_doubts(self._parse_names(some)):
-        _note(f'note: {text}')
+        advice.note(text)
     if 'label' in fields and domain.label_dir:
       label_files.check(
         domain.label_dir, classes=classes, count=self._count, size=domain.size
@@ -156,8 +157,8 @@ class Records:
     with contextlib.suppress(errors.UserError):  # Training will name it.
       _, (height, width) = decoding.keep_image(image, '')
       if height * width >= 2 * np.prod(domain.size):
-        _note(
-          f'note: images of {domain.dataset} are {width}x{height} but trained'
+        advice.note(
+          f'images of {domain.dataset} are {width}x{height} but trained'
           f' on at {domain.size[1]}x{domain.size[0]}; stored at that size'
           f' (--config.data.{domain.side}.store=png) they are read {_FASTER}'
           ' times as fast: docs/data.md'
@@ -175,6 +176,7 @@ class Records:
       needed={names[x] for x in self._numbers[: self._count]},
       store=examples.Store.of(domain),
       root=self.root,
+      find_sizes=self._find_sizes,
     )
 
   def _read_names(self) -> Sequence[str]:
@@ -185,6 +187,17 @@ class Records:
     if names is None:
       names = self._parse_names(range(count))
     return names
+
+  def _find_sizes(self):
+    """Returns name -> (height, width) of the image's file, if stored."""
+    sizes = {}
+    for number in range(len(self._source)):
+      # A damaged record is named when training reads it.
+      with contextlib.suppress(Exception):
+        example = self._parse(self._source[number])
+        size = example['image_size'].numpy().tolist()
+        sizes[example['name'].numpy().decode()] = size
+    return sizes
 
   def _parse_names(self, numbers):
     parsed = (self._parse(self._source[int(i)]) for i in numbers)
@@ -242,8 +255,9 @@ class Records:
 
     Returns:
       'name' string and, as far as they are in `fields`, 'image' uint8
-      [H, W, 3], 'label' int32 [H, W], and raw 'depth' uint16 [H, W], with
-      'depth_factor' if its code needs it.
+      [H, W, 3], 'label' int32 [H, W], and raw 'depth' uint16 [h, w], with
+      'depth_factor' if its code needs it and 'image_size' int32 [2], the
+      (height, width) of the image's file, if that is known.
     """
     example = self._parse(record)
     out = {'name': example['name']}
@@ -264,6 +278,10 @@ class Records:
       out['depth'] = transforms.decode_depth(example['depth'])
       if 'depth_factor' in example:
         out['depth_factor'] = example['depth_factor']
+    if 'depth' in self.fields and 'image_size' in example:
+      out['image_size'] = example['image_size']
+    elif 'depth' in out and 'image' in out and self.domain.store == 'raw':
+      out['image_size'] = tf.shape(out['image'])[:2]
     return out
 
   def diagnose(self) -> None:
@@ -321,17 +339,11 @@ def _map_labels(domain, classes, info=None):
     if table[i] == labels.IGNORE
   ]
   if info is not None and ignored:
-    _note(
-      f'note: {domain.dataset}: {classes} does not have the classes'
+    advice.note(
+      f'{domain.dataset}: {classes} does not have the classes'
       f' {", ".join(ignored)}; they are ignored'
     )
   return table
-
-
-@functools.lru_cache
-def _note(text: str) -> None:
-  """Prints a note on stderr, once."""
-  print(text, file=sys.stderr)
 
 
 def _find_missing(split, info, fields):

@@ -49,8 +49,8 @@ def open_records(
   Args:
     builder: builder of the prepared dataset.
     split: name of a split, or a part of one.
-    fields: names of the features to parse besides 'name'; 'depth' includes
-      'depth_factor' if the dataset has it.
+    fields: names of the features to parse besides 'name'; 'image_size', and
+      with 'depth' 'depth_factor', are included if the dataset has them.
 
   Returns:
     (the serialized records by number; the features that parse them; decoders
@@ -60,6 +60,8 @@ def open_records(
   wanted = {'name': True, **dict.fromkeys(fields, True)}
   if 'depth' in fields and 'depth_factor' in info.features:
     wanted['depth_factor'] = True
+  if 'image_size' in info.features:
+    wanted['image_size'] = True
   source = builder.as_data_source(
     split=split, deserialize_method=tfds.decode.DeserializeMethod.RAW_BYTES
   )

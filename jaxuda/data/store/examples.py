@@ -11,7 +11,8 @@ There are three forms of storage:
   small as PNG and several times faster to read.
 * 'jpeg': the same, with images as JPEG of quality 95, which loses a little.
 
-Splits that are scored always keep labels and depth at their own size.
+Splits that are meant to be scored (`Spec.scored`) keep labels and depth at
+their own size. Where images are resized, their original size is stored, too.
 """
 
 import dataclasses
@@ -29,6 +30,8 @@ from jaxuda.data.pixels import resizing
 from jaxuda.data.pixels import transforms
 
 FORMS = ('raw', 'png', 'jpeg')
+# Regular expression for all that `Store.describe` returns.
+ANY_FORM = r'(?:raw|(?:png|jpeg)_\d+x\d+_[a-z_]+)'
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -129,7 +132,8 @@ class Maker:
 
     Returns:
       'name', 'image', 'label'; 'depth' if any split has it, and 'depth_factor'
-      if depth requires one. A missing label or depth is empty.
+      if depth requires one; unless 'raw', 'image_size', the (height, width) of
+      the image's file. A missing label or depth is empty.
 
     Raises:
       UserError: a file is broken or invalid; the message names it.
@@ -140,6 +144,8 @@ class Maker:
     image, size = self._make_image(item)
     nothing = b'' if raw else np.zeros((0, 0, 1), np.uint8)
     example = {'name': item.name, 'image': image, 'label': nothing}
+    if not raw:
+      example['image_size'] = np.array(size, np.int32)
     if item.label and split not in layout.unlabelled:
       example['label'] = self._make_label(item, size, small)
     if 'depth' in layout.spellings:

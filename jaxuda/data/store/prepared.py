@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 import contextlib
 import os
 import pathlib
+import re
 import sys
 from typing import Any
 
@@ -180,7 +181,10 @@ def write(
 def _describe(layout, store, folder) -> tfds.core.DatasetInfo:
   spec, deep = layout.spec, 'depth' in layout.spellings
   features = _create_features(
-    store.form, deep=deep, factor=deep and bool(spec.factor)
+    store.form,
+    deep=deep,
+    factor=deep and bool(spec.factor),
+    sized=store.form != 'raw',
   )
   metadata: dict[str, Any] = {
     'unlabelled_splits': list(layout.unlabelled),
@@ -192,8 +196,8 @@ def _describe(layout, store, folder) -> tfds.core.DatasetInfo:
   return create_info(folder, features, metadata, homepage=spec.homepage)
 
 
-def _create_features(form, *, deep, factor):
-  """Returns the features of a dataset, with or without depth and its factor."""
+def _create_features(form, *, deep, factor, sized):
+  """Returns the features of a dataset, of which some may be missing."""
 
   def maps(dtype):
     if form == 'raw':
@@ -209,6 +213,8 @@ def _create_features(form, *, deep, factor):
     features['depth'] = maps(np.uint16)
   if factor:
     features['depth_factor'] = tfds.features.Scalar(np.float32)
+  if sized:
+    features['image_size'] = tfds.features.Tensor(shape=(2,), dtype=np.int32)
   return features
 
 
@@ -330,22 +336,28 @@ def find(
     UserError: no prepared dataset was found, or more than one.
   """
   root, variant = _name_folders(spec, data_dir)
-  pattern = f'{variant}_{store.describe()}_*' if store else f'{variant}_*'
+  # The whole name: one form or variant may begin like another.
+  form = re.escape(store.describe()) if store else examples.ANY_FORM
+  named = re.compile(f'{re.escape(variant)}_{form}_[0-9a-f]{{16}}')
   found = sorted(
     x
-    for x in root.glob(f'{pattern}/*')
-    if not x.name.endswith(_UNFINISHED) and (x / 'dataset_info.json').is_file()
+    for x in root.glob('*/*')
+    if named.fullmatch(x.parent.name)
+    and not x.name.endswith(_UNFINISHED)
+    and (x / 'dataset_info.json').is_file()
   )
   if not found:
+    form = f' as {store.describe()}' if store else ''
     raise errors.UserError(
       f'{spec.dataset}: manual_dir is not set, and nothing is prepared in'
-      f' {root}; expected manual_dir to be the folder with {spec.get}'
+      f' {root}{form}; expected manual_dir to be the folder with {spec.get}'
     )
   if len(found) > 1:
+    # With their versions, which may be all that differs.
+    one, other = (x.relative_to(root) for x in found[:2])
     raise errors.UserError(
-      f'{spec.dataset}: manual_dir is not set, and {found[0].parent.name} and'
-      f' {found[1].parent.name} are both prepared in {found[0].parents[1]};'
-      ' expected manual_dir, or one of them deleted'
+      f'{spec.dataset}: manual_dir is not set, and {one} and {other} are both'
+      f' prepared in {root}; expected manual_dir, or one of them deleted'
     )
   return open_folder(found[0], spec)
 
@@ -366,9 +378,12 @@ def open_folder(
   builder = descriptions.read_folder(folder)
   info = builder.info
   if folder.name == _VERSION:  # Other versions were described differently.
-    deep, factor = (x in info.features for x in ('depth', 'depth_factor'))
+    # Datasets prepared earlier have no sizes.
+    deep, factor, sized = (
+      x in info.features for x in ('depth', 'depth_factor', 'image_size')
+    )
     form = str(info.metadata.get('store')).split('_')[0]
-    features = _create_features(form, deep=deep, factor=factor)
+    features = _create_features(form, deep=deep, factor=factor, sized=sized)
     metadata = _describe_spec(spec, deep=deep)
     descriptions.check(info, features=features, metadata=metadata)
   return builder

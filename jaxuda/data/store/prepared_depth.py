@@ -6,7 +6,7 @@ dataset, in a folder named after the form and the files: another `depth_dir` or
 a changed file leads to a new folder.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 import hashlib
 import os
 import pathlib
@@ -40,6 +40,7 @@ class PreparedDepth(depth_folder.DepthFolder):
     needed: Collection[str],
     store: examples.Store,
     root: str | os.PathLike[str],
+    find_sizes: Callable[[], Mapping[str, Sequence[int]]] = dict,
   ):
     """Opens the maps, preparing them on first use.
 
@@ -50,10 +51,12 @@ class PreparedDepth(depth_folder.DepthFolder):
       needed: names of the examples that are read; others may lack a map.
       store: form in which examples are stored, other than 'raw'.
       root: folder of prepared data.
+      find_sizes: function that returns name -> (height, width) of the image, as
+        far as it is known; called only if maps are prepared.
 
     Raises:
       UserError: as for `DepthFolder`; or a needed map is missing, a map is
-        broken, or the disk is full.
+        broken or rotated, or the disk is full.
     """
     super().__init__(folder, split=split)
     paths = {
@@ -66,7 +69,7 @@ class PreparedDepth(depth_folder.DepthFolder):
     self._prepared = pathlib.Path(root, _FAMILY, variant, _VERSION)
     if not self._prepared.exists():
       print(f'preparing {folder} in {self._prepared}', file=sys.stderr)
-      _prepare(paths, self._prepared, store=store)
+      _prepare(paths, self._prepared, store=store, sizes=find_sizes())
     builder = descriptions.read_folder(self._prepared)
     descriptions.check(builder.info, features=_FEATURES)
     descriptions.check_files(builder.info, _SPLIT, dataset='depth_dir')
@@ -78,7 +81,8 @@ class PreparedDepth(depth_folder.DepthFolder):
 
     Args:
       name: name of the example.
-      size: ignored, since its image has the training size, too.
+      size: ignored, since its image has the training size, too; rotated maps
+        are found when they are prepared.
 
     Raises:
       UserError: the record is damaged; also kept in `error`.
@@ -108,10 +112,12 @@ def _fingerprint(paths: Mapping[str, pathlib.Path]) -> str:
   return digest.hexdigest()[:16]
 
 
-def _prepare(paths, folder, *, store):
+def _prepare(paths, folder, *, store, sizes):
   def make(split, name):
     del split
     depth = depth_folder.read_map(paths[name])
+    if name in sizes:
+      depth_folder.check_upright(paths[name], depth.shape, sizes[name])
     return {'depth': store.shrink_depth(depth)[..., None]}
 
   with prepared.claim(folder) as work:

@@ -276,3 +276,11 @@ def test_no_dusk(tmp_path):
     registry.load(
       'camvid/dusk', data_dir=str(tmp_path / 'tfds'), manual_dir=str(root)
     )
+
+
+def test_a_single_dusk_image_cannot_be_halved(tmp_path):
+  root = write_sequences(tmp_path / 'raw', {'train': ['0001TP_1', 'x']})
+  with pytest.raises(errors.UserError, match=r'0001TP_1, in train.*two'):
+    registry.load(
+      'camvid/dusk', data_dir=str(tmp_path / 'tfds'), manual_dir=str(root)
+    )

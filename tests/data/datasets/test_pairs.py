@@ -254,6 +254,24 @@ def test_stored_at_the_training_size(tmp_path, store):
   assert batch['label'].shape[1:] == releases.SIZE
 
 
+def test_scores_on_labels_that_were_stored_small(tmp_path, capsys):
+  data = write_pair(tmp_path, 'synthia2cityscapes')
+  sizes = {}
+  for store, split in (('png', 'train'), ('png', 'val'), ('raw', 'train')):
+    data.target.store = store
+    (batch,) = pipeline.eval_stream(
+      data, classes='synthia16', batch_size=2, split=split
+    )
+    sizes[store, split] = batch['label'].shape[1:]
+    told = (
+      'labels of cityscapes train are scored at 12x8, as config.data.target'
+    )
+    said = told in capsys.readouterr().err
+    assert said == (sizes[store, split] == (8, 12))
+  assert sizes.pop(('png', 'train')) == (8, 12)
+  assert set(sizes.values()) == {releases.SIZE}
+
+
 def test_prepared_data_need_no_raw_files(tmp_path):
   data = write_pair(tmp_path, 'synthia2cityscapes')
   before = first_batch(data, 'synthia16')

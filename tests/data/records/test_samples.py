@@ -9,6 +9,7 @@ from jaxuda.data import pipeline
 from jaxuda.data.pixels import depth_codes
 from jaxuda.data.pixels import transforms
 from jaxuda.data.records import access
+from jaxuda.data.records import advice
 from tests.data import miniature
 
 HEIGHT, WIDTH = miniature.SIZE
@@ -179,7 +180,7 @@ def test_images_that_are_enlarged_are_kept_as_they_are(most, advised, capsys):
     _numbers=[0],
     _parse=lambda record: {'image': tf.constant(record)},
   )
-  access._note.cache_clear()  # It is said once.
+  advice.note.cache_clear()  # It is said once.
   access.Records.advise(records)
   note = 'images of cityscapes are 40x20 but trained on at 20x10'
   assert (note in capsys.readouterr().err) == advised

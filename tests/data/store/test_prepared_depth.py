@@ -12,6 +12,8 @@ import pytest
 
 from jaxuda import errors
 from jaxuda.data import pipeline
+from jaxuda.data.store import examples
+from jaxuda.data.store import prepared as prepared_lib
 from jaxuda.data.store import shards
 from tests.data import releases
 
@@ -102,6 +104,58 @@ def test_prepared_is_what_is_read_from_the_folder(config, rule, fit):
   small = fit == 'stretch' and rule != 'linear'
   form = f'8x12_{rule}_' if small else 'whole_'
   assert found.parent.name.startswith(form)
+
+
+@pytest.mark.parametrize('store', ['raw', 'png', 'jpeg'])
+@pytest.mark.parametrize('rule', ['reference', 'consistent', 'linear'])
+def test_padded_depth_lies_over_its_image(config, rule, store):
+  # The maps are 20x40, their images 16x24.
+  config.source.depth_resize, config.source.store = rule, store
+  over = read(config)
+  config.source.fit, config.source.size = 'pad', (8, 15)
+  padded = read(config)
+  for field in ('depth', 'depth_valid'):
+    np.testing.assert_array_equal(padded[field][..., :12], over[field])
+  assert not padded['depth_valid'][..., 12:].any()
+  assert (padded['image'][..., 13:, :] < 40).all()
+  assert padded['image'][..., :12, :].any((1, 2, 3)).all()
+
+
+def test_images_whose_sizes_were_not_stored(config, monkeypatch, capsys):
+  config.source.fit = 'pad'
+  create, make = prepared_lib._create_features, examples.Maker.make
+
+  def make_without(*arguments):
+    example = make(*arguments)
+    del example['image_size']
+    return example
+
+  with monkeypatch.context() as patch:
+    patch.setattr(
+      prepared_lib,
+      '_create_features',
+      lambda form, **options: create(form, **{**options, 'sized': False}),
+    )
+    patch.setattr(examples.Maker, 'make', make_without)
+    read(config)
+  assert capsys.readouterr().err.count('not hold the sizes of its images') == 1
+  # They are read as before, and so are those of other folders.
+  config.source.fit = 'stretch'
+  read(config)
+  assert 'sizes of its images' not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize('fit', ['stretch', 'pad'])
+def test_a_rotated_map_is_named_when_it_is_prepared(config, folder, fit):
+  config.source.fit = fit
+  turned = folder / 'train' / '0000002_depth.png'
+  releases.write(turned, depth_of(2).T)
+  message = r'0000002_depth\.png is 20x40 and its image 24x16; .*not rotated'
+  for store in ('png', 'raw'):
+    config.source.store = store
+    with pytest.raises(errors.UserError, match=message):
+      read(config)
+  assert not prepared(config)
 
 
 def test_is_prepared_once(config, capsys):
