@@ -15,6 +15,7 @@ from jaxuda import errors
 from jaxuda import methods
 from jaxuda.models import corda
 from jaxuda.models import deeplab
+from jaxuda.models import gio_ada
 from jaxuda.run import checkpoint
 from jaxuda.run import workdir as workdir_lib
 from jaxuda.step import state as state_lib
@@ -112,14 +113,30 @@ def _describe(method, name, network):
     family = 'dada'
   else:
     family = 'dacs' if name == 'dacs' else 'advent'
-  options = (*_OPTIONS, *_HRDA) if two else _OPTIONS
   fields = {f.name for f in dataclasses.fields(module)}
   fields -= {'options', 'parent', 'name'}
   return {
     'family': family,
     'structure': {field: getattr(module, field) for field in sorted(fields)},
-    'network': {field: getattr(module.options, field) for field in options},
+    'network': required(method),
   }
+
+
+def required(method: Any) -> dict[str, Any]:
+  """Returns the options that the weights of a method's task network require.
+
+  Args:
+    method: a `base.Method` with a task network.
+
+  Returns:
+    Field of `deeplab.Options` -> value.
+  """
+  options = method.network
+  fields = (*_OPTIONS, *(_HRDA if options.resolutions == 'hrda' else ()))
+  if isinstance(method.task, gio_ada.GioAda):
+    # Whose depth is not scaled.
+    fields = [field for field in fields if field != 'depth_scale']
+  return {field: getattr(options, field) for field in fields}
 
 
 def from_weights(
