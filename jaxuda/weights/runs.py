@@ -176,7 +176,9 @@ def from_weights(
     shown = ', '.join(f'network.{k}={v}' for k, v in asked.items())
     report(f'as {weights.record["file"]} requires: {shown}')
   method = methods.create(config)
-  example = jax.ShapeDtypeStruct((1, 64, 64, 3), np.float32)
+  # HRDA takes whole cells.
+  side = 8 * int(method.network.cell)
+  example = jax.ShapeDtypeStruct((1, side, side, 3), np.float32)
   shapes = jax.eval_shape(method.task.init, jax.random.key(0), example)
   expected = checkpoint.flatten(shapes)
   fit = conversion.fit(weights, expected, whole=True)
