@@ -29,7 +29,14 @@ _OPTIONS = (
   *('resolutions', 'scale_attention'),
   *conversion.INPUT,
 )
-# What else they require if the network sees two resolutions.
+# Discriminators of outputs, and the families of their architectures, one of
+# which a method without a choice has.
+_DISCRIMINATORS = (
+  *('disc', 'disc_output', 'disc_aux', 'disc_main', 'disc_seg'),
+  *('disc_semantic', 'disc_depth'),
+)
+_CRITICS = {'strided': 'discriminator', 'patch': 'patch_discriminator'}
+# What else the weights require if the network sees two resolutions.
 _HRDA = ('detail_crop', 'context_scale', 'detail_overlap', 'window')
 
 
@@ -91,9 +98,16 @@ def of_run(
 
 def _describe(method, name, network):
   """Returns the fields 'family', 'structure' and 'network' of a record."""
-  kinds = ('', '_output', '_aux', '_main', '_seg', '_depth')
-  if network in (f'disc{kind}' for kind in kinds):
-    return {'family': 'discriminator', 'structure': {}, 'network': {}}
+  if network in _DISCRIMINATORS:
+    architecture = getattr(method, 'output_disc', 'strided')
+    family = _CRITICS.get(architecture)
+    if family is None:
+      raise errors.UserError(
+        f'no names of another framework for the network {network} of {name}'
+        f' with method.output_disc={architecture}; expected one of'
+        f' {", ".join(_CRITICS)}'
+      )
+    return {'family': family, 'structure': {}, 'network': {}}
   if network not in ('student', 'teacher', 'task'):
     raise errors.UserError(
       f'no names of another framework for the network {network} of {name};'

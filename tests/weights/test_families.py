@@ -6,6 +6,7 @@ import ml_collections
 import pytest
 
 from jaxuda import errors
+from jaxuda.methods import gio_ada
 from jaxuda.methods import source_only
 from jaxuda.models import deeplab
 from jaxuda.run import workdir as workdir_lib
@@ -17,6 +18,8 @@ from jaxuda.weights import runs
 from jaxuda.weights import state_dict
 from tests import filling
 from tests.weights import official
+
+TINY = deeplab.Options(backbone='resnet_tiny')
 
 
 @pytest.mark.parametrize(
@@ -60,6 +63,35 @@ def test_a_network_without_statistics_has_no_official_file(norm):
     errors.UserError, match=r'files of advent have running stat.*norm=none'
   ):
     state_dict.from_network(network)
+
+
+@pytest.mark.parametrize(
+  ('kind', 'family'),
+  [
+    ('patch', 'patch_discriminator'),
+    ('strided', 'discriminator'),
+    ('local', ''),
+  ],
+)
+@pytest.mark.parametrize('name', ['disc_output', 'disc_semantic', 'disc_depth'])
+def test_a_discriminator_has_the_keys_of_its_kind(kind, family, name):
+  method = gio_ada.Method(
+    num_classes=5, total_steps=10, network=TINY, output_disc=kind, disc_width=4
+  )
+  critic = method.critic(name)
+  net = jax.eval_shape(lambda: critic.create(jax.random.key(0), 6))
+  run = run_of(method, {name: filling.fill({'params': net.params})})
+  if not family:
+    with pytest.raises(
+      errors.UserError, match=f'{name} of gio_ada with method.output_disc=local'
+    ):
+      runs.of_run(run, network=name)
+    return
+  named = state_dict.from_network(runs.of_run(run, network=name))
+  found = families.recognise({k: x.shape for k, x in named.items()})
+  assert found.name == family
+  match = found.match(named, found.variables())
+  assert (match.missing, match.mismatched, match.unexpected) == ({}, {}, ())
 
 
 def test_a_vgg_of_adaptsegnet_has_two_dilations():
