@@ -273,11 +273,12 @@ def depended_on(paths: Iterable[str]) -> list[str]:
   Args:
     paths: paths of the weights, 'params/layer6/conv0_kernel'.
   """
-  paths = [x for x in paths if x.split('/')[1] != 'backbone']
+  named = {path: path.split('/')[1] for path in paths}
+  aspp = (_ASPP.fullmatch(x) for x, name in named.items() if name != 'backbone')
   fields = [*INPUT]
-  if any(_ASPP.fullmatch(x) for x in paths):
+  if any(aspp):
     fields += ['active_rates', 'rates']
-  if any('depth' in x or x == 'density' for x in modules(paths)):
+  if any('depth' in name or name == 'density' for name in named.values()):
     fields.append('depth_scale')
   return fields
 

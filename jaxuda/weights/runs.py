@@ -29,8 +29,7 @@ _OPTIONS = (
   *('resolutions', 'scale_attention'),
   *conversion.INPUT,
 )
-# Discriminators of outputs, and the families of their architectures, one of
-# which a method without a choice has.
+# Discriminators of outputs, and the families of their architectures.
 _DISCRIMINATORS = (
   *('disc', 'disc_output', 'disc_aux', 'disc_main', 'disc_seg'),
   *('disc_semantic', 'disc_depth'),
@@ -99,12 +98,11 @@ def of_run(
 def _describe(method, name, network):
   """Returns the fields 'family', 'structure' and 'network' of a record."""
   if network in _DISCRIMINATORS:
-    architecture = getattr(method, 'output_disc', 'strided')
-    family = _CRITICS.get(architecture)
+    family = _CRITICS.get(method.output_disc)
     if family is None:
       raise errors.UserError(
         f'no names of another framework for the network {network} of {name}'
-        f' with method.output_disc={architecture}; expected one of'
+        f' with method.output_disc={method.output_disc}; expected one of'
         f' {", ".join(_CRITICS)}'
       )
     return {'family': family, 'structure': {}, 'network': {}}
