@@ -50,10 +50,10 @@ TORCHVISION = {
   'image_mean': (123.675, 116.28, 103.53),
   'image_scale': tuple(1 / (255 * x) for x in (0.229, 0.224, 0.225)),
 }
-# MiT, SegFormer's encoder, with DAFormer's decoder. There is no package of its
-# ImageNet weights (NVIDIA's licence, not for commercial use): they come in a
-# file.
-MIT = {f'mit_b{i}': {'decoder': 'daformer', **TORCHVISION} for i in range(6)}
+# MiT, SegFormer's encoder, with DAFormer's decoder. No package has its ImageNet
+# weights (NVIDIA's licence, not for commercial use): they come in a file.
+_DAFORMER = {'decoder': 'daformer', 'decoder_width': 256, 'dropout': 0.1}
+MIT = {f'mit_b{i}': {**_DAFORMER, **TORCHVISION} for i in range(6)}
 # DINOv2 with VFM-UDA's decoder, without stochastic depth. The files are Meta's
 # (Apache-2.0), in Hugging Face's format.
 DINOV2 = {

@@ -15,10 +15,11 @@ of a run, or one of an earlier conversion. FILE.pth or FILE.safetensors has the
 official names, in which all of these can be written except MiT, DAFormer, HRDA,
 MIC, VFM-UDA and runs on their backbones: these can only be read. A ResNet-101
 or 50 that is built otherwise than the published one is refused, too, as it
-would be read as that one. DIR can be given wherever a file of weights can:
---config.initial=DIR, evaluate --weights=DIR. Otherwise --family is init, dacs
-or torchvision. Every key and every entry is accounted for; a key that does not
-fit is an error without --partial, and so are two networks without --network.
+would be read as that one, and so is a ResNet without running statistics. DIR
+can be given wherever a file of weights can: --config.initial=DIR, evaluate
+--weights=DIR. Otherwise --family is init, dacs or torchvision. Every key and
+every entry is accounted for; a key that does not fit is an error without
+--partial, and so are two networks without --network.
 """
 
 import pathlib

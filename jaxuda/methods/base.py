@@ -61,6 +61,8 @@ class Method(abc.ABC):
       training can start only from a run of the same network.
     moved: fields that have moved to `network` under the same name; configs of
       older runs have them in `method`.
+    output_disc: architecture of the discriminators of outputs, one of
+      `translator.Architecture`. Methods with a choice make it a field.
     predict: (state, image, *, size=None) -> outputs, see `deeplab.predict`. A
       method without it is not evaluated.
     translate: (state, source of a batch) -> float [B, H, W, 3] RGB in 0..255,
@@ -86,6 +88,7 @@ class Method(abc.ABC):
   two_resolutions: ClassVar[bool] = False
   heads: ClassVar[Mapping[str, str]] = types.MappingProxyType({})
   moved: ClassVar[Sequence[str]] = ()
+  output_disc: ClassVar[str] = 'strided'
   predict: ClassVar[Callable[..., Any] | None] = None
   translate: ClassVar[Callable[..., Any] | None] = None
   pictures: ClassVar[Callable[..., Any] | None] = None

@@ -67,8 +67,8 @@ class Options:
       resolution and a part of it at high resolution, see `models.hrda`, to
       which the next fields belong.
     detail_crop: (h, w) of the part in pixels, limited to the image's.
-    context_scale: factor of the size at which the whole image is seen, above 0,
-      at most 1.
+    context_scale: factor of the size at which the whole image is seen, 1
+      divided by a whole number.
     detail_overlap: whether the parts with which a teacher or a prediction
       covers the whole image at high resolution are half of one apart (HRDA), so
       that most pixels are seen in several, or side by side.
@@ -158,10 +158,11 @@ class Options:
         f'network.output_stride={self.output_stride}; expected 8 with'
         f' network.backbone={self.backbone}'
       )
-    if not 0 < self.context_scale <= 1 or not self.cell.is_integer():
+    # A cell of both resolutions begins with an output of each.
+    if not 0 < self.context_scale <= 1 or self.cell % self._stride:
       raise errors.UserError(
-        f'network.context_scale={self.context_scale}; expected above 0 and at'
-        ' most 1, with a whole number of pixels between features'
+        f'network.context_scale={self.context_scale}; expected 1 divided by a'
+        ' whole number, such as 1, 0.5 or 0.25'
       )
     if self.resolutions == 'hrda':
       self._check_grid()
@@ -210,8 +211,12 @@ class Options:
   @property
   def cell(self) -> float:
     """Pixels of the image between outputs for its context (HRDA)."""
-    stride = self.strides[0 if self.decoder == 'daformer' else -1]
-    return stride / self.context_scale
+    return self._stride / self.context_scale
+
+  @property
+  def _stride(self):
+    """Pixels between the features that the heads see, but for VFM-UDA's."""
+    return self.strides[0 if self.decoder == 'daformer' else -1]
 
   def _check_grid(self):
     """Checks that the outputs of an image's part are a part of its outputs."""
@@ -260,7 +265,7 @@ class Options:
 
   def grid_size(self, size: Sequence[int]) -> tuple[int, int]:
     """Returns (h, w) of the outputs of `DeepLab` for images of (H, W)."""
-    stride = self.strides[0 if self.decoder == 'daformer' else -1]
+    stride = self._stride
     if self.backbone in resnet.SIZES:
       h, w = resnet.grid_size(size, stride)
     elif self.backbone in vgg.SIZES:

@@ -73,13 +73,13 @@ def load(
 def _load_weights(state, weights, options, report):
   """Loads the weights that fit; those of the backbone must fit."""
   title = f'{weights.record["file"]} ({weights.record["title"]})'
-  if options is not None:
-    asked = conversion.differing(weights, options, conversion.INPUT)
-    _check_input(asked, title)
   task = state.nets['task']
   mine = {'params': task.params, 'batch_stats': task.batch_stats}
   fresh = checkpoint.flatten(mine)
   fit = conversion.fit(weights, fresh)
+  if options is not None:
+    taken = [path for path, array in fit.arrays.items() if array is not None]
+    _check_options(weights.record['network'], options, taken, title)
   leaves = [
     x if fit.arrays[p] is None else jax.device_put(fit.arrays[p], x.sharding)
     for p, x in fresh.items()
@@ -159,19 +159,41 @@ def load_network(
   _check_equal(mine.params, theirs.params, where=where, hint=hint)
   _check_equal(mine.batch_stats, theirs.batch_stats, where=where, hint=hint)
   if options is not None:
-    network = run.method.network
-    needed = {x: getattr(network, x) for x in conversion.INPUT}
-    _check_input(conversion.compare(needed, options), where)
+    taken = checkpoint.flatten({'params': theirs.params})
+    _check_options(runs.required(run.method), options, taken, where)
   return _replace(state, theirs.params, theirs.batch_stats)
 
 
-def _check_input(asked, what):
-  """Raises UserError if there are options that weights ask for."""
-  if asked:
-    fields = (f"--config.network.{k}='{v}'" for k, v in sorted(asked.items()))
+# What a network differs in by a field that its shapes do not tell.
+_DIFFERENT = {
+  'active_rates': 'choice of dilations',
+  'rates': 'choice of dilations',
+  'depth_scale': 'scale of the depth output',
+}
+
+
+def _check_options(needed, options, taken, what):
+  """Checks that weights go on computing what they were trained to compute.
+
+  Args:
+    needed: field of `deeplab.Options` -> its value where they were trained.
+    options: those of the network that takes them over.
+    taken: paths of the weights that it takes over.
+    what: their origin.
+
+  Raises:
+    UserError: the options differ in a field on which these weights depend.
+  """
+  fields = conversion.depended_on(taken)
+  needed = {k: v for k, v in needed.items() if k in fields}
+  if asked := sorted(conversion.compare(needed, options).items()):
+    kinds = dict.fromkeys(
+      _DIFFERENT.get(k, 'input or stride') for k, _ in asked
+    )
+    flags = ' '.join(f"--config.network.{k}='{v}'" for k, v in asked)
     raise errors.UserError(
-      f'{what} was trained with a different input or stride; expected'
-      f' {" ".join(fields)}'
+      f'{what} was trained with a different {" and ".join(kinds)}; expected'
+      f' {flags}'
     )
 
 

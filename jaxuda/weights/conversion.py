@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 import dataclasses
+import re
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -262,24 +263,37 @@ _TOKENS = ('mask_token', 'register_tokens')
 # Options that a backbone's weights depend on.
 INPUT = ('stride_at', 'image_order', 'image_mean', 'image_scale')
 
+# A leaf of an ASPP or ASPP-L head.
+_ASPP = re.compile(r'[^/]+/[^/]+/(conv\d+_(kernel|bias)|fc[678]_\d+/\w+)')
 
-def differing(
-  weights: Network, options: Any, fields: Sequence[str] | None = None
-) -> dict[str, Any]:
+
+def depended_on(paths: Iterable[str]) -> list[str]:
+  """Returns the options that weights depend on and no shape tells.
+
+  Args:
+    paths: paths of the weights, 'params/layer6/conv0_kernel'.
+  """
+  named = {path: path.split('/')[1] for path in paths}
+  aspp = (_ASPP.fullmatch(x) for x, name in named.items() if name != 'backbone')
+  fields = [*INPUT]
+  if any(aspp):
+    fields += ['active_rates', 'rates']
+  if any('depth' in name or name == 'density' for name in named.values()):
+    fields.append('depth_scale')
+  return fields
+
+
+def differing(weights: Network, options: Any) -> dict[str, Any]:
   """Returns the options in which a network differs from what weights require.
 
   Args:
     weights: see `Network`.
     options: the network's `deeplab.Options`.
-    fields: the fields to compare; all if None.
 
   Returns:
     field -> the value that the weights require.
   """
-  needed = weights.record['network']
-  if fields is not None:
-    needed = {k: v for k, v in needed.items() if k in fields}
-  return compare(needed, options)
+  return compare(weights.record['network'], options)
 
 
 def compare(needed: Mapping[str, Any], options: Any) -> dict[str, Any]:

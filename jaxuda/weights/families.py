@@ -18,9 +18,8 @@ from jaxuda.models import generators
 from jaxuda.models import gio_ada
 from jaxuda.models import hrda
 from jaxuda.models import pretrained
-from jaxuda.models.backbones import efficientnet
-from jaxuda.models.backbones import resnet
 from jaxuda.weights import mmseg
+from jaxuda.weights import sizes
 
 TORCHVISION_INPUT = mmseg.TORCHVISION_INPUT
 _LITE_INPUT = {
@@ -35,12 +34,13 @@ _CAFFE_INPUT = {
 }
 
 # Families of a DeepLab on a ResNet -> what else published weights require.
+_ALL, _TWO = ({'rates': (6, 12, 18, 24), 'active_rates': n} for n in (0, 2))
 _DEEPLAB = {
-  'advent': {'active_rates': 0},
-  'dada': {'active_rates': 0, 'depth_scale': 1.0},
-  'depdis': {'active_rates': 0, 'depth_scale': 1.0},
-  'dacs': {'active_rates': 2},
-  'corda': {'active_rates': 2},
+  'advent': _ALL,
+  'dada': {**_ALL, 'depth_scale': 1.0},
+  'depdis': {**_ALL, 'depth_scale': 1.0},
+  'dacs': _TWO,
+  'corda': {**_TWO, 'depth_scale': 1.0},
 }
 
 # Why keys are left out on purpose.
@@ -201,7 +201,10 @@ def recognise(
   if 'backbone.layer1.0.conv1.weight' in shapes:
     inner = {k.removeprefix('backbone.'): v for k, v in shapes.items()}
     reason = 'the decoders of CTRL, which are not implemented here'
-    network, drops = _caffe(_backbone(inner)), {r'(decoder|head_\w+)\.': reason}
+    network, drops = (
+      _caffe(sizes.of_resnet(inner)),
+      {r'(decoder|head_\w+)\.': reason},
+    )
     return _built('ctrl', 'CTRL, its backbone', network, drops)
   if 'layer1.0.conv1.weight' in shapes:
     return _resnet(shapes, wrapped, whole, family)
@@ -215,7 +218,7 @@ def recognise(
 
 
 def _resnet(shapes, wrapped, whole, family):
-  backbone = _backbone(shapes)
+  backbone = sizes.of_resnet(shapes)
   if 'heads.S.conv2d_list.0.weight' in shapes:
     return _corda(shapes, backbone)
   if 'layer6.conv2d_list.0.bias' in shapes:
@@ -235,7 +238,13 @@ def _resnet(shapes, wrapped, whole, family):
     f'its head of {classes} classes is taken for one of {kind}, which its keys'
     f' do not tell; if not, convert or evaluate with --family={other}'
   )
-  guess = '' if family or wrapped or not single else guess
+  if not single:
+    guess = (
+      'it is taken for a Caffe network, but its keys do not tell it from one of'
+      ' torchvision, whose strides and input differ; if it is one, convert with'
+      ' --family=torchvision'
+    )
+  guess = '' if family or (wrapped and single) else guess
   if single and family != 'init' and (trained or family == 'dacs'):
     network = required('dacs', backbone)
     return _built('dacs', 'DACS', network, classes=classes, guess=guess)
@@ -294,7 +303,12 @@ def _vgg(shapes):
     return _built(
       'adaptsegnet_vgg',
       'AdaptSegNet VGG-16',
-      {'backbone': 'vgg16_adaptsegnet', 'decoder': 'aspp', **_CAFFE_INPUT},
+      {
+        'backbone': 'vgg16_adaptsegnet',
+        'decoder': 'aspp',
+        **_TWO,
+        **_CAFFE_INPUT,
+      },
       classes=shapes['classifier.conv2d_list.0.bias'][0],
       module=gio_ada.GioAda,
       depth=False,
@@ -315,20 +329,9 @@ def _vgg(shapes):
 
 
 def _efficientnet(shapes):
-  stem = shapes['_conv_stem.weight'][0]
-  blocks = len({k.split('.')[1] for k in shapes if k.startswith('_blocks.')})
-  for name, size in efficientnet.SIZES.items():
-    if (size.stem, sum(x.blocks for x in size.stages)) == (stem, blocks):
-      return _built(
-        'efficientnet',
-        f'{name}, ImageNet',
-        {'backbone': name, **_LITE_INPUT},
-        {r'_(conv_head|bn1|fc)\.': _HEAD},
-      )
-  raise errors.UserError(
-    f'an EfficientNet of {blocks} blocks and a stem of {stem} channels;'
-    ' expected EfficientNet-Lite0 (16, 32)'
-  )
+  name = sizes.of_efficientnet(shapes)
+  network, drops = {'backbone': name, **_LITE_INPUT}, r'_(conv_head|bn1|fc)\.'
+  return _built('efficientnet', f'{name}, ImageNet', network, {drops: _HEAD})
 
 
 def _built(
@@ -369,29 +372,4 @@ def _plain(name, title, module, kernel, drops=(), **fields):
     example=(1, 32, 32, channels),
     structure={'channels': channels, 'width': width, **fields},
     drops=dict(drops),
-  )
-
-
-def _backbone(shapes):
-  """Returns the name of the ResNet that the entries belong to."""
-  third = shapes.get('layer1.0.conv3.weight')
-  if third is None:
-    raise errors.UserError(
-      'a ResNet without bottlenecks, such as ResNet-18 or 34; expected'
-      ' ResNet-101 or 50'
-    )
-  stages = [f'layer{i}.' for i in range(1, 5)]
-  blocks = tuple(
-    len({k.split('.')[1] for k in shapes if k.startswith(stage)})
-    for stage in stages
-  )
-  planes = tuple(shapes.get(f'{s}0.conv1.weight', (0,))[0] for s in stages)
-  stem, expansion = shapes['conv1.weight'][0], third[0] // planes[0]
-  for name, size in resnet.SIZES.items():
-    there = tuple(size.blocks), tuple(size.planes), size.stem, size.expansion
-    if there == (blocks, planes, stem, expansion):
-      return name
-  raise errors.UserError(
-    f'a ResNet of {blocks} blocks and {planes} planes; expected one of'
-    f' {", ".join(resnet.SIZES)}'
   )

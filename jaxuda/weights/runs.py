@@ -15,6 +15,7 @@ from jaxuda import errors
 from jaxuda import methods
 from jaxuda.models import corda
 from jaxuda.models import deeplab
+from jaxuda.models import gio_ada
 from jaxuda.run import checkpoint
 from jaxuda.run import workdir as workdir_lib
 from jaxuda.step import state as state_lib
@@ -28,7 +29,13 @@ _OPTIONS = (
   *('resolutions', 'scale_attention'),
   *conversion.INPUT,
 )
-# What else they require if the network sees two resolutions.
+# Discriminators of outputs, and the families of their architectures.
+_DISCRIMINATORS = (
+  *('disc', 'disc_output', 'disc_aux', 'disc_main', 'disc_seg'),
+  *('disc_semantic', 'disc_depth'),
+)
+_CRITICS = {'strided': 'discriminator', 'patch': 'patch_discriminator'}
+# What else the weights require if the network sees two resolutions.
 _HRDA = ('detail_crop', 'context_scale', 'detail_overlap', 'window')
 
 
@@ -90,9 +97,15 @@ def of_run(
 
 def _describe(method, name, network):
   """Returns the fields 'family', 'structure' and 'network' of a record."""
-  kinds = ('', '_output', '_aux', '_main', '_seg', '_depth')
-  if network in (f'disc{kind}' for kind in kinds):
-    return {'family': 'discriminator', 'structure': {}, 'network': {}}
+  if network in _DISCRIMINATORS:
+    family = _CRITICS.get(method.output_disc)
+    if family is None:
+      raise errors.UserError(
+        f'no names of another framework for the network {network} of {name}'
+        f' with method.output_disc={method.output_disc}; expected one of'
+        f' {", ".join(_CRITICS)}'
+      )
+    return {'family': family, 'structure': {}, 'network': {}}
   if network not in ('student', 'teacher', 'task'):
     raise errors.UserError(
       f'no names of another framework for the network {network} of {name};'
@@ -112,14 +125,30 @@ def _describe(method, name, network):
     family = 'dada'
   else:
     family = 'dacs' if name == 'dacs' else 'advent'
-  options = (*_OPTIONS, *_HRDA) if two else _OPTIONS
   fields = {f.name for f in dataclasses.fields(module)}
   fields -= {'options', 'parent', 'name'}
   return {
     'family': family,
     'structure': {field: getattr(module, field) for field in sorted(fields)},
-    'network': {field: getattr(module.options, field) for field in options},
+    'network': required(method),
   }
+
+
+def required(method: Any) -> dict[str, Any]:
+  """Returns the options that the weights of a method's task network require.
+
+  Args:
+    method: a `base.Method` with a task network.
+
+  Returns:
+    Field of `deeplab.Options` -> value.
+  """
+  options = method.network
+  fields = (*_OPTIONS, *(_HRDA if options.resolutions == 'hrda' else ()))
+  if isinstance(method.task, gio_ada.GioAda):
+    # Whose depth is not scaled.
+    fields = [field for field in fields if field != 'depth_scale']
+  return {field: getattr(options, field) for field in fields}
 
 
 def from_weights(
@@ -159,7 +188,9 @@ def from_weights(
     shown = ', '.join(f'network.{k}={v}' for k, v in asked.items())
     report(f'as {weights.record["file"]} requires: {shown}')
   method = methods.create(config)
-  example = jax.ShapeDtypeStruct((1, 64, 64, 3), np.float32)
+  # HRDA takes whole cells.
+  side = 8 * int(method.network.cell)
+  example = jax.ShapeDtypeStruct((1, side, side, 3), np.float32)
   shapes = jax.eval_shape(method.task.init, jax.random.key(0), example)
   expected = checkpoint.flatten(shapes)
   fit = conversion.fit(weights, expected, whole=True)

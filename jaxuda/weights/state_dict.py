@@ -37,7 +37,7 @@ def from_network(network: conversion.Network) -> dict[str, np.ndarray]:
       that is built in another way.
   """
   record = network.record
-  if reason := _refuse(record):
+  if reason := _refuse(network):
     raise errors.UserError(
       f'{record["title"]}: {reason}; expected a folder to write to'
     )
@@ -62,13 +62,14 @@ def from_network(network: conversion.Network) -> dict[str, np.ndarray]:
   return dict(sorted(state_dict.items()))
 
 
-def _refuse(record):
+def _refuse(network):
   """Returns why a network cannot be written under foreign names; '' if it can.
 
   A run of ours has its method's family; an initialisation goes back under its
   own names. A file does not say how its network is built: who reads it takes it
   for the published one.
   """
+  record = network.record
   family, backbone = record['family'], record['network'].get('backbone', '')
   if backbone.startswith('mit'):
     return 'files of MiT, DAFormer, HRDA and MIC can be read, but not written'
@@ -80,12 +81,19 @@ def _refuse(record):
   needed = families.required(family, backbone)
   if needed is None:
     return ''
-  network = {**needed, 'decoder': 'aspp', **record['network']}
-  if backbone not in resnet.SIZES or network['decoder'] != 'aspp':
+  options = {**needed, 'decoder': 'aspp', **record['network']}
+  if backbone not in resnet.SIZES or options['decoder'] != 'aspp':
     return _NAMELESS
-  other = conversion.compare(needed, types.SimpleNamespace(**network))
-  shown = ', '.join(f'network.{k}={v}' for k, v in other.items())
-  return f'files of {family} are read with {shown}' if other else ''
+  other = conversion.compare(needed, types.SimpleNamespace(**options))
+  if other:
+    shown = ', '.join(f'network.{k}={v}' for k, v in other.items())
+    return f'files of {family} are read with {shown}'
+  if not any(path.startswith('batch_stats/') for path in network.arrays):
+    return (
+      f'files of {family} have running statistics, and network.norm=none has'
+      ' none'
+    )
+  return ''
 
 
 def wrap(

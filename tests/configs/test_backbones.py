@@ -139,6 +139,8 @@ def test_every_method_takes_a_transformer(name, pair, backbone, decoder):
   network = methods.create(config).network
   assert (network.backbone, network.decoder) == (backbone, decoder)
   assert network.draws == (decoder == 'daformer')
+  if decoder == 'daformer':
+    assert (network.decoder_width, network.dropout) == (256, 0.1)
   assert network.image_mean == (123.675, 116.28, 103.53)
   small = {'streets': 'scratch', 'synthia2cityscapes': ''}
   if name != 'self_training':

@@ -7,6 +7,7 @@ and tables must exist.
 import contextlib
 import functools
 import importlib.util
+import itertools
 import pathlib
 import re
 import runpy
@@ -20,9 +21,12 @@ import pytest
 
 from jaxuda import __main__ as verbs
 from jaxuda import errors
+from jaxuda import methods
 from jaxuda.reproduce import arguments
 from jaxuda.reproduce import runs
 from jaxuda.ui import command
+from jaxuda.weights import conversion
+from jaxuda.weights import runs as weights_of
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 PAGES = (ROOT / 'README.md', *sorted((ROOT / 'docs').glob('*.md')))
@@ -269,3 +273,24 @@ def test_quoted_and_joined_commands_are_found():
 def test_mistakes_of_a_text_are_found(word):
   with pytest.raises(AssertionError):
     _check_named(word)
+
+
+def test_a_run_begins_with_one_of_the_same_head():
+  """What a command's `config.initial` names is the run of one before it."""
+  seen, begun = {}, 0
+  pages = (page.read_text() for page in PAGES)
+  blocks = [x for page in pages for kind, x in FENCE.findall(page) if not kind]
+  for words in itertools.chain.from_iterable(map(_read_lines, blocks)):
+    given = dict(x.partition('=')[::2] for x in words if '=' in x)
+    if words[:2] != ['jaxuda', 'train'] and 'jaxuda.main' not in words:
+      continue
+    if given['--config'] == EXAMPLE or '--workdir' not in given:
+      continue
+    fields = [x for x in words if x.startswith('--config.')]
+    method = methods.create(command.read_config(given['--config'], fields))
+    seen[given['--workdir']] = method
+    if before := seen.get(given.get('--config.initial')):
+      begun += 1
+      needed = weights_of.required(before)
+      assert not conversion.compare(needed, method.network), words
+  assert begun >= 2

@@ -258,5 +258,27 @@ def test_sides_are_of_whole_cells():
     dataclasses.replace(OPTIONS, detail_crop=(30, 32))
   with pytest.raises(errors.UserError, match=r'size of an image=\(64, 70\)'):
     jax.eval_shape(TWO.apply, variables(), jnp.zeros((1, 64, 70, 3)))
-  with pytest.raises(errors.UserError, match=r'context_scale=0\.3'):
-    dataclasses.replace(OPTIONS, context_scale=0.3)
+
+
+@pytest.mark.parametrize('scale', [0.3, 0.4, 2 / 3, 0.8])
+def test_a_cell_is_of_whole_outputs_of_the_detail(scale):
+  """At 2/3 a part at pixel 6 would begin at output 1.5."""
+  cell = round(4 / scale)
+  with pytest.raises(errors.UserError, match=f'context_scale={scale}; expect'):
+    dataclasses.replace(
+      OPTIONS,
+      context_scale=scale,
+      detail_crop=(4 * cell, 4 * cell),
+      window=(8 * cell, 8 * cell),
+    )
+
+
+@pytest.mark.parametrize('scale', [1.0, 1 / 3, 0.25, 1 / 7])
+def test_a_scale_that_has_whole_cells(scale):
+  options = dataclasses.replace(
+    OPTIONS,
+    context_scale=scale,
+    detail_crop=(4 * round(4 / scale),) * 2,
+    window=(8 * round(4 / scale),) * 2,
+  )
+  assert options.cell == 4 * round(1 / scale)

@@ -9,8 +9,10 @@ import pytest
 from jaxuda import errors
 from jaxuda.methods import advent
 from jaxuda.methods import corda
+from jaxuda.methods import dacs
 from jaxuda.methods import dada
 from jaxuda.methods import gio_ada
+from jaxuda.methods import self_training
 from jaxuda.methods import source_only
 from jaxuda.models import deeplab
 from jaxuda.run import workdir as workdir_lib
@@ -98,7 +100,19 @@ COMMON = {'num_classes': 3, 'total_steps': 10, 'network': NETWORK}
 SMALL = {'gen_width': 4, 'gen_blocks': 1, 'disc_width': 4}
 
 
-def begin(method, monkeypatch, other, tmp_path):
+def zeros(method):
+  """Returns an `init` that draws nothing, for which nothing is compiled."""
+
+  def init(key, batch):
+    shapes = jax.eval_shape(method.init, key, batch)
+    return jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
+
+  return init
+
+
+def begin(
+  method, monkeypatch, other, tmp_path, *, create=lambda x: jax.jit(x.init)
+):
   """Returns what GIO-Ada begins with, the other run's state, what is said."""
   image = np.zeros((1, 33, 49, 3), np.uint8)
   image[:, ::2], image[:, :, ::3] = 90, 200
@@ -109,7 +123,7 @@ def begin(method, monkeypatch, other, tmp_path):
     'depth_valid': np.ones((1, 33, 49), bool),
   }
   batch = {'source': batch, 'target': batch}
-  there = jax.jit(other.init)(jax.random.key(1), batch)
+  there = create(other)(jax.random.key(1), batch)
   run = workdir_lib.Run(
     config=ml_collections.ConfigDict({'name': 'source_only'}),
     method=other,
@@ -119,7 +133,7 @@ def begin(method, monkeypatch, other, tmp_path):
   monkeypatch.setattr(workdir_lib, 'load', lambda workdir, which: run)
   (tmp_path / 'so').mkdir(exist_ok=True)
   said = []
-  fresh = jax.jit(method.init)(jax.random.key(2), batch)
+  fresh = create(method)(jax.random.key(2), batch)
   state = warm_start.load(
     *(fresh, str(tmp_path / 'so')),
     options=method.network,
@@ -187,6 +201,51 @@ def test_a_run_with_another_input_is_refused(monkeypatch, tmp_path):
     r"'rgb' --config\.network\.stride_at='conv2'$",
   ):
     begin(method, monkeypatch, other, tmp_path)
+
+
+ALL, TWO = {'active_rates': 0}, {'active_rates': 2}
+
+
+@pytest.mark.parametrize(
+  ('method', 'here', 'other', 'there', 'asked'),
+  [
+    (dacs, TWO, source_only, ALL, "different choice of dilations; .*rates='0'"),
+    (self_training, ALL, dacs, TWO, "choice of dilations; .*active_rates='2'"),
+    (
+      dacs,
+      {**TWO, 'rates': (1, 3, 6, 9)},
+      dacs,
+      TWO,
+      r"rates='\(6, 12, 18, 24",
+    ),
+    (dada, TWO, source_only, ALL, "different choice of dilations; .*rates='0'"),
+    (gio_ada, TWO, source_only, ALL, "choice of dilations; .*active_rates='0'"),
+    (dada, {'depth_scale': 9.0}, dada, {}, "scale of the depth.*scale='1.0'"),
+    # Nothing is taken over, or nothing that depends on it.
+    (dacs, ALL, source_only, ALL, ''),
+    (corda, TWO, source_only, ALL, ''),
+    (dacs, {'depth_scale': 9.0}, source_only, {}, ''),
+    (dada, {'depth_scale': 9.0}, source_only, {}, ''),
+    (gio_ada, {'depth_scale': 9.0}, gio_ada, {}, ''),
+  ],
+)
+def test_a_head_that_would_compute_something_else_is_refused(
+  monkeypatch, tmp_path, method, here, other, there, asked
+):
+  def create(module, options):
+    own = {dada: {'disc_width': 4}, gio_ada: SMALL, corda: {'width': 8}}
+    network = dataclasses.replace(NETWORK, **options)
+    common = {**COMMON, 'network': network}
+    return module.Method(**common, **own.get(module, {}))
+
+  method, other = create(method, here), create(other, there)
+  if not asked:
+    begin(method, monkeypatch, other, tmp_path, create=zeros)
+    return
+  with pytest.raises(
+    errors.UserError, match=f'so.* was trained with .*{asked}'
+  ):
+    begin(method, monkeypatch, other, tmp_path, create=zeros)
 
 
 @pytest.mark.parametrize('method', [dada.Method, corda.Method])

@@ -264,8 +264,12 @@ def test_a_run_of_dacs_has_the_names_of_its_network(fields, family, head):
   assert (found.name, dict(found.structure)['classes']) == (family, 5)
 
 
-def test_a_run_at_two_resolutions_is_evaluated_at_them():
-  sizes = {'detail_crop': (32, 64), 'window': (64, 128), 'context_scale': 0.25}
+@pytest.mark.parametrize(
+  ('scale', 'unit'), [(0.25, 32), pytest.param(1 / 3, 24, id='no cells of 64')]
+)
+def test_a_run_at_two_resolutions_is_evaluated_at_them(scale, unit):
+  sizes = {'detail_crop': (unit, 2 * unit), 'window': (2 * unit, 4 * unit)}
+  sizes['context_scale'] = scale
   options = dataclasses.replace(
     OPTIONS, resolutions='hrda', detail_overlap=False, **sizes
   )
@@ -277,7 +281,7 @@ def test_a_run_at_two_resolutions_is_evaluated_at_them():
     }
   )
   trained = source_only.Method(num_classes=5, total_steps=10, network=options)
-  image = jax.ShapeDtypeStruct((1, 64, 64, 3), jnp.float32)
+  image = jax.ShapeDtypeStruct((1, 2 * unit, 4 * unit, 3), jnp.float32)
   shapes = jax.eval_shape(trained.task.init, jax.random.key(0), image)
   net = state_lib.create_net(filling.fill(shapes), None)
   state = state_lib.create({'task': net})
