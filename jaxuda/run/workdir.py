@@ -169,6 +169,12 @@ def read_scores(workdir: str | os.PathLike) -> dict[str, Any]:
   return read_json(pathlib.Path(workdir) / 'scores.json')
 
 
+def is_done(workdir: str | os.PathLike, stop_step: int) -> bool:
+  """Returns whether a run was trained and scored to its end."""
+  last = read_scores(workdir).get('last', {})
+  return last.get('checkpoint_step', -1) >= stop_step
+
+
 def init_args(
   config: ml_collections.ConfigDict, method: Any
 ) -> tuple[jax.Array, dict[str, dict[str, np.ndarray]]]:
