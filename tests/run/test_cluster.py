@@ -96,6 +96,42 @@ def test_without_the_others_one_line_says_so(tmp_path):
   )
 
 
+def test_a_port_that_is_taken_is_one_line(tmp_path):
+  with socket.create_server(('127.0.0.1', 0)) as taken:
+    address = f'127.0.0.1:{taken.getsockname()[1]}'
+    line = _run(
+      tmp_path / 'run',
+      f'--coordinator_address={address}',
+      *('--num_processes=2', '--process_id=0', '--connect_timeout=1'),
+    )
+  assert line == (
+    f'error: --coordinator_address={address}: process 0 cannot listen at this'
+    ' port (Address already in use); expected a free one'
+  )
+
+
+@pytest.mark.parametrize('error', [RuntimeError, ValueError])
+def test_a_process_that_cannot_join_says_so_in_one_line(monkeypatch, error):
+  values = flags.FlagValues()
+  monkeypatch.setattr(flags, 'FLAGS', values)
+  command.define_cluster()
+  who = {'coordinator_address': 'a:1', 'num_processes': 2, 'process_id': 1}
+  values(['program', *(f'--{k}={v}' for k, v in who.items())])
+
+  def initialize(**unused):
+    raise error('ALREADY_EXISTS: a duplicate')
+
+  monkeypatch.setattr(jax.distributed, 'initialize', initialize)
+  with (
+    pytest.raises(
+      errors.UserError,
+      match=r'process 1 cannot join the others at a:1 .ALREADY_EXISTS: a dupl',
+    ),
+    cluster.joined(True, switch=SWITCH),
+  ):
+    pass
+
+
 def test_gathered_values_are_the_same_bits(monkeypatch):
   # Two processes, the other of which has less data.
   mine = {'int': 2**62 + 1, 'float': 0.1 + 0.2, 'names': ['ä', None]}
