@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from jaxuda import errors
+from jaxuda.evaluate import blind
 from jaxuda.evaluate import evaluation
 from jaxuda.run import cluster
 from jaxuda.run import config_fields
@@ -171,14 +172,20 @@ def test_processes_started_in_different_ways_are_refused():
 
 
 @pytest.mark.parametrize('processes', [2, 3])
-def test_shared_evaluation_counts_the_same(processes, monkeypatch):
+@pytest.mark.parametrize('judge', [False, True])
+def test_shared_evaluation_counts_the_same(processes, judge, monkeypatch):
   tiny.install(monkeypatch)
   # The same number of images per device, however many processes.
   devices = jax.local_device_count()
   config = tiny.make_config(eval_batch_size=processes * devices)
   method = tiny.Method()
   state = method.init(*workdir_lib.init_args(config, method))
-  alone = evaluation.run(method, state, config, step=3)
+  options, measured = {'step': 3, 'judge': judge}, []
+  finish = blind.finish
+  monkeypatch.setattr(
+    blind, 'finish', lambda x: measured.append(x) or finish(x)
+  )
+  alone = evaluation.run(method, state, config, **options)
   # Each process in turn, up to their meeting point.
   parts = []
   monkeypatch.setattr(jax, 'process_count', lambda: processes)
@@ -186,16 +193,20 @@ def test_shared_evaluation_counts_the_same(processes, monkeypatch):
   for index in range(processes):
     monkeypatch.setattr(jax, 'process_index', lambda i=index: i)
     monkeypatch.setattr(cluster, 'gather', lambda x: parts.append(x) or [x])
-    evaluation.run(method, state, config, step=3)
+    evaluation.run(method, state, config, **options)
   monkeypatch.setattr(cluster, 'gather', lambda x: parts)
-  together = evaluation.run(method, state, config, step=3)
+  together = evaluation.run(method, state, config, **options)
   counts = [np.sum(part['confusion']) for part in parts]
   assert len(set(counts)) > 1, 'they all had the same share'
-  # Only sums of depth errors are rounded differently, by their order.
+  if judge:  # In the order of the images, on which the pixels chosen depend.
+    for name, values in measured[0].items():
+      np.testing.assert_allclose(measured[-1][name], values, rtol=1e-4)
+  # Only the network's outputs, and sums of depth errors by their order, are
+  # rounded differently.
   for name, figure in alone['figures'].items():
     other = together['figures'][name]
-    if name.startswith('depth_'):
-      assert other.pop('value') == pytest.approx(figure.pop('value'), rel=1e-5)
+    if name.startswith(('depth_', 'blind_')):
+      assert other.pop('value') == pytest.approx(figure.pop('value'), rel=1e-4)
     assert other == figure
   assert list(together['images'].items()) == list(alone['images'].items())
 
