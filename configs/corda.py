@@ -52,6 +52,21 @@ def _set_depth(target, pair, depth):
     target.depth_dir = f'depth/{pair}_{depth}'
 
 
+def _check_row(row, args):
+  """Refuses arguments for what a row does not have."""
+  structure, difficulty = ABLATIONS[row]
+  if args['difficulty'] and not difficulty:
+    raise ValueError(
+      f'difficulty={args["difficulty"]} with ablation={row}, which has none;'
+      ' expected ablation=FD'
+    )
+  if args['network'] and structure != 'full':
+    raise ValueError(
+      f'network={args["network"]} with ablation={row}, which has no initial'
+      ' heads; expected ablation=F or FD'
+    )
+
+
 def get_config(arguments: str = ''):
   """Returns the config; see the module's docstring."""
   args = common.parse(
@@ -59,8 +74,8 @@ def get_config(arguments: str = ''):
     pair='streets',
     classes='',
     ablation='FD',
-    network='synthia',
-    difficulty='batch_mean',
+    network='',
+    difficulty='',
     adversarial='none',
     depth='',
     init='',
@@ -68,19 +83,21 @@ def get_config(arguments: str = ''):
   )
   row = common.choose('ablation', args['ablation'], ABLATIONS)
   structure, difficulty = ABLATIONS[row]
-  common.choose('network', args['network'], NETWORKS)
+  common.choose('network', args['network'], ('', *NETWORKS))
   common.choose(
-    'difficulty', args['difficulty'], ('batch_mean', 'per_image', 'paper')
+    'difficulty', args['difficulty'], ('', 'batch_mean', 'per_image', 'paper')
   )
+  _check_row(row, args)
   common.choose('adversarial', args['adversarial'], ('none', 'advent', 'dada'))
   common.choose('depth', args['depth'], ('', 'stereo', 'mono'))
   config = common.base('corda', **common.shared(args))
   _set_depth(config.data.target, args['pair'], args['depth'])
-  labelled_first = args['network'] == 'gta' and structure == 'full'
+  labelled_first = args['network'] == 'gta'
   config.method = {
     'structure': structure,
-    'initial_semantic': NETWORKS[args['network']],
-    'difficulty': args['difficulty'] if difficulty else 'none',
+    'initial_semantic': NETWORKS[args['network'] or 'synthia'],
+    'difficulty': args['difficulty']
+    or ('batch_mean' if difficulty else 'none'),
     'adversarial': args['adversarial'],
   }
   common.self_training(config)

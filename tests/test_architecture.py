@@ -53,12 +53,12 @@ ROOMS = {
     'absl cv2 ml_collections numpy scipy sklearn',
   ),
   'depdis.pseudo': (
-    'data data.classes data.files data.store depdis.fit errors methods.parts'
-    ' ops run step ui',
+    'data data.classes data.files data.store depdis.fit errors evaluate'
+    ' methods.parts ops run step ui',
     'absl cc3d jax numpy',
   ),
   'depdis.run': (
-    'data.files depdis.pseudo errors run train ui',
+    'data.files depdis.pseudo errors evaluate run train ui',
     'absl ml_collections',
   ),
   'depdis.tsne': (

@@ -224,14 +224,16 @@ def _merge(parts):
   confusion = np.sum(counts, axis=0, dtype=np.int64) if counts else None
   images, depth = {}, collections.Counter()
   judged = collections.defaultdict(list)
+  rest = [{k: iter(x) for k, x in part['blind'].items()} for part in parts]
   # The first process holds the first rows of every batch.
   for shares in zip(*(x['batches'] for x in parts), strict=True):
     for name, iou in itertools.chain(*shares):
       images[name if name not in images else f'{name}#{len(images)}'] = iou
+    for share, values in zip(shares, rest, strict=True):
+      for name, found in values.items():
+        judged[name] += itertools.islice(found, len(share))
   for part in parts:
     depth.update(part['depth'])
-    for name, values in part['blind'].items():
-      judged[name] += values
   sizes = sorted({tuple(size) for x in parts for size in x['sizes']})
   sizes = [list(size) for size in sizes]
   resolution = sizes[0] if len(sizes) == 1 else sizes

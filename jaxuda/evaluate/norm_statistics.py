@@ -23,7 +23,6 @@ from jaxuda.models import deeplab
 from jaxuda.run import checkpoint
 from jaxuda.run import cluster
 from jaxuda.step import parallel
-from jaxuda.ui import display
 
 # The origin of the statistics: the checkpoint, or the target.
 CHOICES = ('own', 'target')
@@ -79,7 +78,7 @@ def reestimate(
     (own.params, jax.tree.map(jnp.zeros_like, own.batch_stats))
   )
   pool = _Pool()
-  with display.Progress(
+  with cluster.progress(
     f'statistics of {target.dataset} {target.split}',
     total=total,
     unit='images',

@@ -18,6 +18,10 @@ from jaxuda.run import workdir as workdir_lib
 from jaxuda.ui import command
 
 _PIPELINE = 'jaxuda.depdis.run'
+# Fields that are right for one target only.
+_OF_TARGET = tuple(
+  f'data.target.{x}' for x in ('dataset', 'manual_dir', 'depth_dir')
+)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -133,6 +137,7 @@ class Expander:
     own = [*row.overrides, *row.pair_overrides.get(self._pair, ())]
     fixed = [*row.fixed]
     if row.before:
+      self._check_target(row.before.row)
       # It may use another method.
       before = self.add(row.before.row, seed, lenient=True)
       fixed.append(f'--config.{row.before.field}={self._workdir / before}')
@@ -165,6 +170,17 @@ class Expander:
         before=before,
       )
     return self._names[identity]
+
+  def _check_target(self, row):
+    """Refuses overrides for one target if an earlier run has another one."""
+    own = [x for x in row.arguments.split(',') if x.startswith('pair=')]
+    for override in self._overrides if own else ():
+      if _read_field(override) in _OF_TARGET:
+        raise errors.UserError(
+          f'row {row.label}: {override} after --, but it is trained on another'
+          f' target ({own[0]}); expected both prepared (jaxuda prepare) and no'
+          ' such flag, or --rows without it'
+        )
 
   def _known(self, path):
     """Returns the overrides of fields that a config has."""

@@ -10,6 +10,7 @@ import contextlib
 import json
 import os
 import re
+import socket
 import sys
 import threading
 import time
@@ -100,7 +101,24 @@ def _read_flags(asked, switch):
       f'--process_id={index} of --num_processes={count}; expected'
       ' 0 <= process_id < num_processes'
     )
+  if index == 0 and 'JAX_COORDINATOR_BIND_ADDRESS' not in os.environ:
+    _check_port(address)
   return who
+
+
+def _check_port(address):
+  """Checks that process 0 can listen at the port, where JAX would crash."""
+  both = socket.has_dualstack_ipv6()
+  family = socket.AF_INET6 if both else socket.AF_INET
+  where = '', int(address.rpartition(':')[2])
+  try:
+    socket.create_server(where, family=family, dualstack_ipv6=both).close()
+  except (OSError, OverflowError) as e:
+    number = getattr(e, 'errno', None)
+    raise errors.UserError(
+      f'--coordinator_address={address}: process 0 cannot listen at this port'
+      f' ({os.strerror(number) if number else e}); expected a free one'
+    ) from e
 
 
 def _meet(who, switch):
@@ -125,9 +143,12 @@ def _meet(who, switch):
       initialization_timeout=patience + 60,
       heartbeat_timeout_seconds=flags.FLAGS.heartbeat_timeout,
     )
-  except ValueError as e:
+  except (RuntimeError, ValueError) as e:
     if who:
-      raise
+      raise errors.UserError(
+        f'process {who["process_id"]} cannot join the others at {where} ({e});'
+        ' expected a --process_id of its own for each process'
+      ) from e
     raise errors.UserError(
       f'{switch}, and no cluster was found (TPU pod, SLURM, Open MPI,'
       f' Kubernetes): {e} Expected such an environment, or'

@@ -6,6 +6,7 @@ from typing import Any
 
 from flax import traverse_util
 import jax
+import ml_collections
 
 from jaxuda import errors
 from jaxuda.data.classes import class_tables
@@ -47,6 +48,25 @@ _ADDED = {f'data.{x}.scale_range': [1.0, 1.0] for x in ('source', 'target')}
 def flatten(tree: Mapping[str, Any]) -> dict[str, Any]:
   """Flattens a nested config to {'data.source.size': value, ...}."""
   return traverse_util.flatten_dict(tree, sep='.')
+
+
+def move_data(
+  config: ml_collections.ConfigDict, given: ml_collections.ConfigDict
+) -> None:
+  """Points a run's config to where another one finds the data, in place.
+
+  Its pseudo-labels and the runs that it starts from stay its own. The number of
+  images per evaluation batch, which depends on the machine, too, is also taken.
+
+  Args:
+    config: config of the run.
+    given: config of the command.
+  """
+  flat = flatten(given.to_dict())
+  taken = {x for x in _PLACES if x.startswith('data.')} | {'eval_batch_size'}
+  taken = (taken - {'data.target.label_dir'}) & flat.keys()
+  with config.unlocked(), config.ignore_type():
+    config.update_from_flattened_dict({x: flat[x] for x in taken})
 
 
 def show(flat: Mapping[str, Any], field: str) -> str:

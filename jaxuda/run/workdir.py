@@ -28,6 +28,7 @@ from jaxuda import errors
 from jaxuda import methods
 from jaxuda.data.classes import class_tables
 from jaxuda.run import checkpoint
+from jaxuda.run import cluster
 from jaxuda.step import rng
 from jaxuda.ui import files
 
@@ -169,6 +170,12 @@ def read_scores(workdir: str | os.PathLike) -> dict[str, Any]:
   return read_json(pathlib.Path(workdir) / 'scores.json')
 
 
+def is_done(workdir: str | os.PathLike, stop_step: int) -> bool:
+  """Returns whether a run was trained and scored to its end."""
+  last = read_scores(workdir).get('last', {})
+  return last.get('checkpoint_step', -1) >= stop_step
+
+
 def init_args(
   config: ml_collections.ConfigDict, method: Any
 ) -> tuple[jax.Array, dict[str, dict[str, np.ndarray]]]:
@@ -236,7 +243,7 @@ def load(
   which: str = 'last',
   only: Callable[[str], bool] | None = None,
 ) -> Run:
-  """Reads one checkpoint of a run.
+  """Reads one checkpoint of a run. All processes must call it.
 
   Args:
     workdir: the run's folder.
@@ -259,10 +266,25 @@ def load(
       ' run of another method, or jaxuda.translate'
     )
   with checkpoint.Checkpoints(workdir, write=False) as checkpoints:
-    step = choose_step(checkpoints, read_scores(workdir), which)
+    step = _agree_on_step(checkpoints, workdir, which)
     like = jax.eval_shape(method.init, *init_args(config, method))
     state = checkpoints.restore(step, like, name=config.name, only=only)
   return Run(config=config, method=method, state=state, step=step)
+
+
+def _agree_on_step(checkpoints, workdir, which):
+  """Returns the step that the first process chooses, or raises its error."""
+  found = None
+  # Files may reach the others later.
+  if cluster.is_first():
+    try:
+      found = choose_step(checkpoints, read_scores(workdir), which), ''
+    except errors.UserError as e:
+      found = 0, str(e)
+  step, mistake = cluster.gather(found)[0]
+  if mistake:
+    raise errors.UserError(mistake)
+  return step
 
 
 def choose_step(

@@ -30,6 +30,20 @@ def test_every_row_of_corda_is_a_method(arguments):
     assert method.network.active_rates == 2
 
 
+@pytest.mark.parametrize(
+  ('arguments', 'message'),
+  [
+    ('ablation=F,difficulty=paper', 'difficulty=paper with ablation=F'),
+    ('ablation=no_attention,difficulty=batch_mean', 'expected ablation=FD'),
+    ('ablation=simple_aux,network=gta', 'network=gta with ablation=simple_aux'),
+    ('ablation=no_attention,network=gta', 'expected ablation=F or FD'),
+  ],
+)
+def test_what_a_row_does_not_have_is_refused(arguments, message):
+  with pytest.raises(errors.UserError, match=message):
+    command.read_config(f'corda:pair=streets,{arguments}')
+
+
 def test_published_settings():
   config = command.read_config(f'corda:{REAL}')
   method = methods.create(config)

@@ -119,6 +119,16 @@ def test_norms_that_are_frozen_in_training_are_no_exception():
   )
 
 
+def test_one_process_shows_the_progress(monkeypatch, capsys):
+  config, method, state = make()
+  monkeypatch.setattr(jax, 'process_index', lambda: 1)
+  norm_statistics.reestimate(method, state, config)
+  assert capsys.readouterr().err == ''
+  monkeypatch.setattr(jax, 'process_index', lambda: 0)
+  norm_statistics.reestimate(method, state, config)
+  assert 'statistics of tiny train' in capsys.readouterr().err
+
+
 def test_the_network_that_is_scored_gets_them():
   config, _, state = make()
   task = state.nets['task']

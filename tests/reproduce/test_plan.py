@@ -104,6 +104,26 @@ def test_commands_of_a_table():
   assert plan.paper_pair == 'synthia2cityscapes'
 
 
+@pytest.mark.parametrize('field', ['dataset', 'manual_dir', 'depth_dir'])
+def test_one_folder_is_not_given_for_two_targets(field):
+  flag = f'--config.data.target.{field}=CITYSCAPES'
+  options = {'table': 'dada/coarse7', 'pair': '', 'overrides': (flag,)}
+  with pytest.raises(
+    errors.UserError,
+    match=f'row DADA on Vistas: {flag} after --, .*pair=synthia2mapillary_low',
+  ):
+    fake_runs.make_plan('out', rows=('DADA of Vistas',), **options)
+  # Rows of the table's pair have it, and so has an earlier run on this pair.
+  (run,) = fake_runs.make_plan(
+    'out', rows=('DADA',), seeds=(1,), **options
+  ).runs.values()
+  assert run.config.data.target[field] == 'CITYSCAPES'
+  plan = fake_runs.make_plan(
+    'out', table='gio_ada/ablation', rows=('cg',), overrides=(flag,)
+  )
+  assert len(plan.runs) == 6
+
+
 def test_the_cyclegan_comes_before_its_row():
   plan = fake_runs.make_plan(
     'out',

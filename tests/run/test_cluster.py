@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from jaxuda import errors
+from jaxuda.evaluate import blind
 from jaxuda.evaluate import evaluation
 from jaxuda.run import cluster
 from jaxuda.run import config_fields
@@ -96,6 +97,42 @@ def test_without_the_others_one_line_says_so(tmp_path):
   )
 
 
+def test_a_port_that_is_taken_is_one_line(tmp_path):
+  with socket.create_server(('127.0.0.1', 0)) as taken:
+    address = f'127.0.0.1:{taken.getsockname()[1]}'
+    line = _run(
+      tmp_path / 'run',
+      f'--coordinator_address={address}',
+      *('--num_processes=2', '--process_id=0', '--connect_timeout=1'),
+    )
+  assert line == (
+    f'error: --coordinator_address={address}: process 0 cannot listen at this'
+    ' port (Address already in use); expected a free one'
+  )
+
+
+@pytest.mark.parametrize('error', [RuntimeError, ValueError])
+def test_a_process_that_cannot_join_says_so_in_one_line(monkeypatch, error):
+  values = flags.FlagValues()
+  monkeypatch.setattr(flags, 'FLAGS', values)
+  command.define_cluster()
+  who = {'coordinator_address': 'a:1', 'num_processes': 2, 'process_id': 1}
+  values(['program', *(f'--{k}={v}' for k, v in who.items())])
+
+  def initialize(**unused):
+    raise error('ALREADY_EXISTS: a duplicate')
+
+  monkeypatch.setattr(jax.distributed, 'initialize', initialize)
+  with (
+    pytest.raises(
+      errors.UserError,
+      match=r'process 1 cannot join the others at a:1 .ALREADY_EXISTS: a dupl',
+    ),
+    cluster.joined(True, switch=SWITCH),
+  ):
+    pass
+
+
 def test_gathered_values_are_the_same_bits(monkeypatch):
   # Two processes, the other of which has less data.
   mine = {'int': 2**62 + 1, 'float': 0.1 + 0.2, 'names': ['ä', None]}
@@ -135,14 +172,20 @@ def test_processes_started_in_different_ways_are_refused():
 
 
 @pytest.mark.parametrize('processes', [2, 3])
-def test_shared_evaluation_counts_the_same(processes, monkeypatch):
+@pytest.mark.parametrize('judge', [False, True])
+def test_shared_evaluation_counts_the_same(processes, judge, monkeypatch):
   tiny.install(monkeypatch)
   # The same number of images per device, however many processes.
   devices = jax.local_device_count()
   config = tiny.make_config(eval_batch_size=processes * devices)
   method = tiny.Method()
   state = method.init(*workdir_lib.init_args(config, method))
-  alone = evaluation.run(method, state, config, step=3)
+  options, measured = {'step': 3, 'judge': judge}, []
+  finish = blind.finish
+  monkeypatch.setattr(
+    blind, 'finish', lambda x: measured.append(x) or finish(x)
+  )
+  alone = evaluation.run(method, state, config, **options)
   # Each process in turn, up to their meeting point.
   parts = []
   monkeypatch.setattr(jax, 'process_count', lambda: processes)
@@ -150,16 +193,20 @@ def test_shared_evaluation_counts_the_same(processes, monkeypatch):
   for index in range(processes):
     monkeypatch.setattr(jax, 'process_index', lambda i=index: i)
     monkeypatch.setattr(cluster, 'gather', lambda x: parts.append(x) or [x])
-    evaluation.run(method, state, config, step=3)
+    evaluation.run(method, state, config, **options)
   monkeypatch.setattr(cluster, 'gather', lambda x: parts)
-  together = evaluation.run(method, state, config, step=3)
+  together = evaluation.run(method, state, config, **options)
   counts = [np.sum(part['confusion']) for part in parts]
   assert len(set(counts)) > 1, 'they all had the same share'
-  # Only sums of depth errors are rounded differently, by their order.
+  if judge:  # In the order of the images, on which the pixels chosen depend.
+    for name, values in measured[0].items():
+      np.testing.assert_allclose(measured[-1][name], values, rtol=1e-4)
+  # Only the network's outputs, and sums of depth errors by their order, are
+  # rounded differently.
   for name, figure in alone['figures'].items():
     other = together['figures'][name]
-    if name.startswith('depth_'):
-      assert other.pop('value') == pytest.approx(figure.pop('value'), rel=1e-5)
+    if name.startswith(('depth_', 'blind_')):
+      assert other.pop('value') == pytest.approx(figure.pop('value'), rel=1e-4)
     assert other == figure
   assert list(together['images'].items()) == list(alone['images'].items())
 

@@ -1,3 +1,4 @@
+import contextlib
 import json
 import shutil
 
@@ -11,6 +12,7 @@ from jaxuda import errors
 from jaxuda.run import checkpoint
 from jaxuda.run import workdir as workdir_lib
 from jaxuda.step import parallel
+from tests import processes
 from tests import tiny
 
 
@@ -151,6 +153,42 @@ def test_load_last_best_and_by_step(run):
   assert loaded.step == 3
   assert loaded.method == tiny.Method()
   assert loaded.config.name == 'tiny'
+
+
+def test_all_processes_load_what_the_first_one_takes_for_the_best(
+  run, monkeypatch
+):
+  # On a shared file system the others may still see older files, or none.
+  seen = {0: {'best': {'checkpoint_step': 6}}, 1: {}}
+  read = lambda folder: seen[jax.process_index()]
+  monkeypatch.setattr(workdir_lib, 'read_scores', read)
+  restored = []
+
+  class Checkpoints(contextlib.nullcontext):
+    folder = run / 'checkpoints'
+
+    def __init__(self, *unused, write):
+      super().__init__(self)
+
+    def steps(self):
+      return [3, 6]
+
+    def restore(self, step, *unused, **options):
+      restored.append((jax.process_index(), step))
+
+  monkeypatch.setattr(checkpoint, 'Checkpoints', Checkpoints)
+  load = lambda: workdir_lib.load(run, which='best').step
+  assert processes.run(load, monkeypatch) == [6, 6]
+  assert sorted(restored) == [(0, 6), (1, 6)]
+  seen[1] = {'best': {'checkpoint_step': 3}}
+  assert processes.run(load, monkeypatch) == [6, 6]
+
+  def fail():
+    with pytest.raises(errors.UserError, match='none is the best'):
+      load()
+
+  seen[0] = {}
+  processes.run(fail, monkeypatch)
 
 
 @pytest.mark.parametrize('which', ['latest', '-3', '²'])

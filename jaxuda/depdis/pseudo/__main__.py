@@ -1,7 +1,8 @@
 r"""Writes pseudo-labels of the target's training images.
 
     jaxuda depdis pseudo --workdir=RUN --out=FOLDER \
-        [--checkpoint=last|best|STEP] [--confidence=0.9] [--[no]spatial_prior]
+        [--checkpoint=last|best|STEP] [--confidence=0.9] [--[no]spatial_prior] \
+        [--data_dir=FOLDER] [--manual_dir=FOLDER]
 
 Writes FOLDER/NAME.png for every image (class ids at the network's size, 255 =
 not trusted), FOLDER/summary.json with the number of pixels kept of each class,
@@ -20,6 +21,7 @@ import pathlib
 from absl import flags
 
 from jaxuda.depdis.pseudo import labelling
+from jaxuda.evaluate import evaluation
 from jaxuda.run import cluster
 from jaxuda.run import workdir as workdir_lib
 from jaxuda.ui import command
@@ -36,6 +38,9 @@ def _main(given):
   command.hide_accelerators()
   run = workdir_lib.load(
     given.workdir, which=given.checkpoint, only=workdir_lib.predicts
+  )
+  evaluation.set_folders(
+    run.config, data_dir=given.data_dir, manual_dir=given.manual_dir
   )
   changes = {k: given[k].value for k in ('confidence', 'spatial_prior')}
   options = dataclasses.replace(
@@ -59,6 +64,7 @@ if __name__ == '__main__':
   flags.DEFINE_bool(
     'spatial_prior', None, 'Use the spatial prior; as the run does if unset.'
   )
+  command.define_data()
   flags.DEFINE_bool(
     'distributed',
     False,

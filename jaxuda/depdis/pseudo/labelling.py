@@ -107,8 +107,9 @@ class Options:
 def read_options(config: Any) -> Options:
   """Reads `config.self_training`, using the defaults if it is missing.
 
-  If the adversarial stage sees only some of the target's images
-  (`config.data.target.first`, `fraction`), no others are labelled.
+  If the run sees only some of the target's images (`config.data.target.first`,
+  `fraction`), no others are labelled: in the adversarial stage the given part
+  of them, in a later stage all.
 
   Raises:
     UserError: a value is out of range, or a field is unknown.
@@ -116,13 +117,12 @@ def read_options(config: Any) -> Options:
   fields = config.get('self_training', {})
   options = errors.construct(Options, fields, group='self_training')
   target = config.data.target
-  if target.get('label_dir'):
-    return options  # A run of a later stage, which has them in these fields.
-  return dataclasses.replace(
-    options,
-    first=min(filter(None, (options.first, target.get('first'))), default=0),
-    share=options.share * target.get('fraction', 1.0),
-  )
+  first, share = target.get('first', 0), target.get('fraction', 1.0)
+  if not target.get('label_dir'):
+    first = min(filter(None, (options.first, first)), default=0)
+    share *= options.share
+  # A run that is trained on labels has those images in these fields.
+  return dataclasses.replace(options, first=first, share=share)
 
 
 def write_labels(

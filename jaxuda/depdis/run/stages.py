@@ -21,6 +21,7 @@ from jaxuda import errors
 from jaxuda.data.files import label_files
 from jaxuda.depdis.pseudo import labelling
 from jaxuda.depdis.pseudo import precision
+from jaxuda.evaluate import scores
 from jaxuda.run import cluster
 from jaxuda.run import config_fields
 from jaxuda.run import workdir as workdir_lib
@@ -63,7 +64,7 @@ def run(config: ml_collections.ConfigDict, workdir: str | os.PathLike) -> bool:
   before = first
   for number in range(1, options.rounds + 1):
     folder = workdir / f'round{number}'
-    summary = _label(before, folder / 'labels', options)
+    summary = _label(config, before, folder / 'labels', options)
     summaries[f'round{number}'] = summary
     if cluster.is_first():
       _write_table(workdir / 'pseudo_labels.csv', summaries)
@@ -170,30 +171,36 @@ def _check_stage(folder, config):
   except errors.UserError as e:
     raise errors.UserError(f'{where}: {e}') from e
   steps = config.stop_step
-  if old['stop_step'] != steps or not is_done(folder, steps):
+  if old['stop_step'] != steps or not workdir_lib.is_done(folder, steps):
     raise errors.UserError(
       f'{where} is not finished; expected a run of {steps} steps with its'
       ' scores'
     )
 
 
-def is_done(workdir: pathlib.Path, stop_step: int) -> bool:
-  """Returns whether a run was trained and scored to its end."""
-  last = workdir_lib.read_scores(workdir).get('last', {})
-  return last.get('checkpoint_step', -1) >= stop_step
+def _is_done(config, folder):
+  """Returns whether a stage is done; refuses one scored on another split."""
+  # The first process decides for all: files may reach others later.
+  done = workdir_lib.is_done(folder, config.stop_step)
+  last = workdir_lib.read_scores(folder).get('last', {})
+  done, last = cluster.gather([done, last])[0]
+  if done:
+    asked = config.data.target.eval_split
+    scores.check_split(last, asked, workdir=folder)
+  return done
 
 
 def _train(config, folder):
   """Trains a stage; returns False if a signal stopped it."""
-  # The first process decides for all: files may reach others later.
-  if cluster.gather(is_done(folder, config.stop_step))[0]:
+  if _is_done(config, folder):
     return True
   _announce(folder)
-  state = segmentation.train(config, folder)
-  return int(state.step) >= config.stop_step
+  segmentation.train(config, folder)
+  # Not the steps: a signal during the last evaluation leaves all of them.
+  return _is_done(config, folder)
 
 
-def _label(before, out, options):
+def _label(config, before, out, options):
   """Labels the target if this is not done yet; returns the summary."""
   path = out / label_files.SUMMARY
   found = [path.is_file(), workdir_lib.read_json(path)]
@@ -202,6 +209,7 @@ def _label(before, out, options):
     return summary
   _announce(out)
   loaded = workdir_lib.load(before, which=options.checkpoint)
+  config_fields.move_data(loaded.config, config)
   summary = labelling.write_labels(loaded, out, options)
   if cluster.is_first():
     labelling.show(summary)

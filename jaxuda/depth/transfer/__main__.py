@@ -42,6 +42,7 @@ def _main(config):
   from jaxuda.depth import maps
   from jaxuda.depth.transfer import transferring
   from jaxuda.run import own_classes
+  from jaxuda.run import workdir as workdir_lib
   from jaxuda.train import segmentation
 
   transferring.set_depth_loss(config)
@@ -59,9 +60,11 @@ def _main(config):
     data_dir=config.data.data_dir,
     manual_dir=target.manual_dir,
   )
-  state = parallel.local(segmentation.train(config, flags.FLAGS.workdir))
+  workdir = flags.FLAGS.workdir
+  state = parallel.local(segmentation.train(config, workdir))
   step = int(state.step)
-  if step < config.stop_step:
+  # Not the steps: a signal during the last evaluation leaves all of them.
+  if not cluster.gather(workdir_lib.is_done(workdir, config.stop_step))[0]:
     return
   predict = functools.partial(
     transferring.predict_depth,

@@ -194,3 +194,27 @@ def test_a_run_that_labels_no_pixels_is_named(tmp_path):
   given = types.SimpleNamespace(workdir=tmp_path / 'run', checkpoint='last')
   with pytest.raises(errors.UserError, match='a run of cyclegan, which labels'):
     pseudo._main(given)
+
+
+class Flags(dict):
+  """The values of the command's flags; those not given are None."""
+
+  __getattr__ = dict.get
+
+  def __missing__(self, name):
+    return types.SimpleNamespace(value=None)
+
+
+def test_the_command_labels_data_that_moved(config, tmp_path, monkeypatch):
+  run = by_colour.make_run(config)
+  seen = []
+
+  def write_labels(run, out, options):
+    del out, options
+    seen.append((run.config.data.data_dir, run.config.data.target.manual_dir))
+
+  monkeypatch.setattr(workdir_lib, 'load', lambda *_, **unused: run)
+  monkeypatch.setattr(labelling, 'write_labels', write_labels)
+  monkeypatch.setattr(labelling, 'show', lambda summary: None)
+  pseudo._main(Flags(out=tmp_path, data_dir='tfds', manual_dir='moved'))
+  assert seen == [('tfds', 'moved')]

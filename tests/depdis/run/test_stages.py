@@ -22,7 +22,7 @@ from tests.depdis.pseudo import by_colour
 @pytest.fixture
 def stages(monkeypatch):
   """Replaces training and labelling; returns the calls."""
-  calls = types.SimpleNamespace(made=[], stop_at=None)
+  calls = types.SimpleNamespace(made=[], stop_at=None, stop_step=1, read=[])
 
   def write(path, tree):
     with cluster.first_process_first():
@@ -33,30 +33,39 @@ def stages(monkeypatch):
     name = f'{workdir.parent.name}/{workdir.name}'
     calls.made.append(name)
     if calls.stop_at == name:
-      return types.SimpleNamespace(step=1)
+      return types.SimpleNamespace(step=calls.stop_step)
     if config.name == 'self_training':
       assert (workdir.parent / 'labels' / 'summary.json').is_file()
-      assert stages_lib.is_done(pathlib.Path(config.initial), 0)
+      assert workdir_lib.is_done(pathlib.Path(config.initial), 0)
+    split = config.data.target.eval_split
     result = {
       'checkpoint_step': config.stop_step,
       'main': 'mIoU19',
-      'figures': {'mIoU19': {'value': 12.5}},
+      'figures': {'mIoU19': {'value': 12.5, 'split': split}},
     }
     scores = {'last': result, 'best': result}
     write(workdir / 'scores.json', scores)
+    with cluster.first_process_first():
+      if cluster.is_first() and not (workdir / 'config.json').exists():
+        tree = workdir_lib.config_to_dict(config)
+        workdir_lib.write_json(workdir / 'config.json', tree)
     return types.SimpleNamespace(step=config.stop_step)
+
+  def load(folder, which):
+    del which
+    config = workdir_lib.read_config(folder)
+    return types.SimpleNamespace(name=folder.name, config=config)
 
   def write_labels(loaded, out, options):
     calls.made.append(f'{out.parent.name}/{out.name} of {loaded.name}')
+    calls.read.append(loaded.config)
     if calls.stop_at == 'labels':
       raise KeyboardInterrupt
     write(out / 'summary.json', {})
     return {}
 
   monkeypatch.setattr(stages_lib.segmentation, 'train', train)
-  monkeypatch.setattr(
-    stages_lib.workdir_lib, 'load', lambda folder, which: folder
-  )
+  monkeypatch.setattr(stages_lib.workdir_lib, 'load', load)
   monkeypatch.setattr(stages_lib.labelling, 'write_labels', write_labels)
   monkeypatch.setattr(stages_lib.labelling, 'show', lambda summary: None)
   return calls
@@ -155,6 +164,58 @@ def test_goes_on_at_the_stage_where_it_stopped(
   assert len(before) + len(stages.made) == 5
 
 
+@pytest.mark.parametrize('stop_at', ['x/adversarial', 'round2/training'])
+def test_a_stop_in_the_last_evaluation_ends_the_pipeline(
+  config, stages, tmp_path, stop_at
+):
+  # All steps are taken, but they have no scores.
+  stages.stop_at, stages.stop_step = stop_at, config.stop_step
+  assert not stages_lib.run(config, tmp_path / 'x')
+  assert stages.made[-1] == stop_at
+  stages.stop_at = None
+  assert stages_lib.run(config, tmp_path / 'x')
+  assert stages.made.count(stop_at) == 2
+
+
+def test_labels_are_made_where_the_command_says_that_the_data_are(
+  config, stages, tmp_path
+):
+  stages.stop_at = 'labels'
+  with pytest.raises(KeyboardInterrupt):
+    stages_lib.run(config, tmp_path / 'x')
+  stages.stop_at = None
+  config.data.target.manual_dir = str(tmp_path / 'moved')
+  config.data.source.manual_dir = str(tmp_path / 'source')
+  config.data.data_dir = str(tmp_path / 'tfds')
+  config.eval_batch_size = 1
+  assert stages_lib.run(config, tmp_path / 'x')
+  assert len(stages.read) == 3
+  for read in stages.read[1:]:
+    assert read.data.target.manual_dir == config.data.target.manual_dir
+    assert read.data.source.manual_dir == config.data.source.manual_dir
+    assert read.data.data_dir == config.data.data_dir
+    assert read.eval_batch_size == 1
+  # Those of the second round are made by a run that reads the first ones.
+  assert read.data.target.label_dir.endswith('round1/labels')
+
+
+def test_stages_that_are_done_are_not_called_with_another_split(
+  config, stages, tmp_path
+):
+  own = config.data.target.eval_split
+  stages.stop_at = 'round1/training'
+  assert not stages_lib.run(config, tmp_path / 'x')
+  stages.stop_at = None
+  config.data.target.eval_split = 'train'
+  message = f'x/adversarial is done and was scored on the split {own}, not on'
+  for _ in range(2):  # Half done, then wholly.
+    with pytest.raises(errors.UserError, match=message):
+      stages_lib.run(config, tmp_path / 'x')
+    config.data.target.eval_split = own
+    assert stages_lib.run(config, tmp_path / 'x')
+    config.data.target.eval_split = 'train'
+
+
 def test_another_config_is_refused(config, stages, tmp_path):
   assert stages_lib.run(config, tmp_path / 'x')
   for field in ('stop_step', 'seed'):
@@ -207,10 +268,9 @@ def test_no_image_is_labelled_that_the_first_stage_does_not_see(config):
   config.self_training.first = 0
   later = stages_lib.derive(config, options, initial='a', label_dir='b')
   assert (later.data.target.first, later.data.target.fraction) == (8, 0.25)
-  # Their share, not a share of it: the next labels are of the same images.
-  config.data.target = later.data.target
-  options = labelling.read_options(config)
-  assert options.share == 0.5
+  # Labels made by such a run are of the images that it was trained on.
+  options = labelling.read_options(later)
+  assert (options.first, options.share) == (8, 0.25)
 
 
 def test_self_training_can_have_a_rate_and_norms_of_its_own(config):

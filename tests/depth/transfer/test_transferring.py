@@ -1,5 +1,6 @@
 import functools
 import json
+import types
 
 import cv2
 import jax
@@ -8,9 +9,13 @@ import pytest
 
 from jaxuda import errors
 from jaxuda.data.files import depth_folder
+from jaxuda.data.records import rows
 from jaxuda.depth import formats
+from jaxuda.depth.transfer import __main__ as transfer
 from jaxuda.depth.transfer import transferring
 from jaxuda.ops import depth as depth_ops
+from jaxuda.run import workdir as workdir_lib
+from jaxuda.train import segmentation
 from jaxuda.ui import command
 from tests import tiny
 
@@ -152,3 +157,31 @@ def test_pictures_of_others_are_not_removed(tmp_path):
   with pytest.raises(errors.UserError, match='holds pictures but no depth'):
     write(tmp_path, run=1)
   assert (tmp_path / 'a.png').read_bytes() == b'mine'
+
+
+def test_a_stop_in_the_last_evaluation_writes_no_maps(tmp_path, monkeypatch):
+  config = command.read_config('source_only:pair=streets2camvid')
+  # All steps are taken, but they have no scores.
+  state = types.SimpleNamespace(step=config.stop_step)
+  run, out, written = tmp_path / 'run', tmp_path / 'out', []
+  monkeypatch.setattr(
+    transfer.flags,
+    'FLAGS',
+    types.SimpleNamespace(workdir=str(run), out=str(out)),
+  )
+  monkeypatch.setattr(rows, 'Images', lambda *_, **unused: Images())
+  monkeypatch.setattr(segmentation, 'train', lambda *_: state)
+  monkeypatch.setattr(transfer.parallel, 'local', lambda x: x)
+
+  def write_depths(predict, images, out, *, description):
+    del predict, images, out
+    written.append(description['checkpoint_step'])
+    return 2
+
+  monkeypatch.setattr(transferring, 'write_depths', write_depths)
+  transfer._main(config)
+  assert not written
+  scores = {'last': {'checkpoint_step': config.stop_step}}
+  workdir_lib.write_json(run / 'scores.json', scores)
+  transfer._main(config)
+  assert written == [config.stop_step]
