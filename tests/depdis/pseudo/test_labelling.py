@@ -35,7 +35,9 @@ def test_confident_pixels_get_their_class(config, tmp_path):
     assert label.dtype == np.uint8
     np.testing.assert_array_equal(label, expected)
   # Where a folder can replace a dataset's labels.
-  label_files.check(tmp_path / 'out', classes='cityscapes19', count=7)
+  label_files.check(
+    tmp_path / 'out', classes='cityscapes19', count=7, size=(33, 49)
+  )
   assert summary['images'] == 7
   assert summary['pixels'] == 7 * 33 * 49
   kept = {k: v['kept'] for k, v in summary['per_class'].items() if v['kept']}
