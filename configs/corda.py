@@ -4,8 +4,9 @@
 
 Arguments: pair; classes (with SYNTHIA: cityscapes19, 19 outputs, scored over 16
 of the classes, as published; or synthia16, ...); ablation, see below;
-network=synthia (default) or gta (the initial semantic head sits on the
-backbone, and the teacher labels with it for the first 25,001 steps);
+network=gta (the default with GTA5, as published: the initial semantic head sits
+on the backbone, and the teacher labels with it for the first 25,001 steps) or
+synthia (elsewhere, and in the rows without initial heads);
 difficulty=batch_mean (default; what the official code computes), per_image or
 paper; adversarial=none (default), advent or dada, in addition; depth=stereo or
 mono, for the target (default: stereo for Cityscapes, as published for either
@@ -52,6 +53,12 @@ def _set_depth(target, pair, depth):
     target.depth_dir = f'depth/{pair}_{depth}'
 
 
+def _find_network(pair, structure):
+  """Returns the network that was published for a pair's source."""
+  has_initial = structure == 'full'
+  return 'gta' if pair == 'gta2cityscapes' and has_initial else 'synthia'
+
+
 def _check_row(row, args):
   """Refuses arguments for what a row does not have."""
   structure, difficulty = ABLATIONS[row]
@@ -92,10 +99,11 @@ def get_config(arguments: str = ''):
   common.choose('depth', args['depth'], ('', 'stereo', 'mono'))
   config = common.base('corda', **common.shared(args))
   _set_depth(config.data.target, args['pair'], args['depth'])
-  labelled_first = args['network'] == 'gta'
+  network = args['network'] or _find_network(args['pair'], structure)
+  labelled_first = network == 'gta'
   config.method = {
     'structure': structure,
-    'initial_semantic': NETWORKS[args['network'] or 'synthia'],
+    'initial_semantic': NETWORKS[network],
     'difficulty': args['difficulty']
     or ('batch_mean' if difficulty else 'none'),
     'adversarial': args['adversarial'],

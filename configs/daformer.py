@@ -19,12 +19,12 @@ a distance of things; a class table of your own does not say which classes are:
 there it is off unless --config.features.classes and its weight are given.
 
 Adding depth is this project's own combination, from no paper. depth=corda adds
-CorDA's depth decoders, attention and difficulty, and needs depth of both
-domains. depth=dada adds DADA's depth block on the fused map, which is
-multiplied by what the block decodes, the source's berHu loss, and, in one more
-pass, DADA's discriminator of self-information times depth on unmixed target
-images; it needs depth of the source only. Its weights are those of
-configs/dada.py; --config.method.adversarial=none or advent and
+CorDA's depth decoders, attention and difficulty, as in its network for SYNTHIA,
+and needs depth of both domains. depth=dada adds DADA's depth block on the fused
+map, which is multiplied by what the block decodes, the source's berHu loss,
+and, in one more pass, DADA's discriminator of self-information times depth on
+unmixed target images; it needs depth of the source only. Its weights are those
+of configs/dada.py; --config.method.adversarial=none or advent and
 --config.method.fuse=False turn parts of it off. On the papers' pairs the
 block's output is scaled by 100, as on small ones (`network.depth_scale`; 1 in
 DADA).

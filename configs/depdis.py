@@ -10,8 +10,8 @@ M3 and M4 continue the same adversarial stage, M2, which can be trained once for
 both: --config.self_training.adversarial=DIR.
 
 Arguments: pair; classes; backbone; ablation=M1..M4, S1..S5 (default M4,
-everything); rounds of self-training (default 2, as in the paper; 0 in rows
-without it); init=imagenet or scratch, see `common.initial`.
+everything); rounds of self-training (default 2, as in the paper; rows without
+it have none); init=imagenet or scratch, see `common.initial`.
 
 Rows of the paper's tables 3 and 4, as its sections 4.4 and 4.5 describe them
 (the code has no switch for them), with its mIoU on SYNTHIA -> Cityscapes, 16
@@ -109,7 +109,7 @@ def get_config(arguments: str = ''):
     pair='streets',
     classes='',
     ablation='M4',
-    rounds='2',
+    rounds='',
     init='',
     backbone='',
   )
@@ -121,11 +121,10 @@ def get_config(arguments: str = ''):
   )
   setting = find_setting(config)
   row = common.choose('ablation', args['ablation'], ABLATIONS)
-  rounds = common.choose('rounds', args['rounds'], ('0', '1', '2', '3', '4'))
-  *parts, training, prior = ABLATIONS[row]
+  *parts, _, prior = ABLATIONS[row]
   config.method = _method(setting, *parts)
   config.self_training = {
-    'rounds': int(rounds) if training else 0,
+    'rounds': _read_rounds(args['rounds'], row),
     'checkpoint': 'best',
     'total_steps': config.total_steps,
     'stop_step': setting['steps'],
@@ -148,6 +147,18 @@ def get_config(arguments: str = ''):
     common.set_intervals(config, 1000)
     set_target(config)
   return config
+
+
+def _read_rounds(text, row):
+  """Reads the number of rounds of self-training; '' is the row's own."""
+  common.choose('rounds', text, ('', '0', '1', '2', '3', '4'))
+  *_, training, _ = ABLATIONS[row]
+  if not training and text not in ('', '0'):
+    raise ValueError(
+      f'rounds={text} with ablation={row}, which has no self-training; expected'
+      ' ablation=M3 or M4'
+    )
+  return int(text or '2') if training else 0
 
 
 def find_setting(config: config_dict.ConfigDict) -> dict[str, Any]:

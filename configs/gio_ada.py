@@ -4,15 +4,16 @@ r"""GIO-Ada (Chen et al., CVPR 2019).
 
 Arguments: pair; classes; backbone; ablation, see below (default full);
 depth=linear (default on the papers' pairs; the paper's [0, 1] to the letter) or
-inverse (default on small pairs), how depth is normalised;
-output_gradient=target_only (default) or both; network=vgg (default; DeepLab-v2
-with ASPP-L), adaptsegnet (its VGG-16 and heads) or resnet (DeepLab-v2 on
-ResNet-101); on small pairs it is the small ResNet, and a backbone replaces all
-of these, with DeepLab-v2's heads or, mit_b0 to mit_b5 and dinov2_s to dinov2_l,
-with their own decoder, see configs/common.py; output_disc=patch (default; the
-paper's PatchGAN with Gaussian weights), strided (AdaptSegNet's discriminator,
-default on small pairs) or local; init=imagenet (for the VGGs, torchvision's
-weights and normalisation) or scratch, see `common.initial`. Depth as `linear`
+inverse (default on small pairs), how depth is normalised; for rows with an
+output discriminator, output_gradient=target_only (default) or both, and
+output_disc=patch (default; the paper's PatchGAN with Gaussian weights), strided
+(AdaptSegNet's discriminator, default on small pairs) or local; on the papers'
+pairs, without a backbone, network=vgg (default; DeepLab-v2 with ASPP-L),
+adaptsegnet (its VGG-16 and heads) or resnet (DeepLab-v2 on ResNet-101);
+init=imagenet (for the VGGs, torchvision's weights and normalisation) or
+scratch, see `common.initial`. Small pairs have the small ResNet. A backbone
+replaces the network; it has DeepLab-v2's heads or, mit_b0 to mit_b5 and
+dinov2_s to dinov2_l, its own decoder, see configs/common.py. Depth as `linear`
 is metres over 655.35, so that all but the sky is below 0.15; CorDA says that it
 adopts inverse depth "following" this paper, which does not mention it.
 
@@ -85,6 +86,25 @@ _DISCRIMINATORS = ('patch', 'strided', 'local')
 _STEPS = {'vkitti2kitti': 212600, 'vkitti2kitti_v2': 212600}
 
 
+def _check_row(row, args, *, small):
+  """Refuses arguments for what a row or its network does not have."""
+  for name in ('output_gradient', 'output_disc'):
+    if args[name] and ABLATIONS[row][-1] == 'none':
+      rows = ', '.join(k for k, v in ABLATIONS.items() if v[-1] != 'none')
+      raise ValueError(
+        f'{name}={args[name]} with ablation={row}, which has no output'
+        f' discriminator; expected ablation={rows}'
+      )
+  for there, with_ in (
+    (args['backbone'], f'backbone={args["backbone"]}, which replaces it'),
+    (small, f'pair={args["pair"]}, whose network is a small one'),
+  ):
+    if args['network'] and there:
+      raise ValueError(
+        f'network={args["network"]} with {with_}; expected no network='
+      )
+
+
 def get_config(arguments: str = ''):
   """Returns the config; see the module's docstring."""
   args = common.parse(
@@ -93,8 +113,8 @@ def get_config(arguments: str = ''):
     classes='',
     ablation='full',
     depth='',
-    output_gradient='target_only',
-    network='vgg',
+    output_gradient='',
+    network='',
     output_disc='',
     init='',
     backbone='',
@@ -116,16 +136,17 @@ def get_config(arguments: str = ''):
   small = common.is_small(config)
   inverse = (args['depth'] or ('inverse' if small else 'linear')) == 'inverse'
   common.choose(
-    'output_gradient', args['output_gradient'], ('target_only', 'both')
+    'output_gradient', args['output_gradient'], ('', 'target_only', 'both')
   )
-  common.choose('network', args['network'], NETWORKS)
+  common.choose('network', args['network'], ('', *NETWORKS))
   common.choose('output_disc', args['output_disc'], ('', *_DISCRIMINATORS))
+  _check_row(row, args, small=small)
   config.method = {
     'transform': transform,
     'input_label': label,
     'input_depth': depth,
     'align': align,
-    'output_gradient': args['output_gradient'],
+    'output_gradient': args['output_gradient'] or 'target_only',
   }
   if inverse:
     config.method.depth_encoding = 'inverse'
@@ -133,7 +154,7 @@ def get_config(arguments: str = ''):
   if small:
     _shrink(config)
   else:
-    network = 'resnet' if args['backbone'] else args['network']
+    network = args['network'] or ('resnet' if args['backbone'] else 'vgg')
     _publish(config, args['pair'], network)
     common.set_backbone(config, args['backbone'])
   # The ResNet is DADA's.

@@ -52,6 +52,10 @@ def build(args: dict[str, str], *, large: bool) -> config_dict.ConfigDict:
   depth = common.choose('depth', args.pop('depth'), METHODS)
   small = args['pair'] in common.pairs.SMALL
   args['backbone'] = args['backbone'] or ('mit_b0' if small else 'mit_b5')
+  if depth == 'corda':
+    # The initial head on the backbone, from which the teacher of CorDA's other
+    # network labels for 25,001 steps, is meant for schedules of 250,000.
+    args['network'] = 'synthia'
   text = ','.join(f'{k}={v}' for k, v in args.items())
   config = METHODS[depth].get_config(text)
   config.network.decoder = 'daformer'

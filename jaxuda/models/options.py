@@ -21,6 +21,12 @@ _BACKBONES = (
   *vit.BACKBONES,
 )
 
+# Fields that do nothing with one resolution. The others, sizes in pixels, may
+# stay as configs of two resolutions set them.
+_OF_HRDA = (
+  *('context_scale', 'detail_overlap', 'detail_weight', 'scale_attention'),
+)
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Options:
@@ -166,6 +172,8 @@ class Options:
       )
     if self.resolutions == 'hrda':
       self._check_grid()
+    else:
+      self._check_one()
     for field in ('detail_crop', 'window'):
       self.check_sides(getattr(self, field), f'network.{field}')
     whole = all(isinstance(x, int) and x > 0 for x in self.rates)
@@ -217,6 +225,16 @@ class Options:
   def _stride(self):
     """Pixels between the features that the heads see, but for VFM-UDA's."""
     return self.strides[0 if self.decoder == 'daformer' else -1]
+
+  def _check_one(self):
+    """Checks that HRDA's ablations are not asked of one resolution."""
+    for field in _OF_HRDA:
+      value, default = getattr(self, field), getattr(Options, field)
+      if value != default:
+        raise errors.UserError(
+          f'network.{field}={value}; expected {default} with'
+          ' network.resolutions=one'
+        )
 
   def _check_grid(self):
     """Checks that the outputs of an image's part are a part of its outputs."""

@@ -1,7 +1,8 @@
-"""The schedules of AdvEnt."""
+"""The schedules and the heads of AdvEnt."""
 
 import pytest
 
+from jaxuda import methods
 from jaxuda.ui import command
 
 
@@ -20,3 +21,20 @@ from jaxuda.ui import command
 def test_steps(row, pair, steps):
   config = command.read_config(f'advent:pair={pair},ablation={row}')
   assert (config.total_steps, config.stop_step) == steps
+
+
+@pytest.mark.parametrize('row', ['advent', 'minent', 'output'])
+@pytest.mark.parametrize(
+  ('arguments', 'expected'),
+  [
+    # All configs of ADVENT's own code have both heads, those of DADA's one.
+    ('pair=gta2cityscapes', True),
+    ('pair=gta2cityscapes,multi_level=0', False),
+    ('pair=synthia2cityscapes', False),
+    ('pair=synthia2cityscapes,multi_level=1', True),
+    ('pair=streets', False),
+  ],
+)
+def test_levels(row, arguments, expected):
+  config = command.read_config(f'advent:{arguments},ablation={row}')
+  assert methods.create(config).multi_level == expected

@@ -66,6 +66,26 @@ def test_published_settings():
   )
 
 
+@pytest.mark.parametrize(
+  ('arguments', 'semantic', 'steps'),
+  [
+    # Each source has the network that was published for it.
+    ('pair=gta2cityscapes', 'backbone', 25001),
+    ('pair=gta2cityscapes,ablation=F', 'backbone', 25001),
+    ('pair=gta2cityscapes,network=synthia', 'bottleneck', 0),
+    ('pair=gta2cityscapes,ablation=no_attention', 'bottleneck', 0),
+    (REAL, 'bottleneck', 0),
+    (f'{REAL},network=gta', 'backbone', 25001),
+    ('pair=synthia2mapillary', 'bottleneck', 0),
+    ('pair=streets', 'bottleneck', 0),
+  ],
+)
+def test_the_network_is_that_of_the_source(arguments, semantic, steps):
+  method = methods.create(command.read_config(f'corda:{arguments}'))
+  assert method.initial_semantic == semantic
+  assert method.initial_until == steps
+
+
 @pytest.mark.parametrize('name', ['dacs', 'corda'])
 def test_synthia_has_nineteen_outputs(name):
   for pair in ('synthia2cityscapes', 'synthia2cityscapes_low'):

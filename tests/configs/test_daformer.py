@@ -62,6 +62,9 @@ def test_published_settings(pair, depth):
   assert method.features.classes == (6, 7, *range(11, 19))
   assert method.masking.weight == 0
   assert method.evaluate == 'student'
+  if depth == 'corda':
+    # On either source that of CorDA's network for SYNTHIA.
+    assert (method.initial_semantic, method.initial_until) == ('bottleneck', 0)
 
 
 @pytest.mark.parametrize('pair', PAPERS)

@@ -159,6 +159,18 @@ def test_bad_arguments_are_named():
       command.read_config(f'depdis:{argument}')
 
 
+def test_rounds_are_refused_in_rows_without_self_training():
+  for row in ('M1', 'M2', 'S1'):
+    with pytest.raises(errors.UserError, match=f'rounds=1 with ablation={row}'):
+      command.read_config(f'depdis:ablation={row},rounds=1')
+    for text in ('', ',rounds=0'):
+      config = command.read_config(f'depdis:ablation={row}{text}')
+      assert config.self_training.rounds == 0
+  for text, rounds in (('', 2), (',rounds=0', 0), (',rounds=3', 3)):
+    config = command.read_config(f'depdis:ablation=M3{text}')
+    assert config.self_training.rounds == rounds
+
+
 @pytest.mark.parametrize('branches', self_training.BRANCHES)
 def test_self_training_alone(branches):
   config = command.read_config(f'self_training:branches={branches}')

@@ -112,6 +112,23 @@ def test_a_frozen_generator_is_that_of_cyclegans_config():
 @pytest.mark.parametrize(
   ('arguments', 'message'),
   [
+    ('ablation=na,output_gradient=both', 'output_gradient=both with ablation'),
+    ('ablation=input,output_disc=local', 'no output discriminator; expected'),
+    ('network=adaptsegnet', 'network=adaptsegnet with pair=streets, whose'),
+    (
+      'pair=vkitti2kitti,backbone=mit_b5,network=resnet',
+      'network=resnet with backbone=mit_b5, which replaces it',
+    ),
+  ],
+)
+def test_arguments_without_an_effect_are_refused(arguments, message):
+  with pytest.raises(errors.UserError, match=message):
+    command.read_config(f'gio_ada:{arguments}')
+
+
+@pytest.mark.parametrize(
+  ('arguments', 'message'),
+  [
     ('ablation=S1', "unknown ablation 'S1'"),
     ('depth=log', "unknown depth 'log'"),
     ('output_gradient=none', "unknown output_gradient 'none'"),

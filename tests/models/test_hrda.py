@@ -260,6 +260,25 @@ def test_sides_are_of_whole_cells():
     jax.eval_shape(TWO.apply, variables(), jnp.zeros((1, 64, 70, 3)))
 
 
+@pytest.mark.parametrize(
+  ('field', 'value', 'default'),
+  [
+    ('scale_attention', 'fixed', 'classes'),
+    ('detail_overlap', False, 'True'),
+    ('detail_weight', 0.0, '0.1'),
+    ('context_scale', 0.25, '0.5'),
+  ],
+)
+def test_an_ablation_of_hrda_is_refused_with_one_resolution(
+  field, value, default
+):
+  """It would train what was to be compared with it."""
+  one = dataclasses.replace(OPTIONS, resolutions='one')
+  message = f'{field}={value}; expected {default} with network.resolutions=one'
+  with pytest.raises(errors.UserError, match=message):
+    dataclasses.replace(one, **{field: value})
+
+
 @pytest.mark.parametrize('scale', [0.3, 0.4, 2 / 3, 0.8])
 def test_a_cell_is_of_whole_outputs_of_the_detail(scale):
   """At 2/3 a part at pixel 6 would begin at output 1.5."""
