@@ -89,9 +89,11 @@ def make_program(
     label = jax.ShapeDtypeStruct((rows, *size), 'int32')
 
     def score(state, image, label):
+      seen = counting.look(state, image, method=method)
       return counting.count_batch(
-        *(state, image, label, None),
+        *(seen, label, None),
         method=method,
+        size=tuple(size),
         table=None,
         count=method.num_classes,
       )

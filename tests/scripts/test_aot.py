@@ -226,6 +226,14 @@ def test_a_step_lowered_for_gpus(monkeypatch):
   assert not found['custom_calls']
 
 
+def test_an_evaluation_lowered_for_gpus(monkeypatch):
+  monkeypatch.setattr(lowering, '_target', '')
+  (case,) = make_cases('--topology=cuda', '--program=evaluation')
+  found = aot.lower_for_cuda(case)
+  assert found['convolution'] > 0
+  assert not found['collectives']
+
+
 @pytest.mark.skipif(
   importlib.util.find_spec('libtpu') is None, reason='libtpu is not installed'
 )
