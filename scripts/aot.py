@@ -73,25 +73,29 @@ def make_program(
 ) -> tuple[Any, tuple[Any, ...], dict[str, Any]]:
   """Returns a jitted function, its arguments' shapes, and the step's needs."""
   method, batch, sizes = case.make()
-  key = jax.eval_shape(lambda: rng.root(0))
-  state = jax.eval_shape(method.init, key, batch)
+  key, first = jax.eval_shape(lambda: (rng.root(0), rng.for_init(0)))
+  state = jax.eval_shape(method.init, first, batch)
   copies = parallel.replicated(devices)
   split = NamedSharding(copies.mesh, PartitionSpec(parallel.AXIS))
   if case.program == 'init':
-    return jax.jit(method.init, out_shardings=copies), (key, _shapes(batch)), {}
+    init = jax.jit(method.init, out_shardings=copies)
+    return init, (first, _shapes(batch)), {}
   if case.program == 'evaluation' and method.predict is None:
     raise NoProgramError(f'{case.method} labels no pixels')
   if case.program == 'evaluation':
-    # Labels at the size of the images.
-    rows = len(devices) * len(batch['source']['image'])
-    size = sizes['target']
+    # Whole images, even if crops are trained on; labels of the same size.
+    (domain, *_), size = batch.values(), case.configure().data.target.size
+    rows = len(devices) * len(domain['image'])
     image = jax.ShapeDtypeStruct((rows, *size, 3), 'uint8')
     label = jax.ShapeDtypeStruct((rows, *size), 'int32')
 
     def score(state, image, label):
+      # Not by `counting.look`: JAX keeps what was traced for another platform.
+      out = method.predict(state, image, size='grid')
       return counting.count_batch(
-        *(state, image, label, None),
+        *({'out': {'logits': out['logits']}}, label, None),
         method=method,
+        size=tuple(size),
         table=None,
         count=method.num_classes,
       )

@@ -5,6 +5,8 @@ import importlib
 import pkgutil
 from typing import Any
 
+import jax.numpy as jnp
+
 from jaxuda import errors
 
 # Groups of options that methods share. A method has the groups that it uses.
@@ -54,7 +56,8 @@ def create(config: Any) -> Any:
     An instance of the module's `Method`; see `methods.base.Method`.
 
   Raises:
-    UserError: there is no such method, or it has no such field.
+    UserError: there is no such method, or it has no such field, or it is to
+      compute in float64, which JAX has not been told to have.
   """
   method = _find(config.name)
   given = {'num_classes': config.num_classes, 'total_steps': config.total_steps}
@@ -68,7 +71,14 @@ def create(config: Any) -> Any:
       given[field.name] = errors.construct(
         type(field.default), values, group=field.name
       )
-  return errors.construct(method, own, group='method', **given)
+  method = errors.construct(method, own, group='method', **given)
+  # JAX would compute in float32, and only warn.
+  if method.network.dtype == 'float64' and jnp.result_type(float) != 'float64':
+    raise errors.UserError(
+      'network.dtype=float64, which JAX does not compute in by default;'
+      ' expected JAX_ENABLE_X64=1 in the environment, or another type'
+    )
+  return method
 
 
 def _find(name):

@@ -94,7 +94,8 @@ class Options:
     image_mean: subtracted per channel, in that order, in the range 0..255.
     image_scale: factor per channel, applied after that.
     dtype: type that the layers compute in; parameters, statistics and losses
-      stay in float32 (float64 keeps everything in float64).
+      stay in float32 (float64 keeps everything in float64, and JAX needs
+      JAX_ENABLE_X64=1 in the environment for it).
     remat: recompute each block in the backward pass: half the memory, a third
       more operations, the same results.
     dot_1x1, dot_wgrad, barriers, aspp_dot, shift_depthwise: exact rewrites,

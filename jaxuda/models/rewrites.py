@@ -93,11 +93,14 @@ class Rewrites:
 NONE = Rewrites(**{field.name: 'off' for field in dataclasses.fields(Rewrites)})
 
 
+def _widened(x):
+  return jnp.promote_types(x.dtype, jnp.float32)
+
+
 def _contract(a, b, dim_a, dim_b, wide=False):
   """A product, summed, and with `wide` returned, in float32 or better."""
-  dtype = jnp.promote_types(a.dtype, jnp.float32)
   numbers = ((dim_a,), (dim_b,)), ((), ())
-  y = lax.dot_general(a, b, numbers, preferred_element_type=dtype)
+  y = lax.dot_general(a, b, numbers, preferred_element_type=_widened(a))
   return y if wide else y.astype(a.dtype)
 
 
@@ -132,7 +135,7 @@ def _dense_bwd(_, saved, g):
 _dense.defvjp(lambda *args: (_dense(*args), args[:2]), _dense_bwd)
 
 
-def _conv(x, kernel, stride, dilation, padding):
+def _conv(x, kernel, stride, dilation, padding, wide=False):
   return lax.conv_general_dilated(
     x,
     kernel,
@@ -140,6 +143,7 @@ def _conv(x, kernel, stride, dilation, padding):
     [(padding, padding)] * 2,
     rhs_dilation=(dilation, dilation),
     dimension_numbers=('NHWC', 'HWIO', 'NHWC'),
+    preferred_element_type=_widened(x) if wide else None,
   )
 
 
@@ -233,11 +237,12 @@ def _conv_large(x, kernel, padding):
   """
   side, _, channels, outputs = kernel.shape
   if outputs > _PRODUCT_OUTPUTS:
-    groups = range(0, channels, _GROUP)
-    return sum(
-      _conv(x[..., i : i + _GROUP], kernel[:, :, i : i + _GROUP], 1, 1, padding)
-      for i in groups
+    groups = [slice(i, i + _GROUP) for i in range(0, channels, _GROUP)]
+    total = sum(
+      _conv(x[..., part], kernel[:, :, part], 1, 1, padding, wide=True)
+      for part in groups
     )
+    return total.astype(x.dtype)
   x = _pad(x, ((padding, padding),) * 2)
   height, width = (n - side + 1 for n in x.shape[1:3])
   kernel = kernel.transpose(2, 0, 1, 3).reshape(channels, -1)
@@ -297,13 +302,14 @@ def _add_taps(x, kernel, stride, dilation, size):
   Both are held: otherwise what the map is made of is recomputed for each tap,
   and the taps wherever the sum is used, such as in every reduction.
   """
-  x = lowering.hold(x)
+  x, wide = lowering.hold(x), _widened(x)
   total, (h, w) = 0, ((n - 1) * stride + 1 for n in size)
+  kernel = kernel.astype(wide)
   for i, j in np.ndindex(kernel.shape[:2]):
     y, z = i * dilation, j * dilation
-    part = x[:, y : y + h : stride, z : z + w : stride]
+    part = x[:, y : y + h : stride, z : z + w : stride].astype(wide)
     total = total + part * kernel[i, j].reshape(1, 1, 1, -1)
-  return lowering.hold(total)
+  return lowering.hold(total.astype(x.dtype))
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3, 4))
@@ -346,7 +352,7 @@ def _shifted_bwd(stride, dilation, padding, saved, g):
         sums.append(jnp.sum(tap * row, (0, 1), wide))
     return total + jnp.stack(sums)
 
-  wide = jnp.promote_types(g.dtype, jnp.float32)
+  wide = _widened(g)
   start = jnp.zeros((side**2, g.shape[-1]), wide)
   dkernel = lax.fori_loop(0, size[0], add_row, start)
   return dx, dkernel.reshape(kernel.shape).astype(kernel.dtype)

@@ -77,6 +77,12 @@ def _load_weights(state, weights, options, report):
   mine = {'params': task.params, 'batch_stats': task.batch_stats}
   fresh = checkpoint.flatten(mine)
   fit = conversion.fit(weights, fresh)
+  if any(path.startswith('batch_stats/backbone/') for path in fit.unused):
+    raise errors.UserError(
+      f'{title} normalises with running statistics, which network.norm=none'
+      ' leaves out; expected --config.network.norm=batch, sync or frozen, or'
+      f' --config.initial={initial_lib.SCRATCH}'
+    )
   if options is not None:
     taken = [path for path, array in fit.arrays.items() if array is not None]
     _check_options(weights.record['network'], options, taken, title)

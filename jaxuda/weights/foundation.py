@@ -268,6 +268,11 @@ def _vfm_uda(network, classes):
 def _depth(fields, network, description, family):
   """Depth Anything, as its config.json, or else `family`, says."""
   size = fields['size']
+  if family and description and family not in DEPTH_FAMILIES:
+    raise errors.UserError(
+      f'unknown family {family!r} of a file of Depth Anything; expected one of'
+      f' {", ".join(DEPTH_FAMILIES)}, or none: its config.json tells'
+    )
   if family in DEPTH_FAMILIES:
     version, far = DEPTH_FAMILIES[family]
     taps = depth_anything.default_taps(size, version)

@@ -368,6 +368,10 @@ def test_create_names_what_it_does_not_know():
       'method.lambda_ad',
     ),
     (Config(name='dada', network={'depth': 1}, **fields), 'network.depth'),
+    (
+      Config(name='dada', network={'dtype': 'float64'}, **fields),
+      'network.dtype=float64, .* expected JAX_ENABLE_X64=1',
+    ),
     (Config(name='dada', method={'align': 'x'}, **fields), 'method.align'),
     (Config(name='advent', method={'align': 'x'}, **fields), 'method.align'),
     (

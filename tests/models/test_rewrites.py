@@ -188,6 +188,39 @@ def test_products_in_bfloat16_are_rounded_once(name):
   assert {v.dtype for v in jax.tree.leaves(found)} == {jnp.dtype('bfloat16')}
 
 
+@pytest.mark.parametrize('name', ['depthwise', 'large'])
+def test_sums_over_taps_in_bfloat16_are_rounded_once(name):
+  keys = jax.random.split(jax.random.key(0), 3)
+  shape = (5, 5, 1, 24) if name == 'depthwise' else (5, 5, 24, 12)
+  x, kernel, g = (
+    jax.random.normal(k, s, jnp.bfloat16)
+    for k, s in zip(
+      keys, [(1, 13, 17, 24), shape, (1, 13, 17, shape[-1])], strict=True
+    )
+  )
+
+  def run(x, kernel, g, switch):
+    chosen = rewrites.Rewrites(
+      **{f.name: switch for f in dataclasses.fields(rewrites.Rewrites)}
+    )
+    options = {'stride': 1, 'dilation': 1, 'rewrites': chosen}
+    if name == 'depthwise':
+      conv, pad = rewrites.depthwise, ((2, 2), (2, 2))
+    else:
+      conv, pad = rewrites.conv, 2
+    y, pull = jax.vjp(lambda *v: conv(*v, padding=pad, **options), x, kernel)
+    return y, pull(g)[0]
+
+  run = jax.jit(run, static_argnames='switch')
+  wide = [v.astype(jnp.float32) for v in (x, kernel, g)]
+  pairs = zip(run(x, kernel, g, 'on'), run(*wide, 'off'), strict=True)
+  for ours, exact in pairs:
+    assert ours.dtype == jnp.bfloat16
+    wrong = np.abs(np.float32(ours) - exact)
+    # Half of the last of 8 bits, and float32 sums in another order.
+    assert (wrong <= np.abs(exact) * 2.0**-8 + 1e-4).all()
+
+
 @pytest.mark.parametrize(
   ('backend', 'channels', 'dilation', 'taps'),
   [

@@ -5,10 +5,12 @@ import json
 import pathlib
 import sys
 
+import jax
 import pytest
 
 from jaxuda import errors
 from jaxuda.models import lowering
+from jaxuda.step import rng
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 # As when scripts are run: they import one another.
@@ -224,6 +226,31 @@ def test_a_step_lowered_for_gpus(monkeypatch):
   assert found['convolution'] > 0
   assert found['dot_general'] > 0
   assert not found['custom_calls']
+
+
+def test_an_evaluation_lowered_for_gpus(monkeypatch):
+  monkeypatch.setattr(lowering, '_target', '')
+  # A method that sees only the target.
+  (case,) = make_cases(
+    *('--topology=cuda', '--program=evaluation', '--method=self_training')
+  )
+  found = aot.lower_for_cuda(case)
+  assert found['convolution'] > 0
+  assert not found['collectives']
+
+
+def test_an_evaluation_is_of_whole_images_of_the_target():
+  flags = '--method=dacs', '--arguments=pair=gta2cityscapes', '--source='
+  (case,) = make_cases(*flags, '--target=', '--program=evaluation')
+  assert case.make()[2]['target'] == (512, 512)
+  _, (_, image, label), _ = aot.make_program(case, jax.devices()[:1])
+  assert image.shape[1:3] == label.shape[1:3] == (512, 1024)
+
+
+def test_networks_are_initialised_from_the_keys_of_a_training():
+  (case,) = make_cases('--topology=cuda', '--program=init')
+  _, (key, _), _ = aot.make_program(case, jax.devices()[:1])
+  assert key.dtype == rng.for_init(0).dtype
 
 
 @pytest.mark.skipif(

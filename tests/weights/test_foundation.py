@@ -220,6 +220,10 @@ def test_a_family_says_it_where_there_is_none(tmp_path):
   for family, (_, far) in foundation.DEPTH_FAMILIES.items():
     structure = convert(path, family=family).record['structure']
     assert structure.get('max_depth') == far
+  # A misspelt one is not passed over for what config.json says.
+  path, _ = save(tmp_path, 'depth', description=V2)
+  with pytest.raises(errors.UserError, match=r'unknown family .*_outdor'):
+    convert(path, family='depth_anything_v2_outdor')
 
 
 def test_keys_are_accounted_for(tmp_path):

@@ -145,6 +145,12 @@ def test_misfits(tmp_path, fresh):
   path, _ = file(tmp_path, official.discriminator())
   with pytest.raises(errors.UserError, match=r'has nothing for .*backbone'):
     warm_start.load(fresh, str(path))
+  # Weights that a network without statistics would use otherwise.
+  path, _ = file(tmp_path, official.init())
+  task = fresh.nets['task'].replace(batch_stats={})
+  bare = fresh.replace(nets={**fresh.nets, 'task': task})
+  with pytest.raises(errors.UserError, match=r'leaves out; expected --config'):
+    warm_start.load(bare, str(path), options=OPTIONS)
 
 
 def test_a_published_file_is_evaluated(tmp_path):
