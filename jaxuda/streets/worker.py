@@ -126,8 +126,8 @@ def _explain(process, index):
   code = process.wait()
   if code == -signal.SIGINT:
     return (
-      f'rendering streets was interrupted at scene {index}; start the same'
-      ' again to continue'
+      f'rendering streets was interrupted at scene {index}; expected it to be'
+      ' started again, which begins anew'
     )
   how = f'ended with exit status {code}'
   if code < 0:

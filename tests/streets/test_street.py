@@ -367,7 +367,7 @@ def test_a_dead_worker_is_noticed(monkeypatch):
   [
     (signal.SIGKILL, 'killed by SIGKILL, .* at scene'),
     # Ctrl-C, which the main process may have caught.
-    (signal.SIGINT, 'was interrupted at scene .* again to continue'),
+    (signal.SIGINT, 'was interrupted at scene .* begins anew'),
   ],
 )
 def test_a_killed_worker_is_noticed(monkeypatch, capfd, number, said):
