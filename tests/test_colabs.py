@@ -5,6 +5,7 @@ use the installed wheel of jaxuda and not the repository.
 """
 
 import base64
+import contextlib
 import functools
 import importlib.util
 import io
@@ -25,6 +26,9 @@ from jaxuda import methods as methods_lib
 from jaxuda.data.classes import labels
 from jaxuda.notebook import budget
 from jaxuda.notebook import runtime
+from jaxuda.run import workdir
+from jaxuda.train import segmentation
+from jaxuda.ui import command
 from tests import installed
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
@@ -83,6 +87,38 @@ def test_set_up_where_jaxuda_is_missing(monkeypatch, package, fetched):
   found.origin = None
   with pytest.raises(ValueError, match='set PACKAGE'):
     exec(text, {})
+
+
+@pytest.mark.parametrize('path', NOTEBOOKS, ids=lambda path: path.stem)
+@pytest.mark.parametrize('scored', [False, True])
+def test_training_that_was_interrupted_ends_its_cell(
+  monkeypatch, tmp_path, path, scored
+):
+  """Also after the last step: the next cells need the scores."""
+  cells = nbformat.read(path, as_version=4).cells
+  (text,) = (x.source for x in cells if 'segmentation.train(' in x.source)
+  config = command.read_config('dada:pair=streets')
+  names = {
+    x: tmp_path / x for x in ('RUN', 'RUNS', 'SCENE', 'SOURCE', 'TARGET')
+  }
+  names |= {'STEPS': 1, 'config': config, 'budget': budget, 'command': command}
+  trained = []
+
+  def train(config, folder):
+    trained.append(folder)
+    if scored:
+      done = {'last': {'checkpoint_step': config.stop_step}}
+      workdir.write_json(folder / 'scores.json', done)
+    return types.SimpleNamespace(step=config.stop_step)
+
+  monkeypatch.setattr(segmentation, 'train', train)
+  names |= {'segmentation': segmentation, 'workdir': workdir}
+  stopped = contextlib.nullcontext()
+  if not scored:
+    stopped = pytest.raises(KeyboardInterrupt, match='run this cell again')
+  with stopped:
+    exec(text, names)
+  assert len(trained) == (7 if scored and 'NAMES' in names else 1)
 
 
 def execute(name, folder, monkeypatch):

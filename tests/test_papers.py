@@ -139,6 +139,17 @@ def test_every_table_has_its_command():
       assert said == f'Figure {number.removeprefix("figure")}'
 
 
+def test_tables_without_additional_rows_are_named():
+  tables = arguments.read_tables(ROOT / 'configs' / 'tables' / '__init__.py')
+  bare = {name for name, table in tables.items() if not table.baselines}
+  figures = {name for name, table in tables.items() if table.commands}
+  assert figures < bare
+  (named,) = re.findall(
+    r'which\s+`(\S+)` and the runs for figures do not have', PAGE
+  )
+  assert bare - figures == {named}
+
+
 def test_citation():
   citation = yaml.safe_load((ROOT / 'CITATION.cff').read_text())
   assert citation['version'] == jaxuda.__version__

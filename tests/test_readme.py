@@ -170,6 +170,13 @@ def test_the_readme_is_short():
   assert len(README.splitlines()) <= 200
 
 
+def test_tests_in_a_browser_are_counted():
+  tests = (x.read_text() for x in (ROOT / 'tests').rglob('test_*.py'))
+  skipped = r'^@pytest\.mark\.skipif\(not browser\.'
+  assert len(re.findall(skipped, '\n'.join(tests), re.MULTILINE)) == 2
+  assert 'Two tests open a page in headless' in README
+
+
 def test_pairs_are_there():
   spec = importlib.util.spec_from_file_location(
     'pairs', ROOT / 'configs' / 'parts' / 'pairs.py'

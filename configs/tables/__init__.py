@@ -9,7 +9,7 @@ another name for it: `dada/3`, `depdis/figure4`.
 
 On the papers' pairs a network starts from the file of the official code, which
 is expected in `pretrained/`; on small pairs from what the pair starts from.
-There every table has two rows without adaptation in front: the source-only
+There most tables have two rows without adaptation in front: the source-only
 network with its own running statistics, and with those of target images
 (AdaBN).
 

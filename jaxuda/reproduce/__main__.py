@@ -10,7 +10,7 @@ same command resumes: finished runs are not repeated, others continue. More
 seeds or rows can be added later. A run that fails leaves a gap in the table;
 the others go on, and the exit status is 1.
 
-On small pairs every table starts with two additional rows: the network without
+On small pairs most tables start with two additional rows: the network without
 adaptation, with the running statistics of the source and with those of target
 images (AdaBN). All other rows are compared with both. Results that a paper
 quotes from others are shown but not run; figures are drawn into WORKDIR/drawn

@@ -24,7 +24,11 @@ from jaxuda.streets import street
 # Bytes that a worker may produce ahead: a few scenes. Linux limits the pipes of
 # a user to 64 MiB in total.
 _AHEAD = 2**18
-_COMMAND = 'from jaxuda.streets import worker; worker.serve()'
+# Ctrl-C reaches the workers, too, which end without a traceback each.
+_COMMAND = (
+  'import signal; signal.signal(signal.SIGINT, signal.SIG_DFL);'
+  ' from jaxuda.streets import worker; worker.serve()'
+)
 
 
 def _encode(picture: np.ndarray) -> bytes:
@@ -93,8 +97,8 @@ def render_scenes(
     The same as `encode_scene` returns, for each index.
 
   Raises:
-    UserError: a process died: it was killed, or raised an error, which it has
-      printed.
+    UserError: a process died: it was killed or interrupted, or raised an error,
+      which it has printed.
   """
   request = {'domain': domain, 'seed': seed, 'views': views}
   request |= {'height': height, 'width': width}
@@ -107,10 +111,7 @@ def render_scenes(
       try:
         scene = pickle.load(process.stdout)
       except (EOFError, pickle.UnpicklingError) as e:
-        raise errors.UserError(
-          f'a process that renders streets {_explain(process)} at scene'
-          f' {index}; expected it to render all of its scenes'
-        ) from e
+        raise errors.UserError(_explain(process, index)) from e
       yield scene
   finally:
     for process in processes:
@@ -119,14 +120,23 @@ def render_scenes(
       process.stdout.close()
 
 
-def _explain(process):
-  """Returns how a process ended, or ends now that nobody reads its scenes."""
+def _explain(process, index):
+  """Says how a process ended, or ends now that nobody reads its scenes."""
   process.stdout.close()
   code = process.wait()
+  if code == -signal.SIGINT:
+    return (
+      f'rendering streets was interrupted at scene {index}; expected it to be'
+      ' started again, which begins anew'
+    )
+  how = f'ended with exit status {code}'
   if code < 0:
     name = signal.Signals(-code).name
-    return f'was killed by {name}, perhaps for lack of memory,'
-  return f'ended with exit status {code}'
+    how = f'was killed by {name}, perhaps for lack of memory,'
+  return (
+    f'a process that renders streets {how} at scene {index}; expected it to'
+    ' render all of its scenes'
+  )
 
 
 def _start(indices: range, request: dict[str, Any]) -> subprocess.Popen:

@@ -1,5 +1,6 @@
 """The streets: geometry compared with closed forms, views, looks."""
 
+import signal
 import subprocess
 import sys
 
@@ -361,7 +362,15 @@ def test_a_dead_worker_is_noticed(monkeypatch):
     list(streets.render_scenes(**REQUEST, indices=THREE, workers=1))
 
 
-def test_a_killed_worker_is_noticed(monkeypatch):
+@pytest.mark.parametrize(
+  ('number', 'said'),
+  [
+    (signal.SIGKILL, 'killed by SIGKILL, .* at scene'),
+    # Ctrl-C, which the main process may have caught.
+    (signal.SIGINT, 'was interrupted at scene .* begins anew'),
+  ],
+)
+def test_a_killed_worker_is_noticed(monkeypatch, capfd, number, said):
   started = []
 
   def start(*arguments):
@@ -372,9 +381,10 @@ def test_a_killed_worker_is_noticed(monkeypatch):
   monkeypatch.setattr(worker, '_start', start)
   scenes = streets.render_scenes(**REQUEST, indices=range(10, 90), workers=1)
   next(scenes)
-  started[0].kill()
-  with pytest.raises(errors.UserError, match=r'killed by SIGKILL, .* at scene'):
+  started[0].send_signal(number)
+  with pytest.raises(errors.UserError, match=said):
     list(scenes)
+  assert capfd.readouterr().err == ''
 
 
 def test_workers_load_neither_tensorflow_nor_jax():
