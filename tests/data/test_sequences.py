@@ -15,9 +15,13 @@ ALL = ('image', 'previous', 'next', 'intrinsics')
 
 
 def make_frame(path, number, size=(6, 8)):
-  """Writes a picture whose columns count up from 10 times its number."""
+  """Writes a picture whose columns count up from 10 times its number.
+
+  Its rows count up in the second channel.
+  """
   path.parent.mkdir(parents=True, exist_ok=True)
   picture = np.zeros((*size, 3), np.uint8)
+  picture[..., 1] = np.arange(size[0])[:, None]
   picture[..., 0] = 10 * number + np.arange(size[1])
   Image.fromarray(picture).save(path)
 
@@ -166,6 +170,8 @@ def test_the_hood_is_cut_off(clip):
   config = make_config(clip, crop_bottom=0.5, size=(3, 8))
   example = sequences.Sequences(config, '', needs=ALL).read(0)
   assert example['image'].shape == (3, 8, 3)
+  for view in ('image', 'previous', 'next'):
+    assert example[view][:, 0, 1].tolist() == [0, 1, 2]
   # Nothing was shrunk: the camera is the same.
   np.testing.assert_allclose(example['intrinsics'], [4, 4, 3.5, 2.5])
 
