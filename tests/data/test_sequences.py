@@ -5,6 +5,7 @@ import ml_collections
 import numpy as np
 from PIL import Image
 import pytest
+from scipy.spatial import transform
 
 from jaxuda import errors
 from jaxuda.data import sequences
@@ -14,9 +15,13 @@ ALL = ('image', 'previous', 'next', 'intrinsics')
 
 
 def make_frame(path, number, size=(6, 8)):
-  """Writes a picture whose columns count up from 10 times its number."""
+  """Writes a picture whose columns count up from 10 times its number.
+
+  Its rows count up in the second channel.
+  """
   path.parent.mkdir(parents=True, exist_ok=True)
   picture = np.zeros((*size, 3), np.uint8)
+  picture[..., 1] = np.arange(size[0])[:, None]
   picture[..., 0] = 10 * number + np.arange(size[1])
   Image.fromarray(picture).save(path)
 
@@ -118,20 +123,55 @@ def test_intrinsics_of_a_resized_picture():
   np.testing.assert_allclose(scaled, [400, 200, 39.5, 9.5])
 
 
-def test_mirrored_examples_have_mirrored_cameras(clip):
+def test_mirrored_examples_have_mirrored_pictures(clip):
   found = sequences.Sequences(make_config(clip), '', needs=ALL)
   plain, mirrored = found.read(0), found.read(0, mirrored=True)
   np.testing.assert_array_equal(plain['image'][0, :, 0], 20 + np.arange(8))
   for view in ('image', 'previous', 'next'):
     np.testing.assert_array_equal(mirrored[view], plain[view][:, ::-1])
+  # The camera of such a folder is in the middle.
   np.testing.assert_allclose(plain['intrinsics'], [4, 4, 3.5, 2.5])
   np.testing.assert_allclose(mirrored['intrinsics'], [4, 4, 3.5, 2.5])
+
+
+def test_mirrored_examples_have_mirrored_cameras(clip):
+  """A point on the other side is seen in the other half, in every view."""
+  found = sequences.Sequences(make_config(clip, size=(3, 16)), '', needs=ALL)
+  motions = {}
+  for name, sign in (('motion_previous', 1), ('motion_next', -1)):
+    motions[name] = np.eye(4)
+    motions[name][:3, :3] = transform.Rotation.from_rotvec(
+      [0.1 * sign, 0.2, -0.3]
+    ).as_matrix()
+    motions[name][:3, 3] = 0.4 * sign, -0.1, 0.5
+  pictures = found._read(0)
+  raw = {**pictures, **motions, 'intrinsics': (4.0, 2.0, 1.0)}
+  found.needs, found._read = (*ALL, *motions), lambda number: raw
+  plain, mirrored = found.read(0), found.read(0, mirrored=True)
+  # Not in the middle: pixel 2 of 8 is 4.5 of 16, and 10.5 from the right.
+  assert (plain['intrinsics'][2], mirrored['intrinsics'][2]) == (4.5, 10.5)
+
+  def look(example, point, motion):
+    x, y, z, _ = motion @ [*point, 1]
+    fx, fy, cx, cy = example['intrinsics']
+    return fx * x / z + cx, fy * y / z + cy
+
+  for name in (None, *motions):
+    here, there = (
+      np.eye(4) if name is None else x[name] for x in (plain, mirrored)
+    )
+    for point in ((0.5, -0.2, 4.0), (-1.5, 0.7, 3.0)):
+      x, y = look(plain, point, here)
+      other = look(mirrored, (-point[0], *point[1:]), there)
+      np.testing.assert_allclose(other, (15 - x, y), rtol=1e-5)
 
 
 def test_the_hood_is_cut_off(clip):
   config = make_config(clip, crop_bottom=0.5, size=(3, 8))
   example = sequences.Sequences(config, '', needs=ALL).read(0)
   assert example['image'].shape == (3, 8, 3)
+  for view in ('image', 'previous', 'next'):
+    assert example[view][:, 0, 1].tolist() == [0, 1, 2]
   # Nothing was shrunk: the camera is the same.
   np.testing.assert_allclose(example['intrinsics'], [4, 4, 3.5, 2.5])
 

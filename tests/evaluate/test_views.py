@@ -2,6 +2,7 @@
 
 import cv2
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -71,6 +72,45 @@ def test_pixels_of_a_scaled_picture_stay_where_they_are(net, scale):
   by_opencv = cv2.resize(seen, (24, 16), interpolation=cv2.INTER_LINEAR)
   maps = look(image, net, window=True, scales=(scale,))
   np.testing.assert_allclose(maps, by_opencv, atol=1e-5)
+
+
+class Sided(tiny.Method):
+  """Likes the first class the more the farther to the right it looks."""
+
+  def predict(self, state, image, *, size=None):
+    out = super().predict(state, image, size=size)
+    more = jnp.linspace(0, 3, out['logits'].shape[2]).reshape(1, 1, -1, 1)
+    first = jnp.arange(self.num_classes).reshape(1, 1, 1, -1) == 0
+    return {'logits': out['logits'] + jnp.where(first, more, 0)}
+
+
+def both_sides(image, net):
+  """Returns the mean of what is said of a picture and of its mirror image."""
+  there = expected(image[:, ::-1].copy(), net)
+  return (expected(image, net) + there[:, ::-1]) / 2
+
+
+def test_a_mirror_image_is_looked_at_and_turned_back(net):
+  sided = net[0], Sided()
+  image = picture(*SIZE)
+  maps = look(image, sided, flip=True)
+  np.testing.assert_allclose(maps, both_sides(image, sided), atol=1e-6)
+  assert np.abs(maps - look(image, sided)).max() > 0.1
+
+
+@pytest.mark.parametrize('flip', [False, True])
+def test_windows_are_of_the_networks_size_and_averaged(net, flip):
+  """A network that sees where it is in its window, of 16 of 30 columns."""
+  sided = net[0], Sided()
+  image = picture(8, 30)
+  total, count = np.zeros((8, 30, tiny.CLASSES)), np.zeros((30, 1))
+  for left in (0, 7, 14):
+    place = np.s_[:, left : left + 16]
+    say = both_sides if flip else expected
+    total[place] += say(image[place].copy(), sided)
+    count[left : left + 16] += 1
+  maps = look(image, sided, window=True, flip=flip)
+  np.testing.assert_allclose(maps, total / count, atol=1e-6)
 
 
 def test_flip_is_symmetric(net):

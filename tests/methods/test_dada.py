@@ -9,6 +9,7 @@ import pytest
 
 from jaxuda import errors
 from jaxuda.methods import dada
+from jaxuda.methods.parts import learner
 from jaxuda.models import deeplab
 from jaxuda.step import parallel
 from jaxuda.step import rng
@@ -52,6 +53,43 @@ def test_what_the_discriminators_see(fields, expected):
     np.testing.assert_allclose(
       maps[name].reshape(4, channels), value, atol=1e-6
     )
+
+
+@pytest.mark.parametrize('align', ['dada', 'separate', 'seg', 'depth', 'none'])
+def test_losses_and_their_weights(monkeypatch, align):
+  weights = {'lambda_seg': 2.0, 'lambda_depth': 3.0, 'lambda_adv': 5.0}
+  method = dataclasses.replace(METHOD, align=align, sums='device', **weights)
+  # The four pixels, many times.
+  full = {
+    k: jnp.tile(x, (1, 16, 16) + (1,) * (x.ndim - 3)) for k, x in FULL.items()
+  }
+  monkeypatch.setattr(
+    learner.Learner, 'run_on', lambda *_, **__: (full, 'statistics')
+  )
+  label, inverse = np.array([[0, 1], [0, 255]]), np.array([[8.0, 1], [2, 16]])
+  source = {
+    'label': np.tile(label, (1, 16, 16)),
+    'depth': np.tile(655.36 / inverse - 0.01, (1, 16, 16)),
+    'depth_valid': np.ones((1, 32, 32), bool),
+  }
+  losses, _, _ = method.source_loss(None, None, source)
+  assert losses.keys() == {'loss_seg', 'loss_depth'}
+  # Of 1/2, 3/4 and 1; and of errors 0, 5, 0 and 10, with a threshold of 2.
+  nll = (np.log(2) + np.log(4 / 3)) / 3
+  np.testing.assert_allclose(losses['loss_seg'], (2, nll), rtol=1e-5)
+  berhu = (29 / 4 + 104 / 4) / 4
+  np.testing.assert_allclose(losses['loss_depth'], (3, berhu), rtol=1e-4)
+  discs = {
+    name: method.adversary.create(jax.random.key(i), channels).params
+    for i, (name, channels) in enumerate(method.disc_channels.items())
+  }
+  losses, _, maps = method.target_loss(None, None, discs, {})
+  assert len(losses) == len(maps) == len(discs)
+  for name, seen in maps.items():
+    said = method.adversary.learner.apply(discs[name], seen)
+    fooled = np.logaddexp(0, said).mean()
+    found = losses[name.replace('disc', 'loss_adv')]
+    np.testing.assert_allclose(found, (5, fooled), rtol=1e-5)
 
 
 def test_a_network_without_depth_yet_is_not_blown_up():

@@ -189,13 +189,13 @@ def row(tmp_path, monkeypatch):
   return make
 
 
-def make_outputs(seed):
+def make_outputs(seed, grid=GRID):
   generator = np.random.default_rng(seed)
   out = {
-    'logits': generator.normal(size=(2, *GRID, CLASSES)) * 2,
+    'logits': generator.normal(size=(2, *grid, CLASSES)) * 2,
     # Some of the depth is not positive.
-    'depth': generator.uniform(-5, 60, (2, *GRID)),
-    'density': generator.uniform(0, 255, (2, *GRID)),
+    'depth': generator.uniform(-5, 60, (2, *grid)),
+    'density': generator.uniform(0, 255, (2, *grid)),
   }
   return {k: jnp.asarray(v, jnp.float32) for k, v in out.items()}
 
@@ -219,16 +219,15 @@ def make_source(logits):
   }
 
 
-def expect_map(made, label, z):
+def expect_map(made, label, z, scale=(1, 1)):
   """Computes 255 (1 - exp(-1e6 p)) pixel by pixel; 0 without a class."""
   result = np.zeros(label.shape)
   for index, c in np.ndenumerate(label):
     if c == 255:
       continue
-    _, y, x = index
+    place = scale[1] * index[2], scale[0] * index[1], z[index]
     p = sum(
-      weight
-      * stats.multivariate_normal(mean, np.diag(variance)).pdf([x, y, z[index]])
+      weight * stats.multivariate_normal(mean, np.diag(variance)).pdf(place)
       for weight, mean, variance in zip(
         made.weights[c], made.means[c], made.covariances[c], strict=True
       )
@@ -273,9 +272,20 @@ def expect_seen(out, parts):
   return seen
 
 
+# The weight of each loss, other than the others'.
+WEIGHTS = {
+  **{'loss_seg': ('lambda_seg', 2.0), 'loss_depth': ('lambda_depth', 3.0)},
+  **{'loss_adv': ('lambda_adv', 4.0)},
+  'loss_balance_source': ('lambda_balance', 5.0),
+  'loss_balance_target': ('lambda_balance_target', 6.0),
+}
+
+
 @pytest.mark.parametrize('name', ROWS)
 def test_what_a_row_trains(row, name):
   method, made = row(name)
+  given = {k: v for k, v in WEIGHTS.values() if getattr(method, k)}
+  method = dataclasses.replace(method, **given)
   parts, source_map, target_map = ROWS[name]
   out = make_outputs(3)
   source = make_source(out['logits'])
@@ -284,7 +294,7 @@ def test_what_a_row_trains(row, name):
   assert losses.keys() == names | (
     {'loss_balance_source'} if source_map else set()
   )
-  assert all(weight > 0 for weight, _ in losses.values())
+  assert all(losses[k][0] == WEIGHTS[k][1] for k in losses)
   np.testing.assert_allclose(seen, expect_seen(out, parts), rtol=1e-3)
   if source_map:
     maps = expect_source_maps(made, out, source)
@@ -306,7 +316,7 @@ def test_what_a_row_trains(row, name):
   )
   names = {'loss_adv'} | ({'loss_balance_target'} if target_map else set())
   assert losses.keys() == names
-  assert all(weight > 0 for weight, _ in losses.values())
+  assert all(losses[k][0] == WEIGHTS[k][1] for k in losses)
   np.testing.assert_allclose(seen, expect_seen(other, parts), rtol=1e-3)
   if target_map:
     z, predicted = np.asarray(other['depth']), other['logits'].argmax(-1)
@@ -316,6 +326,27 @@ def test_what_a_row_trains(row, name):
       expect_berhu(other['density'], expected),
       rtol=1e-4,
     )
+
+
+@pytest.mark.parametrize(
+  ('fields', 'grid'),
+  [({'grid': 'scaled'}, (9, 4)), ({'mapping': 'plain'}, GRID)],
+)
+def test_grid_and_mapping_of_the_map(row, fields, grid):
+  method, made = row('M2', **fields)
+  # The mixtures are of 5x7 pixels: 9x4 are half and twice as far apart.
+  scale = (1, 1) if grid == GRID else (0.5, 2.0)
+  out = make_outputs(4, grid)
+  z, predicted = np.asarray(out['depth']), out['logits'].argmax(-1)
+  expected = expect_map(made, np.asarray(predicted), z, scale) * (z > 0)
+  if 'mapping' in fields:
+    expected = -np.log1p(-expected / 255) / 1e6
+    out['density'] *= 1e-8
+  disc = method.adversary.create(jax.random.key(0), CLASSES)
+  image = {'image': jnp.zeros((2, *SIZE, 3), jnp.uint8)}
+  losses, *_ = method.target_loss(out, {}, disc.params, image)
+  wanted = expect_berhu(out['density'], expected)
+  np.testing.assert_allclose(losses['loss_balance_target'][1], wanted, 1e-4)
 
 
 @pytest.mark.parametrize('transfer', [False, True])

@@ -2,6 +2,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy import special
 
 from jaxuda import errors
 from jaxuda.models import monodepth
@@ -59,6 +60,105 @@ def test_finer_levels_than_the_smallest_scale_are_not_built():
   names = set(shapes(module, IMAGE)['params'])
   assert {'up2', 'disparity2', 'disparity3'} <= names
   assert not {'up1', 'up0', 'disparity1'} & names
+
+
+def convolve(x, p, *, stride=1, mode='constant'):
+  """Computes a convolution tap by tap, with half a kernel of padding."""
+  kernel, pad = p['kernel'], len(p['kernel']) // 2
+  height, width = (-(-side // stride) for side in x.shape[1:3])
+  x = np.pad(x, ((0, 0), (pad, pad), (pad, pad), (0, 0)), mode=mode)
+  total = p.get('bias', 0)
+  for i, j in np.ndindex(kernel.shape[:2]):
+    part = x[:, i::stride, j::stride][:, :height, :width]
+    total = total + part @ kernel[i, j]
+  return total
+
+
+def encode(image, variables):
+  """Computes the five maps of the tiny encoder in NumPy."""
+  params, stats = (variables[k]['encoder'] for k in ('params', 'batch_stats'))
+
+  def normalize(x, p, s):
+    x = (x - s['mean']) / np.sqrt(s['var'] + 1e-5)
+    return x * p['scale'] + p['bias']
+
+  x = convolve((image - 0.45) / 0.225, params['conv1'], stride=2)
+  x = np.maximum(normalize(x, params['bn1'], stats['bn1']), 0)
+  maps = [x]
+  padded = np.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))  # All are >= 0.
+  height, width = (side // 2 for side in x.shape[1:3])
+  x = np.max(
+    [padded[:, i::2, j::2][:, :height, :width] for i, j in np.ndindex(3, 3)],
+    0,
+  )
+  for stage in range(1, 5):
+    p, s = (x[f'layer{stage}_0'] for x in (params, stats))
+    stride = 1 if stage == 1 else 2
+    y = convolve(x, p['conv1'], stride=stride)
+    y = np.maximum(normalize(y, p['bn1'], s['bn1']), 0)
+    y = normalize(convolve(y, p['conv2']), p['bn2'], s['bn2'])
+    if stage > 1:
+      x = convolve(x, p['downsample_conv'], stride=stride)
+      x = normalize(x, p['downsample_bn'], s['downsample_bn'])
+    x = np.maximum(x + y, 0)
+    maps.append(x)
+  return maps
+
+
+def fill(module, *images):
+  """Returns variables of which none is where a network begins."""
+  rng = np.random.default_rng(0)
+
+  def draw(path, x):
+    if path[-1].key in ('scale', 'var'):
+      return rng.uniform(0.5, 2, x.shape).astype('f4')
+    inputs = np.prod(x.shape[:-1]) if path[-1].key == 'kernel' else 10
+    return rng.normal(0, inputs**-0.5, x.shape).astype('f4')
+
+  return jax.tree_util.tree_map_with_path(draw, shapes(module, *images))
+
+
+def test_disparities_are_those_of_numpy():
+  module = monodepth.DepthNet(size='tiny')
+  image = np.random.default_rng(1).uniform(size=(2, 32, 64, 3)).astype('f4')
+  variables = fill(module, image)
+  found = jax.jit(module.apply)(variables, image)
+  maps, params = encode(image, variables), variables['params']
+  x = maps[-1]
+
+  def mirrored(x, name):
+    # The coarsest map has one row, which has nothing to mirror.
+    mode = 'reflect' if x.shape[1] > 1 else 'edge'
+    (p,) = params[name].values()
+    return convolve(x, p, mode=mode)
+
+  def elu(x):
+    return np.where(x > 0, x, np.expm1(np.minimum(x, 0)))
+
+  for level in range(4, -1, -1):
+    x = elu(mirrored(x, f'up{level}')).repeat(2, 1).repeat(2, 2)
+    if level:
+      x = np.concatenate([x, maps[level - 1]], -1)
+    x = elu(mirrored(x, f'merge{level}'))
+    if level < 4:
+      expected = special.expit(mirrored(x, f'disparity{level}')[..., 0])
+      assert np.ptp(expected) > 0.1
+      np.testing.assert_allclose(found[level], expected, rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize('rotation_scale', [0.01, 0.2])
+def test_motions_are_those_of_numpy(rotation_scale):
+  module = monodepth.PoseNet(size='tiny', rotation_scale=rotation_scale)
+  rng = np.random.default_rng(1)
+  first, second = rng.uniform(size=(2, 3, 32, 64, 3)).astype('f4')
+  variables = fill(module, first, second)
+  turn, shift = jax.jit(module.apply)(variables, first, second)
+  x = encode(np.concatenate([first, second], -1), variables)[-1]
+  for name in ('squeeze', 'pose0', 'pose1'):
+    x = np.maximum(convolve(x, variables['params'][name]), 0)
+  out = convolve(x, variables['params']['pose2']).mean((1, 2))
+  np.testing.assert_allclose(turn, rotation_scale * out[:, :3], rtol=1e-3)
+  np.testing.assert_allclose(shift, 0.01 * out[:, 3:], rtol=1e-3)
 
 
 def test_motions_start_small():

@@ -199,3 +199,98 @@ def test_classes_of_the_batch_may_all_be_those_of_other_images():
     shares += [*np.asarray(mixed['mask']).mean((1, 2))]
   # Two of four classes: none, one or both of an image's own.
   assert set(shares) == {0, 0.5, 1}
+
+
+def test_void_is_a_class_only_where_it_is_told_to_be():
+  source, target = sides(rows=12)
+  # Class 0 and void: one of the two is pasted, or class 0 alone.
+  label = source['label'].at[:, :, 4:].set(255)
+  for with_void, count in ((True, 2), (False, 1)):
+    mixed = mixing.mix(
+      jax.random.key(0),
+      {**source, 'label': label},
+      target,
+      classes=4,
+      options=dataclasses.replace(PLAIN, with_void=with_void),
+    )
+    seen = {bool(x) for x in mixed['mask'][:, 0, 0]}
+    assert len(seen) == count
+    np.testing.assert_array_equal(mixed['mask'].mean((1, 2)), 0.5)
+
+
+def test_classes_of_the_batch_are_those_of_all_devices():
+  options = dataclasses.replace(PLAIN, classes_of='batch')
+  source, target = sides(rows=2)
+  source['label'] = source['label'].at[1].add(2)
+  split = jax.tree.map(lambda x: x[:, None], (source, target))
+  for key in range(6):
+    whole = mixing.mix(
+      *(jax.random.key(key), source, target), classes=4, options=options
+    )
+    apart = jax.vmap(
+      lambda s, t, key=key: mixing.mix(
+        *(jax.random.key(key), s, t), classes=4, options=options, axis='batch'
+      ),
+      axis_name='batch',
+    )(*split)
+    np.testing.assert_array_equal(apart['mask'][:, 0], whole['mask'])
+
+
+@pytest.mark.parametrize('strength', [0.0, 0.1, 0.5])
+def test_jitter_is_as_strong_as_it_is_told_to_be(strength):
+  options = mixing.Options(
+    jitter='standard',
+    jitter_strength=strength,
+    jitter_probability=1.0,
+    blur_probability=0.0,
+  )
+  # On grey only brightness acts, as the picture has no contrast either.
+  changed = mixing.augment_images(
+    jax.random.key(0),
+    jnp.full((40, 1, 1, 3), 100.0),
+    mixing.number_images(40),
+    options,
+  )
+  factors = np.asarray(changed[:, 0, 0]) / 100 - 1
+  assert np.abs(factors).max() <= strength + 1e-5
+  assert factors.max() >= 0.8 * strength - 1e-5
+  assert factors.min() <= -0.8 * strength + 1e-5
+
+
+@pytest.mark.parametrize('sigma', [(0.3, 0.4), (1.0, 1.2)])
+def test_blur_is_as_wide_as_it_is_told_to_be(sigma):
+  options = mixing.Options(
+    jitter='none', blur_sigma=sigma, blur_probability=1.0
+  )
+  point = jnp.zeros((30, 1, 61, 3)).at[:, :, 30].set(200.0)
+  blurred = np.asarray(
+    mixing.augment_images(
+      jax.random.key(0), point, mixing.number_images(30), options
+    )
+  )[:, 0, :, 0]
+  # Next to the point there is exp(-1 / 2 s^2) of what is left of it.
+  found = (-2 * np.log(blurred[:, 31] / blurred[:, 30])) ** -0.5
+  assert sigma[0] <= found.min() + 1e-4
+  assert found.max() - 1e-4 <= sigma[1]
+  # Every image has a width of its own.
+  assert np.ptp(found) > 0.7 * (sigma[1] - sigma[0])
+
+
+@pytest.mark.parametrize(
+  'fields',
+  [
+    {'jitter_probability': 0.8, 'blur_probability': 0.0},
+    {'jitter': 'none', 'blur_probability': 0.3},
+  ],
+)
+def test_batches_are_changed_as_often_as_they_are_told_to_be(fields):
+  options = mixing.Options(**fields)
+  point = jnp.full((1, 1, 21, 3), 50.0).at[:, :, 10].set(90.0)
+  changed = jax.vmap(
+    lambda key: mixing.augment_images(
+      key, point, mixing.number_images(1), options
+    )
+  )(jax.random.split(jax.random.key(0), 300))
+  share = (np.abs(changed[:, 0, 0, 10, 0] - 90) > 1e-3).mean()
+  expected = options.blur_probability or options.jitter_probability
+  assert abs(share - expected) < 4 * np.sqrt(expected * (1 - expected) / 300)

@@ -10,6 +10,8 @@ import pytest
 from jaxuda import errors
 from jaxuda.data import pipeline
 from jaxuda.run import checkpoint
+from jaxuda.run import workdir as workdir_lib
+from jaxuda.step import rng
 from jaxuda.train import segmentation
 from tests import tiny
 
@@ -113,3 +115,40 @@ def test_killed_before_an_evaluation_it_draws_what_it_would_have(
   assert f'training_{killed:07d}.png' in names[0]
   for mine, theirs in zip(*map(jax.tree.leaves, (state, whole)), strict=True):
     np.testing.assert_array_equal(mine, theirs)
+
+
+@pytest.mark.parametrize('seed', [3, 4])
+def test_the_seed_is_that_of_the_network_the_batches_and_all_steps(
+  tmp_path, monkeypatch, seed
+):
+  """Also in a run that is continued."""
+  streams, real = [], tiny.Method.train_step
+
+  def stream(data_config, *, seed, start_step, **options):
+    streams.append((seed, start_step))
+    options |= {'seed': seed, 'start_step': start_step}
+    return tiny.train_stream(data_config, **options)
+
+  def train_step(self, state, batch, key):
+    new, metrics = real(self, state, batch, key)
+    drawn = jax.random.uniform(jax.random.fold_in(key, state.step))
+    return new, metrics | {'drawn': drawn}
+
+  monkeypatch.setattr(pipeline, 'train_stream', stream)
+  monkeypatch.setattr(tiny.Method, 'train_step', train_step)
+  for stop in (2, 5):
+    config = tiny.make_config(
+      seed=seed, stop_step=stop, log_every=1, eval_every=0
+    )
+    segmentation.train(config, tmp_path)
+  assert streams == [(seed, 0), (seed, 2)]
+  lines = [x for x in tiny.read_lines(tmp_path) if x['kind'] == 'train']
+  expected = [
+    jax.random.uniform(jax.random.fold_in(rng.root(seed), step))
+    for step in range(5)
+  ]
+  np.testing.assert_allclose([x['drawn'] for x in lines], expected, rtol=1e-6)
+  key, _ = workdir_lib.init_args(config, tiny.Method())
+  np.testing.assert_array_equal(
+    *(jax.random.key_data(x) for x in (key, rng.for_init(seed)))
+  )

@@ -6,6 +6,7 @@ import scipy.stats
 import tensorflow as tf
 
 from jaxuda import errors
+from jaxuda.data import pipeline
 from jaxuda.data.pixels import transforms
 from jaxuda.data.records import rare
 from tests.data import miniature
@@ -131,17 +132,48 @@ def test_ten_crops_are_looked_at_and_the_next_is_taken(rule, good):
   assert max(drawn) <= 10
 
 
-def test_a_stream_draws_rare_images_and_resumes(config):
-  # Image i has only the raw id i, and ids 0 to 6 of streets are no class.
-  config.source.update(rare_temperature=0.01, rare_pixels=0, crop=(4, 4))
-  batches = miniature.take(miniature.stream(config), 12)
-  seen = set(miniature.numbers(batches))
-  assert seen
+def test_a_stream_draws_rare_images_and_resumes(config, add_dataset):
+  """Class 1 is in images 2 and 5 alone, with 12 and 6 of their 48 pixels."""
+
+  def create(i):
+    label = np.zeros(miniature.SIZE, np.uint8)
+    label[0] = i == 2
+    label[1, :4] = i == 2
+    label[2, :6] = i == 5
+    example = miniature.create_example(i)
+    return {**example, 'label': miniature.encode(label)}
+
+  add_dataset('rare', examples=create)
+  source = config.source
+  source.update(dataset='rare', rare_temperature=0.3, rare_pixels=5)
+  batches = miniature.take(miniature.stream(config), 40)
+  # The records are not in the order of the images' numbers.
+  images, _ = pipeline.image_stream(config, domain='source')
+  numbers = np.array([int(x['image'][0, 0, 0]) // 10 for x in images])
+  counts = np.zeros((7, 2), int)
+  counts[numbers == 2, 1], counts[numbers == 5, 1] = 12, 6
+  counts[:, 0] = 48 - counts[:, 1]
+  seed = pipeline.domain_seed(1, 'source')
+  sampler = rare.Sampler(counts, temperature=0.3, least=5, seed=seed)
+  drawn = miniature.numbers(batches)
+  assert drawn == [numbers[sampler.draw(i)[1]] for i in range(80)]
+  # f is 318 / 336 and 18 / 336: class 1 has a share of 0.95, and either of its
+  # images a half of that and a little more.
+  shares = np.exp((1 - np.array([318, 18]) / 336) / 0.3)
+  rarer = shares[1] / shares.sum()
+  for number in (2, 5):
+    share = rarer / 2 + (1 - rarer) / 7
+    deviation = np.sqrt(share * (1 - share) / 80)
+    assert abs(drawn.count(number) / 80 - share) < 4 * deviation
   resumed = miniature.take(miniature.stream(config, start_step=5), 7)
-  for left, right in zip(batches[5:], resumed, strict=True):
+  for left, right in zip(batches[5:12], resumed, strict=True):
     miniature.assert_equal(left, right)
-  plain = miniature.take(miniature.stream(config, seed=2), 12)
-  assert miniature.numbers(plain) != miniature.numbers(batches)
+  other = miniature.take(miniature.stream(config, seed=2), 12)
+  assert miniature.numbers(other) != drawn[:24]
+  # An image has a class if it has more pixels of it than `rare_pixels`.
+  source.rare_pixels = 6
+  drawn = miniature.numbers(miniature.take(miniature.stream(config), 12))
+  assert drawn.count(2) > 12 > 4 > drawn.count(5)
 
 
 def test_two_processes_share_a_batch_of_rare_images(config):

@@ -1,6 +1,7 @@
 """Feature distance and masked images, in DACS and CorDA."""
 
 import dataclasses
+import types
 
 import jax
 import jax.numpy as jnp
@@ -15,6 +16,7 @@ from jaxuda.models import deeplab
 from jaxuda.ops import masking
 from jaxuda.ops import mixing
 from jaxuda.step import parallel
+from jaxuda.step import state as state_lib
 
 NETWORK = deeplab.Options(
   backbone='resnet_tiny', init='he', train_affine=True, active_rates=2
@@ -173,3 +175,66 @@ def test_the_step_changes_the_student_and_keeps_the_anchor():
     other.nets['task'].params,
   )
   assert max(jax.tree.leaves(moved)) > 0
+
+
+@pytest.mark.parametrize(
+  ('count_initial', 'teachers'),
+  [
+    # Students 3, 7 and 15 after the first, 1: means of two, then 0.6 and 0.4.
+    (False, [3, 5, 0.6 * 5 + 0.4 * 15]),
+    (True, [2, 0.6 * 2 + 0.4 * 7, 0.6 * 4 + 0.4 * 15]),
+  ],
+)
+def test_what_follows_the_student_in_a_step(count_initial, teachers):
+  """The passes are faked: the student's number x becomes 2 x + 1."""
+  handed = []
+
+  def train(task, passes, noise):
+    del passes, noise
+    task = task.replace(params=2 * task.params + 1)
+    return task, {'loss_seg': task.params}, ['source', 'mixed', 'target']
+
+  def update_each(nets, pair):
+    handed.append(pair)
+    return {**nets, 'disc': 'updated'}, {'loss_d': jnp.asarray(0.5)}
+
+  def mix(state, batch, key):
+    del batch, key
+    statistics = 10.0 + state.step
+    return {}, {'weight': jnp.array([[[0.25, 0.75, 0.5, 0.5]]])}, statistics
+
+  method = types.SimpleNamespace(
+    mix=mix,
+    noise=lambda *_: None,
+    learner=types.SimpleNamespace(train=train),
+    adversary=types.SimpleNamespace(update_each=update_each),
+    mixing=mixing.Options(alpha=0.6, count_initial=count_initial),
+    masking=masking.Options(),
+    features=features.Options(),
+    adversarial='none',
+    source_loss=None,
+    mixed_loss=None,
+  )
+  one = state_lib.Net(
+    params=jnp.asarray(1.0), batch_stats=jnp.asarray(0.0), opt_state=()
+  )
+  state = state_lib.create({'task': one}, teacher=one)
+  for number, expected in enumerate(teachers):
+
+    def step(_, state=state):
+      batch = {'source': {}, 'target': {}}
+      new, metrics = recipe.train_step(method, state, batch, None)
+      assert new.nets['disc'] == 'updated'
+      return new.replace(nets={'task': new.nets['task']}), metrics
+
+    state, metrics = jax.tree.map(
+      lambda x: x[0], jax.vmap(step, axis_name=parallel.AXIS)(jnp.zeros(1))
+    )
+    np.testing.assert_allclose(state.teacher.params, expected, rtol=1e-6)
+    # Its own, of the target alone.
+    assert state.teacher.batch_stats == 10 + number
+    assert state.step == number + 1
+    student = 2 ** (number + 2) - 1
+    assert metrics == {'loss_seg': student, 'loss_d': 0.5, 'quality': 0.5}
+  # Of the passes, the first and the last are of unmixed images.
+  assert handed == [['source', 'target']] * 3
