@@ -60,9 +60,14 @@ jax.config.update('jax_num_cpu_devices', 2)
 jax.config.update('jax_numpy_rank_promotion', 'raise')
 jax.config.update('jax_debug_key_reuse', True)
 
-# They wait for several processes. If one started last, the other worker would
-# be idle.
-_LONG = ('test_colabs', 'test_distributed', 'test_killed', 'test_resume')
+# Most wait for several processes. If one started last, the other worker would
+# be idle. And tests at the front of a worker's queue are the last that another
+# one takes over, which would make what these share again: the wheel and its
+# environment, or the results of two processes.
+_LONG = (
+  *('test_check_golden', 'test_colabs', 'test_devices', 'test_distributed'),
+  *('test_killed', 'test_resume', 'test_wheel'),
+)
 
 
 def pytest_collection_modifyitems(items):
