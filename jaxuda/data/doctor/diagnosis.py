@@ -87,7 +87,7 @@ def diagnose(
   """
   family = registry.find(dataset)
   spec = family.describe(dataset, manual_dir) if family.describe else None
-  if manual_dir is None:
+  if not manual_dir:
     report, splits, where = _open_prepared(dataset, family, spec, data_dir)
   elif spec is None:
     raise errors.UserError(
