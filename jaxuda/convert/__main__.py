@@ -50,6 +50,7 @@ def main(source: str) -> None:
   to = pathlib.Path(f.to)
   if to.suffix:
     writing.check_path(to)
+  converting.check_place(source, to)
   options = dict(family=f.family, partial=f.partial, checkpoint=f.checkpoint)
   networks = {f.network: converting.read(source, network=f.network, **options)}
   config = pathlib.Path(source) / 'config.json'

@@ -1,6 +1,7 @@
 """Reads weights from any source, and writes networks to any target."""
 
 from collections.abc import Mapping
+import os
 import pathlib
 
 from jaxuda import errors
@@ -9,6 +10,27 @@ from jaxuda.weights import converted
 from jaxuda.weights import runs
 from jaxuda.weights import state_dict
 from jaxuda.weights import writing
+
+
+def check_place(source: str | os.PathLike, to: str | os.PathLike) -> None:
+  """Checks that what is written replaces neither the source nor a run.
+
+  Args:
+    source: path of the file or folder to convert.
+    to: path to write to, which need not exist yet.
+
+  Raises:
+    UserError: it is the source, which may hold more than is converted; or the
+      folder of a run, which would be taken for a conversion from then on.
+  """
+  if all(map(os.path.exists, (source, to))) and os.path.samefile(source, to):
+    raise errors.UserError(f'{to} is the input; expected another --to')
+  path = pathlib.Path(to)
+  if (path / 'config.json').is_file() and (path / 'checkpoints').is_dir():
+    raise errors.UserError(
+      f'{to} is the folder of a run, which would be taken for a conversion;'
+      ' expected another --to'
+    )
 
 
 def read(

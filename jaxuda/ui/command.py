@@ -18,8 +18,9 @@ from ml_collections.config_flags import config_flags
 from jaxuda import errors
 from jaxuda.ui import config_files
 
-# Flags that name what a command writes; '' would be the working directory.
-_WRITTEN = ('workdir', 'out', 'to', 'output')
+# Flags of paths for which '' would be the working directory, or as if they were
+# not given: a variable of the shell that is not set.
+_NEVER_EMPTY = ('workdir', 'out', 'to', 'output', 'manual_dir')
 # Fields of a config that are paths. Those of data are expanded where they are
 # read, so that configs of older runs do not differ.
 _PATHS = ('initial', 'generator', 'self_training.adversarial')
@@ -156,11 +157,11 @@ def _finish_paths(values):
   """Expands '~' in all values, as shells do only where a word begins.
 
   Raises:
-    UserError: what the command writes is ''.
+    UserError: a path is ''.
   """
   for name in values:
     flag = values[name]
-    if name in _WRITTEN and flag.value == '':
+    if name in _NEVER_EMPTY and flag.value == '':
       raise errors.UserError(f'--{name} is empty; expected a path')
     if isinstance(flag.value, str):
       flag.value = _expand(flag.value)

@@ -291,7 +291,9 @@ def read_image(
     with Image.open(path) as opened:
       if opened.format == 'PNG':
         opened.verify()  # Loading does not verify the checksums.
-    with Image.open(path) as opened:
+    # Of a file that has a name, Pillow maps some pictures into memory, and some
+    # TIFFs that are to be turned at the wrong size.
+    with open(path, 'rb') as file, Image.open(file) as opened:
       image = _decode(opened)
       if note and opened.format != 'MPO' and _has_more(opened):
         note(f'{path} has several pictures; the first was taken')

@@ -71,8 +71,7 @@ def convert(
   stored = file.arrays(entry)
   prefix = renaming.strip_prefix(list(stored))
   state_dict = {k[len(prefix) :]: x for k, x in stored.items()}
-  state_dict = renaming.rename(state_dict)
-  found, expected = _recognise(file, state_dict, family, whole)
+  state_dict, found, expected = _recognise(file, state_dict, family, whole)
   kept, dropped = {}, {}
   for key, array in state_dict.items():
     reason = found.reason(key)
@@ -81,12 +80,7 @@ def convert(
     else:
       dropped.setdefault(reason, []).append(key)
   match = found.match(kept, expected)
-  for path, array in match.filled.items():
-    if not np.isfinite(array).all():
-      raise errors.UserError(
-        f'{file.path} has numbers that are not finite in {"/".join(path)};'
-        ' expected the weights of a training that went well'
-      )
+  _check_numbers(file, kept, match)
   report = _report(file, entry, prefix, match, dropped)
   if found.guess:
     report.append(Row('guessed', (), found.guess))
@@ -121,8 +115,9 @@ def convert(
 
 
 def _recognise(file, state_dict, family, whole):
-  """Returns the family of a network's arrays, and the variables it expects."""
+  """Returns a network's arrays by usual keys, its family and its variables."""
   try:
+    state_dict = renaming.rename(state_dict)
     shapes = {k: x.shape for k, x in state_dict.items()}
     found = foundation.recognise(
       shapes,
@@ -131,7 +126,8 @@ def _recognise(file, state_dict, family, whole):
     ) or families.recognise(
       shapes, wrapped=file.wrapped, family=family, whole=whole
     )
-    return found, found.variables()
+    _check_family(found, family)
+    return state_dict, found, found.variables()
   except errors.UserError as e:
     raise errors.UserError(f'{file.path}: {e}') from e
   except (ArithmeticError, LookupError, TypeError, ValueError) as e:
@@ -139,6 +135,34 @@ def _recognise(file, state_dict, family, whole):
       f'{file.path}: its tensors have the shapes of no known network'
       f' ({type(e).__name__}: {e}); expected a published one'
     ) from e
+
+
+def _check_family(found, family):
+  """Raises UserError if keys contradict a family that they can tell apart."""
+  fits = family == found.name or family in found.title.split()
+  fits |= family == 'init' and not found.whole
+  if family in families.GIVEN and not fits:
+    raise errors.UserError(
+      f'--family={family}, but its keys are those of {found.title}; expected no'
+      ' --family'
+    )
+
+
+def _check_numbers(file, kept, match):
+  """Raises UserError if a weight is quantised or not finite."""
+  for key in sorted(kept.keys() - set(match.unexpected)):
+    if kept[key].dtype.kind in 'iub':
+      raise errors.UserError(
+        f'{file.path} has whole numbers ({kept[key].dtype}) in {key}; expected'
+        ' weights in floating point: those of a quantised network need the'
+        ' scales that they were divided by'
+      )
+  for path, array in match.filled.items():
+    if not np.isfinite(array).all():
+      raise errors.UserError(
+        f'{file.path} has numbers that are not finite in {"/".join(path)};'
+        ' expected the weights of a training that went well'
+      )
 
 
 def _report(file, entry, prefix, match, dropped):

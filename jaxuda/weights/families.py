@@ -35,6 +35,8 @@ _CAFFE_INPUT = {
 
 # Families of a DeepLab on a ResNet -> what else published weights require.
 _ALL, _TWO = ({'rates': (6, 12, 18, 24), 'active_rates': n} for n in (0, 2))
+# Families between which keys alone may not decide.
+GIVEN = ('init', 'dacs', 'torchvision')
 _DEEPLAB = {
   'advent': _ALL,
   'dada': {**_ALL, 'depth_scale': 1.0},
@@ -174,7 +176,7 @@ def recognise(
   Raises:
     UserError: no known network, or none called `family`.
   """
-  if family and family not in ('init', 'dacs', 'torchvision'):
+  if family and family not in GIVEN:
     raise errors.UserError(
       f'unknown family {family!r}; expected init, dacs or torchvision, the ones'
       ' that keys alone may not tell apart'

@@ -90,3 +90,17 @@ def test_nothing_there(tmp_path):
     converting.read(str(tmp_path))
   with pytest.raises(errors.UserError, match='no known suffix'):
     converting.writing.check_path('a.bin')
+
+
+def test_a_conversion_replaces_neither_its_source_nor_a_run(source, tmp_path):
+  (tmp_path / 'link.pth').symlink_to(source)
+  for to in (source, tmp_path / 'link.pth'):
+    with pytest.raises(errors.UserError, match='is the input; expected anoth'):
+      converting.check_place(source, to)
+  run = tmp_path / 'run'
+  (run / 'checkpoints').mkdir(parents=True)
+  (run / 'config.json').touch()
+  with pytest.raises(errors.UserError, match='is the folder of a run, which'):
+    converting.check_place(source, run)
+  for name in ('b.pth', 'new'):
+    converting.check_place(source, tmp_path / name)

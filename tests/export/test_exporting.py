@@ -119,7 +119,7 @@ def _runner(folder, info, monkeypatch):
 )
 @pytest.mark.parametrize('fit', ['stretch', 'pad'])
 @pytest.mark.parametrize(
-  'name', ['small.png', 'large.jpg', 'deep.png', 'damaged.png']
+  'name', ['small.png', 'large.jpg', 'deep.png', 'damaged.png', 'turned.tif']
 )
 def test_a_picture_is_labelled_as_predict_does(
   fit, resize, decoder, name, monkeypatch, tmp_path
@@ -132,6 +132,8 @@ def test_a_picture_is_labelled_as_predict_does(
   else:
     shape = (90, 66, 3) if name == 'large.jpg' else (21, 23, 3)
     picture = Image.fromarray(rng.integers(0, 256, shape, dtype=np.uint8))
+    if name == 'turned.tif':
+      picture = picture.convert('L')
     exif = picture.getexif()
     exif[0x0112] = 6  # A quarter turn.
     if name == 'damaged.png':
@@ -312,9 +314,13 @@ def test_a_disk_that_fills_up(run, tmp_path, monkeypatch, name):
   assert {x.name for x in tmp_path.iterdir()} == left
 
 
-@pytest.mark.parametrize('dtype', [np.float32, np.int32])
-def test_the_scripts_name_what_they_cannot_read(dtype, tmp_path, monkeypatch):
-  Image.fromarray(np.full((9, 9), 70000, dtype)).save(tmp_path / 'a.tif')
+@pytest.mark.parametrize(
+  ('dtype', 'value'), [(np.float32, 70000), (np.int32, 70000), (np.int32, 200)]
+)
+def test_the_scripts_name_what_they_cannot_read(
+  dtype, value, tmp_path, monkeypatch
+):
+  Image.fromarray(np.full((9, 9), value, dtype)).save(tmp_path / 'a.tif')
   (tmp_path / 'b.png').write_bytes(b'no picture')
   Image.new('RGB', (9, 9)).save(tmp_path / 'c.bmp')
   cut = (tmp_path / 'c.bmp').read_bytes()[:-99]

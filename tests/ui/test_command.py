@@ -132,8 +132,10 @@ def test_a_config_in_the_home_folder(values, monkeypatch, tmp_path):
   assert values.config.method.align == 'seg'
 
 
-@pytest.mark.parametrize('name', ['workdir', 'out', 'to', 'output'])
-def test_nothing_is_written_to_an_empty_path(values, capsys, name):
+@pytest.mark.parametrize(
+  'name', ['workdir', 'out', 'to', 'output', 'manual_dir']
+)
+def test_a_path_that_is_empty(values, capsys, name):
   flags.DEFINE_string(name, None, '', flag_values=values)
   with pytest.raises(SystemExit):
     command.parse_flags(['x', f'--{name}='])

@@ -6,6 +6,7 @@ from PIL import Image
 import pytest
 
 from jaxuda import errors
+from jaxuda.data.files import decoding
 from jaxuda.ui import panels
 
 COLORS = np.array([(255, 0, 0), (0, 255, 0), (0, 0, 255)], np.uint8)
@@ -176,6 +177,22 @@ def test_reads_grey_transparent_16_bit_and_turned(tmp_path):
   exif[0x0112] = 6  # A quarter turn.
   Image.fromarray(grey).save(tmp_path / 'turned.jpg', exif=exif)
   assert panels.read_image(tmp_path / 'turned.jpg').shape == (3, 2, 3)
+
+
+@pytest.mark.parametrize('mode', ['L', 'P', 'RGB', 'RGBA', 'LA'])
+@pytest.mark.parametrize('tag', range(1, 9))
+@pytest.mark.parametrize('suffix', ['tif', 'png', 'webp'])
+def test_all_readers_turn_pictures_alike(tmp_path, mode, tag, suffix):
+  steps = np.arange(24 * 40).reshape(24, 40) // 4
+  image = Image.fromarray(steps.astype(np.uint8))
+  path, exif = tmp_path / f'a.{suffix}', Image.Exif()
+  exif[0x0112] = tag
+  image.convert(mode).save(path, exif=exif, lossless=True)
+  read = panels.read_image(path)
+  assert read.shape == ((24, 40, 3) if tag < 5 else (40, 24, 3))
+  np.testing.assert_array_equal(
+    decoding.read_image(path.read_bytes(), 'a'), read
+  )
 
 
 @pytest.mark.parametrize('kind', ['empty', 'text', 'cut'])

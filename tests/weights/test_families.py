@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 import ml_collections
+import numpy as np
 import pytest
 
 from jaxuda import errors
@@ -16,6 +17,7 @@ from jaxuda.weights import families
 from jaxuda.weights import reading
 from jaxuda.weights import runs
 from jaxuda.weights import state_dict
+from jaxuda.weights import writing
 from tests import filling
 from tests.weights import official
 
@@ -114,3 +116,35 @@ def test_a_resnet_without_a_head_is_guessed(tmp_path):
     network = conversion.convert(reading.read(path), family=family)
     assert network.record['family'] == family
     assert not network.record['guess']
+
+
+def test_a_family_that_the_keys_contradict(tmp_path):
+  path = tmp_path / 'a.pth'
+  official.save(official.fill(official.dada()), path, 'zip')
+  for family in families.GIVEN:
+    with pytest.raises(errors.UserError, match='but its keys are those of DAD'):
+      conversion.convert(reading.read(path), family=family)
+
+
+def test_weights_in_whole_numbers(tmp_path):
+  arrays = official.fill(official.dada())
+  key, path = 'layer2.0.conv1.weight', tmp_path / 'a.safetensors'
+  arrays[key] = (100 * arrays[key]).astype(np.int8)
+  writing.write(path, {'': arrays})
+  with pytest.raises(errors.UserError, match=rf'numbers \(int8\) in {key}'):
+    conversion.convert(reading.read(path))
+
+
+@pytest.mark.parametrize(
+  ('key', 'shape'),
+  [
+    ('blocks.0.attn.qkv.weight', (10, 4)),
+    ('blocks.0.attn.qkv.weight', ()),
+    ('block1.0.attn.kv.weight', (5, 4)),
+  ],
+)
+def test_keys_and_values_that_cannot_be_split(tmp_path, key, shape):
+  arrays = {key: shape, 'patch_embed1.proj.weight': (4, 3, 7, 7)}
+  official.save(official.fill(arrays), tmp_path / 'a.pth', 'zip')
+  with pytest.raises(errors.UserError, match='shapes of no known network'):
+    conversion.convert(reading.read(tmp_path / 'a.pth'))

@@ -231,6 +231,10 @@ def _read_names(classes, where) -> tuple[str, ...]:
     if not isinstance(name, str) or not name.strip():
       what = f'{name!r} is not a class name'
       raise _mistake(where, what, 'text, in quotes if necessary')
+    # Control characters and halves of surrogates.
+    if any(unicodedata.category(x) in ('Cc', 'Cs') for x in name):
+      what = f'class {name!r} has a character that cannot be printed'
+      raise _mistake(where, what, 'one line of text')
     if names.count(name) > 1:
       raise _mistake(where, f'class {name!r} appears twice', 'each name once')
   if len(names) > MOST:
@@ -254,6 +258,11 @@ def _read_codes(classes, ignored, where) -> dict[Code, str | None]:
       if code in codes:
         raise _mistake(where, f'{value!r} is listed twice', 'one class for it')
       codes[code] = name
+  for name, values in classes.items():
+    # A table of names alone may have an empty list for each.
+    if values == [] and any(codes.values()):
+      what = f'{name} has no id and no colour'
+      raise _mistake(where, what, 'one, or a table without this class')
   if len({type(x) for x in codes}) > 1:
     raise errors.UserError(
       f'{where} has both ids and colours; expected only one kind'

@@ -93,7 +93,8 @@ def read_factor(tree: tree_lib.Tree, item: specs.Item) -> float:
   where = tree.where(item.extra)
   try:
     camera = json.loads(tree.read(item.extra))
-    factor = camera['extrinsic']['baseline'] * camera['intrinsic']['fx']
+    sides = camera['extrinsic']['baseline'], camera['intrinsic']['fx']
+    factor = float(sides[0]) * float(sides[1])
   except (ValueError, KeyError, TypeError) as e:
     raise errors.UserError(
       f'{where} is not a camera file ({tree_lib.one_line(e)}); expected JSON'
@@ -103,7 +104,7 @@ def read_factor(tree: tree_lib.Tree, item: specs.Item) -> float:
     raise errors.UserError(
       f'{where} has baseline * fx = {factor}; expected a positive number'
     )
-  return float(factor)
+  return factor
 
 
 def _read_stereo(tree: tree_lib.Tree, item: specs.Item) -> np.ndarray:

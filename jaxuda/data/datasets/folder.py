@@ -33,6 +33,7 @@ from collections.abc import Mapping, Sequence
 import dataclasses
 import functools
 import hashlib
+import os
 import pathlib
 import re
 from typing import Any
@@ -135,11 +136,13 @@ def _find_table(root: pathlib.Path) -> tuple[str, str]:
 
   It may be in an archive, as if that had been unpacked in the folder.
   """
-  there = [x for x in _TABLES if (root / x).is_file()]
+  names = os.listdir(root) if root.is_dir() else []
+  there = [x for x in names if x.lower() in _TABLES and (root / x).is_file()]
   tree = None
   if not there:
     tree = tree_lib.Tree(root, dataset='folder', get=_GET)
-    there = [x for x in _TABLES if x in tree.entries]
+    there = [x for x in tree.entries if x.lower() in _TABLES]
+  there.sort(key=lambda x: _TABLES.index(x.lower()))
   if len(there) > 1:
     raise errors.UserError(
       f'folder: {root} has {" and ".join(there)}; expected one table'
@@ -149,7 +152,7 @@ def _find_table(root: pathlib.Path) -> tuple[str, str]:
   if there:
     where = tree.where(there[0])
     return where, class_tables.decode(tree.read(there[0]), where=where)
-  folders = {y.lower() for x in tree.entries for y in x.split('/')[:-1]}
+  folders = {specs.fold(y) for x in tree.entries for y in x.split('/')[:-1]}
   if 'images' in folders and not folders & {'labels', 'depth'}:
     return '', ''
   raise errors.UserError(

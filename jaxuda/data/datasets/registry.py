@@ -143,6 +143,7 @@ def load(
       f'{dataset} cannot be stored as {store.form}; expected store=raw'
     )
   data_dir = os.path.expanduser(data_dir) if data_dir else None
+  _check_data_dir(data_dir)
   manual_dir = os.path.expanduser(manual_dir) if manual_dir else None
 
   if family.build:
@@ -160,6 +161,16 @@ def load(
     print(f'preparing {dataset} in {folder}', file=sys.stderr)
     prepared.prepare(files, folder, store=store)
   return prepared.open_folder(folder, spec)
+
+
+def _check_data_dir(data_dir):
+  """Raises UserError if there is a file where a folder is expected."""
+  path = pathlib.Path(data_dir or '.').absolute()
+  there = next(x for x in (path, *path.parents) if x.exists())
+  if not there.is_dir():
+    raise errors.UserError(
+      f'data_dir: {there} is a file; expected a folder for prepared data'
+    )
 
 
 def find_prepared(

@@ -9,11 +9,10 @@ import itertools
 import pathlib
 import re
 
-import numpy as np
-
 from jaxuda import errors
 from jaxuda.data.classes import labels
 from jaxuda.data.datasets import registry
+from jaxuda.data.doctor import depth_checks
 from jaxuda.data.files import decoding
 from jaxuda.data.files import layout as layout_lib
 from jaxuda.data.files import specs
@@ -88,7 +87,7 @@ def diagnose(
   """
   family = registry.find(dataset)
   spec = family.describe(dataset, manual_dir) if family.describe else None
-  if manual_dir is None:
+  if not manual_dir:
     report, splits, where = _open_prepared(dataset, family, spec, data_dir)
   elif spec is None:
     raise errors.UserError(
@@ -113,9 +112,7 @@ def diagnose(
       telltale=spec.telltale if spec else (),
       codes=report.codes,
     )
-    report.problems += _check_metres(report, split)
-    report.problems += _check_slope(report, split)
-    report.problems += _check_flat(report, split)
+    report.problems += depth_checks.find_odd_depth(report, split)
   report.problems += _find_shared(report)
   report.problems += _find_absent(report)
   for split, expected in report.expected.items():
@@ -164,6 +161,7 @@ def _open_files(manual_dir, spec):
       *problems,
       *_find_unscored(layout),
       *_find_unlabelled(layout),
+      *depth_checks.find_none(layout),
     ],
     samples={},
     codes=spec.codes,
@@ -241,7 +239,7 @@ def _find_unscored(layout):
 
 def _name_places(path, spec):
   """Returns the splits that the folders of a path are named after."""
-  folders = path.lower().split('/')[:-1]
+  folders = specs.fold(path).split('/')[:-1]
   return {
     split
     for spelling, split in spec.splits.items()
@@ -294,55 +292,6 @@ def _find_unlabelled(layout):
   yield specs.Problem(
     kind='no labels', text=f'{text}; expected {forms}', fatal=bool(alike)
   )
-
-
-def _check_metres(report, split):
-  """Yields implausible depth, with the unit that it may be in."""
-  found = report.examined[split]
-  factor = next((x.factor for x in report.samples[split] if x.factor), 1.0)
-  doubts = depth_codes.find_doubts(found.depths, report.code, factor=factor)
-  for kind, text in doubts:
-    yield specs.Problem(
-      kind=kind,
-      text=f'{report.dataset}: depth of {split} {text}',
-      # Published depth has a few zeros, and sky; the reference code keeps them.
-      fatal=kind == 'implausible depth'
-      or (kind == 'zero depth' and report.ids == 'folder'),
-    )
-
-
-def _check_slope(report, split):
-  """Yields metres that look like disparity, or the other way round."""
-  found, code = report.examined[split], report.code.code
-  odd = 1 if code == 'metres' else -1
-  if found.deep > 2 and found.slopes[odd] == found.deep:
-    other = 'disparity or inverse' if code == 'metres' else 'metres'
-    yield specs.Problem(
-      kind='depth the wrong way round',
-      text=f'{report.dataset}: by the code {code}, the ground is farther than'
-      f' what is above it in all depth maps of {split}; expected the code'
-      f' {other}, unless that is true',
-      # The camera may be looking up.
-      fatal=False,
-    )
-
-
-def _check_flat(report, split):
-  """Yields depth maps with the same value everywhere, among others without."""
-  found = report.examined[split]
-  if len(found.flat) == found.deep:
-    return
-  for name, raw in found.flat.items():
-    _, valid = depth_codes.measure(
-      np.array([raw], np.uint16), report.code, factor=1.0
-    )
-    yield specs.Problem(
-      kind='depth map of one value',
-      text=f'{report.dataset}: the depth of {name} in {split} is {raw} in every'
-      ' pixel; expected depth that varies',
-      # A picture of which all depth is missing adds nothing to the loss.
-      fatal=bool(valid.numpy()[0]),
-    )
 
 
 def _find_shared(report):

@@ -170,12 +170,26 @@ class DepthFolder:
     Raises:
       UserError: see `read`.
     """
-    counts = np.zeros(depth_codes.FAR_RAW + 1, np.int64)
+    every = np.arange(depth_codes.FAR_RAW + 1).astype(np.uint16)
+    counts, flat = np.zeros(len(every), np.int64), 0
     for name in names:
-      counts += np.bincount(self.read(name).ravel(), minlength=len(counts))
+      raw = self.read(name)
+      flat += int(raw.min() == raw.max())
+      counts += np.bincount(raw.ravel(), minlength=len(counts))
     factor = self.factor or 1.0
-    found = depth_codes.find_doubts(counts, self.code, factor=factor)
-    return [f'depth of {self._root} {text}' for _, text in found]
+    _, valid = depth_codes.measure(every, self.code, factor=factor)
+    found = [
+      text
+      for _, text in depth_codes.find_doubts(counts, self.code, factor=factor)
+    ]
+    if len(names) and not counts[valid.numpy()].any():
+      found.append('has nothing but values that stand for no depth')
+    elif len(names) and flat == len(names):
+      found.append(
+        f'has one value in all pixels of each of the {flat} maps that were'
+        f' read (that of {names[0]} is {self.read(names[0]).flat[0]})'
+      )
+    return [f'depth of {self._root} {text}' for text in found]
 
   def join(
     self, name: tf.Tensor, *, size: tf.Tensor | tuple[()] = ()
@@ -257,10 +271,18 @@ def _read_description(path):
   # A misspelled field would silently mean centimetres. Others may be there,
   # such as those that say where the maps come from.
   require('depth_code', 'depth_code' in tree, _FORM)
+  code = tree['depth_code']
+  known = ', '.join(depth_codes.CODES)
+  require('depth_code', code in depth_codes.CODES, f'one of {known}')
   for field in set(tree) - set(_FIELDS):
     for near, cutoff in ((field, 0.88), (f'depth_{field}', 0.94)):
       meant = difflib.get_close_matches(near.lower(), _FIELDS, 1, cutoff)
       require(field, not meant, f'the field {"".join(meant)} instead')
+    bare = code == 'metres' and 'depth_unit' not in tree
+    scaled = bare and 'scale' in field.lower()
+    require(
+      field, not scaled, 'depth_unit, the metres of one raw unit, instead'
+    )
   require(
     'depth_unit', depth_codes.is_positive(tree.get('depth_unit', 1)), 'metres'
   )
@@ -269,12 +291,16 @@ def _read_description(path):
     type(x) is int and 0 <= x <= depth_codes.FAR_RAW for x in missing
   )
   require('depth_missing', listed, 'a list of raw values, 0..65535')
-  if tree['depth_code'] == 'disparity':
+  if code == 'disparity':
     require(
       'depth_factor',
       depth_codes.is_positive(tree.get('depth_factor')),
       'the baseline times the focal length, in metres times pixels',
     )
+  for field, of in (('depth_unit', 'metres'), ('depth_factor', 'disparity')):
+    # It would be ignored, and the numbers would be read as something else.
+    alone = code == of or field not in tree
+    require(field, alone, f'no {field} with the code {code}')
   return tree
 
 

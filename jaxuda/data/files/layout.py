@@ -175,6 +175,7 @@ def find(root: str | os.PathLike[str], spec: specs.Spec) -> Layout:
   problems += _find_unpaired(layout, files, bare)
   problems += suspicions.find_unread(layout, files, bare)
   problems += suspicions.find_odd_splits(layout)
+  problems += suspicions.find_unread_splits(layout)
   problems += suspicions.find_shadowed(layout)
   problems += [
     specs.Problem(
@@ -196,7 +197,7 @@ def _match_files(tree, spec, kind, spelling, problems, claimed):
     if match is None or path in claimed:
       continue
     words = match.groupdict()
-    split = spec.splits.get((words.get('split') or '').lower())
+    split = spec.splits.get(specs.fold(words.get('split') or ''))
     if split is None or (kind != 'image' and split in spec.unlabelled):
       continue
     key = (split, _one_form(spelling.name(words)))
@@ -309,7 +310,8 @@ def _find_unused(tree, spec, splits):
     for spelling in spec.spellings.get(kind, ())
   ]
   exact = {id(x): x.compile(places) for _, x, _ in near}
-  for path in sorted(set(tree.entries) - used - set(spec.tables)):
+  tables = {x for x in tree.entries if x.lower() in spec.tables}
+  for path in sorted(set(tree.entries) - used - tables):
     matches = [(k, x) for k, x, pattern in near if pattern.fullmatch(path)]
     whole = [k for k, x in matches if exact[id(x)].fullmatch(path)]
     if whole:

@@ -33,6 +33,7 @@ SPLITS = {
   **dict.fromkeys(('val', 'valid', 'validation', 'dev', 'eval'), 'val'),
   **dict.fromkeys(('test', 'testing', 'tst'), 'test'),
 }
+_LETTERS = str.maketrans('İıſ', 'iis')
 # Words that are not part of an example's name.
 _PLACES = ('split', 'city')
 
@@ -157,7 +158,8 @@ class Spec:
     check: layout -> problems that show only across many files.
     order: (name, split) -> key by which examples are sorted when they are
       stored; None for `record_order.hash_name`.
-    tables: files that define the meaning of others; not listed as unused.
+    tables: names, in lower case, of files that define the meaning of others;
+      not listed as unused.
     token: text that changes when something other than the files changes the
       prepared dataset.
   """
@@ -207,7 +209,16 @@ class Problem:
 
 def name_split(folder: str) -> str:
   """Returns the split that a folder is named after, or its name if none."""
-  return SPLITS.get(folder.lower(), folder)
+  return SPLITS.get(fold(folder), folder)
+
+
+def fold(text: str) -> str:
+  """Returns a text in lower case, as regular expressions ignore case.
+
+  For these, the Turkish i's and the long s are letters of English, too: TRAİN
+  is train.
+  """
+  return text.translate(_LETTERS).lower()
 
 
 def check_name(name: str, known: Sequence[str]) -> None:

@@ -84,8 +84,8 @@ def _find_lost(layout, paths):
   for spelling in spec.spellings['image']:
     near = spelling.compile(list(spec.splits), suffix=False)
     for match in filter(None, map(near.fullmatch, paths)):
-      named = (match.groupdict().get('split') or '').lower()
-      if spec.splits[named] not in layout.splits:
+      named = match.groupdict().get('split') or ''
+      if spec.splits[specs.fold(named)] not in layout.splits:
         lost.append(match.string)
   return lost
 
@@ -140,11 +140,15 @@ def find_odd_splits(layout: Any) -> Iterator[specs.Problem]:
   known = [x for x in spec.splits if x]
   compound = f'{_BEFORE}(?:{"|".join(known)}){_AFTER}'
   foreign = [x for x in odd if set(_FOREIGN) & set(_list_words(x))]
+  named = {x: _find_splits(x, spec) for x in odd}
+  several = len(set().union(*named.values())) > 1
   for folder, paths in odd.items():
     words = _list_words(folder)
     alike = any(difflib.get_close_matches(x, known, 1, 0.75) for x in words)
     alike |= any(re.fullmatch(compound, x) for x in words)
     alike |= len(foreign) > 1 and folder in foreign
+    # One alone may be the name of a scene.
+    alike |= several and bool(named[folder])
     if alike or with_split:
       yield specs.Problem(
         kind='folder that is not a split',
@@ -152,6 +156,37 @@ def find_odd_splits(layout: Any) -> Iterator[specs.Problem]:
         f' (first: {layout.tree.where(paths[0])}{count_more(paths)}); expected'
         f' one of {", ".join(known)}, or all images without a split',
       )
+
+
+def find_unread_splits(layout: Any) -> Iterator[specs.Problem]:
+  """Yields pictures in folders named after a split of which none is read.
+
+  Such as those of images_val/, beside images/.
+  """
+  spec = layout.spec
+  if '' not in spec.splits or len(set(spec.splits.values())) < 2:
+    return
+  found: dict[str, list[str]] = {}
+  for path, why in layout.unused:
+    if why.startswith('not a path') and path.lower().endswith(_PICTURES):
+      for split in _find_splits(posixpath.dirname(path), spec):
+        found.setdefault(split, []).append(path)
+  for split in found.keys() - layout.splits.keys():
+    paths = found[split]
+    yield specs.Problem(
+      kind='folder that is not read',
+      text=f'{spec.dataset}: {layout.tree.where(paths[0])}'
+      f'{count_more(paths)} exists but is not read, and there are no images of'
+      f' {split}; expected {layout.spellings["image"].shown}',
+      # They may be something else.
+      fatal=False,
+    )
+
+
+def _find_splits(path, spec):
+  """Returns the splits that are among the words of folders' names."""
+  words = re.split(r'[\W\d_]+', specs.fold(path))
+  return {spec.splits[x] for x in words if x and x in spec.splits}
 
 
 def _list_words(folder):

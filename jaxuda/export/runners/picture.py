@@ -39,15 +39,19 @@ def main(load):
 def _read(picture):
   """Returns an upright RGB image, of 8 bits."""
   try:
-    with Image.open(picture) as opened:
+    # Of a file that has a name, Pillow maps some pictures into memory, and some
+    # TIFFs that are to be turned at the wrong size.
+    with open(picture, 'rb') as file, Image.open(file) as opened:
       opened.load()
       # A picture whose tags cannot be read counts as upright.
       with contextlib.suppress(Exception):
         ImageOps.exif_transpose(opened, in_place=True)
       image = opened.copy()
+      # Pillow reads the 16 bits of these formats as I, up to 65535.
+      short = opened.format in ('PNG', 'PPM')
   except Exception as e:  # Pillow raises many kinds.
     sys.exit(f'error: {picture} cannot be read: {e}')
-  if image.mode == 'F' or (image.mode == 'I' and image.getextrema()[1] > 65535):
+  if image.mode == 'F' or (image.mode == 'I' and not short):
     sys.exit(f'{picture} has 32-bit pixels; expected 8 or 16 bits')
   if image.mode.startswith('I'):  # 16 bits; the upper byte is kept.
     image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))

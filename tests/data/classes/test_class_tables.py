@@ -109,6 +109,9 @@ def test_to_json_and_back(tmp_path):
     ('classes: {a: -1}', 'a has -1; expected an id 0..255'),
     ('classes: {a: true}', "a has 'true'; expected an id 0..255"),
     ('classes: {a: 1, b: 1}', '1 is listed twice'),
+    ('classes: {a: 1, b: []}', 'b has no id and no colour; expected one'),
+    ('classes: ["a\\nb"]', 'has a character that cannot be printed'),
+    ('classes: ["a\\x85"]', 'has a character that cannot be printed'),
     ('classes: {a: 1}\nignore: [1]', '1 is listed twice'),
     ('classes: !!timestamp a', 'cannot be read'),
     ('classes: !!bool a', 'cannot be read'),
@@ -122,6 +125,17 @@ def test_mistakes_are_named(tmp_path, text, message):
     labels.get_class_set(path)
   assert message in str(caught.value)
   assert str(caught.value).startswith(path)
+
+
+def test_names_alone_may_have_empty_lists(tmp_path):
+  path = write(tmp_path, 'classes: {wall: [], door: []}')
+  assert labels.get_class_set(path).names == ('wall', 'door')
+
+
+def test_half_of_a_surrogate(tmp_path):
+  path = write(tmp_path, r'{"classes": {"\ud800": 1}}', 'own.json')
+  with pytest.raises(errors.UserError, match='that cannot be printed'):
+    labels.get_class_set(path)
 
 
 def test_mistakes_in_json(tmp_path):

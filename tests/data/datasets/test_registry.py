@@ -44,6 +44,17 @@ def test_user_folder_is_expanded(small_camvid, tmp_path, monkeypatch):
   assert registry.metadata(builder.info)['unlabelled_splits'] == []
 
 
+@pytest.mark.parametrize('dataset', ['camvid', 'streets/source'])
+@pytest.mark.parametrize('place', ['a.txt', 'a.txt/b/c'])
+def test_a_file_in_place_of_the_prepared_data(
+  small_camvid, tmp_path, dataset, place
+):
+  (tmp_path / 'a.txt').touch()
+  options = {'manual_dir': str(small_camvid)} if dataset == 'camvid' else {}
+  with pytest.raises(errors.UserError, match=r'/a\.txt is a file; expected a'):
+    registry.load(dataset, data_dir=str(tmp_path / place), **options)
+
+
 def test_preparing_says_so_once_and_nothing_else(small_camvid, tmp_path, capfd):
   options = dict(data_dir=str(tmp_path), manual_dir=str(small_camvid))
   registry.load('camvid', **options)

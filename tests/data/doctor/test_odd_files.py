@@ -27,6 +27,8 @@ def problems(root, name='folder'):
     ('trainsets', 'testset'),
     ('Lernen', 'Prüfung'),
     ('fold_0', 'fold_1'),
+    ('train-labelled', 'val-labelled'),
+    ('kitti_train.v1', 'kitti_dev.v1'),
     ('训练', '验证'),
   ],
 )
@@ -36,9 +38,64 @@ def test_other_names_of_splits(tmp_path, splits):
   assert found['folder that is not a split'][0]
 
 
-@pytest.mark.parametrize('folders', [('aachen', 'valley'), ('prova', 'ulm')])
+@pytest.mark.parametrize(
+  'folders', [('aachen', 'valley'), ('prova', 'ulm'), ('test drive', 'bremen')]
+)
 def test_folders_that_are_no_splits(tmp_path, folders):
   assert not problems(own.make(tmp_path, splits=folders))
+
+
+@pytest.mark.parametrize('folder', ['images_val', 'val', 'new/val-pictures'])
+def test_pictures_of_a_split_that_are_not_read(tmp_path, folder):
+  own.make(tmp_path, splits=('',))
+  own.write(tmp_path / folder / '9.png', own.picture(9))
+  fatal, text = problems(tmp_path)['folder that is not read']
+  assert not fatal
+  assert f'{folder}/9.png exists but is not read, and there are no i' in text
+  assert 'images of val; expected images/[<split>/]<name>.' in text
+
+
+@pytest.mark.parametrize('splits', [('TRAİN', 'VALİD'), ('traın', 'VAL')])
+def test_other_letters_that_regular_expressions_ignore(tmp_path, splits):
+  own.make(tmp_path, splits=splits)
+  report = own.diagnose(tmp_path)
+  assert report.counts == dict.fromkeys(('train', 'val'), (3, 3, 0))
+  assert not report.problems
+  for path in [*(tmp_path / 'images' / splits[0]).iterdir()]:
+    path.rename(path.with_suffix('.gif'))
+  assert problems(tmp_path)['no image that can be read'][0]
+
+
+@pytest.mark.parametrize('name', ['Classes.yaml', 'CLASSES.YML'])
+def test_the_name_of_the_table_in_capitals(tmp_path, name):
+  own.make(tmp_path)
+  (tmp_path / 'classes.yaml').rename(tmp_path / name)
+  report = own.diagnose(tmp_path)
+  assert not report.problems
+  assert not report.unused
+  (tmp_path / 'classes.yaml').touch()
+  with pytest.raises(errors.UserError, match='expected one table'):
+    own.diagnose(tmp_path)
+
+
+@pytest.mark.parametrize('camera', ['{"baseline": "a"}', '{"baseline": [1]}'])
+def test_a_camera_whose_baseline_is_no_number(tmp_path, camera):
+  releases.cityscapes(tmp_path, kind='disparity')
+  (path, *_) = sorted(tmp_path.rglob('camera/train/*/*'))
+  path.write_text(f'{{"extrinsic": {camera}, "intrinsic": {{"fx": 2}}}}')
+  fatal, text = problems(tmp_path, 'cityscapes/disparity')['bad camera file']
+  assert fatal
+  assert f'{path} is not a camera file' in text
+
+
+@pytest.mark.parametrize('name', ['synthia', 'vkitti'])
+def test_depth_that_was_not_downloaded_is_noted(tmp_path, name):
+  getattr(releases, name)(tmp_path)
+  assert 'no depth' not in problems(tmp_path, name)
+  for path in [*tmp_path.rglob('*.png')]:
+    if 'epth' in path.relative_to(tmp_path).as_posix():
+      path.unlink()
+  assert problems(tmp_path, name)['no depth'][0] is False
 
 
 @pytest.mark.parametrize('name', ['{}_mask.png', 'x{}.png', '{}.png.png'])

@@ -117,6 +117,30 @@ def test_one_map_without_any_depth(tmp_path, entry, value, fatal):
   assert f'the depth of 1 in train is {value} in every pixel' in problem.text
 
 
+@pytest.mark.parametrize('step', [0, 777])
+def test_all_maps_of_one_value(tmp_path, step):
+  table = 'classes: {sky: 1, wall: 2, box: 3}\nignore: [0]\n'
+  table = f'{table}depth: {{unit: 0.001}}'
+  flat = np.full(own.IDS.shape, 9000, np.uint16)
+  own.make(tmp_path, splits=('train',), depth=flat, table=table)
+  for i, path in enumerate(sorted(tmp_path.glob('depth/*/*.png'))):
+    own.write(path, flat + np.uint16(i * step))
+  (problem,) = own.diagnose(tmp_path).problems
+  assert (problem.kind, problem.fatal) == ('depth map of one value', True)
+  assert 'each of the 3 depth maps of train has one value' in problem.text
+  assert '(that of 0 is 9000)' in problem.text
+
+
+def test_depth_of_missing_values_alone(tmp_path):
+  table = 'classes: {sky: 1, wall: 2, box: 3}\nignore: [0]\n'
+  table = f'{table}depth: {{unit: 0.001, missing: [9000, 9500]}}'
+  depth = np.full(own.IDS.shape, 9000, np.uint16)
+  depth[3:] = 9500
+  own.make(tmp_path, splits=('train',), depth=depth, table=table)
+  (problem,) = own.diagnose(tmp_path).problems
+  assert (problem.kind, problem.fatal) == ('depth without a value', True)
+
+
 def test_depth_that_the_table_does_not_declare(tmp_path):
   depth = np.linspace(900, 1600, own.IDS.size).reshape(own.IDS.shape)
   root = own.make(tmp_path, splits=('train',), depth=depth.astype(np.uint16))

@@ -1,4 +1,5 @@
 import json
+import re
 
 import cv2
 import numpy as np
@@ -200,6 +201,12 @@ def test_what_is_wrong_with_a_folder_is_said_at_once(joined, folder, tmp_path):
     ({'Depth-Unit': 0.001}, 'Depth-Unit'),
     ({'missing': [0]}, 'missing'),
     ({'depth_code': 'disparity', 'depth_factor': -1}, 'depth_factor'),
+    ({'depth_code': 'meters'}, 'depth_code'),
+    ({'depth_code': 'inverse'}, 'depth_unit'),
+    ({'depth_code': 'disparity', 'depth_factor': 1}, 'depth_unit'),
+    ({'depth_factor': 300}, 'depth_factor'),
+    ({'depth_unit': None, 'scale': 256}, 'scale'),
+    ({'depth_unit': None, 'depth_scale': 256.0}, 'depth_scale'),
   ],
 )
 def test_a_description_that_means_nothing(folder, changes, named):
@@ -232,3 +239,21 @@ def test_implausible_depth_is_noted(joined, folder, capsys):
   (folder / 'depth.json').write_text(json.dumps(tree))
   miniature.stream(joined, needs=NEEDS)
   assert 'with unit: 0.01, that is centimetres' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+  ('first', 'step', 'said'),
+  [
+    (700, 0, r'one value in all pixels of each of the \d+ maps .* is 700\)'),
+    (700, 9, 'one value in all pixels of each'),
+    (65535, 0, 'nothing but values that stand for no depth'),
+  ],
+)
+def test_maps_without_depth_are_noted(
+  joined, folder, capsys, first, step, said
+):
+  for i, path in enumerate(sorted(folder.rglob('*.png'))):
+    raw = np.full((6, 8), first + i * step, np.uint16)
+    write(path.parent, path.name, raw)
+  miniature.stream(joined, needs=NEEDS)
+  assert re.search(f'note: depth of .* has {said}', capsys.readouterr().err)
