@@ -46,3 +46,18 @@ def test_elsewhere_than_in_the_main_thread_nothing_is_handled():
   thread.start()
   thread.join()
   assert entered == ['']
+
+
+def test_a_signal_after_the_last_poll_is_not_swallowed():
+  with signals.StopSignals() as outer:
+    with signals.StopSignals() as stop:
+      assert not stop.poll()
+      os.kill(os.getpid(), signal.SIGTERM)
+    assert not stop.requested
+    assert outer.poll()
+  with pytest.raises(KeyboardInterrupt), signals.StopSignals():
+    os.kill(os.getpid(), signal.SIGINT)
+  # An error says more.
+  with pytest.raises(ZeroDivisionError), signals.StopSignals():
+    os.kill(os.getpid(), signal.SIGINT)
+    raise ZeroDivisionError
