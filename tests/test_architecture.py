@@ -86,8 +86,8 @@ ROOMS = {
   ),
   'errors': ('', ''),
   'evaluate': (
-    'data data.classes data.pixels data.store errors models ops run step ui'
-    ' weights',
+    'data data.classes data.pixels data.records data.store errors models ops'
+    ' run step ui weights',
     'absl jax ml_collections numpy scipy',
   ),
   'export': (

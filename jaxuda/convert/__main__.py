@@ -17,9 +17,9 @@ MIC, VFM-UDA and runs on their backbones: these can only be read. A ResNet-101
 or 50 that is built otherwise than the published one is refused, too, as it
 would be read as that one, and so is a ResNet without running statistics. DIR
 can be given wherever a file of weights can: --config.initial=DIR, evaluate
---weights=DIR. Otherwise --family is init, dacs or torchvision. Every key and
-every entry is accounted for; a key that does not fit is an error without
---partial, and so are two networks without --network.
+--weights=DIR. Otherwise --family is init, dacs, torchvision, advent or
+adaptsegnet. Every key and every entry is accounted for; a key that does not fit
+is an error without --partial, and so are two networks without --network.
 """
 
 import pathlib

@@ -19,6 +19,7 @@ import numpy as np
 from jaxuda import errors
 from jaxuda.data import pipeline
 from jaxuda.data.classes import labels
+from jaxuda.data.records import units
 from jaxuda.data.store import ahead
 from jaxuda.evaluate import blind
 from jaxuda.evaluate import counting
@@ -83,6 +84,7 @@ def run(
     'count': count,
   }
   with_depth = once and counting.predicts_depth(method, state, target.size)
+  needed = method.needs.get('target', ())
   state = parallel.everywhere(state) if once else parallel.local(state)
 
   def count_batch(batch):
@@ -97,6 +99,7 @@ def run(
     split=split,
     classes=classes,
     with_depth=with_depth,
+    learnt_from='target' if 'depth' in needed else 'source',
     whole_images=not once,
     optional=('label',) if judge else (),
     progress=progress,
@@ -117,7 +120,7 @@ def run(
   }
   if not once:
     protocol['views'] = dataclasses.asdict(views)
-  if 'label' in method.needs.get('target', ()) and not target.get('label_dir'):
+  if 'label' in needed and not target.get('label_dir'):
     # Ground truth, not pseudo-labels: an upper bound, not adaptation.
     protocol['bound'] = 'trained with labels of the target'
   return scores.make_scores(
@@ -146,7 +149,15 @@ def check_views(
 
 
 def _read_batches(
-  config, *, split, classes, whole_images, optional, progress, **options
+  config,
+  *,
+  split,
+  classes,
+  with_depth,
+  learnt_from,
+  whole_images,
+  optional,
+  progress,
 ):
   """Yields this process's share of the batches, under a progress line."""
   processes, devices = jax.process_count(), jax.local_device_count()
@@ -156,6 +167,10 @@ def _read_batches(
     share = -(-config.eval_batch_size // (processes * devices)) * devices
   with cluster.first_process_first():
     total = pipeline.eval_size(config.data, split=split, optional=optional)
+  if with_depth:
+    with_depth = units.scores_depth(
+      config.data, learnt_from=learnt_from, split=split
+    )
   batches = pipeline.eval_stream(
     config.data,
     classes=classes,
@@ -166,7 +181,7 @@ def _read_batches(
     whole_images=whole_images,
     many_sizes=not whole_images,
     optional=optional,
-    **options,
+    with_depth=with_depth,
   )
   with cluster.progress(
     f'evaluate {config.data.target.dataset} {split}',

@@ -9,6 +9,9 @@ from typing import Any
 class StopSignals:
   """A context in which SIGTERM and SIGINT ask for a stop instead of killing.
 
+  One that no `poll` has reported when the context ends is sent once more then,
+  to whatever handles it outside.
+
   Attributes:
     requested: name of the signal that `poll` reported, or ''.
   """
@@ -33,8 +36,11 @@ class StopSignals:
         self._before[number] = signal.signal(number, self._handle)
     return self
 
-  def __exit__(self, *unused: Any) -> None:
+  def __exit__(self, kind: type | None, *unused: Any) -> None:
     self._restore()
+    if self._received and not self.requested and kind is None:
+      # It came after the last poll: whoever is outside must know of it.
+      signal.raise_signal(self._received)
 
   def poll(self) -> bool:
     """Returns whether to stop. All processes must call it equally often."""

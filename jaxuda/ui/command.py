@@ -42,7 +42,8 @@ def run(
 
   Raises:
     SystemExit: with status 1 and a line on stderr for a UserError or a mistake
-      in a flag; with the return value of `main` otherwise.
+      in a flag, with 130 and a line after Ctrl-C; with the return value of
+      `main` otherwise.
   """
 
   def guarded(argv):
@@ -53,6 +54,9 @@ def run(
       sys.stdout.flush()
     except errors.UserError as e:
       fail(str(e))
+    except KeyboardInterrupt:
+      report('stopped by Ctrl-C')
+      sys.exit(130)  # As a shell reports SIGINT.
     except BrokenPipeError:
       _stop_if_unread()
       raise
@@ -230,6 +234,7 @@ def _override(config, argv):
     overrides.pop(field, None)
     overrides[field] = word
   before = {field: config.get(field) for field in ('classes', 'initial')}
+  height = _target_height(config)
   given, values = ['', *overrides.values()], flags.FlagValues()
   try:
     config_flags.DEFINE_config_dict(
@@ -239,7 +244,21 @@ def _override(config, argv):
   except (flags.Error, TypeError, ValueError) as e:
     raise errors.UserError(str(e)) from e
   _check_features(config, before, overrides)
+  if not {'mixing', 'mixing.margins'} & overrides.keys():
+    _scale_margins(config, height)
   return config, rest
+
+
+def _target_height(config):
+  """Returns the height of the target's images in pixels; 0 if there is none."""
+  return config.get('data', {}).get('target', {}).get('size', (0, 0))[0]
+
+
+def _scale_margins(config, before):
+  """Keeps margins in proportion to the target's height, which was `before`."""
+  margins, now = config.get('mixing', {}).get('margins'), _target_height(config)
+  if margins and before and now != before:
+    config.mixing.margins = tuple(round(x * now / before) for x in margins)
 
 
 def _check_features(config, before, given):
@@ -337,7 +356,8 @@ def define_network() -> None:
     'family',
     '',
     'Family of a file of weights, if its keys do not tell: init, dacs,'
-    ' torchvision or depth_anything_v1, _v2, _v2_indoor, _v2_outdoor.',
+    ' torchvision, advent, adaptsegnet or depth_anything_v1, _v2, _v2_indoor,'
+    ' _v2_outdoor.',
   )
 
 

@@ -33,17 +33,20 @@ _CAFFE_INPUT = {
   'image_scale': (1.0, 1.0, 1.0),
 }
 
-# Families of a DeepLab on a ResNet -> what else published weights require.
+# Families of a DeepLab on a ResNet -> what else published weights require. The
+# heads of AdaptSegNet return inside the loop over their dilations.
 _ALL, _TWO = ({'rates': (6, 12, 18, 24), 'active_rates': n} for n in (0, 2))
-# Families between which keys alone may not decide.
-GIVEN = ('init', 'dacs', 'torchvision')
 _DEEPLAB = {
   'advent': _ALL,
+  'adaptsegnet': _TWO,
   'dada': {**_ALL, 'depth_scale': 1.0},
   'depdis': {**_ALL, 'depth_scale': 1.0},
   'dacs': _TWO,
   'corda': {**_TWO, 'depth_scale': 1.0},
 }
+
+# Families that keys may not tell from one another.
+ANSWERS = ('init', 'dacs', 'torchvision', 'advent', 'adaptsegnet')
 
 # Why keys are left out on purpose.
 _UNUSED = 'saved by the official code but not used'
@@ -169,17 +172,17 @@ def recognise(
   Args:
     shapes: PyTorch key, without prefix, -> shape.
     wrapped: whether the state dict was one entry of a training checkpoint.
-    family: the answer if keys do not tell: 'init', 'dacs', 'torchvision'.
+    family: the answer if keys do not tell: one of `ANSWERS`.
     whole: whether the network must predict as it is, so that it is not taken
       for an initialisation if it can be more.
 
   Raises:
     UserError: no known network, or none called `family`.
   """
-  if family and family not in GIVEN:
+  if family and family not in ANSWERS:
     raise errors.UserError(
-      f'unknown family {family!r}; expected init, dacs or torchvision, the ones'
-      ' that keys alone may not tell apart'
+      f'unknown family {family!r}; expected one of {", ".join(ANSWERS)}, which'
+      ' keys alone may not tell apart'
     )
   if 'model.10.conv_block.1.weight' in shapes:
     blocks = len({k.split('.')[1] for k in shapes if '.conv_block.1.' in k})
@@ -224,7 +227,7 @@ def _resnet(shapes, wrapped, whole, family):
   if 'heads.S.conv2d_list.0.weight' in shapes:
     return _corda(shapes, backbone)
   if 'layer6.conv2d_list.0.bias' in shapes:
-    return _two_branches(shapes, backbone)
+    return _two_branches(shapes, backbone, family)
   if family == 'torchvision' or ('fc.weight' in shapes and family != 'init'):
     network = {'backbone': backbone, 'stride_at': 'conv2', **TORCHVISION_INPUT}
     title = f'torchvision {backbone}, ImageNet'
@@ -262,9 +265,9 @@ def _caffe(backbone, **heads):
   return {'backbone': backbone, 'stride_at': 'conv1', **_CAFFE_INPUT, **heads}
 
 
-def _two_branches(shapes, backbone):
-  """ADVENT, DADA and Depth Distribution."""
-  drops = {}
+def _two_branches(shapes, backbone, family):
+  """ADVENT, AdaptSegNet, DADA and Depth Distribution."""
+  drops, guess = {}, ''
   if 'enc5_1.weight' in shapes:
     name, title = 'depdis', 'Depth Distribution'
     structure = {'depth': True, 'density': True}
@@ -273,11 +276,21 @@ def _two_branches(shapes, backbone):
     name, title = 'dada', 'DADA'
     structure = {'depth': True, 'fuse': 'dec4.weight' in shapes}
   else:
-    name, title = 'advent', 'ADVENT'
     structure = {'multi_level': 'layer5.conv2d_list.0.bias' in shapes}
+    name, title = 'advent', 'ADVENT'
+    if family == 'adaptsegnet':
+      name, title = 'adaptsegnet', 'AdaptSegNet'
+    elif structure['multi_level'] and not family:
+      guess = (
+        "its two heads are taken for ADVENT's, with four dilations, which its"
+        ' keys do not tell; if they are of AdaptSegNet, which uses two, convert'
+        ' or evaluate with --family=adaptsegnet'
+      )
   network = required(name, backbone)
   classes = shapes['layer6.conv2d_list.0.bias'][0]
-  return _built(name, title, network, drops, classes=classes, **structure)
+  return _built(
+    *(name, title, network, drops), guess=guess, classes=classes, **structure
+  )
 
 
 def _corda(shapes, backbone):

@@ -9,6 +9,7 @@ import pytest
 from jaxuda import errors
 from jaxuda.data import pipeline
 from jaxuda.data.classes import labels
+from jaxuda.data.records import units
 from jaxuda.evaluate import counting
 from jaxuda.evaluate import evaluation
 from jaxuda.evaluate import metrics
@@ -101,6 +102,26 @@ def test_batch_size_changes_no_score(batch_size, monkeypatch):
     value = other['figures'][name]['value']
     assert value == pytest.approx(figure['value'], rel=1e-5, nan_ok=True)
   assert one['images'] == other['images']
+
+
+@pytest.mark.parametrize('learnt_from', ['source', 'target'])
+def test_depth_that_is_not_in_metres_is_not_scored(monkeypatch, learnt_from):
+  config = tiny.make_config()
+  state = _state(tiny.Method(), config)
+  needs = {'source': ('image',), 'target': ('image',)}
+  needs[learnt_from] += ('depth',)
+  monkeypatch.setattr(tiny.Method, 'needs', needs)
+  asked = []
+
+  def scores_depth(data_config, **options):
+    asked.append(options)
+    return False
+
+  monkeypatch.setattr(units, 'scores_depth', scores_depth)
+  figures = evaluation.run(tiny.Method(), state, config, step=3)['figures']
+  assert asked == [{'learnt_from': learnt_from, 'split': 'val'}]
+  assert 'IoU' in figures
+  assert not any(name.startswith('depth') for name in figures)
 
 
 def _make_rows():

@@ -46,3 +46,23 @@ def test_elsewhere_than_in_the_main_thread_nothing_is_handled():
   thread.start()
   thread.join()
   assert entered == ['']
+
+
+def test_a_signal_after_the_last_poll_is_not_swallowed():
+  with signals.StopSignals() as outer:
+    with signals.StopSignals() as stop:
+      assert not stop.poll()
+      os.kill(os.getpid(), signal.SIGTERM)
+    assert not stop.requested
+    assert outer.poll()
+  with pytest.raises(KeyboardInterrupt), signals.StopSignals():
+    os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_an_error_says_more_than_a_signal_before_it():
+  stop = signals.StopSignals()
+  stop.__enter__()
+  os.kill(os.getpid(), signal.SIGINT)
+  # Raises nothing.
+  stop.__exit__(ZeroDivisionError)
+  assert not stop.requested

@@ -142,3 +142,31 @@ def test_a_path_that_is_empty(values, capsys, name):
   assert (
     capsys.readouterr().err == f'error: --{name} is empty; expected a path\n'
   )
+
+
+def test_ctrl_c_is_one_line(monkeypatch, capsys):
+  monkeypatch.setattr(command.app, 'run', lambda main, **_: main(['x']))
+
+  def main():
+    raise KeyboardInterrupt
+
+  with pytest.raises(SystemExit) as e:
+    command.run(main)
+  assert e.value.code == 130
+  assert capsys.readouterr().err == 'error: stopped by Ctrl-C\n'
+
+
+@pytest.mark.parametrize(
+  ('given', 'margins'),
+  [
+    (('data.target.size=(256,512)',), (8, 60, 0, 0)),
+    (('data.target.size=(256,512)', 'mixing.margins=(1,2,3,4)'), (1, 2, 3, 4)),
+    (('mixing.margins=(1,2,3,4)',), (1, 2, 3, 4)),
+    ((), (15, 120, 0, 0)),
+  ],
+)
+def test_margins_follow_the_size_of_the_target(given, margins):
+  config = command.read_config(
+    'daformer:pair=gta2cityscapes', [f'--config.{x}' for x in given]
+  )
+  assert tuple(config.mixing.margins) == margins

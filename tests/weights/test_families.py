@@ -121,7 +121,7 @@ def test_a_resnet_without_a_head_is_guessed(tmp_path):
 def test_a_family_that_the_keys_contradict(tmp_path):
   path = tmp_path / 'a.pth'
   official.save(official.fill(official.dada()), path, 'zip')
-  for family in families.GIVEN:
+  for family in families.ANSWERS:
     with pytest.raises(errors.UserError, match='but its keys are those of DAD'):
       conversion.convert(reading.read(path), family=family)
 
@@ -148,3 +148,39 @@ def test_keys_and_values_that_cannot_be_split(tmp_path, key, shape):
   official.save(official.fill(arrays), tmp_path / 'a.pth', 'zip')
   with pytest.raises(errors.UserError, match='shapes of no known network'):
     conversion.convert(reading.read(tmp_path / 'a.pth'))
+
+
+@pytest.mark.parametrize(
+  ('family', 'name', 'rates', 'guesses'),
+  [
+    ('', 'advent', 0, 1),
+    ('advent', 'advent', 0, 0),
+    ('adaptsegnet', 'adaptsegnet', 2, 0),
+  ],
+)
+def test_two_heads_are_those_of_advent_or_of_adaptsegnet(
+  tmp_path, family, name, rates, guesses
+):
+  found = families.recognise(official.advent(official.FULL), family=family)
+  assert (found.name, found.network['active_rates']) == (name, rates)
+  path = tmp_path / 'a.pth'
+  arrays = official.fill(official.advent())
+  official.save(arrays, path, 'zip')
+  network = conversion.convert(reading.read(path), family=family)
+  said = [row.note for row in network.report if row.status == 'guessed']
+  assert len(said) == guesses
+  assert all(x.endswith('evaluate with --family=adaptsegnet') for x in said)
+  assert state_dict.from_network(network).keys() == arrays.keys()
+
+
+def test_all_dilations_are_the_same_however_they_are_counted():
+  for one, other in ((0, 4), (4, 0), (4, 4), (2, 2)):
+    options = deeplab.Options(active_rates=other)
+    assert conversion.compare({'active_rates': one}, options) == {}
+    needed = {'active_rates': one, 'rates': [6, 12, 18, 24]}
+    assert conversion.compare(needed, options) == {}
+  options = deeplab.Options(active_rates=2)
+  assert conversion.compare({'active_rates': 4}, options) == {'active_rates': 4}
+  options = deeplab.Options(rates=(6, 12))
+  needed = {'active_rates': 0, 'rates': (6, 12, 18, 24)}
+  assert conversion.compare(needed, options).keys() == {'rates'}

@@ -249,6 +249,15 @@ def check_upright(
     )
 
 
+def read_code(folder: pathlib.Path) -> depth_codes.DepthCode:
+  """Returns how the maps of a folder encode depth; lists no files.
+
+  Raises:
+    UserError: depth.json is missing or wrong.
+  """
+  return depth_codes.DepthCode.of(_read_description(folder / FILE))
+
+
 def _read_description(path):
   try:
     # Editors on Windows put a byte order mark in front.
