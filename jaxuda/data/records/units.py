@@ -19,8 +19,8 @@ def scores_depth(
 
   They cannot if the true depth, or the depth that the network has learnt from,
   has the code 'inverse', see `depth_codes`: its metres are not measurements. A
-  note says so, once. A source that is not at hand, as where a run is only
-  evaluated, may pass for one in metres.
+  note says so, once. Depth that is not at hand, as where a run is only
+  evaluated, passes for one in metres.
 
   Args:
     data_config: `config.data`.
@@ -33,11 +33,13 @@ def scores_depth(
   """
   split = split or data_config.target.get('eval_split') or 'val'
   scored = domain_lib.read_domain(data_config, 'target', split=split)
-  asked = [(f'the depth of {scored.dataset} {split}', scored)]
-  if learnt_from == 'source':
-    learnt = domain_lib.read_domain(data_config, 'source')
-    asked.append((f'the depth of {learnt.dataset}, learnt from,', learnt))
-  for what, domain in asked:
+  # Scores always use the dataset's own depth; a folder is for training.
+  learnt = domain_lib.read_domain(data_config, learnt_from)
+  place = learnt.depth_dir or learnt.dataset
+  for what, domain in (
+    (f'the depth of {scored.dataset} {split}', scored),
+    (f'the depth in {place}, learnt from,', learnt),
+  ):
     if _is_relative(domain, must_exist=domain is scored):
       advice.note(
         f'{what} is only known up to a factor: depth errors, which would be in'
