@@ -258,11 +258,6 @@ def _read_codes(classes, ignored, where) -> dict[Code, str | None]:
       if code in codes:
         raise _mistake(where, f'{value!r} is listed twice', 'one class for it')
       codes[code] = name
-  for name, values in classes.items():
-    # A table of names alone may have an empty list for each.
-    if values == [] and any(codes.values()):
-      what = f'{name} has no id and no colour'
-      raise _mistake(where, what, 'one, or a table without this class')
   if len({type(x) for x in codes}) > 1:
     raise errors.UserError(
       f'{where} has both ids and colours; expected only one kind'

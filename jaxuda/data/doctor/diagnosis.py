@@ -316,7 +316,11 @@ def _find_absent(report):
   counts: collections.Counter[int] = collections.Counter()
   for found in report.examined.values():
     counts.update(found.codes)
-  pixels: collections.Counter[str] = collections.Counter()
+  # A class may be without a code: it has no pixel, either.
+  names = report.own.names if report.own else ()
+  pixels: collections.Counter[str] = collections.Counter(
+    dict.fromkeys(names, 0)
+  )
   for code, (_, name) in report.codes.items():
     pixels[name] += counts[code]
   absent = [x for x, n in pixels.items() if not n and x != 'ignored']

@@ -109,7 +109,6 @@ def test_to_json_and_back(tmp_path):
     ('classes: {a: -1}', 'a has -1; expected an id 0..255'),
     ('classes: {a: true}', "a has 'true'; expected an id 0..255"),
     ('classes: {a: 1, b: 1}', '1 is listed twice'),
-    ('classes: {a: 1, b: []}', 'b has no id and no colour; expected one'),
     ('classes: ["a\\nb"]', 'has a character that cannot be printed'),
     ('classes: ["a\\x85"]', 'has a character that cannot be printed'),
     ('classes: {a: 1}\nignore: [1]', '1 is listed twice'),

@@ -184,8 +184,9 @@ def test_colours_are_shown_as_the_table_has_them(tmp_path, capsys):
   assert '130816' not in capsys.readouterr().out
 
 
-def test_a_class_without_a_pixel_is_noted(tmp_path):
-  table = 'classes: {sky: 1, wall: 2, box: 3, car: 9}\nignore: [0]'
+@pytest.mark.parametrize('ids', ['9', '[]'])
+def test_a_class_without_a_pixel_is_noted(tmp_path, ids):
+  table = f'classes: {{sky: 1, wall: 2, box: 3, car: {ids}}}\nignore: [0]'
   own.make(tmp_path, table=table)
   fatal, text = problems(tmp_path)['class without a pixel']
   assert not fatal
