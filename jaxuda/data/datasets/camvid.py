@@ -16,7 +16,8 @@ In addition to 'camvid' there are two domains: 'camvid/dusk', the sequence
 0001TP, and 'camvid/day', all others, in the same splits. SegNet put half of
 0001TP into train and half into test; 'camvid/dusk' trains on the former and
 uses the latter as 'val'. Without test images, the second half of its train
-images in time is 'val'.
+images in time is 'val'. If a release of your own has images of it in 'val',
+its splits stay as they are.
 """
 
 from collections.abc import Sequence
@@ -79,9 +80,11 @@ def _choose(domain: str, splits: specs.Splits) -> specs.Splits:
       f'camvid/{domain}: found {what} the sequence {_DUSK}; expected images'
       f' with{"" if dusk else "out"} names such as {_DUSK}_006690.png'
     )
-  if dusk and 'test' in chosen:
+  if not dusk or 'val' in chosen:
+    return chosen
+  if 'test' in chosen:
     chosen['val'] = chosen.pop('test')
-  elif dusk and 'val' not in chosen:
+  else:
     whole = chosen['train']
     if len(whole) < 2:
       raise errors.UserError(
@@ -99,7 +102,7 @@ def _check_empty(layout: layout_lib.Layout) -> Sequence[specs.Problem]:
   found = {}
   for kind, spelling in layout.spellings.items():
     matches = map(spelling.compile(_SPLITS).fullmatch, layout.tree.entries)
-    found[kind] = {match['split'] for match in matches if match}
+    found[kind] = {specs.fold(match['split']) for match in matches if match}
   return [
     specs.Problem(
       kind='no images',

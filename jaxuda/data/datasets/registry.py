@@ -26,6 +26,7 @@ The file format is array_record, for random access.
 from collections.abc import Callable, Iterable, Mapping
 import contextlib
 import dataclasses
+import functools
 import io
 import os
 import pathlib
@@ -131,7 +132,7 @@ def load(
     data_dir: folder of prepared data; default: that of TFDS.
     manual_dir: folder of the user's files; without it, data prepared earlier is
       used, so that raw files can be deleted, or prepared ones moved to another
-      machine.
+      machine. A note says so if the dataset is not made of files.
     store: form in which examples are stored; default: as in the files.
 
   Raises:
@@ -147,6 +148,8 @@ def load(
   manual_dir = os.path.expanduser(manual_dir) if manual_dir else None
 
   if family.build:
+    if manual_dir:
+      _note_unread(dataset, manual_dir)
     made = _build(family, dataset, data_dir)
     if not made.is_prepared():
       _prepare(made, dataset)
@@ -161,6 +164,15 @@ def load(
     print(f'preparing {dataset} in {folder}', file=sys.stderr)
     prepared.prepare(files, folder, store=store)
   return prepared.open_folder(folder, spec)
+
+
+@functools.lru_cache
+def _note_unread(dataset, manual_dir):
+  print(
+    f'note: {dataset} is not read from files, so manual_dir={manual_dir} is'
+    ' ignored',
+    file=sys.stderr,
+  )
 
 
 def _check_data_dir(data_dir):

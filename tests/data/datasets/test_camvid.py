@@ -62,6 +62,12 @@ def test_both_layouts(tmp_path, layout):
   assert np.abs(examples['val_1']['image'].astype(int) - 20).max() <= 1
 
 
+def test_splits_in_either_case(tmp_path):
+  root = write_release(tmp_path / 'raw', 'segnet', splits=('train',))
+  (root / 'train').rename(root / 'Train')
+  assert len(read(load(tmp_path, root), 'train')) == 3
+
+
 def test_files_are_stored_as_they_are(tmp_path):
   root = write_release(tmp_path / 'raw', 'nested', splits=['test'])
   builder = load(tmp_path, root)
@@ -265,6 +271,16 @@ def test_dusk_without_test_images_holds_out_its_second_half(tmp_path):
     'camvid/dusk', data_dir=str(tmp_path / 'tfds'), manual_dir=str(root)
   )
   assert names_of(builder) == {'train': dusk[:3], 'val': dusk[3:]}
+
+
+def test_dusk_images_for_validation_are_kept(tmp_path):
+  names = {x: [f'0001TP_{x}', x] for x in ('train', 'val', 'test')}
+  builder = registry.load(
+    'camvid/dusk',
+    data_dir=str(tmp_path / 'tfds'),
+    manual_dir=str(write_sequences(tmp_path / 'raw', names)),
+  )
+  assert names_of(builder) == {x: [f'0001TP_{x}'] for x in names}
 
 
 def test_no_dusk(tmp_path):

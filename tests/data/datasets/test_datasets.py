@@ -100,6 +100,19 @@ def test_synthia_train_ids_are_refused(tmp_path):
     load(tmp_path, 'synthia', root)
 
 
+def test_synthia_labels_of_other_images(tmp_path):
+  mapped = 'synthia_mapped_to_cityscapes'
+  root = tmp_path / 'raw'
+  releases.synthia(root, labels=mapped, depth='')
+  folder = root / 'RAND_CITYSCAPES' / 'RGB'
+  for path in folder.iterdir():
+    path.rename(folder / f'9{path.name[1:]}')
+  report = diagnosis.diagnose('synthia', manual_dir=str(root))
+  assert 'label without image' in [x.kind for x in report.problems]
+  builder = load(tmp_path, 'synthia', root)
+  assert registry.metadata(builder.info)['unlabelled_splits'] == ['train']
+
+
 @pytest.mark.parametrize('zipped', [False, True])
 def test_gta5(tmp_path, zipped):
   root = tmp_path / 'raw'

@@ -160,3 +160,15 @@ def test_a_full_disk_is_named(tmp_path, monkeypatch):
     errors.UserError, match=r'1\.4\.0: the disk is full; .* again; or set data'
   ):
     registry.load('streets/source_32x64_train1_val1', data_dir=str(tmp_path))
+
+
+def test_a_folder_that_is_not_read_is_noted_once(tmp_path, capsys):
+  for _ in range(2):
+    registry.load(
+      'streets/source_8x16_train1_val1',
+      data_dir=str(tmp_path),
+      manual_dir=str(tmp_path / 'raw'),
+    )
+  said = capsys.readouterr().err
+  assert said.count('is not read from files, so manual_dir=') == 1
+  assert f'{tmp_path}/raw is ignored' in said
