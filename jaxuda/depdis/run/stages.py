@@ -181,8 +181,9 @@ def _check_stage(folder, config):
 def _is_done(config, folder):
   """Returns whether a stage is done; refuses one scored on another split."""
   # The first process decides for all: files may reach others later.
-  last = cluster.gather(workdir_lib.read_scores(folder).get('last', {}))[0]
-  done = last.get('checkpoint_step', -1) >= config.stop_step
+  done = workdir_lib.is_done(folder, config.stop_step)
+  last = workdir_lib.read_scores(folder).get('last', {})
+  done, last = cluster.gather([done, last])[0]
   if done:
     asked = config.data.target.eval_split
     scores.check_split(last, asked, workdir=folder)
